@@ -1,0 +1,1 @@
+"""The service on Ray Serve: one thin module a deployment, and `app`, which binds them."""

@@ -1,0 +1,1 @@
+"""Everything of stemserve that runs without Ray."""

@@ -1,0 +1,1 @@
+"""Analysis: tempo and key of a song."""

@@ -1,0 +1,95 @@
+"""The errors a caller can do something about.
+
+AppError
+├── BadRequest            400  the request itself is malformed
+├── JobNotFound           404  unknown or expired
+├── StemNotFound          404  the job has no such stem
+├── NotReady              409  the job has no stems yet, or never will
+├── UploadTooLarge        413
+├── AudioTooLong          413
+├── InvalidInput          422  a field, option or file name we cannot use
+│   └── UnreadableAudio   422  the file is not audio that we can decode whole
+├── QueueFull             429  try again after `retry_after_seconds`
+├── Cancelled             409  the job was cancelled while it ran
+├── LeaseLost             409  another attempt owns the job now
+└── Unavailable           503  try again later
+    ├── WeightsUnavailable     a model's weights can't be had
+    └── StorageUnavailable     the store of files does not answer
+
+Arguments are positional and all are kept in `args`, so every error survives pickle.
+"""
+
+from typing import ClassVar
+
+
+class AppError(Exception):
+    """An error with a stable code, an HTTP status and a message that says what to do."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadRequest(AppError):
+    code, status = "bad_request", 400
+
+
+class JobNotFound(AppError):
+    code, status = "job_not_found", 404
+
+
+class StemNotFound(AppError):
+    code, status = "stem_not_found", 404
+
+
+class NotReady(AppError):
+    code, status = "not_ready", 409
+
+
+class UploadTooLarge(AppError):
+    code, status = "upload_too_large", 413
+
+
+class AudioTooLong(AppError):
+    code, status = "audio_too_long", 413
+
+
+class InvalidInput(AppError):
+    code, status = "invalid_input", 422
+
+
+class UnreadableAudio(InvalidInput):
+    code = "unreadable_audio"
+
+
+class QueueFull(AppError):
+    code, status, retryable = "queue_full", 429, True
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.args = (detail, retry_after_seconds)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Cancelled(AppError):
+    code, status = "cancelled", 409
+
+
+class LeaseLost(AppError):
+    code, status = "lease_lost", 409
+
+
+class Unavailable(AppError):
+    code, status, retryable = "unavailable", 503, True
+
+
+class WeightsUnavailable(Unavailable):
+    code = "weights_unavailable"
+
+
+class StorageUnavailable(Unavailable):
+    code = "storage_unavailable"

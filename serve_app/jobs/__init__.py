@@ -1,0 +1,1 @@
+"""Jobs: what was asked, how far it is, and who owns it."""

@@ -1,0 +1,134 @@
+"""A job and everything it can be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """Where a job stands; the last three are final."""
+
+    QUEUED = "queued"  # waits for a dispatcher to claim it
+    RUNNING = "running"  # claimed: an owner holds the lease
+    SUCCEEDED = "succeeded"  # the manifest of its stems is published
+    FAILED = "failed"  # its `error` says why; it is not tried again
+    CANCELLED = "cancelled"  # its client asked for that
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a job in this state will never change again but expire."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class Stage(StrEnum):
+    """What a running job is doing."""
+
+    FETCH = "fetch"
+    SEPARATE = "separate"
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a client asked for: a model, a subset of stems and a file format."""
+
+    model: str
+    stems: tuple[str, ...]
+    format: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """The song that came in: its name, where it lies, and what its audio is.
+
+    `mean` and `deviation` are those of the mono mix, full scale being 1.
+    """
+
+    filename: str
+    key: str
+    size_bytes: int
+    sha256: str
+    sample_rate: int
+    channels: int
+    samples: int
+    mean: float
+    deviation: float
+
+    @property
+    def duration_seconds(self) -> float:
+        """The song's length."""
+        return self.samples / self.sample_rate
+
+
+@dataclass(frozen=True)
+class StemFile:
+    """A finished stem: its place in storage and what a download needs to say."""
+
+    name: str
+    key: str
+    filename: str
+    size_bytes: int
+    sha256: str
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a succeeded job gives back.
+
+    `gain` is the factor common to all stems that kept integer formats from clipping
+    (1.0 when nothing was over full scale). `analysis` is None when it failed, and
+    `analysis_error` then says why.
+    """
+
+    model: str
+    stems: tuple[StemFile, ...]
+    gain: float
+    analysis: Mapping[str, Any] | None = None
+    analysis_error: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write to a running job: valid while (owner, attempt) is the job's."""
+
+    job_id: str
+    owner: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One song on its way through the service. Times are UTC."""
+
+    id: str
+    source: Source
+    options: Options
+    state: State
+    created_at: datetime
+    updated_at: datetime
+    stage: Stage | None = None
+    progress: float = 0.0  # 0..1
+    attempt: int = 0  # counts claims; a fencing token, never reused
+    failures: int = 0  # counts the attempts that are charged to the job
+    run_alone: bool = False  # a replica died under it and others: find the culprit
+    owner: str | None = None
+    lease_expires_at: datetime | None = None
+    cancel_requested: bool = False
+    error: str | None = None
+    error_code: str | None = None
+    result: Result | None = None
+    expires_at: datetime | None = None
+
+    def evolve(self, **changes: Any) -> "Job":
+        """Return this job with `changes` applied."""
+        return replace(self, **changes)
+
+    @property
+    def claim(self) -> Claim:
+        """The claim under which the job runs now; only a running job has one."""
+        if self.owner is None:
+            raise ValueError(f"job {self.id} is not claimed")
+        return Claim(self.id, self.owner, self.attempt)

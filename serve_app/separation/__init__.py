@@ -1,0 +1,1 @@
+"""Separation: a stream of mix blocks in, a stream of stem blocks out."""

@@ -1,0 +1,28 @@
+"""The shapes of Hybrid Demucs that the registry offers."""
+
+from collections.abc import Sequence
+
+from torchaudio.models import HDemucs, hdemucs_high
+
+# Small enough that the weights travel in the repository, wide enough at the first
+# level (16 samples enter each position there) to carry the mix through.
+DEMO_CHANNELS = 32
+DEMO_GROWTH = 1.4
+DEMO_DEPTH = 5
+DEMO_FFT_SAMPLES = 4096
+
+
+def high(sources: Sequence[str]) -> HDemucs:
+    """Make the network of torchaudio's published 44.1 kHz weights."""
+    return hdemucs_high(list(sources))
+
+
+def demo(sources: Sequence[str]) -> HDemucs:
+    """Make the small network of the weights that come with the package."""
+    return HDemucs(
+        list(sources),
+        channels=DEMO_CHANNELS,
+        growth=DEMO_GROWTH,
+        depth=DEMO_DEPTH,
+        nfft=DEMO_FFT_SAMPLES,
+    )

@@ -1,0 +1,1 @@
+"""Files by key: originals in, stems out."""

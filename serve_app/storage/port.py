@@ -1,0 +1,39 @@
+"""What the service needs of a store of files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in a store."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+class Storage(Protocol):
+    """Files by key. Keys are relative paths of plain segments, `originals/ab12`.
+
+    Every method raises StorageUnavailable when the store does not answer and
+    ValueError for a key that is no key.
+    """
+
+    def put(self, key: str, path: Path) -> None:
+        """Store the file at `path` under `key`, whole or not at all."""
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
+
+    def stat(self, key: str) -> StoredFile:
+        """Describe `key`; FileNotFoundError if there is none."""
+
+    def list(self, prefix: str) -> Iterator[StoredFile]:
+        """Yield the files whose key begins with the folder `prefix` (`stems/ab12/`)."""
+
+    def delete(self, prefix: str) -> None:
+        """Delete the file `prefix` or all files in the folder `prefix`, if any."""
