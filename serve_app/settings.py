@@ -1,0 +1,125 @@
+"""Every setting of the service, with a default that starts."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+GIB = 1024**3
+MIB = 1024**2
+
+
+def _either(*names: str) -> AliasChoices:
+    """Accept the field under our own variable or under those older clients set."""
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """What an operator can set, by environment variables `STEMSERVE_<FIELD>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STEMSERVE_", frozen=True, extra="forbid", populate_by_name=True
+    )
+
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="Directory of the embedded database and of the local file store.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=_either("STEMSERVE_DATABASE_URL", "DATABASE_URL"),
+        description="SQLAlchemy URL of the job database; a SQLite file in data_dir when unset.",
+    )
+    temp_dir: Path | None = Field(
+        default=None,
+        description="Directory for working files of running jobs; data_dir/tmp when unset.",
+    )
+    weights_dir: Path = Field(
+        default_factory=lambda: Path.home() / ".cache" / "stemserve" / "weights",
+        description="Cache of downloaded weights.",
+    )
+    weights_mirror: str | None = Field(
+        default=None,
+        description="Base URL or directory that has the weights, instead of their public address.",
+    )
+    weights_timeout_seconds: float = Field(
+        default=60.0, gt=0, description="Longest silence of a download of weights."
+    )
+    model: str = Field(
+        default="auto",
+        description="Model for requests that name none; `auto` is the best one that can be had.",
+    )
+    device: str = Field(
+        default="auto", description="`cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is one."
+    )
+    threads: int = Field(
+        default=0, ge=0, description="CPU threads of a Separator; 0 is one per core."
+    )
+    batch_windows: int = Field(
+        default=0,
+        ge=0,
+        description="Most windows in one batch; 0 is 1 on a CPU and 12 on a GPU.",
+    )
+    songs_at_once: int = Field(
+        default=4, ge=1, description="Songs that one Separator replica works on together."
+    )
+    max_upload_bytes: int = Field(
+        default=50 * MIB, ge=1, description="Largest upload; larger ones get 413."
+    )
+    max_duration_seconds: float = Field(
+        default=2 * 3600.0, gt=0, description="Longest song; longer ones get 413."
+    )
+    max_queued_jobs: int = Field(
+        default=100, ge=1, description="Jobs waiting; past that, 429 with Retry-After."
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, description="Charged attempts after which a job is failed."
+    )
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="A dispatcher silent for this long loses its jobs."
+    )
+    retention_seconds: float = Field(
+        default=30 * 60.0, ge=0, description="How long results are kept once a job has ended."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("*",),
+        validation_alias=_either("STEMSERVE_CORS_ORIGINS", "CORS_ORIGINS", "ALLOW_ORIGINS"),
+        description="Origins that browsers may call from, comma-separated; `*` is any.",
+    )
+    hf_space_url: str = Field(
+        default="",
+        validation_alias=_either(
+            "STEMSERVE_HF_SPACE_URL", "HF_SPACE_URL", "HUGGINGFACE_SPACE_URL"
+        ),
+        description="Base URL that clients are told to poll instead of this one.",
+    )
+    log_level: str = Field(
+        default="INFO",
+        validation_alias=_either("STEMSERVE_LOG_LEVEL", "LOG_LEVEL"),
+        description="Least severe level that is logged.",
+    )
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def effective_database_url(self) -> str:
+        """The job database's URL, the embedded one when none is set."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'jobs.sqlite3'}"
+
+    @property
+    def working_dir(self) -> Path:
+        """Where running jobs keep their files; all in it may go when none runs."""
+        return (self.temp_dir or self.data_dir / "tmp").absolute()
+
+    @property
+    def storage_dir(self) -> Path:
+        """Where the local file store keeps its files."""
+        return self.data_dir.absolute() / "files"

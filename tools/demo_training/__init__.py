@@ -1,0 +1,1 @@
+"""What train_demo.py is made of: composing, rendering, mixing, training."""

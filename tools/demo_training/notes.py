@@ -1,0 +1,72 @@
+"""The values a song is written in."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Instrument = Literal["drums", "bass", "other"]
+
+
+@dataclass(frozen=True)
+class Note:
+    """One key held from a beat on, with its MIDI pitch and velocity."""
+
+    start_beats: float
+    length_beats: float
+    pitch: int
+    velocity: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """The notes of one player, the GM program and the MIDI volume and pan."""
+
+    stem: Instrument
+    program: int
+    notes: tuple[Note, ...]
+    volume: int
+    pan: int
+
+
+@dataclass(frozen=True)
+class Song:
+    """The parts of a song and the line that is sung over them."""
+
+    bpm: float
+    parts: tuple[Part, ...]
+    sung: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class Style:
+    """Tempo range, feel, usual bass figures and metre of a kind of music."""
+
+    name: str
+    bpm: tuple[int, int]
+    feel: Literal["straight", "swing"]
+    bass: tuple[str, ...]
+    beats_per_bar: int = 4
+
+
+@dataclass(frozen=True)
+class Harmony:
+    """A key, its scale in semitones and the chord's degree in each bar."""
+
+    key: int
+    scale: tuple[int, ...]
+    degrees: tuple[int, ...]
+    chord_size: int
+
+    def pitch(self, degree: int) -> int:
+        """Return the semitones of a degree above the key's lowest octave."""
+        octave, step = divmod(degree, len(self.scale))
+        return self.key + 12 * octave + self.scale[step]
+
+    def near(self, degree: int, lowest: int, above: int) -> int:
+        """Place a degree so that the step it is above starts just over `lowest`."""
+        base = self.pitch(degree - above)
+        return base + 12 * -((base - lowest) // 12) + self.pitch(degree) - base
+
+    def chord(self, bar: int, lowest: int) -> list[int]:
+        """Stack thirds on the bar's degree, as close over `lowest` as they go."""
+        degrees = [self.degrees[bar] + 2 * step for step in range(self.chord_size)]
+        return sorted(self.near(degree, lowest, 0) for degree in degrees)
