@@ -1,0 +1,43 @@
+# Every target sets up what it needs: `make serve` on a fresh machine is enough.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PORT ?= 8000
+HOST ?= 0.0.0.0
+READY := $(VENV)/.ready
+
+.PHONY: setup serve test test-unit check format bench clean
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml scripts/setup.sh
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+serve: setup
+	@exec $(VENV)/bin/stemserve serve --host $(HOST) --port $(PORT)
+
+test: setup
+	$(PYTHON) -m pytest
+
+test-unit: setup
+	$(PYTHON) -m pytest tests/unit tests/contracts
+
+check: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest tests/unit tests/contracts
+
+format: setup
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: setup
+	$(PYTHON) benchmarks/quality.py
+
+lock: setup
+	$(VENV)/bin/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links \
+		--no-header --universal --fork-strategy fewest --python-version 3.11 --extra dev --extra train pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache data

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Make a virtual environment with exactly what requirements.lock names, and this
+# package in it, editable. Usage: scripts/setup.sh VENV
+set -eu
+venv=$1
+
+python=""
+for candidate in python3.13 python3.12 python3.11 python3; do
+    if command -v "$candidate" >/dev/null 2>&1 && "$candidate" -c \
+        'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    echo "stemserve needs Python 3.11 to 3.13; on Debian: apt-get install python3" >&2
+    exit 1
+fi
+
+if ! "$python" -c 'import ensurepip' 2>/dev/null; then
+    # Debian splits venv from Python.
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        apt-get update -qq
+        apt-get install -y -qq --no-install-recommends python3-venv
+    else
+        echo "Python's venv module is missing; on Debian: sudo apt-get install python3-venv" >&2
+        exit 1
+    fi
+fi
+
+echo "Setting up $venv: about 5 GB of packages, a few minutes the first time"
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" -r requirements.lock
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps -e .

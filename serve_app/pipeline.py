@@ -1,0 +1,92 @@
+"""One song from a file to its stems: decode, separate, resample, encode."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.audio.decode import read_blocks
+from serve_app.audio.facts import AudioFacts
+from serve_app.audio.formats import StemFormat
+from serve_app.audio.resample import exactly, resampled
+from serve_app.audio.stems import StemWriter
+from serve_app.separation.engine import Engine, MixStatistics
+
+Samples = NDArray[np.float32]
+OnProgress = Callable[[float], None]
+
+ACCOMPANIMENT = "accompaniment"
+
+
+@dataclass(frozen=True)
+class SongTask:
+    """What to separate, into which stems, and where the files go."""
+
+    source: Path
+    facts: AudioFacts
+    stems: tuple[str, ...]
+    format: StemFormat
+    directory: Path
+
+
+@dataclass(frozen=True)
+class SeparatedSong:
+    """The stem files of a song, and the gain common to them all."""
+
+    paths: Mapping[str, Path]
+    gain: float
+
+
+def separate_song(
+    engine: Engine,
+    task: SongTask,
+    on_progress: OnProgress,
+    cancelled: Event,
+) -> SeparatedSong:
+    """Separate `task.source` into files as long as the song, at the song's rate.
+
+    `on_progress` gets the fraction of windows done, 0..1. Memory does not grow with
+    the song. Raises Cancelled soon after `cancelled` is set, and leaves no file then.
+    """
+    facts, rate = task.facts, engine.spec.sample_rate
+    length = round(facts.samples * rate / facts.sample_rate)
+    stems = engine.separate(
+        resampled(read_blocks(task.source), facts.sample_rate, rate),
+        MixStatistics(max(length, 1), facts.mean, facts.deviation),
+        on_progress=lambda done, total: on_progress(done / total),
+        cancelled=cancelled,
+    )
+    mixer = stem_mixer(engine.spec.sources, task.stems)
+    # Stems lie side by side as channels, so that one resampler keeps them aligned.
+    channels = (_as_channels(np.tensordot(mixer, block, 1)) for block in stems)
+    with StemWriter(
+        task.directory, task.stems, task.format, facts.sample_rate
+    ) as writer:
+        for block in exactly(
+            resampled(channels, rate, facts.sample_rate), facts.samples
+        ):
+            writer.write(block.reshape(len(task.stems), 2, -1))
+        written = writer.finish()
+    return SeparatedSong(written.paths, written.gain)
+
+
+def stem_mixer(sources: Sequence[str], stems: Sequence[str]) -> Samples:
+    """Return the matrix (stems, sources) that makes the wanted stems of a model's own.
+
+    A source is itself; `accompaniment` is the sum of all sources but the vocals.
+    """
+    mixer = np.zeros((len(stems), len(sources)), np.float32)
+    for row, stem in enumerate(stems):
+        for column, source in enumerate(sources):
+            wanted = source != "vocals" if stem == ACCOMPANIMENT else source == stem
+            mixer[row, column] = wanted
+    return mixer
+
+
+def _as_channels(block: Samples) -> Samples:
+    stems, channels, samples = block.shape
+    return np.ascontiguousarray(block.reshape(stems * channels, samples), np.float32)
+
