@@ -5,9 +5,9 @@ set -eu
 venv=$1
 
 python=""
-for candidate in python3.13 python3.12 python3.11 python3; do
+for candidate in python3 python3.13 python3.12 python3.11; do
     if command -v "$candidate" >/dev/null 2>&1 && "$candidate" -c \
-        'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then
+        'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
         python=$candidate
         break
     fi

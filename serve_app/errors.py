@@ -7,7 +7,10 @@ AppError
 ├── NotReady              409  the job has no stems yet, or never will
 ├── UploadTooLarge        413
 ├── AudioTooLong          413
-├── InvalidInput          422  a field, option or file name we cannot use
+├── RangeNotSatisfiable   416  the file has no such bytes
+├── InvalidInput          422  what was asked cannot be done
+│   ├── InvalidField      422  a form field we cannot use; `field` is its name
+│   │   └── InvalidFilename    the uploaded file is named so that we can't use it
 │   └── UnreadableAudio   422  the file is not audio that we can decode whole
 ├── QueueFull             429  try again after `retry_after_seconds`
 ├── Cancelled             409  the job was cancelled while it ran
@@ -58,8 +61,30 @@ class AudioTooLong(AppError):
     code, status = "audio_too_long", 413
 
 
+class RangeNotSatisfiable(AppError):
+    code, status = "range_not_satisfiable", 416
+
+    def __init__(self, detail: str, size_bytes: int) -> None:
+        super().__init__(detail)
+        self.args = (detail, size_bytes)
+        self.size_bytes = size_bytes
+
+
 class InvalidInput(AppError):
     code, status = "invalid_input", 422
+
+
+class InvalidField(InvalidInput):
+    code = "invalid_field"
+
+    def __init__(self, detail: str, field: str) -> None:
+        super().__init__(detail)
+        self.args = (detail, field)
+        self.field = field
+
+
+class InvalidFilename(InvalidField):
+    code = "invalid_filename"
 
 
 class UnreadableAudio(InvalidInput):

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.audio.decode import read_blocks
-from serve_app.audio.facts import AudioFacts
 from serve_app.audio.formats import StemFormat
 from serve_app.audio.resample import exactly, resampled
 from serve_app.audio.stems import StemWriter
@@ -21,12 +21,25 @@ OnProgress = Callable[[float], None]
 ACCOMPANIMENT = "accompaniment"
 
 
+class SongFacts(Protocol):
+    """What must be known of a song's audio before its first window is separated."""
+
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def mean(self) -> float: ...
+    @property
+    def deviation(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class SongTask:
     """What to separate, into which stems, and where the files go."""
 
     source: Path
-    facts: AudioFacts
+    facts: SongFacts
     stems: tuple[str, ...]
     format: StemFormat
     directory: Path

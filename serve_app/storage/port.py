@@ -24,7 +24,10 @@ class Storage(Protocol):
     """
 
     def put(self, key: str, path: Path) -> None:
-        """Store the file at `path` under `key`, whole or not at all."""
+        """Store the file at `path` under `key`, whole or not at all.
+
+        `path` may be deleted afterwards, but not written to: a store may share it.
+        """
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
@@ -33,7 +36,7 @@ class Storage(Protocol):
         """Describe `key`; FileNotFoundError if there is none."""
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        """Yield the files whose key begins with the folder `prefix` (`stems/ab12/`)."""
+        """Yield the files in the folder `prefix` (`stems/ab12`), all if it is empty."""
 
     def delete(self, prefix: str) -> None:
         """Delete the file `prefix` or all files in the folder `prefix`, if any."""

@@ -91,7 +91,9 @@ def compose(seed: int) -> Song:
     sheet = Sheet(style, _harmony(rng, bars), bars)
     bass = _bass(rng, sheet)
     others = _others(rng, sheet, bass)
-    parts = [_drums(rng, sheet), bass, *others]
+    parts = [
+        _loosened(rng, part) for part in (_drums(rng, sheet), bass, *others)
+    ]
     sung = _melody(rng, sheet, 55 + int(rng.integers(0, 12))) if _coin(rng, 0.5) else []
     return Song(bpm, tuple(parts), tuple(sung))
 
@@ -210,7 +212,28 @@ def _others(rng: np.random.Generator, sheet: Sheet, bass: Part) -> list[Part]:
         parts.append(_doubled(rng, source, EVERYTHING, int(rng.choice([0, 0, 12]))))
     if _coin(rng, 0.2):
         parts.append(_doubled(rng, bass, LOW, int(rng.choice([0, 12]))))
-    return parts
+    return [_entering(rng, sheet, part) for part in parts]
+
+
+def _entering(rng: np.random.Generator, sheet: Sheet, part: Part) -> Part:
+    """Let some parts come in later or rest for a while."""
+    if _coin(rng, 0.6):
+        return part
+    first, last = np.sort(rng.uniform(0, sheet.beats, size=2))
+    heard = tuple(note for note in part.notes if not first < note.start_beats < last)
+    return replace(part, notes=heard)
+
+
+def _loosened(rng: np.random.Generator, part: Part) -> Part:
+    """Play a part by hand: off the grid by some hundredths of a beat."""
+    late = rng.normal(0, rng.choice([0.0, 0.01, 0.03]), size=len(part.notes))
+    return replace(
+        part,
+        notes=tuple(
+            replace(note, start_beats=max(0.0, note.start_beats + float(shift)))
+            for note, shift in zip(part.notes, late, strict=True)
+        ),
+    )
 
 
 def _doubled(

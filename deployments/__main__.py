@@ -1,0 +1,92 @@
+"""The whole service on this machine: `python -m deployments`, or `stemserve serve`."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import ray
+import yaml
+from pydantic import ValidationError
+from ray import serve
+
+from deployments.app import build
+from deployments.args import AppArgs
+
+_DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "local.yaml"
+
+# A laptop's cores are shared out by hand: Ray's own count is only bookkeeping here, and
+# must not keep the service from starting on a single core.
+_LOGICAL_CPUS = 8
+
+
+def main() -> int:
+    """Serve until SIGINT or SIGTERM, then stop every process that was started."""
+    options = _parse()
+    try:
+        args = read_args(options.config)
+    except (OSError, ValueError) as error:
+        print(f"stemserve: {options.config}: {error}", file=sys.stderr)
+        return 2
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    _start_ray()
+    try:
+        serve.start(
+            http_options={"host": options.host, "port": options.port},
+            logging_config={"encoding": "TEXT", "enable_access_log": False},
+        )
+        serve.run(build(args), name="stemserve", route_prefix="/")
+        print(f"stemserve is ready on http://{options.host}:{options.port}", flush=True)
+        stop.wait()
+        print("stemserve is stopping", flush=True)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        serve.shutdown()
+        ray.shutdown()
+    return 0
+
+
+def read_args(config: Path) -> AppArgs:
+    """Return the application's arguments in a Serve config file.
+
+    Raises OSError or ValueError, the latter for what is not in the schema too.
+    """
+    document: Any = yaml.safe_load(config.read_text())
+    applications = document.get("applications") if isinstance(document, dict) else None
+    if not applications or len(applications) != 1:
+        raise ValueError("a Serve config has exactly one entry under `applications`")
+    try:
+        return AppArgs.model_validate(applications[0].get("args") or {})
+    except ValidationError as error:
+        raise ValueError(str(error)) from error
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m deployments")
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  a server listens
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--config", type=Path, default=_DEFAULT_CONFIG)
+    return parser.parse_args()
+
+
+def _start_ray() -> None:
+    # Said outright: ray.init would otherwise leave a token that changes later starts.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(
+        address="local",
+        num_cpus=_LOGICAL_CPUS,
+        include_dashboard=False,
+        logging_level=logging.WARNING,
+        log_to_driver=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""The pool that analyses songs."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from ray import serve
+
+from deployments.logs import configure_logging
+from deployments.wiring import file_storage
+from serve_app.analysis import song as songs
+from serve_app.audio.decode import read_blocks
+from serve_app.settings import Settings
+from serve_app.storage.fetch import fetched
+
+
+
+@serve.deployment
+class Analyzer:
+    """Tells a song's tempo and key."""
+
+    def __init__(self, settings: Settings) -> None:
+        configure_logging(settings)
+        self._storage = file_storage(settings)
+        self._working_dir = settings.working_dir
+        songs.warm_up()
+
+    async def analyze(self, key: str, sample_rate: int, samples: int) -> Mapping[str, Any]:
+        """Return the analysis of the song stored under `key`."""
+        return await asyncio.to_thread(self._analyze, key, sample_rate, samples)
+
+    def _analyze(self, key: str, sample_rate: int, samples: int) -> Mapping[str, Any]:
+        with fetched(self._storage, key, self._working_dir, "analysis-") as path:
+            analysis = songs.analyze(read_blocks(path), sample_rate, samples)
+        return analysis.to_dict()

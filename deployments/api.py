@@ -1,0 +1,117 @@
+"""The HTTP face of the service on Serve."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from deployments.failures import cause_of
+from deployments.logs import configure_logging
+from deployments.wiring import file_storage, job_store, now
+from serve_app.api.app import create_app
+from serve_app.api.services import Limits, ModelInfo, Services
+from serve_app.audio.facts import AudioFacts
+from serve_app.audio.limits import AudioLimits
+from serve_app.audio.measure import measure
+from serve_app.errors import Unavailable
+from serve_app.separation.models import REGISTRY, ModelSpec
+from serve_app.settings import Settings
+
+_HEALTH_TIMEOUT_SECONDS = 2.0
+
+
+class Pools:
+    """The pools as the API sees them: one call to analyse, one to ask how they are."""
+
+    def __init__(self, dispatcher: DeploymentHandle, analyzer: DeploymentHandle) -> None:
+        self._dispatcher = dispatcher
+        self._analyzer = analyzer
+
+    async def analyze(self, key: str, facts: AudioFacts) -> Mapping[str, Any]:
+        """Return the analysis of the stored song `key`."""
+        try:
+            analysis: Mapping[str, Any] = await self._analyzer.analyze.remote(
+                key, facts.sample_rate, facts.samples
+            )
+        except RayTaskError as error:
+            raise cause_of(error) from error
+        except (RayError, RayServeException) as error:
+            raise Unavailable("The analyzers do not answer now; try again.") from error
+        return analysis
+
+    async def health(self) -> Mapping[str, Any]:
+        """Return what the dispatcher knows of the pools, or why it says nothing."""
+        try:
+            status: Mapping[str, Any] = await asyncio.wait_for(
+                self._dispatcher.status.remote(), _HEALTH_TIMEOUT_SECONDS
+            )
+        except (TimeoutError, RayError, RayServeException) as error:
+            reason = f"the dispatcher does not answer ({type(error).__name__})"
+            return {"ready": False, "reason": reason}
+        return status
+
+
+def model_infos(default: str) -> tuple[ModelInfo, ...]:
+    """Return what clients may ask for: the registry, and `auto` where it is served."""
+    infos = [_info(spec, spec.name) for spec in REGISTRY.values()]
+    if default == "auto":
+        infos.insert(0, _info(REGISTRY["demo"], "auto"))
+    return tuple(infos)
+
+
+def _info(spec: ModelSpec, name: str) -> ModelInfo:
+    return ModelInfo(
+        name=name,
+        sources=spec.sources,
+        sample_rate=spec.sample_rate,
+        trained_on=spec.trained_on,
+        licence=spec.licence,
+        description=spec.description,
+    )
+
+
+@serve.deployment
+@serve.ingress()
+class Api:
+    """Serves the FastAPI app; knows no torch, no librosa."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dispatcher: DeploymentHandle,
+        analyzer: DeploymentHandle,
+    ) -> None:
+        configure_logging(settings)
+        self._settings = settings
+        self._pools = Pools(dispatcher, analyzer)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        settings = self._settings
+        return create_app(
+            Services(
+                jobs=job_store(settings),
+                storage=file_storage(settings),
+                measure=partial(
+                    measure, limits=AudioLimits(settings.max_duration_seconds)
+                ),
+                analyze=self._pools.analyze,
+                health=self._pools.health,
+                models=model_infos(settings.model),
+                default_model=settings.model,
+                limits=Limits(
+                    max_upload_bytes=settings.max_upload_bytes,
+                    max_queued_jobs=settings.max_queued_jobs,
+                    retention_seconds=settings.retention_seconds,
+                ),
+                working_dir=settings.working_dir,
+                clock=now,
+                cors_origins=settings.cors_origins,
+                hf_space_url=settings.hf_space_url,
+            )
+        )

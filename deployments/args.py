@@ -1,0 +1,95 @@
+"""What `serve_config.yaml` may say, checked: a typo is an error, not a default."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from serve_app.settings import Settings
+
+# Serve and Ray kill a process for an unknown reason less often than for memory that
+# glibc never gave back; these also halve the time of a CPU forward, by sparing it
+# page faults.
+ALLOCATOR = ":".join(
+    (
+        "glibc.malloc.hugetlb=1",
+        "glibc.malloc.mmap_threshold=8589934592",
+        "glibc.malloc.trim_threshold=17179869184",
+        "glibc.malloc.arena_max=1",
+    )
+)
+
+
+class Strict(BaseModel):
+    """A model that refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Autoscaling(Strict):
+    """Bounds and pace of a pool; see Ray Serve's AutoscalingConfig."""
+
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
+    target_ongoing_requests: float = Field(default=3.0, gt=0)
+    upscale_delay_s: float = Field(default=5.0, ge=0)
+    downscale_delay_s: float = Field(default=300.0, ge=0)
+
+
+class Pool(Strict):
+    """Size and share of the machine of one deployment."""
+
+    num_cpus: float = Field(default=0.1, ge=0)
+    num_gpus: float = Field(default=0.0, ge=0)
+    num_replicas: int = Field(default=1, ge=1)
+    autoscaling: Autoscaling | None = None
+    max_ongoing_requests: int = Field(default=64, ge=1)
+    max_queued_requests: int = Field(default=-1, ge=-1)
+    graceful_shutdown_timeout_s: float = Field(default=20.0, ge=0)
+    health_check_period_s: float = Field(default=2.0, gt=0)
+    env: dict[str, str] = Field(default_factory=dict)
+
+    def options(self) -> dict[str, Any]:
+        """Return the keyword arguments of `Deployment.options`."""
+        # num_gpus=0 does not hide the GPUs of a machine from an actor.
+        hidden = {} if self.num_gpus else {"CUDA_VISIBLE_DEVICES": ""}
+        options: dict[str, Any] = {
+            "ray_actor_options": {
+                "num_cpus": self.num_cpus,
+                "num_gpus": self.num_gpus,
+                "runtime_env": {"env_vars": {**hidden, **self.env}},
+            },
+            "max_ongoing_requests": self.max_ongoing_requests,
+            "max_queued_requests": self.max_queued_requests,
+            "graceful_shutdown_timeout_s": self.graceful_shutdown_timeout_s,
+            "health_check_period_s": self.health_check_period_s,
+        }
+        if self.autoscaling is None:
+            return {**options, "num_replicas": self.num_replicas}
+        return {**options, "autoscaling_config": self.autoscaling.model_dump()}
+
+    @property
+    def most_replicas(self) -> int:
+        """How many replicas the pool may grow to."""
+        return self.autoscaling.max_replicas if self.autoscaling else self.num_replicas
+
+
+class AppArgs(Strict):
+    """The arguments of `deployments.app:build`.
+
+    `settings` holds fields of `serve_app.settings.Settings`; the environment's
+    `STEMSERVE_*` fill in those that are not named.
+    """
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    api: Pool = Pool(max_queued_requests=128)
+    dispatcher: Pool = Pool(max_ongoing_requests=1000, graceful_shutdown_timeout_s=60)
+    separator: Pool = Pool(
+        max_ongoing_requests=8,
+        graceful_shutdown_timeout_s=600,
+        env={"GLIBC_TUNABLES": ALLOCATOR},
+    )
+    analyzer: Pool = Pool(max_ongoing_requests=1)
+
+    def resolved_settings(self) -> Settings:
+        """Return the settings, these arguments over the environment's."""
+        return Settings(**self.settings)

@@ -1,0 +1,141 @@
+"""The dispatcher on Serve: claims jobs and pushes them to the pools."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from ray import serve
+from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from deployments.failures import cause_of
+from deployments.logs import configure_logging
+from deployments.wiring import job_store, file_storage
+from serve_app.errors import AppError, Unavailable
+from serve_app.jobs.dispatcher import (
+    Dispatcher,
+    DispatchPolicy,
+    Event,
+    Finished,
+    ReplicaDied,
+)
+from serve_app.jobs.expiry import Expiry
+from serve_app.jobs.job import Job
+from serve_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# How often /health's picture of the pools is renewed.
+_DESCRIBE_SECONDS = 5.0
+_DESCRIBE_TIMEOUT_SECONDS = 2.0
+
+
+class PoolRunner:
+    """Runs a job on the pools, both halves at once, and speaks of failures as ours."""
+
+    def __init__(self, separator: DeploymentHandle, analyzer: DeploymentHandle) -> None:
+        self._separator = separator.options(stream=True)
+        self._analyzer = analyzer
+
+    async def __call__(self, job: Job) -> AsyncIterator[Event]:
+        """Yield the job's events; the last one holds stems and analysis."""
+        analysis = asyncio.ensure_future(self._analyze(job))
+        stream = self._separator.separate.remote(job)
+        try:
+            async for event in stream:
+                if isinstance(event, Finished):
+                    yield Finished(replace(event.result, **await analysis))
+                else:
+                    yield event
+        except (RayActorError, WorkerCrashedError) as error:
+            raise ReplicaDied(str(error)) from error
+        except RayTaskError as error:
+            raise cause_of(error) from error
+        except (RayError, RayServeException) as error:
+            raise Unavailable(f"the separators did not answer: {error}") from error
+        finally:
+            analysis.cancel()
+            stream.cancel()
+
+    async def _analyze(self, job: Job) -> Mapping[str, Any]:
+        """Return the analysis half of the result; stems are not lost for want of it."""
+        source = job.source
+        try:
+            analysis = await self._analyzer.analyze.remote(
+                source.key, source.sample_rate, source.samples
+            )
+        except (RayError, RayServeException, AppError) as error:
+            logger.exception("job %s: the analysis failed", job.id)
+            return {"analysis_error": str(cause_of(error)).splitlines()[0]}
+        return {"analysis": analysis}
+
+
+@serve.deployment
+class DispatcherReplica:
+    """Owns the loop that dispatches, and the sweep of what has expired."""
+
+    async def __init__(
+        self,
+        settings: Settings,
+        in_flight: int,
+        separator: DeploymentHandle,
+        analyzer: DeploymentHandle,
+    ) -> None:
+        # Async, because the loop must run on this replica's event loop.
+        configure_logging(settings)
+        store = job_store(settings)
+        storage = file_storage(settings)
+        self._separator = separator
+        self._pools: Mapping[str, Any] = {}
+        self._dispatcher = Dispatcher(
+            store,
+            PoolRunner(separator, analyzer),
+            owner=uuid4().hex,
+            policy=DispatchPolicy(
+                lease_seconds=settings.lease_seconds,
+                renew_seconds=settings.lease_seconds / 3,
+                in_flight=in_flight,
+                max_attempts=settings.max_attempts,
+                retention_seconds=settings.retention_seconds,
+            ),
+        )
+        self._expiry = Expiry(store, storage)
+        self._tasks = [
+            asyncio.ensure_future(self._dispatcher.run_forever()),
+            asyncio.ensure_future(self._describe_forever()),
+        ]
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return what the pools last said and what is in flight, for /health."""
+        return {**self._pools, "dispatcher": self._dispatcher.status()}
+
+    async def _describe_forever(self) -> None:
+        """Keep the picture of the separators fresh, busy as they may be."""
+        while True:
+            self._pools = await self._describe()
+            await asyncio.sleep(_DESCRIBE_SECONDS)
+
+    async def _describe(self) -> Mapping[str, Any]:
+        try:
+            separator = await asyncio.wait_for(
+                self._separator.describe.remote(), _DESCRIBE_TIMEOUT_SECONDS
+            )
+        except (TimeoutError, RayError, RayServeException) as error:
+            reason = f"no separator answers ({type(error).__name__})"
+            return {**self._pools, "ready": False, "reason": reason}
+        return {"ready": True, **separator}
+
+    async def check_health(self) -> None:
+        """Raise when a loop has ended, so that Serve starts this replica anew."""
+        for task in self._tasks:
+            if task.done():
+                await task
+
+    async def __del__(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self._dispatcher.shutdown()

@@ -1,0 +1,77 @@
+"""The pool that separates songs: one engine a replica, several songs at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+from ray import serve
+
+from deployments.logs import configure_logging
+from deployments.wiring import file_storage
+from serve_app.engines import EngineShelf
+from serve_app.jobs.dispatcher import Finished, Progress, Started
+from serve_app.jobs.job import Job, Stage
+from serve_app.settings import Settings
+
+from serve_app.worker import SongWorker
+
+
+@serve.deployment
+class Separator:
+    """Turns a job into stem files; gets keys, never audio."""
+
+    def __init__(self, settings: Settings) -> None:
+        configure_logging(settings)
+        self._engines = EngineShelf(settings)
+        storage = file_storage(settings)
+        self._worker = SongWorker(self._engines, storage, settings.working_dir)
+        self._threads = ThreadPoolExecutor(
+            settings.songs_at_once, thread_name_prefix="song"
+        )
+        self._replica = serve.get_replica_context().replica_id.unique_id
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is loaded here, for /health."""
+        return {"replica": self._replica, **self._engines.default.describe()}
+
+    async def separate(self, job: Job) -> AsyncIterator[Started | Progress | Finished]:
+        """Yield how far the job is, and at last its result.
+
+        Closing the iterator, as a caller's cancellation does, stops the engine between
+        two batches and deletes the job's working files.
+        """
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Progress] = asyncio.Queue()
+        cancelled = Event()
+
+        def report(stage: Stage, fraction: float) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, Progress(stage, fraction))
+
+        yield Started(self._replica)
+        song = loop.run_in_executor(
+            self._threads, self._worker.run, job, report, cancelled
+        )
+        try:
+            async for event in _until(song, events):
+                yield event
+            yield Finished(await song)
+        finally:
+            # Left only once the thread is: drain waits for it, and its files are gone.
+            cancelled.set()
+            await asyncio.wait({song})
+
+
+async def _until(
+    song: asyncio.Future[Any], events: asyncio.Queue[Progress]
+) -> AsyncIterator[Progress]:
+    """Yield events until the song is done."""
+    while not song.done():
+        getter = asyncio.ensure_future(events.get())
+        try:
+            await asyncio.wait({song, getter}, return_when=asyncio.FIRST_COMPLETED)
+            if getter.done():
+                yield getter.result()
+        finally:
+            getter.cancel()

@@ -1,0 +1,134 @@
+"""The tempo of a song, from its beats."""
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
+
+Curve = NDArray[np.float64]
+
+# Said of what has no pulse, so that the tempo is always a usable number.
+DEFAULT_BPM = 120.0
+SLOWEST_BPM, FASTEST_BPM = 40.0, 240.0
+# Of a song that can be counted at half or double speed, the tempo nearer to 120 is
+# told: this is the width of the preference in octaves.
+PREFERENCE_OCTAVES = 0.9
+
+_HOP = 256
+_FRAMES_PER_SECOND = SAMPLE_RATE / _HOP
+# Kick, snare and bass tell the beat; cymbals mostly divide it.
+_HIGHEST_HZ = 1_000.0
+_BANDS = 40
+_FLOOR_DECIBELS = 50.0
+_CANDIDATES_PER_OCTAVE = 96
+_MULTIPLES = 4
+_OFF_BEAT_WEIGHT = 0.2
+_BEATS_IN_A_FIT = 64
+
+
+def bpm(mono: Samples) -> float:
+    """Return the tempo of mono samples at 22,050 Hz in beats per minute, 40 to 240.
+
+    A pulse that can be counted at several speeds is counted at the one nearer to 120;
+    silence and what lasts less than a second are 120.
+    """
+    if len(mono) < SAMPLE_RATE:
+        return DEFAULT_BPM
+    strength = _onset_strength(mono)
+    rough = _rough_bpm(strength)
+    if rough is None:
+        return DEFAULT_BPM
+    _, beats = librosa.beat.beat_track(
+        onset_envelope=strength,
+        sr=SAMPLE_RATE,
+        hop_length=_HOP,
+        bpm=rough,
+        trim=True,
+        units="time",
+    )
+    fine = _bpm_of_beats(np.asarray(beats, np.float64))
+    # A tracker that lost the beat says nothing better than the rough tempo.
+    is_sane = fine is not None and abs(fine / rough - 1) < 0.04
+    return fine if fine is not None and is_sane else rough
+
+
+def _onset_strength(mono: Samples) -> Curve:
+    """Return how much louder the low bands get at each hop of 256 samples."""
+    power = librosa.feature.melspectrogram(
+        y=mono,
+        sr=SAMPLE_RATE,
+        hop_length=_HOP,
+        n_mels=_BANDS,
+        fmax=_HIGHEST_HZ,
+    )
+    # The floor is high: a hi-hat over digital silence must not weigh like a drum.
+    levels = librosa.power_to_db(power, ref=np.max, top_db=_FLOOR_DECIBELS)
+    rises = np.maximum(np.diff(levels, axis=1, prepend=levels[:, :1]), 0.0)
+    strength: Curve = rises.mean(axis=0, dtype=np.float64)
+    return strength
+
+
+def _rough_bpm(strength: Curve) -> float | None:
+    """Return the candidate tempo at whose multiples the onsets repeat best.
+
+    A tempo gains by the autocorrelation at one to four beats and loses a little by
+    that between the beats, which tells a slow count from a fast one.
+    """
+    repeats = _autocorrelation(strength)
+    if repeats is None:
+        return None
+    octaves = np.log2(FASTEST_BPM / SLOWEST_BPM)
+    steps = np.arange(octaves * _CANDIDATES_PER_OCTAVE + 1) / _CANDIDATES_PER_OCTAVE
+    candidates = SLOWEST_BPM * 2**steps
+    lags = 60.0 * _FRAMES_PER_SECOND / candidates
+    beats = np.arange(1, _MULTIPLES + 1)
+    on = _near(repeats, lags[:, None] * beats).mean(axis=1)
+    off = _near(repeats, lags[:, None] * (beats - 0.5)).mean(axis=1)
+    distance = np.log2(candidates / DEFAULT_BPM) / PREFERENCE_OCTAVES
+    score = (on - _OFF_BEAT_WEIGHT * off) * np.exp(-0.5 * distance**2)
+    best = int(np.argmax(score))
+    return float(candidates[best]) if score[best] > 0 else None
+
+
+def _autocorrelation(strength: Curve) -> Curve | None:
+    """Return the autocorrelation of onsets by lag, 1 at lag 0; None without onsets."""
+    frames = len(strength)
+    spectrum = np.fft.rfft(strength - strength.mean(), 2 * frames)
+    sums = np.fft.irfft(np.abs(spectrum) ** 2)[:frames]
+    # Past half the length too few pairs are left to mean anything.
+    means = sums[: frames // 2 + 1] / (frames - np.arange(frames // 2 + 1))
+    return means / means[0] if means[0] > np.finfo(np.float32).tiny else None
+
+
+def _near(repeats: Curve, lags: Curve) -> Curve:
+    """Return the largest autocorrelation within two frames (23 ms) of each lag."""
+    frames = np.rint(lags).astype(np.intp)
+    padding = max(int(frames.max()) + 3 - len(repeats), 0)
+    padded = np.pad(repeats, (0, padding))
+    nearby = [padded[frames + shift] for shift in (-2, -1, 0, 1, 2)]
+    return np.maximum.reduce(nearby)
+
+
+def _bpm_of_beats(times: Curve) -> float | None:
+    """Return the tempo of beats at `times` (s): the slope of a line through them.
+
+    Lines are fitted to 64 beats at a time and their median is taken, so that a break
+    or an intro without a beat does not bend the tempo of the rest.
+    """
+    if len(times) < 3:
+        return None
+    intervals = np.diff(times)
+    counts = np.concatenate([[0.0], np.cumsum(_whole(intervals))])
+    size = min(_BEATS_IN_A_FIT, len(times))
+    starts = range(0, len(times) - size + 1, max(size // 4, 1))
+    slopes = [
+        np.polyfit(counts[start : start + size], times[start : start + size], 1)[0]
+        for start in starts
+    ]
+    return float(60.0 / np.median(slopes))
+
+
+def _whole(intervals: Curve) -> Curve:
+    """Return how many beats lie in each interval: one, or more where some are missed."""
+    return np.maximum(np.rint(intervals / np.median(intervals)), 1.0)

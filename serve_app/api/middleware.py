@@ -1,0 +1,95 @@
+"""What happens around every request: its log line, its CORS headers, its failures."""
+
+import logging
+from time import perf_counter
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.api import problems, request_id
+from serve_app.errors import BadRequest
+
+logger = logging.getLogger(__name__)
+
+
+class RequestLog:
+    """Gives each request an id, which goes back with the answer, and a line of log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identity = request_id.chosen(Headers(scope=scope).get(request_id.HEADER, ""))
+        request_id.current.set(identity)
+        started, status = perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[request_id.HEADER] = identity
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            elapsed_ms = (perf_counter() - started) * 1000
+            # The path alone: a query may carry secrets. Quoted: it may carry newlines.
+            path = quote(scope["path"])
+            line = "%s %s %s %.1f ms [%s]"
+            logger.info(line, scope["method"], path, status, elapsed_ms, identity)
+
+
+class Cors(CORSMiddleware):
+    """Starlette's CORS, with refusals of preflights in the form of all other errors."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        refusal = bytes(response.body).decode()
+        headers = {
+            name: value
+            for name, value in response.headers.items()
+            if name not in ("content-length", "content-type")
+        }
+        detail = f"{refusal}. The operator can allow it: see the CORS settings."
+        return problems.answer(problems.of(BadRequest(detail)), headers)
+
+
+class Failures:
+    """Turns what nobody expected into a 500 that has CORS headers and no traceback.
+
+    Starlette's own handler of these stands outside the CORS middleware, where browsers
+    could not read its answer.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception:
+            # Half an answer can't be taken back: the server must cut the connection.
+            if has_started:
+                raise
+            logger.exception("request %s failed", request_id.current.get())
+            await problems.unexpected()(scope, receive, send)

@@ -1,0 +1,152 @@
+"""Errors as answers: application/problem+json (RFC 9457), always with a `detail`."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from serve_app.api import request_id
+from serve_app.errors import (
+    AppError,
+    InvalidField,
+    InvalidInput,
+    QueueFull,
+    RangeNotSatisfiable,
+)
+from serve_app.schema import FieldError, Problem
+
+MEDIA_TYPE = "application/problem+json"
+_CONTENT = {"schema": {"$ref": "#/components/schemas/Problem"}}
+
+
+def of(error: AppError) -> Problem:
+    """Describe `error` as it happened to the request at hand."""
+    return Problem(
+        type=f"urn:stemserve:problem:{error.code}",
+        title=_title(error.code),
+        status=error.status,
+        detail=error.detail,
+        code=error.code,
+        instance=f"urn:stemserve:request:{request_id.current.get()}",
+        retryable=error.retryable,
+    )
+
+
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Make the answer that tells a client of `problem`."""
+    return Response(
+        problem.model_dump_json(exclude_none=True),
+        status_code=problem.status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+def unexpected() -> Response:
+    """Make the answer to a request on which the server itself failed."""
+    reference = request_id.current.get()
+    return answer(
+        of(
+            AppError(
+                "The server failed on this request; the request is not at fault. Try "
+                f"again, and if it stays so, give the operator this: {reference}."
+            )
+        )
+    )
+
+
+async def on_app_error(request: Request, error: AppError) -> Response:
+    """Answer an error of our own."""
+    problem, headers = of(error), {}
+    if isinstance(error, InvalidField):
+        wrong = FieldError(
+            loc=["body", error.field], msg=error.detail, type=error.code
+        )
+        problem = problem.model_copy(update={"errors": [wrong]})
+    if isinstance(error, QueueFull):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size_bytes}"
+    return answer(problem, headers)
+
+
+async def on_http_exception(request: Request, error: HTTPException) -> Response:
+    """Answer what the router refuses: no such path, no such method."""
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    problem = of(AppError(_http_detail(request, error))).model_copy(
+        update={
+            "type": f"urn:stemserve:problem:{code}",
+            "title": _title(code),
+            "status": error.status_code,
+            "code": code,
+        }
+    )
+    return answer(problem, error.headers)
+
+
+async def on_validation_error(
+    request: Request, error: RequestValidationError
+) -> Response:
+    """Answer a parameter that is not of its type: one sentence, and the list."""
+    errors = [
+        FieldError(loc=list(each["loc"]), msg=each["msg"], type=each["type"])
+        for each in error.errors()
+    ]
+    said = "; ".join(f"{'.'.join(map(str, each.loc))}: {each.msg}" for each in errors)
+    problem = of(InvalidInput(f"{said}. Correct it and send the request again."))
+    return answer(problem.model_copy(update={"errors": errors}))
+
+
+def documented(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """Describe `errors` for OpenAPI, by status, beside a default for all others."""
+    responses: dict[int | str, dict[str, Any]] = {
+        "default": {
+            "description": "Any other problem",
+            "content": {MEDIA_TYPE: _CONTENT},
+        }
+    }
+    for error in errors:
+        entry = responses.setdefault(
+            error.status,
+            {
+                "description": HTTPStatus(error.status).phrase,
+                "content": {MEDIA_TYPE: {**_CONTENT, "examples": {}}},
+            },
+        )
+        entry["content"][MEDIA_TYPE]["examples"][error.code] = {
+            "summary": _title(error.code),
+            "value": _example(error),
+        }
+    return responses
+
+
+def _example(error: type[AppError]) -> dict[str, Any]:
+    return {
+        "type": f"urn:stemserve:problem:{error.code}",
+        "title": _title(error.code),
+        "status": error.status,
+        "detail": "What happened, and what to do about it.",
+        "code": error.code,
+        "instance": "urn:stemserve:request:5b0c1f7e",
+        "retryable": error.retryable,
+    }
+
+
+def _title(code: str) -> str:
+    return code.replace("_", " ").capitalize()
+
+
+def _http_detail(request: Request, error: HTTPException) -> str:
+    # Quoted as JSON, so that control characters of a hostile path stay harmless.
+    path = json.dumps(request.url.path[:200])
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return f"There is nothing at {path}. /docs lists every call."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return f"{path} does not take {request.method}. Use {allowed}."
+    return error.detail

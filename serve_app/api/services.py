@@ -1,0 +1,75 @@
+"""What the API is given to work with."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from serve_app.audio.facts import AudioFacts
+from serve_app.jobs.job import Job, State
+from serve_app.storage.port import Storage
+
+
+class Jobs(Protocol):
+    """The jobs that the API hands in, looks up and ends."""
+
+    def add(self, job: Job, max_queued: int) -> None:
+        """Queue `job`; QueueFull when `max_queued` jobs wait already."""
+
+    def get(self, job_id: str) -> Job:
+        """Return the job; JobNotFound if there is none."""
+
+    def recent(self, limit: int) -> Sequence[Job]:
+        """Return the newest jobs, the newest first."""
+
+    def counts(self) -> Mapping[State, int]:
+        """Count the jobs in each state."""
+
+    def cancel(self, job_id: str, retention_seconds: float) -> Job:
+        """Cancel the job if it is not over; JobNotFound if there is none."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model that clients can ask for."""
+
+    name: str
+    sources: tuple[str, ...]
+    sample_rate: int
+    trained_on: str
+    licence: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is taken and how long it is kept."""
+
+    max_upload_bytes: int
+    max_queued_jobs: int
+    retention_seconds: float
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything behind the API.
+
+    `measure` decodes a file whole and raises UnreadableAudio or AudioTooLong.
+    `analyze` analyses the stored file of a key; its answer has `bpm` and `key`.
+    `health` says what the pools report: `ready` and, where known, `model`, `device`,
+    `reason` and more. `default_model` is the name of one of `models`.
+    """
+
+    store: Jobs
+    storage: Storage
+    measure: Callable[[Path], AudioFacts]
+    analyze: Callable[[str], Awaitable[Mapping[str, Any]]]
+    health: Callable[[], Awaitable[Mapping[str, Any]]]
+    models: Sequence[ModelInfo]
+    default_model: str
+    limits: Limits
+    working_dir: Path
+    clock: Callable[[], datetime]
+    cors_origins: tuple[str, ...] = ("*",)
+    hf_space_url: str = ""

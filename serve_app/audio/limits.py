@@ -1,0 +1,16 @@
+"""How long and how finely sampled a song may be."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AudioLimits:
+    """The songs that are taken.
+
+    4 kHz is half of telephony's rate and 192 kHz the highest of music in shops: what
+    is outside is a broken header or not a song.
+    """
+
+    max_duration_seconds: float
+    min_sample_rate: int = 4_000
+    max_sample_rate: int = 192_000

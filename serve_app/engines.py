@@ -1,0 +1,77 @@
+"""The engines of one process, made from the settings."""
+
+import logging
+from threading import Lock
+
+from serve_app.separation import models
+from serve_app.separation.engine import Engine
+from serve_app.separation.models import ModelSpec
+from serve_app.separation.weights import WeightsCache
+from serve_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+
+
+def weights_cache(settings: Settings) -> WeightsCache:
+    """Return the cache of weights that `settings` describe."""
+    return WeightsCache(
+        settings.weights_dir,
+        mirror=settings.weights_mirror,
+        timeout_seconds=settings.weights_timeout_seconds,
+    )
+
+
+def resolve(settings: Settings, model: str) -> ModelSpec:
+    """Return the spec of `model`; `auto` is the best one that can be had now."""
+    if model != AUTO:
+        return models.find(model)
+    spec, warning = models.resolve_auto(weights_cache(settings))
+    if warning is not None:
+        logger.warning(warning)
+    return spec
+
+
+def load_engine(settings: Settings, model: str) -> Engine:
+    """Load and warm the engine of `model`, fetching its weights if they are missing.
+
+    Raises InvalidInput for an unknown model and WeightsUnavailable without weights.
+    """
+    spec = resolve(settings, model)
+    path = weights_cache(settings).pull(spec)
+    engine = Engine.load(
+        spec,
+        path,
+        device=settings.device,
+        threads=settings.threads,
+        max_windows=settings.batch_windows,
+    )
+    engine.warm_up()
+    logger.info("model %s is ready on %s", spec.name, engine.describe()["device"])
+    return engine
+
+
+class EngineShelf:
+    """The default engine, and others that are loaded when first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = Lock()
+        self.default = load_engine(settings, settings.model)
+        self._engines = {
+            settings.model: self.default,
+            self.default.spec.name: self.default,
+        }
+
+    def get(self, model: str) -> Engine:
+        """Return the engine of `model`, loaded if need be."""
+        with self._lock:
+            if model not in self._engines:
+                self._engines[model] = load_engine(self._settings, model)
+            return self._engines[model]
+
+    def close(self) -> None:
+        """Stop the engines' device threads."""
+        for engine in set(self._engines.values()):
+            engine.close()

@@ -1,0 +1,124 @@
+"""The table of jobs, and how a job becomes a row and a row a job."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+from serve_app.jobs.job import Job, Options, Result, Source, Stage, State, StemFile
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment: aware in Python, of its own type on Postgres, UTC text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
+        """Refuse a naive `value`: nobody knows when it is."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
+        """Return `value` in UTC; SQLite gives it without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        return value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("stage", String(16)),
+    Column("progress", Float, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("run_alone", Boolean, nullable=False),
+    Column("owner", String(255)),
+    Column("lease_expires_at", UtcDateTime),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("error", Text),
+    Column("error_code", String(64)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    # Not a job's own: a queued one is not handed out before.
+    Column("available_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("source", JSON, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("result", JSON(none_as_null=True)),
+    Index("jobs_by_state", "state", "created_at"),
+    Index("jobs_by_age", "created_at"),
+    Index("jobs_by_expiry", "expires_at"),
+)
+
+_SAME_IN_BOTH = [
+    field.name
+    for field in fields(Job)
+    if field.name not in ("source", "options", "state", "stage", "result")
+]
+
+
+def to_row(job: Job) -> dict[str, Any]:
+    """Return the columns of `job`; it may be handed out from its creation on."""
+    return {
+        **{name: getattr(job, name) for name in _SAME_IN_BOTH},
+        "state": job.state.value,
+        "stage": job.stage.value if job.stage else None,
+        "source": asdict(job.source),
+        "options": asdict(job.options),
+        "result": to_json(job.result) if job.result else None,
+        "available_at": job.created_at,
+    }
+
+
+def to_job(row: Mapping[str, Any]) -> Job:
+    """Return the job that `row` holds."""
+    options = row["options"]
+    return Job(
+        **{name: row[name] for name in _SAME_IN_BOTH},
+        state=State(row["state"]),
+        stage=Stage(row["stage"]) if row["stage"] else None,
+        source=Source(**row["source"]),
+        options=Options(**{**options, "stems": tuple(options["stems"])}),
+        result=_to_result(row["result"]) if row["result"] else None,
+    )
+
+
+def to_json(result: Result) -> dict[str, Any]:
+    """Return `result` as the column of that name holds it."""
+    return asdict(result)
+
+
+def _to_result(value: Mapping[str, Any]) -> Result:
+    stems = tuple(StemFile(**stem) for stem in value["stems"])
+    return Result(**{**value, "stems": stems})

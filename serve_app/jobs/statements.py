@@ -1,0 +1,133 @@
+"""What the store asks of the database, each in one statement."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from serve_app.jobs.job import Claim, Job, State
+from serve_app.jobs.schema import jobs, to_job, to_row
+
+# Any number that nothing else in the same Postgres locks: "queue" in ASCII.
+_ADVISORY_LOCK = 0x7175657565
+
+_FINAL = [state.value for state in State if state.is_final]
+
+
+def take_turns(connection: Connection) -> None:
+    """Keep other transactions that take turns waiting until this one has ended."""
+    # On SQLite every transaction that writes is alone from its beginning.
+    if connection.dialect.name == "postgresql":
+        lock = text("SELECT pg_advisory_xact_lock(:key)")
+        connection.execute(lock, {"key": _ADVISORY_LOCK})
+
+
+def add(connection: Connection, job: Job) -> None:
+    """Insert `job`."""
+    connection.execute(insert(jobs).values(**to_row(job)))
+
+
+def find(connection: Connection, job_id: str) -> Job | None:
+    """Return the job as it is now."""
+    return _first(connection, select(jobs).where(jobs.c.id == job_id))
+
+
+def find_locked(connection: Connection, job_id: str) -> Job | None:
+    """Return the job, which nobody else can change until this transaction ends."""
+    query = select(jobs).where(jobs.c.id == job_id).with_for_update()
+    return _first(connection, query)
+
+
+def held(connection: Connection, claims: Iterable[Claim]) -> list[Job]:
+    """Return, locked, those jobs that still run under one of `claims`."""
+    mine = {claim.job_id: claim for claim in claims}
+    # One order for all, so that two transactions never wait for each other.
+    query = select(jobs).where(jobs.c.id.in_(mine)).order_by(jobs.c.id)
+    found = _all(connection, query.with_for_update())
+    running = [job for job in found if job.state is State.RUNNING]
+    return [job for job in running if job.claim == mine[job.id]]
+
+
+def oldest_claimable(connection: Connection, now: datetime) -> Job | None:
+    """Return, locked, the oldest job that waits or whose owner has gone silent."""
+    waits = and_(_is(State.QUEUED), jobs.c.available_at <= now)
+    silent = and_(_is(State.RUNNING), jobs.c.lease_expires_at <= now)
+    query = (
+        select(jobs)
+        .where(or_(waits, silent))
+        .order_by(jobs.c.created_at, jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return _first(connection, query)
+
+
+def change(
+    connection: Connection, job_id: str, now: datetime, changes: Mapping[str, Any]
+) -> None:
+    """Write `changes` to the columns of a job that this transaction has locked."""
+    query = update(jobs).where(jobs.c.id == job_id)
+    connection.execute(query.values(updated_at=now, **changes))
+
+
+def extend(connection: Connection, job_ids: list[str], until: datetime) -> None:
+    """Let the leases of jobs that this transaction has locked end at `until`."""
+    query = update(jobs).where(jobs.c.id.in_(job_ids))
+    connection.execute(query.values(lease_expires_at=until))
+
+
+def recent(connection: Connection, limit: int) -> list[Job]:
+    """Return the youngest jobs, youngest first."""
+    query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+    return _all(connection, query.limit(limit))
+
+
+def count(connection: Connection, state: State) -> int:
+    """Return how many jobs are in `state`."""
+    query = select(func.count()).select_from(jobs).where(_is(state))
+    return connection.execute(query).scalar_one()
+
+
+def counts(connection: Connection) -> dict[State, int]:
+    """Return how many jobs are in each state."""
+    query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+    found = {State(state): number for state, number in connection.execute(query)}
+    return {state: found.get(state, 0) for state in State}
+
+
+def expired(connection: Connection, now: datetime, limit: int) -> list[Job]:
+    """Return jobs that ended so long ago that they are to go, the oldest first."""
+    query = select(jobs).where(jobs.c.expires_at <= now, jobs.c.state.in_(_FINAL))
+    return _all(connection, query.order_by(jobs.c.expires_at).limit(limit))
+
+
+def remove(connection: Connection, job_id: str) -> None:
+    """Delete a job that has ended."""
+    query = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(_FINAL))
+    connection.execute(query)
+
+
+def _is(state: State) -> ColumnElement[bool]:
+    return jobs.c.state == state.value
+
+
+def _all(connection: Connection, query: Select[Any]) -> list[Job]:
+    return [to_job(row) for row in connection.execute(query).mappings()]
+
+
+def _first(connection: Connection, query: Select[Any]) -> Job | None:
+    row = connection.execute(query).mappings().first()
+    return None if row is None else to_job(row)

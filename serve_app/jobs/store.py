@@ -1,0 +1,234 @@
+"""The jobs in a database, which is the truth about them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, exc
+
+from serve_app.errors import JobNotFound, LeaseLost, QueueFull, Unavailable
+from serve_app.jobs import engine, statements, transitions
+from serve_app.jobs.job import Claim, Job, Result, Stage, State
+from serve_app.jobs.migrations import upgrade
+from serve_app.jobs.transitions import MAX_CLAIMS, Changes, Limits, Retry
+
+RETRY_AFTER_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What a dispatcher learns when it renews: which of its claims it must give up."""
+
+    lost: frozenset[Claim]
+    cancel_requested: frozenset[Claim]
+
+
+class JobStore:
+    """Jobs in the database at `url`, whose schema is brought up to date on opening.
+
+    Methods block, are safe in any thread and process, and raise Unavailable when the
+    database doesn't answer. Once one has returned, what it wrote survives a crash. Those
+    that take a claim raise LeaseLost when the job has another (owner, attempt) by now.
+    `clock` returns the time, aware of its zone; the clocks of dispatchers that share a
+    database must agree to a fraction of a lease.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._engine = engine.connect(url)
+        with _translated():
+            upgrade(self._engine)
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self._engine.dispose()
+
+    def add(self, job: Job, *, max_queued: int) -> None:
+        """Accept a queued `job`; QueueFull when `max_queued` jobs wait already."""
+        with self._writing() as connection:
+            statements.take_turns(connection)
+            if statements.count(connection, State.QUEUED) >= max_queued:
+                raise QueueFull(
+                    f"{max_queued} songs are waiting already: try again in "
+                    f"{RETRY_AFTER_SECONDS} seconds.",
+                    RETRY_AFTER_SECONDS,
+                )
+            try:
+                statements.add(connection, job)
+            except exc.IntegrityError as err:
+                raise ValueError(f"there is a job {job.id} already") from err
+
+    def get(self, job_id: str) -> Job:
+        """Return a job; JobNotFound when it is unknown or expired."""
+        with self._reading() as connection:
+            return _known(statements.find(connection, job_id))
+
+    def recent(self, limit: int) -> list[Job]:
+        """Return at most `limit` jobs, newest first."""
+        with self._reading() as connection:
+            return statements.recent(connection, limit)
+
+    def counts(self) -> Mapping[State, int]:
+        """Return how many jobs are in each state."""
+        with self._reading() as connection:
+            return statements.counts(connection)
+
+    def claim(
+        self,
+        owner: str,
+        *,
+        lease_seconds: float,
+        include_alone: bool,
+        retention_seconds: float,
+    ) -> Job | None:
+        """Give `owner` the oldest job that waits or whose lease has run out, if any.
+
+        A job that must run alone is given out only with `include_alone`, which is for a
+        caller that runs nothing else. Until then nothing younger overtakes it: its turn
+        comes as soon as one caller has finished what it runs. A lapsed lease is not
+        charged, but after ten claims in all a job is failed.
+        """
+        with self._writing() as connection:
+            now = self._clock()
+            expires_at = now + timedelta(seconds=retention_seconds)
+            while job := statements.oldest_claimable(connection, now):
+                if ending := _overdue_ending(job, expires_at):
+                    statements.change(connection, job.id, now, ending)
+                    continue
+                if job.run_alone and not include_alone:
+                    return None
+                lease_ends = now + timedelta(seconds=lease_seconds)
+                changes = transitions.claimed(job, owner, lease_ends)
+                statements.change(connection, job.id, now, changes)
+                return _known(statements.find(connection, job.id))
+        return None
+
+    def renew(self, claims: Iterable[Claim], lease_seconds: float) -> Renewal:
+        """Let the leases of all `claims` that still hold begin anew."""
+        mine = frozenset(claims)
+        with self._writing() as connection:
+            jobs = statements.held(connection, mine)
+            until = self._clock() + timedelta(seconds=lease_seconds)
+            statements.extend(connection, [job.id for job in jobs], until)
+        unwanted = frozenset(job.claim for job in jobs if job.cancel_requested)
+        return Renewal(mine - {job.claim for job in jobs}, unwanted)
+
+    def report(self, claim: Claim, stage: Stage, progress: float) -> bool:
+        """Record how far a job is, 0..1; return whether its client has cancelled it."""
+        with self._writing() as connection:
+            job = _held(connection, claim)
+            changes = {"stage": stage.value, "progress": progress}
+            statements.change(connection, job.id, self._clock(), changes)
+            return job.cancel_requested
+
+    def succeed(self, claim: Claim, result: Result, retention_seconds: float) -> None:
+        """Publish the `result` of a job, unless its client has cancelled it."""
+        kept = timedelta(seconds=retention_seconds)
+        self._end(claim, lambda _, now: transitions.succeeded(result, now + kept))
+
+    def fail(
+        self, claim: Claim, error_code: str, error: str, retention_seconds: float
+    ) -> None:
+        """End a job that can't be done; `error` tells its client what to do."""
+        kept = timedelta(seconds=retention_seconds)
+        self._end(
+            claim, lambda _, now: transitions.failed(error_code, error, now + kept)
+        )
+
+    def retry(self, claim: Claim, retry: Retry, limits: Limits) -> None:
+        """Queue a job again, or fail it when it has had its charged attempts."""
+        self._end(claim, lambda job, now: transitions.retried(job, retry, limits, now))
+
+    def release(self, claim: Claim) -> None:
+        """Hand a job back, uncharged; cancelled when its client has asked for that."""
+        self._end(claim, lambda _, now: transitions.queued(now))
+
+    def cancel(self, job_id: str, retention_seconds: float) -> Job:
+        """Cancel a job; JobNotFound when it is unknown or expired.
+
+        One that runs is marked: its owner stops it, and from now on it can only end as
+        cancelled. One that has ended stays as it is.
+        """
+        with self._writing() as connection:
+            job = _known(statements.find_locked(connection, job_id))
+            now = self._clock()
+            expires_at = now + timedelta(seconds=retention_seconds)
+            if job.state.is_final:
+                return job
+            if _is_live(job, now):
+                changes: Changes = {"cancel_requested": True, "expires_at": expires_at}
+            else:
+                changes = transitions.cancelled(expires_at)
+            statements.change(connection, job_id, now, changes)
+            return _known(statements.find(connection, job_id))
+
+    def due_for_expiry(self, limit: int) -> list[Job]:
+        """Return at most `limit` jobs whose time is up."""
+        with self._reading() as connection:
+            return statements.expired(connection, self._clock(), limit)
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job that has ended; any other is left alone."""
+        with self._writing() as connection:
+            statements.remove(connection, job_id)
+
+    def _end(self, claim: Claim, ending: Callable[[Job, datetime], Changes]) -> None:
+        """Take the job from the owner of `claim`; what was cancelled stays so."""
+        with self._writing() as connection:
+            job = _held(connection, claim)
+            now = self._clock()
+            if job.cancel_requested:
+                changes = transitions.cancelled(job.expires_at)
+            else:
+                changes = ending(job, now)
+            statements.change(connection, job.id, now, changes)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with _translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _translated(), engine.begin_reading(self._engine) as connection:
+            yield connection
+
+
+def _overdue_ending(job: Job, expires_at: datetime) -> Changes | None:
+    """How a job that could be claimed must end instead, if it must."""
+    if job.cancel_requested:
+        return transitions.cancelled(job.expires_at)
+    if job.attempt >= MAX_CLAIMS:
+        return transitions.abandoned(job, expires_at)
+    return None
+
+
+def _is_live(job: Job, now: datetime) -> bool:
+    return job.lease_expires_at is not None and job.lease_expires_at > now
+
+
+def _held(connection: Connection, claim: Claim) -> Job:
+    for job in statements.held(connection, [claim]):
+        return job
+    raise LeaseLost(
+        f"Attempt {claim.attempt} at job {claim.job_id} has lost its lease: stop it."
+    )
+
+
+def _known(job: Job | None) -> Job:
+    if job is None:
+        raise JobNotFound(
+            "There is no such job: it may have expired; upload the song again."
+        )
+    return job
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as err:
+        raise Unavailable(
+            "The job database does not answer; try again in a moment."
+        ) from err

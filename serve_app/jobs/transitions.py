@@ -1,0 +1,116 @@
+"""The steps a job can take, each as the columns that it changes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from serve_app.jobs.job import Job, Result, State
+from serve_app.jobs.schema import to_json
+
+Changes = dict[str, Any]
+
+# Uncharged attempts are free, but not without end: something is wrong by then.
+MAX_CLAIMS = 10
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Why an attempt ended badly, and how the next one is to be made.
+
+    A charged one counts towards the attempts that a job has.
+    """
+
+    error_code: str
+    error: str
+    charge: bool
+    run_alone: bool = False
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How often a job is tried, and how long it is kept once it has ended."""
+
+    max_attempts: int
+    retention_seconds: float
+
+
+def claimed(job: Job, owner: str, lease_expires_at: datetime) -> Changes:
+    """Give `job` to `owner`, under a new fencing number."""
+    return {
+        "state": State.RUNNING.value,
+        "attempt": job.attempt + 1,
+        "owner": owner,
+        "lease_expires_at": lease_expires_at,
+        "stage": None,
+        "progress": 0.0,
+    }
+
+
+def queued(available_at: datetime) -> Changes:
+    """Take a job from its owner; the next may have it from `available_at` on."""
+    return {
+        **_free(State.QUEUED),
+        "progress": 0.0,
+        "available_at": available_at,
+    }
+
+
+def succeeded(result: Result, expires_at: datetime) -> Changes:
+    """Publish the `result` of a job."""
+    return {
+        **_free(State.SUCCEEDED),
+        "progress": 1.0,
+        "result": to_json(result),
+        "error": None,
+        "error_code": None,
+        "expires_at": expires_at,
+    }
+
+
+def failed(error_code: str, error: str, expires_at: datetime) -> Changes:
+    """End a job for good, and say why."""
+    return {
+        **_free(State.FAILED),
+        "error": error,
+        "error_code": error_code,
+        "expires_at": expires_at,
+    }
+
+
+def cancelled(expires_at: datetime | None) -> Changes:
+    """End a job that its client has given up."""
+    return {
+        **_free(State.CANCELLED),
+        "cancel_requested": True,
+        "expires_at": expires_at,
+    }
+
+
+def retried(job: Job, retry: Retry, limits: Limits, now: datetime) -> Changes:
+    """Queue `job` again, or fail it when it has had its attempts."""
+    failures = job.failures + retry.charge
+    changes: Changes
+    if failures >= limits.max_attempts:
+        expires_at = now + timedelta(seconds=limits.retention_seconds)
+        changes = failed(retry.error_code, retry.error, expires_at)
+    else:
+        changes = queued(now + timedelta(seconds=retry.delay_seconds))
+        changes |= {"error": retry.error, "error_code": retry.error_code}
+    return {**changes, "failures": failures, "run_alone": retry.run_alone}
+
+
+def abandoned(job: Job, expires_at: datetime) -> Changes:
+    """Fail `job` because it was claimed too often; its last reason is kept."""
+    reason = job.error or "The service stopped each time while it worked on the song."
+    error = f"Given up after {job.attempt} attempts. {reason}"
+    return failed(job.error_code or "abandoned", error, expires_at)
+
+
+def _free(state: State) -> Changes:
+    return {
+        "state": state.value,
+        "stage": None,
+        "owner": None,
+        "lease_expires_at": None,
+    }

@@ -1,0 +1,340 @@
+"""What goes over the wire: the shapes of answers, as clients read them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+UtcTime = Annotated[datetime, AfterValidator(lambda time: time.astimezone(UTC))]
+
+_JOB_ID = "0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f"
+_CREATED = "2026-11-20T12:00:00Z"
+_UPDATED = "2026-11-20T12:01:10Z"
+_EXPIRES = "2026-11-20T12:31:10Z"
+
+
+class Wire(BaseModel):
+    """An answer. Fields may be added to it; none is renamed or removed."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class JobStatus(StrEnum):
+    """Where a job stands, in the words of its clients."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class FieldError(Wire):
+    """One thing that is wrong with a request, and where."""
+
+    loc: list[str | int] = Field(description="The way to it: `body`, `file`.")
+    msg: str = Field(description="What is wrong and what to do.")
+    type: str = Field(description="A stable code.")
+
+
+class Problem(Wire):
+    """Why a request failed and what to do about it (RFC 9457)."""
+
+    type: str = Field(description="A stable URI of the kind of problem.")
+    title: str = Field(description="The kind of problem in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened and what to do, for a person.")
+    code: str = Field(description="The kind of problem as a stable word.")
+    instance: str = Field(description="This occurrence; it is in the server's log.")
+    retryable: bool = Field(description="Whether the same request may work later.")
+    errors: list[FieldError] | None = Field(
+        default=None, description="Each thing that is wrong, when there are fields."
+    )
+
+
+class Accepted(Wire):
+    """A song that was taken in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "success": True,
+                "job_id": _JOB_ID,
+                "status": "pending",
+                "message": "Separation started. Poll /job/{job_id} for its progress.",
+                "filename": "song.mp3",
+                "size_bytes": 4831216,
+                "duration": 201.3,
+                "model": "hdemucs_high_musdb_plus",
+                "stems": ["drums", "bass", "other", "vocals"],
+                "format": "wav",
+                "status_url": f"/job/{_JOB_ID}",
+            }
+        }
+    )
+
+    success: Literal[True] = True
+    job_id: str = Field(description="What to poll `/job/{job_id}` with.")
+    status: JobStatus
+    message: str
+    filename: str
+    size_bytes: int
+    duration: float = Field(description="Length of the song in seconds.")
+    model: str
+    stems: tuple[str, ...] = Field(description="The stems that will be made.")
+    format: str = Field(description="The file format that they will have.")
+    status_url: str = Field(description="Where to poll, relative to the base URL.")
+    hf_space_url: str | None = Field(
+        default=None, description="Base URL to poll instead of this one, if any."
+    )
+
+
+class JobOptions(Wire):
+    """What the client asked for."""
+
+    model: str
+    stems: tuple[str, ...]
+    format: str
+
+
+class Stem(Wire):
+    """A finished stem."""
+
+    filename: str
+    size: int = Field(description="Its size in bytes.")
+    download_url: str = Field(description="Where it is, relative to the base URL.")
+    media_type: str
+    sha256: str = Field(description="Hash of its bytes; also its ETag.")
+
+
+class JobView(Wire):
+    """A job: how far it is, and what it gave or why it failed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "job_id": _JOB_ID,
+                "status": "completed",
+                "progress": 100.0,
+                "filename": "song.mp3",
+                "created_at": _CREATED,
+                "updated_at": _UPDATED,
+                "expires_at": _EXPIRES,
+                "model": "hdemucs_high_musdb_plus",
+                "format": "wav",
+                "options": {
+                    "model": "hdemucs_high_musdb_plus",
+                    "stems": ["drums"],
+                    "format": "wav",
+                },
+                "duration": 201.3,
+                "sample_rate": 44100,
+                "gain": 1.0,
+                "analysis": {"bpm": 124.0, "key": "C# minor"},
+                "stems": {
+                    "drums": {
+                        "filename": "song_drums.wav",
+                        "size": 35509364,
+                        "download_url": f"/job/{_JOB_ID}/stems/drums",
+                        "media_type": "audio/wav",
+                        "sha256": "a" * 64,
+                    }
+                },
+            }
+        }
+    )
+
+    job_id: str
+    status: JobStatus
+    progress: float = Field(ge=0, le=100, description="Per cent done.")
+    filename: str = Field(description="The name of the song as it was uploaded.")
+    created_at: UtcTime
+    updated_at: UtcTime
+    expires_at: UtcTime | None = Field(
+        default=None, description="When the job and its files are deleted."
+    )
+    stage: str | None = Field(default=None, description="What a running job does now.")
+    model: str
+    format: str
+    options: JobOptions
+    duration: float = Field(description="Length of the song in seconds.")
+    sample_rate: int = Field(description="Of the song and of its stems, in Hz.")
+    stems: Mapping[str, Stem] | None = Field(
+        default=None, description="The stems by name, once the job is completed."
+    )
+    gain: float | None = Field(
+        default=None,
+        description="Factor common to all stems that kept them from clipping.",
+    )
+    analysis: Mapping[str, Any] | None = Field(
+        default=None, description="Tempo, key and more of the song, where known."
+    )
+    analysis_error: str | None = Field(
+        default=None, description="Why there is no analysis."
+    )
+    error: str | None = Field(default=None, description="Why the job failed.")
+    error_code: str | None = Field(default=None, description="That as a stable word.")
+
+
+class JobSummary(Wire):
+    """A job in a list."""
+
+    job_id: str
+    status: JobStatus
+    filename: str
+    created_at: UtcTime
+    updated_at: UtcTime
+    progress: float = Field(ge=0, le=100)
+    expires_at: UtcTime | None = None
+
+
+class JobList(Wire):
+    """The newest jobs, the newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "count": 1,
+                "jobs": [
+                    {
+                        "job_id": _JOB_ID,
+                        "status": "processing",
+                        "filename": "song.mp3",
+                        "created_at": _CREATED,
+                        "updated_at": _UPDATED,
+                        "progress": 41.7,
+                    }
+                ],
+            }
+        }
+    )
+
+    count: int = Field(description="How many are in this list.")
+    jobs: list[JobSummary]
+
+
+class Deleted(Wire):
+    """A job that is no more."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"success": True, "message": "The job and its files are gone."}
+        }
+    )
+
+    success: Literal[True] = True
+    message: str
+
+
+class Analysis(Wire):
+    """What was found out about a song; more may be there than is named here."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "filename": "song.mp3",
+                "size_bytes": 4831216,
+                "bpm": 124.0,
+                "key": "C# minor",
+                "duration": 201.3,
+                "sample_rate": 44100,
+            }
+        }
+    )
+
+    filename: str
+    size_bytes: int
+    bpm: float = Field(description="Tempo in beats per minute.")
+    key: str = Field(min_length=1, description="`C# minor`.")
+    duration: float = Field(description="Seconds.")
+    sample_rate: int = Field(description="Of the file, in Hz.")
+
+
+class Model(Wire):
+    """A separation model that can be asked for."""
+
+    name: str
+    sources: tuple[str, ...] = Field(description="The stems that it makes.")
+    sample_rate: int = Field(description="The rate it works at, in Hz.")
+    trained_on: str
+    licence: str
+    description: str
+    default: bool = Field(description="Whether it is used when none is named.")
+
+
+class ModelList(Wire):
+    """The models that this server has."""
+
+    count: int
+    models: list[Model]
+
+
+class Config(Wire):
+    """What a client needs to know before it uploads."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "hf_space_url": "",
+                "default_model": "hdemucs_high_musdb_plus",
+                "formats": ["wav", "flac"],
+                "max_upload_bytes": 52428800,
+                "retention_seconds": 1800,
+            }
+        }
+    )
+
+    hf_space_url: str = Field(description="Base URL to poll instead, or empty.")
+    default_model: str
+    formats: tuple[str, ...]
+    max_upload_bytes: int
+    retention_seconds: float
+
+
+class Ping(Wire):
+    """A sign of life."""
+
+    status: Literal["ok"] = "ok"
+
+
+class QueueHealth(Wire):
+    """How busy the server is."""
+
+    queued: int
+    running: int
+    max_queued: int
+
+
+class StorageHealth(Wire):
+    """Whether the store of files answers."""
+
+    ok: bool
+
+
+class Health(Wire):
+    """Whether songs can be separated now, and why not."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "status": "ok",
+                "ready": True,
+                "model": "hdemucs_high_musdb_plus",
+                "device": "cuda:0",
+                "queue": {"queued": 0, "running": 1, "max_queued": 100},
+                "storage": {"ok": True},
+            }
+        }
+    )
+
+    status: Literal["ok", "degraded", "unavailable"]
+    ready: bool
+    model: str | None = Field(default=None, description="The model that is loaded.")
+    device: str | None = Field(default=None, description="What it runs on.")
+    queue: QueueHealth | None = None
+    storage: StorageHealth
+    reason: str | None = Field(
+        default=None, description="Why it is not ready, or what does not work."
+    )

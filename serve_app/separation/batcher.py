@@ -1,0 +1,108 @@
+"""One device, many songs: batches filled from all of them whenever it is free."""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from threading import Condition, Thread
+
+from torch import Tensor, stack
+
+Forward = Callable[[Tensor], Tensor]
+_Request = tuple[Tensor, Future[Tensor]]
+
+
+class Batcher:
+    """Runs `forward` on windows (2, window) in batches of at most `max_windows`.
+
+    `forward` maps (batch, 2, window) to (batch, source, 2, window) and is only ever
+    called from one thread, the batcher's own. A batch is taken when that thread is
+    free, never waited for, one window of each song in turn: a song's next window waits
+    for at most one window of every other song, however long those are.
+    """
+
+    def __init__(self, forward: Forward, max_windows: int) -> None:
+        if max_windows < 1:
+            raise ValueError("max_windows must be at least 1")
+        self._forward = forward
+        self._max_windows = max_windows
+        self._changed = Condition()
+        # In the order of their turns; a song without waiting windows is not in it.
+        self._waiting: OrderedDict[Hashable, deque[_Request]] = OrderedDict()
+        self._closed = False
+        self._windows_served = 0
+        self._thread = Thread(target=self._serve, name="batcher", daemon=True)
+        self._thread.start()
+
+    @property
+    def windows_served(self) -> int:
+        """How many windows have been through the network, failed ones included."""
+        return self._windows_served
+
+    def submit(self, song_id: Hashable, window: Tensor) -> Future[Tensor]:
+        """Queue a window (2, window) of a song; the future has (source, 2, window).
+
+        An exception of `forward` is the future's exception. After `close` the future
+        is cancelled at once.
+        """
+        future: Future[Tensor] = Future()
+        with self._changed:
+            if self._closed:
+                future.cancel()
+                return future
+            self._waiting.setdefault(song_id, deque()).append((window, future))
+            self._changed.notify()
+        return future
+
+    def forget(self, song_id: Hashable) -> None:
+        """Drop the waiting windows of a song; their futures are cancelled."""
+        with self._changed:
+            dropped = self._waiting.pop(song_id, deque())
+        for _, future in dropped:
+            future.cancel()
+
+    def close(self) -> None:
+        """Finish the batch that runs, cancel what waits, and end the thread."""
+        with self._changed:
+            self._closed = True
+            songs = list(self._waiting)
+            self._changed.notify()
+        for song_id in songs:
+            self.forget(song_id)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while batch := self._next_batch():
+            self._run(batch)
+
+    def _next_batch(self) -> list[_Request]:
+        """Wait for windows and take a batch of them; an empty one after `close`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting)
+            batch: list[_Request] = []
+            while self._waiting and not self._closed and len(batch) < self._max_windows:
+                song_id, requests = self._waiting.popitem(last=False)
+                batch.append(requests.popleft())
+                if requests:
+                    self._waiting[song_id] = requests
+            return batch
+
+    def _run(self, batch: Sequence[_Request]) -> None:
+        try:
+            stems = self._forward(stack([window for window, _ in batch]))
+        except Exception as err:
+            self._run_apart(batch, err)
+            return
+        self._windows_served += len(batch)
+        for (_, future), part in zip(batch, stems, strict=True):
+            # A view would keep the whole batch alive as long as any part of it.
+            future.set_result(part.clone() if len(batch) > 1 else part)
+
+    def _run_apart(self, batch: Sequence[_Request], err: Exception) -> None:
+        """Run a failed batch again, window by window, so that one can't fail others."""
+        if len(batch) > 1:
+            for request in batch:
+                self._run([request])
+            return
+        self._windows_served += 1
+        for _, future in batch:
+            future.set_exception(err)

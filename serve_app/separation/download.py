@@ -1,0 +1,165 @@
+"""A large file fetched over HTTP, resumed where it was cut."""
+
+import http.client
+import re
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from urllib.error import HTTPError
+
+from serve_app.errors import WeightsUnavailable
+
+Progress = Callable[[int, int | None], None]
+
+CONNECT_SECONDS = 5.0
+# How often one call goes on after a cut, as long as each try brings something.
+_TRIES = 10
+_CHUNK_BYTES = 1 << 18
+_RANGE_NOT_SATISFIABLE = 416
+
+
+def fetch(
+    url: str, partial: Path, timeout_seconds: float, progress: Progress | None = None
+) -> None:
+    """Bring the whole of `url` into `partial`, going on where an earlier call was cut.
+
+    What was there is kept only if the server says that the file hasn't changed since
+    (RFC 9110, If-Range). `progress` gets the bytes done and their total, if known.
+    Raises WeightsUnavailable when there is no connection within 5 s, on a silence of
+    `timeout_seconds`, and on an answer other than success; what has come is kept.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise WeightsUnavailable(f"{url} is no address to download from; use https.")
+    for _ in range(_TRIES):
+        before = _size(partial)
+        reason = "the connection was cut"
+        try:
+            if _continue(url, partial, timeout_seconds, progress):
+                return
+        except HTTPError as err:
+            with err:
+                reason = f"it answered {err.code} {err.reason}"
+            if err.code == _RANGE_NOT_SATISFIABLE and before:
+                partial.unlink()
+                continue
+        except (OSError, http.client.HTTPException) as err:
+            reason = str(err) or type(err).__name__
+        if _size(partial) <= before:
+            break
+    raise WeightsUnavailable(
+        f"{url} could not be downloaded: {reason}. "
+        f"{_size(partial)} bytes are here; a new try goes on from there."
+    )
+
+
+def _continue(
+    url: str, partial: Path, timeout_seconds: float, progress: Progress | None
+) -> bool:
+    """Append to `partial` what is missing, or start anew; say whether it is whole."""
+    tag = _recorded_tag(url, partial)
+    start = _size(partial) if tag else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "stemserve"})  # noqa: S310 - `fetch` has checked the scheme.
+    if tag and start:
+        request.add_header("Range", f"bytes={start}-")
+        request.add_header("If-Range", tag)
+    opener = urllib.request.build_opener(_Handler(), _SecureHandler())
+    with opener.open(request, timeout=timeout_seconds) as response:
+        if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+            _require_start(response.headers.get("Content-Range", ""), start)
+        else:
+            start = 0
+            _start_anew(url, partial, response.headers.get("ETag", ""))
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length is not None else None
+        with partial.open("ab") as file:
+            done = start
+            while chunk := response.read(_CHUNK_BYTES):
+                done += file.write(chunk)
+                if progress is not None:
+                    progress(done, total)
+    return total is None or done == total
+
+
+def _require_start(content_range: str, start: int) -> None:
+    match = re.match(r"bytes (\d+)-", content_range)
+    if match is None or int(match.group(1)) != start:
+        raise WeightsUnavailable(
+            f"The server sent the range {content_range!r} where bytes from {start} on "
+            "were asked for; use another mirror."
+        )
+
+
+def _tag_file(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.etag")
+
+
+def _recorded_tag(url: str, partial: Path) -> str | None:
+    """Return the entity tag under which `partial` was begun, if from this `url`."""
+    try:
+        begun_from, tag = _tag_file(partial).read_text().splitlines()
+    except (FileNotFoundError, ValueError):
+        return None
+    return tag if begun_from == url else None
+
+
+def _start_anew(url: str, partial: Path, tag: str) -> None:
+    """Empty `partial`, and only then record the tag of what it will hold."""
+    partial.unlink(missing_ok=True)
+    partial.touch()
+    # A weak tag does not promise the same bytes, so that it can't be resumed by.
+    lines = [url, tag] if tag and not tag.startswith("W/") else []
+    _tag_file(partial).write_text("\n".join(lines))
+
+
+def discard(partial: Path) -> None:
+    """Delete `partial` and what is known about it, if they are there."""
+    partial.unlink(missing_ok=True)
+    _tag_file(partial).unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _connect_in_time(connect: Callable[[], None]) -> None:
+    """Run `connect`, but give up after 5 s.
+
+    A socket's timeout would allow that long for each of a host's addresses, and does
+    not hold for looking up its name.
+    """
+    failures: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            connect()
+        except Exception as err:
+            failures.append(err)
+
+    thread = Thread(target=attempt, name="connect", daemon=True)
+    thread.start()
+    thread.join(CONNECT_SECONDS)
+    if thread.is_alive():
+        raise TimeoutError(f"no connection within {CONNECT_SECONDS:g} s")
+    if failures:
+        raise failures[0]
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        _connect_in_time(super().connect)
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        _connect_in_time(super().connect)
+
+
+class _Handler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _SecureHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req)

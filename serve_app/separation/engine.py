@@ -1,0 +1,219 @@
+"""A network at work: mix blocks in, stem blocks out, many songs at once."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, wait
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from serve_app.errors import Cancelled, InvalidInput, Unavailable
+from serve_app.separation import weights
+from serve_app.separation.batcher import Batcher
+from serve_app.separation.models import ModelSpec
+from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join
+from serve_app.separation.windows import plan
+
+OnProgress = Callable[[int, int], None]
+
+_GPU_BATCH_WINDOWS = 12
+# How soon a cancelled song is let go while the device works on others.
+_CANCEL_POLL_SECONDS = 0.1
+# Demucs's guard against the division by the deviation of silence.
+_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class MixStatistics:
+    """A song's length at the model's rate; mean and deviation of its mono mix."""
+
+    length: int
+    mean: float
+    deviation: float
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise ValueError("length must be at least 1 sample")
+        if not (isfinite(self.mean) and isfinite(self.deviation)):
+            raise ValueError("mean and deviation must be finite")
+        if self.deviation < 0:
+            raise ValueError("deviation must not be negative")
+
+
+class Engine:
+    """Separates songs, several threads' at once, with one network on one device.
+
+    `max_windows` 0 is 1 on a CPU, where larger batches gain nothing, and 12 on a GPU;
+    `threads` 0 is one per core this process may use. The number of threads holds for
+    the whole process: with several engines, the last one's.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        network: torch.nn.Module,
+        device: str = "auto",
+        max_windows: int = 0,
+        threads: int = 0,
+    ) -> None:
+        self.spec = spec
+        self._device = _resolve_device(device)
+        self._network = network.to(self._device).eval()
+        on_gpu = self._device.type == "cuda"
+        self._max_windows = max_windows or (_GPU_BATCH_WINDOWS if on_gpu else 1)
+        torch.set_num_threads(threads or _usable_cores())
+        self._batcher = Batcher(self._forward, self._max_windows)
+
+    @classmethod
+    def load(
+        cls,
+        spec: ModelSpec,
+        path: Path,
+        device: str = "auto",
+        max_windows: int = 0,
+        threads: int = 0,
+    ) -> Self:
+        """Make an engine of the weights in `path`; WeightsUnavailable if unfit."""
+        where = _resolve_device(device)
+        return cls(spec, weights.load(spec, path, where), device, max_windows, threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def separate(
+        self,
+        mix_blocks: Iterable[Samples],
+        stats: MixStatistics,
+        *,
+        on_progress: OnProgress,
+        cancelled: Event,
+    ) -> Iterator[Samples]:
+        """Yield the stems (source, 2, any number) of mix blocks (2, any number).
+
+        What is yielded has `stats.length` samples in all: a longer mix is cut, to a
+        shorter one silence is added. `on_progress` gets the windows done and their
+        total. Memory does not grow with the song. Raises Cancelled soon after
+        `cancelled` is set, without waiting for the batch that runs, and Unavailable
+        when the engine is closed.
+        """
+        # As Demucs does: the mix normalised before, the stems scaled back after.
+        scale = float(stats.deviation) + _EPSILON
+        normalised = ((block - float(stats.mean)) / scale for block in mix_blocks)
+        windows = cut(normalised, stats.length, self.spec.window)
+        total = len(plan(stats.length, self.spec.window))
+        stems = _reported(self._run(windows, cancelled), total, on_progress)
+        for block in join(stems, stats.length, self.spec.window):
+            yield block * float(stats.deviation) + float(stats.mean)
+
+    def warm_up(self) -> None:
+        """Run one window of silence, so that the first song waits for nothing."""
+        window = torch.zeros(CHANNELS, self.spec.window.window_samples)
+        self._batcher.submit(object(), window).result()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what runs here, for `/health`."""
+        return {
+            "model": self.spec.name,
+            "trained_on": self.spec.trained_on,
+            "licence": self.spec.licence,
+            "device": _device_name(self._device),
+            "threads": torch.get_num_threads(),
+            "precision": "float32",
+            "batch_windows": self._max_windows,
+            "windows_served": self._batcher.windows_served,
+        }
+
+    def close(self) -> None:
+        """End the device's thread; songs that still run get Unavailable."""
+        self._batcher.close()
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        with torch.inference_mode():
+            stems: Tensor = self._network(batch.to(self._device))
+            return stems.cpu()
+
+    def _run(self, windows: Iterable[Samples], cancelled: Event) -> Iterator[Samples]:
+        """Yield the network's stems (source, 2, window) of windows (2, window).
+
+        A song has at most two batches under way: the one that runs and the next.
+        """
+        song_id = object()
+        pending: deque[Future[Tensor]] = deque()
+        try:
+            for window in windows:
+                pending.append(self._batcher.submit(song_id, torch.from_numpy(window)))
+                if len(pending) == 2 * self._max_windows:
+                    yield _result(pending.popleft(), cancelled)
+            while pending:
+                yield _result(pending.popleft(), cancelled)
+        finally:
+            self._batcher.forget(song_id)
+
+
+def _result(future: Future[Tensor], cancelled: Event) -> Samples:
+    """Wait for a window's stems, but no longer than the song is wanted."""
+    while not cancelled.is_set():
+        if wait([future], timeout=_CANCEL_POLL_SECONDS).done:
+            break
+    else:
+        raise Cancelled("The job was cancelled; nothing of it is kept.")
+    try:
+        stems: Samples = future.result().numpy()
+    except CancelledError as err:
+        raise Unavailable("The separator is shutting down; try again.") from err
+    return stems
+
+
+def _reported(
+    stems: Iterable[Samples], total: int, on_progress: OnProgress
+) -> Iterator[Samples]:
+    for done, window in enumerate(stems, start=1):
+        on_progress(done, total)
+        yield window
+
+
+def _resolve_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda"):
+        raise InvalidInput(
+            f"Unknown device {device!r}; use `cpu`, `cuda`, `cuda:N` or `auto`."
+        )
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise Unavailable(
+            f"There is no device {device!r} here: torch sees "
+            f"{torch.cuda.device_count()} CUDA devices. Use `cpu` or `auto`."
+        )
+    return resolved
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def _usable_cores() -> int:
+    # Not every system can say which cores a process may use.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

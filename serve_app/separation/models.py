@@ -1,0 +1,169 @@
+"""The models on offer. Torch is imported only when a network is made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from serve_app.errors import InvalidInput, WeightsUnavailable
+from serve_app.separation.windows import WindowSpec
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+AUTO = "auto"
+
+Progress = Callable[[int, int | None], None]
+
+_FOUR_SOURCES = ("drums", "bass", "other", "vocals")
+# Of the lengths on the grid, this one and 307200 cost least per second of audio; the
+# network's error has fallen to its plateau half an overlap from an edge.
+_WINDOW = WindowSpec(window_samples=409_600, overlap_samples=20_480)
+_PUBLISHED = "https://download.pytorch.org/torchaudio/models"
+_PUBLISHED_LICENCE = (
+    "none stated for the weights; torchaudio leaves it to you to determine whether "
+    "the terms of the training data permit your use, and MUSDB18-HQ is for academic "
+    "purposes only"
+)
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where weights come from: a URL, or the name of a file in `assets/`.
+
+    With `sha256` the file must have that hash; without, the hash of the first download
+    is recorded and holds from then on.
+    """
+
+    address: str
+    sha256: str | None = None
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the file comes with the package."""
+        return "://" not in self.address
+
+    @property
+    def filename(self) -> str:
+        """The file's name without its address."""
+        return self.address.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model: what it separates, how its network is made, where its weights are.
+
+    `make` takes the sources and returns an untrained network that maps mixes
+    (batch, 2, window) to stems (batch, source, 2, window).
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    sample_rate: int
+    window: WindowSpec
+    make: Callable[[tuple[str, ...]], "Module"]
+    weights: WeightsSource
+    licence: str
+    trained_on: str
+    description: str
+
+
+class Weights(Protocol):
+    """What choosing a model needs of a cache of weights."""
+
+    def path(self, spec: ModelSpec) -> Path | None:
+        """Return the file of `spec`'s weights if it is here."""
+
+    def pull(self, spec: ModelSpec, progress: Progress | None = None) -> Path:
+        """Fetch `spec`'s weights; WeightsUnavailable when they can't be had."""
+
+
+def find(name: str) -> ModelSpec:
+    """Return the model called `name`; InvalidInput, listing the names, if none is."""
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        names = ", ".join(REGISTRY)
+        raise InvalidInput(f"Unknown model {name!r}; choose one of: {names}.") from None
+
+
+def resolve_auto(
+    weights: Weights, progress: Progress | None = None
+) -> tuple[ModelSpec, str | None]:
+    """Return the best model that can be had now and, if it is the demo, a warning.
+
+    Fetches the published weights when they are not in the cache yet.
+    """
+    best = REGISTRY["hdemucs_high_musdb_plus"]
+    if weights.path(best) is not None:
+        return best, None
+    try:
+        weights.pull(best, progress)
+    except WeightsUnavailable as err:
+        return REGISTRY["demo"], (
+            "Using the model 'demo', trained on synthetic music, for trying the system "
+            f"out, because the weights of '{best.name}' can't be had: {err.detail} "
+            f"To get them, run `stemserve models pull {best.name}` where "
+            f"{best.weights.address} can be reached, or set STEMSERVE_WEIGHTS_MIRROR "
+            f"to a directory or URL that has {best.weights.filename}; then start again."
+        )
+    return best, None
+
+
+def _make_high(sources: tuple[str, ...]) -> "Module":
+    from serve_app.separation import networks
+
+    network: Module = networks.high(sources)
+    return network
+
+
+def _make_demo(sources: tuple[str, ...]) -> "Module":
+    from serve_app.separation import networks
+
+    network: Module = networks.demo(sources)
+    return network
+
+
+def _published(name: str, filename: str, trained_on: str) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        sources=_FOUR_SOURCES,
+        sample_rate=44_100,
+        window=_WINDOW,
+        make=_make_high,
+        weights=WeightsSource(f"{_PUBLISHED}/{filename}"),
+        licence=_PUBLISHED_LICENCE,
+        trained_on=trained_on,
+        description="Hybrid Demucs, 84 million parameters, weights of torchaudio",
+    )
+
+
+_MODELS = (
+    # The training data are quoted from torchaudio's description of its bundles.
+    _published(
+        "hdemucs_high_musdb_plus",
+        "hdemucs_high_trained.pt",
+        "training and test sets of MUSDB18-HQ, and 150 songs produced for Meta",
+    ),
+    _published(
+        "hdemucs_high_musdb",
+        "hdemucs_high_musdbhq_only.pt",
+        "training set of MUSDB18-HQ",
+    ),
+    ModelSpec(
+        name="demo",
+        sources=_FOUR_SOURCES,
+        sample_rate=44_100,
+        window=_WINDOW,
+        make=_make_demo,
+        weights=WeightsSource("demo.safetensors"),
+        licence="MIT",
+        trained_on="synthetic music, for trying the system out",
+        description="Hybrid Demucs, small, with weights that come with the package",
+    ),
+)
+
+REGISTRY: Mapping[str, ModelSpec] = MappingProxyType(
+    {spec.name: spec for spec in _MODELS}
+)

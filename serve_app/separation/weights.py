@@ -1,0 +1,190 @@
+"""Weights: fetched once, checked, and loaded. Torch is imported only to load them."""
+
+import hashlib
+import pickle
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
+
+from serve_app.errors import WeightsUnavailable
+from serve_app.separation import download
+from serve_app.separation.models import ModelSpec, Progress
+
+if TYPE_CHECKING:
+    import torch
+
+_ASSETS = Path(__file__).parent / "assets"
+
+
+class WeightsCache:
+    """A directory of downloaded weights, shared by all processes of a machine.
+
+    `mirror`, a base URL or a local directory or file, replaces the public address.
+    """
+
+    def __init__(
+        self, directory: Path, mirror: str | None = None, timeout_seconds: float = 60.0
+    ) -> None:
+        self._directory = directory
+        self._mirror = mirror
+        self._timeout_seconds = timeout_seconds
+
+    def path(self, spec: ModelSpec) -> Path | None:
+        """Return the file of `spec`'s weights if it is here; it is not read."""
+        path = self._place(spec)
+        return path if path.is_file() else None
+
+    def pull(self, spec: ModelSpec, progress: Progress | None = None) -> Path:
+        """Return the file of `spec`'s weights, fetched unless it is here and sound.
+
+        A pull that was cut goes on where it stopped; of several processes one fetches
+        and the others wait. `progress` gets the bytes done and their total, if known.
+        Raises WeightsUnavailable when the weights can't be had or have a wrong hash.
+        """
+        place = self._place(spec)
+        if spec.weights.is_bundled:
+            if not place.is_file():
+                raise WeightsUnavailable(f"{place} is missing; install stemserve anew.")
+            return place
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with FileLock(place.with_name(f"{place.name}.lock")):
+                if not (place.is_file() and _is_sound(spec, place)):
+                    self._fetch(spec, place, progress)
+        except OSError as err:
+            raise WeightsUnavailable(
+                f"{self._directory} can't keep the weights of {spec.name}: {err}. Set "
+                "STEMSERVE_WEIGHTS_DIR to a writable directory with enough space."
+            ) from err
+        return place
+
+    def _place(self, spec: ModelSpec) -> Path:
+        folder = _ASSETS if spec.weights.is_bundled else self._directory
+        return folder / spec.weights.filename
+
+    def _fetch(self, spec: ModelSpec, place: Path, progress: Progress | None) -> None:
+        """Bring the weights to `place`, where they appear whole and sound or not at all."""
+        partial = place.with_name(f"{place.name}.part")
+        local = self._local_mirror(spec)
+        if local is not None:
+            download.discard(partial)
+            _copy(local, partial)
+        else:
+            download.fetch(self._url(spec), partial, self._timeout_seconds, progress)
+        found, expected = _sha256(partial), _expected_sha256(spec, place)
+        if expected is not None and found != expected:
+            download.discard(partial)
+            raise WeightsUnavailable(
+                f"What was fetched for {spec.name} has the SHA-256 {found}, not "
+                f"{expected}, and was deleted. Try again, or use another mirror."
+            )
+        _record(place).write_text(f"{found}\n")
+        partial.replace(place)
+        download.discard(partial)
+
+    def _url(self, spec: ModelSpec) -> str:
+        if self._mirror is None:
+            return spec.weights.address
+        return f"{self._mirror.rstrip('/')}/{spec.weights.filename}"
+
+    def _local_mirror(self, spec: ModelSpec) -> Path | None:
+        """Return the file of a mirror on this machine, None if the mirror is remote."""
+        if self._mirror is None or self._mirror.startswith(("http://", "https://")):
+            return None
+        path = Path(self._mirror)
+        if self._mirror.startswith("file://"):
+            path = Path(unquote(urlsplit(self._mirror).path))
+        return path if path.is_file() else path / spec.weights.filename
+
+
+def load(
+    spec: ModelSpec, path: Path, device: "torch.device | str"
+) -> "torch.nn.Module":
+    """Return `spec`'s network with the weights of `path`, in float32, for inference.
+
+    Reads `.safetensors`, and anything else as a torch checkpoint of tensors only.
+    Raises WeightsUnavailable when the file's hash is not the pinned or recorded one,
+    and when it holds no weights for this network.
+    """
+    import torch
+
+    if not path.is_file():
+        raise WeightsUnavailable(
+            f"{path} is missing; run `stemserve models pull {spec.name}`."
+        )
+    if not _is_sound(spec, path):
+        raise WeightsUnavailable(
+            f"{path} is not what was pulled: its SHA-256 is not "
+            f"{_expected_sha256(spec, path)}. Run `stemserve models pull {spec.name}`."
+        )
+    # Without storage until it gets the weights: initial values would be thrown away.
+    with torch.device("meta"):
+        network = spec.make(spec.sources)
+    try:
+        network.load_state_dict(_read(path), strict=True, assign=True)
+    except RuntimeError as err:
+        # The whole text names every tensor of the network.
+        reason = " ".join(str(err).split())[:300]
+        raise WeightsUnavailable(
+            f"{path} has no weights for {spec.name}: {reason}"
+        ) from err
+    return network.requires_grad_(False).eval().to(device)
+
+
+def _read(path: Path) -> "dict[str, torch.Tensor]":
+    """Return the tensors of a checkpoint by name, floating ones as float32."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        return {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in state.items()
+        }
+    except (
+        *(OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError),
+        *(pickle.UnpicklingError, SafetensorError),
+    ) as err:
+        raise WeightsUnavailable(f"{path} is no file of weights: {err}") from err
+
+
+def _record(place: Path) -> Path:
+    return place.with_name(f"{place.name}.sha256")
+
+
+def _expected_sha256(spec: ModelSpec, place: Path) -> str | None:
+    """Return the hash that is pinned, or that was recorded beside `place`, if any."""
+    if spec.weights.sha256 is not None:
+        return spec.weights.sha256
+    try:
+        return _record(place).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def _is_sound(spec: ModelSpec, path: Path) -> bool:
+    expected = _expected_sha256(spec, path)
+    return expected is None or _sha256(path) == expected
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy(source: Path, partial: Path) -> None:
+    try:
+        shutil.copyfile(source, partial)
+    except FileNotFoundError as err:
+        raise WeightsUnavailable(
+            f"The mirror has no {source}; put the file there, or unset "
+            "STEMSERVE_WEIGHTS_MIRROR to download it."
+        ) from err

@@ -1,0 +1,29 @@
+"""A stored file as a local one, for code that needs a path."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from serve_app.errors import StorageUnavailable
+from serve_app.storage.port import Storage
+
+
+@contextmanager
+def fetched(
+    storage: Storage, key: str, working_dir: Path, prefix: str
+) -> Iterator[Path]:
+    """Give the file `key` at a path in a fresh directory, which is deleted at the end.
+
+    The directory is `working_dir/prefix…`; the caller may write beside the file.
+    Raises StorageUnavailable when the file is not there or can't be read.
+    """
+    working_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=working_dir) as name:
+        path = Path(name) / "original"
+        try:
+            with path.open("wb") as file:
+                file.writelines(storage.read(key))
+        except FileNotFoundError as error:
+            raise StorageUnavailable(f"{key} is not in the store") from error
+        yield path

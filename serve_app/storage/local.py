@@ -1,0 +1,203 @@
+"""Files by key in a local directory."""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from serve_app.errors import StorageUnavailable
+from serve_app.storage.port import StoredFile
+
+CHUNK_BYTES = 256 * 1024
+# What a crash left of a `put` is a file like any other, that a sweep can find.
+PARTIAL = "partial"
+_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_KEY_CHARACTERS = 1000
+# A folder can be pruned by `delete` between its making and its use.
+_PUT_TRIES = 10
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class LocalStorage:
+    """The files below the directory `root`, which is made if it is missing.
+
+    Symbolic links are never followed inside of it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        with _translated():
+            root.mkdir(parents=True, exist_ok=True)
+            self._root = root.resolve(strict=True)
+
+    def put(self, key: str, path: Path) -> None:
+        """Store the file at `path` under `key`, whole or not at all, synced to disk.
+
+        Where the file system can, both names share the data: `path` may be deleted
+        afterwards but not written to.
+        """
+        target = self._path(key)
+        source = path.resolve(strict=True)
+        partial = self._root / PARTIAL / uuid4().hex
+        try:
+            with _translated():
+                _duplicate(source, partial)
+                _sync(partial)
+                _move(partial, target)
+                self._sync_folders(target)
+        except FileNotFoundError as err:
+            raise StorageUnavailable(
+                "The directory of the file store is gone: restore or mount it."
+            ) from err
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
+        if start < 0 or (end is not None and end < start):
+            raise ValueError(f"{start}..{end} is no range of bytes")
+        size_bytes = self.stat(key).size_bytes
+        stop = size_bytes if end is None else min(end, size_bytes)
+        return _chunks(self._path(key), start, stop)
+
+    def stat(self, key: str) -> StoredFile:
+        """Describe `key`; FileNotFoundError if there is none."""
+        path = self._path(key)
+        with _translated():
+            if not path.is_file():
+                raise FileNotFoundError(errno.ENOENT, "there is no such file", key)
+            return _describe(key, path.stat())
+
+    def list(self, prefix: str) -> Iterator[StoredFile]:
+        """Yield the files in the folder `prefix`, or every file when it is empty."""
+        folder = self._folder(prefix) if prefix else self._root
+        return self._files(folder)
+
+    def delete(self, prefix: str) -> None:
+        """Delete the file `prefix` or all files in the folder `prefix`, if any."""
+        path = self._folder(prefix)
+        with _translated():
+            if path.is_dir():
+                _clear(path)
+            else:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    path.unlink()
+            # Ends at the first folder that is in use; those at the top stay.
+            with suppress(OSError):
+                for folder in self._folders_of(path)[:-2]:
+                    folder.rmdir()
+
+    def _path(self, key: str) -> Path:
+        segments = key.split("/")
+        if len(key) > _KEY_CHARACTERS or not all(map(_SEGMENT.fullmatch, segments)):
+            raise ValueError(f"{key!r} is no key")
+        path = self._root.joinpath(*segments)
+        if path.resolve() != path:
+            raise ValueError(f"{key!r} leads through a symbolic link")
+        return path
+
+    def _folder(self, prefix: str) -> Path:
+        return self._path(prefix.removesuffix("/"))
+
+    def _folders_of(self, path: Path) -> tuple[Path, ...]:
+        """The folders above `path`, innermost first, the root last."""
+        inside = path.relative_to(self._root)
+        return tuple(self._root / folder for folder in inside.parents)
+
+    def _sync_folders(self, path: Path) -> None:
+        # One that is gone was deleted with the file meanwhile.
+        for folder in self._folders_of(path):
+            with suppress(FileNotFoundError):
+                _sync(folder)
+
+    def _files(self, folder: Path) -> Iterator[StoredFile]:
+        """Yield the files below `folder`; those deleted meanwhile are left out."""
+        with _translated():
+            try:
+                with os.scandir(folder) as found:
+                    entries = list(found)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._files(path)
+            elif entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    key = path.relative_to(self._root).as_posix()
+                    yield _describe(key, path.stat())
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as err:
+        raise ValueError(f"{err.filename}: one key can't lie inside another") from err
+    except FileNotFoundError:
+        raise
+    except OSError as err:
+        if err.errno in _FULL:
+            raise StorageUnavailable(
+                "The file store is full: free some space on its disk and try again."
+            ) from err
+        raise StorageUnavailable(
+            f"The file store does not answer ({err.strerror}); try again later."
+        ) from err
+
+
+def _describe(key: str, status: os.stat_result) -> StoredFile:
+    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    return StoredFile(key, status.st_size, modified_at)
+
+
+def _chunks(path: Path, start: int, stop: int) -> Iterator[bytes]:
+    with _translated(), path.open("rb") as file:
+        file.seek(start)
+        while start < stop and (chunk := file.read(min(CHUNK_BYTES, stop - start))):
+            start += len(chunk)
+            yield chunk
+
+
+def _duplicate(source: Path, target: Path) -> None:
+    """Make `target` a second name of `source`, or a copy on another file system."""
+    target.parent.mkdir(exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    # The time of storing, not that of making: sweeps spare what is recent.
+    os.utime(target)
+
+
+def _move(source: Path, target: Path) -> None:
+    for _ in range(_PUT_TRIES):
+        with suppress(FileNotFoundError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+            return
+    raise OSError(errno.EBUSY, "its folder is being deleted", str(target.parent))
+
+
+def _clear(folder: Path) -> None:
+    """Delete what is in `folder`, and the folders that are empty then."""
+    for parent, folders, files in os.walk(folder, topdown=False):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for name in files + links:
+            Path(parent, name).unlink(missing_ok=True)
+        # Not empty when something was stored meanwhile: that stays.
+        with suppress(OSError):
+            Path(parent).rmdir()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

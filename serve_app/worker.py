@@ -1,0 +1,76 @@
+"""What a Separator does with a job: fetch the song, separate it, store its stems."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+from serve_app.audio import formats
+from serve_app.jobs.job import Job, Result, Stage, StemFile
+from serve_app.pipeline import SeparatedSong, SongTask, separate_song
+from serve_app.separation.engine import Engine
+from serve_app.storage.fetch import fetched
+from serve_app.storage.port import Storage
+
+OnProgress = Callable[[Stage, float], None]
+
+
+class Engines(Protocol):
+    """Where the worker gets its engines."""
+
+    def get(self, model: str) -> Engine:
+        """Return the engine of `model`."""
+
+
+class SongWorker:
+    """Runs jobs, each in a working directory of its own that never outlives it."""
+
+    def __init__(self, engines: Engines, storage: Storage, working_dir: Path) -> None:
+        self._engines = engines
+        self._storage = storage
+        self._working_dir = working_dir
+
+    def run(self, job: Job, on_progress: OnProgress, cancelled: Event) -> Result:
+        """Separate the job's song and store its stems under `stems/{job}/{attempt}/`.
+
+        Blocks until done; several jobs may run in several threads. Raises Cancelled
+        soon after `cancelled` is set, StorageUnavailable, UnreadableAudio.
+        """
+        on_progress(Stage.FETCH, 0.0)
+        prefix = f"job-{job.id}-{job.attempt}-"
+        with fetched(
+            self._storage, job.source.key, self._working_dir, prefix
+        ) as source:
+            engine = self._engines.get(job.options.model)
+            task = SongTask(
+                source,
+                job.source,
+                job.options.stems,
+                formats.parse(job.options.format),
+                source.with_name("stems"),
+            )
+            song = separate_song(
+                engine, task, lambda done: on_progress(Stage.SEPARATE, done), cancelled
+            )
+            on_progress(Stage.UPLOAD, 1.0)
+            stems = self._upload(job, song)
+        return Result(engine.spec.name, stems, song.gain)
+
+    def _upload(self, job: Job, song: SeparatedSong) -> tuple[StemFile, ...]:
+        return tuple(
+            self._store(job, stem, path) for stem, path in song.paths.items()
+        )
+
+    def _store(self, job: Job, stem: str, path: Path) -> StemFile:
+        form = formats.parse(job.options.format)
+        key = f"stems/{job.id}/{job.attempt}/{path.name}"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size_bytes = path.stat().st_size
+        self._storage.put(key, path)
+        title = Path(job.source.filename).stem
+        return StemFile(
+            stem, key, f"{title}_{stem}{path.suffix}", size_bytes, digest, form.media_type
+        )
+

@@ -1,0 +1,103 @@
+"""Held-out clips: other people's MIDI through a soundfont training never hears."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import mido
+import numpy as np
+
+from tools.demo_training import rendering
+from tools.demo_training.composing import BASS_PROGRAMS
+
+MUSIC = Path("/usr/share/games/openttd/baseset/openmsx")
+SOUNDFONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
+PACKAGES = {
+    MUSIC: "openttd-openmsx",
+    SOUNDFONT: "timgm6mb-soundfont",
+    Path("/usr/bin/fluidsynth"): "fluidsynth",
+}
+STEMS = ("drums", "bass", "other")
+CLIPS = 20
+CLIP_SECONDS = 20
+# A stem under this level of the clip's mix counts as silent, and the clip moves on.
+AUDIBLE_DB = -35.0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A piece of a song: stems (4, 2, samples) in the order of SOURCES, vocals 0."""
+
+    name: str
+    stems: np.ndarray
+
+    @property
+    def mix(self) -> np.ndarray:
+        """Return the sum of the stems, (2, samples)."""
+        return np.asarray(self.stems.sum(0))
+
+
+def clips(cache: Path) -> list[Clip]:
+    """Return the clips, rendering into the cache what it doesn't hold yet."""
+    for path, package in PACKAGES.items():
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: apt-get install {package}")
+    cache.mkdir(parents=True, exist_ok=True)
+    found: list[Clip] = []
+    for song in sorted(MUSIC.glob("*.mid")):
+        stored = cache / f"{song.stem}.npy"
+        if not stored.exists():
+            np.save(stored, _audible_clip(_song(song)))
+        stems = np.load(stored)
+        if stems.size and len(found) < CLIPS:
+            found.append(Clip(song.stem, stems))
+    return found
+
+
+def _song(path: Path) -> np.ndarray:
+    """Render a file's stems one by one: float32 (4, 2, samples)."""
+    with tempfile.TemporaryDirectory() as folder:
+        waves = [
+            rendering.play(only(mido.MidiFile(path), stem), SOUNDFONT, Path(folder))
+            for stem in STEMS
+        ]
+    stems = np.zeros((4, 2, max(wave.shape[1] for wave in waves)), np.float32)
+    for stem, wave in zip(stems, waves, strict=False):
+        stem[:, : wave.shape[1]] = wave
+    return stems
+
+
+def only(file: mido.MidiFile, stem: str) -> mido.MidiFile:
+    """Keep the notes of one stem: the drum channel, GM's basses, or the rest."""
+    track, programs, skipped = mido.MidiTrack(), [0] * 16, 0
+    for message in mido.merge_tracks(file.tracks):
+        if message.type == "program_change":
+            programs[message.channel] = message.program
+        # Notes end in every stem; an end without a beginning is harmless.
+        if message.type == "note_on" and message.velocity:
+            if stem_of(message.channel, programs[message.channel]) != stem:
+                skipped += message.time
+                continue
+        track.append(message.copy(time=message.time + skipped))
+        skipped = 0
+    return mido.MidiFile(ticks_per_beat=file.ticks_per_beat, tracks=[track])
+
+
+def stem_of(channel: int, program: int) -> str:
+    """Name the stem that a General MIDI note belongs to."""
+    if channel == rendering.DRUM_CHANNEL:
+        return "drums"
+    return "bass" if program in BASS_PROGRAMS else "other"
+
+
+def _audible_clip(stems: np.ndarray) -> np.ndarray:
+    """Return the first clip in which all stems are heard, or an empty array."""
+    length = CLIP_SECONDS * rendering.SAMPLE_RATE
+    step = rendering.SAMPLE_RATE * 5
+    for start in range(2 * step, stems.shape[-1] - length + 1, step):
+        clip = stems[..., start : start + length]
+        levels = 10 * np.log10((clip**2).mean((1, 2)) + 1e-12)
+        mix = 10 * np.log10((clip.sum(0) ** 2).mean() + 1e-12)
+        if (levels[: len(STEMS)] > mix + AUDIBLE_DB).all():
+            return np.asarray(clip)
+    return np.zeros(0, np.float32)

@@ -1,0 +1,128 @@
+"""Training examples: crops of rendered stems, altered, remixed and summed."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+
+from tools.demo_training.rendering import SAMPLE_RATE
+from tools.demo_training.songs import FULL_SCALE, SOURCES
+
+# How often a stem is left out, in the order of SOURCES: most music of this kind
+# has no voice, and a model must say so.
+ABSENCE = (0.06, 0.10, 0.04, 0.45)
+# Loudness in dB of remixed stems, lowest and highest: the accompaniment leads.
+LOUDNESS = ((-16.0, 2.0), (-14.0, 2.0), (-5.0, 2.0), (-12.0, 2.0))
+GAIN_DB = 4.0
+EQUALISER_DB = 4.0
+EQUALISER_HZ = (20.0, 120.0, 500.0, 2_000.0, 6_000.0, 22_050.0)
+QUIET = 1e-4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Where the songs are, the crop's length and how often stems are swapped."""
+
+    folder: Path
+    samples: int
+    remix_chance: float = 0.5
+
+
+class Examples(IterableDataset[torch.Tensor]):
+    """An endless stream of stems (4, 2, samples), float32; their sum is the mix.
+
+    The folder is listed anew all the time, so songs still being rendered join in.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int) -> None:
+        self._recipe = recipe
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Yield examples, always the same ones for a seed and a folder."""
+        for number in itertools.count():
+            rng = np.random.default_rng([self._seed, number])
+            yield torch.from_numpy(example(rng, self._recipe))
+
+
+def example(rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
+    """Draw one example (4, 2, samples), scaled to a mix of deviation 1."""
+    songs = sorted(recipe.folder.glob("*.npy"))
+    if not songs:
+        raise FileNotFoundError(f"no songs in {recipe.folder}: run `render` first")
+    if rng.random() < recipe.remix_chance:
+        stems = _remixed(rng, songs, recipe.samples)
+    else:
+        stems = _crop(rng, songs[rng.integers(len(songs))], recipe.samples)
+        stems *= _factor(rng.normal(0, GAIN_DB, size=(len(SOURCES), 1, 1)))
+    for index, absence in enumerate(ABSENCE):
+        if rng.random() < absence:
+            stems[index] = 0
+    altered = np.stack([_altered(rng, stem) for stem in stems])
+    deviation = float(altered.sum(0).mean(0).std())
+    return (altered / max(deviation, QUIET)).astype(np.float32)
+
+
+def _factor(decibels: np.ndarray) -> np.ndarray:
+    return np.asarray(10 ** (np.clip(decibels, -10, 10) / 20))
+
+
+def _crop(rng: np.random.Generator, song: Path, samples: int) -> np.ndarray:
+    stems = np.load(song, mmap_mode="r")
+    start = int(rng.integers(0, stems.shape[-1] - samples))
+    return np.asarray(stems[..., start : start + samples], np.float32) / FULL_SCALE
+
+
+def _remixed(
+    rng: np.random.Generator, songs: list[Path], samples: int
+) -> np.ndarray:
+    """Take each stem from another song and give it a loudness of its own."""
+    stems = np.zeros((len(SOURCES), 2, samples), np.float32)
+    for index, (lowest, highest) in enumerate(LOUDNESS):
+        stem = _crop(rng, songs[rng.integers(len(songs))], samples)[index]
+        level = float(np.sqrt(np.mean(stem**2)))
+        if level > QUIET:
+            loudness = 10 ** (rng.uniform(lowest, highest) / 20)
+            stems[index] = stem * (0.1 * loudness / level)
+    return stems
+
+
+def _altered(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
+    """Mirror, widen, invert, equalise and echo a stem (2, samples) at random."""
+    if not stem.any():
+        return stem
+    if rng.random() < 0.5:
+        stem = stem[::-1]
+    if rng.random() < 0.5:
+        middle = stem.mean(0, keepdims=True)
+        stem = middle + rng.uniform(0.0, 1.5) * (stem - middle)
+    if rng.random() < 0.3:
+        stem = stem * _factor(rng.normal(0, 2, size=(2, 1)))
+    stem = stem * rng.choice([-1.0, 1.0])
+    if rng.random() < 0.5:
+        stem = _filtered(rng, stem)
+    return stem
+
+
+def _filtered(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
+    samples = stem.shape[-1]
+    hertz = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
+    knots = rng.normal(0, EQUALISER_DB, size=len(EQUALISER_HZ))
+    decibels = np.interp(np.log(hertz + 20), np.log(EQUALISER_HZ), knots)
+    response = 10 ** (decibels / 20) + 0j
+    if rng.random() < 0.25:
+        response = response * np.fft.rfft(_room(rng, samples))
+    return np.asarray(np.fft.irfft(np.fft.rfft(stem) * response, samples))
+
+
+def _room(rng: np.random.Generator, samples: int) -> np.ndarray:
+    """Return a short reverberation: the sound itself, then decaying noise."""
+    decay = rng.uniform(0.05, 0.4) * SAMPLE_RATE
+    tail = rng.standard_normal(samples) * np.exp(-np.arange(samples) / decay)
+    tail *= rng.uniform(0.1, 0.5) / np.sqrt(np.sum(tail**2))
+    tail[0] += 1.0
+    return np.asarray(tail)
