@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -16,15 +16,10 @@ from deployments.failures import cause_of
 from deployments.logs import configure_logging
 from deployments.wiring import job_store, file_storage
 from serve_app.errors import AppError, Unavailable
-from serve_app.jobs.dispatcher import (
-    Dispatcher,
-    DispatchPolicy,
-    Event,
-    Finished,
-    ReplicaDied,
-)
+from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Job
+from serve_app.jobs.runner import Event, Finished, ReplicaDied
 from serve_app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -41,7 +36,7 @@ class PoolRunner:
         self._separator = separator.options(stream=True)
         self._analyzer = analyzer
 
-    async def __call__(self, job: Job) -> AsyncIterator[Event]:
+    async def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
         """Yield the job's events; the last one holds stems and analysis."""
         analysis = asyncio.ensure_future(self._analyze(job))
         stream = self._separator.separate.remote(job)

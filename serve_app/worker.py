@@ -15,6 +15,9 @@ from serve_app.storage.port import Storage
 
 OnProgress = Callable[[Stage, float], None]
 
+# What is left of the progress for storing the stems.
+_UPLOAD_SHARE = 0.05
+
 
 class Engines(Protocol):
     """Where the worker gets its engines."""
@@ -50,10 +53,12 @@ class SongWorker:
                 formats.parse(job.options.format),
                 source.with_name("stems"),
             )
-            song = separate_song(
-                engine, task, lambda done: on_progress(Stage.SEPARATE, done), cancelled
-            )
-            on_progress(Stage.UPLOAD, 1.0)
+
+            def separated(done: float) -> None:
+                on_progress(Stage.SEPARATE, done * (1 - _UPLOAD_SHARE))
+
+            song = separate_song(engine, task, separated, cancelled)
+            on_progress(Stage.UPLOAD, 1 - _UPLOAD_SHARE)
             stems = self._upload(job, song)
         return Result(engine.spec.name, stems, song.gain)
 

@@ -1,0 +1,28 @@
+# The published Ray image, by version: its Python and CUDA are the ones Ray is tested on.
+ARG RAY_IMAGE=rayproject/ray:2.60.0-py311-cu130
+FROM ${RAY_IMAGE}
+
+USER root
+WORKDIR /app
+
+COPY requirements.lock ./
+RUN pip install --no-cache-dir uv==0.13.8 \
+    && uv pip install --system --no-cache -r requirements.lock
+
+COPY pyproject.toml README.md LICENSE ./
+COPY serve_app ./serve_app
+COPY deployments ./deployments
+COPY configs ./configs
+COPY serve_config.yaml ./
+RUN uv pip install --system --no-cache --no-deps . \
+    && mkdir -p /data && chown ray:users /data
+
+USER ray
+ENV STEMSERVE_DATA_DIR=/data \
+    STEMSERVE_WEIGHTS_DIR=/data/weights \
+    NUMBA_CACHE_DIR=/tmp/numba \
+    RAY_USAGE_STATS_ENABLED=0
+VOLUME /data
+EXPOSE 8000
+# The working directory holds configs/, which `stemserve serve` reads by default.
+CMD ["python", "-m", "deployments", "--host", "0.0.0.0", "--port", "8000", "--config", "configs/local.yaml"]

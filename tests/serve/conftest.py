@@ -1,0 +1,67 @@
+"""One Ray cluster for the whole test session, an app of its own for each module."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from ray import serve
+
+from deployments.app import build
+from deployments.args import AppArgs
+from tests.serve.service import Service
+
+LEASE_SECONDS = 3.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder runs on the cluster."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[int]:
+    """Start Ray and Serve; give the port of the HTTP proxy."""
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(
+        address="local", num_cpus=16, include_dashboard=False, log_to_driver=False
+    )
+    port = free_port()
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": port},
+        logging_config={"encoding": "TEXT", "enable_access_log": False},
+    )
+    yield port
+    serve.shutdown()
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def service(
+    cluster: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Run the whole application, with the model in the box and a short lease."""
+    data_dir = tmp_path_factory.mktemp("data")
+    args = AppArgs(
+        settings={
+            "data_dir": data_dir,
+            "model": "demo",
+            "lease_seconds": LEASE_SECONDS,
+        }
+    )
+    serve.run(build(args), name="stemserve", route_prefix="/")
+    yield Service(f"http://127.0.0.1:{cluster}", data_dir)
+    serve.delete("stemserve")

@@ -1,0 +1,159 @@
+"""Whatever dies, an accepted job completes, once, with the right stems."""
+
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests import media
+from tests.serve.conftest import LEASE_SECONDS, free_port
+from tests.serve.service import STEMS, Service, replica_processes
+
+# Long enough to be caught in the middle, at tens of times real time.
+LONG_SECONDS = 150.0
+
+
+@pytest.fixture(scope="module")
+def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("songs") / "long.wav"
+    media.write_song(path, seconds=LONG_SECONDS, sample_rate=22_050)
+    return path
+
+
+@pytest.fixture(scope="module")
+def calm(service: Service, long_song: Path) -> dict[str, str]:
+    """Separate the song with nothing dying: the stems' hashes as they should be."""
+    calm = hashes(service, service.submit(long_song))
+    assert len(set(calm.values())) == len(STEMS)
+    return calm
+
+
+def hashes(service: Service, job_id: str) -> dict[str, str]:
+    job = service.wait(job_id)
+    assert job["status"] == "completed", job
+    return {
+        name: hashlib.sha256(service.stem(job, name)).hexdigest() for name in STEMS
+    }
+
+
+@pytest.mark.parametrize("deployment", ["Separator", "DispatcherReplica", "Api"])
+def test_a_killed_replica_loses_no_job(
+    service: Service, calm: dict[str, str], long_song: Path, deployment: str
+) -> None:
+    job_id = service.submit(long_song)
+    service.wait_until(job_id, lambda job: 5 < job["progress"] < 80)
+    killed = replica_processes(deployment)
+    assert len(killed) == 1
+    killed[0].kill()
+    assert hashes(service, job_id) == calm
+    assert_done_once(service, job_id)
+    attempts = attempts_of(service, job_id)
+    assert attempts == (1 if deployment == "Api" else 2)
+
+
+def test_jobs_that_share_a_dead_separator_are_all_completed(
+    service: Service, calm: dict[str, str], long_song: Path
+) -> None:
+    jobs = [service.submit(long_song) for _ in range(3)]
+    for job_id in jobs:
+        service.wait_until(job_id, lambda job: job["progress"] > 1)
+    replica_processes("Separator")[0].kill()
+    for job_id in jobs:
+        assert hashes(service, job_id) == calm
+        assert_done_once(service, job_id)
+
+
+def assert_done_once(service: Service, job_id: str) -> None:
+    """Only the published attempt's stems are in the store, each once."""
+    stems = service.data_dir / "files" / "stems" / job_id
+    attempt = attempts_of(service, job_id)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        kept = sorted(str(p.relative_to(stems)) for p in stems.rglob("*") if p.is_file())
+        if kept == sorted(f"{attempt}/{name}.wav" for name in STEMS):
+            return
+        time.sleep(0.2)
+    raise AssertionError(kept)
+
+
+def attempts_of(service: Service, job_id: str) -> int:
+    with sqlite3.connect(service.data_dir / "jobs.sqlite3") as database:
+        row = database.execute("select attempt from jobs where id = ?", (job_id,))
+        return int(row.fetchone()[0])
+
+
+@contextmanager
+def own_server(data_dir: Path, log: Path) -> Iterator[tuple[Service, psutil.Process]]:
+    """Run `python -m deployments` with its own Ray, as `make serve` does."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "STEMSERVE_DATA_DIR": str(data_dir),
+        "STEMSERVE_MODEL": "demo",
+        "STEMSERVE_LEASE_SECONDS": str(LEASE_SECONDS),
+    }
+    # The test session's own cluster is not to be found by it.
+    environment.pop("RAY_ADDRESS", None)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deployments", "--host", "127.0.0.1"]
+            + ["--port", str(port)],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        service = Service(f"http://127.0.0.1:{port}", data_dir)
+        try:
+            wait_ready(service, process, log)
+            yield service, psutil.Process(process.pid)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def wait_ready(service: Service, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{service.url}/health", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.3)
+    raise AssertionError(log.read_text())
+
+
+@pytest.mark.timeout(240)
+def test_everything_killed_and_started_again_completes_every_job(
+    tmp_path: Path, calm: dict[str, str], long_song: Path
+) -> None:
+    data_dir = tmp_path / "data"
+    with own_server(data_dir, tmp_path / "first.log") as (service, process):
+        running = service.submit(long_song)
+        service.wait_until(running, lambda job: 5 < job["progress"] < 80)
+        queued = service.submit(long_song)
+        everything = [process, *process.children(recursive=True)]
+        for one in everything:
+            one.kill()
+        psutil.wait_procs(everything, timeout=20)
+    with own_server(data_dir, tmp_path / "second.log") as (service, process):
+        for job_id in (running, queued):
+            assert hashes(service, job_id) == calm
+            assert_done_once(service, job_id)
+        started = [process, *process.children(recursive=True)]
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert not alive, "SIGINT left processes behind"
+

@@ -1,0 +1,144 @@
+"""The main job, end to end, as clients of the HTTP contract see it."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+
+from tests import media
+from tests.serve.service import STEMS, Service
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    path = tmp_path / "A song.wav"
+    media.write_song(path, seconds=3.0)
+    return path
+
+
+def test_a_song_comes_back_as_four_stems_and_an_analysis(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    job = service.wait(service.submit(song))
+    assert job["status"] == "completed", job
+    assert job["progress"] == 100
+    assert job["filename"] == "A song.wav"
+    assert set(job["stems"]) == set(STEMS)
+    assert job["analysis"]["bpm"] > 0
+    assert job["analysis"]["key"]
+    mix, rate = soundfile.read(song, dtype="float32")
+    for name, wave in service.stems(job, tmp_path).items():
+        assert wave.shape == mix.shape, name
+        assert soundfile.info(tmp_path / f"{job['job_id']}-{name}.wav").samplerate == rate
+
+
+@pytest.mark.parametrize("kind", sorted(media.KINDS))
+def test_stems_are_as_long_as_the_song_and_aligned_with_it(
+    service: Service, tmp_path: Path, kind: str
+) -> None:
+    """Every input format: exact length and rate, offset 0 by cross-correlation."""
+    path = tmp_path / f"song{media.KINDS[kind]}"
+    media.write_song(path, kind, seconds=3.0)
+    expected = decoded(path)
+    job = service.wait(service.submit(path))
+    assert job["status"] == "completed", job
+    stems = service.stems(job, tmp_path)
+    total = np.sum([stems[name] for name in STEMS], axis=0).mean(axis=1)
+    assert total.shape == expected.shape
+    assert offset(total, expected) == 0
+
+
+def decoded(path: Path) -> Any:
+    """Decode by our own reader (held to ffmpeg's in the audio room's tests), to mono."""
+    from serve_app.audio.decode import read_blocks
+
+    return np.concatenate(list(read_blocks(path)), axis=1).mean(axis=0)
+
+
+def offset(wave: Any, reference: Any) -> int:
+    """Return by how many samples `wave` lags behind `reference`."""
+    size = len(wave) + len(reference)
+    spectrum = np.fft.rfft(wave, size) * np.conj(np.fft.rfft(reference, size))
+    peak = int(np.argmax(np.fft.irfft(spectrum, size)))
+    return peak if peak < size // 2 else peak - size
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("flac", "flac"), ("mp3", "mp3"), ("opus", "opus")]
+)
+def test_stems_come_in_the_format_asked_for(
+    service: Service, song: Path, name: str, suffix: str
+) -> None:
+    job = service.wait(service.submit(song, format=name, stems="vocals,accompaniment"))
+    assert set(job["stems"]) == {"vocals", "accompaniment"}
+    assert all(stem["filename"].endswith(suffix) for stem in job["stems"].values())
+    assert len(service.stem(job, "accompaniment")) > 1000
+
+
+def test_ten_songs_at_once_are_all_served(service: Service, tmp_path: Path) -> None:
+    jobs = []
+    for number in range(10):
+        path = tmp_path / f"song {number}.wav"
+        media.write_song(path, seconds=1.0 + number / 10)
+        jobs.append(service.submit(path))
+    ended = [service.wait(job_id) for job_id in jobs]
+    assert [job["status"] for job in ended] == ["completed"] * 10
+
+
+def test_a_short_song_is_not_behind_a_long_one(
+    service: Service, tmp_path: Path, song: Path
+) -> None:
+    long = tmp_path / "long.wav"
+    media.write_song(long, seconds=240.0, sample_rate=22_050)
+    long_id = service.submit(long)
+    short = service.wait(service.submit(song))
+    assert short["status"] == "completed"
+    assert service.job(long_id)["status"] == "processing"
+    assert service.wait(long_id)["status"] == "completed"
+
+
+def test_a_cancelled_job_stops_and_leaves_no_file(
+    service: Service, tmp_path: Path
+) -> None:
+    before = set(service.files())
+    long = tmp_path / "long.wav"
+    media.write_song(long, seconds=240.0, sample_rate=22_050)
+    job_id = service.submit(long)
+    service.wait_until(job_id, lambda job: job["progress"] > 0)
+    answer = httpx.delete(f"{service.url}/job/{job_id}")
+    assert answer.json()["success"] is True
+    assert service.wait(job_id, 15)["status"] == "cancelled"
+    wait_for(lambda: set(service.files()) <= before)
+
+
+def wait_for(condition: Any, timeout_seconds: float = 15.0) -> None:
+    end = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_health_says_what_is_loaded(service: Service) -> None:
+    wait_for(lambda: httpx.get(f"{service.url}/health").status_code == 200)
+    health = httpx.get(f"{service.url}/health").json()
+    assert health["model"] == "demo"
+    assert "synthetic" in health["trained_on"]
+    assert health["device"]
+
+
+def test_after_bad_input_the_next_song_works(
+    service: Service, tmp_path: Path, song: Path
+) -> None:
+    before = set(service.files())
+    bad = tmp_path / "text.mp3"
+    media.write_text(bad)
+    with bad.open("rb") as file:
+        answer = httpx.post(f"{service.url}/separate", files={"file": (bad.name, file)})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(service.files()) == before
+    assert service.wait(service.submit(song))["status"] == "completed"
