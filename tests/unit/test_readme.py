@@ -1,0 +1,22 @@
+"""The README says what the code does."""
+
+from pathlib import Path
+
+import pytest
+
+from serve_app.audio.formats import FORMATS
+from serve_app.separation.models import REGISTRY
+from serve_app.settings import Settings
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_stands_in_the_table(name: str) -> None:
+    row = next(line for line in README.splitlines() if f"STEMSERVE_{name.upper()}`" in line)
+    assert str(Settings.model_fields[name].description) in row
+
+
+@pytest.mark.parametrize("name", [*REGISTRY, *FORMATS])
+def test_every_model_and_format_is_named(name: str) -> None:
+    assert f"`{name}`" in README
