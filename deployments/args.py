@@ -1,14 +1,13 @@
 """What `serve_config.yaml` may say, checked: a typo is an error, not a default."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve_app.settings import Settings
 
-# Serve and Ray kill a process for an unknown reason less often than for memory that
-# glibc never gave back; these also halve the time of a CPU forward, by sparing it
-# page faults.
+# Half of a CPU forward's time is page faults of glibc's allocator without these.
 ALLOCATOR = ":".join(
     (
         "glibc.malloc.hugetlb=1",
@@ -17,6 +16,8 @@ ALLOCATOR = ":".join(
         "glibc.malloc.arena_max=1",
     )
 )
+
+NUMBA_CACHE = str(Path.home() / ".cache" / "stemserve" / "numba")
 
 
 class Strict(BaseModel):
@@ -88,7 +89,8 @@ class AppArgs(Strict):
         graceful_shutdown_timeout_s=600,
         env={"GLIBC_TUNABLES": ALLOCATOR},
     )
-    analyzer: Pool = Pool(max_ongoing_requests=1)
+    # Compiled once for all starts: cold, numba takes a replica 20 seconds.
+    analyzer: Pool = Pool(max_ongoing_requests=1, env={"NUMBA_CACHE_DIR": NUMBA_CACHE})
 
     def resolved_settings(self) -> Settings:
         """Return the settings, these arguments over the environment's."""

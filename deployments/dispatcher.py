@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 # How often /health's picture of the pools is renewed.
 _DESCRIBE_SECONDS = 5.0
 _DESCRIBE_TIMEOUT_SECONDS = 2.0
+_SWEEP_SECONDS = 1.0
+_ORPHAN_ROUNDS = 10
 
 
 class PoolRunner:
@@ -102,6 +104,7 @@ class DispatcherReplica:
         self._tasks = [
             asyncio.ensure_future(self._dispatcher.run_forever()),
             asyncio.ensure_future(self._describe_forever()),
+            asyncio.ensure_future(self._sweep_forever(settings)),
         ]
 
     async def status(self) -> Mapping[str, Any]:
@@ -113,6 +116,22 @@ class DispatcherReplica:
         while True:
             self._pools = await self._describe()
             await asyncio.sleep(_DESCRIBE_SECONDS)
+
+    async def _sweep_forever(self, settings: Settings) -> None:
+        """Delete what has expired, often, and what nobody owns, now and then."""
+        rounds = 0
+        while True:
+            try:
+                await asyncio.to_thread(self._expiry.sweep)
+                if rounds % _ORPHAN_ROUNDS == 0:
+                    await asyncio.to_thread(
+                        self._expiry.sweep_orphans, settings.lease_seconds * 2
+                    )
+            except Exception:
+                # The sweep must go on: the database or the store may come back.
+                logger.exception("a sweep failed; the next one tries again")
+            rounds += 1
+            await asyncio.sleep(_SWEEP_SECONDS)
 
     async def _describe(self) -> Mapping[str, Any]:
         try:

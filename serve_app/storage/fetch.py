@@ -1,12 +1,12 @@
 """A stored file as a local one, for code that needs a path."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from serve_app.errors import StorageUnavailable
 from serve_app.storage.port import Storage
+from serve_app.working import working_directory
 
 
 @contextmanager
@@ -18,9 +18,8 @@ def fetched(
     The directory is `working_dir/prefix…`; the caller may write beside the file.
     Raises StorageUnavailable when the file is not there or can't be read.
     """
-    working_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=working_dir) as name:
-        path = Path(name) / "original"
+    with working_directory(working_dir, prefix) as directory:
+        path = directory / "original"
         try:
             with path.open("wb") as file:
                 file.writelines(storage.read(key))

@@ -17,6 +17,7 @@ MODULES = sorted(
 OPEN = (
     "serve_app.errors",
     "serve_app.schema",
+    "serve_app.working",
     "serve_app.jobs.job",
     "serve_app.storage.port",
     "serve_app.audio.facts",
@@ -28,6 +29,7 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
     "serve_app.errors": (),
     "serve_app.settings": (),
     "serve_app.schema": (),
+    "serve_app.working": (),
     "serve_app.audio": (),
     "serve_app.separation": (),
     "serve_app.analysis": (),

@@ -1,0 +1,69 @@
+"""Working directories that do not outlive the process that made them."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_GUARD = ".guard"
+
+
+@contextmanager
+def working_directory(root: Path, prefix: str) -> Iterator[Path]:
+    """Make a directory `root/prefix…` and delete it, with all in it, at the end.
+
+    What processes that were killed left in `root` goes first: the kernel drops their
+    locks. `root` must be on a local file system.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with _guarded(root):
+        _sweep(root)
+        directory = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        lock = _lock(directory)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(root: Path) -> None:
+    """Delete the directories in `root` that no living process works in."""
+    if root.is_dir():
+        with _guarded(root):
+            _sweep(root)
+
+
+@contextmanager
+def _guarded(root: Path) -> Iterator[None]:
+    """Keep others from sweeping a directory between its making and its locking."""
+    with (root / _GUARD).open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
+
+
+def _sweep(root: Path) -> None:
+    for directory in root.iterdir():
+        if directory.name == _GUARD:
+            continue
+        lock = _lock(directory)
+        if lock is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(directory: Path) -> int | None:
+    """Return a file descriptor that holds the lock; None when another has it."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+    return None
