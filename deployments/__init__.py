@@ -1,1 +1,1 @@
-"""The service on Ray Serve: one thin module a deployment, and `app`, which binds them."""
+"""The service on Ray Serve: a thin module a deployment, and `app` to bind them."""

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from ray import serve
-
 from deployments.logs import configure_logging
 from deployments.wiring import file_storage
 from serve_app.analysis import song as songs
@@ -14,8 +12,6 @@ from serve_app.settings import Settings
 from serve_app.storage.fetch import fetched
 
 
-
-@serve.deployment
 class Analyzer:
     """Tells a song's tempo and key."""
 
@@ -25,7 +21,9 @@ class Analyzer:
         self._working_dir = settings.working_dir
         songs.warm_up()
 
-    async def analyze(self, key: str, sample_rate: int, samples: int) -> Mapping[str, Any]:
+    async def analyze(
+        self, key: str, sample_rate: int, samples: int
+    ) -> Mapping[str, Any]:
         """Return the analysis of the song stored under `key`."""
         return await asyncio.to_thread(self._analyze, key, sample_rate, samples)
 

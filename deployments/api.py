@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
-from ray import serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -29,7 +28,9 @@ _HEALTH_TIMEOUT_SECONDS = 2.0
 class Pools:
     """The pools as the API sees them: one call to analyse, one to ask how they are."""
 
-    def __init__(self, dispatcher: DeploymentHandle, analyzer: DeploymentHandle) -> None:
+    def __init__(
+        self, dispatcher: DeploymentHandle, analyzer: DeploymentHandle
+    ) -> None:
         self._dispatcher = dispatcher
         self._analyzer = analyzer
 
@@ -76,8 +77,6 @@ def _info(spec: ModelSpec, name: str) -> ModelInfo:
     )
 
 
-@serve.deployment
-@serve.ingress()
 class Api:
     """Serves the FastAPI app; knows no torch, no librosa."""
 

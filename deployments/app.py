@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from ray import serve
 from ray.serve import Application
 
 from deployments.analyzer import Analyzer
 from deployments.api import Api
-from deployments.args import AppArgs
+from deployments.args import AppArgs, Pool
 from deployments.dispatcher import DispatcherReplica
 from deployments.separator import Separator
 
@@ -21,10 +22,21 @@ def build(args: dict[str, Any] | AppArgs) -> Application:
     """
     checked = args if isinstance(args, AppArgs) else AppArgs.model_validate(args)
     settings = checked.resolved_settings()
-    separator = Separator.options(**checked.separator.options()).bind(settings)
-    analyzer = Analyzer.options(**checked.analyzer.options()).bind(settings)
     capacity = checked.separator.most_replicas * settings.songs_at_once
-    dispatcher = DispatcherReplica.options(**checked.dispatcher.options()).bind(
-        settings, max(1, int(capacity * _BACKLOG)), separator, analyzer
+    separator = _bind(Separator, checked.separator, settings)
+    analyzer = _bind(Analyzer, checked.analyzer, settings)
+    dispatcher = _bind(
+        DispatcherReplica,
+        checked.dispatcher,
+        settings,
+        max(1, int(capacity * _BACKLOG)),
+        separator,
+        analyzer,
     )
-    return Api.options(**checked.api.options()).bind(settings, dispatcher, analyzer)
+    return _bind(serve.ingress()(Api), checked.api, settings, dispatcher, analyzer)
+
+
+def _bind(target: type, pool: Pool, *args: Any) -> Application:
+    """Make the class a deployment of that size, with those constructor arguments."""
+    deployment = serve.deployment(target).options(**pool.options())
+    return deployment.bind(*args)

@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from ray import serve
 from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
 from deployments.logs import configure_logging
-from deployments.wiring import job_store, file_storage
+from deployments.wiring import file_storage, job_store
 from serve_app.errors import AppError, Unavailable
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
@@ -71,18 +70,16 @@ class PoolRunner:
         return {"analysis": analysis}
 
 
-@serve.deployment
 class DispatcherReplica:
     """Owns the loop that dispatches, and the sweep of what has expired."""
 
-    async def __init__(
+    def __init__(
         self,
         settings: Settings,
         in_flight: int,
         separator: DeploymentHandle,
         analyzer: DeploymentHandle,
     ) -> None:
-        # Async, because the loop must run on this replica's event loop.
         configure_logging(settings)
         store = job_store(settings)
         storage = file_storage(settings)
@@ -101,6 +98,7 @@ class DispatcherReplica:
             ),
         )
         self._expiry = Expiry(store, storage)
+        # Serve calls constructors on the replica's event loop.
         self._tasks = [
             asyncio.ensure_future(self._dispatcher.run_forever()),
             asyncio.ensure_future(self._describe_forever()),
@@ -125,7 +123,7 @@ class DispatcherReplica:
                 await asyncio.to_thread(self._expiry.sweep)
                 if rounds % _ORPHAN_ROUNDS == 0:
                     await asyncio.to_thread(
-                        self._expiry.sweep_orphans, settings.lease_seconds * 2
+                        self._expiry.sweep_orphans, settings.orphan_grace_seconds
                     )
             except Exception:
                 # The sweep must go on: the database or the store may come back.

@@ -11,14 +11,12 @@ from ray import serve
 from deployments.logs import configure_logging
 from deployments.wiring import file_storage
 from serve_app.engines import EngineShelf
-from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.jobs.job import Job, Stage
+from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
-
 from serve_app.worker import SongWorker
 
 
-@serve.deployment
 class Separator:
     """Turns a job into stem files; gets keys, never audio."""
 

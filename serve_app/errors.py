@@ -26,7 +26,7 @@ from typing import ClassVar
 
 
 class AppError(Exception):
-    """An error with a stable code, an HTTP status and a message that says what to do."""
+    """An error with a stable code, an HTTP status and a message: what to do."""
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500

@@ -73,6 +73,7 @@ def separate_song(
         cancelled=cancelled,
     )
     mixer = stem_mixer(engine.spec.sources, task.stems)
+    task.directory.mkdir(parents=True, exist_ok=True)
     # Stems lie side by side as channels, so that one resampler keeps them aligned.
     channels = (_as_channels(np.tensordot(mixer, block, 1)) for block in stems)
     with StemWriter(
@@ -102,4 +103,3 @@ def stem_mixer(sources: Sequence[str], stems: Sequence[str]) -> Samples:
 def _as_channels(block: Samples) -> Samples:
     stems, channels, samples = block.shape
     return np.ascontiguousarray(block.reshape(stems * channels, samples), np.float32)
-

@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     retention_seconds: float = Field(
         default=30 * 60.0, ge=0, description="How long results are kept once a job has ended."
     )
+    orphan_grace_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        description="Age at which stored files that belong to no job are deleted.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("*",),
         validation_alias=_either("STEMSERVE_CORS_ORIGINS", "CORS_ORIGINS", "ALLOW_ORIGINS"),

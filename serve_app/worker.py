@@ -63,9 +63,7 @@ class SongWorker:
         return Result(engine.spec.name, stems, song.gain)
 
     def _upload(self, job: Job, song: SeparatedSong) -> tuple[StemFile, ...]:
-        return tuple(
-            self._store(job, stem, path) for stem, path in song.paths.items()
-        )
+        return tuple(self._store(job, stem, path) for stem, path in song.paths.items())
 
     def _store(self, job: Job, stem: str, path: Path) -> StemFile:
         form = formats.parse(job.options.format)
@@ -76,6 +74,10 @@ class SongWorker:
         self._storage.put(key, path)
         title = Path(job.source.filename).stem
         return StemFile(
-            stem, key, f"{title}_{stem}{path.suffix}", size_bytes, digest, form.media_type
+            stem,
+            key,
+            f"{title}_{stem}{path.suffix}",
+            size_bytes,
+            digest,
+            form.media_type,
         )
-

@@ -43,6 +43,8 @@ KINDS = {
     "webm": ".webm",
 }
 
+# Raw AAC, `aac`, can be written too; it can't say where a song begins and ends.
+
 # Opus knows no other rates but 48 kHz and its fractions.
 _OPUS_RATE = 48_000
 _OPUS_KINDS = ("opus", "webm")
@@ -61,12 +63,13 @@ _SOUNDFILE = {
 
 # kind -> container, audio codec, sample format, video codec
 _PYAV = {
-    "mp3": ("mp3", "libmp3lame", "fltp", None),
+    "mp3": ("mp3", "libmp3lame", "flt", None),
     "opus": ("ogg", "libopus", "flt", None),
-    "m4a": ("ipod", "aac", "fltp", None),
-    "alac": ("ipod", "alac", "s16p", None),
-    "mp4": ("mp4", "aac", "fltp", "mpeg4"),
-    "mkv": ("matroska", "aac", "fltp", "mpeg4"),
+    "m4a": ("ipod", "aac", "flt", None),
+    "aac": ("adts", "aac", "flt", None),
+    "alac": ("ipod", "alac", "s16", None),
+    "mp4": ("mp4", "aac", "flt", "mpeg4"),
+    "mkv": ("matroska", "aac", "flt", "mpeg4"),
     "webm": ("webm", "libopus", "flt", "libvpx"),
 }
 
@@ -139,7 +142,7 @@ def write_wave(path: Path, wave: Wave, sample_rate: int, kind: str = "wav16") ->
 
 def _encode(path: Path, wave: Wave, sample_rate: int, kind: str) -> None:
     container, codec, sample_format, video_codec = _PYAV[kind]
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(wave)]
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[len(wave)]
     with av.open(str(path), "w", format=container) as output:
         # Every stream is declared before the first packet: that writes the header.
         video = None if video_codec is None else _add_video(output, video_codec)
@@ -158,11 +161,10 @@ def _encode(path: Path, wave: Wave, sample_rate: int, kind: str) -> None:
 
 
 def _as_format(block: Wave, sample_format: str) -> Any:
-    if sample_format == "s16p":
-        return np.round(block * 32767).astype(np.int16)
-    if sample_format == "flt":
-        return np.ascontiguousarray(block.T).reshape(1, -1)
-    return np.ascontiguousarray(block)
+    packed = np.ascontiguousarray(block.T).reshape(1, -1)
+    if sample_format == "s16":
+        return np.round(packed * 32767).astype(np.int16)
+    return packed
 
 
 def _add_video(output: OutputContainer, codec: str) -> VideoStream:

@@ -106,8 +106,9 @@ def _near(repeats: Curve, lags: Curve) -> Curve:
     frames = np.rint(lags).astype(np.intp)
     padding = max(int(frames.max()) + 3 - len(repeats), 0)
     padded = np.pad(repeats, (0, padding))
-    nearby = [padded[frames + shift] for shift in (-2, -1, 0, 1, 2)]
-    return np.maximum.reduce(nearby)
+    nearby = np.stack([padded[frames + shift] for shift in (-2, -1, 0, 1, 2)])
+    nearest: Curve = nearby.max(axis=0)
+    return nearest
 
 
 def _bpm_of_beats(times: Curve) -> float | None:
@@ -130,5 +131,5 @@ def _bpm_of_beats(times: Curve) -> float | None:
 
 
 def _whole(intervals: Curve) -> Curve:
-    """Return how many beats lie in each interval: one, or more where some are missed."""
+    """Return the beats that each interval spans: two or more where some are missed."""
     return np.maximum(np.rint(intervals / np.median(intervals)), 1.0)

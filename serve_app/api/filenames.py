@@ -27,7 +27,9 @@ def checked(name: str) -> str:
         raise _refused("its name has a path in it", "Send the name alone, `song.mp3`")
     if '"' in name:
         raise _refused("its name has double quotes in it", "Leave them out")
-    if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in name):
+    if any(
+        unicodedata.category(character) in _REFUSED_CATEGORIES for character in name
+    ):
         raise _refused("its name has line breaks or control characters", "Remove them")
     return name
 

@@ -2,16 +2,20 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from serve_app.api import filenames
 from serve_app.errors import BadRequest, InvalidField, Unavailable, UploadTooLarge
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 FILE_FIELD = "file"
 
@@ -71,14 +75,8 @@ class FormReader:
 
     def feed(self, data: bytes) -> None:
         """Read the next bytes of the body; raises what is wrong with the form."""
-        try:
+        with _translated():
             self._parser.write(data)
-        except FormParserError as err:
-            raise _malformed() from err
-        except OSError as err:
-            raise Unavailable(
-                "The server could not write the upload to its disk. Try again later."
-            ) from err
 
     def finish(self) -> Form:
         """Return the form after its last byte; raises what it lacks."""
@@ -90,7 +88,8 @@ class FormReader:
                 "`file`: curl -F file=@song.mp3.",
                 FILE_FIELD,
             )
-        self.close()
+        with _translated():
+            self.close()
         digest = self._hash.hexdigest()
         return Form(self._filename, self._size_bytes, digest, tuple(self._fields))
 
@@ -107,22 +106,20 @@ class FormReader:
                 "Send the song as multipart/form-data, in the field `file`: "
                 "curl -F file=@song.mp3."
             )
-        try:
-            return MultipartParser(
-                parameters[b"boundary"],
-                {
-                    "on_part_begin": self._begin_part,
-                    "on_header_field": self._add_header_name,
-                    "on_header_value": self._add_header_value,
-                    "on_header_end": self._end_header,
-                    "on_headers_finished": self._open_part,
-                    "on_part_data": self._add_data,
-                    "on_part_end": self._end_part,
-                    "on_end": self._end,
-                },
-            )
-        except (KeyError, FormParserError) as err:
-            raise _malformed() from err
+        if not parameters.get(b"boundary"):
+            raise _malformed()
+        callbacks: MultipartCallbacks = {
+            "on_part_begin": self._begin_part,
+            "on_header_field": self._add_header_name,
+            "on_header_value": self._add_header_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._open_part,
+            "on_part_data": self._add_data,
+            "on_part_end": self._end_part,
+            "on_end": self._end,
+        }
+        with _translated():
+            return MultipartParser(parameters[b"boundary"], callbacks)
 
     def _begin_part(self) -> None:
         self._part = _Part()
@@ -198,6 +195,18 @@ class FormReader:
 
     def _end(self) -> None:
         self._has_ended = True
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except FormParserError as err:
+        raise _malformed() from err
+    except OSError as err:
+        raise Unavailable(
+            "The server could not write the upload to its disk. Try again later."
+        ) from err
 
 
 def too_large(rules: FormRules) -> UploadTooLarge:

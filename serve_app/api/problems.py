@@ -64,9 +64,7 @@ async def on_app_error(request: Request, error: AppError) -> Response:
     """Answer an error of our own."""
     problem, headers = of(error), {}
     if isinstance(error, InvalidField):
-        wrong = FieldError(
-            loc=["body", error.field], msg=error.detail, type=error.code
-        )
+        wrong = FieldError(loc=["body", error.field], msg=error.detail, type=error.code)
         problem = problem.model_copy(update={"errors": [wrong]})
     if isinstance(error, QueueFull):
         headers["Retry-After"] = str(error.retry_after_seconds)

@@ -14,7 +14,7 @@ from serve_app.storage.port import Storage
 class Jobs(Protocol):
     """The jobs that the API hands in, looks up and ends."""
 
-    def add(self, job: Job, max_queued: int) -> None:
+    def add(self, job: Job, *, max_queued: int) -> None:
         """Queue `job`; QueueFull when `max_queued` jobs wait already."""
 
     def get(self, job_id: str) -> Job:
@@ -27,7 +27,10 @@ class Jobs(Protocol):
         """Count the jobs in each state."""
 
     def cancel(self, job_id: str, retention_seconds: float) -> Job:
-        """Cancel the job if it is not over; JobNotFound if there is none."""
+        """Cancel the job unless it has ended; JobNotFound if there is none."""
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job that has ended."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,10 @@ class Services:
     `reason` and more. `default_model` is the name of one of `models`.
     """
 
-    store: Jobs
+    jobs: Jobs
     storage: Storage
     measure: Callable[[Path], AudioFacts]
-    analyze: Callable[[str], Awaitable[Mapping[str, Any]]]
+    analyze: Callable[[str, AudioFacts], Awaitable[Mapping[str, Any]]]
     health: Callable[[], Awaitable[Mapping[str, Any]]]
     models: Sequence[ModelInfo]
     default_model: str

@@ -8,7 +8,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def finish(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` in a thread, and return after it has ended even when cancelled.
 
     A thread can't be cancelled. Whoever cleans up after one that still runs would see

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from serve_app.api.multipart import Form, FormReader, FormRules, too_large
 from serve_app.api.services import Services
-from serve_app.api.threads import finish
+from serve_app.api.threads import run
 from serve_app.audio.facts import AudioFacts
 from serve_app.errors import BadRequest
 
@@ -57,12 +57,12 @@ class Intake:
             yield Upload(path, await _read(request, reader, rules))
         finally:
             reader.close()
-            await finish(path.unlink, missing_ok=True)
+            await run(path.unlink, missing_ok=True)
 
     async def measure(self, upload: Upload) -> AudioFacts:
         """Decode the song whole; raises UnreadableAudio and AudioTooLong."""
         async with self._decoding:
-            return await finish(self._services.measure, upload.path)
+            return await run(self._services.measure, upload.path)
 
 
 async def _read(request: Request, reader: FormReader, rules: FormRules) -> Form:
@@ -72,13 +72,15 @@ async def _read(request: Request, reader: FormReader, rules: FormRules) -> Form:
             total_bytes += len(chunk)
             if total_bytes > rules.max_body_bytes:
                 raise too_large(rules)
-            pending += chunk
-            if len(pending) >= BATCH_BYTES:
-                await finish(reader.feed, bytes(pending))
-                pending.clear()
+            # Some servers hand over the whole body at once.
+            for start in range(0, len(chunk), BATCH_BYTES):
+                pending += memoryview(chunk)[start : start + BATCH_BYTES]
+                if len(pending) >= BATCH_BYTES:
+                    await run(reader.feed, bytes(pending))
+                    pending.clear()
     except ClientDisconnect as err:
         raise BadRequest(
             "The connection was closed before the whole song had come. Send it again."
         ) from err
-    await finish(reader.feed, bytes(pending))
-    return reader.finish()
+    await run(reader.feed, bytes(pending))
+    return await run(reader.finish)

@@ -92,7 +92,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write to a running job: valid while (owner, attempt) is the job's."""
+    """The right to write to a job that runs as this (owner, attempt)."""
 
     job_id: str
     owner: str

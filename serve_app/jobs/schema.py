@@ -70,8 +70,8 @@ jobs = Table(
     Column("error_code", String(64)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    # Not a job's own: a queued one is not handed out before.
-    Column("available_at", UtcDateTime, nullable=False),
+    # Not a job's own: one that is queued again is not handed out before.
+    Column("available_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
     Column("source", JSON, nullable=False),
     Column("options", JSON, nullable=False),
@@ -89,7 +89,7 @@ _SAME_IN_BOTH = [
 
 
 def to_row(job: Job) -> dict[str, Any]:
-    """Return the columns of `job`; it may be handed out from its creation on."""
+    """Return the columns of a new `job`, which may be handed out at once."""
     return {
         **{name: getattr(job, name) for name in _SAME_IN_BOTH},
         "state": job.state.value,
@@ -97,7 +97,6 @@ def to_row(job: Job) -> dict[str, Any]:
         "source": asdict(job.source),
         "options": asdict(job.options),
         "result": to_json(job.result) if job.result else None,
-        "available_at": job.created_at,
     }
 
 

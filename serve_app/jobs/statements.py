@@ -63,7 +63,8 @@ def held(connection: Connection, claims: Iterable[Claim]) -> list[Job]:
 
 def oldest_claimable(connection: Connection, now: datetime) -> Job | None:
     """Return, locked, the oldest job that waits or whose owner has gone silent."""
-    waits = and_(_is(State.QUEUED), jobs.c.available_at <= now)
+    is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
+    waits = and_(_is(State.QUEUED), is_time)
     silent = and_(_is(State.RUNNING), jobs.c.lease_expires_at <= now)
     query = (
         select(jobs)
@@ -125,9 +126,9 @@ def _is(state: State) -> ColumnElement[bool]:
 
 
 def _all(connection: Connection, query: Select[Any]) -> list[Job]:
-    return [to_job(row) for row in connection.execute(query).mappings()]
+    return [to_job(row._asdict()) for row in connection.execute(query)]
 
 
 def _first(connection: Connection, query: Select[Any]) -> Job | None:
-    row = connection.execute(query).mappings().first()
-    return None if row is None else to_job(row)
+    row = connection.execute(query).first()
+    return None if row is None else to_job(row._asdict())

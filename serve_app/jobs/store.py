@@ -28,7 +28,7 @@ class JobStore:
     """Jobs in the database at `url`, whose schema is brought up to date on opening.
 
     Methods block, are safe in any thread and process, and raise Unavailable when the
-    database doesn't answer. Once one has returned, what it wrote survives a crash. Those
+    database doesn't answer. What one wrote survives a crash once it has returned. Those
     that take a claim raise LeaseLost when the job has another (owner, attempt) by now.
     `clock` returns the time, aware of its zone; the clocks of dispatchers that share a
     database must agree to a fraction of a lease.

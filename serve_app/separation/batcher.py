@@ -47,7 +47,7 @@ class Batcher:
         future: Future[Tensor] = Future()
         with self._changed:
             if self._closed:
-                future.cancel()
+                _cancel(future)
                 return future
             self._waiting.setdefault(song_id, deque()).append((window, future))
             self._changed.notify()
@@ -58,7 +58,7 @@ class Batcher:
         with self._changed:
             dropped = self._waiting.pop(song_id, deque())
         for _, future in dropped:
-            future.cancel()
+            _cancel(future)
 
     def close(self) -> None:
         """Finish the batch that runs, cancel what waits, and end the thread."""
@@ -71,8 +71,9 @@ class Batcher:
         self._thread.join()
 
     def _serve(self) -> None:
-        while batch := self._next_batch():
-            self._run(batch)
+        while not self._closed:
+            if batch := self._next_batch():
+                self._run(batch)
 
     def _next_batch(self) -> list[_Request]:
         """Wait for windows and take a batch of them; an empty one after `close`."""
@@ -81,7 +82,10 @@ class Batcher:
             batch: list[_Request] = []
             while self._waiting and not self._closed and len(batch) < self._max_windows:
                 song_id, requests = self._waiting.popitem(last=False)
-                batch.append(requests.popleft())
+                window, future = requests.popleft()
+                # False if whoever has the future has cancelled it.
+                if future.set_running_or_notify_cancel():
+                    batch.append((window, future))
                 if requests:
                     self._waiting[song_id] = requests
             return batch
@@ -106,3 +110,9 @@ class Batcher:
         self._windows_served += 1
         for _, future in batch:
             future.set_exception(err)
+
+
+def _cancel(future: Future[Tensor]) -> None:
+    future.cancel()
+    # Without this, `concurrent.futures.wait` goes on waiting.
+    future.set_running_or_notify_cancel()

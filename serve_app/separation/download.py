@@ -47,10 +47,9 @@ def fetch(
             reason = str(err) or type(err).__name__
         if _size(partial) <= before:
             break
-    raise WeightsUnavailable(
-        f"{url} could not be downloaded: {reason}. "
-        f"{_size(partial)} bytes are here; a new try goes on from there."
-    )
+    here = _size(partial)
+    kept = f" A new try goes on after the {here} bytes that are here." if here else ""
+    raise WeightsUnavailable(f"{url} could not be downloaded: {reason}.{kept}")
 
 
 def _continue(

@@ -2,8 +2,9 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, wait
+from contextlib import closing
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -116,9 +117,10 @@ class Engine:
         normalised = ((block - float(stats.mean)) / scale for block in mix_blocks)
         windows = cut(normalised, stats.length, self.spec.window)
         total = len(plan(stats.length, self.spec.window))
-        stems = _reported(self._run(windows, cancelled), total, on_progress)
-        for block in join(stems, stats.length, self.spec.window):
-            yield block * float(stats.deviation) + float(stats.mean)
+        with closing(self._run(windows, cancelled)) as outputs:
+            stems = _reported(outputs, total, on_progress)
+            for block in join(stems, stats.length, self.spec.window):
+                yield block * float(stats.deviation) + float(stats.mean)
 
     def warm_up(self) -> None:
         """Run one window of silence, so that the first song waits for nothing."""
@@ -133,7 +135,7 @@ class Engine:
             "licence": self.spec.licence,
             "device": _device_name(self._device),
             "threads": torch.get_num_threads(),
-            "precision": "float32",
+            "precision": _precision(self._device),
             "batch_windows": self._max_windows,
             "windows_served": self._batcher.windows_served,
         }
@@ -147,7 +149,9 @@ class Engine:
             stems: Tensor = self._network(batch.to(self._device))
             return stems.cpu()
 
-    def _run(self, windows: Iterable[Samples], cancelled: Event) -> Iterator[Samples]:
+    def _run(
+        self, windows: Iterable[Samples], cancelled: Event
+    ) -> Generator[Samples, None, None]:
         """Yield the network's stems (source, 2, window) of windows (2, window).
 
         A song has at most two batches under way: the one that runs and the next.
@@ -210,6 +214,11 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)
+
+
+def _precision(device: torch.device) -> str:
+    # What torch does unless it is told otherwise.
+    return "float32, TF32 convolutions" if device.type == "cuda" else "float32"
 
 
 def _usable_cores() -> int:

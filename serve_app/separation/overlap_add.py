@@ -37,9 +37,9 @@ def join(
     """Yield the `length` samples that windows (..., window), in order, make together.
 
     Neighbours are cross-faded linearly over all they share, with weights that sum to
-    one: the normalised triangles of Demucs's `apply_model`. A sample is yielded as soon
-    as no later window touches it, so that about one window is held. Raises ValueError
-    when windows are missing, too many, or of another length.
+    one; one hop apart, those are the normalised triangles of Demucs's `apply_model`. A
+    sample is yielded as soon as no later window touches it, so that about one window
+    is held. Raises ValueError when windows are missing, too many or of another length.
     """
     starts = plan(length, spec)
     spans = zip(starts, (*starts[1:], length), strict=True)

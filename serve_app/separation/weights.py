@@ -66,7 +66,7 @@ class WeightsCache:
         return folder / spec.weights.filename
 
     def _fetch(self, spec: ModelSpec, place: Path, progress: Progress | None) -> None:
-        """Bring the weights to `place`, where they appear whole and sound or not at all."""
+        """Bring the weights to `place`, where they appear whole and sound or not."""
         partial = place.with_name(f"{place.name}.part")
         local = self._local_mirror(spec)
         if local is not None:
@@ -109,8 +109,6 @@ def load(
     Raises WeightsUnavailable when the file's hash is not the pinned or recorded one,
     and when it holds no weights for this network.
     """
-    import torch
-
     if not path.is_file():
         raise WeightsUnavailable(
             f"{path} is missing; run `stemserve models pull {spec.name}`."
@@ -120,12 +118,10 @@ def load(
             f"{path} is not what was pulled: its SHA-256 is not "
             f"{_expected_sha256(spec, path)}. Run `stemserve models pull {spec.name}`."
         )
-    # Without storage until it gets the weights: initial values would be thrown away.
-    with torch.device("meta"):
-        network = spec.make(spec.sources)
+    network = spec.make(spec.sources)
     try:
-        network.load_state_dict(_read(path), strict=True, assign=True)
-    except RuntimeError as err:
+        network.load_state_dict(_read(path))
+    except (RuntimeError, TypeError) as err:
         # The whole text names every tensor of the network.
         reason = " ".join(str(err).split())[:300]
         raise WeightsUnavailable(
@@ -135,25 +131,27 @@ def load(
 
 
 def _read(path: Path) -> "dict[str, torch.Tensor]":
-    """Return the tensors of a checkpoint by name, floating ones as float32."""
+    """Return the tensors of a file of weights by name."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        return {
-            name: tensor.float() if tensor.is_floating_point() else tensor
-            for name, tensor in state.items()
-        }
+            return load_file(path)
+        # Tensors only: a pickle could run anything.
+        state: dict[str, torch.Tensor] = torch.load(
+            path, map_location="cpu", weights_only=True
+        )
     except (
-        *(OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError),
+        *(OSError, EOFError, RuntimeError, ValueError, KeyError),
         *(pickle.UnpicklingError, SafetensorError),
     ) as err:
-        raise WeightsUnavailable(f"{path} is no file of weights: {err}") from err
+        raise WeightsUnavailable(
+            f"{path} is no file of weights ({type(err).__name__}). "
+            "Delete it and fetch it again."
+        ) from err
+    return state
 
 
 def _record(place: Path) -> Path:

@@ -85,7 +85,8 @@ class LocalStorage:
             if path.is_dir():
                 _clear(path)
             else:
-                with suppress(FileNotFoundError, NotADirectoryError):
+                # A folder is one that was made just now: it is not what was meant.
+                with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                     path.unlink()
             # Ends at the first folder that is in use; those at the top stay.
             with suppress(OSError):

@@ -36,9 +36,7 @@ def cluster() -> Iterator[int]:
     """Start Ray and Serve; give the port of the HTTP proxy."""
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(
-        address="local", num_cpus=16, include_dashboard=False, log_to_driver=False
-    )
+    ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
     port = free_port()
     serve.start(
         http_options={"host": "127.0.0.1", "port": port},
@@ -59,7 +57,9 @@ def service(
         settings={
             "data_dir": data_dir,
             "model": "demo",
+            "threads": 1,
             "lease_seconds": LEASE_SECONDS,
+            "orphan_grace_seconds": 5.0,
         }
     )
     serve.run(build(args), name="stemserve", route_prefix="/")

@@ -21,7 +21,12 @@ def forgetful(
 ) -> Iterator[Service]:
     """Run the application with a retention of a moment."""
     data_dir = tmp_path_factory.mktemp("data")
-    settings = {"data_dir": data_dir, "model": "demo", "retention_seconds": 2.0}
+    settings = {
+        "data_dir": data_dir,
+        "model": "demo",
+        "retention_seconds": 2.0,
+        "threads": 1,
+    }
     serve.run(build(AppArgs(settings=settings)), name="stemserve", route_prefix="/")
     yield Service(f"http://127.0.0.1:{cluster}", data_dir)
     serve.delete("stemserve")

@@ -33,7 +33,9 @@ def test_a_song_comes_back_as_four_stems_and_an_analysis(
     mix, rate = soundfile.read(song, dtype="float32")
     for name, wave in service.stems(job, tmp_path).items():
         assert wave.shape == mix.shape, name
-        assert soundfile.info(tmp_path / f"{job['job_id']}-{name}.wav").samplerate == rate
+        assert (
+            soundfile.info(tmp_path / f"{job['job_id']}-{name}.wav").samplerate == rate
+        )
 
 
 @pytest.mark.parametrize("kind", sorted(media.KINDS))

@@ -91,9 +91,7 @@ def compose(seed: int) -> Song:
     sheet = Sheet(style, _harmony(rng, bars), bars)
     bass = _bass(rng, sheet)
     others = _others(rng, sheet, bass)
-    parts = [
-        _loosened(rng, part) for part in (_drums(rng, sheet), bass, *others)
-    ]
+    parts = [_loosened(rng, part) for part in (_drums(rng, sheet), bass, *others)]
     sung = _melody(rng, sheet, 55 + int(rng.integers(0, 12))) if _coin(rng, 0.5) else []
     return Song(bpm, tuple(parts), tuple(sung))
 
@@ -132,7 +130,7 @@ def _bass(rng: np.random.Generator, sheet: Sheet) -> Part:
     kinds = sheet.style.bass if _coin(rng, 0.7) else BASS_FIGURES
     kind = str(rng.choice(list(kinds)))
     # E1 is 28: most songs sit on the low strings, some play high up.
-    lowest = int(rng.choice([28, 28, 29, 31, 33, 36, 40]))
+    lowest = int(rng.choice([24, 28, 28, 29, 31, 33, 36, 40, 45]))
     notes = _bass_line(rng, sheet, kind, lowest)
     program = int(rng.choice(list(BASS_PROGRAMS)))
     return Part("bass", program, notes, _volume(rng), _pan(rng, 8))
@@ -276,7 +274,7 @@ def _chordal(rng: np.random.Generator, sheet: Sheet, kind: str) -> list[Note]:
 
 def _voices(kind: str, chord: list[int], at: int, pick: int) -> list[int]:
     if kind == "arpeggio":
-        return [(chord + [chord[0] + 12])[pick % (len(chord) + 1)]]
+        return [[*chord, chord[0] + 12][pick % (len(chord) + 1)]]
     if kind == "riff":
         return [chord[pick % 3 and 2], chord[0]][: 1 + pick % 2]
     if kind == "stride":
@@ -289,7 +287,7 @@ def _rhythm(rng: np.random.Generator, kind: str, width: int) -> str:
     if kind == "pad":
         return str(rng.choice(["r" + "." * 15, "r.......r......."]))[:width]
     if kind == "arpeggio":
-        return str(rng.choice(["r.r.r.r.r.r.r.r.", "r" * 16, "r..r..r.r..r..r."]))[:width]
+        return str(rng.choice(["r." * 8, "r" * 16, "r..r..r." * 2]))[:width]
     if kind == "stride":
         return "r.-.r.-.r.-.r.-."[:width]
     density = rng.uniform(0.15, 0.6)

@@ -74,10 +74,10 @@ def only(file: mido.MidiFile, stem: str) -> mido.MidiFile:
         if message.type == "program_change":
             programs[message.channel] = message.program
         # Notes end in every stem; an end without a beginning is harmless.
-        if message.type == "note_on" and message.velocity:
-            if stem_of(message.channel, programs[message.channel]) != stem:
-                skipped += message.time
-                continue
+        begins = message.type == "note_on" and message.velocity > 0
+        if begins and stem_of(message.channel, programs[message.channel]) != stem:
+            skipped += message.time
+            continue
         track.append(message.copy(time=message.time + skipped))
         skipped = 0
     return mido.MidiFile(ticks_per_beat=file.ticks_per_beat, tracks=[track])

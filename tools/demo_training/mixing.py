@@ -77,9 +77,7 @@ def _crop(rng: np.random.Generator, song: Path, samples: int) -> np.ndarray:
     return np.asarray(stems[..., start : start + samples], np.float32) / FULL_SCALE
 
 
-def _remixed(
-    rng: np.random.Generator, songs: list[Path], samples: int
-) -> np.ndarray:
+def _remixed(rng: np.random.Generator, songs: list[Path], samples: int) -> np.ndarray:
     """Take each stem from another song and give it a loudness of its own."""
     stems = np.zeros((len(SOURCES), 2, samples), np.float32)
     for index, (lowest, highest) in enumerate(LOUDNESS):

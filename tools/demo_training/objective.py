@@ -2,10 +2,15 @@
 
 import torch
 
-# Errors 30 dB under the mix are not worth chasing; it also bounds silent stems.
-FLOOR = 1e-3
+# An error 20 dB under its stem, or 30 dB under the mix, is not worth chasing.
+FLOOR_OF_STEM = 1e-2
+FLOOR_OF_MIX = 1e-3
+# In a silent stem, a leak is counted from a higher floor: with a low one, networks
+# learn to say nothing before they learn anything else.
+SILENT = 1e-3
+FLOOR_OF_SILENCE = 5e-2
 STEM_WEIGHTS = (1.0, 1.0, 1.0, 0.5)
-SUM_WEIGHT = 0.2
+SUM_WEIGHT = 0.1
 
 
 def loss(estimates: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
@@ -15,11 +20,15 @@ def loss(estimates: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
     loud ones; a silent stem counts by what leaks into it, relative to the mix.
     """
     mix = stems.sum(1)
-    floor = FLOOR * _energy(mix)
-    errors = _ratio(_energy(estimates - stems), _energy(stems), floor[:, None])
+    whole, parts = _energy(mix), _energy(stems)
+    silent = parts < SILENT * whole[:, None]
+    floor = torch.where(silent, FLOOR_OF_SILENCE, FLOOR_OF_MIX) * whole[:, None]
+    errors = _ratio(_energy(estimates - stems), parts, floor)
+    missing = _ratio(_energy(estimates.sum(1) - mix), whole, FLOOR_OF_MIX * whole)
     weights = torch.tensor(STEM_WEIGHTS)
-    total = _ratio(_energy(estimates.sum(1) - mix), _energy(mix), floor)
-    return (errors * weights).sum(1).mean() / weights.sum() + SUM_WEIGHT * total.mean()
+    return (errors * weights).sum(
+        1
+    ).mean() / weights.sum() + SUM_WEIGHT * missing.mean()
 
 
 def _energy(samples: torch.Tensor) -> torch.Tensor:
@@ -29,4 +38,4 @@ def _energy(samples: torch.Tensor) -> torch.Tensor:
 def _ratio(
     error: torch.Tensor, energy: torch.Tensor, floor: torch.Tensor
 ) -> torch.Tensor:
-    return torch.log10((error + floor) / (energy + floor))
+    return torch.log10((error + FLOOR_OF_STEM * energy + floor) / (energy + floor))

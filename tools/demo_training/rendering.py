@@ -63,7 +63,7 @@ def play(file: mido.MidiFile, soundfont: Path, folder: Path) -> np.ndarray:
     command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-g", GAIN]
     command += ["-r", str(SAMPLE_RATE), "-o", "synth.dynamic-sample-loading=1"]
     command += ["-O", "float", "-T", "wav", "-F", str(wave)]
-    run = subprocess.run(  # noqa: S603 - fixed program, paths of our own making
+    run = subprocess.run(
         [*command, str(soundfont), str(source)],
         capture_output=True,
         text=True,

@@ -1,18 +1,22 @@
 """Scores of separated clips: SI-SDR gains over the mix, and the sum's residual."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import Event
 
 import numpy as np
 
+from serve_app.separation.engine import Engine, MixStatistics
 from tools.demo_training.heldout import STEMS, Clip
-
-Separate = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Score:
-    """A clip's gains in dB by stem, its residual and the leak into vocals in dB."""
+    """A clip's gains by stem, its residual and the leak into vocals, all in dB.
+
+    The residual, what the sum of the stems misses of the mix, and the leak are
+    relative to the mix.
+    """
 
     name: str
     gains: dict[str, float]
@@ -20,9 +24,23 @@ class Score:
     vocals: float
 
 
-def score(clip: Clip, separate: Separate) -> Score:
-    """Separate a clip's mix (2, samples) and compare with its stems."""
-    mix, estimates = clip.mix, separate(clip.mix)
+def evaluate(engine: Engine, clips: Iterable[Clip]) -> list[Score]:
+    """Separate the clips as songs are separated in service, and score the stems."""
+    return [score(clip, _separated(engine, clip.mix)) for clip in clips]
+
+
+def _separated(engine: Engine, mix: np.ndarray) -> np.ndarray:
+    mono = mix.mean(0)
+    stats = MixStatistics(mix.shape[1], float(mono.mean()), float(mono.std()))
+    blocks = engine.separate(
+        [mix], stats, on_progress=lambda done, total: None, cancelled=Event()
+    )
+    return np.concatenate(list(blocks), axis=-1)
+
+
+def score(clip: Clip, estimates: np.ndarray) -> Score:
+    """Compare estimates (4, 2, samples) with the clip's stems."""
+    mix = clip.mix
     gains = {
         stem: si_sdr(estimates[index], clip.stems[index])
         - si_sdr(mix, clip.stems[index])

@@ -23,7 +23,7 @@ VOWELS = (
     (500, 1500, 2500, 3500),
 )
 BANDWIDTHS = (80, 100, 140, 200)
-SYLLABLES = "la da na mi so doo yeah oh love night you sun wa hey bay be time go".split()
+SYLLABLES = ("la", "da", "na", "mi", "so", "doo", "yeah", "oh", "love", "night", "you")
 VARIANTS = ("+m1", "+m3", "+m7", "+f1", "+f2", "+f3", "+f4")
 FADE_SECONDS = 0.02
 
@@ -42,9 +42,7 @@ def sing(
     return np.stack([left, right]).astype(np.float32)
 
 
-def _line(
-    voice: Voice, notes: Sequence[Note], bpm: float, samples: int
-) -> np.ndarray:
+def _line(voice: Voice, notes: Sequence[Note], bpm: float, samples: int) -> np.ndarray:
     line = np.zeros(samples)
     for note in notes:
         start = int(note.start_beats * 60 / bpm * SAMPLE_RATE)
@@ -122,9 +120,7 @@ def _espeak(rng: np.random.Generator) -> Voice:
 def _syllable(variant: str, pitch: int, word: str) -> tuple[np.ndarray, float]:
     """Return a spoken word at 44.1 kHz, peak 1, and its pitch in Hz."""
     command = ["espeak-ng", "-v", variant, "-p", str(pitch), "-s", "110", "--stdout"]
-    run = subprocess.run(  # noqa: S603 - fixed program and words
-        [*command, word], capture_output=True, check=True
-    )
+    run = subprocess.run([*command, word], capture_output=True, check=True)
     sound, rate = soundfile.read(io.BytesIO(run.stdout), dtype="float64")
     positions = np.arange(int(len(sound) * SAMPLE_RATE / rate)) * rate / SAMPLE_RATE
     sound = np.interp(positions, np.arange(len(sound)), sound)

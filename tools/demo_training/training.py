@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,14 +15,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchaudio.models import HDemucs
 
-from serve_app.separation import networks
-from tools.demo_training import heldout, objective, scoring, windowed
+from serve_app.separation import models, networks
+from serve_app.separation.engine import Engine
+from tools.demo_training import heldout, objective, scoring
 from tools.demo_training.beginning import pass_through
 from tools.demo_training.mixing import Examples, Recipe
 from tools.demo_training.songs import SOURCES
 
 GRADIENT_NORM = 1.0
-AVERAGE_DECAY = 0.998
+AVERAGE_DECAY = 0.999
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Trainer:
         if math.isfinite(float(norm)):
             self.optimiser.step()
             self._follow()
-        return float(value)
+        return float(value.detach())
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -133,6 +135,7 @@ def train(trainer: Trainer, scores: Path) -> None:
         if trainer.progress.steps % plan.log_steps == 0:
             _append(log, trainer.progress, loss=sum(losses) / len(losses))
             losses.clear()
+            trainer.save()
         if spent >= min(due, plan.seconds):
             trainer.save()
             _append(log, trainer.progress, **evaluate(trainer.average, clips))
@@ -141,11 +144,9 @@ def train(trainer: Trainer, scores: Path) -> None:
 
 def evaluate(network: HDemucs, clips: list[heldout.Clip]) -> dict[str, float]:
     """Return the median scores of a network over held-out clips."""
-    scored = [
-        scoring.score(clip, lambda mix: windowed.separate(network, mix))
-        for clip in clips
-    ]
-    return scoring.medians(scored)
+    threads = torch.get_num_threads()
+    with Engine(models.find("demo"), network, device="cpu", threads=threads) as engine:
+        return scoring.medians(scoring.evaluate(engine, clips))
 
 
 def _batches(plan: Plan, seed: int) -> Iterator[torch.Tensor]:
@@ -154,8 +155,13 @@ def _batches(plan: Plan, seed: int) -> Iterator[torch.Tensor]:
         batch_size=plan.batch,
         num_workers=1,
         prefetch_factor=8,
+        worker_init_fn=_step_back,
     )
     return iter(loader)
+
+
+def _step_back(_worker: int) -> None:
+    os.nice(10)  # Mixing must not take the core that trains.
 
 
 def _append(log: Path, progress: Progress, **figures: Any) -> None:

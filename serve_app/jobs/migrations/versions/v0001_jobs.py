@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("error_code", sa.String(64)),
         sa.Column("created_at", moment, nullable=False),
         sa.Column("updated_at", moment, nullable=False),
-        sa.Column("available_at", moment, nullable=False),
+        sa.Column("available_at", moment),
         sa.Column("expires_at", moment),
         sa.Column("source", sa.JSON, nullable=False),
         sa.Column("options", sa.JSON, nullable=False),

@@ -1,0 +1,91 @@
+"""The HTTP application, put together."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from serve_app.api import problems
+from serve_app.api.middleware import Cors, Failures, RequestLog
+from serve_app.api.routers import analyze, jobs, service, stems
+from serve_app.api.services import Services
+from serve_app.api.uploads import Intake
+from serve_app.errors import AppError
+from serve_app.schema import Problem
+
+_DESCRIPTION = """
+Takes a song and gives back its stems, and its analysis.
+
+1. `POST /separate` with the song as the multipart field `file`: a `job_id` at once.
+2. `GET /job/{job_id}` every 2 seconds, until `status` is `completed`.
+3. `GET` each stem's `download_url`.
+
+Errors are `application/problem+json` (RFC 9457); `detail` says what to do.
+"""
+
+# What scripts in browsers may read of an answer beside its body.
+_EXPOSED_HEADERS = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Length",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+)
+
+
+class Api(FastAPI):
+    """FastAPI, whose description also has the shape of our problems."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI description of all routes."""
+        if self.openapi_schema is None:
+            schemas = super().openapi()["components"]["schemas"]
+            template = "#/components/schemas/{model}"
+            problem = Problem.model_json_schema(ref_template=template)
+            schemas.update(problem.pop("$defs"), Problem=problem)
+        return super().openapi()
+
+
+def create_app(services: Services) -> FastAPI:
+    """Make the application over `services`; its working directory is made."""
+    services.working_dir.mkdir(parents=True, exist_ok=True)
+    app = Api(
+        title="stemserve",
+        summary="Stems and analysis of songs",
+        description=_DESCRIPTION,
+        version=version("stemserve"),
+        middleware=_middleware(services.cors_origins),
+        exception_handlers={
+            AppError: problems.on_app_error,
+            HTTPException: problems.on_http_exception,
+            RequestValidationError: problems.on_validation_error,
+        },
+    )
+    app.state.services = services
+    app.state.intake = Intake(services)
+    for router in (jobs.router, stems.router, analyze.router, service.router):
+        app.include_router(router)
+    return app
+
+
+def _middleware(cors_origins: tuple[str, ...]) -> list[Middleware]:
+    """Outermost first: every answer, also that to a failure, gets CORS headers."""
+    return [
+        Middleware(RequestLog),
+        Middleware(
+            Cors,
+            allow_origins=cors_origins,
+            allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
+            allow_headers=("*",),
+            # With `*` any site could act for whoever is logged in at a proxy before us.
+            allow_credentials="*" not in cors_origins,
+            expose_headers=_EXPOSED_HEADERS,
+        ),
+        Middleware(Failures),
+    ]

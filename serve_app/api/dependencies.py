@@ -1,0 +1,23 @@
+"""What routes ask for."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from serve_app.api.services import Services
+from serve_app.api.uploads import Intake
+
+
+# Coroutines, so that no thread is needed to look into a dict.
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+async def _intake(request: Request) -> Intake:
+    intake: Intake = request.app.state.intake
+    return intake
+
+
+InjectedServices = Annotated[Services, Depends(_services)]
+InjectedIntake = Annotated[Intake, Depends(_intake)]

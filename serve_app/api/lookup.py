@@ -1,0 +1,79 @@
+"""Jobs and stems by what a client calls them."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from serve_app.api import views
+from serve_app.api.ranges import ByteRange
+from serve_app.api.services import Services
+from serve_app.errors import JobNotFound, NotReady, StemNotFound
+from serve_app.jobs.job import Job, State, StemFile
+from serve_app.schema import JobStatus
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def find_job(services: Services, job_id: str) -> Job:
+    """Return a job; JobNotFound when it is unknown or expired, or the id is none."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise _no_job()
+    job = services.jobs.get(job_id)
+    if job.expires_at is not None and job.expires_at <= services.clock():
+        raise _no_job()
+    return job
+
+
+def find_stem(services: Services, job_id: str, name: str) -> StemFile:
+    """Return a finished stem that is there.
+
+    Raises JobNotFound, NotReady while the job runs or when it has failed, and
+    StemNotFound, which lists the stems that there are.
+    """
+    job = find_job(services, job_id)
+    if job.state is not State.SUCCEEDED or job.result is None:
+        raise _not_ready(job)
+    for stem in job.result.stems:
+        if stem.name == name:
+            with _expired():
+                services.storage.stat(stem.key)
+            return stem
+    names = ", ".join(stem.name for stem in job.result.stems)
+    raise StemNotFound(f"The job has no stem {name[:40]!r}. It has these: {names}.")
+
+
+def read_stem(services: Services, stem: StemFile, part: ByteRange) -> Iterator[bytes]:
+    """Yield the bytes of a part of `stem`; JobNotFound if it has just been deleted."""
+    with _expired():
+        return services.storage.read(stem.key, part.start, part.end)
+
+
+@contextmanager
+def _expired() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as err:
+        raise _no_job() from err
+
+
+def _no_job() -> JobNotFound:
+    return JobNotFound(
+        "There is no such job: it may have expired, or its id was mistyped. Upload the "
+        "song again with POST /separate."
+    )
+
+
+def _not_ready(job: Job) -> NotReady:
+    status = views.status(job)
+    if status in (JobStatus.PENDING, JobStatus.PROCESSING):
+        return NotReady(
+            f"The job is {status.value}. Poll /job/{job.id} until it is completed."
+        )
+    if status is JobStatus.CANCELLED:
+        reason = "it was cancelled"
+    else:
+        reason = f"it failed: {(job.error or 'nobody knows why').rstrip('.')}"
+    return NotReady(
+        f"The job has no stems because {reason}. Upload the song again with "
+        "POST /separate."
+    )

@@ -1,0 +1,92 @@
+"""Analysis of a song while the client waits."""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+
+from serve_app.api.dependencies import InjectedIntake, InjectedServices
+from serve_app.api.problems import documented
+from serve_app.api.services import Services
+from serve_app.api.threads import run
+from serve_app.audio.facts import AudioFacts
+from serve_app.errors import (
+    AudioTooLong,
+    BadRequest,
+    InvalidField,
+    InvalidFilename,
+    Unavailable,
+    UnreadableAudio,
+    UploadTooLarge,
+)
+from serve_app.schema import Analysis
+
+router = APIRouter(tags=["analysis"])
+
+ANALYZE_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "The song, in any format that can be "
+                            "separated.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/analyze",
+    summary="Analyse a song",
+    responses=documented(
+        BadRequest,
+        UploadTooLarge,
+        AudioTooLong,
+        InvalidField,
+        InvalidFilename,
+        UnreadableAudio,
+        Unavailable,
+    ),
+    openapi_extra=ANALYZE_FORM,
+)
+async def analyze(
+    request: Request, services: InjectedServices, intake: InjectedIntake
+) -> Analysis:
+    """Find a song's tempo and key; nothing of it is kept."""
+    async with intake.receive(request) as upload:
+        facts = await intake.measure(upload)
+        found = await _analyze_stored(services, upload.path, facts)
+    return Analysis.model_validate(
+        {
+            **found,
+            "filename": upload.form.filename,
+            "size_bytes": upload.form.size_bytes,
+            "duration": facts.duration_seconds,
+            "sample_rate": facts.sample_rate,
+        }
+    )
+
+
+async def _analyze_stored(
+    services: Services, path: Path, facts: AudioFacts
+) -> dict[str, Any]:
+    # Through the storage, as the Analyzer may run on another machine.
+    key = f"uploads/{uuid4().hex}"
+    try:
+        await run(services.storage.put, key, path)
+        return dict(await services.analyze(key, facts))
+    finally:
+        await run(services.storage.delete, key)

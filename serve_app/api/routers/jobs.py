@@ -1,0 +1,236 @@
+"""Separation: songs in, jobs to poll."""
+
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Query, Request, Response
+
+from serve_app.api import options as wanted
+from serve_app.api import views
+from serve_app.api.dependencies import InjectedIntake, InjectedServices
+from serve_app.api.lookup import find_job
+from serve_app.api.problems import documented
+from serve_app.api.services import Services
+from serve_app.api.threads import run
+from serve_app.api.uploads import Upload
+from serve_app.audio.facts import AudioFacts
+from serve_app.audio.formats import FORMATS
+from serve_app.errors import (
+    AudioTooLong,
+    BadRequest,
+    InvalidField,
+    InvalidFilename,
+    InvalidInput,
+    JobNotFound,
+    QueueFull,
+    Unavailable,
+    UnreadableAudio,
+    UploadTooLarge,
+)
+from serve_app.jobs.job import Job, Options, Source, State
+from serve_app.schema import Accepted, Deleted, JobList, JobStatus, JobView
+
+router = APIRouter(tags=["separation"])
+
+RETRY_AFTER_SECONDS = 15
+
+SEPARATE_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "The song: mp3, wav, flac, m4a, ogg, opus, "
+                            "aiff, or a video with sound.",
+                        },
+                        "model": {
+                            "type": "string",
+                            "default": wanted.DEFAULT_MODEL,
+                            "description": "One of those that `/models` lists.",
+                        },
+                        "stems": {
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "description": "Stems of the model, repeated or separated "
+                            "by commas; or `vocals` and `accompaniment`, all but the "
+                            "vocals in one. All of the model's when left out.",
+                        },
+                        "format": {
+                            "type": "string",
+                            "enum": list(FORMATS),
+                            "default": wanted.DEFAULT_FORMAT,
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/separate",
+    status_code=202,
+    summary="Separate a song",
+    response_model_exclude_none=True,
+    responses=documented(
+        BadRequest,
+        UploadTooLarge,
+        AudioTooLong,
+        InvalidField,
+        InvalidFilename,
+        UnreadableAudio,
+        QueueFull,
+        Unavailable,
+    ),
+    openapi_extra=SEPARATE_FORM,
+)
+async def separate(
+    request: Request,
+    response: Response,
+    services: InjectedServices,
+    intake: InjectedIntake,
+) -> Accepted:
+    """Take a song in and answer at once; poll `/job/{job_id}` for its stems.
+
+    The song is decoded whole before the answer, so an accepted one can be separated.
+    """
+    await run(_check_queue, services)
+    async with intake.receive(request, wanted.FIELDS) as upload:
+        options = wanted.choose(
+            upload.form.fields, services.models, services.default_model
+        )
+        job = _new_job(services, upload, options, await intake.measure(upload))
+        await run(_hand_in, services, job, upload.path)
+    accepted = _accepted(job, services.hf_space_url)
+    response.headers["Location"] = request.scope.get("root_path", "") + (
+        accepted.status_url
+    )
+    return accepted
+
+
+def _check_queue(services: Services) -> None:
+    """Refuse early: nobody should upload a song to be told that the queue is full."""
+    limit = services.limits.max_queued_jobs
+    if services.jobs.counts().get(State.QUEUED, 0) >= limit:
+        raise QueueFull(
+            f"{limit} songs are waiting already: try again in "
+            f"{RETRY_AFTER_SECONDS} seconds.",
+            RETRY_AFTER_SECONDS,
+        )
+
+
+def _new_job(
+    services: Services, upload: Upload, options: Options, facts: AudioFacts
+) -> Job:
+    job_id, now, form = uuid4().hex, services.clock(), upload.form
+    source = Source(
+        filename=form.filename,
+        key=f"originals/{job_id}",
+        size_bytes=form.size_bytes,
+        sha256=form.sha256,
+        sample_rate=facts.sample_rate,
+        channels=facts.channels,
+        samples=facts.samples,
+        mean=facts.mean,
+        deviation=facts.deviation,
+    )
+    return Job(job_id, source, options, State.QUEUED, created_at=now, updated_at=now)
+
+
+def _hand_in(services: Services, job: Job, path: Path) -> None:
+    """Store the song, then the job: a dispatcher may take it up at once."""
+    try:
+        services.storage.put(job.source.key, path)
+        services.jobs.add(job, max_queued=services.limits.max_queued_jobs)
+    except BaseException:
+        services.storage.delete(job.source.key)
+        raise
+
+
+def _accepted(job: Job, hf_space_url: str) -> Accepted:
+    return Accepted(
+        job_id=job.id,
+        status=JobStatus.PENDING,
+        message=f"Separation started. Poll /job/{job.id} for its progress.",
+        filename=job.source.filename,
+        size_bytes=job.source.size_bytes,
+        duration=job.source.duration_seconds,
+        model=job.options.model,
+        stems=job.options.stems,
+        format=job.options.format,
+        status_url=f"/job/{job.id}",
+        hf_space_url=hf_space_url or None,
+    )
+
+
+@router.get(
+    "/job/{job_id}",
+    summary="Look at a job",
+    response_model_exclude_none=True,
+    responses=documented(JobNotFound, Unavailable),
+)
+async def read_job(
+    job_id: str, response: Response, services: InjectedServices
+) -> JobView:
+    """Say how far a job is and, once it is completed, where its stems are.
+
+    Poll every 2 seconds. A 404 is final: the job is unknown or has expired.
+    """
+    response.headers["Cache-Control"] = "no-store"
+    return views.job_view(await run(find_job, services, job_id))
+
+
+@router.get(
+    "/jobs",
+    summary="List jobs",
+    response_model_exclude_none=True,
+    responses=documented(InvalidInput, Unavailable),
+)
+async def list_jobs(
+    response: Response,
+    services: InjectedServices,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
+) -> JobList:
+    """List the newest jobs that have not expired, the newest first."""
+    response.headers["Cache-Control"] = "no-store"
+    now = services.clock()
+    jobs = [
+        views.job_summary(job)
+        for job in await run(services.jobs.recent, limit)
+        if job.expires_at is None or job.expires_at > now
+    ]
+    return JobList(count=len(jobs), jobs=jobs)
+
+
+@router.delete(
+    "/job/{job_id}",
+    summary="Cancel and delete a job",
+    responses=documented(JobNotFound, Unavailable),
+)
+async def delete_job(job_id: str, services: InjectedServices) -> Deleted:
+    """Cancel a job if it is not over, and delete its files.
+
+    One that was over is gone afterwards (404); any other is `cancelled`.
+    """
+    return Deleted(message=await run(_delete, services, job_id))
+
+
+def _delete(services: Services, job_id: str) -> str:
+    had_ended = find_job(services, job_id).state.is_final
+    services.jobs.cancel(job_id, services.limits.retention_seconds)
+    # What runs can only end as cancelled now, whatever it finds missing.
+    services.storage.delete(f"originals/{job_id}")
+    services.storage.delete(f"stems/{job_id}/")
+    if not had_ended:
+        return "The job is cancelled and its files are deleted."
+    services.jobs.remove(job_id)
+    return "The job and its files are deleted."

@@ -1,0 +1,136 @@
+"""What the service says of itself."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from typing import TypeVar
+
+from fastapi import APIRouter, Response
+
+from serve_app.api.dependencies import InjectedServices
+from serve_app.api.problems import documented
+from serve_app.api.services import Services
+from serve_app.audio.formats import FORMATS
+from serve_app.errors import AppError
+from serve_app.jobs.job import State
+from serve_app.schema import (
+    Config,
+    Health,
+    Model,
+    ModelList,
+    Ping,
+    QueueHealth,
+)
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["service"], responses=documented())
+T = TypeVar("T")
+
+# Shorter than what probes of load balancers commonly wait.
+HEALTH_TIMEOUT_SECONDS = 4.0
+
+
+@router.get("/ping", summary="Say hello")
+async def ping() -> Ping:
+    """Answer, to show that requests arrive."""
+    return Ping()
+
+
+@router.get("/livez", summary="Is the process alive?")
+async def livez() -> Ping:
+    """Answer for as long as the process runs; nothing else is looked at."""
+    return Ping()
+
+
+@router.get("/config", summary="Read the configuration")
+async def config(services: InjectedServices) -> Config:
+    """Say what clients need to know before they upload."""
+    return Config(
+        hf_space_url=services.hf_space_url,
+        default_model=services.default_model,
+        formats=tuple(FORMATS),
+        max_upload_bytes=services.limits.max_upload_bytes,
+        retention_seconds=services.limits.retention_seconds,
+    )
+
+
+@router.get("/models", summary="List the models")
+async def models(services: InjectedServices) -> ModelList:
+    """List the models that `POST /separate` takes."""
+    offered = [
+        Model(
+            name=model.name,
+            sources=model.sources,
+            sample_rate=model.sample_rate,
+            trained_on=model.trained_on,
+            licence=model.licence,
+            description=model.description,
+            default=model.name == services.default_model,
+        )
+        for model in services.models
+    ]
+    return ModelList(count=len(offered), models=offered)
+
+
+@router.get(
+    "/health",
+    summary="Is the service ready?",
+    response_model_exclude_none=True,
+    responses={503: {"model": Health, "description": "Not ready; `reason` says why"}},
+)
+async def health(response: Response, services: InjectedServices) -> Health:
+    """Say whether songs can be separated now, on what, and if not why."""
+    report = await _health(services)
+    response.headers["Cache-Control"] = "no-store"
+    response.status_code = 200 if report.ready else 503
+    return report
+
+
+async def _health(services: Services) -> Health:
+    (pools, no_pools), (counts, no_counts), (_, no_storage) = await asyncio.gather(
+        _asked("The pools", services.health()),
+        _asked("The job database", asyncio.to_thread(services.jobs.counts)),
+        _asked("The store of files", asyncio.to_thread(_probe, services)),
+    )
+    report = dict(pools or {"ready": False})
+    limit = services.limits.max_queued_jobs
+    failures = [failure for failure in (no_pools, no_counts, no_storage) if failure]
+    if counts is not None:
+        report["queue"] = _queue(counts, limit)
+        if report["queue"].queued >= limit:
+            report["reason"] = "The queue is full: songs are refused for now."
+    is_ready = bool(report.get("ready")) and not failures
+    if failures:
+        report["reason"] = " ".join(failures)
+    elif not is_ready:
+        report["reason"] = report.get("reason") or "The models are being loaded."
+    status = "ok" if not report.get("reason") else "degraded"
+    report |= {"ready": is_ready, "status": status if is_ready else "unavailable"}
+    return Health.model_validate({**report, "storage": {"ok": no_storage is None}})
+
+
+async def _asked(whom: str, question: Awaitable[T]) -> tuple[T | None, str | None]:
+    """Return the answer, or what to say when there is none."""
+    try:
+        return await asyncio.wait_for(question, HEALTH_TIMEOUT_SECONDS), None
+    except AppError as err:
+        return None, err.detail
+    except Exception as err:
+        # Whatever it is, the one who asks after our health is to be told.
+        logger.exception("%s failed at a health check", whom)
+        return None, f"{whom} failed ({type(err).__name__}); see the log."
+
+
+def _queue(counts: Mapping[State, int], limit: int) -> QueueHealth:
+    return QueueHealth(
+        queued=counts.get(State.QUEUED, 0),
+        running=counts.get(State.RUNNING, 0),
+        max_queued=limit,
+    )
+
+
+def _probe(services: Services) -> None:
+    """Ask the store for a file that it need not have; an error is an answer too."""
+    with suppress(FileNotFoundError):
+        services.storage.stat("health/probe")

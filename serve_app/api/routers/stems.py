@@ -1,0 +1,90 @@
+"""Downloads of finished stems, whole or in part."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import StreamingResponse
+
+from serve_app.api import lookup, ranges
+from serve_app.api.dependencies import InjectedServices
+from serve_app.api.filenames import attachment
+from serve_app.api.problems import documented
+from serve_app.api.ranges import ByteRange
+from serve_app.api.threads import run
+from serve_app.errors import (
+    JobNotFound,
+    NotReady,
+    RangeNotSatisfiable,
+    StemNotFound,
+    Unavailable,
+)
+from serve_app.jobs.job import StemFile
+
+router = APIRouter(tags=["separation"])
+
+_AUDIO = {"schema": {"type": "string", "format": "binary"}}
+_MEDIA_TYPES = ("audio/wav", "audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg")
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The whole stem",
+        "content": {media_type: _AUDIO for media_type in _MEDIA_TYPES},
+    },
+    206: {
+        "description": "The part of it that was asked for by `Range`",
+        "content": {media_type: _AUDIO for media_type in _MEDIA_TYPES},
+    },
+    304: {"description": "The client has it already, by `If-None-Match`"},
+    **documented(JobNotFound, StemNotFound, NotReady, RangeNotSatisfiable, Unavailable),
+}
+
+
+@router.get(
+    "/job/{job_id}/stems/{stem_name}",
+    summary="Download a stem",
+    response_class=Response,
+    responses=_RESPONSES,
+)
+async def read_stem(
+    job_id: str, stem_name: str, request: Request, services: InjectedServices
+) -> Response:
+    """Send a stem's bytes; `Range`, `If-Range` and `If-None-Match` are obeyed."""
+    stem = await run(lookup.find_stem, services, job_id, stem_name)
+    headers, size_bytes = _headers(stem), stem.size_bytes
+    if ranges.is_unchanged(request.headers, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    status, part = 200, ByteRange(0, size_bytes)
+    if asked := ranges.requested(request.headers, size_bytes, headers["ETag"]):
+        status, part = 206, asked
+        headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size_bytes}"
+    headers["Content-Length"] = str(part.size_bytes)
+    blocks = await run(lookup.read_stem, services, stem, part)
+    return StreamingResponse(blocks, status, headers, media_type=stem.media_type)
+
+
+@router.head(
+    "/job/{job_id}/stems/{stem_name}",
+    summary="Ask about a stem",
+    response_class=Response,
+    responses=documented(JobNotFound, StemNotFound, NotReady, Unavailable),
+)
+async def describe_stem(
+    job_id: str, stem_name: str, request: Request, services: InjectedServices
+) -> Response:
+    """Send what a download would say of itself, without the bytes."""
+    stem = await run(lookup.find_stem, services, job_id, stem_name)
+    headers = _headers(stem)
+    if ranges.is_unchanged(request.headers, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    headers["Content-Length"] = str(stem.size_bytes)
+    return Response(headers=headers, media_type=stem.media_type)
+
+
+def _headers(stem: StemFile) -> dict[str, str]:
+    return {
+        "ETag": f'"{stem.sha256}"',
+        "Accept-Ranges": "bytes",
+        # Deleted when the job is: a copy may be kept but must be asked about.
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": attachment(stem.filename),
+        "X-Content-Type-Options": "nosniff",
+    }

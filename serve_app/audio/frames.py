@@ -1,0 +1,136 @@
+"""The frames of an audio stream, all of them or an error."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import av
+import numpy as np
+from av import AudioFrame, AudioStream
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from serve_app.audio import downmix, mpeg
+from serve_app.audio.promises import container_name
+from serve_app.errors import UnreadableAudio
+
+_EDIT_SLACK_SECONDS = Fraction(2, 1000)
+
+_MPEG_CODECS = ("mp1", "mp2", "mp3")
+
+DAMAGED = (
+    "The audio is damaged: a part of it can't be decoded. Export or download the "
+    "song again and send the new file."
+)
+CUT_SHORT = (
+    "The file is cut short: its end is missing. Download or export the song again "
+    "and send the whole file."
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A decoded stretch of a song: float32 (2, samples), and what it was before."""
+
+    sample_rate: int
+    channels: int
+    wave: NDArray[np.float32]
+
+
+def read(
+    container: InputContainer,
+    stream: AudioStream,
+    codec: str,
+    stated_seconds: Fraction | None,
+) -> Iterator[Part]:
+    """Yield the decoded frames; UnreadableAudio where one is damaged or missing.
+
+    `stated_seconds` is the length that the file claims: in an mp4, the last frame ends
+    where the song does.
+    """
+    name = container_name(container)
+    try:
+        if codec in _MPEG_CODECS:
+            yield from map(_part, _mpeg_frames(container, stream))
+        elif name == "flac":
+            yield from map(_part, _numbered_frames(container, stream))
+        elif name == "mov" and stated_seconds is not None:
+            yield from _edited_parts(container, stream, stated_seconds)
+        else:
+            yield from map(_part, container.decode(stream))
+    except (av.FFmpegError, ValueError) as err:
+        raise UnreadableAudio(DAMAGED) from err
+
+
+def _part(frame: AudioFrame) -> Part:
+    return Part(frame.sample_rate, frame.layout.nb_channels, downmix.stereo(frame))
+
+
+def _mpeg_frames(
+    container: InputContainer, stream: AudioStream
+) -> Iterator[AudioFrame]:
+    """Forgive what follows the last frame, such as tags that FFmpeg does not know.
+
+    A last frame that is not whole decodes without an error: its size tells.
+    """
+    junk: av.FFmpegError | None = None
+    is_whole = True
+    for packet in container.demux(stream):
+        header = mpeg.frame(bytes(memoryview(packet)[: mpeg.HEADER_BYTES]))
+        try:
+            decoded = packet.decode()
+        except av.FFmpegError as err:
+            if header is not None:
+                raise
+            junk = err
+            continue
+        if decoded and junk is not None:
+            raise UnreadableAudio(DAMAGED) from junk
+        if header is not None and header.size_bytes is not None:
+            is_whole = packet.size >= header.size_bytes
+        yield from decoded
+    if not is_whole:
+        raise UnreadableAudio(CUT_SHORT)
+
+
+def _numbered_frames(
+    container: InputContainer, stream: AudioStream
+) -> Iterator[AudioFrame]:
+    """Miss no frame: FFmpeg leaves out those of a FLAC that are damaged, silently."""
+    expected: int | None = None
+    for frame in container.decode(stream):
+        if frame.pts is None or expected not in (None, frame.pts):
+            raise UnreadableAudio(DAMAGED)
+        expected = frame.pts + frame.samples
+        yield frame
+
+
+def _edited_parts(
+    container: InputContainer, stream: AudioStream, stated_seconds: Fraction
+) -> Iterator[Part]:
+    """End where the edit list does: FFmpeg gives the last frame whole.
+
+    The list counts in milliseconds or so. Its end is that of the last packet where
+    both agree so far; only the packet's is right to the sample.
+    """
+    held: Part | None = None
+    start, end = None, Fraction(0)
+    position = 0
+    for packet in container.demux(stream):
+        if packet.pts is not None and packet.duration and packet.time_base:
+            end = (packet.pts + packet.duration) * packet.time_base
+        for frame in packet.decode():
+            if start is None:
+                start = (frame.pts or 0) * (frame.time_base or 0)
+            if held is not None:
+                position += held.wave.shape[1]
+                yield held
+            held = _part(frame)
+    if held is None:
+        return
+    seconds = end - (start or 0)
+    if seconds - stated_seconds > _EDIT_SLACK_SECONDS:
+        seconds = stated_seconds
+    # An end that lies outside of the last frame is not believed.
+    samples = round(seconds * held.sample_rate) - position
+    yield replace(held, wave=held.wave[:, :samples]) if samples > 0 else held

@@ -1,0 +1,114 @@
+"""A song's facts, by decoding all of it, and the refusal of what is not whole."""
+
+from math import isfinite, sqrt
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.audio import decode, frames
+from serve_app.audio.facts import AudioFacts
+from serve_app.audio.limits import AudioLimits
+from serve_app.errors import AudioTooLong, UnreadableAudio
+
+# 120 dB over full scale: no recording, but bytes that were taken for floats.
+_HIGHEST_PEAK = 1e6
+
+# How many frames a lossy file may lack: encoders count their own padding differently.
+_LOSSY_SLACK_FRAMES = 2
+
+
+def measure(path: Path, limits: AudioLimits) -> AudioFacts:
+    """Decode a song whole, as a stream, and return what it is.
+
+    Raises AudioTooLong as soon as the header or the samples pass the limit, and
+    UnreadableAudio for what is no audio, is cut short, damaged or empty, has a sample
+    rate outside the limits, or samples that are not numbers.
+    """
+    with decode.opened(path) as song:
+        _check_rate(song, limits)
+        _check_length(song, song.stated_samples or 0, limits)
+        if song.is_cut_short:
+            raise UnreadableAudio(frames.CUT_SHORT)
+        level = _Level()
+        for block in song.blocks(decode.BLOCK_SAMPLES):
+            level.add(block)
+            _check_length(song, level.samples, limits)
+        _check_rate(song, limits)
+        _check_whole(song, level.samples)
+        return AudioFacts(
+            sample_rate=song.sample_rate,
+            channels=song.channels,
+            samples=level.samples,
+            mean=level.mean,
+            deviation=level.deviation,
+            peak=level.peak,
+            codec=song.codec,
+        )
+
+
+class _Level:
+    """Mean, deviation and peak of a stream, exact to float64.
+
+    The blocks' moments are merged by Chan, Golub and LeVeque (1979), which loses
+    nothing where a sum of squares would.
+    """
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.mean = 0.0
+        self.peak = 0.0
+        self._squares = 0.0
+
+    @property
+    def deviation(self) -> float:
+        """The sample standard deviation; 0 for a single sample."""
+        return sqrt(self._squares / (self.samples - 1)) if self.samples > 1 else 0.0
+
+    def add(self, block: NDArray[np.float32]) -> None:
+        """Take the next block (2, n) into account."""
+        peak = float(np.abs(block).max())
+        if not isfinite(peak) or peak > _HIGHEST_PEAK:
+            raise UnreadableAudio(
+                "The song has samples that are not numbers or lie far beyond full "
+                "scale. Export it again, as 16-bit or 24-bit if it was float."
+            )
+        mono = np.add(block[0], block[1], dtype=np.float64)
+        mono *= 0.5
+        count, mean = mono.size, float(mono.mean())
+        mono -= mean
+        total = self.samples + count
+        difference = mean - self.mean
+        self._squares += float(mono @ mono)
+        self._squares += difference**2 * self.samples * count / total
+        self.mean += difference * count / total
+        self.samples, self.peak = total, max(self.peak, peak)
+
+
+def _check_rate(song: decode.Song, limits: AudioLimits) -> None:
+    if not limits.min_sample_rate <= song.sample_rate <= limits.max_sample_rate:
+        raise UnreadableAudio(
+            f"The sample rate is {song.sample_rate} Hz. Convert the song to one "
+            f"between {limits.min_sample_rate} and {limits.max_sample_rate} Hz, "
+            "such as 44100."
+        )
+
+
+def _check_length(song: decode.Song, samples: int, limits: AudioLimits) -> None:
+    if samples > limits.max_duration_seconds * song.sample_rate:
+        minutes = limits.max_duration_seconds / 60
+        raise AudioTooLong(
+            f"The song is longer than the {minutes:g} minutes that are taken. "
+            "Cut it into shorter parts."
+        )
+
+
+def _check_whole(song: decode.Song, samples: int) -> None:
+    if samples == 0:
+        raise UnreadableAudio(
+            "There is no sound in this file: it has a header but no samples. Export "
+            "the song again."
+        )
+    slack = 0 if song.is_exact else _LOSSY_SLACK_FRAMES * song.largest_frame_samples
+    if song.stated_samples is not None and samples < song.stated_samples - slack:
+        raise UnreadableAudio(frames.CUT_SHORT)

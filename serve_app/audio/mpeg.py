@@ -1,0 +1,170 @@
+"""MPEG audio frames and the tag that says how many of them a file has.
+
+ISO/IEC 11172-3, 2.4.1.3 and 13818-3; the tag is that of Xing, LAME and Fraunhofer.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+HEADER_BYTES = 4
+
+# The first frame is looked for in so much of a file after its ID3 tags.
+_SEARCH_BYTES = 65_536
+
+_KILOBITS = {
+    (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_RATES_HZ = (44_100, 48_000, 32_000)
+
+_FRAMES_FLAG = 0x01
+# The tag's fields in the order they come, each with its flag and size.
+_OPTIONAL_FIELDS = ((_FRAMES_FLAG, 4), (0x02, 4), (0x04, 100), (0x08, 4))
+_TAG_ENCODERS = (b"LAME", b"Lavf", b"Lavc")
+# In LAME's part of the tag: the samples added at both ends, 12 bits each, and the
+# check of all of the frame before it.
+_PADDING_OFFSET, _PADDING_BITS, _PADDING_MASK = 21, 12, 0xFFF
+_CHECK_OFFSET = 34
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a frame's header says. `size_bytes` is None when it leaves that open."""
+
+    size_bytes: int | None
+    samples: int
+    side_info_bytes: int
+
+
+@dataclass(frozen=True)
+class _Tag:
+    """A tag: where its frame and LAME's part of it start in the file, what it says."""
+
+    frame_start: int
+    coded_samples: int
+    encoder_start: int | None = None
+    delay: int = 0
+    padding: int = 0
+
+    @property
+    def samples(self) -> int:
+        return self.coded_samples - self.delay - self.padding
+
+
+def frame(header: bytes) -> Frame | None:
+    """Read a frame's header; None if these four bytes are none."""
+    if len(header) < HEADER_BYTES or header[0] != 0xFF or header[1] < 0xE0:
+        return None
+    version_code, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
+    rate_code, bit_rate_code = header[2] >> 2 & 3, header[2] >> 4
+    if version_code == 1 or layer == 4 or rate_code == 3 or bit_rate_code == 15:
+        return None
+    version = 1 if version_code == 3 else 2
+    # Version code 0 is 2.5, of a quarter of the rates.
+    rate = _RATES_HZ[rate_code] // {3: 1, 2: 2, 0: 4}[version_code]
+    samples = 384 if layer == 1 else 576 if (version, layer) == (2, 3) else 1152
+    mono = header[3] >> 6 == 3
+    side_info = (17 if mono else 32) if version == 1 else (9 if mono else 17)
+    if bit_rate_code == 0:
+        return Frame(None, samples, side_info)
+    bits = _KILOBITS[version, layer][bit_rate_code - 1] * 1000
+    # Layer I counts in slots of four bytes.
+    slot = 4 if layer == 1 else 1
+    slots = samples // 8 // slot * bits // rate + (header[2] >> 1 & 1)
+    return Frame(slots * slot, samples, side_info)
+
+
+def stated_samples(path: Path) -> int | None:
+    """Return how many samples an mp3's tag says it decodes to; None without a tag."""
+    tag = _find_tag(path)
+    return None if tag is None or tag.samples < 1 else tag.samples
+
+
+def state_samples(path: Path, samples: int) -> None:
+    """Make the tag of an mp3 that FFmpeg wrote say that it decodes to `samples`.
+
+    FFmpeg counts what the last frame was padded with. Where the encoder's delay pushes
+    the song's end out of the frame before, that one is padded too.
+    """
+    tag = _find_tag(path)
+    if tag is None or tag.encoder_start is None or tag.samples == samples:
+        return
+    padding = tag.padding + tag.samples - samples
+    if not 0 <= padding <= _PADDING_MASK:
+        raise ValueError(f"an mp3 can't be padded with {padding} samples")
+    field = tag.delay << _PADDING_BITS | padding
+    checked = tag.encoder_start + _CHECK_OFFSET
+    with path.open("r+b") as file:
+        file.seek(tag.encoder_start + _PADDING_OFFSET)
+        file.write(field.to_bytes(3, "big"))
+        file.seek(tag.frame_start)
+        check = _crc16(file.read(checked - tag.frame_start))
+        # Between a read and a write at one place, a file wants a seek.
+        file.seek(checked)
+        file.write(check.to_bytes(2, "big"))
+
+
+def _find_tag(path: Path) -> _Tag | None:
+    with path.open("rb") as file:
+        start = 0
+        while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:
+            start += 10 + _syncsafe(head[6:]) + (10 if head[5] & 0x10 else 0)
+            file.seek(start)
+        file.seek(start)
+        data = file.read(_SEARCH_BYTES)
+    position = 0
+    while (position := data.find(b"\xff", position)) >= 0:
+        first = frame(data[position : position + HEADER_BYTES])
+        # Two headers where each belongs are no accident.
+        if first is not None and _is_followed(data, position, first):
+            return _read_tag(data[position:], first, start + position)
+        position += 1
+    return None
+
+
+def _is_followed(data: bytes, position: int, first: Frame) -> bool:
+    if first.size_bytes is None:
+        return True
+    following = position + first.size_bytes
+    return frame(data[following : following + HEADER_BYTES]) is not None
+
+
+def _syncsafe(field: bytes) -> int:
+    """ID3v2, 6.2: an integer of seven bits a byte."""
+    return sum((byte & 0x7F) << 7 * (3 - index) for index, byte in enumerate(field))
+
+
+def _read_tag(data: bytes, first: Frame, frame_start: int) -> _Tag | None:
+    fraunhofer = HEADER_BYTES + 32
+    if data[fraunhofer : fraunhofer + 4] == b"VBRI":
+        count = int.from_bytes(data[fraunhofer + 14 : fraunhofer + 18], "big")
+        return _Tag(frame_start, count * first.samples)
+    start = HEADER_BYTES + first.side_info_bytes
+    flags = int.from_bytes(data[start + 4 : start + 8], "big")
+    if data[start : start + 4] not in (b"Xing", b"Info") or not flags & _FRAMES_FLAG:
+        return None
+    coded = int.from_bytes(data[start + 8 : start + 12], "big") * first.samples
+    encoder = start + 8 + sum(size for flag, size in _OPTIONAL_FIELDS if flags & flag)
+    if data[encoder : encoder + 4] not in _TAG_ENCODERS:
+        return _Tag(frame_start, coded)
+    field_start = encoder + _PADDING_OFFSET
+    field = int.from_bytes(data[field_start : field_start + 3], "big")
+    return _Tag(
+        *(frame_start, coded, frame_start + encoder),
+        delay=field >> _PADDING_BITS,
+        padding=field & _PADDING_MASK,
+    )
+
+
+def _crc16(data: bytes) -> int:
+    """CRC-16/ARC: the polynomial 0x8005, reflected."""
+    check = 0
+    for byte in data:
+        check ^= byte
+        for _ in range(8):
+            check = check >> 1 ^ (0xA001 if check & 1 else 0)
+    return check

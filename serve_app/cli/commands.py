@@ -1,0 +1,128 @@
+"""What can be typed after `stemserve`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from serve_app.cli import model_commands
+from serve_app.errors import AppError
+
+_DEFAULT_SERVER = "http://127.0.0.1:8000"
+
+
+class _Commands(TyperGroup):
+    """Commands whose errors are told in a line, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AppError as err:
+            print(f"Error: {err.detail}", file=sys.stderr)
+            raise typer.Exit(1) from err
+
+
+app = typer.Typer(
+    name="stemserve",
+    cls=_Commands,
+    help="Takes a song, gives back its stems and its analysis.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(model_commands.app, name="models")
+
+Songs = Annotated[
+    list[Path], typer.Argument(metavar="SONG...", help="Audio files, or videos.")
+]
+Server = Annotated[
+    str, typer.Option(envvar="STEMSERVE_URL", help="Address of the server.")
+]
+Local = Annotated[bool, typer.Option("--local", help="Work here, without a server.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        print(f"stemserve {version('stemserve')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - a server is there to be reached
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port.")] = 8000,
+    config: Annotated[
+        Path | None, typer.Option(help="A Serve config instead of the local one.")
+    ] = None,
+) -> None:
+    """Serve on this machine until Ctrl-C."""
+    from serve_app.cli import server
+
+    server.become(host, port, config)
+
+
+@app.command()
+def separate(
+    songs: Songs,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Stems go to OUT/<song>/<stem>.")
+    ],
+    server: Server = _DEFAULT_SERVER,
+    model: Annotated[
+        str, typer.Option(help="Model; see `stemserve models list`.")
+    ] = "",
+    format: Annotated[
+        str, typer.Option(help="wav, wav24, wav32f, flac, mp3, m4a or opus.")
+    ] = "",
+    stems: Annotated[
+        str, typer.Option(help="Only these, as in `vocals,accompaniment`.")
+    ] = "",
+    local: Local = False,
+) -> None:
+    """Separate songs into their stems."""
+    from serve_app.cli import separation
+
+    order = separation.Order(model=model, stems=stems, format=format)
+    failures = separation.run(songs, out, order, None if local else server)
+    raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def analyze(
+    songs: Songs,
+    server: Server = _DEFAULT_SERVER,
+    local: Local = False,
+    json: AsJson = False,
+) -> None:
+    """Tell the tempo and the key of songs; with --json, an object a line."""
+    from serve_app.cli import analysis
+
+    failures = analysis.run(songs, None if local else server, as_json=json)
+    raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def settings(json: AsJson = False) -> None:
+    """Show every setting, its value, and the environment variables that set it."""
+    from serve_app.cli import configuration
+
+    configuration.show(as_json=json)

@@ -1,0 +1,15 @@
+"""The server, which is another program."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+
+def become(host: str, port: int, config: Path | None) -> NoReturn:
+    """Replace this process by the server: signals reach it, and no parent stays."""
+    command = [sys.executable, "-m", "deployments", "--host", host, "--port", str(port)]
+    if config is not None:
+        command += ["--config", str(config)]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606 - our own program

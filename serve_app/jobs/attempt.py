@@ -1,0 +1,73 @@
+"""An attempt at a job: how far it is, and what follows when it goes wrong."""
+
+import asyncio
+from collections.abc import Iterable
+
+from serve_app.errors import AppError
+from serve_app.jobs.job import Job, Result, Stage
+from serve_app.jobs.policy import DispatchPolicy
+from serve_app.jobs.runner import Progress, ReplicaDied
+from serve_app.jobs.transitions import Retry
+
+REPORT_SECONDS = 0.5
+_STAGES = list(Stage)
+
+
+class Attempt:
+    """What a dispatcher knows of an attempt under way."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.claim = job.claim
+        self.work: asyncio.Task[Result] | None = None
+        self.replica: str | None = None
+        self.had_company = False
+        self.stage = Stage.FETCH
+        self.fraction = 0.0
+        self._reported_at = float("-inf")
+
+    def advance(self, progress: Progress, now_seconds: float) -> bool:
+        """Take note of `progress`, never going back; return whether to report it."""
+        stage = max(self.stage, progress.stage, key=_STAGES.index)
+        is_new = stage is not self.stage
+        self.stage = stage
+        self.fraction = min(max(self.fraction, progress.fraction), 1.0)
+        if not is_new and now_seconds - self._reported_at < REPORT_SECONDS:
+            return False
+        self._reported_at = now_seconds
+        return True
+
+    def stop(self) -> None:
+        """Cancel the work, once: its cleaning up is not to be cancelled as well."""
+        if self.work is not None and not self.work.cancelling():
+            self.work.cancel()
+
+
+def retry_after(
+    err: AppError, attempt: Attempt, running: Iterable[Attempt], policy: DispatchPolicy
+) -> Retry:
+    """How the job of `attempt` is tried again; only its own doing is charged to it.
+
+    When a replica dies under several of the `running`, each of them is run alone before
+    any is charged. One that had not started can't have been the reason.
+    """
+    died = isinstance(err, ReplicaDied)
+    started = attempt.replica is not None
+    shared = died and started and _had_company(attempt, running)
+    return Retry(
+        err.code,
+        err.detail,
+        charge=not died or (started and not shared),
+        run_alone=attempt.job.run_alone or (died and started),
+        delay_seconds=0.0 if shared else policy.delay_seconds(attempt.job.attempt),
+    )
+
+
+def _had_company(attempt: Attempt, running: Iterable[Attempt]) -> bool:
+    """Whether other jobs ran on the replica that has died under `attempt`."""
+    on_it = [other for other in running if other.replica == attempt.replica]
+    if len(on_it) > 1:
+        # The others learn of their death later, when this one may be forgotten.
+        for other in on_it:
+            other.had_company = True
+    return attempt.had_company

@@ -1,0 +1,228 @@
+"""The loop that brings jobs to the workers and their results to the database."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import Any
+
+from serve_app.errors import AppError, Cancelled, LeaseLost, Unavailable
+from serve_app.jobs.attempt import Attempt, retry_after
+from serve_app.jobs.job import Claim, Job, Result
+from serve_app.jobs.policy import DispatchPolicy
+from serve_app.jobs.runner import Finished, Progress, Runner, Started
+from serve_app.jobs.store import JobStore
+
+__all__ = ["DispatchPolicy", "Dispatcher"]
+
+logger = logging.getLogger(__name__)
+
+# A result is worth some patience; after these, the job's lease decides.
+_SETTLE_TRIES = 5
+_UNEXPECTED = (
+    "The song could not be processed because of an error in the service. Upload it "
+    "again; if that fails too, report it with the id of the job."
+)
+
+Ending = Callable[[], None]
+
+
+class Dispatcher:
+    """Claims jobs from `store` and runs them by `run`, so that each ends exactly once.
+
+    `owner` names this dispatcher in the database and must be unlike any other's, those
+    of earlier processes included. A job that must run alone does so among the jobs of
+    this dispatcher.
+    """
+
+    def __init__(
+        self, store: JobStore, run: Runner, owner: str, policy: DispatchPolicy
+    ) -> None:
+        self._store = store
+        self._run = run
+        self._owner = owner
+        self._policy = policy
+        self._running: dict[Claim, Attempt] = {}
+        self._workers: set[asyncio.Task[None]] = set()
+        self._troubles: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._stopped.set()
+
+    async def run_forever(self) -> None:
+        """Work until `shutdown` or cancellation, then hand back what is unfinished."""
+        self._stopped.clear()
+        loops = [
+            asyncio.create_task(self._keep_claiming()),
+            asyncio.create_task(self._keep_renewing()),
+        ]
+        try:
+            await asyncio.shield(asyncio.gather(*loops))
+        finally:
+            # Never cancelled: a claim under way would be nobody's until its lease ends.
+            self._ask_to_stop()
+            await asyncio.wait(loops)
+            await self._hand_back()
+            self._stopped.set()
+
+    async def shutdown(self) -> None:
+        """Stop claiming, stop what runs, hand it back; returns when that is done."""
+        self._ask_to_stop()
+        await self._stopped.wait()
+
+    def status(self) -> dict[str, Any]:
+        """Return what an operator wants to see; `trouble` is None when all is well."""
+        return {
+            "owner": self._owner,
+            "running": len(self._running),
+            "capacity": self._policy.in_flight,
+            "stopping": self._stopping.is_set(),
+            "trouble": next(iter(self._troubles.values()), None),
+        }
+
+    def _ask_to_stop(self) -> None:
+        self._stopping.set()
+        self._wake.set()
+
+    async def _keep_claiming(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            fine = await self._survive("claim", self._claim_all())
+            pause = self._policy.poll_seconds if fine else self._policy.backoff_seconds
+            await _wait(self._wake, pause)
+
+    async def _keep_renewing(self) -> None:
+        usual = self._policy.renew_seconds
+        while not self._stopping.is_set():
+            fine = await self._survive("renew", self._renew_all())
+            pause = usual if fine else min(usual, self._policy.backoff_seconds)
+            await _wait(self._stopping, pause)
+
+    async def _survive(self, name: str, step: Coroutine[Any, Any, None]) -> bool:
+        """Take one `step` of a loop; False when it failed, which must not end it."""
+        try:
+            await step
+        except Exception as err:
+            logger.warning("dispatcher can't %s jobs", name, exc_info=err)
+            self._troubles[name] = str(err)
+            return False
+        self._troubles.pop(name, None)
+        return True
+
+    async def _claim_all(self) -> None:
+        claim = partial(
+            self._store.claim,
+            self._owner,
+            lease_seconds=self._policy.lease_seconds,
+            retention_seconds=self._policy.retention_seconds,
+        )
+        while self._has_room() and not self._stopping.is_set():
+            job = await asyncio.to_thread(claim, include_alone=not self._running)
+            if job is None:
+                return
+            self._start(job)
+
+    def _has_room(self) -> bool:
+        alone = any(attempt.job.run_alone for attempt in self._running.values())
+        return not alone and len(self._running) < self._policy.in_flight
+
+    def _start(self, job: Job) -> None:
+        attempt = Attempt(job)
+        attempt.work = asyncio.create_task(self._follow(attempt))
+        self._running[attempt.claim] = attempt
+        worker = asyncio.create_task(self._see_through(attempt, attempt.work))
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
+
+    async def _renew_all(self) -> None:
+        claims = list(self._running)
+        if not claims:
+            return
+        seconds = self._policy.lease_seconds
+        renewal = await asyncio.to_thread(self._store.renew, claims, seconds)
+        for claim in renewal.lost | renewal.cancel_requested:
+            if attempt := self._running.get(claim):
+                attempt.stop()
+
+    async def _hand_back(self) -> None:
+        for attempt in self._running.values():
+            attempt.stop()
+        await asyncio.gather(*self._workers)
+
+    async def _see_through(self, attempt: Attempt, work: asyncio.Task[Result]) -> None:
+        """Wait for the end of an attempt, whatever it is, and record it."""
+        try:
+            await self._settle(attempt.claim, await self._ending_of(attempt, work))
+        finally:
+            del self._running[attempt.claim]
+            self._wake.set()
+
+    async def _follow(self, attempt: Attempt) -> Result:
+        async with aclosing(self._run(attempt.job)) as events:
+            async for event in events:
+                match event:
+                    case Started(replica):
+                        attempt.replica = replica
+                    case Progress():
+                        await self._report(attempt, event)
+                    case Finished(result):
+                        return result
+        raise RuntimeError("the runner ended without a result")
+
+    async def _report(self, attempt: Attempt, progress: Progress) -> None:
+        if not attempt.advance(progress, asyncio.get_running_loop().time()):
+            return
+        claim, stage, fraction = attempt.claim, attempt.stage, attempt.fraction
+        try:
+            is_unwanted = await asyncio.to_thread(
+                self._store.report, claim, stage, fraction
+            )
+        except Unavailable as err:
+            logger.warning("progress of %s is not recorded: %s", claim, err)
+            return
+        if is_unwanted:
+            raise Cancelled("The job was cancelled by its client.")
+
+    async def _ending_of(self, attempt: Attempt, work: asyncio.Task[Result]) -> Ending:
+        claim = attempt.claim
+        try:
+            result = await work
+        except (asyncio.CancelledError, Cancelled):
+            # The store makes it cancelled if that was why, and queued otherwise.
+            return partial(self._store.release, claim)
+        except Exception as err:
+            return self._ending_after(err, attempt)
+        kept = self._policy.retention_seconds
+        return partial(self._store.succeed, claim, result, kept)
+
+    def _ending_after(self, err: Exception, attempt: Attempt) -> Ending:
+        claim = attempt.claim
+        if not isinstance(err, AppError):
+            logger.error("attempt %s failed", claim, exc_info=err)
+            err = AppError(_UNEXPECTED)
+        elif not err.retryable:
+            kept = self._policy.retention_seconds
+            return partial(self._store.fail, claim, err.code, err.detail, kept)
+        retry = retry_after(err, attempt, self._running.values(), self._policy)
+        return partial(self._store.retry, claim, retry, self._policy.limits)
+
+    async def _settle(self, claim: Claim, ending: Ending) -> None:
+        for _ in range(_SETTLE_TRIES):
+            try:
+                return await asyncio.to_thread(ending)
+            except LeaseLost as err:
+                logger.warning("%s", err)
+                return
+            except Unavailable as err:
+                logger.warning("the end of %s is not recorded yet: %s", claim, err)
+            except Exception:
+                logger.exception("the end of %s can't be recorded", claim)
+                return
+            await asyncio.sleep(self._policy.backoff_seconds)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

@@ -1,0 +1,103 @@
+"""The end of jobs: their files go first, then their rows."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from serve_app.errors import JobNotFound, Unavailable
+from serve_app.jobs.job import Job, State
+from serve_app.jobs.store import JobStore
+from serve_app.storage.port import Storage, StoredFile
+
+logger = logging.getLogger(__name__)
+
+ORIGINALS, STEMS = "originals", "stems"
+# Folders whose second segment is the id of a job.
+_FOLDERS = (ORIGINALS, STEMS, "uploads")
+# Where stores keep what is half written.
+_PARTIAL = "partial"
+_BATCH = 100
+
+
+class Expiry:
+    """Deletes from `store` and `storage` what nobody may see any more.
+
+    Its layout: `originals/{job}`, `uploads/{job}` and `stems/{job}/{attempt}/{name}`.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        storage: Storage,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._storage = storage
+        self._clock = clock
+
+    def sweep(self) -> int:
+        """Delete all jobs whose time is up, with their files; return how many.
+
+        What a crash interrupts, the next sweep finishes: the row goes last. A job whose
+        files can't be deleted now is left to it as well.
+        """
+        swept = 0
+        while due := self._store.due_for_expiry(_BATCH):
+            gone = sum(self.expire(job) for job in due)
+            swept += gone
+            if gone < len(due):
+                break
+        return swept
+
+    def expire(self, job: Job) -> bool:
+        """Delete the files of a `job` that has ended, then its row.
+
+        False when the files can't be deleted now; the row then stays.
+        """
+        try:
+            for folder in _FOLDERS:
+                self._storage.delete(f"{folder}/{job.id}")
+        except Unavailable as err:
+            logger.warning("files of job %s can't be deleted yet: %s", job.id, err)
+            return False
+        self._store.remove(job.id)
+        return True
+
+    def sweep_orphans(self, older_than_seconds: float) -> int:
+        """Delete files that belong to no job, or to no attempt that counts.
+
+        Those stored less than `older_than_seconds` ago are spared: their row may be on
+        its way. Returns how many files were deleted.
+        """
+        before = self._clock() - timedelta(seconds=older_than_seconds)
+        orphans = self._old(_PARTIAL, before)
+        for folder in _FOLDERS:
+            files = defaultdict(list)
+            for file in self._old(folder, before):
+                files[file.key.split("/")[1]].append(file)
+            for job_id, group in files.items():
+                job = self._find(job_id)
+                orphans += [file for file in group if not _is_wanted(file, job)]
+        for file in orphans:
+            self._storage.delete(file.key)
+        return len(orphans)
+
+    def _old(self, folder: str, before: datetime) -> list[StoredFile]:
+        files = self._storage.list(folder)
+        return [file for file in files if file.modified_at < before]
+
+    def _find(self, job_id: str) -> Job | None:
+        try:
+            return self._store.get(job_id)
+        except JobNotFound:
+            return None
+
+
+def _is_wanted(file: StoredFile, job: Job | None) -> bool:
+    if job is None:
+        return False
+    if not file.key.startswith(f"{STEMS}/"):
+        return True
+    has_stems = job.state in (State.RUNNING, State.SUCCEEDED)
+    return has_stems and file.key.startswith(f"{STEMS}/{job.id}/{job.attempt}/")

@@ -1,0 +1,36 @@
+"""How much a dispatcher takes on, and how patient it is."""
+
+from dataclasses import dataclass
+
+from serve_app.jobs.transitions import Limits
+
+_LONGEST_DELAY_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class DispatchPolicy:
+    """How many jobs run at once, and how patient the dispatcher is with each."""
+
+    in_flight: int
+    lease_seconds: float = 30.0
+    renew_seconds: float = 10.0
+    poll_seconds: float = 0.5
+    backoff_seconds: float = 5.0
+    max_attempts: int = 3
+    retention_seconds: float = 30 * 60.0
+
+    def __post_init__(self) -> None:
+        if self.in_flight < 1:
+            raise ValueError("in_flight must be at least 1")
+        if self.renew_seconds >= self.lease_seconds:
+            raise ValueError("a lease must be renewed before it ends")
+
+    @property
+    def limits(self) -> Limits:
+        """What the store needs to know of it."""
+        return Limits(self.max_attempts, self.retention_seconds)
+
+    def delay_seconds(self, attempt: int) -> float:
+        """How long a job waits after its failed `attempt`, the first being 1."""
+        seconds = self.backoff_seconds * 4.0 ** (attempt - 1)
+        return min(seconds, _LONGEST_DELAY_SECONDS)

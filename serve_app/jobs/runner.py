@@ -1,0 +1,50 @@
+"""What the dispatcher needs of a pool of workers."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve_app.errors import Unavailable
+from serve_app.jobs.job import Job, Result, Stage
+
+
+@dataclass(frozen=True)
+class Started:
+    """The job is on the replica of this name, which is never used again."""
+
+    replica: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the whole job is, 0..1, and what is done now."""
+
+    stage: Stage
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The job is done and its files are stored."""
+
+    result: Result
+
+
+Event = Started | Progress | Finished
+
+
+class ReplicaDied(Unavailable):
+    """The process that worked on the job is gone."""
+
+    code = "replica_died"
+
+
+class Runner(Protocol):
+    """Starts a job on a pool of workers."""
+
+    def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
+        """Yield what happens to `job`: Started before any work, at last Finished.
+
+        Cancelling or closing the generator stops the work. Raises ReplicaDied when the
+        worker's process ends, and else what went wrong.
+        """

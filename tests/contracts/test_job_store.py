@@ -1,0 +1,504 @@
+"""What every database must do for jobs."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from serve_app.errors import JobNotFound, LeaseLost, QueueFull
+from serve_app.jobs.job import Claim, Job, Stage, State
+from serve_app.jobs.store import JobStore
+from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
+from tests.jobs import NOON, RESULT, ManualClock, new_job
+
+LEASE = 30.0
+KEPT = 1800.0
+LIMITS = Limits(max_attempts=3, retention_seconds=KEPT)
+MANY = 1_000_000
+FAILURE = Retry("unavailable", "The weights are gone.", charge=True)
+INNOCENT = Retry("replica_died", "The replica died.", charge=False)
+
+Write = Callable[[JobStore, Claim], object]
+
+WRITES: dict[str, Write] = {
+    "report": lambda store, claim: store.report(claim, Stage.SEPARATE, 0.5),
+    "succeed": lambda store, claim: store.succeed(claim, RESULT, KEPT),
+    "fail": lambda store, claim: store.fail(claim, "code", "why", KEPT),
+    "retry": lambda store, claim: store.retry(claim, FAILURE, LIMITS),
+    "release": lambda store, claim: store.release(claim),
+}
+ENDINGS = {name: write for name, write in WRITES.items() if name != "report"}
+
+
+def add(store: JobStore, *jobs: Job) -> None:
+    for job in jobs:
+        store.add(job, max_queued=MANY)
+
+
+def claim(store: JobStore, owner: str = "me", include_alone: bool = True) -> Job | None:
+    return store.claim(
+        owner,
+        lease_seconds=LEASE,
+        include_alone=include_alone,
+        retention_seconds=KEPT,
+    )
+
+
+def claimed(store: JobStore, owner: str = "me") -> Claim:
+    job = claim(store, owner)
+    assert job is not None
+    return job.claim
+
+
+def in_threads(number: int, work: Callable[[int], object]) -> None:
+    """Run `work` in threads that start together; raise what any of them raises."""
+    barrier = threading.Barrier(number)
+
+    def started(index: int) -> None:
+        barrier.wait()
+        work(index)
+
+    with ThreadPoolExecutor(number) as pool:
+        list(pool.map(started, range(number)))
+
+
+def test_a_job_comes_back_as_it_was_added(store: JobStore) -> None:
+    job = new_job()
+    add(store, job)
+    assert store.get("a") == job
+
+
+def test_times_come_back_in_utc_whatever_zone_they_were_in(store: JobStore) -> None:
+    berlin = timezone(timedelta(hours=1))
+    moment = datetime(2026, 11, 20, 13, 0, 0, 123457, tzinfo=berlin)
+    add(store, new_job(created_at=moment))
+    found = store.get("a").created_at
+    assert found == moment
+    assert found.utcoffset() == timedelta(0)
+
+
+def test_an_unknown_job_is_not_found(store: JobStore) -> None:
+    with pytest.raises(JobNotFound, match="upload"):
+        store.get("a")
+
+
+def test_an_id_is_accepted_once(store: JobStore) -> None:
+    add(store, new_job())
+    with pytest.raises(ValueError, match="already"):
+        add(store, new_job())
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(store: JobStore) -> None:
+    store.add(new_job("a"), max_queued=1)
+    with pytest.raises(QueueFull) as caught:
+        store.add(new_job("b"), max_queued=1)
+    assert caught.value.retry_after_seconds > 0
+    with pytest.raises(JobNotFound):
+        store.get("b")
+
+
+def test_running_jobs_take_no_place_in_the_queue(store: JobStore) -> None:
+    store.add(new_job("a"), max_queued=1)
+    claim(store)
+    store.add(new_job("b"), max_queued=1)
+    assert store.get("b").state is State.QUEUED
+
+
+def test_a_queue_never_overflows_when_many_add_at_once(store: JobStore) -> None:
+    refused = []
+
+    def add_some(index: int) -> None:
+        for number in range(5):
+            try:
+                store.add(new_job(f"{index}-{number}"), max_queued=12)
+            except QueueFull:
+                refused.append(index)
+
+    in_threads(6, add_some)
+    assert store.counts()[State.QUEUED] == 12
+    assert len(refused) == 6 * 5 - 12
+
+
+def test_recent_jobs_come_newest_first(store: JobStore) -> None:
+    for minute in (2, 0, 3, 1):
+        add(store, new_job(f"at-{minute}", created_at=NOON + timedelta(minutes=minute)))
+    assert [job.id for job in store.recent(3)] == ["at-3", "at-2", "at-1"]
+
+
+def test_counts_name_every_state(store: JobStore) -> None:
+    add(store, new_job("a"), new_job("b"), new_job("c"))
+    claim(store)
+    assert store.counts() == {
+        State.QUEUED: 2,
+        State.RUNNING: 1,
+        State.SUCCEEDED: 0,
+        State.FAILED: 0,
+        State.CANCELLED: 0,
+    }
+
+
+def test_a_claim_makes_the_job_run_for_its_owner(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, new_job())
+    clock.advance(5)
+    job = claim(store, "me")
+    assert job == store.get("a")
+    assert job is not None
+    assert (job.state, job.owner, job.attempt) == (State.RUNNING, "me", 1)
+    assert job.lease_expires_at == clock.now + timedelta(seconds=LEASE)
+    assert job.updated_at == clock.now
+
+
+def test_the_oldest_job_is_claimed_first(store: JobStore) -> None:
+    add(store, new_job("young", created_at=NOON), new_job("z", created_at=NOON))
+    add(store, new_job("old", created_at=NOON - timedelta(seconds=1)))
+    assert [claimed(store).job_id for _ in range(3)] == ["old", "young", "z"]
+    assert claim(store) is None
+
+
+def test_each_of_many_jobs_is_claimed_exactly_once(store: JobStore) -> None:
+    add(store, *(new_job(f"job-{number}") for number in range(200)))
+    found: list[Claim] = []
+
+    def claim_all(index: int) -> None:
+        while job := claim(store, f"owner-{index}"):
+            found.append(job.claim)
+
+    in_threads(6, claim_all)
+    assert sorted(one.job_id for one in found) == sorted(
+        f"job-{number}" for number in range(200)
+    )
+    assert {one.attempt for one in found} == {1}
+
+
+def test_a_lease_that_ran_out_is_claimed_again_and_not_charged(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, new_job())
+    first = claimed(store, "dead")
+    store.report(first, Stage.SEPARATE, 0.7)
+    clock.advance(LEASE - 1)
+    assert claim(store, "alive") is None
+    clock.advance(1)
+    job = claim(store, "alive")
+    assert job is not None
+    assert (job.attempt, job.failures, job.owner) == (2, 0, "alive")
+    assert (job.stage, job.progress) == (None, 0.0)
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+@pytest.mark.parametrize("heir", ["other", "same"])
+def test_who_lost_the_lease_can_write_nothing(
+    store: JobStore, clock: ManualClock, write: Write, heir: str
+) -> None:
+    """Not even when the same owner holds the job again, in a later attempt."""
+    add(store, new_job())
+    lost = claimed(store, "same")
+    clock.advance(LEASE)
+    claimed(store, heir)
+    before = store.get("a")
+    with pytest.raises(LeaseLost):
+        write(store, lost)
+    assert store.get("a") == before
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_an_attempt_that_has_ended_can_write_nothing(
+    store: JobStore, ending: Write, write: Write
+) -> None:
+    add(store, new_job())
+    mine = claimed(store)
+    ending(store, mine)
+    before = store.get("a")
+    with pytest.raises(LeaseLost):
+        write(store, mine)
+    assert store.get("a") == before
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_job_that_is_gone_can_not_be_written(store: JobStore, write: Write) -> None:
+    with pytest.raises(LeaseLost):
+        write(store, Claim("gone", "me", 1))
+
+
+def test_a_renewed_lease_holds_longer(store: JobStore, clock: ManualClock) -> None:
+    add(store, new_job("a"), new_job("b"))
+    mine = [claimed(store), claimed(store)]
+    clock.advance(LEASE - 1)
+    renewal = store.renew(mine[:1], LEASE)
+    assert not renewal.lost
+    assert not renewal.cancel_requested
+    clock.advance(LEASE - 1)
+    assert claimed(store, "other").job_id == "b"
+    assert claim(store, "other") is None
+
+
+def test_a_renewal_names_what_is_lost_and_what_is_unwanted(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, new_job("a"), new_job("b"), new_job("c"))
+    first, second, third = claimed(store), claimed(store), claimed(store)
+    store.succeed(first, RESULT, KEPT)
+    store.cancel("b", KEPT)
+    gone = Claim("gone", "me", 1)
+    renewal = store.renew([first, second, third, gone], LEASE)
+    assert renewal.lost == {first, gone}
+    assert renewal.cancel_requested == {second}
+
+
+def test_renewing_nothing_is_fine(store: JobStore) -> None:
+    assert not store.renew([], LEASE).lost
+
+
+def test_a_report_is_seen_by_readers(store: JobStore, clock: ManualClock) -> None:
+    add(store, new_job())
+    mine = claimed(store)
+    clock.advance(3)
+    assert store.report(mine, Stage.SEPARATE, 0.25) is False
+    job = store.get("a")
+    assert (job.stage, job.progress) == (Stage.SEPARATE, 0.25)
+    assert job.updated_at == clock.now
+
+
+def test_success_publishes_the_result_for_as_long_as_it_is_kept(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, new_job())
+    mine = claimed(store)
+    store.succeed(mine, RESULT, KEPT)
+    job = store.get("a")
+    assert (job.state, job.progress, job.stage) == (State.SUCCEEDED, 1.0, None)
+    assert job.result == RESULT
+    assert job.expires_at == clock.now + timedelta(seconds=KEPT)
+    assert job.owner is None
+
+
+def test_a_failed_job_says_why_and_is_not_tried_again(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, new_job())
+    store.fail(claimed(store), "unreadable_audio", "It is a text file.", KEPT)
+    job = store.get("a")
+    assert (job.state, job.error_code) == (State.FAILED, "unreadable_audio")
+    assert job.error == "It is a text file."
+    assert job.expires_at == clock.now + timedelta(seconds=KEPT)
+    assert claim(store) is None
+
+
+def test_charged_attempts_are_limited_and_the_reason_is_kept(store: JobStore) -> None:
+    add(store, new_job())
+    for failures in (1, 2):
+        store.retry(claimed(store), FAILURE, LIMITS)
+        job = store.get("a")
+        assert (job.state, job.failures) == (State.QUEUED, failures)
+    store.retry(claimed(store), FAILURE, LIMITS)
+    job = store.get("a")
+    assert (job.state, job.failures) == (State.FAILED, 3)
+    assert (job.error_code, job.error) == (FAILURE.error_code, FAILURE.error)
+
+
+def test_a_success_forgets_earlier_failures(store: JobStore) -> None:
+    add(store, new_job())
+    store.retry(claimed(store), FAILURE, LIMITS)
+    store.succeed(claimed(store), RESULT, KEPT)
+    assert store.get("a").error is None
+
+
+def test_a_delayed_retry_is_not_claimed_before_its_time(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, new_job("a"), new_job("b", created_at=NOON + timedelta(seconds=1)))
+    later = Retry("unavailable", "down", charge=True, delay_seconds=10)
+    store.retry(claimed(store), later, LIMITS)
+    assert claimed(store).job_id == "b"
+    assert claim(store) is None
+    clock.advance(10)
+    assert claimed(store).job_id == "a"
+
+
+def test_uncharged_attempts_are_not_without_end(store: JobStore) -> None:
+    add(store, new_job())
+    for _ in range(MAX_CLAIMS):
+        store.retry(claimed(store), INNOCENT, LIMITS)
+    assert claim(store) is None
+    job = store.get("a")
+    assert (job.state, job.failures) == (State.FAILED, 0)
+    assert job.error is not None
+    assert job.error.endswith(INNOCENT.error)
+
+
+def test_a_job_that_kills_every_owner_is_failed_and_others_go_on(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, new_job("a"))
+    for attempt in range(1, MAX_CLAIMS + 1):
+        assert claimed(store).attempt == attempt
+        clock.advance(LEASE)
+    add(store, new_job("b", created_at=clock.now))
+    assert claimed(store).job_id == "b"
+    job = store.get("a")
+    assert (job.state, job.error_code) == (State.FAILED, "abandoned")
+    assert job.expires_at == clock.now + timedelta(seconds=KEPT)
+
+
+def test_a_released_job_is_claimed_at_once_and_not_charged(store: JobStore) -> None:
+    add(store, new_job())
+    store.release(claimed(store, "old"))
+    assert store.get("a").state is State.QUEUED
+    job = claim(store, "new")
+    assert job is not None
+    assert (job.attempt, job.failures) == (2, 0)
+
+
+def test_a_lone_job_waits_for_a_caller_with_nothing_else_and_is_not_overtaken(
+    store: JobStore,
+) -> None:
+    add(store, new_job("a"), new_job("b", created_at=NOON + timedelta(seconds=1)))
+    alone = Retry("replica_died", "died", charge=False, run_alone=True)
+    store.retry(claimed(store), alone, LIMITS)
+    assert claim(store, include_alone=False) is None
+    job = claim(store, include_alone=True)
+    assert job is not None
+    assert (job.id, job.run_alone) == ("a", True)
+
+
+def test_a_lone_job_does_not_hold_up_older_ones(store: JobStore) -> None:
+    add(store, new_job("a", created_at=NOON + timedelta(seconds=1), run_alone=True))
+    add(store, new_job("b"))
+    job = claim(store, include_alone=False)
+    assert job is not None
+    assert job.id == "b"
+
+
+def test_cancelling_a_queued_job_ends_it_at_once(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, new_job())
+    job = store.cancel("a", KEPT)
+    assert job == store.get("a")
+    assert job.state is State.CANCELLED
+    assert job.expires_at == clock.now + timedelta(seconds=KEPT)
+    assert claim(store) is None
+
+
+def test_cancelling_a_running_job_tells_its_owner(store: JobStore) -> None:
+    add(store, new_job())
+    mine = claimed(store)
+    job = store.cancel("a", KEPT)
+    assert (job.state, job.cancel_requested) == (State.RUNNING, True)
+    assert store.report(mine, Stage.SEPARATE, 0.5) is True
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_what_was_cancelled_ends_as_cancelled_however_it_ends(
+    store: JobStore, clock: ManualClock, ending: Write
+) -> None:
+    add(store, new_job())
+    mine = claimed(store)
+    store.cancel("a", KEPT)
+    cancelled_at = clock.now
+    clock.advance(5)
+    ending(store, mine)
+    job = store.get("a")
+    assert (job.state, job.result) == (State.CANCELLED, None)
+    assert job.expires_at == cancelled_at + timedelta(seconds=KEPT)
+
+
+@pytest.mark.parametrize("cancel_first", [True, False])
+def test_a_cancelled_job_of_a_dead_owner_is_not_run_again(
+    store: JobStore, clock: ManualClock, cancel_first: bool
+) -> None:
+    add(store, new_job())
+    claimed(store)
+    if cancel_first:
+        store.cancel("a", KEPT)
+        clock.advance(LEASE)
+    else:
+        clock.advance(LEASE)
+        store.cancel("a", KEPT)
+    assert claim(store) is None
+    assert store.get("a").state is State.CANCELLED
+
+
+@pytest.mark.parametrize("ending", ["succeed", "fail"])
+def test_cancelling_what_has_ended_changes_nothing(
+    store: JobStore, clock: ManualClock, ending: str
+) -> None:
+    add(store, new_job())
+    ENDINGS[ending](store, claimed(store))
+    before = store.get("a")
+    clock.advance(5)
+    assert store.cancel("a", 0) == before
+    assert store.get("a") == before
+
+
+def test_cancelling_an_unknown_job_says_so(store: JobStore) -> None:
+    with pytest.raises(JobNotFound):
+        store.cancel("a", KEPT)
+
+
+def test_a_cancel_and_a_success_at_once_leave_one_of_the_two(store: JobStore) -> None:
+    """What `cancel` answered is what the job then is, or becomes."""
+    for number in range(20):
+        job_id = f"job-{number}"
+        add(store, new_job(job_id))
+        mine = claimed(store)
+        answers: list[Job] = []
+
+        def race(index: int, mine: Claim = mine, answers: list[Job] = answers) -> None:
+            if index:
+                store.succeed(mine, RESULT, KEPT)
+            else:
+                answers.append(store.cancel(mine.job_id, KEPT))
+
+        in_threads(2, race)
+        end = store.get(job_id)
+        if answers[0].cancel_requested:
+            assert (end.state, end.result) == (State.CANCELLED, None)
+        else:
+            assert (end.state, end.result) == (State.SUCCEEDED, RESULT)
+
+
+def test_only_what_has_ended_and_had_its_time_is_due(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, *(new_job(name) for name in ("done", "failed", "cancelled", "running")))
+    add(store, new_job("queued", created_at=NOON + timedelta(seconds=1)))
+    for _ in range(4):
+        mine = claimed(store)
+        if mine.job_id == "done":
+            store.succeed(mine, RESULT, KEPT)
+        elif mine.job_id == "failed":
+            store.fail(mine, "code", "why", KEPT + 1)
+        else:
+            store.cancel(mine.job_id, 0)
+            if mine.job_id == "cancelled":
+                store.release(mine)
+    clock.advance(KEPT)
+    assert [job.id for job in store.due_for_expiry(9)] == ["cancelled", "done"]
+    assert [job.id for job in store.due_for_expiry(1)] == ["cancelled"]
+
+
+def test_only_what_has_ended_is_removed(store: JobStore) -> None:
+    add(store, new_job("a"), new_job("b"))
+    claimed(store)
+    for job_id in ("a", "b", "unknown"):
+        store.remove(job_id)
+    assert len(store.recent(9)) == 2
+    store.cancel("b", KEPT)
+    store.remove("b")
+    assert [job.id for job in store.recent(9)] == ["a"]
+
+
+def test_another_store_on_the_same_database_sees_the_same_jobs(
+    store: JobStore, database_url: str, clock: ManualClock
+) -> None:
+    add(store, new_job())
+    other = JobStore(database_url, clock)
+    mine = claimed(other)
+    assert store.get("a").claim == mine
+    other.close()

@@ -1,0 +1,48 @@
+"""Jobs to test with, and a clock that moves when it is told to."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from serve_app.jobs.job import Job, Options, Result, Source, State, StemFile
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+RESULT = Result(
+    "demo",
+    (StemFile("drums", "stems/a/1/drums.wav", "Söng.wav", 44, "ab", "audio/wav"),),
+    gain=0.5,
+    analysis={"bpm": 120.0, "key": "C# minor", "beats": [0.5, 1.0]},
+)
+
+
+def new_job(job_id: str = "a", **changes: Any) -> Job:
+    """Return a queued job that was made at noon, with `changes` applied."""
+    source = Source(
+        filename="Söng 'one'.mp3",
+        key=f"originals/{job_id}",
+        size_bytes=4_000_000,
+        sha256="00ff",
+        sample_rate=44_100,
+        channels=2,
+        samples=44_100 * 180,
+        mean=0.001,
+        deviation=0.2,
+    )
+    options = Options("demo", ("drums", "vocals"), "wav")
+    job = Job(job_id, source, options, State.QUEUED, created_at=NOON, updated_at=NOON)
+    return job.evolve(**changes)
+
+
+class ManualClock:
+    """The time, which starts at noon and passes by `advance`."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        self.now += timedelta(seconds=seconds)

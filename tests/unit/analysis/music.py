@@ -1,0 +1,95 @@
+"""Plain music, made here: clicks, drums, scales and cadences. Mono, 22,050 Hz."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATE = 22_050
+
+Mono = NDArray[np.float32]
+
+MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11, 12)
+MINOR_SCALE = (0, 2, 3, 5, 7, 8, 11, 12)  # harmonic
+MAJOR, MINOR = (0, 4, 7), (0, 3, 7)
+
+
+def _fading(seconds: float, decay_seconds: float) -> tuple[Mono, Mono]:
+    time = np.arange(int(seconds * RATE), dtype=np.float32) / RATE
+    return time, np.exp(-time / decay_seconds)
+
+
+def _noise(samples: int) -> Mono:
+    return np.random.default_rng(7).standard_normal(samples).astype(np.float32)
+
+
+def click(hertz: float) -> Mono:
+    time, fade = _fading(0.03, 0.008)
+    return np.sin(2 * np.pi * hertz * time) * fade
+
+
+def kick() -> Mono:
+    time, fade = _fading(0.25, 0.08)
+    return np.sin(2 * np.pi * (50 * time + 8 * (1 - np.exp(-25 * time)))) * fade
+
+
+def snare() -> Mono:
+    time, fade = _fading(0.2, 0.05)
+    return (0.4 * _noise(len(time)) + 0.3 * np.sin(2 * np.pi * 190 * time)) * fade
+
+
+def hat() -> Mono:
+    _, fade = _fading(0.06, 0.015)
+    return np.diff(_noise(len(fade) + 1)) * fade * 0.12
+
+
+def placed(sounds: Sequence[tuple[float, Mono]], seconds: float) -> Mono:
+    """Mix sounds, each at its time in seconds."""
+    mix = np.zeros(int((seconds + 1) * RATE), np.float32)
+    for at, sound in sounds:
+        start = round(at * RATE)
+        room = mix[start : start + len(sound)]
+        room += sound[: len(room)]
+    return mix[: int(seconds * RATE)]
+
+
+def clicks(bpm: float, seconds: float = 20.0, hertz: float = 1_000.0) -> Mono:
+    beats = np.arange(0, seconds, 60 / bpm)
+    return placed([(float(beat), click(hertz)) for beat in beats], seconds)
+
+
+def drums(bpm: float, seconds: float = 20.0, hats_per_beat: int = 2) -> Mono:
+    """Kick, snare, kick, snare, and hats."""
+    beats = np.arange(0, seconds, 60 / bpm)
+    sounds = [(float(at), (kick, snare)[i % 2]()) for i, at in enumerate(beats)]
+    hats = np.arange(0, seconds, 60 / bpm / hats_per_beat)
+    return placed([*sounds, *((float(at), hat()) for at in hats)], seconds)
+
+
+def tone(pitch: float, seconds: float) -> Mono:
+    """A plucked note of six harmonics; 69 is the A of 440 Hz."""
+    time, fade = _fading(seconds, 1.0)
+    hertz = 440 * 2 ** ((pitch - 69) / 12)
+    edges = np.clip(np.minimum(time / 0.01, (seconds - time) / 0.03), 0, 1)
+    harmonics = (np.sin(2 * np.pi * hertz * n * time) / n**1.3 for n in range(1, 7))
+    note: Mono = (sum(harmonics) * edges * fade).astype(np.float32)
+    return note
+
+
+def scale(tonic: int, is_minor: bool, cents: float = 0.0) -> Mono:
+    """Up and down, twice."""
+    steps = MINOR_SCALE if is_minor else MAJOR_SCALE
+    notes = [tone(60 + tonic + step + cents / 100, 0.3) for step in steps + steps[::-1]]
+    return np.concatenate(notes * 2)
+
+
+def cadence(tonic: int, is_minor: bool) -> Mono:
+    """Tonic, subdominant, dominant (major in both modes), tonic; twice."""
+    mode, root = (MINOR if is_minor else MAJOR), 48 + tonic
+    chords = [(root, mode), (root + 5, mode), (root + 7, MAJOR), (root, mode)]
+    return np.concatenate([_chord(at, steps) for at, steps in chords] * 2)
+
+
+def _chord(root: int, steps: Sequence[int]) -> Mono:
+    notes = [tone(root + step, 0.7) for step in (-12, *steps)]
+    return np.sum(notes, axis=0, dtype=np.float32)

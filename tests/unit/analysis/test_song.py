@@ -1,0 +1,69 @@
+"""An analysis always answers what clients need: a number and a name."""
+
+import json
+
+import numpy as np
+import pytest
+
+from serve_app.analysis import song
+from serve_app.analysis.song import Analysis
+from serve_app.errors import InvalidInput
+from tests.unit.analysis import music
+
+
+def stereo(mono: music.Mono) -> music.Mono:
+    return np.stack([mono, mono])
+
+
+def test_a_song_is_told_by_tempo_key_and_length() -> None:
+    chords = np.tile(music.cadence(1, True), 3)
+    drums = music.drums(120.0, seconds=len(chords) / music.RATE)
+    blocks = stereo(chords[: len(drums)] + drums)
+    found = song.analyze([blocks], music.RATE, blocks.shape[1])
+    assert found.bpm == pytest.approx(120.0, rel=0.01)
+    assert (found.key, found.camelot, found.open_key) == ("C# minor", "12A", "5m")
+    assert found.duration_seconds == blocks.shape[1] / music.RATE
+
+
+def test_length_is_that_of_the_song_not_of_the_excerpt() -> None:
+    silence = np.zeros((2, 48_000), np.float32)
+    found = song.analyze([silence], 48_000, 3_600 * 48_000)
+    assert found.duration_seconds == 3_600.0
+    assert found.sample_rate == 48_000
+
+
+@pytest.mark.parametrize("samples", [1, 2, 511, 2_048, 30_000])
+@pytest.mark.parametrize("level", [0.0, 0.5])
+def test_songs_of_any_length_are_analysed(samples: int, level: float) -> None:
+    noise = np.random.default_rng(0).standard_normal((2, samples)).astype(np.float32)
+    found = song.analyze([level * noise], 44_100, samples)
+    assert 40 <= found.bpm <= 240
+    assert found.key
+    assert 0.0 <= found.key_confidence <= 1.0
+
+
+def test_no_song_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="no samples"):
+        song.analyze([], 44_100, 0)
+
+
+def test_clients_read_it_as_json_of_plain_values() -> None:
+    found = Analysis(123.45678, "C# minor", "12A", "5m", 0.87654, 1 / 3, 44_100)
+    assert json.loads(json.dumps(found.to_dict())) == {
+        "bpm": 123.46,
+        "key": "C# minor",
+        "camelot": "12A",
+        "open_key": "5m",
+        "key_confidence": 0.877,
+        "duration": 0.333333,
+        "sample_rate": 44_100,
+    }
+
+
+def test_analyses_have_values_that_json_knows() -> None:
+    """NumPy's numbers are none."""
+    song.warm_up()
+    silence = np.zeros((2, 44_100), np.float32)
+    json.dumps(song.analyze([silence], 44_100, 44_100).to_dict())
+    noise = stereo(music.drums(120.0, seconds=5.0))
+    json.dumps(song.analyze([noise], music.RATE, noise.shape[1]).to_dict())

@@ -1,0 +1,247 @@
+"""A server of one's own: the real application over a real store and real files."""
+
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope
+
+from serve_app.api.app import create_app
+from serve_app.api.services import Limits, ModelInfo, Services
+from serve_app.audio import formats
+from serve_app.audio.facts import AudioFacts
+from serve_app.audio.limits import AudioLimits
+from serve_app.audio.measure import measure
+from serve_app.errors import AppError
+from serve_app.jobs.job import Claim, Job, Result, StemFile
+from serve_app.jobs.store import JobStore
+from serve_app.storage.local import LocalStorage
+from tests import media
+
+MODELS = (
+    ModelInfo(
+        "demo",
+        ("drums", "bass", "other", "vocals"),
+        44_100,
+        "synthetic music",
+        "MIT",
+        "Small, for trying the system out.",
+    ),
+    ModelInfo("duo", ("low", "high"), 44_100, "nothing", "MIT", "Has no vocals."),
+)
+LIMITS = Limits(max_upload_bytes=2_000_000, max_queued_jobs=3, retention_seconds=1800.0)
+AUDIO_LIMITS = AudioLimits(max_duration_seconds=600.0)
+ORIGIN = "https://console.example"
+
+
+class Clock:
+    """A clock that stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return self.now
+
+    def move(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class Pools:
+    """Stands in for the pools: answers what it is told to, or raises it."""
+
+    analysis: Mapping[str, Any] | AppError = field(
+        default_factory=lambda: {"bpm": 124.0, "key": "C# minor", "camelot": "12A"}
+    )
+    report: Mapping[str, Any] | Exception = field(
+        default_factory=lambda: {"ready": True, "model": "demo", "device": "cpu"}
+    )
+    analyzed: list[str] = field(default_factory=list)
+
+    async def analyze(self, key: str, facts: AudioFacts) -> Mapping[str, Any]:
+        """Answer as the Analyzer would."""
+        self.analyzed.append(key)
+        if isinstance(self.analysis, AppError):
+            raise self.analysis
+        return self.analysis
+
+    async def health(self) -> Mapping[str, Any]:
+        """Answer as the pools would."""
+        if isinstance(self.report, Exception):
+            raise self.report
+        return self.report
+
+
+@dataclass
+class Server:
+    """A running application and what is behind it."""
+
+    services: Services
+    store: JobStore
+    storage: LocalStorage
+    pools: Pools
+    clock: Clock
+    files_dir: Path
+    app: FastAPI
+    client: httpx.AsyncClient
+
+    def left_behind(self) -> list[str]:
+        """Name every file in the working directory and in the storage."""
+        roots = (self.services.working_dir, self.files_dir)
+        return [
+            str(path) for root in roots for path in root.rglob("*") if path.is_file()
+        ]
+
+    def with_services(self, **changes: Any) -> httpx.AsyncClient:
+        """Return a client of this server with some services replaced."""
+        return connect(create_app(replace(self.services, **changes)))
+
+    async def post_raw(
+        self, path: str, headers: Mapping[str, str], receive: Receive
+    ) -> int:
+        """Send a request message by message; return the status of the answer."""
+        sent: list[Message] = []
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": [
+                (name.lower().encode(), value.encode())
+                for name, value in headers.items()
+            ],
+        }
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        return int(sent[0]["status"])
+
+    async def separate(self, song: bytes, **fields: str) -> str:
+        """Hand in a song; return its job's id."""
+        answer = await self.client.post(
+            "/separate", files={"file": ("song.wav", song)}, data=fields
+        )
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["job_id"])
+
+    def claim(self) -> Claim:
+        """Take up the oldest job, as a dispatcher would."""
+        job = self.store.claim(
+            "me", lease_seconds=30.0, include_alone=True, retention_seconds=1800.0
+        )
+        assert job is not None
+        return job.claim
+
+    def succeed(self, stems: Mapping[str, bytes], song_name: str = "song") -> Job:
+        """Finish the oldest job with `stems`, as a dispatcher would."""
+        claim = self.claim()
+        job = self.store.get(claim.job_id)
+        made = tuple(
+            self._store_stem(job, name, data, song_name) for name, data in stems.items()
+        )
+        found = {"bpm": 124.0, "key": "C# minor"}
+        self.store.succeed(claim, Result("demo", made, 0.5, found), 1800.0)
+        return self.store.get(job.id)
+
+    def _store_stem(self, job: Job, name: str, data: bytes, song_name: str) -> StemFile:
+        chosen = formats.parse(job.options.format)
+        key = f"stems/{job.id}/1/{name}{chosen.suffix}"
+        path = self.files_dir.parent / "stem"
+        path.write_bytes(data)
+        self.storage.put(key, path)
+        path.unlink()
+        return StemFile(
+            name,
+            key,
+            f"{song_name}_{name}{chosen.suffix}",
+            len(data),
+            sha256(data).hexdigest(),
+            chosen.media_type,
+        )
+
+
+def connect(app: FastAPI) -> httpx.AsyncClient:
+    """Return a client of `app`, no network between them."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://server")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the schema once: that takes longer than most tests."""
+    path = tmp_path_factory.mktemp("database") / "jobs.sqlite3"
+    JobStore(f"sqlite:///{path}", Clock()).close()
+    return path
+
+
+@pytest.fixture
+async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
+    clock, pools, files_dir = Clock(), Pools(), tmp_path / "files"
+    shutil.copy(empty_database, tmp_path / "jobs.sqlite3")
+    store = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite3'}", clock)
+    storage = LocalStorage(files_dir)
+    services = Services(
+        jobs=store,
+        storage=storage,
+        measure=lambda path: measure(path, AUDIO_LIMITS),
+        analyze=pools.analyze,
+        health=pools.health,
+        models=MODELS,
+        default_model="demo",
+        limits=LIMITS,
+        working_dir=tmp_path / "tmp",
+        clock=clock,
+    )
+    app = create_app(services)
+    async with connect(app) as client:
+        yield Server(services, store, storage, pools, clock, files_dir, app, client)
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def song(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("songs") / "song.wav"
+    media.write_song(path, "wav16", seconds=1.0)
+    return path.read_bytes()
+
+
+async def refuse_to_read() -> Message:
+    """Stand in for a body that must not be read."""
+    raise AssertionError("the body was read")
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> str:
+    """Check the form that every error has; return its `detail`."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["code"] == code
+    assert problem["type"] == f"urn:stemserve:problem:{code}"
+    assert problem["title"]
+    assert problem["instance"].endswith(answer.headers["x-request-id"])
+    detail = problem["detail"]
+    assert isinstance(detail, str)
+    assert "Traceback" not in answer.text
+    assert 'File "' not in answer.text
+    return detail

@@ -1,0 +1,136 @@
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from serve_app.api.routers import service
+from serve_app.errors import StorageUnavailable, Unavailable
+from tests.unit.api.conftest import LIMITS, MODELS, Server
+
+pytestmark = pytest.mark.anyio
+
+
+class Untouchable:
+    """Fails whoever looks at it."""
+
+    def __getattr__(self, name: str) -> None:
+        raise AssertionError(f"{name} was touched")
+
+
+async def test_the_process_answers_without_its_services(server: Server) -> None:
+    away = {"jobs": Untouchable(), "storage": Untouchable(), "health": None}
+    async with server.with_services(**away) as client:
+        for path in ("/livez", "/ping"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_the_configuration_is_what_clients_need(server: Server) -> None:
+    config = (await server.client.get("/config")).json()
+    assert config["hf_space_url"] == ""
+    assert config["max_upload_bytes"] == LIMITS.max_upload_bytes
+    assert config["formats"][0] == "wav"
+    async with server.with_services(hf_space_url="https://space.example") as client:
+        config = (await client.get("/config")).json()
+    assert config["hf_space_url"] == "https://space.example"
+
+
+async def test_the_models_are_listed(server: Server) -> None:
+    listed = (await server.client.get("/models")).json()
+    assert listed["count"] == len(MODELS)
+    assert [model["name"] for model in listed["models"]] == ["demo", "duo"]
+    assert [model["default"] for model in listed["models"]] == [True, False]
+    assert listed["models"][0]["trained_on"] == "synthetic music"
+
+
+async def health(server: Server, **changes: Any) -> tuple[int, Mapping[str, Any]]:
+    async with server.with_services(**changes) as client:
+        answer = await client.get("/health")
+    assert answer.headers["content-type"] == "application/json"
+    return answer.status_code, answer.json()
+
+
+async def test_a_healthy_server_says_what_is_loaded(
+    server: Server, song: bytes
+) -> None:
+    server.pools.report = {"ready": True, "model": "demo", "device": "cpu", "songs": 2}
+    await server.separate(song)
+    assert await health(server) == (
+        200,
+        {
+            "status": "ok",
+            "ready": True,
+            "model": "demo",
+            "device": "cpu",
+            "songs": 2,
+            "queue": {"queued": 1, "running": 0, "max_queued": LIMITS.max_queued_jobs},
+            "storage": {"ok": True},
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("report", "reason"),
+    [
+        ({"ready": False, "reason": "Weights are missing."}, "Weights are missing."),
+        ({"ready": False}, "loaded"),
+        ({}, "loaded"),
+        (Unavailable("No separator."), "No separator."),
+        (RuntimeError("secret"), "RuntimeError"),
+    ],
+)
+async def test_a_server_that_is_not_ready_says_why(
+    server: Server, report: Any, reason: str
+) -> None:
+    server.pools.report = report
+    status, body = await health(server)
+    assert status == 503
+    assert (body["status"], body["ready"]) == ("unavailable", False)
+    assert reason in body["reason"]
+    assert "secret" not in body["reason"]
+    assert body["storage"] == {"ok": True}
+
+
+async def test_a_store_that_does_not_answer_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise StorageUnavailable("The bucket is away.")
+
+    monkeypatch.setattr(server.storage, "stat", away)
+    monkeypatch.setattr(server.store, "counts", away)
+    status, body = await health(server)
+    assert status == 503
+    assert body["storage"] == {"ok": False}
+    assert body["reason"] == "The bucket is away. The bucket is away."
+    assert "queue" not in body
+
+
+async def test_a_pool_that_hangs_does_not_hang_the_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "HEALTH_TIMEOUT_SECONDS", 0.05)
+
+    async def hang() -> Mapping[str, Any]:
+        await asyncio.sleep(60)
+        return {}
+
+    status, body = await health(server, health=hang)
+    assert status == 503
+    assert "TimeoutError" in body["reason"]
+
+
+async def test_a_full_queue_is_degraded_but_ready(server: Server, song: bytes) -> None:
+    for _ in range(LIMITS.max_queued_jobs):
+        await server.separate(song)
+    status, body = await health(server)
+    assert (status, body["status"], body["ready"]) == (200, "degraded", True)
+    assert "full" in body["reason"]
+
+
+async def test_a_reported_defect_is_degraded_but_ready(server: Server) -> None:
+    server.pools.report = {"ready": True, "reason": "The analyzer is starting."}
+    status, body = await health(server)
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["reason"] == "The analyzer is starting."

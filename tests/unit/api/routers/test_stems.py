@@ -1,0 +1,163 @@
+from hashlib import sha256
+
+import httpx
+import pytest
+
+from tests.unit.api.conftest import Server, assert_problem
+
+pytestmark = pytest.mark.anyio
+
+DATA = bytes(range(256)) * 3000  # more than storage gives in one piece
+ETAG = f'"{sha256(DATA).hexdigest()}"'
+
+
+@pytest.fixture
+async def url(server: Server, song: bytes) -> str:
+    job_id = await server.separate(song)
+    server.succeed({"drums": DATA, "bass": b""}, song_name="내 노래")
+    return f"/job/{job_id}/stems/drums"
+
+
+def assert_describes_stem(answer: httpx.Response) -> None:
+    assert answer.headers["etag"] == ETAG
+    assert answer.headers["accept-ranges"] == "bytes"
+    disposition = answer.headers["content-disposition"]
+    assert disposition.startswith("attachment; filename=")
+    assert "filename*=UTF-8''%EB%82%B4%20%EB%85%B8%EB%9E%98_drums.wav" in disposition
+
+
+async def test_a_stem_is_downloaded_whole(server: Server, url: str) -> None:
+    answer = await server.client.get(url)
+    assert answer.status_code == 200
+    assert answer.content == DATA
+    assert answer.headers["content-type"] == "audio/wav"
+    assert answer.headers["content-length"] == str(len(DATA))
+    assert "content-range" not in answer.headers
+    assert_describes_stem(answer)
+
+
+async def test_the_type_is_that_of_the_format(server: Server, song: bytes) -> None:
+    job_id = await server.separate(song, format="mp3")
+    server.succeed({"drums": DATA})
+    answer = await server.client.get(f"/job/{job_id}/stems/drums")
+    assert answer.headers["content-type"] == "audio/mpeg"
+    assert 'filename="song_drums.mp3"' in answer.headers["content-disposition"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ("bytes=0-99", 0, 100),
+        ("bytes=1000-", 1000, len(DATA)),
+        ("bytes=-7", len(DATA) - 7, len(DATA)),
+        ("bytes=300000-700000", 300_000, 700_001),
+        ("bytes=767999-9999999", 767_999, 768_000),
+    ],
+)
+async def test_a_part_of_a_stem_is_downloaded(
+    server: Server, url: str, asked: str, start: int, end: int
+) -> None:
+    answer = await server.client.get(url, headers={"Range": asked})
+    assert answer.status_code == 206
+    assert answer.content == DATA[start:end]
+    assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/{len(DATA)}"
+    assert answer.headers["content-length"] == str(end - start)
+    assert_describes_stem(answer)
+
+
+async def test_a_range_outside_the_stem_is_refused(server: Server, url: str) -> None:
+    answer = await server.client.get(url, headers={"Range": f"bytes={len(DATA)}-"})
+    assert_problem(answer, 416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{len(DATA)}"
+
+
+async def test_several_ranges_get_the_whole_stem(server: Server, url: str) -> None:
+    answer = await server.client.get(url, headers={"Range": "bytes=0-1,5-6"})
+    assert answer.status_code == 200
+    assert answer.content == DATA
+
+
+@pytest.mark.parametrize(("version", "status"), [(ETAG, 206), ('"older"', 200)])
+async def test_a_download_goes_on_only_if_the_stem_is_the_same(
+    server: Server, url: str, version: str, status: int
+) -> None:
+    headers = {"Range": "bytes=5-", "If-Range": version}
+    answer = await server.client.get(url, headers=headers)
+    assert answer.status_code == status
+    assert answer.content == (DATA[5:] if status == 206 else DATA)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_stem_that_the_client_has_is_not_sent_again(
+    server: Server, url: str, method: str
+) -> None:
+    headers = {"If-None-Match": ETAG, "Range": "bytes=0-1"}
+    answer = await server.client.request(method, url, headers=headers)
+    assert answer.status_code == 304
+    assert answer.content == b""
+    assert answer.headers["etag"] == ETAG
+
+
+async def test_a_stem_can_be_asked_about(server: Server, url: str) -> None:
+    answer = await server.client.head(url)
+    assert answer.status_code == 200
+    assert answer.content == b""
+    assert answer.headers["content-length"] == str(len(DATA))
+    assert answer.headers["content-type"] == "audio/wav"
+    assert_describes_stem(answer)
+
+
+async def test_an_empty_stem_is_downloaded(server: Server, url: str) -> None:
+    answer = await server.client.get(url.replace("drums", "bass"))
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize("name", ["piano", "..%2Fdrums", "Drums", "x" * 999])
+async def test_an_unknown_stem_is_refused_with_those_there_are(
+    server: Server, url: str, name: str
+) -> None:
+    answer = await server.client.get(url.replace("drums", name))
+    assert answer.status_code == 404
+    detail = assert_problem(answer, 404, answer.json()["code"])
+    assert "%2F" in name or "drums, bass" in detail
+
+
+async def test_a_job_that_is_not_over_has_no_stems_yet(
+    server: Server, song: bytes
+) -> None:
+    job_id = await server.separate(song)
+    url = f"/job/{job_id}/stems/drums"
+    assert "pending" in assert_problem(await server.client.get(url), 409, "not_ready")
+    server.claim()
+    detail = assert_problem(await server.client.get(url), 409, "not_ready")
+    assert f"Poll /job/{job_id}" in detail
+
+
+async def test_a_job_that_gave_none_says_why(server: Server, song: bytes) -> None:
+    job_id = await server.separate(song)
+    server.store.fail(server.claim(), "too_odd", "The song is too odd.", 1800.0)
+    answer = await server.client.get(f"/job/{job_id}/stems/drums")
+    assert "too odd. Upload" in assert_problem(answer, 409, "not_ready")
+    job_id = await server.separate(song)
+    await server.client.delete(f"/job/{job_id}")
+    answer = await server.client.get(f"/job/{job_id}/stems/drums")
+    assert "cancelled" in assert_problem(answer, 409, "not_ready")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_stem_whose_file_is_gone_has_expired(
+    server: Server, url: str, method: str
+) -> None:
+    server.storage.delete(f"stems/{url.split('/')[2]}/")
+    answer = await server.client.request(method, url)
+    assert answer.status_code == 404
+
+
+async def test_a_stem_deleted_between_look_and_read_has_expired(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(key: str, start: int, end: int) -> None:
+        raise FileNotFoundError(key)
+
+    monkeypatch.setattr(server.storage, "read", gone)
+    assert_problem(await server.client.get(url), 404, "job_not_found")

@@ -1,0 +1,101 @@
+"""What holds for the application as a whole."""
+
+from typing import Any
+
+import pytest
+
+from serve_app import schema
+from serve_app.api import problems
+from tests.unit.api.conftest import Server, assert_problem
+
+pytestmark = pytest.mark.anyio
+
+CALLS = {
+    ("GET", "/ping"),
+    ("GET", "/livez"),
+    ("GET", "/config"),
+    ("GET", "/models"),
+    ("GET", "/health"),
+    ("POST", "/analyze"),
+    ("POST", "/separate"),
+    ("GET", "/jobs"),
+    ("GET", "/job/{job_id}"),
+    ("DELETE", "/job/{job_id}"),
+    ("GET", "/job/{job_id}/stems/{stem_name}"),
+    ("HEAD", "/job/{job_id}/stems/{stem_name}"),
+}
+
+
+def operations(description: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    return {
+        (method.upper(), path): operation
+        for path, methods in description["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+async def test_every_call_is_described_with_its_problems(server: Server) -> None:
+    description = (await server.client.get("/openapi.json")).json()
+    described = operations(description)
+    assert set(described) == CALLS
+    for call, operation in described.items():
+        assert operation["summary"], call
+        assert operation["description"], call
+        assert problems.MEDIA_TYPE in operation["responses"]["default"]["content"]
+    assert "HTTPValidationError" not in description["components"]["schemas"]
+    assert set(described["POST", "/separate"]["responses"]) == {
+        *("202", "400", "413", "422", "429", "503", "default")
+    }
+
+
+async def test_every_reference_in_the_description_leads_somewhere(
+    server: Server,
+) -> None:
+    description = (await server.client.get("/openapi.json")).json()
+    schemas = description["components"]["schemas"]
+
+    def references(value: Any) -> list[str]:
+        if isinstance(value, list):
+            return [found for each in value for found in references(each)]
+        if not isinstance(value, dict):
+            return []
+        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        return own + references(list(value.values()))
+
+    found = references(description)
+    assert "#/components/schemas/Problem" in found
+    for reference in found:
+        assert reference.removeprefix("#/components/schemas/") in schemas
+
+
+async def test_examples_are_what_the_server_may_answer(server: Server) -> None:
+    description = (await server.client.get("/openapi.json")).json()
+    examples = {
+        name: shape["example"]
+        for name, shape in description["components"]["schemas"].items()
+        if "example" in shape
+    }
+    assert {"Accepted", "JobView", "JobList", "Deleted", "Health"} <= set(examples)
+    for name, example in examples.items():
+        model = getattr(schema, name)
+        parsed = model.model_validate(example)
+        assert parsed.model_extra == {}, name
+
+
+async def test_the_documentation_is_served(server: Server) -> None:
+    answer = await server.client.get("/docs")
+    assert answer.status_code == 200
+    assert "openapi.json" in answer.text
+
+
+async def test_a_path_that_is_none_points_to_the_documentation(server: Server) -> None:
+    answer = await server.client.get("/seperate%0A")
+    detail = assert_problem(answer, 404, "not_found")
+    assert "/docs" in detail
+    assert "\n" not in detail
+
+
+async def test_a_wrong_method_names_the_right_one(server: Server) -> None:
+    answer = await server.client.get("/separate")
+    assert "Use POST" in assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"

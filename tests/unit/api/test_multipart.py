@@ -1,0 +1,162 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serve_app.api.multipart import MAX_FIELDS_BYTES, Form, FormReader, FormRules
+from serve_app.errors import (
+    AppError,
+    BadRequest,
+    InvalidField,
+    InvalidFilename,
+    Unavailable,
+    UploadTooLarge,
+)
+
+BOUNDARY = "xyzzy"
+CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+RULES = FormRules(("model", "stems"), max_file_bytes=1000)
+
+
+def part(disposition: str, data: bytes) -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n"
+    return head.encode() + data + b"\r\n"
+
+
+def body(*parts: bytes) -> bytes:
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def song(data: bytes = b"la la", name: str = "song.mp3") -> bytes:
+    return part(f'name="file"; filename="{name}"', data)
+
+
+def read(
+    path: Path, data: bytes, content_type: str = CONTENT_TYPE, step: int = 100
+) -> Form:
+    reader = FormReader(content_type, path, RULES)
+    try:
+        for start in range(0, len(data), step):
+            reader.feed(data[start : start + step])
+        return reader.finish()
+    finally:
+        reader.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    data=st.one_of(
+        st.binary(max_size=300),
+        st.lists(st.sampled_from([b"\r\n", b"--xyzzy", b"-", b"x"])).map(b"".join),
+    ),
+    step=st.integers(1, 200),
+)
+def test_a_file_arrives_as_it_was_sent(tmp_path: Path, data: bytes, step: int) -> None:
+    """Byte for byte and with its hash, however the network cuts the body up."""
+    if b"\r\n--xyzzy" in b"\r\n" + data:
+        return
+    path = tmp_path / "upload"
+    path.unlink(missing_ok=True)
+    form = read(path, body(song(data), part('name="model"', b"demo")), step=step)
+    assert path.read_bytes() == data
+    assert form.sha256 == hashlib.sha256(data).hexdigest()
+    assert form.size_bytes == len(data)
+    assert form.fields == (("model", "demo"),)
+
+
+@pytest.mark.parametrize("name", ["song.mp3", "노래.mp3", "Don't.mp3", "a; b=c.mp3"])
+def test_the_name_of_the_file_is_kept(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path / "upload", body(song(name=name))).filename == name
+
+
+def test_text_fields_may_be_repeated(tmp_path: Path) -> None:
+    parts = [part('name="stems"', stem) for stem in (b"drums", "b\u00e4ss".encode())]
+    form = read(tmp_path / "upload", body(*parts, song()))
+    assert form.fields == (("stems", "drums"), ("stems", "bäss"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "C:\\music\\song.mp3",
+        "\\\\server\\song.mp3",
+        "../song.mp3",
+        'a \\"b\\".mp3',
+        "a%22b.mp3",
+        "a%0D%0Ab.mp3",
+        "",
+        "음" * 300,
+    ],
+)
+def test_a_name_that_is_not_plain_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidFilename):
+        read(tmp_path / "upload", body(song(name=name)))
+    assert not (tmp_path / "upload").exists()
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ([], "no file"),
+        ([part('name="model"', b"demo")], "no file"),
+        ([part('name="file"', b"la la")], "Send it as a file"),
+        ([song(), song()], "two files"),
+        ([song(), part('name="audio"', b"1")], "file, model, stems"),
+        ([part('name="song"; filename="a.mp3"', b"la")], "file, model, stems"),
+        ([part('name="model"; filename="a.mp3"', b"la")], "not a file"),
+        ([part('name="model"', b"x" * (MAX_FIELDS_BYTES + 1))], "too long"),
+    ],
+)
+def test_a_form_with_other_fields_is_refused(
+    tmp_path: Path, parts: list[bytes], says: str
+) -> None:
+    with pytest.raises(InvalidField, match=says):
+        read(tmp_path / "upload", body(*parts))
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type"),
+    [
+        (b"{}", "application/json"),
+        (b"file=x", "application/x-www-form-urlencoded"),
+        (body(song()), ""),
+        (body(song()), "multipart/form-data"),
+        (body(song()), "multipart/form-data; boundary="),
+        (body(song()), "multipart/form-data; boundary=" + "x" * 300),
+        (body(song()), "multipart/form-data; boundary=other"),
+        (b"", CONTENT_TYPE),
+        (b"no form at all", CONTENT_TYPE),
+        (body(song())[:-20], CONTENT_TYPE),
+        (body(part('filename="song.mp3"', b"la")), CONTENT_TYPE),
+        (body(part('name="file"; filename="' + "x" * 9000 + '"', b"")), CONTENT_TYPE),
+    ],
+)
+def test_what_is_no_form_is_refused(
+    tmp_path: Path, data: bytes, content_type: str
+) -> None:
+    with pytest.raises(BadRequest, match="multipart/form-data"):
+        read(tmp_path / "upload", data, content_type)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(data=st.binary(max_size=200), cut=st.integers(0, 300))
+def test_garbage_is_refused_and_nothing_else_happens(
+    tmp_path: Path, data: bytes, cut: int
+) -> None:
+    whole = body(song(), part('name="model"', b"demo"))
+    (tmp_path / "upload").unlink(missing_ok=True)
+    with pytest.raises(AppError):
+        read(tmp_path / "upload", whole[: min(cut, len(whole) - 4)] + data[:2])
+
+
+def test_the_limit_is_the_last_size_that_is_taken(tmp_path: Path) -> None:
+    read(tmp_path / "fits", body(song(bytes(1000))))
+    with pytest.raises(UploadTooLarge, match="MiB"):
+        read(tmp_path / "too_large", body(song(bytes(1001))))
+
+
+def test_a_disk_that_takes_nothing_is_reported_as_such(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="disk"):
+        read(tmp_path / "no such directory" / "upload", body(song()))

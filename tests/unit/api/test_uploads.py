@@ -1,0 +1,238 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve_app.api.app import create_app
+from serve_app.audio.facts import AudioFacts
+from tests import media
+from tests.unit.api.conftest import (
+    LIMITS,
+    Server,
+    assert_problem,
+    connect,
+    refuse_to_read,
+)
+
+pytestmark = pytest.mark.anyio
+
+CALLS = ["/separate", "/analyze"]
+BOUNDARY = {"Content-Type": "multipart/form-data; boundary=b"}
+HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+TAIL = b"\r\n--b--\r\n"
+
+
+async def assert_next_song_works(server: Server, song: bytes) -> None:
+    assert server.left_behind() == []
+    answer = await server.client.post("/separate", files={"file": ("a.wav", song)})
+    assert answer.status_code == 202, answer.text
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", sorted(media.BAD))
+async def test_bad_audio_is_refused_and_nothing_of_it_is_kept(
+    server: Server, song: bytes, tmp_path: Path, call: str, kind: str
+) -> None:
+    suffix, write = media.BAD[kind]
+    path = tmp_path / f"bad{suffix}"
+    write(path)
+    answer = await server.client.post(
+        call, files={"file": (path.name, path.read_bytes())}
+    )
+    code = "audio_too_long" if kind == "silence bomb" else "unreadable_audio"
+    detail = assert_problem(answer, 413 if "bomb" in kind else 422, code)
+    assert len(detail) > 20
+    await assert_next_song_works(server, song)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/passwd",
+        "C:\\songs\\a.wav",
+        'a "b".wav',
+        "a\nb.wav",
+        "음" * 300,
+    ],
+)
+async def test_a_bad_name_is_refused_and_nothing_of_it_is_kept(
+    server: Server, song: bytes, call: str, name: str
+) -> None:
+    answer = await server.client.post(call, files={"file": (name, song)})
+    assert "name" in assert_problem(answer, 422, "invalid_filename")
+    assert answer.json()["errors"][0]["loc"] == ["body", "file"]
+    await assert_next_song_works(server, song)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda song: {"data": {"text": "no file"}, "files": {}},
+        lambda song: {"files": {"song": ("a.wav", song)}},
+        lambda song: {"files": [("file", ("a.wav", song)), ("file", ("b.wav", song))]},
+        lambda song: {"files": {"file": ("a.wav", song)}, "data": {"colour": "red"}},
+        lambda song: {"json": {"file": "a.wav"}},
+        lambda song: {"content": song, "headers": {"Content-Type": "audio/wav"}},
+        lambda song: {"content": HEAD + song, "headers": BOUNDARY},
+        lambda song: {"content": b"", "headers": BOUNDARY},
+        lambda song: {},
+    ],
+    ids=[
+        "no multipart",
+        "no field file",
+        "two files",
+        "unknown field",
+        "json",
+        "raw audio",
+        "cut off",
+        "empty",
+        "nothing",
+    ],
+)
+async def test_a_bad_form_is_refused_and_nothing_of_it_is_kept(
+    server: Server,
+    song: bytes,
+    call: str,
+    request_of: Callable[[bytes], dict[str, Any]],
+) -> None:
+    answer = await server.client.post(call, **request_of(song))
+    assert answer.status_code in (400, 422)
+    detail = assert_problem(answer, answer.status_code, answer.json()["code"])
+    assert "file" in detail or "form" in detail
+    await assert_next_song_works(server, song)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_what_is_announced_as_too_large_is_refused_unread(
+    server: Server, call: str
+) -> None:
+    """The server does not ask for one byte of the body."""
+    headers = {"Content-Length": str(LIMITS.max_upload_bytes + 1024 * 1024)}
+    assert await server.post_raw(call, headers, refuse_to_read) == 413
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_an_endless_body_is_refused_at_the_limit(
+    server: Server, song: bytes, call: str
+) -> None:
+    """Chunked bodies announce no length: no more than the limit is taken of them."""
+    sent_bytes = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent_bytes
+        yield HEAD
+        while True:
+            sent_bytes += 65_536
+            yield bytes(65_536)
+
+    answer = await server.client.post(call, content=body(), headers=BOUNDARY)
+    assert_problem(answer, 413, "upload_too_large")
+    assert sent_bytes < LIMITS.max_upload_bytes + 1_000_000
+    await assert_next_song_works(server, song)
+
+
+async def test_junk_after_a_form_counts_towards_the_limit(server: Server) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield HEAD + TAIL
+        while True:
+            yield bytes(65_536)
+
+    answer = await server.client.post("/separate", content=body(), headers=BOUNDARY)
+    assert_problem(answer, 413, "upload_too_large")
+
+
+@pytest.mark.parametrize("step", [1000, 10_000_000])
+async def test_a_chunked_body_is_taken_however_it_is_cut(
+    server: Server, song: bytes, step: int
+) -> None:
+    data = HEAD + song + TAIL
+
+    async def body() -> AsyncIterator[bytes]:
+        for start in range(0, len(data), step):
+            yield data[start : start + step]
+
+    answer = await server.client.post("/separate", content=body(), headers=BOUNDARY)
+    assert answer.status_code == 202
+    assert answer.json()["size_bytes"] == len(song)
+
+
+async def test_a_client_that_goes_away_leaves_nothing(
+    server: Server, song: bytes
+) -> None:
+    messages = [
+        {"type": "http.request", "body": HEAD + song, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    assert await server.post_raw("/separate", BOUNDARY, receive) == 400
+    await assert_next_song_works(server, song)
+
+
+async def test_a_request_cancelled_while_its_song_is_decoded_leaves_nothing(
+    server: Server, song: bytes
+) -> None:
+    started, may_end = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> AudioFacts:
+        started.set()
+        may_end.wait(5)
+        return server.services.measure(path)
+
+    async with server.with_services(measure=slow) as client:
+        request = client.post("/separate", files={"file": ("a.wav", song)})
+        task = asyncio.ensure_future(request)
+        await asyncio.to_thread(started.wait, 5)
+        task.cancel()
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await assert_next_song_works(server, song)
+
+
+async def test_others_are_answered_while_songs_are_decoded(
+    server: Server, song: bytes
+) -> None:
+    """Not only the event loop stays free: so do threads, for those who poll."""
+    may_end = threading.Event()
+
+    def slow(path: Path) -> AudioFacts:
+        may_end.wait(10)
+        return server.services.measure(path)
+
+    limits = LIMITS.__class__(LIMITS.max_upload_bytes, 100, 1800.0)
+    services = {"measure": slow, "limits": limits}
+    async with server.with_services(**services) as client:
+        uploads = [
+            asyncio.ensure_future(
+                client.post("/separate", files={"file": ("a.wav", song)})
+            )
+            for _ in range(12)
+        ]
+        await asyncio.sleep(0.2)
+        try:
+            for path in ("/ping", "/jobs", "/health"):
+                answer = await asyncio.wait_for(client.get(path), 2)
+                assert answer.status_code == 200
+            assert not any(upload.done() for upload in uploads)
+        finally:
+            may_end.set()
+        answers = await asyncio.gather(*uploads)
+    assert {answer.status_code for answer in answers} == {202}
+
+
+async def test_a_working_directory_that_is_gone_is_not_the_songs_fault(
+    server: Server, song: bytes
+) -> None:
+    app = create_app(server.services)
+    server.services.working_dir.rmdir()
+    async with connect(app) as client:
+        answer = await client.post("/separate", files={"file": ("a.wav", song)})
+    assert "disk" in assert_problem(answer, 503, "unavailable")

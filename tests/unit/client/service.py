@@ -1,0 +1,156 @@
+"""A real HTTP server on this machine that answers as a test tells it to."""
+
+import hashlib
+import json
+import re
+import socket
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer; with `cut_after` the connection ends after so many bytes of it."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut_after: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Stem:
+    """A file that can be had in ranges; each of its first answers is cut."""
+
+    content: bytes
+    cuts: list[int] = field(default_factory=list)
+    takes_ranges: bool = True
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    def answer(self, request: Request) -> Answer:
+        etag = f'"{self.sha256}"'
+        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+        is_same = request.headers.get("If-Range", etag) == etag
+        start = int(asked[1]) if asked and is_same and self.takes_ranges else 0
+        headers = {"ETag": etag, "Content-Type": "audio/wav"}
+        if start:
+            last, size = len(self.content) - 1, len(self.content)
+            headers["Content-Range"] = f"bytes {start}-{last}/{size}"
+        cut = self.cuts.pop(0) if self.cuts else None
+        return Answer(206 if start else 200, self.content[start:], headers, cut)
+
+
+def json_answer(value: Any, status: int = 200, **headers: str) -> Answer:
+    return Answer(status, json.dumps(value).encode(), headers)
+
+
+def problem(status: int, detail: str, **headers: str) -> Answer:
+    return json_answer({"detail": detail, "status": status}, status, **headers)
+
+
+class Service:
+    """The server. Answers are given in order, and the last of a path for ever."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self._answers: dict[tuple[str, str], list[Answer | Stem]] = defaultdict(list)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = False
+        self._thread = Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def on(self, method: str, path: str, *answers: Answer | Stem) -> None:
+        self._answers[method, path].extend(answers)
+
+    def asked(self, method: str, path: str) -> list[Request]:
+        return [r for r in self.requests if (r.method, r.path) == (method, path)]
+
+    def complete(self, stems: Mapping[str, Stem], **more: Any) -> None:
+        """Take any song as the job j1, which is completed at once with `stems`."""
+        self.on("POST", "/separate", json_answer({"success": True, "job_id": "j1"}))
+        listed = {
+            name: {
+                "filename": f"song_{name}.wav",
+                "size": len(stem.content),
+                "sha256": stem.sha256,
+                "download_url": f"/job/j1/stems/{name}",
+            }
+            for name, stem in stems.items()
+        }
+        job = {"job_id": "j1", "status": "completed", "progress": 100.0, **more}
+        self.on("GET", "/job/j1", json_answer({**job, "stems": listed}))
+        for name, stem in stems.items():
+            self.on("GET", f"/job/j1/stems/{name}", stem)
+
+    def answer(self, request: Request) -> Answer:
+        self.requests.append(request)
+        left = self._answers[request.method, request.path]
+        if not left:
+            return problem(404, "There is no such thing here.")
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        return answer.answer(request) if isinstance(answer, Stem) else answer
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = 5
+
+            def do_GET(self) -> None:
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                request = Request(self.command, self.path, dict(self.headers), body)
+                self._send(service.answer(request))
+
+            do_POST = do_DELETE = do_GET
+
+            def _send(self, answer: Answer) -> None:
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.send_header("Content-Length", str(len(answer.body)))
+                # Nothing waits for a client's next request when the test is over.
+                self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.write(answer.body[: answer.cut_after])
+                self.close_connection = True
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return Handler
+
+
+def closed_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

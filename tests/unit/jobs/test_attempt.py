@@ -1,0 +1,86 @@
+import pytest
+
+from serve_app.errors import AppError, StorageUnavailable
+from serve_app.jobs.attempt import REPORT_SECONDS, Attempt, retry_after
+from serve_app.jobs.job import Stage
+from serve_app.jobs.policy import DispatchPolicy
+from serve_app.jobs.runner import Progress, ReplicaDied
+from tests.jobs import new_job
+
+POLICY = DispatchPolicy(in_flight=4, backoff_seconds=5)
+DEAD = ReplicaDied("The replica died.")
+
+
+def attempt(job_id: str, replica: str | None = "one", number: int = 1) -> Attempt:
+    found = Attempt(new_job(job_id, owner="me", attempt=number))
+    found.replica = replica
+    return found
+
+
+def test_progress_never_goes_back() -> None:
+    mine = attempt("a")
+    for stage, fraction in [
+        (Stage.SEPARATE, 0.5),
+        (Stage.FETCH, 0.4),
+        (Stage.SEPARATE, 7.0),
+    ]:
+        mine.advance(Progress(stage, fraction), 0)
+    assert (mine.stage, mine.fraction) == (Stage.SEPARATE, 1.0)
+
+
+def test_progress_is_reported_now_and_then_and_each_new_stage_at_once() -> None:
+    mine = attempt("a")
+    steps = [
+        (Stage.FETCH, 0.0),
+        (Stage.FETCH, REPORT_SECONDS / 2),
+        (Stage.SEPARATE, REPORT_SECONDS / 2),
+        (Stage.FETCH, REPORT_SECONDS),
+        (Stage.SEPARATE, REPORT_SECONDS * 1.6),
+    ]
+    answers = [mine.advance(Progress(stage, 0.1), now) for stage, now in steps]
+    assert answers == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize("err", [AppError("bug"), StorageUnavailable("down")])
+def test_a_failure_is_charged_and_the_next_try_is_later(err: AppError) -> None:
+    mine = attempt("a")
+    retry = retry_after(err, mine, [mine, attempt("b")], POLICY)
+    assert (retry.charge, retry.run_alone, retry.delay_seconds) == (True, False, 5)
+    assert (retry.error_code, retry.error) == (err.code, err.detail)
+
+
+def test_waiting_grows_with_the_attempts_up_to_a_limit() -> None:
+    assert [POLICY.delay_seconds(number) for number in (1, 2, 3, 9)] == [5, 20, 80, 300]
+
+
+def test_a_job_that_was_alone_when_its_replica_died_is_charged() -> None:
+    mine = attempt("a")
+    retry = retry_after(DEAD, mine, [mine, attempt("b", "two")], POLICY)
+    assert (retry.charge, retry.run_alone) == (True, True)
+
+
+def test_jobs_that_shared_a_dead_replica_are_run_alone_and_none_is_charged() -> None:
+    """The second hears of its death when the first is no longer there."""
+    first, second = attempt("a"), attempt("b")
+    retries = [
+        retry_after(DEAD, first, [first, second], POLICY),
+        retry_after(DEAD, second, [second], POLICY),
+    ]
+    assert [(retry.charge, retry.run_alone) for retry in retries] == [(False, True)] * 2
+
+
+def test_a_job_that_had_not_started_is_not_suspected() -> None:
+    mine, other = attempt("a", None), attempt("b", None)
+    retry = retry_after(DEAD, mine, [mine, other], POLICY)
+    assert (retry.charge, retry.run_alone) == (False, False)
+    assert retry.delay_seconds > 0
+    other.replica = "one"
+    assert retry_after(DEAD, other, [other], POLICY).charge
+
+
+@pytest.mark.parametrize(
+    "changes", [{"in_flight": 0}, {"in_flight": 1, "renew_seconds": 30.0}]
+)
+def test_a_policy_that_can_not_work_is_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        DispatchPolicy(**changes)  # type: ignore[arg-type]

@@ -1,0 +1,436 @@
+"""The dispatcher on a real database, with workers that do what a test tells them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from serve_app.errors import Cancelled, StorageUnavailable, Unavailable, UnreadableAudio
+from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
+from serve_app.jobs.job import Job, Stage, State
+from serve_app.jobs.runner import Event, Finished, Progress, ReplicaDied, Started
+from serve_app.jobs.store import JobStore
+from tests.jobs import RESULT, ManualClock, new_job
+
+PATIENCE_SECONDS = 30.0
+
+Script = Callable[[Job], AsyncGenerator[Event, None]]
+
+
+class Workers:
+    """A pool whose jobs follow a script; it remembers what ran, and beside what."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.running: list[str] = []
+        self.starts: list[str] = []
+        self.company: list[set[str]] = []
+        self.cleaned_up: list[str] = []
+
+    async def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
+        """Yield the events of the script."""
+        self.running.append(job.id)
+        self.starts.append(job.id)
+        self.company.append(set(self.running))
+        try:
+            async for event in self._script(job):
+                yield event
+        finally:
+            self.running.remove(job.id)
+            self.cleaned_up.append(job.id)
+
+
+async def succeed(job: Job) -> AsyncGenerator[Event, None]:
+    yield Started("one")
+    yield Progress(Stage.SEPARATE, 0.5)
+    yield Finished(RESULT)
+
+
+async def hang(job: Job) -> AsyncGenerator[Event, None]:
+    yield Started("one")
+    yield Progress(Stage.SEPARATE, 0.25)
+    await asyncio.Event().wait()
+
+
+def failing(err: Exception) -> Script:
+    async def fail(job: Job) -> AsyncGenerator[Event, None]:
+        yield Started("one")
+        raise err
+
+    return fail
+
+
+def policy(**changes: Any) -> DispatchPolicy:
+    usual = {
+        "in_flight": 2,
+        "lease_seconds": 30,
+        "renew_seconds": 0.05,
+        "poll_seconds": 0.01,
+        "backoff_seconds": 0.0,
+    }
+    return DispatchPolicy(**{**usual, **changes})
+
+
+@asynccontextmanager
+async def dispatching(dispatcher: Dispatcher) -> AsyncGenerator[None, None]:
+    loop = asyncio.create_task(dispatcher.run_forever())
+    try:
+        yield
+        assert not loop.done(), "the loop has ended by itself"
+    finally:
+        await dispatcher.shutdown()
+        await loop
+
+
+async def until(is_true: Callable[[], Any]) -> None:
+    """Wait for `is_true`, which may ask the database."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        # A database tells nobody when it changes.
+        while not await asyncio.to_thread(is_true):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def is_in(store: JobStore, state: State, *job_ids: str) -> Callable[[], bool]:
+    return lambda: all(store.get(job_id).state is state for job_id in job_ids)
+
+
+def add(store: JobStore, *job_ids: str) -> None:
+    for job_id in job_ids:
+        store.add(new_job(job_id), max_queued=100)
+
+
+async def run_until(dispatcher: Dispatcher, is_true: Callable[[], Any]) -> None:
+    async with dispatching(dispatcher):
+        await until(is_true)
+
+
+def test_jobs_run_and_their_results_are_published(store: JobStore) -> None:
+    add(store, *"abcde")
+    workers = Workers(succeed)
+    dispatcher = Dispatcher(store, workers, "me", policy())
+    asyncio.run(run_until(dispatcher, is_in(store, State.SUCCEEDED, *"abcde")))
+    assert sorted(workers.starts) == list("abcde")
+    assert store.get("a").result == RESULT
+    assert sorted(workers.cleaned_up) == list("abcde")
+
+
+def test_no_more_jobs_run_than_fit(store: JobStore) -> None:
+    add(store, *"abcde")
+
+    gate = asyncio.Event()
+
+    async def wait(job: Job) -> AsyncGenerator[Event, None]:
+        await gate.wait()
+        yield Finished(RESULT)
+
+    workers = Workers(wait)
+    dispatcher = Dispatcher(store, workers, "me", policy(in_flight=2))
+
+    async def open_the_gate() -> None:
+        async with dispatching(dispatcher):
+            await until(lambda: len(workers.running) == 2)
+            await asyncio.sleep(0.1)
+            assert workers.starts == ["a", "b"]
+            gate.set()
+            await until(is_in(store, State.SUCCEEDED, *"abcde"))
+
+    asyncio.run(open_the_gate())
+    assert max(map(len, workers.company)) == 2
+
+
+def test_progress_is_seen_while_a_job_runs(store: JobStore) -> None:
+    add(store, "a")
+    dispatcher = Dispatcher(store, Workers(hang), "me", policy())
+    asyncio.run(run_until(dispatcher, lambda: store.get("a").progress == 0.25))
+    assert dispatcher.status()["running"] == 0
+
+
+def test_leases_are_renewed_while_a_job_runs(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, "a")
+    dispatcher = Dispatcher(store, Workers(hang), "me", policy())
+
+    async def outlive_the_lease() -> None:
+        async with dispatching(dispatcher):
+            await until(is_in(store, State.RUNNING, "a"))
+            for _ in range(4):
+                clock.advance(20)
+                await until(lambda: lease_seconds_left(store, clock) == 30)
+            assert store.get("a").attempt == 1
+
+    asyncio.run(outlive_the_lease())
+
+
+def lease_seconds_left(store: JobStore, clock: ManualClock) -> float:
+    ends = store.get("a").lease_expires_at
+    return (ends - clock.now).total_seconds() if ends else 0.0
+
+
+@pytest.mark.parametrize("renew_seconds", [0.05, 20.0])
+def test_a_cancelled_job_is_stopped(store: JobStore, renew_seconds: float) -> None:
+    """By the next renewal, or sooner by the next progress."""
+    add(store, "a")
+
+    async def busy(job: Job) -> AsyncGenerator[Event, None]:
+        while True:
+            yield Progress(Stage.SEPARATE, 0.1)
+            await asyncio.sleep(0.01)
+
+    workers = Workers(hang if renew_seconds < 1 else busy)
+    dispatcher = Dispatcher(store, workers, "me", policy(renew_seconds=renew_seconds))
+
+    async def cancel() -> None:
+        async with dispatching(dispatcher):
+            await until(is_in(store, State.RUNNING, "a"))
+            await asyncio.to_thread(store.cancel, "a", 60)
+            await until(is_in(store, State.CANCELLED, "a"))
+            assert workers.cleaned_up == ["a"]
+
+    asyncio.run(cancel())
+    assert workers.starts == ["a"]
+
+
+def test_a_job_whose_lease_is_lost_is_stopped_and_left_alone(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, "a")
+    workers = Workers(hang)
+    dispatcher = Dispatcher(store, workers, "me", policy(in_flight=1))
+
+    def steal() -> None:
+        clock.advance(31)
+        store.claim(
+            "thief", lease_seconds=1e6, include_alone=True, retention_seconds=60
+        )
+
+    async def lose() -> None:
+        async with dispatching(dispatcher):
+            await until(lambda: store.get("a").progress == 0.25)
+            while store.get("a").owner != "thief":
+                await asyncio.to_thread(steal)
+            await until(lambda: workers.cleaned_up == ["a"])
+
+    asyncio.run(lose())
+    assert (store.get("a").owner, store.get("a").attempt) == ("thief", 2)
+
+
+def test_what_can_not_be_done_is_failed_at_once(store: JobStore) -> None:
+    add(store, "a")
+    workers = Workers(failing(UnreadableAudio("This is no audio: send an mp3.")))
+    dispatcher = Dispatcher(store, workers, "me", policy())
+    asyncio.run(run_until(dispatcher, is_in(store, State.FAILED, "a")))
+    job = store.get("a")
+    assert (job.attempt, job.error_code) == (1, "unreadable_audio")
+    assert job.error == "This is no audio: send an mp3."
+
+
+def test_what_may_pass_is_tried_again_and_then_failed_with_its_reason(
+    store: JobStore,
+) -> None:
+    add(store, "a")
+    workers = Workers(failing(StorageUnavailable("The disk is full.")))
+    dispatcher = Dispatcher(store, workers, "me", policy(max_attempts=3))
+    asyncio.run(run_until(dispatcher, is_in(store, State.FAILED, "a")))
+    job = store.get("a")
+    assert (job.attempt, job.failures) == (3, 3)
+    assert (job.error_code, job.error) == ("storage_unavailable", "The disk is full.")
+
+
+def test_a_failed_attempt_is_not_repeated_at_once(
+    store: JobStore, clock: ManualClock
+) -> None:
+    add(store, "a")
+    workers = Workers(failing(StorageUnavailable("down")))
+    dispatcher = Dispatcher(store, workers, "me", policy(backoff_seconds=5))
+
+    async def wait() -> None:
+        async with dispatching(dispatcher):
+            await until(lambda: store.get("a").failures == 1)
+            await asyncio.sleep(0.1)
+            assert workers.starts == ["a"]
+            clock.advance(5)
+            await until(lambda: store.get("a").failures == 2)
+
+    asyncio.run(wait())
+
+
+@pytest.mark.parametrize("ends_early", [True, False])
+def test_what_nobody_expected_is_logged_and_not_shown_to_clients(
+    store: JobStore, caplog: pytest.LogCaptureFixture, ends_early: bool
+) -> None:
+    add(store, "a")
+
+    async def break_down(job: Job) -> AsyncGenerator[Event, None]:
+        yield Started("one")
+        if not ends_early:
+            raise KeyError("secret of ours")
+
+    dispatcher = Dispatcher(store, Workers(break_down), "me", policy(max_attempts=1))
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(run_until(dispatcher, is_in(store, State.FAILED, "a")))
+    job = store.get("a")
+    assert job.error_code == "internal_error"
+    assert "Upload it again" in str(job.error)
+    reason = "without a result" if ends_early else "secret of ours"
+    assert reason in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
+    store: JobStore,
+) -> None:
+    """One poisonous song among three, on one replica that it kills each time."""
+    add(store, "good", "poison", "well")
+    together = asyncio.Barrier(3)
+
+    async def on_one_replica(job: Job) -> AsyncGenerator[Event, None]:
+        is_first = job.attempt == 1
+        yield Started("first" if is_first else f"replaced after {job.id}")
+        if is_first:
+            await together.wait()
+        if is_first or job.id == "poison":
+            raise ReplicaDied("The replica died.")
+        yield Finished(RESULT)
+
+    workers = Workers(on_one_replica)
+    dispatcher = Dispatcher(store, workers, "me", policy(in_flight=3, max_attempts=2))
+
+    def all_ended() -> bool:
+        return all(job.state.is_final for job in store.recent(9))
+
+    asyncio.run(run_until(dispatcher, all_ended))
+    ends = {job.id: (job.state, job.failures) for job in store.recent(9)}
+    assert ends == {
+        "good": (State.SUCCEEDED, 0),
+        "well": (State.SUCCEEDED, 0),
+        "poison": (State.FAILED, 2),
+    }
+    assert workers.company[2] == {"good", "poison", "well"}
+    assert all(len(company) == 1 for company in workers.company[3:])
+
+
+def test_shutdown_hands_unfinished_jobs_back_uncharged(store: JobStore) -> None:
+    add(store, *"abc")
+    workers = Workers(hang)
+    first = Dispatcher(store, workers, "first", policy())
+    asyncio.run(run_until(first, lambda: len(workers.running) == 2))
+    assert first.status()["stopping"]
+    assert sorted(workers.cleaned_up) == ["a", "b"]
+    assert {job.state for job in store.recent(9)} == {State.QUEUED}
+    assert {job.failures for job in store.recent(9)} == {0}
+    second = Dispatcher(store, Workers(succeed), "second", policy())
+    asyncio.run(run_until(second, is_in(store, State.SUCCEEDED, *"abc")))
+
+
+def test_a_cancelled_loop_hands_its_jobs_back_too(store: JobStore) -> None:
+    add(store, "a")
+    workers = Workers(hang)
+    dispatcher = Dispatcher(store, workers, "me", policy())
+
+    async def cancel() -> None:
+        loop = asyncio.create_task(dispatcher.run_forever())
+        await until(lambda: workers.running)
+        loop.cancel()
+        await asyncio.wait([loop])
+        await dispatcher.shutdown()
+
+    asyncio.run(cancel())
+    assert store.get("a").state is State.QUEUED
+
+
+def test_shutdown_before_the_start_is_fine(store: JobStore) -> None:
+    add(store, "a")
+    dispatcher = Dispatcher(store, Workers(succeed), "me", policy())
+
+    async def shut_down_first() -> None:
+        await dispatcher.shutdown()
+        await dispatcher.run_forever()
+
+    asyncio.run(shut_down_first())
+    assert store.get("a").state is State.QUEUED
+
+
+def test_work_that_cancels_itself_is_done_again(store: JobStore) -> None:
+    """A replica that is drained stops its songs, though no client asked for that."""
+    add(store, "a")
+
+    async def drained_once(job: Job) -> AsyncGenerator[Event, None]:
+        if job.attempt == 1:
+            raise Cancelled("The replica stops.")
+        yield Finished(RESULT)
+
+    dispatcher = Dispatcher(store, Workers(drained_once), "me", policy())
+    asyncio.run(run_until(dispatcher, is_in(store, State.SUCCEEDED, "a")))
+    assert (store.get("a").attempt, store.get("a").failures) == (2, 0)
+
+
+class FlakyStore(JobStore):
+    """A store that is down now and then, and says so."""
+
+    down_for = 0
+
+    def _fail(self) -> None:
+        if self.down_for:
+            self.down_for -= 1
+            raise Unavailable("The job database does not answer.")
+
+    def claim(self, owner: str, **options: Any) -> Job | None:
+        """Claim, or fail."""
+        self._fail()
+        return super().claim(owner, **options)
+
+    def report(self, *args: Any) -> bool:
+        """Report, or fail."""
+        self._fail()
+        return super().report(*args)
+
+    def succeed(self, *args: Any) -> None:
+        """Succeed, or fail."""
+        self._fail()
+        super().succeed(*args)
+
+
+@pytest.fixture
+def flaky(url: str, clock: ManualClock) -> FlakyStore:
+    return FlakyStore(url, clock)
+
+
+def test_a_database_that_is_down_does_not_end_the_loop(flaky: FlakyStore) -> None:
+    flaky.down_for = 1_000_000
+    add(flaky, "a")
+    dispatcher = Dispatcher(flaky, Workers(succeed), "me", policy())
+
+    async def recover() -> None:
+        async with dispatching(dispatcher):
+            await until(lambda: dispatcher.status()["trouble"])
+            flaky.down_for = 0
+            await until(is_in(flaky, State.SUCCEEDED, "a"))
+            await until(lambda: dispatcher.status()["trouble"] is None)
+
+    asyncio.run(recover())
+    assert flaky.get("a").attempt == 1
+    flaky.close()
+
+
+@pytest.mark.parametrize("before", ["progress", "result"])
+def test_a_result_is_not_lost_when_the_database_is_down_for_a_moment(
+    flaky: FlakyStore, before: str
+) -> None:
+    add(flaky, "a")
+
+    async def during_an_outage(job: Job) -> AsyncGenerator[Event, None]:
+        if before == "progress":
+            flaky.down_for = 1
+        yield Progress(Stage.SEPARATE, 0.5)
+        if before == "result":
+            flaky.down_for = 3
+        yield Finished(RESULT)
+
+    dispatcher = Dispatcher(flaky, Workers(during_an_outage), "me", policy(in_flight=1))
+    asyncio.run(run_until(dispatcher, is_in(flaky, State.SUCCEEDED, "a")))
+    assert flaky.get("a").attempt == 1
+    flaky.close()

@@ -1,0 +1,172 @@
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from serve_app.errors import StorageUnavailable
+from serve_app.jobs.expiry import Expiry
+from serve_app.jobs.job import Claim, State
+from serve_app.jobs.store import JobStore
+from serve_app.storage.local import LocalStorage
+from tests.jobs import RESULT, ManualClock, new_job
+
+KEPT = 1800.0
+GRACE = 3600.0
+
+
+class Disk(LocalStorage):
+    """A local store, some folders of which can't be deleted."""
+
+    stuck: frozenset[str] = frozenset()
+
+    def delete(self, prefix: str) -> None:
+        """Delete, or fail."""
+        if prefix in self.stuck:
+            raise StorageUnavailable("The disk does not answer.")
+        super().delete(prefix)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path / "files")
+
+
+@pytest.fixture
+def expiry(store: JobStore, disk: Disk, clock: ManualClock) -> Expiry:
+    return Expiry(store, disk, clock)
+
+
+def put(disk: Disk, clock: ManualClock, *keys: str) -> None:
+    """Store a file under each of `keys`, as of now."""
+    song = disk._root.with_name("song")
+    for key in keys:
+        song.write_bytes(b"sound")
+        disk.put(key, song)
+        song.unlink()
+        os.utime(disk._root / key, (clock.now.timestamp(),) * 2)
+
+
+def keys(disk: Disk) -> set[str]:
+    return {file.key for file in disk.list("")}
+
+
+def running(store: JobStore, job_id: str) -> Claim:
+    store.add(new_job(job_id), max_queued=9)
+    job = store.claim(
+        "me", lease_seconds=1e6, include_alone=True, retention_seconds=KEPT
+    )
+    assert job is not None
+    return job.claim
+
+
+def end(store: JobStore, job_id: str, state: State) -> None:
+    claim = running(store, job_id)
+    if state is State.SUCCEEDED:
+        store.succeed(claim, RESULT, KEPT)
+    elif state is State.FAILED:
+        store.fail(claim, "code", "why", KEPT)
+    else:
+        store.cancel(job_id, KEPT)
+        store.release(claim)
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
+def test_nothing_of_a_job_is_left_after_its_time(
+    store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock, state: State
+) -> None:
+    end(store, "a", state)
+    put(disk, clock, "originals/a", "stems/a/1/drums.wav", "stems/a/2/x", "uploads/a")
+    clock.advance(KEPT - 1)
+    assert expiry.sweep() == 0
+    assert len(keys(disk)) == 4
+    clock.advance(1)
+    assert expiry.sweep() == 1
+    assert keys(disk) == set()
+    assert store.recent(9) == []
+
+
+def test_other_jobs_keep_what_is_theirs(
+    store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock
+) -> None:
+    end(store, "a", State.SUCCEEDED)
+    running(store, "ab")
+    clock.advance(KEPT)
+    end(store, "abc", State.SUCCEEDED)
+    mine = {"originals/ab", "stems/ab/1/drums.wav", "originals/abc"}
+    put(disk, clock, "originals/a", *mine)
+    assert expiry.sweep() == 1
+    assert keys(disk) == mine
+    assert {job.id for job in store.recent(9)} == {"ab", "abc"}
+
+
+def test_more_jobs_than_fit_one_batch_all_go(
+    store: JobStore, expiry: Expiry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.jobs.expiry._BATCH", 2)
+    for number in range(5):
+        store.add(new_job(f"job-{number}"), max_queued=9)
+        store.cancel(f"job-{number}", 0)
+    assert expiry.sweep() == 5
+
+
+def test_a_row_stays_until_its_files_are_gone_and_holds_up_no_other(
+    store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock
+) -> None:
+    for job_id in ("a", "b"):
+        end(store, job_id, State.SUCCEEDED)
+        put(disk, clock, f"originals/{job_id}", f"stems/{job_id}/1/drums.wav")
+    clock.advance(KEPT)
+    disk.stuck = frozenset({"stems/a"})
+    assert expiry.sweep() == 1
+    assert [job.id for job in store.recent(9)] == ["a"]
+    disk.stuck = frozenset()
+    assert expiry.sweep() == 1
+    assert (keys(disk), store.recent(9)) == (set(), [])
+
+
+def test_files_without_a_job_go_after_a_grace(
+    disk: Disk, expiry: Expiry, clock: ManualClock
+) -> None:
+    old = ["originals/x", "stems/x/1/drums.wav", "uploads/x", "partial/x"]
+    put(disk, clock, *old)
+    clock.advance(GRACE)
+    put(disk, clock, "originals/y", "partial/y")
+    clock.advance(1)
+    assert expiry.sweep_orphans(GRACE) == len(old)
+    assert keys(disk) == {"originals/y", "partial/y"}
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"),
+    [
+        (State.QUEUED, set()),
+        (State.RUNNING, {"stems/a/2/drums.wav"}),
+        (State.SUCCEEDED, {"stems/a/2/drums.wav"}),
+        (State.FAILED, set()),
+        (State.CANCELLED, set()),
+    ],
+)
+def test_only_the_attempt_that_counts_keeps_its_stems(
+    store: JobStore,
+    disk: Disk,
+    expiry: Expiry,
+    clock: ManualClock,
+    state: State,
+    kept: set[str],
+) -> None:
+    store.add(new_job("a", state=state, owner="me", attempt=2), max_queued=9)
+    stems = [f"stems/a/{attempt}/drums.wav" for attempt in (1, 2, 22)]
+    put(disk, clock, "originals/a", *stems)
+    clock.advance(GRACE + 1)
+    expiry.sweep_orphans(GRACE)
+    assert keys(disk) == kept | {"originals/a"}
+
+
+def test_files_outside_of_the_layout_are_left_alone(
+    disk: Disk, expiry: Expiry, clock: ManualClock
+) -> None:
+    put(disk, clock, "archive/song", "health/probe")
+    clock.advance(timedelta(days=9).total_seconds())
+    assert expiry.sweep_orphans(GRACE) == 0
+    assert keys(disk) == {"archive/song", "health/probe"}

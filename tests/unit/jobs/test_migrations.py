@@ -1,0 +1,76 @@
+import subprocess
+import sys
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from serve_app.jobs import engine
+from serve_app.jobs.migrations import upgrade
+from serve_app.jobs.schema import metadata
+from serve_app.jobs.store import JobStore
+from tests.jobs import ManualClock, new_job
+
+ROOT = Path(__file__).parents[3]
+# Forked, so that they start together and the imports are paid once.
+OPEN_AT_ONCE = """
+import os, sys, traceback
+from serve_app.jobs.store import JobStore
+from tests.jobs import ManualClock
+
+def open_store():
+    try:
+        assert JobStore(sys.argv[1], ManualClock()).recent(1) == []
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+children = [os.fork() or open_store() for _ in range(4)]
+sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+def test_the_steps_lead_to_the_tables_that_the_code_uses(url: str) -> None:
+    database = engine.connect(url)
+    upgrade(database)
+    with database.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    database.dispose()
+
+
+def test_a_second_upgrade_changes_nothing(url: str, clock: ManualClock) -> None:
+    first = JobStore(url, clock)
+    first.add(new_job(), max_queued=1)
+    first.close()
+    second = JobStore(url, clock)
+    assert second.get("a") == new_job()
+    second.close()
+
+
+def test_a_step_that_fails_leaves_nothing_behind(url: str) -> None:
+    """The index's name is taken, after the table could be made."""
+    database = engine.connect(url)
+    with database.begin() as connection:
+        connection.execute(text("CREATE TABLE other (x)"))
+        connection.execute(text("CREATE INDEX jobs_by_age ON other (x)"))
+    try:
+        upgrade(database)
+    except Exception:
+        assert inspect(database).get_table_names() == ["other"]
+    else:
+        raise AssertionError("the step should have failed")
+    with database.begin() as connection:
+        connection.execute(text("DROP TABLE other"))
+    upgrade(database)
+    assert inspect(database).has_table("jobs")
+    database.dispose()
+
+
+def test_processes_that_start_at_once_share_one_database(url: str) -> None:
+    command = [sys.executable, "-c", OPEN_AT_ONCE, url]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stderr, done.returncode) == ("", 0)

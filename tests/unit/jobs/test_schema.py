@@ -1,0 +1,51 @@
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import Dialect, make_url
+
+from serve_app.jobs.job import Job, Stage, State
+from serve_app.jobs.schema import UtcDateTime, jobs, to_job, to_row
+from tests.jobs import NOON, RESULT, new_job
+
+URLS = ["sqlite://", "postgresql+psycopg://"]
+DIALECTS: list[Dialect] = [make_url(url).get_dialect()() for url in URLS]
+
+FULL = new_job(
+    state=State.SUCCEEDED,
+    stage=Stage.UPLOAD,
+    progress=0.5,
+    attempt=3,
+    failures=2,
+    run_alone=True,
+    owner="me",
+    lease_expires_at=NOON,
+    cancel_requested=True,
+    error="why",
+    error_code="code",
+    result=RESULT,
+    expires_at=NOON,
+)
+
+
+@pytest.mark.parametrize("job", [new_job(), FULL], ids=["new", "full"])
+def test_a_row_is_the_whole_job(job: Job) -> None:
+    row = to_row(job)
+    assert to_job(row) == job
+    assert row.keys() <= set(jobs.c.keys())
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_a_time_without_zone_is_refused(dialect: Dialect) -> None:
+    naive = NOON.replace(tzinfo=None)
+    with pytest.raises(ValueError, match="no time zone"):
+        UtcDateTime().process_bind_param(naive, dialect)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize(
+    "found", [NOON.replace(tzinfo=None), NOON.astimezone(timezone(timedelta(hours=9)))]
+)
+def test_a_time_is_read_as_utc(dialect: Dialect, found: datetime) -> None:
+    moment = UtcDateTime().process_result_value(found, dialect)
+    assert moment == NOON
+    assert moment.utcoffset() == timedelta(0)

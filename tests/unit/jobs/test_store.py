@@ -1,0 +1,46 @@
+"""What the store promises of SQLite beyond the contract of all databases."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sqlalchemy import text
+
+from serve_app.jobs import engine
+from serve_app.jobs.job import State
+from serve_app.jobs.store import JobStore
+from tests.jobs import ManualClock
+
+ROOT = Path(__file__).parents[3]
+ADD_FOR_EVER = """
+import sys
+from itertools import count
+from serve_app.jobs.store import JobStore
+from tests.jobs import ManualClock, new_job
+store = JobStore(sys.argv[1], ManualClock())
+for number in count():
+    store.add(new_job(f"job-{number}"), max_queued=1_000_000)
+    print(f"job-{number}", flush=True)
+"""
+
+
+def test_every_accepted_job_survives_kill_9(url: str, clock: ManualClock) -> None:
+    command = [sys.executable, "-c", ADD_FOR_EVER, url]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        accepted = [writer.stdout.readline().strip() for _ in range(20)]
+        writer.kill()
+        accepted += writer.stdout.read().split()
+    store = JobStore(url, clock)
+    found = {job.id: job.state for job in store.recent(1_000_000)}
+    # The last one may have been stored without the time to say so.
+    assert 0 <= len(found) - len(accepted) <= 1
+    assert {found[job_id] for job_id in accepted} == {State.QUEUED}
+    database = engine.connect(url)
+    with engine.begin_reading(database) as connection:
+        check = connection.execute(text("PRAGMA integrity_check")).scalar_one()
+    assert check == "ok"
+    database.dispose()
+    store.close()

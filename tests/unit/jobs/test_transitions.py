@@ -1,0 +1,46 @@
+from datetime import timedelta
+
+import pytest
+
+from serve_app.jobs import transitions
+from serve_app.jobs.job import State
+from serve_app.jobs.transitions import Limits, Retry
+from tests.jobs import NOON, new_job
+
+RUNNING = new_job(state=State.RUNNING, owner="me", attempt=4, failures=1)
+
+
+@pytest.mark.parametrize(
+    ("charge", "max_attempts", "state", "failures"),
+    [
+        (True, 3, State.QUEUED, 2),
+        (True, 2, State.FAILED, 2),
+        (True, 1, State.FAILED, 2),
+        (False, 2, State.QUEUED, 1),
+    ],
+)
+def test_only_charged_attempts_use_up_what_a_job_has(
+    charge: bool, max_attempts: int, state: State, failures: int
+) -> None:
+    retry = Retry("code", "why", charge=charge, delay_seconds=7)
+    changes = transitions.retried(RUNNING, retry, Limits(max_attempts, 60), NOON)
+    assert changes["state"] == state
+    assert changes["failures"] == failures
+    assert changes["error"] == "why"
+    if state is State.QUEUED:
+        assert changes["available_at"] == NOON + timedelta(seconds=7)
+    else:
+        assert changes["expires_at"] == NOON + timedelta(seconds=60)
+
+
+def test_every_claim_has_a_new_fencing_number() -> None:
+    changes = transitions.claimed(RUNNING, "you", NOON)
+    assert changes["attempt"] == 5
+    assert changes["owner"] == "you"
+
+
+@pytest.mark.parametrize("reason", [None, "The disk is full."])
+def test_an_abandoned_job_keeps_its_last_reason(reason: str | None) -> None:
+    changes = transitions.abandoned(RUNNING.evolve(error=reason), NOON)
+    assert changes["error"].startswith("Given up after 4 attempts.")
+    assert (reason or "stopped each time") in changes["error"]

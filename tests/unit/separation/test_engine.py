@@ -1,0 +1,387 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Semaphore, Thread
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from serve_app.errors import (
+    Cancelled,
+    InvalidInput,
+    Unavailable,
+    WeightsUnavailable,
+)
+from serve_app.separation.engine import Engine, MixStatistics
+from serve_app.separation.models import find
+from serve_app.separation.windows import WindowSpec, plan
+from tests.unit.separation.reference import separate_plainly
+
+Samples = NDArray[np.float32]
+
+WINDOW, OVERLAP = 20_480, 4096
+HOP = WINDOW - OVERLAP
+# The demo's own network, but shorter windows, so that a pass takes a tenth of a second.
+SPEC = replace(find("demo"), window=WindowSpec(WINDOW, OVERLAP))
+
+
+class Mirror(torch.nn.Module):
+    """A model whose first stem is the mix and whose others are silent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Event()
+        self.gate.set()
+        self.batches: list[int] = []
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        assert self.gate.wait(10)
+        self.batches.append(batch.shape[0])
+        return torch.stack((batch, *[torch.zeros_like(batch)] * 3), dim=1)
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    """Return the demo's network with weights that make loud and different stems."""
+    torch.manual_seed(7)
+    return SPEC.make(SPEC.sources).eval()
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    model = Mirror()
+    yield model
+    model.gate.set()
+
+
+def song(length: int, seed: int = 1) -> Samples:
+    """Return noise (2, length) that swells, off centre, unlike in its two channels."""
+    noise = np.random.default_rng(seed).standard_normal((2, length)) * 0.1
+    noise *= np.linspace(0.2, 1, length)
+    noise[1] = noise[0] * 0.3 - noise[1]
+    return (noise + 0.05).astype(np.float32)
+
+
+def statistics(mix: Samples) -> MixStatistics:
+    mono = mix.mean(0)
+    return MixStatistics(mix.shape[1], float(mono.mean()), float(mono.std()))
+
+
+def in_blocks(mix: Samples, block_samples: int = 5000) -> Iterator[Samples]:
+    for start in range(0, mix.shape[1], block_samples):
+        yield mix[:, start : start + block_samples]
+
+
+def separate(
+    engine: Engine, mix: Samples, stats: MixStatistics | None = None
+) -> Samples:
+    blocks = engine.separate(
+        in_blocks(mix),
+        stats or statistics(mix),
+        on_progress=lambda done, total: None,
+        cancelled=Event(),
+    )
+    return np.concatenate(list(blocks), axis=-1)
+
+
+@pytest.mark.parametrize("max_windows", [1, 3])
+def test_stems_are_those_of_the_same_windows_run_plainly(
+    network: torch.nn.Module, max_windows: int
+) -> None:
+    mix = song(3 * HOP + WINDOW // 2)
+    with Engine(SPEC, network, "cpu", max_windows, threads=1) as engine:
+        stems = separate(engine, mix)
+    expected = separate_plainly(network, mix, SPEC.window)
+    assert stems.shape == (4, 2, mix.shape[1])
+    assert stems.dtype == np.float32
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(stems, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [WINDOW, WINDOW - 1, 3000])
+def test_a_song_of_one_window_is_one_plain_forward_pass(
+    network: torch.nn.Module, length: int
+) -> None:
+    mix = song(length)
+    stats = statistics(mix)
+    with Engine(SPEC, network, "cpu", threads=1) as engine:
+        stems = separate(engine, mix)
+    padded = np.zeros((1, 2, WINDOW), np.float32)
+    padded[0, :, :length] = (mix - stats.mean) / (stats.deviation + 1e-8)
+    with torch.inference_mode():
+        plain = network(torch.from_numpy(padded))[0, :, :, :length].numpy()
+    expected = plain * stats.deviation + stats.mean
+    np.testing.assert_allclose(stems, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2, OVERLAP, WINDOW + 1, 2 * HOP + WINDOW])
+def test_a_model_that_returns_the_mix_gives_the_song_back(
+    mirror: Mirror, length: int
+) -> None:
+    mix = song(length)
+    stats = MixStatistics(length, 0.05, 0.08)
+    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+        stems = separate(engine, mix, stats)
+    np.testing.assert_allclose(stems[0], mix, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(stems[1:], 0.05, rtol=0, atol=1e-6)
+
+
+def test_silence_gives_silence(network: torch.nn.Module) -> None:
+    mix = np.zeros((2, WINDOW + 5), np.float32)
+    with Engine(SPEC, network, "cpu", threads=1) as engine:
+        assert not separate(engine, mix).any()
+
+
+@pytest.mark.parametrize("surplus", [-3000, -1, 1, 3000])
+def test_stems_have_the_promised_length_even_if_the_mix_has_not(
+    mirror: Mirror, surplus: int
+) -> None:
+    length = 2 * WINDOW
+    mix = song(length + surplus)
+    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+        stems = separate(engine, mix, MixStatistics(length, 0.0, 0.1))
+    kept = min(length, length + surplus)
+    assert stems.shape == (4, 2, length)
+    np.testing.assert_allclose(stems[0, :, :kept], mix[:, :kept], atol=1e-6)
+    assert not stems[0, :, kept:].any()
+
+
+def test_progress_counts_every_window(mirror: Mirror) -> None:
+    mix = song(3 * HOP + WINDOW)
+    seen: list[tuple[int, int]] = []
+    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+        blocks = engine.separate(
+            in_blocks(mix),
+            statistics(mix),
+            on_progress=lambda done, total: seen.append((done, total)),
+            cancelled=Event(),
+        )
+        assert sum(block.shape[-1] for block in blocks) == mix.shape[1]
+        assert engine.describe()["windows_served"] == 4
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_songs_separated_together_are_as_if_separated_alone(
+    network: torch.nn.Module,
+) -> None:
+    songs = [song(length, seed=length) for length in (WINDOW, 2 * HOP, 3 * WINDOW)]
+    with Engine(SPEC, network, "cpu", max_windows=4, threads=1) as engine:
+        alone = [separate(engine, mix) for mix in songs]
+        with ThreadPoolExecutor(len(songs)) as pool:
+            together = list(pool.map(lambda mix: separate(engine, mix), songs))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+
+
+def test_windows_of_songs_in_work_share_batches(mirror: Mirror) -> None:
+    waiting = Semaphore(0)
+
+    def two_windows() -> Iterator[Samples]:
+        yield song(WINDOW)
+        # Asked for only when the first window is with the batcher.
+        waiting.release()
+        yield song(HOP)
+
+    mirror.gate.clear()
+    with Engine(SPEC, mirror, "cpu", max_windows=4, threads=1) as engine:
+        with ThreadPoolExecutor(5) as pool:
+            running = [
+                pool.submit(
+                    lambda: list(
+                        engine.separate(
+                            two_windows(),
+                            MixStatistics(WINDOW + HOP, 0.0, 0.1),
+                            on_progress=lambda done, total: None,
+                            cancelled=Event(),
+                        )
+                    )
+                )
+                for _ in range(5)
+            ]
+            assert all(waiting.acquire(timeout=10) for _ in running)
+            mirror.gate.set()
+        assert all(future.result() for future in running)
+    assert sum(mirror.batches) == 10
+    assert max(mirror.batches) == 4
+
+
+def test_the_mix_is_read_no_faster_than_it_is_separated(mirror: Mirror) -> None:
+    """However long the song, two batches and the block at hand are all that is held."""
+    read = 0
+
+    def endless() -> Iterator[Samples]:
+        nonlocal read
+        block = song(HOP)
+        while True:
+            read += HOP
+            yield block
+
+    with Engine(SPEC, mirror, "cpu", max_windows=2, threads=1) as engine:
+        blocks = engine.separate(
+            endless(),
+            MixStatistics(10**12 // HOP, 0.0, 0.1),
+            on_progress=lambda done, total: None,
+            cancelled=Event(),
+        )
+        for taken in range(1, 20):
+            next(blocks)
+            assert read <= (taken + 2 * 2 + 1) * HOP
+
+
+def test_a_cancelled_song_ends_though_its_batch_still_runs(mirror: Mirror) -> None:
+    mix = song(6 * WINDOW)
+    cancelled = Event()
+    outcome: list[BaseException] = []
+    mirror.gate.clear()
+
+    def run() -> None:
+        try:
+            for _ in engine.separate(
+                in_blocks(mix),
+                statistics(mix),
+                on_progress=lambda done, total: None,
+                cancelled=cancelled,
+            ):
+                pass
+        except Cancelled as err:
+            outcome.append(err)
+
+    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+        thread = Thread(target=run)
+        thread.start()
+        cancelled.set()
+        thread.join(5)
+        assert [type(error) for error in outcome] == [Cancelled]
+        mirror.gate.set()
+        # The device is free for others; of the cancelled song at most one window ran.
+        assert separate(engine, song(WINDOW)).shape == (4, 2, WINDOW)
+        assert len(mirror.batches) <= 2
+
+
+def test_a_song_that_is_dropped_leaves_nothing_waiting(mirror: Mirror) -> None:
+    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+        mix = song(20 * WINDOW)
+        blocks = engine.separate(
+            in_blocks(mix),
+            statistics(mix),
+            on_progress=lambda done, total: None,
+            cancelled=Event(),
+        )
+        next(blocks)
+        assert isinstance(blocks, Iterator)
+        del blocks
+        separate(engine, song(WINDOW))
+        assert engine.describe()["windows_served"] <= 4
+
+
+def test_a_song_in_work_when_the_engine_closes_is_to_be_tried_again(
+    mirror: Mirror,
+) -> None:
+    engine = Engine(SPEC, mirror, "cpu", threads=1)
+    mix = song(6 * WINDOW)
+    blocks = engine.separate(
+        in_blocks(mix),
+        statistics(mix),
+        on_progress=lambda done, total: None,
+        cancelled=Event(),
+    )
+    next(blocks)
+    engine.close()
+    with pytest.raises(Unavailable, match="try again"):
+        list(blocks)
+
+
+def test_an_error_of_the_network_reaches_the_song(mirror: Mirror) -> None:
+    class Broken(Mirror):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            raise ArithmeticError("broken")
+
+    with (
+        Engine(SPEC, Broken(), "cpu", threads=1) as engine,
+        pytest.raises(ArithmeticError, match="broken"),
+    ):
+        separate(engine, song(WINDOW))
+
+
+def test_an_error_of_the_mix_reaches_the_song(mirror: Mirror) -> None:
+    def broken() -> Iterator[Samples]:
+        yield song(WINDOW)
+        raise EOFError("cut off")
+
+    with (
+        Engine(SPEC, mirror, "cpu", threads=1) as engine,
+        pytest.raises(EOFError, match="cut off"),
+    ):
+        list(
+            engine.separate(
+                broken(),
+                MixStatistics(4 * WINDOW, 0.0, 1.0),
+                on_progress=lambda done, total: None,
+                cancelled=Event(),
+            )
+        )
+
+
+def test_warming_up_runs_one_window(mirror: Mirror) -> None:
+    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+        engine.warm_up()
+        assert engine.describe()["windows_served"] == 1
+
+
+def test_an_engine_says_what_runs_on_what(mirror: Mirror) -> None:
+    with Engine(SPEC, mirror, "cpu", threads=2) as engine:
+        assert engine.describe() == {
+            "model": "demo",
+            "trained_on": "synthetic music, for trying the system out",
+            "licence": "MIT",
+            "device": "cpu",
+            "threads": 2,
+            "precision": "float32",
+            "batch_windows": 1,
+            "windows_served": 0,
+        }
+
+
+def test_the_bundled_weights_load_and_separate() -> None:
+    path = Path(__file__).parents[3] / "serve_app/separation/assets/demo.safetensors"
+    with Engine.load(SPEC, path, "cpu", threads=1) as engine:
+        stems = separate(engine, song(WINDOW))
+    assert stems.shape == (4, 2, WINDOW)
+    assert np.isfinite(stems).all()
+    assert stems.any()
+
+
+def test_weights_that_are_missing_make_no_engine(tmp_path: Path) -> None:
+    with pytest.raises(WeightsUnavailable):
+        Engine.load(SPEC, tmp_path / "weights.pt", "cpu")
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "tpu:0", "mps", "cuda:x"])
+def test_an_unknown_device_is_answered_with_the_known_ones(
+    mirror: Mirror, device: str
+) -> None:
+    with pytest.raises(InvalidInput, match="`auto`"):
+        Engine(SPEC, mirror, device)
+
+
+def test_a_device_that_is_not_here_is_unavailable(mirror: Mirror) -> None:
+    with pytest.raises(Unavailable, match="There is no device 'cuda:99' here"):
+        Engine(SPEC, mirror, "cuda:99")
+
+
+@pytest.mark.parametrize(
+    ("length", "mean", "deviation"),
+    [(0, 0.0, 1.0), (1, float("nan"), 1.0), (1, 0.0, float("inf")), (1, 0.0, -1.0)],
+)
+def test_statistics_that_cannot_be_are_refused(
+    length: int, mean: float, deviation: float
+) -> None:
+    with pytest.raises(ValueError, match="must"):
+        MixStatistics(length, mean, deviation)
+
+
+def test_windows_of_the_tests_are_several() -> None:
+    assert len(plan(3 * HOP + WINDOW // 2, SPEC.window)) == 4
