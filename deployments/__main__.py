@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import ray
@@ -32,24 +31,27 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"stemserve: {options.config}: {error}", file=sys.stderr)
         return 2
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    _start_ray()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        _start_ray()
         serve.start(
             http_options={"host": options.host, "port": options.port},
             logging_config={"encoding": "TEXT", "enable_access_log": False},
         )
         serve.run(build(args), name="stemserve", route_prefix="/")
         print(f"stemserve is ready on http://{options.host}:{options.port}", flush=True)
-        stop.wait()
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
         print("stemserve is stopping", flush=True)
+        return 0
     finally:
+        # An impatient second Ctrl-C would leave processes behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        serve.shutdown()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if ray.is_initialized():
+            serve.shutdown()
         ray.shutdown()
-    return 0
 
 
 def read_args(config: Path) -> AppArgs:

@@ -45,8 +45,8 @@ def read(
 ) -> Iterator[Part]:
     """Yield the decoded frames; UnreadableAudio where one is damaged or missing.
 
-    `stated_seconds` is the length that the file claims: in an mp4, the last frame ends
-    where the song does.
+    `stated_seconds` is the length that the file claims. In an mp4 and an Ogg, it is
+    where the last frame ends.
     """
     name = container_name(container)
     try:
@@ -54,8 +54,8 @@ def read(
             yield from map(_part, _mpeg_frames(container, stream))
         elif name == "flac":
             yield from map(_part, _numbered_frames(container, stream))
-        elif name == "mov" and stated_seconds is not None:
-            yield from _edited_parts(container, stream, stated_seconds)
+        elif name in ("mov", "ogg") and stated_seconds is not None:
+            yield from _ended_parts(container, stream, stated_seconds)
         else:
             yield from map(_part, container.decode(stream))
     except (av.FFmpegError, ValueError) as err:
@@ -105,13 +105,12 @@ def _numbered_frames(
         yield frame
 
 
-def _edited_parts(
+def _ended_parts(
     container: InputContainer, stream: AudioStream, stated_seconds: Fraction
 ) -> Iterator[Part]:
-    """End where the edit list does: FFmpeg gives the last frame whole.
+    """End where the file says: FFmpeg gives the last frame of an mp4 whole.
 
-    The list counts in milliseconds or so. Its end is that of the last packet where
-    both agree so far; only the packet's is right to the sample.
+    So it does with an Ogg of one page.
     """
     held: Part | None = None
     start, end = None, Fraction(0)
@@ -128,9 +127,17 @@ def _edited_parts(
             held = _part(frame)
     if held is None:
         return
-    seconds = end - (start or 0)
-    if seconds - stated_seconds > _EDIT_SLACK_SECONDS:
-        seconds = stated_seconds
+    seconds = stated_seconds
+    if container_name(container) == "mov":
+        seconds = _edited_seconds(end - (start or 0), stated_seconds)
     # An end that lies outside of the last frame is not believed.
     samples = round(seconds * held.sample_rate) - position
     yield replace(held, wave=held.wave[:, :samples]) if samples > 0 else held
+
+
+def _edited_seconds(packets: Fraction, edit_list: Fraction) -> Fraction:
+    """Return the end of an mp4's packets, unless its edit list has an earlier one.
+
+    The list counts in milliseconds or so: only the packets are right to the sample.
+    """
+    return edit_list if packets - edit_list > _EDIT_SLACK_SECONDS else packets

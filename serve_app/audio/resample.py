@@ -11,42 +11,55 @@ from numpy.typing import NDArray
 _QUALITY = "VHQ"
 
 
+def resampled_samples(samples: int, from_hz: int, to_hz: int) -> int:
+    """Return how many samples a song of `samples` has at another rate, at least one."""
+    return samples and max(1, round(samples * to_hz / from_hz))
+
+
 class Resampler:
     """Changes the rate of blocks (..., samples) as they come, with no delay.
 
-    Sample 0 stays at time 0, and n samples become round(n * to_hz / from_hz), but
-    never none.
+    Sample 0 stays at time 0, and the length becomes that of `resampled_samples`.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         self._rates = (from_hz, to_hz)
         self._stream: Any = None
-        self._first: NDArray[np.float32] | None = None
-        self._is_empty = True
+        self._last: NDArray[np.float32] | None = None
+        self._samples_in = self._samples_out = 0
 
     def push(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take a block; return what is ready, which may be no samples."""
-        if self._first is None:
-            self._first = block[..., :1].copy()
-            channels = self._first.size
+        if self._stream is None:
+            channels = int(np.prod(block.shape[:-1]))
             self._stream = soxr.ResampleStream(
                 *self._rates, channels, dtype="float32", quality=_QUALITY
             )
-        return self._chunk(block, last=False)
+        if block.shape[-1]:
+            self._last = block[..., -1:].copy()
+        self._samples_in += block.shape[-1]
+        out = self._chunk(block, last=False)
+        self._samples_out += out.shape[-1]
+        return out
 
     def finish(self) -> NDArray[np.float32] | None:
         """Return the rest; None if nothing was ever pushed."""
-        if self._first is None:
+        if self._last is None:
             return None
-        rest = self._chunk(self._first[..., :0], last=True)
-        return self._first if self._is_empty else rest
+        rest = self._chunk(self._last[..., :0], last=True)
+        total = resampled_samples(self._samples_in, *self._rates)
+        missing = total - self._samples_out
+        # soxr may round a half the other way, and a song so short down to nothing.
+        while rest.shape[-1] < missing:
+            rest = np.concatenate([rest, self._last], axis=-1)
+        return rest[..., :missing]
 
     def _chunk(self, block: NDArray[np.float32], last: bool) -> NDArray[np.float32]:
         shape = block.shape[:-1]
-        channels = int(np.prod(shape))
-        rows = np.ascontiguousarray(block.reshape(channels, -1).T, dtype=np.float32)
+        rows = np.ascontiguousarray(
+            block.reshape(int(np.prod(shape)), block.shape[-1]).T, dtype=np.float32
+        )
         out = self._stream.resample_chunk(rows, last=last)
-        self._is_empty &= len(out) == 0
         return np.ascontiguousarray(out.T).reshape(*shape, -1)
 
 
@@ -55,8 +68,7 @@ def resampled(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield blocks (..., samples) at `to_hz`; at the same rate they pass untouched.
 
-    Sample 0 stays at time 0, and n samples become round(n * to_hz / from_hz), but
-    never none.
+    Sample 0 stays at time 0, and the length becomes that of `resampled_samples`.
     """
     if from_hz == to_hz:
         yield from blocks

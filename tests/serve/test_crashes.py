@@ -55,8 +55,8 @@ def test_a_killed_replica_loses_no_job(
     killed[0].kill()
     assert hashes(service, job_id) == calm
     assert_done_once(service, job_id)
-    attempts = attempts_of(service, job_id)
-    assert attempts == (1 if deployment == "Api" else 2)
+    if deployment != "Api":
+        assert attempts_of(service, job_id) > 1
 
 
 def test_jobs_that_share_a_dead_separator_are_all_completed(
@@ -108,8 +108,10 @@ def own_server(data_dir: Path, log: Path) -> Iterator[tuple[Service, psutil.Proc
     environment.pop("RAY_ADDRESS", None)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deployments", "--host", "127.0.0.1"]
-            + ["--port", str(port)],
+            [
+                *(sys.executable, "-m", "deployments"),
+                *("--host", "127.0.0.1", "--port", str(port)),
+            ],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,

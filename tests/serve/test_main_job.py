@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from serve_app.audio.decode import read_blocks
 from tests import media
 from tests.serve.service import STEMS, Service
 
@@ -55,9 +56,7 @@ def test_stems_are_as_long_as_the_song_and_aligned_with_it(
 
 
 def decoded(path: Path) -> Any:
-    """Decode by our own reader (held to ffmpeg's in the audio room's tests), to mono."""
-    from serve_app.audio.decode import read_blocks
-
+    """Decode to mono by our own reader, which other tests hold to ffmpeg's."""
     return np.concatenate(list(read_blocks(path)), axis=1).mean(axis=0)
 
 

@@ -48,7 +48,7 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
     "deployments": None,
 }
 
-# The few libraries that are heavy or a choice of ours, and the only rooms that know them.
+# Libraries that are heavy or a choice of ours, and the only rooms that know them.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "torch": ("serve_app.separation",),
     "torchaudio": ("serve_app.separation",),

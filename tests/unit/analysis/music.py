@@ -1,13 +1,14 @@
 """Plain music, made here: clicks, drums, scales and cadences. Mono, 22,050 Hz."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 RATE = 22_050
 
-Mono = NDArray[np.float32]
+Mono = NDArray[Any]
 
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11, 12)
 MINOR_SCALE = (0, 2, 3, 5, 7, 8, 11, 12)  # harmonic
@@ -25,17 +26,21 @@ def _noise(samples: int) -> Mono:
 
 def click(hertz: float) -> Mono:
     time, fade = _fading(0.03, 0.008)
-    return np.sin(2 * np.pi * hertz * time) * fade
+    return np.asarray(np.sin(2 * np.pi * hertz * time) * fade)
 
 
 def kick() -> Mono:
     time, fade = _fading(0.25, 0.08)
-    return np.sin(2 * np.pi * (50 * time + 8 * (1 - np.exp(-25 * time)))) * fade
+    return np.asarray(
+        np.sin(2 * np.pi * (50 * time + 8 * (1 - np.exp(-25 * time)))) * fade
+    )
 
 
 def snare() -> Mono:
     time, fade = _fading(0.2, 0.05)
-    return (0.4 * _noise(len(time)) + 0.3 * np.sin(2 * np.pi * 190 * time)) * fade
+    return np.asarray(
+        (0.4 * _noise(len(time)) + 0.3 * np.sin(2 * np.pi * 190 * time)) * fade
+    )
 
 
 def hat() -> Mono:
@@ -72,8 +77,7 @@ def tone(pitch: float, seconds: float) -> Mono:
     hertz = 440 * 2 ** ((pitch - 69) / 12)
     edges = np.clip(np.minimum(time / 0.01, (seconds - time) / 0.03), 0, 1)
     harmonics = (np.sin(2 * np.pi * hertz * n * time) / n**1.3 for n in range(1, 7))
-    note: Mono = (sum(harmonics) * edges * fade).astype(np.float32)
-    return note
+    return np.asarray(sum(harmonics) * edges * fade, np.float32)
 
 
 def scale(tonic: int, is_minor: bool, cents: float = 0.0) -> Mono:
@@ -92,4 +96,4 @@ def cadence(tonic: int, is_minor: bool) -> Mono:
 
 def _chord(root: int, steps: Sequence[int]) -> Mono:
     notes = [tone(root + step, 0.7) for step in (-12, *steps)]
-    return np.sum(notes, axis=0, dtype=np.float32)
+    return np.asarray(np.sum(notes, axis=0, dtype=np.float32))

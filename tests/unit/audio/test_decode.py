@@ -51,7 +51,7 @@ def by_ffmpeg(path: Path) -> Wave:
 
 
 @pytest.mark.parametrize("kind", media.KINDS)
-@pytest.mark.parametrize("samples", [88_200, 50_000, 33_333, 2_345])
+@pytest.mark.parametrize("samples", [50_000, 33_333, 5_000])
 def test_a_song_comes_back_in_place_and_whole(
     tmp_path: Path, kind: str, samples: int
 ) -> None:

@@ -67,7 +67,7 @@ def expected(wave: Wave, name: str, rate: int) -> Wave:
     return np.concatenate(list(resampled([wave], rate, to_hz)), axis=1)
 
 
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000, 192_000])
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_stem_is_as_long_as_its_song_and_in_place(
     tmp_path: Path, name: str, rate: int

@@ -205,7 +205,7 @@ def test_garbled_headers_raise_nothing_but_our_errors(
     media.write_song(path, kind, seconds=0.3)
     whole = path.read_bytes()
     random = np.random.default_rng(7)
-    for _ in range(40):
+    for _ in range(25):
         data = bytearray(whole)
         reach = min(len(data), 600) if random.random() < 0.7 else len(data)
         for position in random.integers(0, reach, size=random.integers(1, 12)):

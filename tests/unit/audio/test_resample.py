@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.audio.resample import exactly, resampled
+from serve_app.audio.resample import exactly, resampled, resampled_samples
 from tests import media
 from tests.signals import offset_samples, snr_db
 
@@ -63,6 +63,23 @@ def test_stems_are_resampled_like_songs() -> None:
 def test_a_song_never_becomes_empty(samples: int) -> None:
     wave = np.full((2, samples), 0.25, dtype=np.float32)
     assert joined(resampled([wave], 192_000, 8_000)).shape[1] >= 1
+
+
+@pytest.mark.parametrize("samples", [*range(1, 12), 400, 100_001])
+@pytest.mark.parametrize(
+    ("from_hz", "to_hz"),
+    [(88_200, 44_100), (96_000, 48_000), (48_000, 44_100), (64_000, 48_000)],
+)
+def test_the_length_is_known_beforehand(from_hz: int, to_hz: int, samples: int) -> None:
+    """Also where it is a half sample that has to be rounded."""
+    blocks = blocks_of(np.ones((2, samples), dtype=np.float32), 30_011)
+    length = resampled_samples(samples, from_hz, to_hz)
+    assert length == max(1, round(samples * to_hz / from_hz))
+    assert joined(resampled(blocks, from_hz, to_hz)).shape == (2, length)
+
+
+def test_nothing_stays_nothing() -> None:
+    assert resampled_samples(0, 48_000, 44_100) == 0
 
 
 def test_no_blocks_give_no_blocks() -> None:

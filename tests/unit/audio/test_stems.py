@@ -76,7 +76,8 @@ def test_lossy_stems_get_the_gain_too(tmp_path: Path, name: str) -> None:
 def test_floats_need_no_gain(tmp_path: Path) -> None:
     stems = four_stems(peak=3.0)
     written = write(tmp_path, stems, "wav32f")
-    assert (written.gain, written.peak) == (1.0, pytest.approx(3.0))
+    assert written.gain == 1.0
+    assert written.peak == pytest.approx(3.0)
     np.testing.assert_array_equal(decoded(written.paths["other"]), stems[2])
 
 
@@ -107,12 +108,13 @@ def test_leaving_without_finish_leaves_nothing(tmp_path: Path, peak: float) -> N
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
-    with (
-        pytest.raises(RuntimeError, match="cancelled"),
-        StemWriter(tmp_path, NAMES, FORMATS["mp3"], 44_100) as writer,
-    ):
-        writer.write(four_stems())
-        raise RuntimeError("cancelled")
+    def cancelled() -> None:
+        with StemWriter(tmp_path, NAMES, FORMATS["mp3"], 44_100) as writer:
+            writer.write(four_stems())
+            raise RuntimeError("cancelled")
+
+    with pytest.raises(RuntimeError, match="cancelled"):
+        cancelled()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -141,11 +143,12 @@ def test_a_missing_directory_is_an_error_that_leaves_no_thread(tmp_path: Path) -
 
 
 def test_memory_does_not_grow_with_the_song(tmp_path: Path) -> None:
-    block = four_stems(peak=1.5, seconds=0.2)
+    block = four_stems(peak=1.5, seconds=0.2)[2:3]
 
     def peak_bytes(blocks: int) -> int:
         tracemalloc.start()
-        with StemWriter(tmp_path, NAMES, FORMATS["wav"], 44_100) as writer:
+        # One stem, so that it does not matter which threads meet.
+        with StemWriter(tmp_path, ["drums"], FORMATS["wav"], 44_100) as writer:
             for _ in range(blocks):
                 writer.write(block)
             writer.finish()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -340,6 +341,42 @@ def test_a_cancelled_loop_hands_its_jobs_back_too(store: JobStore) -> None:
 
     asyncio.run(cancel())
     assert store.get("a").state is State.QUEUED
+
+
+class SlowStore(JobStore):
+    """A store whose answers to claims are long under way."""
+
+    def __init__(self, url: str, clock: ManualClock) -> None:
+        super().__init__(url, clock)
+        self.has_claimed = threading.Event()
+        self.may_answer = threading.Event()
+
+    def claim(self, owner: str, **options: Any) -> Job | None:
+        """Claim, and answer when that is allowed."""
+        job = super().claim(owner, **options)
+        self.has_claimed.set()
+        self.may_answer.wait(PATIENCE_SECONDS)
+        return job
+
+
+def test_a_job_that_is_being_claimed_at_the_end_is_handed_back(
+    url: str, clock: ManualClock
+) -> None:
+    slow = SlowStore(url, clock)
+    add(slow, "a")
+    dispatcher = Dispatcher(slow, Workers(hang), "me", policy())
+
+    async def cancel() -> None:
+        loop = asyncio.create_task(dispatcher.run_forever())
+        await until(slow.has_claimed.is_set)
+        loop.cancel()
+        await asyncio.sleep(0.05)
+        slow.may_answer.set()
+        await asyncio.wait([loop])
+
+    asyncio.run(cancel())
+    assert slow.get("a").state is State.QUEUED
+    slow.close()
 
 
 def test_shutdown_before_the_start_is_fine(store: JobStore) -> None:

@@ -131,6 +131,14 @@ def test_a_stream_longer_or_shorter_than_promised_is_cut_or_padded(
     np.testing.assert_array_equal(out, expected)
 
 
+def test_what_follows_the_promised_length_is_not_in_any_window() -> None:
+    length = WINDOW + 100
+    *_, last = cut([noise(2 * WINDOW)], length, SPEC)
+    real = length - plan(length, SPEC)[-1]
+    assert last[:, :real].all()
+    assert not last[:, real:].any()
+
+
 def test_an_empty_stream_is_silence() -> None:
     assert joined(cut([], 3, SPEC), 3).tolist() == [[0, 0, 0], [0, 0, 0]]
 
