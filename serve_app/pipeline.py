@@ -13,12 +13,11 @@ from serve_app.audio.decode import read_blocks
 from serve_app.audio.formats import StemFormat
 from serve_app.audio.resample import exactly, resampled
 from serve_app.audio.stems import StemWriter
+from serve_app.jobs.job import ACCOMPANIMENT, VOCALS
 from serve_app.separation.engine import Engine, MixStatistics
 
 Samples = NDArray[np.float32]
 OnProgress = Callable[[float], None]
-
-ACCOMPANIMENT = "accompaniment"
 
 
 class SongFacts(Protocol):
@@ -95,7 +94,7 @@ def stem_mixer(sources: Sequence[str], stems: Sequence[str]) -> Samples:
     mixer = np.zeros((len(stems), len(sources)), np.float32)
     for row, stem in enumerate(stems):
         for column, source in enumerate(sources):
-            wanted = source != "vocals" if stem == ACCOMPANIMENT else source == stem
+            wanted = source != VOCALS if stem == ACCOMPANIMENT else source == stem
             mixer[row, column] = wanted
     return mixer
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_GUARD = ".guard"
+from serve_app.errors import StorageUnavailable
 
 
 @contextmanager
@@ -16,19 +16,30 @@ def working_directory(root: Path, prefix: str) -> Iterator[Path]:
     """Make a directory `root/prefix…` and delete it, with all in it, at the end.
 
     What processes that were killed left in `root` goes first: the kernel drops their
-    locks. `root` must be on a local file system.
+    locks. `root` must be on a local file system. Raises StorageUnavailable when the
+    disk takes no files.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    with _guarded(root):
-        _sweep(root)
-        directory = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
-        lock = _lock(directory)
+    try:
+        directory, lock = _make(root, prefix)
+    except OSError as error:
+        raise StorageUnavailable(
+            f"No working files can be written here ({error.strerror}): the disk of "
+            "the service may be full or read-only. Try again later."
+        ) from error
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def _make(root: Path, prefix: str) -> tuple[Path, int | None]:
+    root.mkdir(parents=True, exist_ok=True)
+    with _guarded(root):
+        _sweep(root)
+        directory = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        return directory, _lock(directory)
 
 
 def sweep(root: Path) -> None:
@@ -41,15 +52,16 @@ def sweep(root: Path) -> None:
 @contextmanager
 def _guarded(root: Path) -> Iterator[None]:
     """Keep others from sweeping a directory between its making and its locking."""
-    with (root / _GUARD).open("w") as guard:
+    guard = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         fcntl.flock(guard, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(guard)
 
 
 def _sweep(root: Path) -> None:
     for directory in root.iterdir():
-        if directory.name == _GUARD:
-            continue
         lock = _lock(directory)
         if lock is not None:
             shutil.rmtree(directory, ignore_errors=True)

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from serve_app.api.services import ModelInfo
 from serve_app.audio import formats
 from serve_app.errors import InvalidField, InvalidInput
-from serve_app.jobs.job import Options
+from serve_app.jobs.job import ACCOMPANIMENT, VOCALS, Options
 
 FIELDS = ("model", "stems", "format")
 DEFAULT_MODEL = "auto"
 DEFAULT_FORMAT = "wav"
-VOCALS = "vocals"
-ACCOMPANIMENT = "accompaniment"  # the sum of all sources but the vocals
 
 
 def choose(

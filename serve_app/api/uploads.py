@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -14,6 +13,7 @@ from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.audio.facts import AudioFacts
 from serve_app.errors import BadRequest
+from serve_app.working import working_directory
 
 # Few hops to a thread per upload, little memory per upload.
 BATCH_BYTES = 256 * 1024
@@ -50,14 +50,16 @@ class Intake:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > rules.max_body_bytes:
             raise too_large(rules)
-        path = self._services.working_dir / f"upload-{uuid4().hex}"
         content_type = request.headers.get("content-type", "")
-        reader = FormReader(content_type, path, rules)
-        try:
-            yield Upload(path, await _read(request, reader, rules))
-        finally:
-            reader.close()
-            await run(path.unlink, missing_ok=True)
+        with ExitStack() as stack:
+            working = working_directory(self._services.working_dir, "upload-")
+            path = await run(stack.enter_context, working) / "original"
+            reader = FormReader(content_type, path, rules)
+            stack.callback(reader.close)
+            try:
+                yield Upload(path, await _read(request, reader, rules))
+            finally:
+                await run(stack.close)
 
     async def measure(self, upload: Upload) -> AudioFacts:
         """Decode the song whole; raises UnreadableAudio and AudioTooLong."""

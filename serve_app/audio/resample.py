@@ -48,7 +48,7 @@ class Resampler:
             return None
         rest = self._chunk(self._last[..., :0], last=True)
         total = resampled_samples(self._samples_in, *self._rates)
-        missing = total - self._samples_out
+        missing = max(0, total - self._samples_out)
         # soxr may round a half the other way, and a song so short down to nothing.
         while rest.shape[-1] < missing:
             rest = np.concatenate([rest, self._last], axis=-1)

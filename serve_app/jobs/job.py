@@ -6,6 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+# Clients may ask for the vocals, and for the sum of all else.
+VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
+
 
 class State(StrEnum):
     """Where a job stands; the last three are final."""

@@ -228,11 +228,22 @@ async def test_others_are_answered_while_songs_are_decoded(
     assert {answer.status_code for answer in answers} == {202}
 
 
-async def test_a_working_directory_that_is_gone_is_not_the_songs_fault(
+async def test_a_working_directory_that_is_gone_is_made_again(
     server: Server, song: bytes
 ) -> None:
     app = create_app(server.services)
     server.services.working_dir.rmdir()
     async with connect(app) as client:
         answer = await client.post("/separate", files={"file": ("a.wav", song)})
-    assert "disk" in assert_problem(answer, 503, "unavailable")
+    assert answer.status_code == 202
+
+
+async def test_a_working_directory_that_cannot_be_is_not_the_songs_fault(
+    server: Server, song: bytes
+) -> None:
+    app = create_app(server.services)
+    server.services.working_dir.rmdir()
+    server.services.working_dir.write_text("in the way")
+    async with connect(app) as client:
+        answer = await client.post("/separate", files={"file": ("a.wav", song)})
+    assert "disk" in assert_problem(answer, 503, "storage_unavailable")
