@@ -29,13 +29,13 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         validation_alias=_either("STEMSERVE_DATABASE_URL", "DATABASE_URL"),
-        description="SQLAlchemy URL of the job database; a SQLite file in data_dir when "
-        "unset.",
+        description="SQLAlchemy URL of the job database; a SQLite file in data_dir "
+        "when unset.",
     )
     temp_dir: Path | None = Field(
         default=None,
-        description="Directory for working files of running jobs; data_dir/tmp when unset. "
-        "",
+        description="Directory for working files of running jobs; data_dir/tmp when "
+        "unset.",
     )
     weights_dir: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "stemserve" / "weights",
@@ -43,20 +43,20 @@ class Settings(BaseSettings):
     )
     weights_mirror: str | None = Field(
         default=None,
-        description="Base URL or directory that has the weights, instead of their public "
-        "address.",
+        description="Base URL or directory that has the weights, instead of their "
+        "public address.",
     )
     weights_timeout_seconds: float = Field(
         default=60.0, gt=0, description="Longest silence of a download of weights."
     )
     model: str = Field(
         default="auto",
-        description="Model for requests that name none; `auto` is the best one that can be "
-        "had.",
+        description="Model for requests that name none; `auto` is the best one that "
+        "can be had.",
     )
     device: str = Field(
         default="auto",
-        description="`cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is one. ",
+        description="`cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is one.",
     )
     threads: int = Field(
         default=0, ge=0, description="CPU threads of a Separator; 0 is one per core."
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     songs_at_once: int = Field(
         default=4,
         ge=1,
-        description="Songs that one Separator replica works on together. ",
+        description="Songs that one Separator replica works on together.",
     )
     max_upload_bytes: int = Field(
         default=50 * MIB, ge=1, description="Largest upload; larger ones get 413."
@@ -86,12 +86,12 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=30.0,
         gt=0,
-        description="A dispatcher silent for this long loses its jobs. ",
+        description="A dispatcher silent for this long loses its jobs.",
     )
     retention_seconds: float = Field(
         default=30 * 60.0,
         ge=0,
-        description="How long results are kept once a job has ended. ",
+        description="How long results are kept once a job has ended.",
     )
     orphan_grace_seconds: float = Field(
         default=600.0,

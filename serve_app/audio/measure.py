@@ -79,7 +79,8 @@ class _Level:
         mono -= mean
         total = self.samples + count
         difference = mean - self.mean
-        self._squares += float(mono @ mono)
+        # Not `mono @ mono`: BLAS would wake all cores for it, and they wait spinning.
+        self._squares += float(np.square(mono, out=mono).sum())
         self._squares += difference**2 * self.samples * count / total
         self.mean += difference * count / total
         self.samples, self.peak = total, max(self.peak, peak)

@@ -1,7 +1,7 @@
 """A running service as its clients see it; written from the HTTP contract alone."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,14 @@ class Service:
         """Every file of a job that the service keeps, in storage or temp."""
         roots = (self.data_dir / "files", self.data_dir / "tmp")
         return [path for root in roots for path in root.rglob("*") if path.is_file()]
+
+
+def wait_for(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
+    """Wait until `condition` holds."""
+    end = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
 
 
 def replica_processes(deployment: str) -> list[psutil.Process]:

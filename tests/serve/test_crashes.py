@@ -115,7 +115,7 @@ def own_server(data_dir: Path, log: Path) -> Iterator[tuple[Service, psutil.Proc
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,
         )
         service = Service(f"http://127.0.0.1:{port}", data_dir)
         try:

@@ -1,6 +1,5 @@
 """The main job, end to end, as clients of the HTTP contract see it."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import soundfile
 
 from serve_app.audio.decode import read_blocks
 from tests import media
-from tests.serve.service import STEMS, Service
+from tests.serve.service import STEMS, Service, wait_for
 
 
 @pytest.fixture
@@ -114,13 +113,6 @@ def test_a_cancelled_job_stops_and_leaves_no_file(
     assert answer.json()["success"] is True
     assert service.wait(job_id, 15)["status"] == "cancelled"
     wait_for(lambda: set(service.files()) <= before)
-
-
-def wait_for(condition: Any, timeout_seconds: float = 15.0) -> None:
-    end = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
 
 
 def test_health_says_what_is_loaded(service: Service) -> None:

@@ -20,6 +20,8 @@ LOUDNESS = ((-16.0, 2.0), (-14.0, 2.0), (-5.0, 2.0), (-12.0, 2.0))
 GAIN_DB = 4.0
 EQUALISER_DB = 4.0
 EQUALISER_HZ = (20.0, 120.0, 500.0, 2_000.0, 6_000.0, 22_050.0)
+OFFSET_DB = (-25.0, -6.0)
+OFFSET_SAMPLES = 2_048
 QUIET = 1e-4
 
 
@@ -103,7 +105,7 @@ def _altered(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
     stem = stem * rng.choice([-1.0, 1.0])
     if rng.random() < 0.5:
         stem = _filtered(rng, stem)
-    return stem
+    return _offset(rng, stem) if rng.random() < 0.25 else stem
 
 
 def _filtered(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
@@ -115,6 +117,16 @@ def _filtered(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
     if rng.random() < 0.25:
         response = response * np.fft.rfft(_room(rng, samples))
     return np.asarray(np.fft.irfft(np.fft.rfft(stem) * response, samples))
+
+
+def _offset(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
+    """Add what samples with an offset leave: a bias that follows the loudness."""
+    sums = np.cumsum(np.abs(stem).mean(0), dtype=float)
+    followed = np.zeros(stem.shape[-1])
+    followed[OFFSET_SAMPLES:] = sums[OFFSET_SAMPLES:] - sums[:-OFFSET_SAMPLES]
+    level = 10 ** (rng.uniform(*OFFSET_DB) / 20) * rng.choice([-1.0, 1.0])
+    ratio = np.sqrt(np.mean(stem**2) / (np.mean(followed**2) + QUIET**2))
+    return np.asarray(stem + level * ratio * followed)
 
 
 def _room(rng: np.random.Generator, samples: int) -> np.ndarray:

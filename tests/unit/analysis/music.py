@@ -1,14 +1,13 @@
 """Plain music, made here: clicks, drums, scales and cadences. Mono, 22,050 Hz."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 RATE = 22_050
 
-Mono = NDArray[Any]
+Mono = NDArray[np.float32]
 
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11, 12)
 MINOR_SCALE = (0, 2, 3, 5, 7, 8, 11, 12)  # harmonic
@@ -16,8 +15,8 @@ MAJOR, MINOR = (0, 4, 7), (0, 3, 7)
 
 
 def _fading(seconds: float, decay_seconds: float) -> tuple[Mono, Mono]:
-    time = np.arange(int(seconds * RATE), dtype=np.float32) / RATE
-    return time, np.exp(-time / decay_seconds)
+    time = np.arange(int(seconds * RATE), dtype=np.float32) / np.float32(RATE)
+    return time, np.exp(-time / np.float32(decay_seconds))
 
 
 def _noise(samples: int) -> Mono:
@@ -26,26 +25,24 @@ def _noise(samples: int) -> Mono:
 
 def click(hertz: float) -> Mono:
     time, fade = _fading(0.03, 0.008)
-    return np.asarray(np.sin(2 * np.pi * hertz * time) * fade)
+    return np.asarray(np.sin(2 * np.pi * hertz * time) * fade, np.float32)
 
 
 def kick() -> Mono:
     time, fade = _fading(0.25, 0.08)
-    return np.asarray(
-        np.sin(2 * np.pi * (50 * time + 8 * (1 - np.exp(-25 * time)))) * fade
-    )
+    turns = 50 * time + 8 * (1 - np.exp(-25 * time))
+    return np.asarray(np.sin(2 * np.pi * turns) * fade, np.float32)
 
 
 def snare() -> Mono:
     time, fade = _fading(0.2, 0.05)
-    return np.asarray(
-        (0.4 * _noise(len(time)) + 0.3 * np.sin(2 * np.pi * 190 * time)) * fade
-    )
+    body = np.sin(2 * np.pi * 190 * time)
+    return np.asarray((0.4 * _noise(len(time)) + 0.3 * body) * fade, np.float32)
 
 
 def hat() -> Mono:
     _, fade = _fading(0.06, 0.015)
-    return np.diff(_noise(len(fade) + 1)) * fade * 0.12
+    return np.asarray(np.diff(_noise(len(fade) + 1)) * fade * 0.12, np.float32)
 
 
 def placed(sounds: Sequence[tuple[float, Mono]], seconds: float) -> Mono:

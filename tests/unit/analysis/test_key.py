@@ -36,7 +36,7 @@ def test_cadence_is_heard(tonic: int, is_minor: bool) -> None:
 def test_cadence_is_heard_through_drums() -> None:
     cadence = music.cadence(4, True)
     drums = music.drums(120.0, seconds=len(cadence) / music.RATE)
-    found = key.find(cadence + 0.6 * drums[: len(cadence)])
+    found = key.find(cadence + np.float32(0.6) * drums[: len(cadence)])
     assert found.name == "E minor"
 
 
@@ -48,7 +48,7 @@ def test_tuning_is_followed(tonic: int, cents: int) -> None:
 
 
 def test_loudness_does_not_matter() -> None:
-    assert key.find(1e-5 * music.scale(9, False)).name == "A major"
+    assert key.find(np.float32(1e-5) * music.scale(9, False)).name == "A major"
 
 
 def test_a_short_song_has_a_key() -> None:

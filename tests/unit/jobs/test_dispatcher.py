@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.job import Job, Stage, State
 from serve_app.jobs.runner import Event, Finished, Progress, ReplicaDied, Started
 from serve_app.jobs.store import JobStore
-from tests.jobs import RESULT, ManualClock, new_job
+from tests.jobs import NOON, RESULT, ManualClock, new_job
 
 PATIENCE_SECONDS = 30.0
 
@@ -284,15 +285,20 @@ def test_what_nobody_expected_is_logged_and_not_shown_to_clients(
 def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
     store: JobStore,
 ) -> None:
-    """One poisonous song among three, on one replica that it kills each time."""
+    """One poisonous song among three, on a replica that it kills each time.
+
+    The fourth, which came later, is kept out of its way.
+    """
     add(store, "good", "poison", "well")
+    store.add(new_job("young", created_at=NOON + timedelta(hours=1)), max_queued=9)
     together = asyncio.Barrier(3)
 
     async def on_one_replica(job: Job) -> AsyncGenerator[Event, None]:
-        is_first = job.attempt == 1
+        is_first = job.attempt == 1 and job.id != "young"
         yield Started("first" if is_first else f"replaced after {job.id}")
         if is_first:
             await together.wait()
+        await asyncio.sleep(0.1)  # long enough for others to join, if they may
         if is_first or job.id == "poison":
             raise ReplicaDied("The replica died.")
         yield Finished(RESULT)
@@ -308,6 +314,7 @@ def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
     assert ends == {
         "good": (State.SUCCEEDED, 0),
         "well": (State.SUCCEEDED, 0),
+        "young": (State.SUCCEEDED, 0),
         "poison": (State.FAILED, 2),
     }
     assert workers.company[2] == {"good", "poison", "well"}

@@ -1,0 +1,5 @@
+"""`python -m serve_app.cli` is `stemserve`."""
+
+from serve_app.cli import app
+
+app(prog_name="stemserve")

@@ -1,0 +1,74 @@
+"""`stemserve analyze`: a table for people, an object a line for programs."""
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from serve_app.cli import app
+from tests.unit.client.service import Service, json_answer, problem
+
+FOUND = {
+    "filename": "song.mp3",
+    "size_bytes": 5_000,
+    "bpm": 123.96,
+    "key": "C# minor",
+    "camelot": "12A",
+    "open_key": "5m",
+    "key_confidence": 0.82,
+    "duration": 215.4,
+    "sample_rate": 44_100,
+}
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["analyze", *map(str, arguments)])
+
+
+def test_people_get_a_table(service: Service, song: Path) -> None:
+    service.on("POST", "/analyze", json_answer(FOUND))
+    result = run(song, "--server", service.url)
+    assert result.exit_code == 0
+    for cell in ("124.0", "C# minor", "12A", "5m", "82%", "3:35", "44100"):
+        assert cell in result.stdout
+
+
+def test_the_least_that_a_server_promises_is_enough(
+    service: Service, song: Path
+) -> None:
+    least = {"bpm": 90, "key": "A minor", "duration": 1.0, "sample_rate": 8_000}
+    service.on("POST", "/analyze", json_answer(least))
+    result = run(song, "--server", service.url)
+    assert result.exit_code == 0
+    assert "A minor" in result.stdout
+
+
+def test_programs_get_an_object_a_line_in_the_order_asked_for(
+    service: Service, tmp_path: Path
+) -> None:
+    songs = [tmp_path / f"{number}.mp3" for number in range(5)]
+    for song in songs:
+        song.write_bytes(b"music")
+    service.on("POST", "/analyze", json_answer(FOUND))
+    result = run(*songs, "--json", "--server", service.url)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["file"] for line in lines] == [str(song) for song in songs]
+    assert {**lines[0], "file": None} == {**FOUND, "file": None}
+
+
+def test_a_song_that_fails_is_told_and_the_others_are_shown(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing.mp3"
+    service.on("POST", "/analyze", json_answer(FOUND))
+    result = run(missing, song, "--json", "--server", service.url)
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 1
+    assert "No such file" in result.stderr
+
+
+def test_no_song_at_all_prints_no_table(service: Service, song: Path) -> None:
+    service.on("POST", "/analyze", problem(422, "It is not audio."))
+    result = run(song, "--server", service.url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"{song}: It is not audio.\n"

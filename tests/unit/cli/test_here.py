@@ -1,0 +1,66 @@
+"""`--local` gives what a server would, without one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from serve_app.cli import app
+
+
+@pytest.fixture
+def tune(tmp_path: Path) -> Path:
+    """A second and a half of an A major chord at 48 kHz."""
+    time = np.arange(72_000) / 48_000
+    notes = [np.sin(2 * np.pi * 220 * step * time) for step in (1, 5 / 4, 3 / 2)]
+    path = tmp_path / "tune.wav"
+    soundfile.write(path, 0.2 * np.sum(notes, axis=0), 48_000)
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments), "--local"])
+
+
+def test_songs_are_separated_here(tune: Path, tmp_path: Path) -> None:
+    noise = tmp_path / "noise.mp3"
+    noise.write_text("This is no song.")
+    options = ("--model", "demo", "--stems", "vocals,accompaniment")
+    result = run("separate", tune, noise, "--out", tmp_path / "out", *options)
+    assert result.exit_code == 1
+    assert str(noise) in result.stderr
+    stems = sorted((tmp_path / "out").rglob("*"))
+    assert [path.name for path in stems] == [
+        "noise",
+        "tune",
+        "accompaniment.wav",
+        "vocals.wav",
+    ]
+    for path in stems[2:]:
+        assert soundfile.info(path).frames == 72_000
+        assert soundfile.info(path).samplerate == 48_000
+    vocals, accompaniment = (soundfile.read(path)[0] for path in stems[2:])
+    mix = soundfile.read(tune)[0]
+    error = mix[:, None] - vocals - accompaniment
+    assert np.sum(error**2) < 0.1 * 2 * np.sum(mix**2)
+
+
+def test_a_stem_that_the_model_has_not_is_told(tune: Path, tmp_path: Path) -> None:
+    result = run(
+        "separate", tune, "-o", tmp_path, "--model", "demo", "--stems", "cello"
+    )
+    assert result.exit_code == 1
+    assert "no stem 'cello'" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_songs_are_analysed_here(tune: Path) -> None:
+    result = run("analyze", tune, "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert found["key"] == "A major"
+    assert found["duration"] == 1.5
+    assert found["sample_rate"] == 48_000

@@ -1,0 +1,74 @@
+"""`stemserve models`: what there is, and its weights fetched from a mirror."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from serve_app.cli import app
+from serve_app.separation.models import REGISTRY, find
+
+PUBLISHED = "hdemucs_high_musdb"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STEMSERVE_WEIGHTS_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("STEMSERVE_WEIGHTS_MIRROR", str(tmp_path / "mirror"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    """A directory that has the weights of one model; what is in them is not read."""
+    directory = tmp_path / "mirror"
+    directory.mkdir()
+    (directory / find(PUBLISHED).weights.filename).write_bytes(b"weights")
+    return directory
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["models", *arguments])
+
+
+def listed() -> dict[str, dict[str, str]]:
+    entries = json.loads(run("list", "--json").stdout)
+    return {entry["name"]: entry for entry in entries}
+
+
+def test_every_model_is_listed_with_its_licence_and_training_data() -> None:
+    assert set(listed()) == set(REGISTRY)
+    for name, entry in listed().items():
+        assert entry["licence"] == REGISTRY[name].licence
+        assert entry["trained_on"] == REGISTRY[name].trained_on
+
+
+def test_people_get_names_that_are_not_cut() -> None:
+    result = run("list")
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in REGISTRY)
+
+
+@pytest.mark.usefixtures("mirror")
+def test_what_was_pulled_is_in_the_cache(cache: Path) -> None:
+    assert listed()[PUBLISHED]["weights"] == "weights not fetched"
+    result = run("pull", PUBLISHED)
+    assert result.exit_code == 0
+    path = cache / find(PUBLISHED).weights.filename
+    assert result.stdout.strip() == str(path)
+    assert path.read_bytes() == b"weights"
+    assert listed()[PUBLISHED]["weights"] == "weights in the cache"
+
+
+def test_weights_that_can_not_be_had_are_told() -> None:
+    result = run("pull", PUBLISHED)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert "Traceback" not in result.output
+
+
+def test_an_unknown_model_is_told_with_the_choices() -> None:
+    result = run("pull", "nix")
+    assert result.exit_code == 1
+    assert all(name in result.stderr for name in REGISTRY)

@@ -1,0 +1,178 @@
+"""`stemserve separate` against a server: stems in folders, a line for every song."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from serve_app.cli import app
+from tests.unit.client.service import (
+    Service,
+    Stem,
+    json_answer,
+    problem,
+)
+
+STEMS = {name: Stem(name.encode() * 1_000) for name in ("drums", "vocals")}
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["separate", *map(str, arguments)])
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    paths = [path for path in directory.rglob("*") if path.is_file()]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
+
+
+def test_stems_lie_in_a_folder_named_after_the_song(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    service.complete(STEMS, model="demo", gain=0.5)
+    out = tmp_path / "out"
+    result = run(song, "--out", out, "--server", service.url)
+    assert result.exit_code == 0
+    assert files(out) == {
+        "My [song]/drums.wav": STEMS["drums"].content,
+        "My [song]/vocals.wav": STEMS["vocals"].content,
+    }
+    assert "drums.wav, vocals.wav (model demo), all by -6.0 dB" in result.stdout
+
+
+def test_what_is_wanted_is_passed_on(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    service.complete(STEMS)
+    options = ("--model", "demo", "--format", "flac", "--stems", "drums,vocals")
+    run(song, "-o", tmp_path, *options, "--server", service.url)
+    (request,) = service.asked("POST", "/separate")
+    for field, value in (
+        ("model", "demo"),
+        ("format", "flac"),
+        ("stems", "drums,vocals"),
+    ):
+        assert f'name="{field}"\r\n\r\n{value}\r\n'.encode() in request.body
+
+
+def test_the_server_can_be_named_by_the_environment(
+    service: Service, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEMSERVE_URL", service.url)
+    service.complete(STEMS)
+    assert run(song, "-o", tmp_path / "out").exit_code == 0
+
+
+def test_one_bad_song_fails_alone_with_the_servers_words(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    service.complete(STEMS)
+    missing = tmp_path / "missing.mp3"
+    result = run(missing, song, "-o", tmp_path / "out", "--server", service.url)
+    assert result.exit_code == 1
+    assert len(files(tmp_path / "out")) == 2
+    assert result.stderr.splitlines() == [
+        f"{missing}: {missing} can't be read: No such file or directory."
+    ]
+
+
+def test_a_refusal_is_told_in_the_servers_words(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    service.on("POST", "/separate", problem(422, "There is no model 'x'."))
+    result = run(song, "-o", tmp_path / "out", "--server", service.url)
+    assert result.exit_code == 1
+    assert result.stderr == f"{song}: There is no model 'x'.\n"
+    assert files(tmp_path / "out") == {}
+
+
+def test_a_failed_job_is_told(service: Service, song: Path, tmp_path: Path) -> None:
+    service.on("POST", "/separate", json_answer({"job_id": "j1"}))
+    job = {"status": "failed", "error": "It is\ndamaged."}
+    service.on("GET", "/job/j1", json_answer(job))
+    result = run(song, "-o", tmp_path, "--server", service.url)
+    assert result.exit_code == 1
+    assert result.stderr == f"{song}: It is\ufffddamaged.\n"
+
+
+def test_a_job_without_stems_is_told(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    service.complete({})
+    result = run(song, "-o", tmp_path, "--server", service.url)
+    assert result.exit_code == 1
+    assert "without any stem" in result.stderr
+
+
+def test_a_place_that_can_not_be_written_is_told(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    service.complete(STEMS)
+    (tmp_path / "out").write_text("a file")
+    result = run(song, "-o", tmp_path / "out", "--server", service.url)
+    assert result.exit_code == 1
+    assert "Not a directory" in result.stderr
+
+
+def test_an_address_that_is_none_is_told(song: Path, tmp_path: Path) -> None:
+    result = run(song, "-o", tmp_path, "--server", "nonsense")
+    assert result.exit_code == 1
+    assert "no address of a server" in result.stderr
+
+
+def test_songs_of_one_name_get_folders_of_their_own(
+    service: Service, tmp_path: Path
+) -> None:
+    service.complete(STEMS)
+    songs = [tmp_path / name for name in ("a/one.mp3", "b/One.wav", "a/....mp3")]
+    for song in songs:
+        song.parent.mkdir(exist_ok=True)
+        song.write_bytes(b"music")
+    out = tmp_path / "out"
+    assert run(*songs, songs[0], "-o", out, "--server", service.url).exit_code == 0
+    assert {path.name for path in out.iterdir()} == {"one", "One (2)", "song"}
+
+
+@pytest.fixture
+def started(song: Path, tmp_path: Path) -> Sequence[str]:
+    out = str(tmp_path / "out")
+    return [sys.executable, "-m", "serve_app.cli", "separate", str(song), "--out", out]
+
+
+def test_ctrl_c_cancels_the_job_on_the_server(
+    service: Service, started: Sequence[str], tmp_path: Path
+) -> None:
+    service.on("POST", "/separate", json_answer({"job_id": "j1"}))
+    service.on("GET", "/job/j1", json_answer({"status": "processing", "progress": 5}))
+    service.on("DELETE", "/job/j1", json_answer({"success": True}))
+    command = [*started, "--server", service.url]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        _until(lambda: bool(service.asked("GET", "/job/j1")))
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert complaints == "Cancelling the songs; Ctrl-C again leaves at once.\n"
+    assert len(service.asked("DELETE", "/job/j1")) == 1
+    assert files(tmp_path / "out") == {}
+
+
+def test_ctrl_c_ends_the_wait_for_a_server(started: Sequence[str]) -> None:
+    with Service() as service:
+        service.on("POST", "/separate", problem(429, "Full.", Retry_After="600"))
+        command = [*started, "--server", service.url]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+            _until(lambda: bool(service.requests))
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def _until(condition: Callable[[], bool], timeout_seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)

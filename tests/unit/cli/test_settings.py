@@ -1,0 +1,63 @@
+"""`stemserve settings` shows all of them and gives no secret away."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from serve_app.cli import app
+from serve_app.settings import Settings
+
+DATABASE = "postgresql://user:hunter2@db/stems"
+
+
+def rows() -> dict[str, dict[str, Any]]:
+    result = CliRunner().invoke(app, ["settings", "--json"])
+    assert result.exit_code == 0
+    return {row["name"]: row for row in json.loads(result.stdout)}
+
+
+def test_every_setting_is_shown_with_its_variables_and_description() -> None:
+    shown = rows()
+    assert set(shown) == set(Settings.model_fields)
+    assert all(row["description"] and row["environment"] for row in shown.values())
+    assert shown["model"]["environment"] == ["STEMSERVE_MODEL"]
+    assert "CORS_ORIGINS" in shown["cors_origins"]["environment"]
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_the_variables_that_are_shown_do_set_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in rows()[name]["environment"]:
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, "1")
+            assert rows()[name]["is_set"], variable
+    assert not rows()[name]["is_set"]
+
+
+@pytest.mark.parametrize("arguments", [["settings"], ["settings", "--json"]])
+def test_secrets_are_masked(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", DATABASE)
+    result = CliRunner().invoke(app, arguments)
+    assert "hunter2" not in result.stdout
+    assert "***" in result.stdout
+
+
+def test_people_get_names_that_are_not_cut() -> None:
+    output = CliRunner().invoke(app, ["settings"]).stdout
+    for row in rows().values():
+        assert all(name in output for name in row["environment"])
+
+
+def test_a_wrong_value_is_told_without_repeating_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEMSERVE_MAX_QUEUED_JOBS", "hunter2")
+    result = CliRunner().invoke(app, ["settings"])
+    assert result.exit_code == 2
+    assert "max_queued_jobs" in result.stderr.lower()
+    assert "hunter2" not in result.output
