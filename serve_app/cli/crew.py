@@ -94,9 +94,7 @@ class Crew(Generic[Result]):
 
     def _end(self, pool: ThreadPoolExecutor) -> None:
         self._interrupt.event.set()
-        self._board.complain(
-            "Cancelling what is under way; Ctrl-C again leaves at once."
-        )
+        self._board.complain("Cancelling; Ctrl-C again leaves at once.")
         try:
             pool.shutdown(cancel_futures=True)
         except KeyboardInterrupt:

@@ -155,7 +155,7 @@ def test_ctrl_c_cancels_the_job_on_the_server(
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert complaints == "Cancelling the songs; Ctrl-C again leaves at once.\n"
+    assert complaints == "Cancelling; Ctrl-C again leaves at once.\n"
     assert len(service.asked("DELETE", "/job/j1")) == 1
     assert files(tmp_path / "out") == {}
 

@@ -141,6 +141,14 @@ def test_examples_are_loud_enough_to_learn_from(tmp_path: Path) -> None:
         assert mono.std() == pytest.approx(1.0, abs=0.01) or not stems.any()
 
 
+def test_an_offset_is_slow_and_fainter_than_its_stem() -> None:
+    rng = np.random.default_rng(0)
+    stem = rng.normal(size=(2, 44_100))
+    added = mixing._offset(rng, stem) - stem
+    assert 0 < added.std() < 0.6 * stem.std()
+    assert np.abs(np.diff(added)).max() < 0.01 * np.abs(added).max()
+
+
 def test_mixing_without_songs_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="render"):
         mixing.example(np.random.default_rng(0), mixing.Recipe(tmp_path, CROP))
