@@ -63,6 +63,8 @@ class Pool(Strict):
             "max_queued_requests": self.max_queued_requests,
             "graceful_shutdown_timeout_s": self.graceful_shutdown_timeout_s,
             "health_check_period_s": self.health_check_period_s,
+            # The Api logs its requests itself; calls between replicas are noise.
+            "logging_config": {"enable_access_log": False},
         }
         if self.autoscaling is None:
             return {**options, "num_replicas": self.num_replicas}

@@ -1,91 +1,19 @@
 """Songs made up at random: notes in beats, by instrument, with a sung line."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from tools.demo_training import drumming
-from tools.demo_training.notes import Harmony, Note, Part, Song, Style
+from tools.demo_training import drumming, figures, styles
+from tools.demo_training.notes import Harmony, Note, Part, Sheet, Song
 
 SONG_SECONDS = 30.0
-BASS_PROGRAMS = range(32, 40)
-
-STYLES = (
-    Style("pop", (90, 130), "straight", ("eighths", "roots", "syncopated")),
-    Style("rock", (100, 180), "straight", ("eighths", "fifths", "riff")),
-    Style("funk", (85, 120), "straight", ("syncopated", "octaves", "riff")),
-    Style("swing", (100, 200), "swing", ("walking", "fifths", "riff")),
-    Style("latin", (85, 140), "straight", ("tumbao", "fifths", "syncopated")),
-    Style("electronic", (110, 150), "straight", ("octaves", "eighths", "riff")),
-    Style("ballad", (60, 90), "straight", ("roots", "fifths", "arpeggio")),
-    Style("blues", (80, 150), "swing", ("walking", "arpeggio", "riff")),
-    Style("orchestral", (60, 130), "straight", ("roots", "pedal", "arpeggio")),
-    Style("march", (100, 125), "straight", ("fifths", "roots", "walking")),
-    Style("waltz", (90, 170), "straight", ("roots", "fifths", "walking"), 3),
-    Style("country", (110, 200), "straight", ("fifths", "walking", "eighths")),
-)
-
-SCALES = {
-    "major": (0, 2, 4, 5, 7, 9, 11),
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "dorian": (0, 2, 3, 5, 7, 9, 10),
-    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
-    "harmonic": (0, 2, 3, 5, 7, 8, 11),
-}
-PROGRESSIONS = (
-    (0, 4, 5, 3),
-    (0, 5, 3, 4),
-    (0, 3, 4, 3),
-    (1, 4, 0, 0),
-    (0, 6, 5, 4),
-    (0, 0, 3, 0, 4, 3, 0, 4),
-    (0, 2, 3, 4),
-    (5, 3, 0, 4),
-    (0, 0, 0, 0),
-    (0, 0, 3, 3),
-    (2, 5, 1, 4),
-)
-
-KEYS = (*range(0, 8), *range(16, 24))
-GUITARS = tuple(range(24, 32))
-STRINGS = (*range(40, 55),)
-BRASS = tuple(range(56, 64))
-REEDS = tuple(range(64, 80))
-LEADS = tuple(range(80, 88))
-PADS = tuple(range(88, 104))
-MALLETS = (*range(8, 16), *range(104, 115))
-EVERYTHING = (*range(0, 32), *range(40, 120))
-# Instruments that play where a bass would: they must not be taken for one.
-LOW = (0, 1, 2, 5, 7, 16, 19, 26, 27, 28, 30, 42, 43, 45, 47, 57, 58, 60, 66, 67, 70)
-FAMILIES = {
-    "comping": KEYS + GUITARS + MALLETS,
-    "arpeggio": KEYS + GUITARS + MALLETS + LEADS + (45, 46),
-    "pad": STRINGS + PADS + KEYS + BRASS,
-    "melody": EVERYTHING,
-    "riff": GUITARS + BRASS + REEDS + LEADS + KEYS,
-    "stride": (*KEYS, *GUITARS, 46, 21),
-    "low": LOW + LEADS + (*range(48, 52), 38 + 52),
-}
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """What the parts of one song agree on."""
-
-    style: Style
-    harmony: Harmony
-    bars: int
-
-    @property
-    def beats(self) -> int:
-        """Return the length of the song in beats."""
-        return self.bars * self.style.beats_per_bar
 
 
 def compose(seed: int) -> Song:
     """Make up the song of a seed: always the same one, with all stems' notes."""
     rng = np.random.default_rng(seed)
-    style = STYLES[rng.integers(len(STYLES))]
+    style = styles.STYLES[rng.integers(len(styles.STYLES))]
     bpm = float(rng.uniform(*style.bpm))
     bars = int(np.ceil(SONG_SECONDS * bpm / 60 / style.beats_per_bar))
     sheet = Sheet(style, _harmony(rng, bars), bars)
@@ -97,9 +25,9 @@ def compose(seed: int) -> Song:
 
 
 def _harmony(rng: np.random.Generator, bars: int) -> Harmony:
-    names = list(SCALES)
-    scale = SCALES[names[rng.integers(len(names))]]
-    progression = PROGRESSIONS[rng.integers(len(PROGRESSIONS))]
+    names = list(styles.SCALES)
+    scale = styles.SCALES[names[rng.integers(len(names))]]
+    progression = styles.PROGRESSIONS[rng.integers(len(styles.PROGRESSIONS))]
     bars_per_chord = int(rng.choice([1, 1, 1, 2]))
     degrees = [
         progression[bar // bars_per_chord % len(progression)] for bar in range(bars)
@@ -127,89 +55,26 @@ def _pan(rng: np.random.Generator, spread: float) -> int:
 
 
 def _bass(rng: np.random.Generator, sheet: Sheet) -> Part:
-    kinds = sheet.style.bass if _coin(rng, 0.7) else BASS_FIGURES
+    kinds = sheet.style.bass if _coin(rng, 0.7) else figures.FIGURES
     kind = str(rng.choice(list(kinds)))
     # E1 is 28: most songs sit on the low strings, some play high up.
     lowest = int(rng.choice([24, 28, 28, 29, 31, 33, 36, 40, 45]))
-    notes = _bass_line(rng, sheet, kind, lowest)
-    program = int(rng.choice(list(BASS_PROGRAMS)))
+    notes = figures.line(rng, sheet, kind, lowest)
+    program = int(rng.choice(list(styles.BASS_PROGRAMS)))
     return Part("bass", program, notes, _volume(rng), _pan(rng, 8))
 
 
-# A figure is a rhythm in quarters of a beat with steps of the chord: "r" its root,
-# "5" its fifth, "8" the octave, "3" the third; "." holds, "-" rests.
-BASS_FIGURES: dict[str, tuple[str, ...]] = {
-    "roots": ("r" + "." * 15, "r.......5.......", "r.......r......."),
-    "eighths": ("r.r.r.r.r.r.r.r.", "r.r.r.r.r.r.5.8.", "r-r-r-r-r-r-r-r-"),
-    "fifths": ("r-------5-------", "r...----5...----", "r.......5...r..."),
-    "octaves": ("r.8.r.8.r.8.r.8.", "r.r8r.r8r.r8r.r8", "--r.--r.--r.--r8"),
-    "syncopated": ("r..r..r...r...8.", "r-8-r--r--r-5-8-", "r..5..8.....r.r."),
-    "tumbao": ("r.....5.....8...", "------5.....r...", "r..r....5..5...."),
-    "arpeggio": ("r...3...5...3...", "r.3.5.8.5.3.r.5.", "r...5...8...5..."),
-    "walking": ("r...3...5...6...", "r...2...3...5...", "r...8...5...3..."),
-    "pedal": ("R...R...R...R...", "R" + "." * 15, "R.R.R.R.R.R.R.R."),
-    "riff": (),
-}
-STEPS = {"r": 0, "2": 1, "3": 2, "5": 4, "6": 5, "8": 7, "7": 6}
-
-
-def _bass_line(
-    rng: np.random.Generator, sheet: Sheet, kind: str, lowest: int
-) -> tuple[Note, ...]:
-    figures = [_figure(rng, kind) for _ in range(2)]
-    length = float(rng.choice([1.0, 0.95, 0.8, 0.5]))
-    notes: list[Note] = []
-    width = sheet.style.beats_per_bar * 4
-    for bar in range(sheet.bars):
-        figure = figures[int(bar % 4 == 3)][:width]
-        for start, hold, step in _read(figure):
-            degree = 0 if step == "R" else sheet.harmony.degrees[bar] + STEPS[step]
-            pitch = sheet.harmony.near(degree, lowest, STEPS.get(step, 0))
-            beat = bar * sheet.style.beats_per_bar + _feel(sheet.style, start)
-            velocity = int(rng.integers(75, 115))
-            notes.append(Note(beat, hold / 4 * length, pitch, velocity))
-    return tuple(notes)
-
-
-def _figure(rng: np.random.Generator, kind: str) -> str:
-    if BASS_FIGURES[kind]:
-        return str(rng.choice(list(BASS_FIGURES[kind])))
-    symbols = [*"r.......", *"358-7.2.r."]
-    weights = np.array([4, 1, 1, 1, 1, 1, 1, 1, 0.6, 0.8, 0.8, 1, 0.4, 1, 0.3, 1, 1, 1])
-    drawn = rng.choice(symbols, size=15, p=weights / weights.sum())
-    return "r" + "".join(drawn)
-
-
-def _read(figure: str) -> list[tuple[float, int, str]]:
-    """Return (start in beats, held quarters of a beat, step) of each stroke."""
-    strokes = []
-    for at, symbol in enumerate(figure):
-        if symbol in ".-":
-            continue
-        hold = 1
-        while at + hold < len(figure) and figure[at + hold] == ".":
-            hold += 1
-        strokes.append((at / 4, hold, symbol))
-    return strokes
-
-
-def _feel(style: Style, beat: float) -> float:
-    """Move the off-beats of a swung style to the last third of the beat."""
-    if style.feel == "straight":
-        return beat
-    whole, rest = divmod(beat, 1.0)
-    return whole + {0.25: 1 / 3, 0.5: 2 / 3, 0.75: 5 / 6}.get(rest, rest)
-
-
 def _others(rng: np.random.Generator, sheet: Sheet, bass: Part) -> list[Part]:
-    kinds = rng.choice(list(FAMILIES), size=int(rng.integers(2, 7)))
+    kinds = rng.choice(list(styles.FAMILIES), size=int(rng.integers(2, 7)))
     parts = [_other(rng, sheet, str(kind)) for kind in kinds]
     # Arrangers double lines: a part again with another sound, or the bass line.
     if _coin(rng, 0.4):
         source = parts[rng.integers(len(parts))]
-        parts.append(_doubled(rng, source, EVERYTHING, int(rng.choice([0, 0, 12]))))
+        parts.append(
+            _doubled(rng, source, styles.EVERYTHING, int(rng.choice([0, 0, 12])))
+        )
     if _coin(rng, 0.2):
-        parts.append(_doubled(rng, bass, LOW, int(rng.choice([0, 12]))))
+        parts.append(_doubled(rng, bass, styles.LOW, int(rng.choice([0, 12]))))
     return [_entering(rng, sheet, part) for part in parts]
 
 
@@ -243,12 +108,12 @@ def _doubled(
 
 
 def _other(rng: np.random.Generator, sheet: Sheet, kind: str) -> Part:
-    program = int(rng.choice(FAMILIES[kind]))
+    program = int(rng.choice(styles.FAMILIES[kind]))
     if kind == "melody":
         notes = tuple(_melody(rng, sheet, int(rng.integers(52, 80))))
     elif kind == "low":
-        figure = str(rng.choice(list(BASS_FIGURES)))
-        notes = _bass_line(rng, sheet, figure, int(rng.choice([28, 36, 40, 43])))
+        figure = str(rng.choice(list(figures.FIGURES)))
+        notes = figures.line(rng, sheet, figure, int(rng.choice([28, 36, 40, 43])))
     else:
         notes = tuple(_chordal(rng, sheet, kind))
     return Part("other", program, notes, _volume(rng), _pan(rng, 25))
@@ -262,8 +127,8 @@ def _chordal(rng: np.random.Generator, sheet: Sheet, kind: str) -> list[Note]:
     notes: list[Note] = []
     for bar in range(sheet.bars):
         chord = sheet.harmony.chord(bar, lowest)
-        for start, hold, _ in _read(rhythm):
-            beat = bar * sheet.style.beats_per_bar + _feel(sheet.style, start)
+        for start, hold, _ in figures.read(rhythm):
+            beat = bar * sheet.style.beats_per_bar + figures.feel(sheet.style, start)
             at = int(start * 4)
             pitches = _voices(kind, chord, at, int(order[at % 16]))
             velocity = int(rng.integers(60, 110))
@@ -310,7 +175,7 @@ def _melody(rng: np.random.Generator, sheet: Sheet, centre: int) -> list[Note]:
         if beat % phrase < phrase - rest and _coin(rng, 0.9):
             degree = int(np.clip(degree + rng.integers(-2, 3), -6, 8))
             pitch = sheet.harmony.near(degree, centre, degree)
-            start = _feel(sheet.style, beat)
+            start = figures.feel(sheet.style, beat)
             notes.append(Note(start, length * 0.95, pitch, int(rng.integers(70, 120))))
         beat += length
     return notes

@@ -8,7 +8,7 @@ import mido
 import numpy as np
 
 from tools.demo_training import rendering
-from tools.demo_training.composing import BASS_PROGRAMS
+from tools.demo_training.styles import BASS_PROGRAMS
 
 MUSIC = Path("/usr/share/games/openttd/baseset/openmsx")
 SOUNDFONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")

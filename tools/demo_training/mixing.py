@@ -122,8 +122,8 @@ def _filtered(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
 def _offset(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
     """Add what samples with an offset leave: a bias that follows the loudness."""
     sums = np.cumsum(np.abs(stem).mean(0), dtype=float)
-    followed = np.zeros(stem.shape[-1])
-    followed[OFFSET_SAMPLES:] = sums[OFFSET_SAMPLES:] - sums[:-OFFSET_SAMPLES]
+    followed = sums.copy()
+    followed[OFFSET_SAMPLES:] -= sums[:-OFFSET_SAMPLES]
     level = 10 ** (rng.uniform(*OFFSET_DB) / 20) * rng.choice([-1.0, 1.0])
     ratio = np.sqrt(np.mean(stem**2) / (np.mean(followed**2) + QUIET**2))
     return np.asarray(stem + level * ratio * followed)

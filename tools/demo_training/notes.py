@@ -70,3 +70,17 @@ class Harmony:
         """Stack thirds on the bar's degree, as close over `lowest` as they go."""
         degrees = [self.degrees[bar] + 2 * step for step in range(self.chord_size)]
         return sorted(self.near(degree, lowest, 0) for degree in degrees)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What the parts of one song agree on."""
+
+    style: Style
+    harmony: Harmony
+    bars: int
+
+    @property
+    def beats(self) -> int:
+        """Return the length of the song in beats."""
+        return self.bars * self.style.beats_per_bar

@@ -33,11 +33,11 @@ class Plan:
     recipe: Recipe
     folder: Path
     seconds: float
-    batch: int = 4
+    batch: int = 2
     rate: float = 2e-3
-    warm_up_steps: int = 200
+    warm_up_steps: int = 100
     score_seconds: float = 900.0
-    log_steps: int = 20
+    log_steps: int = 50
     final_rate: float = 0.02
 
 

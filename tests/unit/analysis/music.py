@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE = 22_050
+CHORD_SECONDS = 0.7
 
 Mono = NDArray[np.float32]
 
@@ -92,5 +93,5 @@ def cadence(tonic: int, is_minor: bool) -> Mono:
 
 
 def _chord(root: int, steps: Sequence[int]) -> Mono:
-    notes = [tone(root + step, 0.7) for step in (-12, *steps)]
+    notes = [tone(root + step, CHORD_SECONDS) for step in (-12, *steps)]
     return np.asarray(np.sum(notes, axis=0, dtype=np.float32))

@@ -6,6 +6,9 @@ import pytest
 from serve_app.analysis import tempo
 from tests.unit.analysis import music
 
+# The first time on a machine, numba compiles what librosa is made of.
+pytestmark = pytest.mark.timeout(400)
+
 TEMPI = (60, 72.5, 84, 97.3, 112, 128, 146, 163, 180)
 
 

@@ -10,6 +10,9 @@ from typer.testing import CliRunner, Result
 
 from serve_app.cli import app
 
+# The first time on a machine, numba compiles what librosa is made of.
+pytestmark = pytest.mark.timeout(400)
+
 
 @pytest.fixture
 def tune(tmp_path: Path) -> Path:
@@ -33,16 +36,12 @@ def test_songs_are_separated_here(tune: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert str(noise) in result.stderr
     stems = sorted((tmp_path / "out").rglob("*"))
-    assert [path.name for path in stems] == [
-        "noise",
-        "tune",
-        "accompaniment.wav",
-        "vocals.wav",
-    ]
-    for path in stems[2:]:
+    names = [path.name for path in stems]
+    assert names == ["tune", "accompaniment.wav", "vocals.wav"]
+    for path in stems[1:]:
         assert soundfile.info(path).frames == 72_000
         assert soundfile.info(path).samplerate == 48_000
-    vocals, accompaniment = (soundfile.read(path)[0] for path in stems[2:])
+    vocals, accompaniment = (soundfile.read(path)[0] for path in stems[1:])
     mix = soundfile.read(tune)[0]
     error = mix[:, None] - vocals - accompaniment
     assert np.sum(error**2) < 0.1 * 2 * np.sum(mix**2)

@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from filelock import FileLock
 from sqlalchemy import inspect, text
 
 from serve_app.jobs import engine
@@ -64,6 +66,18 @@ def test_a_step_that_fails_leaves_nothing_behind(url: str) -> None:
     with database.begin() as connection:
         connection.execute(text("DROP TABLE other"))
     upgrade(database)
+    assert inspect(database).has_table("jobs")
+    database.dispose()
+
+
+def test_an_upgrade_waits_for_one_under_way(url: str) -> None:
+    """SQLite would not: a new file that is being written refuses WAL mode at once."""
+    database = engine.connect(url)
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(f"{database.url.database}.lock"):
+            second = pool.submit(upgrade, database)
+            assert not wait([second], timeout=0.3).done
+        second.result(timeout=60)
     assert inspect(database).has_table("jobs")
     database.dispose()
 

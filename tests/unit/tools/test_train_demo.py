@@ -23,6 +23,7 @@ from tools.demo_training import (
     scoring,
     singing,
     songs,
+    styles,
     training,
 )
 from tools.demo_training.beginning import pass_through
@@ -79,17 +80,17 @@ def test_notes_are_midi(seed: int) -> None:
 def test_only_the_bass_plays_bass_programs(seed: int) -> None:
     for part in composing.compose(seed).parts:
         if part.stem != "drums":
-            is_bass = part.program in composing.BASS_PROGRAMS
+            is_bass = part.program in styles.BASS_PROGRAMS
             assert is_bass == (part.stem == "bass")
 
 
 def test_half_of_the_songs_are_sung() -> None:
-    sung = sum(bool(composing.compose(seed).sung) for seed in range(200))
-    assert 70 < sung < 130
+    sung = sum(bool(composing.compose(seed).sung) for seed in range(60))
+    assert 15 < sung < 45
 
 
 def test_a_degree_lands_in_the_octave_over_the_lowest_pitch() -> None:
-    harmony = Harmony(9, composing.SCALES["minor"], (0,), 3)
+    harmony = Harmony(9, styles.SCALES["minor"], (0,), 3)
     assert all(40 <= harmony.near(degree, 40, 0) < 52 for degree in range(-9, 9))
     assert harmony.near(7, 40, 7) == harmony.near(0, 40, 0) + 12
 
@@ -146,7 +147,7 @@ def test_an_offset_is_slow_and_fainter_than_its_stem() -> None:
     stem = rng.normal(size=(2, 44_100))
     added = mixing._offset(rng, stem) - stem
     assert 0 < added.std() < 0.6 * stem.std()
-    assert np.abs(np.diff(added)).max() < 0.01 * np.abs(added).max()
+    assert np.abs(np.diff(added)).max() < 0.02 * np.abs(added).max()
 
 
 def test_mixing_without_songs_says_what_to_do(tmp_path: Path) -> None:
