@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,15 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"stemserve: {options.config}: {error}", file=sys.stderr)
         return 2
+    try:
+        _check_port(options.host, options.port)
+    except OSError as error:
+        print(
+            f"stemserve: can't listen on {options.host}:{options.port} "
+            f"({error.strerror}): choose another port with --port, or PORT=… make serve",
+            file=sys.stderr,
+        )
+        return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _start_ray()
@@ -75,6 +85,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--config", type=Path, default=_DEFAULT_CONFIG)
     return parser.parse_args()
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise OSError now, rather than from a proxy that Serve starts over and over."""
+    with socket.create_server((host, port)):
+        pass
 
 
 def _start_ray() -> None:

@@ -1,0 +1,36 @@
+"""The server says at once what keeps it from starting."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "deployments", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100)
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("--host", "127.0.0.1", "--port", port)
+    assert done.returncode == 1
+    assert port in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_config_with_a_typo_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "typo.yaml"
+    config.write_text("applications: [{args: {separater: {}}}]")
+    done = run("--config", str(config))
+    assert done.returncode == 2
+    assert "separater" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_config_that_is_missing_is_named() -> None:
+    done = run("--config", "nowhere.yaml")
+    assert done.returncode == 2
+    assert "nowhere.yaml" in done.stderr
