@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 import yaml
@@ -29,29 +29,14 @@ def main() -> int:
     options = _parse()
     try:
         args = read_args(options.config)
-    except (OSError, ValueError) as error:
-        print(f"stemserve: {options.config}: {error}", file=sys.stderr)
-        return 2
-    try:
         _check_port(options.host, options.port)
-    except OSError as error:
-        print(
-            f"stemserve: can't listen on {options.host}:{options.port} "
-            f"({error.strerror}): choose another port with --port, or PORT=… make serve",
-            file=sys.stderr,
-        )
-        return 1
+    except (OSError, ValueError) as error:
+        print(f"stemserve: {error}", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _start_ray()
-        serve.start(
-            http_options={"host": options.host, "port": options.port},
-            logging_config={"encoding": "TEXT", "enable_access_log": False},
-        )
-        serve.run(build(args), name="stemserve", route_prefix="/")
-        print(f"stemserve is ready on http://{options.host}:{options.port}", flush=True)
-        while True:
-            signal.pause()
+        _serve(args, options.host, options.port)
     except KeyboardInterrupt:
         print("stemserve is stopping", flush=True)
         return 0
@@ -64,6 +49,17 @@ def main() -> int:
         ray.shutdown()
 
 
+def _serve(args: AppArgs, host: str, port: int) -> NoReturn:
+    serve.start(
+        http_options={"host": host, "port": port},
+        logging_config={"encoding": "TEXT", "enable_access_log": False},
+    )
+    serve.run(build(args), name="stemserve", route_prefix="/")
+    print(f"stemserve is ready on http://{host}:{port}", flush=True)
+    while True:
+        signal.pause()
+
+
 def read_args(config: Path) -> AppArgs:
     """Return the application's arguments in a Serve config file.
 
@@ -72,11 +68,11 @@ def read_args(config: Path) -> AppArgs:
     document: Any = yaml.safe_load(config.read_text())
     applications = document.get("applications") if isinstance(document, dict) else None
     if not applications or len(applications) != 1:
-        raise ValueError("a Serve config has exactly one entry under `applications`")
+        raise ValueError(f"{config}: exactly one entry is wanted under `applications`")
     try:
         return AppArgs.model_validate(applications[0].get("args") or {})
     except ValidationError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{config}: {error}") from error
 
 
 def _parse() -> argparse.Namespace:
@@ -89,8 +85,13 @@ def _parse() -> argparse.Namespace:
 
 def _check_port(host: str, port: int) -> None:
     """Raise OSError now, rather than from a proxy that Serve starts over and over."""
-    with socket.create_server((host, port)):
-        pass
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise OSError(
+            f"can't listen on {host}:{port} ({error.strerror}): choose another port, "
+            "with --port or by `make serve PORT=…`"
+        ) from error
 
 
 def _start_ray() -> None:

@@ -15,7 +15,7 @@ def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run("--host", "127.0.0.1", "--port", port)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert port in done.stderr
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
