@@ -3,7 +3,7 @@
 import logging
 from threading import Lock
 
-from serve_app.separation import models
+from serve_app.separation import allocator, models
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.weights import WeightsCache
@@ -38,6 +38,8 @@ def load_engine(settings: Settings, model: str) -> Engine:
 
     Raises InvalidInput for an unknown model and WeightsUnavailable without weights.
     """
+    # Before the first large allocation; a no-op where the environment has done it.
+    allocator.tune()
     spec = resolve(settings, model)
     path = weights_cache(settings).pull(spec)
     engine = Engine.load(
