@@ -6,6 +6,7 @@ the box. `python benchmarks/memory.py --minutes 3 60`
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def main() -> None:
 
 def _measured(minutes: float) -> float:
     command = [sys.executable, __file__, "--one", str(minutes)]
-    environment = {"GLIBC_TUNABLES": ALLOCATOR, "PYTHONPATH": ".", "PATH": "/usr/bin"}
+    environment = {**os.environ, "GLIBC_TUNABLES": ALLOCATOR}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     return float(json.loads(done.stdout))
 

@@ -11,6 +11,7 @@ import soundfile
 from serve_app.audio.decode import read_blocks
 from tests import media
 from tests.serve.service import STEMS, Service, wait_for
+from tests.signals import offset_samples
 
 
 @pytest.fixture
@@ -51,20 +52,12 @@ def test_stems_are_as_long_as_the_song_and_aligned_with_it(
     stems = service.stems(job, tmp_path)
     total = np.sum([stems[name] for name in STEMS], axis=0).mean(axis=1)
     assert total.shape == expected.shape
-    assert offset(total, expected) == 0
+    assert offset_samples(total, expected) == 0
 
 
 def decoded(path: Path) -> Any:
     """Decode to mono by our own reader, which other tests hold to ffmpeg's."""
     return np.concatenate(list(read_blocks(path)), axis=1).mean(axis=0)
-
-
-def offset(wave: Any, reference: Any) -> int:
-    """Return by how many samples `wave` lags behind `reference`."""
-    size = len(wave) + len(reference)
-    spectrum = np.fft.rfft(wave, size) * np.conj(np.fft.rfft(reference, size))
-    peak = int(np.argmax(np.fft.irfft(spectrum, size)))
-    return peak if peak < size // 2 else peak - size
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""A job from storage to storage."""
+
+import hashlib
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from serve_app.audio.limits import AudioLimits
+from serve_app.audio.measure import measure
+from serve_app.errors import Cancelled, StorageUnavailable
+from serve_app.jobs.job import Job, Stage
+from serve_app.separation.engine import Engine
+from serve_app.storage.local import LocalStorage
+from serve_app.worker import SongWorker
+from tests import media
+from tests.jobs import new_job
+from tests.networks import sharing_engine
+
+
+class OneEngine:
+    """Gives the same engine for every model."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, model: str) -> Engine:
+        """Return the engine."""
+        return self._engine
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path / "files")
+
+
+@pytest.fixture
+def job(tmp_path: Path, storage: LocalStorage) -> Job:
+    song = tmp_path / "song.wav"
+    media.write_song(song, seconds=2.0)
+    facts = measure(song, AudioLimits(60))
+    storage.put("originals/a", song)
+    job = new_job(attempt=7)
+    source = replace(
+        job.source,
+        samples=facts.samples,
+        sample_rate=facts.sample_rate,
+        mean=facts.mean,
+        deviation=facts.deviation,
+    )
+    return job.evolve(source=source)
+
+
+def test_stems_are_stored_under_their_attempt_as_the_manifest_says(
+    tmp_path: Path, storage: LocalStorage, job: Job
+) -> None:
+    stages: list[tuple[Stage, float]] = []
+    with sharing_engine() as engine:
+        worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
+        result = worker.run(job, lambda *seen: stages.append(seen), Event())
+    assert [stem.name for stem in result.stems] == ["drums", "vocals"]
+    for stem in result.stems:
+        stored = b"".join(storage.read(stem.key))
+        assert stem.key == f"stems/a/7/{stem.name}.wav"
+        assert stem.filename == f"Söng 'one'_{stem.name}.wav"
+        assert stem.size_bytes == len(stored)
+        assert stem.sha256 == hashlib.sha256(stored).hexdigest()
+        assert stem.media_type == "audio/wav"
+    assert result.gain == 1.0
+    assert list((tmp_path / "work").iterdir()) == []
+    assert stages[0] == (Stage.FETCH, 0.0)
+    assert stages[-1][0] is Stage.UPLOAD
+    fractions = [fraction for _, fraction in stages]
+    assert fractions == sorted(fractions)
+
+
+def test_a_cancelled_job_stores_nothing_and_leaves_nothing(
+    tmp_path: Path, storage: LocalStorage, job: Job
+) -> None:
+    cancelled = Event()
+    cancelled.set()
+    with sharing_engine() as engine, ExitStack() as stack:
+        worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
+        stack.enter_context(pytest.raises(Cancelled))
+        worker.run(job, lambda *seen: None, cancelled)
+    assert list(storage.list("stems")) == []
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_missing_original_is_the_stores_fault(
+    tmp_path: Path, storage: LocalStorage, job: Job
+) -> None:
+    storage.delete("originals/a")
+    with sharing_engine() as engine:
+        worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
+        with pytest.raises(StorageUnavailable, match="originals/a"):
+            worker.run(job, lambda *seen: None, Event())
