@@ -40,6 +40,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("stemserve is stopping", flush=True)
         return 0
+    except RuntimeError as error:
+        # The replicas' own errors, which say why, are in the lines above.
+        print(f"stemserve could not start: {error}", file=sys.stderr)
+        return 1
     finally:
         # An impatient second Ctrl-C would leave processes behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -98,6 +102,8 @@ def _start_ray() -> None:
     # Said outright: ray.init would otherwise leave a token that changes later starts.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Five seconds by default, which a busy laptop needs only to import the proxy.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     ray.init(
         address="local",
         num_cpus=_LOGICAL_CPUS,

@@ -23,6 +23,7 @@ EQUALISER_HZ = (20.0, 120.0, 500.0, 2_000.0, 6_000.0, 22_050.0)
 OFFSET_DB = (-25.0, -6.0)
 OFFSET_SAMPLES = 2_048
 QUIET = 1e-4
+BASS = SOURCES.index("bass")
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,30 @@ def _remixed(rng: np.random.Generator, songs: list[Path], samples: int) -> np.nd
     """Take each stem from another song and give it a loudness of its own."""
     stems = np.zeros((len(SOURCES), 2, samples), np.float32)
     for index, (lowest, highest) in enumerate(LOUDNESS):
-        stem = _crop(rng, songs[rng.integers(len(songs))], samples)[index]
+        stem = _stem(rng, songs, samples, index)
         level = float(np.sqrt(np.mean(stem**2)))
         if level > QUIET:
             loudness = 10 ** (rng.uniform(lowest, highest) / 20)
             stems[index] = stem * (0.1 * loudness / level)
     return stems
+
+
+def _stem(
+    rng: np.random.Generator, songs: list[Path], samples: int, index: int
+) -> np.ndarray:
+    """Crop one stem; basses also play higher or lower, and two at a time."""
+    stem = _crop(rng, songs[rng.integers(len(songs))], samples)[index]
+    if index != BASS:
+        return stem
+    if rng.random() < 0.3:
+        stem = stem + _crop(rng, songs[rng.integers(len(songs))], samples)[index]
+    if rng.random() < 0.4:
+        # A mirrored copy gives the samples that a higher bass needs beyond the crop.
+        at = np.arange(samples) * 2 ** rng.uniform(-0.4, 1.0)
+        longer = np.concatenate([stem, stem[:, ::-1]], axis=1)
+        places = np.arange(2 * samples)
+        stem = np.stack([np.interp(at, places, channel) for channel in longer])
+    return stem
 
 
 def _altered(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
