@@ -54,6 +54,8 @@ def train(options: argparse.Namespace) -> None:
         score_seconds=options.score_minutes * 60,
     )
     trainer = training.Trainer(plan)
+    if options.start is not None:
+        trainer.start_from(options.start)
     if options.resume:
         trainer.resume()
     training.train(trainer, options.folder / "heldout")
@@ -89,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     two.add_argument("--threads", type=int, default=1)
     two.add_argument("--seed", type=int, default=0)
+    two.add_argument("--start", type=Path, help="begin with these exported weights")
     two.add_argument("--resume", action="store_true", help="from the checkpoint")
     three = commands.add_parser("export", help=export.__doc__)
     three.set_defaults(run=export)

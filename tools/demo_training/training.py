@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader
 from torchaudio.models import HDemucs
@@ -101,6 +102,12 @@ class Trainer:
         }
         torch.save(state, unfinished)
         unfinished.rename(self.checkpoint)
+
+    def start_from(self, weights: Path) -> None:
+        """Begin a new run with exported weights instead of the initial ones."""
+        state = {name: value.float() for name, value in load_file(weights).items()}
+        self.network.load_state_dict(state)
+        self.average.load_state_dict(state)
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint."""

@@ -202,6 +202,19 @@ def test_a_run_goes_on_where_it_was_saved(tmp_path: Path) -> None:
         assert torch.equal(value, resumed.network.state_dict()[name])
 
 
+def test_a_run_can_begin_with_exported_weights(tmp_path: Path) -> None:
+    target = tmp_path / "demo.safetensors"
+    weights = _network().state_dict()
+    exporting.export(weights, target, steps=7, today=datetime.date(2026, 1, 2))
+    trainer = training.Trainer(
+        training.Plan(mixing.Recipe(tmp_path, CROP), tmp_path, 1e6)
+    )
+    trainer.start_from(target)
+    for network in (trainer.network, trainer.average):
+        for name, value in network.state_dict().items():
+            assert torch.equal(value, weights[name].half().float())
+
+
 def test_the_rate_warms_up_and_falls_to_its_last(tmp_path: Path) -> None:
     plan = training.Plan(mixing.Recipe(tmp_path, CROP), tmp_path, 100.0)
     rates = [
