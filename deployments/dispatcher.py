@@ -20,6 +20,7 @@ from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Job
 from serve_app.jobs.runner import Event, Finished, ReplicaDied
 from serve_app.settings import Settings
+from serve_app.working import sweep
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,8 @@ class DispatcherReplica:
             try:
                 await asyncio.to_thread(self._expiry.sweep)
                 if rounds % _ORPHAN_ROUNDS == 0:
+                    # What a killed replica left goes even if no other job comes.
+                    await asyncio.to_thread(sweep, settings.working_dir)
                     await asyncio.to_thread(
                         self._expiry.sweep_orphans, settings.orphan_grace_seconds
                     )

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-GIB = 1024**3
 MIB = 1024**2
 
 
