@@ -1,6 +1,6 @@
 """Make the demo model: render songs, train on them, export the weights.
 
-    python tools/train_demo.py render --songs 600
+    python tools/train_demo.py render --songs 200
     python tools/train_demo.py train --minutes 110
     python tools/train_demo.py export
 
@@ -31,11 +31,12 @@ TUNABLES = (
 
 
 def render(options: argparse.Namespace) -> None:
-    """Render the songs that the folder lacks."""
+    """Render the songs that the folder lacks: as many of each kind."""
     folder = options.folder / "songs"
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(options.songs):
-        songs.write(options.first + seed, folder)
+        for kind in options.kinds:
+            songs.write(kind, options.first + seed, folder)
         print(f"song {seed + 1} of {options.songs}", end="\r", flush=True)
     print()
 
@@ -80,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True)
     one = commands.add_parser("render", help=render.__doc__)
     one.set_defaults(run=render)
-    one.add_argument("--songs", type=int, default=600)
+    one.add_argument("--songs", type=int, default=200, help="of each kind")
+    one.add_argument("--kinds", nargs="+", choices=songs.KINDS, default=songs.KINDS)
     one.add_argument("--first", type=int, default=0, help="seed of the first song")
     two = commands.add_parser("train", help=train.__doc__)
     two.set_defaults(run=train)

@@ -16,7 +16,7 @@ def compose(seed: int) -> Song:
     style = styles.STYLES[rng.integers(len(styles.STYLES))]
     bpm = float(rng.uniform(*style.bpm))
     bars = int(np.ceil(SONG_SECONDS * bpm / 60 / style.beats_per_bar))
-    sheet = Sheet(style, _harmony(rng, bars), bars)
+    sheet = Sheet(style, harmony(rng, bars), bars)
     bass = _bass(rng, sheet)
     others = _others(rng, sheet, bass)
     parts = [_loosened(rng, part) for part in (_drums(rng, sheet), bass, *others)]
@@ -24,7 +24,7 @@ def compose(seed: int) -> Song:
     return Song(bpm, tuple(parts), tuple(sung))
 
 
-def _harmony(rng: np.random.Generator, bars: int) -> Harmony:
+def harmony(rng: np.random.Generator, bars: int) -> Harmony:
     names = list(styles.SCALES)
     scale = styles.SCALES[names[rng.integers(len(names))]]
     progression = styles.PROGRESSIONS[rng.integers(len(styles.PROGRESSIONS))]

@@ -7,8 +7,7 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from tools.demo_training import rendering
-from tools.demo_training.styles import BASS_PROGRAMS
+from tools.demo_training import midi, rendering
 
 MUSIC = Path("/usr/share/games/openttd/baseset/openmsx")
 SOUNDFONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
@@ -58,36 +57,15 @@ def _song(path: Path) -> np.ndarray:
     """Render a file's stems one by one: float32 (4, 2, samples)."""
     with tempfile.TemporaryDirectory() as folder:
         waves = [
-            rendering.play(only(mido.MidiFile(path), stem), SOUNDFONT, Path(folder))
+            rendering.play(
+                midi.only(mido.MidiFile(path), stem), SOUNDFONT, Path(folder)
+            )
             for stem in STEMS
         ]
     stems = np.zeros((4, 2, max(wave.shape[1] for wave in waves)), np.float32)
     for stem, wave in zip(stems, waves, strict=False):
         stem[:, : wave.shape[1]] = wave
     return stems
-
-
-def only(file: mido.MidiFile, stem: str) -> mido.MidiFile:
-    """Keep the notes of one stem: the drum channel, GM's basses, or the rest."""
-    track, programs, skipped = mido.MidiTrack(), [0] * 16, 0
-    for message in mido.merge_tracks(file.tracks):
-        if message.type == "program_change":
-            programs[message.channel] = message.program
-        # Notes end in every stem; an end without a beginning is harmless.
-        begins = message.type == "note_on" and message.velocity > 0
-        if begins and stem_of(message.channel, programs[message.channel]) != stem:
-            skipped += message.time
-            continue
-        track.append(message.copy(time=message.time + skipped))
-        skipped = 0
-    return mido.MidiFile(ticks_per_beat=file.ticks_per_beat, tracks=[track])
-
-
-def stem_of(channel: int, program: int) -> str:
-    """Name the stem that a General MIDI note belongs to."""
-    if channel == rendering.DRUM_CHANNEL:
-        return "drums"
-    return "bass" if program in BASS_PROGRAMS else "other"
 
 
 def _audible_clip(stems: np.ndarray) -> np.ndarray:

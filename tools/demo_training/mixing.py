@@ -15,8 +15,9 @@ from tools.demo_training.songs import FULL_SCALE, SOURCES
 # How often a stem is left out, in the order of SOURCES: most music of this kind
 # has no voice, and a model must say so.
 ABSENCE = (0.06, 0.10, 0.04, 0.45)
-# Loudness in dB of remixed stems, lowest and highest: the accompaniment leads.
-LOUDNESS = ((-16.0, 2.0), (-14.0, 2.0), (-5.0, 2.0), (-12.0, 2.0))
+# Loudness in dB of remixed stems, lowest and highest: the accompaniment leads, or
+# the bass does.
+LOUDNESS = ((-16.0, 2.0), (-14.0, 6.0), (-5.0, 2.0), (-12.0, 2.0))
 GAIN_DB = 4.0
 EQUALISER_DB = 4.0
 EQUALISER_HZ = (20.0, 120.0, 500.0, 2_000.0, 6_000.0, 22_050.0)

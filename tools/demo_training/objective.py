@@ -10,7 +10,7 @@ FLOOR_OF_MIX = 1e-3
 SILENT = 1e-3
 FLOOR_OF_SILENCE = 5e-2
 # Bass is the hardest to tell from low notes of other instruments.
-STEM_WEIGHTS = (0.5, 2.5, 1.0, 0.4)
+STEM_WEIGHTS = (0.75, 1.75, 1.0, 0.5)
 SUM_WEIGHT = 0.15
 
 

@@ -8,11 +8,11 @@ import mido
 import numpy as np
 import soundfile
 
+from tools.demo_training.midi import DRUM_CHANNEL
 from tools.demo_training.notes import Part, Song
 
 SAMPLE_RATE = 44_100
 TICKS_PER_BEAT = 480
-DRUM_CHANNEL = 9
 MELODIC_CHANNELS = (*range(9), *range(10, 16))
 # Half of fluidsynth's full scale leaves room for a loud kit; files are float anyway.
 GAIN = "0.5"

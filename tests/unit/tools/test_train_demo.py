@@ -1,6 +1,9 @@
 """What making the demo model promises."""
 
 import datetime
+import io
+import shutil
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +18,12 @@ from torchaudio.models import HDemucs
 
 from serve_app.separation import networks
 from tools.demo_training import (
+    arranging,
+    borrowing,
     composing,
     exporting,
     heldout,
+    midi,
     mixing,
     objective,
     rendering,
@@ -26,6 +32,7 @@ from tools.demo_training import (
     songs,
     styles,
     training,
+    varying,
 )
 from tools.demo_training.beginning import pass_through
 from tools.demo_training.notes import Harmony, Note
@@ -271,6 +278,129 @@ def test_weights_too_large_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def _line(channel: int, program: int, pitches: range) -> list[mido.Message]:
+    """Return a second of music for each pitch, at the default tempo."""
+    setup = mido.Message("program_change", channel=channel, program=program)
+    loud = mido.Message("control_change", channel=channel, control=7, value=1)
+    line = [setup, loud]
+    for pitch in pitches:
+        key = {"channel": channel, "note": pitch}
+        line.append(mido.Message("note_on", velocity=90, **key))
+        line.append(mido.Message("note_off", time=960, **key))
+    return line
+
+
+def _piece() -> mido.MidiFile:
+    """Return three lines of 40 seconds: a bass, a piano and drums."""
+    lines = [
+        _line(0, 33, range(40, 60)) * 2,
+        _line(1, 0, range(60, 80)) * 2,
+        _line(9, 0, range(35, 55)) * 2,
+    ]
+    return mido.MidiFile(tracks=[mido.MidiTrack(line) for line in lines])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_variation_has_every_stem_and_ends_in_time(seed: int) -> None:
+    varied = varying.vary(np.random.default_rng(seed), _piece(), 30.0)
+    assert all(midi.notes(varied, stem) for stem in songs.SOURCES[:3])
+    assert 30.0 <= varied.length < 32.0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_variation_leaves_the_drums_keys(seed: int) -> None:
+    varied = varying.vary(np.random.default_rng(seed), _piece(), 30.0)
+    struck = {m.note for m in varied if m.type == "note_on" and m.channel == 9}
+    assert struck <= set(range(35, 55))
+
+
+def test_variations_differ_in_key_and_sound() -> None:
+    found = [varying.vary(np.random.default_rng(s), _piece(), 30.0) for s in SEEDS]
+    keys = [
+        next(m.note for m in file if m.type == "note_on" and m.channel == 1)
+        for file in found
+    ]
+    programs = [
+        next(m.program for m in file if m.type == "program_change" and m.channel == 1)
+        for file in found
+    ]
+    assert len(set(keys)) > 5
+    assert len(set(programs)) > 5
+
+
+def test_a_file_s_volumes_are_drawn_anew() -> None:
+    varied = varying.vary(np.random.default_rng(0), _piece(), 30.0)
+    volumes = [m.value for m in varied if m.is_cc(7)]
+    assert len(volumes) == 16
+    assert min(volumes) >= 60
+
+
+def test_doubled_basses_are_other_instruments_with_the_bass_s_notes() -> None:
+    doubled = [
+        file
+        for seed in range(100)
+        for file in [varying.vary(np.random.default_rng(seed), _piece(), 30.0)]
+        if any(m.type == "note_on" and m.channel == 2 for m in file)
+    ]
+    assert 15 < len(doubled) < 45
+    for file in doubled:
+        programs = {m.channel: m.program for m in file if m.type == "program_change"}
+        assert programs[2] in styles.LOW
+        first = [
+            next(m.note for m in file if m.type == "note_on" and m.channel == channel)
+            for channel in (0, 2)
+        ]
+        assert first[1] - first[0] in (0, 12)
+
+
+def test_chords_are_written_as_mma_names_them() -> None:
+    major = Harmony(0, styles.SCALES["major"], (0,), 3)
+    sevenths = replace(major, chord_size=4)
+    names = [arranging._chord(major, degree) for degree in range(7)]
+    assert names == ["C", "Dm", "Em", "F", "G", "Am", "Bmb5"]
+    names = [arranging._chord(sevenths, degree) for degree in range(7)]
+    assert names == ["CM7", "Dm7", "Em7", "FM7", "G7", "Am7", "Bm7b5"]
+
+
+@pytest.mark.skipif(shutil.which("mma") is None, reason="needs Debian's mma")
+@pytest.mark.parametrize("seed", range(8))
+def test_mma_plays_what_was_made_up(seed: int) -> None:
+    file = arranging.arrange(np.random.default_rng(seed), 30.0)
+    assert file.length >= 30.0
+    assert sum(midi.notes(file, stem) for stem in songs.SOURCES[:3]) > 50
+
+
+def test_music_is_borrowed_from_the_games_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = io.BytesIO()
+    _piece().save(file=stored)
+    lump, other = stored.getvalue(), b"not music"
+    game = tmp_path / "free.wad"
+    listed = 12 + len(lump) + len(other)
+    game.write_bytes(
+        struct.pack("<4sii", b"IWAD", 2, listed)
+        + other
+        + lump
+        + struct.pack("<ii8s", 12, len(other), b"PALETTE")
+        + struct.pack("<ii8s", 12 + len(other), len(lump), b"D_E1M1")
+    )
+    monkeypatch.setattr(borrowing, "GAMES", (game,))
+    piece = borrowing.borrow(np.random.default_rng(0))
+    assert midi.notes(piece, "bass") == midi.notes(_piece(), "bass") > 0
+
+
+def test_music_that_is_not_there_names_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(borrowing, "GAMES", (tmp_path / "no.wad",))
+    monkeypatch.setattr(arranging, "LIBRARY", tmp_path / "no")
+    with pytest.raises(FileNotFoundError, match="apt-get install freedoom"):
+        borrowing.borrow(np.random.default_rng(0))
+    with pytest.raises(FileNotFoundError, match="apt-get install mma"):
+        arranging.arrange(np.random.default_rng(0), 30.0)
+
+
 def _note(channel: int, time: int = 10) -> mido.Message:
     return mido.Message("note_on", channel=channel, note=60, velocity=9, time=time)
 
@@ -289,7 +419,7 @@ def test_stems_of_a_midi_file_keep_their_times() -> None:
     file = mido.MidiFile(tracks=[track])
     for stem, expected in {"drums": [30], "bass": [20], "other": [10, 40]}.items():
         now, starts = 0, []
-        for message in heldout.only(file, stem).tracks[0]:
+        for message in midi.only(file, stem).tracks[0]:
             now += message.time
             starts += [now] if message.type == "note_on" else []
         assert starts == expected

@@ -1,0 +1,38 @@
+"""MIDI files by stem: which notes of General MIDI are drums, bass or the rest."""
+
+import mido
+
+from tools.demo_training.styles import BASS_PROGRAMS
+
+DRUM_CHANNEL = 9
+
+
+def stem_of(channel: int, program: int) -> str:
+    """Name the stem that a General MIDI note belongs to."""
+    if channel == DRUM_CHANNEL:
+        return "drums"
+    return "bass" if program in BASS_PROGRAMS else "other"
+
+
+def only(file: mido.MidiFile, stem: str) -> mido.MidiFile:
+    """Keep the notes of one stem: the drum channel, GM's basses, or the rest."""
+    track, programs, skipped = mido.MidiTrack(), [0] * 16, 0
+    for message in mido.merge_tracks(file.tracks):
+        if message.type == "program_change":
+            programs[message.channel] = message.program
+        # Notes end in every stem; an end without a beginning is harmless.
+        begins = message.type == "note_on" and message.velocity > 0
+        if begins and stem_of(message.channel, programs[message.channel]) != stem:
+            skipped += message.time
+            continue
+        track.append(message.copy(time=message.time + skipped))
+        skipped = 0
+    return mido.MidiFile(ticks_per_beat=file.ticks_per_beat, tracks=[track])
+
+
+def notes(file: mido.MidiFile, stem: str) -> int:
+    """Count the notes of one stem."""
+    return sum(
+        message.type == "note_on" and message.velocity > 0
+        for message in only(file, stem).tracks[0]
+    )

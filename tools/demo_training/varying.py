@@ -1,0 +1,156 @@
+"""Variations of a MIDI file: key, tempo, instruments, balance, doubled basses."""
+
+from dataclasses import dataclass, field
+
+import mido
+import numpy as np
+
+from tools.demo_training import styles
+from tools.demo_training.midi import DRUM_CHANNEL, stem_of
+
+TICKS_PER_BEAT = 480
+SECONDS_PER_BEAT = 0.5
+VOLUME, BANK, BANK_FINE, ALL_SOUND_OFF = 7, 0, 32, 120
+LOWEST, HIGHEST = 24, 108
+
+Events = list[tuple[float, mido.Message]]
+
+
+@dataclass
+class Variation:
+    """What is drawn once for a song: it holds for all of its notes."""
+
+    rng: np.random.Generator
+    shift: int
+    bass_shift: int
+    keep_chance: float
+    programs: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def program(self, channel: int, program: int) -> int:
+        """Return what plays instead of a program: a bass stays some bass."""
+        if channel == DRUM_CHANNEL:
+            return program
+        key = (channel, program)
+        if key not in self.programs:
+            bass = stem_of(channel, program) == "bass"
+            choice = styles.BASS_PROGRAMS if bass else styles.EVERYTHING
+            kept = self.rng.random() < self.keep_chance
+            self.programs[key] = program if kept else int(self.rng.choice(choice))
+        return self.programs[key]
+
+    def pitch(self, channel: int, program: int, note: int) -> int:
+        """Return the key that is pressed instead of a note."""
+        stem = stem_of(channel, program)
+        if stem == "drums":
+            return note
+        moved = note + self.shift + (self.bass_shift if stem == "bass" else 0)
+        return moved if LOWEST <= moved <= HIGHEST else note
+
+
+def vary(
+    rng: np.random.Generator, file: mido.MidiFile, seconds: float
+) -> mido.MidiFile:
+    """Return some seconds of a file, in another key, tempo, sound and balance."""
+    variation = Variation(
+        rng,
+        shift=int(rng.integers(-5, 7)),
+        bass_shift=int(rng.choice([0, 0, 0, 0, 12])),
+        keep_chance=float(rng.choice([1.0, 0.5, 0.0])),
+    )
+    speed = float(rng.uniform(0.85, 1.2))
+    events = _cut(_timed(file, speed), seconds, rng)
+    events = _balanced(rng, _changed(variation, events))
+    if rng.random() < 0.3:
+        events += _doubled(rng, events)
+    return _written(events)
+
+
+def _timed(file: mido.MidiFile, speed: float) -> Events:
+    """Return the messages with the second at which each is sent."""
+    now, events = 0.0, []
+    for message in file:
+        now += message.time / speed
+        if not message.is_meta and message.type != "sysex":
+            events.append((now, message))
+    return events
+
+
+def _cut(events: Events, seconds: float, rng: np.random.Generator) -> Events:
+    """Take a piece from anywhere; what was set before it holds from its start."""
+    length = events[-1][0] if events else 0.0
+    start = float(rng.uniform(0, max(0.0, length - seconds)))
+    taken = [
+        (max(0.0, at - start), message)
+        for at, message in events
+        if at < start + seconds and (at >= start or message.type != "note_on")
+    ]
+    # fluidsynth goes on for as long as a note is held.
+    return taken + [(seconds, _control(each, ALL_SOUND_OFF, 0)) for each in range(16)]
+
+
+def _changed(variation: Variation, events: Events) -> Events:
+    """Play other keys on other instruments; volumes and banks are dropped."""
+    changed: Events = []
+    programs = [0] * 16
+    for at, message in events:
+        if message.type == "program_change":
+            programs[message.channel] = message.program
+            new = variation.program(message.channel, message.program)
+            changed.append((at, message.copy(program=new)))
+        elif message.type in ("note_on", "note_off"):
+            program = programs[message.channel]
+            pitch = variation.pitch(message.channel, program, message.note)
+            changed.append((at, message.copy(note=pitch)))
+        elif not (
+            message.type == "control_change"
+            and message.control in (VOLUME, BANK, BANK_FINE)
+        ):
+            changed.append((at, message))
+    return changed
+
+
+def _balanced(rng: np.random.Generator, events: Events) -> Events:
+    volumes: Events = [
+        (0.0, _control(channel, VOLUME, int(rng.integers(60, 128))))
+        for channel in range(16)
+    ]
+    return volumes + events
+
+
+def _control(channel: int, control: int, value: int) -> mido.Message:
+    return mido.Message("control_change", channel=channel, control=control, value=value)
+
+
+def _doubled(rng: np.random.Generator, events: Events) -> Events:
+    """Play the bass line once more, on a low instrument that is none."""
+    used = {message.channel for _, message in events if message.type == "note_on"}
+    free = sorted(set(range(16)) - used - {DRUM_CHANNEL})
+    if not free:
+        return []
+    channel, octave = free[0], int(rng.choice([0, 0, 12]))
+    program = int(rng.choice(styles.LOW))
+    added: Events = [
+        (0.0, mido.Message("program_change", channel=channel, program=program))
+    ]
+    programs = [0] * 16
+    for at, message in events:
+        if message.type == "program_change":
+            programs[message.channel] = message.program
+        elif (
+            message.type in ("note_on", "note_off")
+            and stem_of(message.channel, programs[message.channel]) == "bass"
+        ):
+            note = min(message.note + octave, HIGHEST)
+            added.append((at, message.copy(channel=channel, note=note)))
+    return added
+
+
+def _written(events: Events) -> mido.MidiFile:
+    """Write the messages as one track at a fixed tempo."""
+    track, now = mido.MidiTrack(), 0
+    for at, message in sorted(events, key=lambda event: event[0]):
+        tick = round(at / SECONDS_PER_BEAT * TICKS_PER_BEAT)
+        track.append(message.copy(time=tick - now))
+        now = tick
+    track.append(mido.MetaMessage("end_of_track", time=TICKS_PER_BEAT))
+    return mido.MidiFile(ticks_per_beat=TICKS_PER_BEAT, tracks=[track])
