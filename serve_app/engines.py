@@ -4,6 +4,7 @@ import logging
 from threading import Lock
 
 from serve_app.separation import allocator, models
+from serve_app.separation.backends.port import BackendOptions
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.weights import WeightsCache
@@ -42,15 +43,21 @@ def load_engine(settings: Settings, model: str) -> Engine:
     allocator.tune()
     spec = resolve(settings, model)
     path = weights_cache(settings).pull(spec)
-    engine = Engine.load(
-        spec,
-        path,
+    options = BackendOptions(
         device=settings.device,
+        runtime=settings.runtime,
+        precision=settings.precision,
         threads=settings.threads,
-        max_windows=settings.batch_windows,
+        compiled=settings.compiled,
+        cache_dir=settings.weights_dir / "openvino",
     )
+    engine = Engine.load(spec, path, options, settings.batch_windows)
     engine.warm_up()
-    logger.info("model %s is ready on %s", spec.name, engine.describe()["device"])
+    found = engine.describe()
+    logger.info(
+        "model %s is ready: %s in %s on %s",
+        *(spec.name, found["runtime"], found["precision"], found["device"]),
+    )
     return engine
 
 

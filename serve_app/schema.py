@@ -132,6 +132,7 @@ class JobView(Wire):
                 "duration": 201.3,
                 "sample_rate": 44100,
                 "gain": 1.0,
+                "engine": {"runtime": "torch", "precision": "bf16", "device": "cuda"},
                 "analysis": {"bpm": 124.0, "key": "C# minor"},
                 "stems": {
                     "drums": {
@@ -167,6 +168,9 @@ class JobView(Wire):
     gain: float | None = Field(
         default=None,
         description="Factor common to all stems that kept them from clipping.",
+    )
+    engine: Mapping[str, str] | None = Field(
+        default=None, description="What computed the stems, and how precisely."
     )
     analysis: Mapping[str, Any] | None = Field(
         default=None, description="Tempo, key and more of the song, where known."

@@ -1,7 +1,7 @@
 """Every setting of the service, with a default that starts."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -56,6 +56,20 @@ class Settings(BaseSettings):
     device: str = Field(
         default="auto",
         description="`cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is one.",
+    )
+    runtime: Literal["auto", "torch", "openvino"] = Field(
+        default="auto",
+        description="What computes the network: `torch`, `openvino` (an extra, for "
+        "CPUs), or `auto`: OpenVINO on CPUs with bf16 where it is installed.",
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="`fp32`, `bf16`, `fp16` (CUDA only), or `auto`: bf16 where the "
+        "device is fast at it, fp16 on older GPUs, else fp32.",
+    )
+    compiled: bool = Field(
+        default=False,
+        description="Compile the network with torch.compile: a minute more at start.",
     )
     threads: int = Field(
         default=0, ge=0, description="CPU threads of a Separator; 0 is one per core."

@@ -60,7 +60,13 @@ class SongWorker:
             song = separate_song(engine, task, separated, cancelled)
             on_progress(Stage.UPLOAD, 1 - _UPLOAD_SHARE)
             stems = self._upload(job, song)
-        return Result(engine.spec.name, stems, song.gain)
+        facts = engine.facts
+        computed = {
+            "runtime": facts.runtime,
+            "precision": facts.precision,
+            "device": facts.device,
+        }
+        return Result(engine.spec.name, stems, song.gain, engine=computed)
 
     def _upload(self, job: Job, song: SeparatedSong) -> tuple[StemFile, ...]:
         return tuple(self._store(job, stem, path) for stem, path in song.paths.items())

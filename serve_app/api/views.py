@@ -53,6 +53,7 @@ def _outcome(job: Job) -> dict[str, object]:
     return {
         "stems": {stem.name: _stem(job.id, stem) for stem in job.result.stems},
         "gain": job.result.gain,
+        "engine": job.result.engine,
         "analysis": job.result.analysis,
         "analysis_error": job.result.analysis_error,
     }

@@ -83,7 +83,8 @@ class Result:
 
     `gain` is the factor common to all stems that kept integer formats from clipping
     (1.0 when nothing was over full scale). `analysis` is None when it failed, and
-    `analysis_error` then says why.
+    `analysis_error` then says why. `engine` is what computed it: runtime, precision
+    and device.
     """
 
     model: str
@@ -91,6 +92,7 @@ class Result:
     gain: float
     analysis: Mapping[str, Any] | None = None
     analysis_error: str | None = None
+    engine: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

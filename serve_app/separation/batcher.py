@@ -1,11 +1,16 @@
 """One device, many songs: batches filled from all of them whenever it is free."""
 
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from threading import Condition, Thread
 
 from torch import Tensor, stack
+
+from serve_app.separation.backends.port import OutOfMemory
+
+logger = logging.getLogger(__name__)
 
 Forward = Callable[[Tensor], Tensor]
 _Request = tuple[Tensor, Future[Tensor]]
@@ -32,6 +37,11 @@ class Batcher:
         self._windows_served = 0
         self._thread = Thread(target=self._serve, name="batcher", daemon=True)
         self._thread.start()
+
+    @property
+    def max_windows(self) -> int:
+        """How many windows a batch may have: fewer once the device ran out of room."""
+        return self._max_windows
 
     @property
     def windows_served(self) -> int:
@@ -93,6 +103,9 @@ class Batcher:
     def _run(self, batch: Sequence[_Request]) -> None:
         try:
             stems = self._forward(stack([window for window, _ in batch]))
+        except OutOfMemory as err:
+            self._run_halved(batch, err)
+            return
         except Exception as err:
             self._run_apart(batch, err)
             return
@@ -100,6 +113,20 @@ class Batcher:
         for (_, future), part in zip(batch, stems, strict=True):
             # A view would keep the whole batch alive as long as any part of it.
             future.set_result(part.clone() if len(batch) > 1 else part)
+
+    def _run_halved(self, batch: Sequence[_Request], err: OutOfMemory) -> None:
+        """Run what was too large in halves, and let no later batch be as large."""
+        if len(batch) == 1:
+            self._run_apart(batch, err)
+            return
+        half = len(batch) // 2
+        self._max_windows = max(1, min(self._max_windows, half))
+        logger.warning(
+            "the device has no room for %d windows: %s. A batch has at most %d now",
+            *(len(batch), err, self._max_windows),
+        )
+        self._run(batch[:half])
+        self._run(batch[half:])
 
     def _run_apart(self, batch: Sequence[_Request], err: Exception) -> None:
         """Run a failed batch again, window by window, so that one can't fail others."""

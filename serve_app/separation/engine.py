@@ -1,11 +1,10 @@
 """A network at work: mix blocks in, stem blocks out, many songs at once."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 from threading import Event
@@ -15,8 +14,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from serve_app.errors import Cancelled, InvalidInput, Unavailable
+from serve_app.errors import Cancelled, Unavailable
 from serve_app.separation import weights
+from serve_app.separation.backends import choice
+from serve_app.separation.backends.port import Backend, BackendFacts, BackendOptions
 from serve_app.separation.batcher import Batcher
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join
@@ -24,7 +25,6 @@ from serve_app.separation.windows import plan
 
 OnProgress = Callable[[int, int], None]
 
-_GPU_BATCH_WINDOWS = 12
 # How soon a cancelled song is let go while the device works on others.
 _CANCEL_POLL_SECONDS = 0.1
 # Demucs's guard against the division by the deviation of silence.
@@ -51,39 +51,27 @@ class MixStatistics:
 class Engine:
     """Separates songs, several threads' at once, with one network on one device.
 
-    `max_windows` 0 is 1 on a CPU, where larger batches gain nothing, and 12 on a GPU;
-    `threads` 0 is one per core this process may use. The number of threads holds for
-    the whole process: with several engines, the last one's.
+    `max_windows` is how many windows a batch may have; 0 is what suits the device.
     """
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        network: torch.nn.Module,
-        device: str = "auto",
-        max_windows: int = 0,
-        threads: int = 0,
-    ) -> None:
+    def __init__(self, spec: ModelSpec, backend: Backend, max_windows: int = 0) -> None:
         self.spec = spec
-        self._device = _resolve_device(device)
-        self._network = network.to(self._device).eval()
-        on_gpu = self._device.type == "cuda"
-        self._max_windows = max_windows or (_GPU_BATCH_WINDOWS if on_gpu else 1)
-        torch.set_num_threads(threads or _usable_cores())
-        self._batcher = Batcher(self._forward, self._max_windows)
+        self._backend = backend
+        self._max_windows = max_windows or backend.batch_windows
+        self._batcher = Batcher(backend.forward, self._max_windows)
 
     @classmethod
     def load(
         cls,
         spec: ModelSpec,
         path: Path,
-        device: str = "auto",
+        options: BackendOptions,
         max_windows: int = 0,
-        threads: int = 0,
     ) -> Self:
         """Make an engine of the weights in `path`; WeightsUnavailable if unfit."""
-        where = _resolve_device(device)
-        return cls(spec, weights.load(spec, path, where), device, max_windows, threads)
+        network = weights.load(spec, path)
+        backend = choice.make(network, spec.window.window_samples, options)
+        return cls(spec, backend, max_windows)
 
     def __enter__(self) -> Self:
         return self
@@ -127,27 +115,25 @@ class Engine:
         window = torch.zeros(CHANNELS, self.spec.window.window_samples)
         self._batcher.submit(object(), window).result()
 
+    @property
+    def facts(self) -> BackendFacts:
+        """What computes here."""
+        return self._backend.facts
+
     def describe(self) -> dict[str, Any]:
         """Return what runs here, for `/health`."""
         return {
             "model": self.spec.name,
             "trained_on": self.spec.trained_on,
             "licence": self.spec.licence,
-            "device": _device_name(self._device),
-            "threads": torch.get_num_threads(),
-            "precision": _precision(self._device),
-            "batch_windows": self._max_windows,
+            **asdict(self.facts),
+            "batch_windows": self._batcher.max_windows,
             "windows_served": self._batcher.windows_served,
         }
 
     def close(self) -> None:
         """End the device's thread; songs that still run get Unavailable."""
         self._batcher.close()
-
-    def _forward(self, batch: Tensor) -> Tensor:
-        with torch.inference_mode():
-            stems: Tensor = self._network(batch.to(self._device))
-            return stems.cpu()
 
     def _run(
         self, windows: Iterable[Samples], cancelled: Event
@@ -161,7 +147,7 @@ class Engine:
         try:
             for window in windows:
                 pending.append(self._batcher.submit(song_id, torch.from_numpy(window)))
-                if len(pending) == 2 * self._max_windows:
+                if len(pending) >= 2 * self._batcher.max_windows:
                     yield _result(pending.popleft(), cancelled)
             while pending:
                 yield _result(pending.popleft(), cancelled)
@@ -189,40 +175,3 @@ def _reported(
     for done, window in enumerate(stems, start=1):
         on_progress(done, total)
         yield window
-
-
-def _resolve_device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except RuntimeError:
-        resolved = None
-    if resolved is None or resolved.type not in ("cpu", "cuda"):
-        raise InvalidInput(
-            f"Unknown device {device!r}; use `cpu`, `cuda`, `cuda:N` or `auto`."
-        )
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise Unavailable(
-            f"There is no device {device!r} here: torch sees "
-            f"{torch.cuda.device_count()} CUDA devices. Use `cpu` or `auto`."
-        )
-    return resolved
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return str(device)
-
-
-def _precision(device: torch.device) -> str:
-    # What torch does unless it is told otherwise.
-    return "float32, TF32 convolutions" if device.type == "cuda" else "float32"
-
-
-def _usable_cores() -> int:
-    # Not every system can say which cores a process may use.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -100,9 +100,7 @@ class WeightsCache:
         return path if path.is_file() else path / spec.weights.filename
 
 
-def load(
-    spec: ModelSpec, path: Path, device: "torch.device | str"
-) -> "torch.nn.Module":
+def load(spec: ModelSpec, path: Path) -> "torch.nn.Module":
     """Return `spec`'s network with the weights of `path`, in float32, for inference.
 
     Reads `.safetensors`, and anything else as a torch checkpoint of tensors only.
@@ -127,7 +125,7 @@ def load(
         raise WeightsUnavailable(
             f"{path} has no weights for {spec.name}: {reason}"
         ) from err
-    return network.requires_grad_(False).eval().to(device)
+    return network.requires_grad_(False).eval()
 
 
 def _read(path: Path) -> "dict[str, torch.Tensor]":

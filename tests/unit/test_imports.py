@@ -53,6 +53,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "torch": ("serve_app.separation",),
     "torchaudio": ("serve_app.separation",),
     "safetensors": ("serve_app.separation",),
+    "openvino": ("serve_app.separation",),
     "librosa": ("serve_app.analysis",),
     "fastapi": ("serve_app.api", "deployments"),
     "starlette": ("serve_app.api",),
@@ -67,7 +68,11 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 
 # A GPU benchmark host has these and nothing else.
-SEPARATION_MAY_USE = {"torch", "torchaudio", "numpy", "safetensors", "filelock"}
+# openvino is imported where it is installed only.
+SEPARATION_MAY_USE = {
+    *("torch", "torchaudio", "numpy", "safetensors", "filelock"),
+    "openvino",
+}
 
 
 def module_name(path: Path) -> str:

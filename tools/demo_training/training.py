@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader
 from torchaudio.models import HDemucs
 
 from serve_app.separation import models, networks
+from serve_app.separation.backends.port import BackendOptions
+from serve_app.separation.backends.pytorch import TorchBackend
 from serve_app.separation.engine import Engine
 from tools.demo_training import heldout, objective, scoring
 from tools.demo_training.beginning import pass_through
@@ -151,8 +153,10 @@ def train(trainer: Trainer, scores: Path) -> None:
 
 def evaluate(network: HDemucs, clips: list[heldout.Clip]) -> dict[str, float]:
     """Return the median scores of a network over held-out clips."""
-    threads = torch.get_num_threads()
-    with Engine(models.find("demo"), network, device="cpu", threads=threads) as engine:
+    options = BackendOptions("cpu", "torch", "fp32", torch.get_num_threads())
+    # A backend uses its network up.
+    backend = TorchBackend(copy.deepcopy(network), options)
+    with Engine(models.find("demo"), backend) as engine:
         return scoring.medians(scoring.evaluate(engine, clips))
 
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from serve_app.errors import (
     Cancelled,
-    InvalidInput,
     Unavailable,
     WeightsUnavailable,
 )
 from serve_app.separation.engine import Engine, MixStatistics
 from serve_app.separation.models import find
 from serve_app.separation.windows import WindowSpec, plan
+from tests.networks import ON_CPU, on_cpu
 from tests.unit.separation.reference import separate_plainly
 
 Samples = NDArray[np.float32]
@@ -92,7 +92,7 @@ def test_stems_are_those_of_the_same_windows_run_plainly(
     network: torch.nn.Module, max_windows: int
 ) -> None:
     mix = song(3 * HOP + WINDOW // 2)
-    with Engine(SPEC, network, "cpu", max_windows, threads=1) as engine:
+    with Engine(SPEC, on_cpu(network), max_windows) as engine:
         stems = separate(engine, mix)
     expected = separate_plainly(network, mix, SPEC.window)
     assert stems.shape == (4, 2, mix.shape[1])
@@ -107,7 +107,7 @@ def test_a_song_of_one_window_is_one_plain_forward_pass(
 ) -> None:
     mix = song(length)
     stats = statistics(mix)
-    with Engine(SPEC, network, "cpu", threads=1) as engine:
+    with Engine(SPEC, on_cpu(network)) as engine:
         stems = separate(engine, mix)
     padded = np.zeros((1, 2, WINDOW), np.float32)
     padded[0, :, :length] = (mix - stats.mean) / (stats.deviation + 1e-8)
@@ -123,7 +123,7 @@ def test_a_model_that_returns_the_mix_gives_the_song_back(
 ) -> None:
     mix = song(length)
     stats = MixStatistics(length, 0.05, 0.08)
-    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+    with Engine(SPEC, on_cpu(mirror)) as engine:
         stems = separate(engine, mix, stats)
     np.testing.assert_allclose(stems[0], mix, rtol=0, atol=1e-6)
     np.testing.assert_allclose(stems[1:], 0.05, rtol=0, atol=1e-6)
@@ -131,7 +131,7 @@ def test_a_model_that_returns_the_mix_gives_the_song_back(
 
 def test_silence_gives_silence(network: torch.nn.Module) -> None:
     mix = np.zeros((2, WINDOW + 5), np.float32)
-    with Engine(SPEC, network, "cpu", threads=1) as engine:
+    with Engine(SPEC, on_cpu(network)) as engine:
         assert not separate(engine, mix).any()
 
 
@@ -141,7 +141,7 @@ def test_stems_have_the_promised_length_even_if_the_mix_has_not(
 ) -> None:
     length = 2 * WINDOW
     mix = song(length + surplus)
-    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+    with Engine(SPEC, on_cpu(mirror)) as engine:
         stems = separate(engine, mix, MixStatistics(length, 0.0, 0.1))
     kept = min(length, length + surplus)
     assert stems.shape == (4, 2, length)
@@ -152,7 +152,7 @@ def test_stems_have_the_promised_length_even_if_the_mix_has_not(
 def test_progress_counts_every_window(mirror: Mirror) -> None:
     mix = song(3 * HOP + WINDOW)
     seen: list[tuple[int, int]] = []
-    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+    with Engine(SPEC, on_cpu(mirror)) as engine:
         blocks = engine.separate(
             in_blocks(mix),
             statistics(mix),
@@ -168,7 +168,7 @@ def test_songs_separated_together_are_as_if_separated_alone(
     network: torch.nn.Module,
 ) -> None:
     songs = [song(length, seed=length) for length in (WINDOW, 2 * HOP, 3 * WINDOW)]
-    with Engine(SPEC, network, "cpu", max_windows=4, threads=1) as engine:
+    with Engine(SPEC, on_cpu(network), max_windows=4) as engine:
         alone = [separate(engine, mix) for mix in songs]
         with ThreadPoolExecutor(len(songs)) as pool:
             together = list(pool.map(lambda mix: separate(engine, mix), songs))
@@ -186,7 +186,7 @@ def test_windows_of_songs_in_work_share_batches(mirror: Mirror) -> None:
         yield song(HOP)
 
     mirror.gate.clear()
-    with Engine(SPEC, mirror, "cpu", max_windows=4, threads=1) as engine:
+    with Engine(SPEC, on_cpu(mirror), max_windows=4) as engine:
         with ThreadPoolExecutor(5) as pool:
             running = [
                 pool.submit(
@@ -219,7 +219,7 @@ def test_the_mix_is_read_no_faster_than_it_is_separated(mirror: Mirror) -> None:
             read += HOP
             yield block
 
-    with Engine(SPEC, mirror, "cpu", max_windows=2, threads=1) as engine:
+    with Engine(SPEC, on_cpu(mirror), max_windows=2) as engine:
         blocks = engine.separate(
             endless(),
             MixStatistics(10**12 // HOP, 0.0, 0.1),
@@ -249,7 +249,7 @@ def test_a_cancelled_song_ends_though_its_batch_still_runs(mirror: Mirror) -> No
         except Cancelled as err:
             outcome.append(err)
 
-    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+    with Engine(SPEC, on_cpu(mirror)) as engine:
         thread = Thread(target=run)
         thread.start()
         cancelled.set()
@@ -262,7 +262,7 @@ def test_a_cancelled_song_ends_though_its_batch_still_runs(mirror: Mirror) -> No
 
 
 def test_a_song_that_is_dropped_leaves_nothing_waiting(mirror: Mirror) -> None:
-    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+    with Engine(SPEC, on_cpu(mirror)) as engine:
         mix = song(20 * WINDOW)
         blocks = engine.separate(
             in_blocks(mix),
@@ -280,7 +280,7 @@ def test_a_song_that_is_dropped_leaves_nothing_waiting(mirror: Mirror) -> None:
 def test_a_song_in_work_when_the_engine_closes_is_to_be_tried_again(
     mirror: Mirror,
 ) -> None:
-    engine = Engine(SPEC, mirror, "cpu", threads=1)
+    engine = Engine(SPEC, on_cpu(mirror))
     mix = song(6 * WINDOW)
     blocks = engine.separate(
         in_blocks(mix),
@@ -300,7 +300,7 @@ def test_an_error_of_the_network_reaches_the_song(mirror: Mirror) -> None:
             raise ArithmeticError("broken")
 
     with (
-        Engine(SPEC, Broken(), "cpu", threads=1) as engine,
+        Engine(SPEC, on_cpu(Broken())) as engine,
         pytest.raises(ArithmeticError, match="broken"),
     ):
         separate(engine, song(WINDOW))
@@ -312,7 +312,7 @@ def test_an_error_of_the_mix_reaches_the_song(mirror: Mirror) -> None:
         raise EOFError("cut off")
 
     with (
-        Engine(SPEC, mirror, "cpu", threads=1) as engine,
+        Engine(SPEC, on_cpu(mirror)) as engine,
         pytest.raises(EOFError, match="cut off"),
     ):
         list(
@@ -326,20 +326,21 @@ def test_an_error_of_the_mix_reaches_the_song(mirror: Mirror) -> None:
 
 
 def test_warming_up_runs_one_window(mirror: Mirror) -> None:
-    with Engine(SPEC, mirror, "cpu", threads=1) as engine:
+    with Engine(SPEC, on_cpu(mirror)) as engine:
         engine.warm_up()
         assert engine.describe()["windows_served"] == 1
 
 
 def test_an_engine_says_what_runs_on_what(mirror: Mirror) -> None:
-    with Engine(SPEC, mirror, "cpu", threads=2) as engine:
+    with Engine(SPEC, on_cpu(mirror, threads=2)) as engine:
         assert engine.describe() == {
             "model": "demo",
             "trained_on": "synthetic music, for trying the system out",
             "licence": "MIT",
+            "runtime": "torch",
+            "precision": "fp32",
             "device": "cpu",
             "threads": 2,
-            "precision": "float32",
             "batch_windows": 1,
             "windows_served": 0,
         }
@@ -347,7 +348,7 @@ def test_an_engine_says_what_runs_on_what(mirror: Mirror) -> None:
 
 def test_the_bundled_weights_load_and_separate() -> None:
     path = Path(__file__).parents[3] / "serve_app/separation/assets/demo.safetensors"
-    with Engine.load(SPEC, path, "cpu", threads=1) as engine:
+    with Engine.load(SPEC, path, ON_CPU) as engine:
         stems = separate(engine, song(WINDOW))
     assert stems.shape == (4, 2, WINDOW)
     assert np.isfinite(stems).all()
@@ -356,20 +357,7 @@ def test_the_bundled_weights_load_and_separate() -> None:
 
 def test_weights_that_are_missing_make_no_engine(tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable):
-        Engine.load(SPEC, tmp_path / "weights.pt", "cpu")
-
-
-@pytest.mark.parametrize("device", ["", "gpu", "tpu:0", "mps", "cuda:x"])
-def test_an_unknown_device_is_answered_with_the_known_ones(
-    mirror: Mirror, device: str
-) -> None:
-    with pytest.raises(InvalidInput, match="`auto`"):
-        Engine(SPEC, mirror, device)
-
-
-def test_a_device_that_is_not_here_is_unavailable(mirror: Mirror) -> None:
-    with pytest.raises(Unavailable, match="There is no device 'cuda:99' here"):
-        Engine(SPEC, mirror, "cuda:99")
+        Engine.load(SPEC, tmp_path / "weights.pt", ON_CPU)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from serve_app.separation.engine import Engine, MixStatistics
 from serve_app.separation.models import ModelSpec, WeightsSource, find
 from serve_app.separation.weights import WeightsCache
 from serve_app.separation.windows import WindowSpec
+from tests.networks import ON_CPU
 from tests.unit.separation.conftest import FileServer
 from tests.unit.separation.reference import separate_plainly
 
@@ -68,7 +69,7 @@ def test_a_full_size_checkpoint_is_pulled_over_http_and_separates(
     mix = (seeded.standard_normal((2, 70_000)) * 0.1).astype(np.float32)
     mono = mix.mean(0)
     stats = MixStatistics(mix.shape[1], float(mono.mean()), float(mono.std()))
-    with Engine.load(spec, path, "cpu", threads=1) as engine:
+    with Engine.load(spec, path, ON_CPU) as engine:
         blocks = engine.separate(
             [mix], stats, on_progress=lambda done, total: None, cancelled=Event()
         )

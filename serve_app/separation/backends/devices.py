@@ -1,0 +1,57 @@
+"""The processors of this machine, and what they compute well."""
+
+import os
+
+import torch
+
+from serve_app.errors import InvalidInput, Unavailable
+from serve_app.separation.backends.port import Precision
+
+# Ampere and later; Turing (7.5) has fast float16 only.
+_BF16_CAPABILITY = (8, 0)
+
+
+def resolve(device: str) -> torch.device:
+    """Return the device called `cpu`, `cuda`, `cuda:N`; `auto` is CUDA if there is one.
+
+    Raises InvalidInput for any other name, Unavailable for one that is not here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda"):
+        raise InvalidInput(
+            f"Unknown device {device!r}; use `cpu`, `cuda`, `cuda:N` or `auto`."
+        )
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise Unavailable(
+            f"There is no device {device!r} here: torch sees "
+            f"{torch.cuda.device_count()} CUDA devices. Use `cpu` or `auto`."
+        )
+    return resolved
+
+
+def name(device: torch.device) -> str:
+    """Return a device's name, with its product's where torch knows it."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def best_precision(device: torch.device) -> Precision:
+    """Return what torch computes fastest at 40 dB or better."""
+    if device.type != "cuda":
+        return "fp32"
+    capable = torch.cuda.get_device_capability(device) >= _BF16_CAPABILITY
+    return "bf16" if capable else "fp16"
+
+
+def cores(threads: int) -> int:
+    """Return how many threads to use; 0 is one per core this process may use."""
+    # Not every system can say which cores those are.
+    if threads == 0 and hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return threads or os.cpu_count() or 1

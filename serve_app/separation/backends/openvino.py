@@ -1,0 +1,138 @@
+"""Networks computed by OpenVINO on CPUs; the Fourier transforms stay in torch."""
+
+import hashlib
+import importlib.util
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torchaudio.models import HDemucs
+
+from serve_app.separation.backends import devices
+from serve_app.separation.backends.port import BackendFacts, BackendOptions
+from serve_app.separation.hybrid import CHANNELS, Core, Hybrid
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def is_installed() -> bool:
+    """Whether the extra `openvino` is there."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def has_bf16() -> bool:
+    """Whether this machine's CPU multiplies bf16 faster than float32."""
+    import openvino
+
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capabilities
+
+
+class OpenVinoBackend:
+    """A `HDemucs` whose encoders and decoders OpenVINO compiled for one window shape.
+
+    Converting a network takes longer than loading it: the result is kept in
+    `cache_dir`, under the hash of the weights.
+    """
+
+    def __init__(
+        self, network: HDemucs, window_samples: int, options: BackendOptions
+    ) -> None:
+        import openvino
+
+        self._threads = devices.cores(options.threads)
+        torch.set_num_threads(self._threads)
+        asked = options.precision
+        self._precision = (
+            ("bf16" if has_bf16() else "fp32") if asked == "auto" else asked
+        )
+        self._hybrid = Hybrid(network).eval()
+        with torch.inference_mode():
+            example = self._hybrid.front(torch.zeros(1, CHANNELS, window_samples))[:2]
+        model = _converted(self._hybrid.core, example, options.cache_dir)
+        compiled = openvino.Core().compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+                "INFERENCE_NUM_THREADS": self._threads,
+                # Pinned, the threads of several replicas would share one core.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+        self._request = compiled.create_infer_request()
+        # The weights are in the compiled network now.
+        del self._hybrid.core
+
+    @property
+    def facts(self) -> BackendFacts:
+        """What computes here."""
+        return BackendFacts("openvino", self._precision, "cpu", self._threads)
+
+    @property
+    def batch_windows(self) -> int:
+        """One: more gain nothing on a CPU."""
+        return 1
+
+    @torch.inference_mode()
+    def forward(self, batch: Tensor) -> Tensor:
+        """Map mixes (batch, 2, window) to stems, one by one; see `Backend`."""
+        return torch.cat([self._one(window[None]) for window in batch])
+
+    def _one(self, mix: Tensor) -> Tensor:
+        freq, time, scales = self._hybrid.front(mix)
+        self._request.infer(
+            [freq.numpy(), time.numpy()], share_inputs=True, share_outputs=True
+        )
+        freq, time = (
+            torch.from_numpy(self._request.get_output_tensor(index).data)
+            for index in range(2)
+        )
+        return self._hybrid.back(freq, time, scales)
+
+
+def _converted(core: Core, example: tuple[Tensor, Tensor], cache: Path | None) -> Any:
+    """Return the core as OpenVINO's model, from the cache if it is there."""
+    import openvino
+
+    if cache is None:
+        return _convert(core, example)
+    cache.mkdir(parents=True, exist_ok=True)
+    place = cache / f"{_key(core, example)}.xml"
+    with FileLock(place.with_suffix(".lock")):
+        if not place.exists():
+            # The weights' file is read beside the description: it has to come first.
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                made = Path(folder) / place.name
+                openvino.save_model(
+                    _convert(core, example), made, compress_to_fp16=False
+                )
+                made.with_suffix(".bin").rename(place.with_suffix(".bin"))
+                made.rename(place)
+    return openvino.Core().read_model(place)
+
+
+def _convert(core: Core, example: tuple[Tensor, Tensor]) -> Any:
+    import openvino
+
+    shapes = [list(part.shape) for part in example]
+    with torch.no_grad(), warnings.catch_warnings():
+        # It traces, which torch would rather have replaced.
+        warnings.simplefilter("ignore")
+        return openvino.convert_model(core, example_input=example, input=shapes)
+
+
+def _key(core: Core, example: tuple[Tensor, Tensor]) -> str:
+    """Return a name for a network's weights, shapes and the version that converts."""
+    import openvino
+
+    digest = hashlib.sha256(openvino.__version__.encode())
+    digest.update(repr([tuple(part.shape) for part in example]).encode())
+    for name, value in core.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,59 @@
+"""What the engine asks of a runtime, and what an operator may ask of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+Runtime = Literal["auto", "torch", "openvino"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class OutOfMemory(Exception):
+    """The device has no room for a batch of this size."""
+
+
+@dataclass(frozen=True)
+class BackendOptions:
+    """Where, with what and how precisely a network is to be computed.
+
+    `threads` 0 is one per core this process may use; it holds for the whole process:
+    with several backends, the last one's. `cache_dir` keeps converted networks.
+    """
+
+    device: str = "auto"
+    runtime: Runtime = "auto"
+    precision: Precision = "auto"
+    threads: int = 0
+    compiled: bool = False
+    cache_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class BackendFacts:
+    """What was chosen."""
+
+    runtime: str
+    precision: str
+    device: str
+    threads: int
+
+
+class Backend(Protocol):
+    """A network with its weights, on its device."""
+
+    @property
+    def facts(self) -> BackendFacts:
+        """What computes here."""
+
+    @property
+    def batch_windows(self) -> int:
+        """How many windows in a batch suit the device."""
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Map mixes (batch, 2, window) to stems (batch, source, 2, window).
+
+        Both are float32 in the host's memory. Raises OutOfMemory. Is called by one
+        thread at a time.
+        """

@@ -1,0 +1,126 @@
+"""Networks computed by torch, on CPUs and on CUDA devices."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torchaudio.models import HDemucs
+
+from serve_app.errors import InvalidInput
+from serve_app.separation.backends import devices
+from serve_app.separation.backends.port import (
+    BackendFacts,
+    BackendOptions,
+    OutOfMemory,
+    Precision,
+)
+from serve_app.separation.hybrid import Hybrid
+from serve_app.separation.rewrites import rewritten
+
+_DTYPES: dict[str, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+_GPU_BATCH_WINDOWS = 12
+_GRAPH_WARM_UPS = 3
+
+
+class TorchBackend:
+    """A network in torch; a `HDemucs` is rewritten, any other runs as it is.
+
+    On CUDA every batch size up to a power of two has a graph of its own, captured when
+    it is first met: a batch is launched as one, not kernel by kernel.
+    """
+
+    def __init__(self, network: nn.Module, options: BackendOptions) -> None:
+        self._device = devices.resolve(options.device)
+        self._threads = devices.cores(options.threads)
+        self._precision = _precision(options.precision, network, self._device)
+        torch.set_num_threads(self._threads)
+        if isinstance(network, HDemucs):
+            network = rewritten(network)
+        self._network = network.to(self._device).eval()
+        if isinstance(network, Hybrid):
+            network.core.to(_DTYPES[self._precision])
+        self._compute: Callable[[Tensor], Tensor] = self._network
+        if options.compiled:
+            self._compute = torch.compile(self._network)
+        self._graphs: dict[int, _Graph] = {}
+
+    @property
+    def facts(self) -> BackendFacts:
+        """What computes here."""
+        name = devices.name(self._device)
+        return BackendFacts("torch", self._precision, name, self._threads)
+
+    @property
+    def batch_windows(self) -> int:
+        """Many windows on a GPU; one on a CPU, where more gain nothing."""
+        return _GPU_BATCH_WINDOWS if self._device.type == "cuda" else 1
+
+    @torch.inference_mode()
+    def forward(self, batch: Tensor) -> Tensor:
+        """Map mixes (batch, 2, window) to stems; see `Backend`."""
+        try:
+            if self._device.type == "cuda":
+                return self._graph(batch).replay(batch)
+            return self._compute(batch)
+        except torch.cuda.OutOfMemoryError as err:
+            self._graphs.clear()
+            torch.cuda.empty_cache()
+            raise OutOfMemory(str(err)) from err
+
+    def _graph(self, batch: Tensor) -> "_Graph":
+        size = 1 << (len(batch) - 1).bit_length()
+        if size not in self._graphs:
+            shape = (size, *batch.shape[1:])
+            self._graphs[size] = _Graph(self._compute, shape, self._device)
+        return self._graphs[size]
+
+
+class _Graph:
+    """A captured pass over batches of one size, with pinned buffers for both ends."""
+
+    def __init__(
+        self,
+        compute: Callable[[Tensor], Tensor],
+        shape: tuple[int, ...],
+        device: torch.device,
+    ) -> None:
+        self._mix = torch.zeros(shape, device=device)
+        self._host_mix = torch.zeros(shape, pin_memory=True)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # Libraries choose algorithms in the first passes, which can't be captured.
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            for _ in range(_GRAPH_WARM_UPS):
+                compute(self._mix)
+        torch.cuda.current_stream(device).wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._stems = compute(self._mix)
+
+    def replay(self, batch: Tensor) -> Tensor:
+        """Compute a batch of at most this graph's size."""
+        count = len(batch)
+        self._host_mix[:count].copy_(batch)
+        self._mix.copy_(self._host_mix, non_blocking=True)
+        self._graph.replay()
+        stems = torch.empty(self._stems[:count].shape, pin_memory=True)
+        stems.copy_(self._stems[:count], non_blocking=True)
+        torch.cuda.current_stream(self._mix.device).synchronize()
+        return stems
+
+
+def _precision(asked: Precision, network: nn.Module, device: torch.device) -> Precision:
+    if not isinstance(network, HDemucs):
+        if asked not in ("auto", "fp32"):
+            raise InvalidInput(
+                f"This model runs in fp32 only, not in {asked}; leave the precision "
+                "at `auto`."
+            )
+        return "fp32"
+    if asked == "fp16" and device.type != "cuda":
+        raise InvalidInput("fp16 needs a CUDA device; on a CPU use `bf16` or `fp32`.")
+    return devices.best_precision(device) if asked == "auto" else asked

@@ -1,0 +1,159 @@
+"""Hybrid Demucs in three parts: to spectrum and wave, the network proper, and back.
+
+Only the middle part has weights. It can run at a lower precision or in another runtime,
+while the Fourier transforms and the scales stay in float32.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchaudio.models import HDemucs
+
+# Hybrid Demucs's guard against the division by the deviation of silence.
+_EPSILON = 1e-5
+CHANNELS = 2
+# Hann windows squared, a quarter of their length apart, sum to this.
+_WINDOWS_SUM = 1.5
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Mean and deviation of spectrum and wave, (batch, 1, ...) each, and the length."""
+
+    mean: Tensor
+    deviation: Tensor
+    time_mean: Tensor
+    time_deviation: Tensor
+    samples: int
+
+
+class Core(nn.Module):
+    """The encoders and decoders of a `HDemucs`, whose layers it takes over."""
+
+    embedding: Tensor
+
+    def __init__(self, network: HDemucs) -> None:
+        super().__init__()
+        self.freq_encoder = network.freq_encoder
+        self.freq_decoder = network.freq_decoder
+        self.time_encoder = network.time_encoder
+        self.time_decoder = network.time_decoder
+        # The same for every window: computed once.
+        weight = network.freq_emb_scale * network.freq_emb.weight
+        self.register_buffer("embedding", weight.detach().t()[None, :, :, None].clone())
+
+    def forward(self, freq: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        """Map a spectrum (batch, 4, bins, frames) and a wave (batch, 2, samples).
+
+        The result has four and two channels for each source instead.
+        """
+        saved: list[Tensor] = []
+        saved_time: list[Tensor] = []
+        lengths: list[int] = []
+        lengths_time: list[int] = []
+        for index, encode in enumerate(self.freq_encoder):
+            lengths.append(freq.shape[-1])
+            inject = None
+            if index < len(self.time_encoder):
+                lengths_time.append(time.shape[-1])
+                time = self.time_encoder[index](time)
+                # The last one of the wave only feeds what is merged into the spectrum.
+                if index == len(self.time_encoder) - 1:
+                    inject = time
+                else:
+                    saved_time.append(time)
+            freq = encode(freq, inject)
+            if index == 0:
+                freq = freq + self.embedding
+            saved.append(freq)
+
+        freq = torch.zeros_like(freq)
+        apart = len(self.freq_decoder) - len(self.time_decoder)
+        for index, decode in enumerate(self.freq_decoder):
+            freq, before = decode(freq, saved.pop(), lengths.pop())
+            if index < apart:
+                continue
+            if index == apart:
+                time, skip = before[:, :, 0], None
+            else:
+                skip = saved_time.pop()
+            time, _ = self.time_decoder[index - apart](time, skip, lengths_time.pop())
+        return freq, time
+
+
+class Hybrid(nn.Module):
+    """A `HDemucs`, taken apart; as a whole it computes what that does."""
+
+    window: Tensor
+
+    def __init__(self, network: HDemucs) -> None:
+        super().__init__()
+        self.core = Core(network)
+        self.sources = len(network.sources)
+        self.fft_samples = int(network.nfft)
+        self.hop_samples = int(network.hop_length)
+        # A frame's centre lies half a hop after the start of its hop.
+        self.margin_samples = (self.fft_samples - self.hop_samples) // 2
+        self.register_buffer("window", torch.hann_window(self.fft_samples))
+
+    def forward(self, mix: Tensor) -> Tensor:
+        """Map mixes (batch, 2, samples) to stems (batch, source, 2, samples).
+
+        The samples are a multiple of the hop, as all windows' are.
+        """
+        freq, time, scales = self.front(mix)
+        precision = self.core.embedding.dtype
+        freq, time = self.core(freq.to(precision), time.to(precision))
+        return self.back(freq.float(), time.float(), scales)
+
+    def front(self, mix: Tensor) -> tuple[Tensor, Tensor, Scales]:
+        """Return the normalised spectrum (batch, 4, bins, frames), wave, and scales."""
+        padded = functional.pad(mix, (self.margin_samples,) * 2, mode="reflect")
+        frames = padded.unfold(-1, self.fft_samples, self.hop_samples) * self.window
+        bins = torch.fft.rfft(frames, norm="ortho")[..., : self.fft_samples // 2]
+        # Channels are left real, left imaginary, right real, right imaginary.
+        freq = torch.view_as_real(bins).permute(0, 1, 4, 3, 2).flatten(1, 2)
+        freq = freq.contiguous()
+        freq, mean, deviation = _normalised(freq)
+        time, time_mean, time_deviation = _normalised(mix)
+        scales = Scales(mean, deviation, time_mean, time_deviation, mix.shape[-1])
+        return freq, time, scales
+
+    def back(self, freq: Tensor, time: Tensor, scales: Scales) -> Tensor:
+        """Return the stems (batch, source, 2, samples) of what `core` returned."""
+        batch, _, bins, frames = freq.shape
+        complex_last = freq.view(batch, self.sources, 2, 2, bins, frames)
+        complex_last = complex_last.permute(0, 1, 2, 5, 4, 3)
+        # The bin at half the rate was left out in front and is zero here.
+        spectrum = freq.new_zeros((*complex_last.shape[:-2], bins + 1, 2))
+        scale, offset = (
+            value[..., None, None] for value in (scales.deviation, scales.mean)
+        )
+        torch.addcmul(offset, complex_last, scale, out=spectrum[..., :bins, :])
+        stems = self._waves(torch.view_as_complex(spectrum))
+        wave = time.view(batch, self.sources, 2, scales.samples)
+        stems += wave * scales.time_deviation[:, None] + scales.time_mean[:, None]
+        return stems
+
+    def _waves(self, spectrum: Tensor) -> Tensor:
+        """Overlap and add the frames of spectra (..., frames, bins + 1)."""
+        hops = self.fft_samples // self.hop_samples
+        waves = torch.fft.irfft(spectrum, norm="ortho") * (self.window / _WINDOWS_SUM)
+        frames = waves.shape[-2]
+        parts = waves.view(*waves.shape[:-1], hops, self.hop_samples)
+        added = waves.new_zeros(
+            (*waves.shape[:-2], frames + hops - 1, self.hop_samples)
+        )
+        for hop in range(hops):
+            added[..., hop : hop + frames, :] += parts[..., hop, :]
+        whole: Tensor = added.flatten(-2)
+        return whole[..., self.margin_samples : -self.margin_samples].contiguous()
+
+
+def _normalised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    dims = tuple(range(1, values.dim()))
+    deviation, mean = torch.std_mean(values, dim=dims, keepdim=True)
+    normalised: Tensor = (values - mean) / (_EPSILON + deviation)
+    return normalised, mean, deviation
