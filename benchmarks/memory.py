@@ -17,12 +17,12 @@ from threading import Event
 import numpy as np
 import soundfile
 
-from deployments.args import ALLOCATOR
 from serve_app.audio import formats
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.engines import load_engine
 from serve_app.pipeline import SongTask, separate_song
+from serve_app.separation import allocator
 from serve_app.settings import Settings
 
 _RATE = 44_100
@@ -46,7 +46,7 @@ def main() -> None:
 
 def _measured(minutes: float) -> float:
     command = [sys.executable, __file__, "--one", str(minutes)]
-    environment = {**os.environ, "GLIBC_TUNABLES": ALLOCATOR}
+    environment = {**os.environ, allocator.VARIABLE: allocator.TUNABLES}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     return float(json.loads(done.stdout))
 

@@ -5,17 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve_app.separation import allocator
 from serve_app.settings import Settings
-
-# Half of a CPU forward's time is page faults of glibc's allocator without these.
-ALLOCATOR = ":".join(
-    (
-        "glibc.malloc.hugetlb=1",
-        "glibc.malloc.mmap_threshold=8589934592",
-        "glibc.malloc.trim_threshold=17179869184",
-        "glibc.malloc.arena_max=1",
-    )
-)
 
 NUMBA_CACHE = str(Path.home() / ".cache" / "stemserve" / "numba")
 
@@ -89,7 +80,7 @@ class AppArgs(Strict):
     separator: Pool = Pool(
         max_ongoing_requests=8,
         graceful_shutdown_timeout_s=600,
-        env={"GLIBC_TUNABLES": ALLOCATOR},
+        env={allocator.VARIABLE: allocator.TUNABLES},
     )
     # Compiled once for all starts: cold, numba takes a replica 20 seconds.
     analyzer: Pool = Pool(max_ongoing_requests=1, env={"NUMBA_CACHE_DIR": NUMBA_CACHE})

@@ -32,7 +32,7 @@ class Separator:
 
     def describe(self) -> dict[str, Any]:
         """Return what is loaded here, for /health."""
-        return {"replica": self._replica, **self._engines.default.describe()}
+        return {"replica": self._replica, **self._engines.describe()}
 
     async def separate(self, job: Job) -> AsyncIterator[Started | Progress | Finished]:
         """Yield how far the job is, and at last its result.

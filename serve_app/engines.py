@@ -2,6 +2,7 @@
 
 import logging
 from threading import Lock
+from typing import Any
 
 from serve_app.separation import allocator, models
 from serve_app.separation.backends.port import BackendOptions
@@ -13,6 +14,8 @@ from serve_app.settings import Settings
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
+# An untuned allocator needs some 16 000; what else the process does needs a few.
+MOST_PAGE_FAULTS = 2_000
 
 
 def weights_cache(settings: Settings) -> WeightsCache:
@@ -39,8 +42,6 @@ def load_engine(settings: Settings, model: str) -> Engine:
 
     Raises InvalidInput for an unknown model and WeightsUnavailable without weights.
     """
-    # Before the first large allocation; a no-op where the environment has done it.
-    allocator.tune()
     spec = resolve(settings, model)
     path = weights_cache(settings).pull(spec)
     options = BackendOptions(
@@ -68,6 +69,13 @@ class EngineShelf:
         self._settings = settings
         self._lock = Lock()
         self.default = load_engine(settings, settings.model)
+        self._page_faults = allocator.page_faults()
+        if self._page_faults > MOST_PAGE_FAULTS:
+            logger.warning(
+                "the C allocator gives memory back after each pass (%d page faults in "
+                "a small one): separation takes up to twice as long",
+                self._page_faults,
+            )
         self._engines = {
             settings.model: self.default,
             self.default.spec.name: self.default,
@@ -79,6 +87,11 @@ class EngineShelf:
             if model not in self._engines:
                 self._engines[model] = load_engine(self._settings, model)
             return self._engines[model]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the default engine is, and what the allocator costs it."""
+        faults = {"page_faults_per_small_forward": self._page_faults}
+        return {**self.default.describe(), **faults}
 
     def close(self) -> None:
         """Stop the engines' device threads."""

@@ -9,7 +9,6 @@ Rendering and training may run side by side: new songs join in as they appear.
 
 import argparse
 import datetime
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,15 +18,11 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
+from serve_app.separation import allocator  # noqa: E402
 from tools.demo_training import exporting, songs, training  # noqa: E402
 from tools.demo_training.mixing import Recipe  # noqa: E402
 
 ASSET = ROOT / "serve_app" / "separation" / "assets" / "demo.safetensors"
-# Half of the time on a CPU goes into page faults without these.
-TUNABLES = (
-    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592:"
-    "glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1"
-)
 
 
 def render(options: argparse.Namespace) -> None:
@@ -104,10 +99,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Run one command."""
     options = parser().parse_args(arguments)
-    if options.run is train and os.environ.get("GLIBC_TUNABLES") is None:
-        os.environ["GLIBC_TUNABLES"] = TUNABLES
-        command = [sys.executable, str(Path(__file__).resolve()), *arguments]
-        os.execv(sys.executable, command)  # noqa: S606 - this very program again
+    if options.run is train:
+        allocator.restart_tuned()
     options.run(options)
 
 

@@ -1,5 +1,5 @@
 """`python -m serve_app.cli` is `stemserve`."""
 
-from serve_app.cli import app
+from serve_app.cli import main
 
-app(prog_name="stemserve")
+main()

@@ -1,0 +1,199 @@
+"""What is timed against each other: the usual loops over Hybrid Demucs, and our engine.
+
+Run as a program it is a worker: it loads one contender, then answers each line of its
+standard input with a line of JSON. `benchmarks/engine.py` starts them.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from serve_app.separation.backends import choice  # noqa: E402
+from serve_app.separation.backends.port import BackendOptions  # noqa: E402
+from serve_app.separation.engine import Engine, MixStatistics  # noqa: E402
+from serve_app.separation.models import ModelSpec, find  # noqa: E402
+
+RATE = 44_100
+SEED = 0
+BLOCK_SAMPLES = 65_536
+CACHE = Path.home() / ".cache" / "stemserve" / "weights" / "openvino"
+
+Separate = Callable[[Tensor], None]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """How a contender is made ready, and what it is."""
+
+    load: Callable[[ModelSpec, int], Separate]
+    says: str
+    tuned_allocator: bool = False
+
+
+def song(seconds: float) -> Tensor:
+    """Return a mix (2, samples) of tones that change and noise, always the same."""
+    rng = np.random.default_rng(SEED)
+    samples = round(seconds * RATE)
+    time_seconds = np.arange(samples) / RATE
+    pitch = np.repeat(rng.uniform(60, 900, size=samples // RATE + 1), RATE)[:samples]
+    tones = 0.2 * np.sin(2 * np.pi * pitch * time_seconds)
+    mix = tones + 0.05 * rng.standard_normal((2, samples))
+    return torch.from_numpy(mix.astype(np.float32))
+
+
+def network(spec: ModelSpec) -> torch.nn.Module:
+    """Return a model's network with random weights, the same for all contenders."""
+    torch.manual_seed(SEED)
+    return spec.make(spec.sources).eval().requires_grad_(False)
+
+
+def _loop(segment_seconds: float, overlap_seconds: float) -> Any:
+    """Return the loader of the loop that torchaudio's tutorial teaches.
+
+    Segments are separated one by one and cross-faded into an array of the whole song.
+    """
+
+    def load(spec: ModelSpec, threads: int) -> Separate:
+        torch.set_num_threads(threads)
+        model = network(spec)
+        overlap = round(overlap_seconds * RATE)
+        length = round(segment_seconds * RATE) + overlap
+
+        def separate(mix: Tensor) -> None:
+            stems = torch.zeros(len(spec.sources), *mix.shape)
+            up = torch.linspace(0, 1, overlap)
+            with torch.inference_mode():
+                for start in range(0, mix.shape[1], length - overlap):
+                    part = model(mix[None, :, start : start + length])[0]
+                    if start > 0:
+                        part[..., :overlap] *= up[: part.shape[-1]]
+                    if start + length < mix.shape[1]:
+                        part[..., -overlap:] *= up.flip(0)
+                    stems[..., start : start + length] += part
+
+        return separate
+
+    return load
+
+
+def _demucs(spec: ModelSpec, threads: int) -> Separate:
+    """Return demucs's own `apply_model` over its own class, with the same weights."""
+    from demucs.apply import apply_model
+    from demucs.hdemucs import HDemucs
+
+    torch.set_num_threads(threads)
+    if spec.name == "demo":
+        raise SystemExit("demucs's class is compared at full size only")
+    theirs = HDemucs(list(spec.sources))
+    state = network(spec).state_dict()
+    for name, short in (("freq_", ""), ("time_", "t")):
+        state = {key.replace(name, short): value for key, value in state.items()}
+    # torchaudio keeps a norm that is never used.
+    theirs.load_state_dict({key: state[key] for key in theirs.state_dict()})
+    theirs.eval()
+
+    def separate(mix: Tensor) -> None:
+        apply_model(theirs, mix[None], shifts=0)
+
+    return separate
+
+
+def _engine(runtime: str, precision: str) -> Any:
+    def load(spec: ModelSpec, threads: int) -> Separate:
+        options = BackendOptions("cpu", runtime, precision, threads, cache_dir=CACHE)  # type: ignore[arg-type]
+        window = spec.window.window_samples
+        engine = Engine(spec, choice.make(network(spec), window, options))
+
+        def separate(mix: Tensor) -> None:
+            mono = mix.mean(0)
+            stats = MixStatistics(mix.shape[1], float(mono.mean()), float(mono.std()))
+            stems = engine.separate(
+                _blocks(mix), stats, on_progress=lambda *_: None, cancelled=Event()
+            )
+            if sum(block.shape[-1] for block in stems) != mix.shape[1]:
+                raise RuntimeError("the stems are not as long as the song")
+
+        return separate
+
+    return load
+
+
+def _blocks(mix: Tensor) -> Iterator[np.ndarray]:
+    for start in range(0, mix.shape[1], BLOCK_SAMPLES):
+        yield mix[:, start : start + BLOCK_SAMPLES].numpy()
+
+
+CONTENDERS: dict[str, Contender] = {
+    "a": Contender(_loop(10, 0.1), "torchaudio's tutorial, 10 s and 0.1 s"),
+    "a'": Contender(_loop(10, 0.1), "the same, tuned allocator", True),
+    "b": Contender(_demucs, "demucs apply_model, shifts 0"),
+    "seeds": Contender(_loop(8, 0.5), "the older systems' loop, 8 s and 0.5 s"),
+    "fp32": Contender(_engine("torch", "fp32"), "engine, torch fp32", True),
+    "bf16": Contender(_engine("torch", "bf16"), "engine, torch bf16", True),
+    "ov-fp32": Contender(_engine("openvino", "fp32"), "engine, OpenVINO fp32", True),
+    "ov-bf16": Contender(_engine("openvino", "bf16"), "engine, OpenVINO bf16", True),
+}
+BACKENDS = {
+    "fp32": ("torch", "fp32"),
+    "bf16": ("torch", "bf16"),
+    "ov-fp32": ("openvino", "fp32"),
+    "ov-bf16": ("openvino", "bf16"),
+}
+
+
+def ratios_db(spec: ModelSpec, name: str, threads: int) -> list[float]:
+    """Return each stem's ratio in dB to torchaudio in float32, on one window."""
+    runtime, precision = BACKENDS[name]
+    window = song(spec.window.window_samples / RATE + 5)[
+        None, :, -spec.window.window_samples :
+    ]
+    window = (window - window.mean()) / window.std()
+    with torch.inference_mode():
+        expected = network(spec)(window)[0]
+    options = BackendOptions("cpu", runtime, precision, threads, cache_dir=CACHE)  # type: ignore[arg-type]
+    backend = choice.make(network(spec), spec.window.window_samples, options)
+    error = (backend.forward(window)[0] - expected).double().square().sum((-1, -2))
+    energy = expected.double().square().sum((-1, -2))
+    return [round(float(one), 1) for one in 10 * torch.log10(energy / error)]
+
+
+def serve(name: str, spec: ModelSpec, seconds: float, threads: int) -> None:
+    """Answer `run` with seconds, `peak` with MiB, `db` with ratios, to the end."""
+    separate = CONTENDERS[name].load(spec, threads)
+    mix = song(seconds)
+    separate(mix[:, : 12 * RATE])
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        if line.strip() == "run":
+            began = time.perf_counter()
+            separate(mix)
+            answer: Any = time.perf_counter() - began
+        elif line.strip() == "peak":
+            answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        else:
+            answer = ratios_db(spec, name, threads)
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=CONTENDERS)
+    parser.add_argument("--model", default="hdemucs_high_musdb_plus")
+    parser.add_argument("--seconds", type=float, default=210.0)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    serve(given.name, find(given.model), given.seconds, given.threads)
