@@ -5,7 +5,7 @@ PORT ?= 8000
 HOST ?= 0.0.0.0
 READY := $(VENV)/.ready
 
-.PHONY: setup serve test test-unit check format bench clean
+.PHONY: setup serve test test-unit check format bench lock clean
 
 setup: $(READY)
 
@@ -35,9 +35,13 @@ format: setup
 bench: setup
 	$(PYTHON) benchmarks/quality.py
 
-lock: setup
-	$(VENV)/bin/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links \
-		--no-header --universal --fork-strategy fewest --python-version 3.11 --extra dev --extra train pyproject.toml -o requirements.lock
+# From nothing: versions that are locked already would split packages in two.
+lock:
+	@[ -x $(VENV)/bin/uv ] || $(MAKE) setup
+	rm -f requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --no-emit-index-url --no-emit-find-links --no-header \
+		--universal --fork-strategy fewest --python-version 3.11 --all-extras pyproject.toml \
+		-o requirements.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache data

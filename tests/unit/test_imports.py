@@ -54,6 +54,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "torchaudio": ("serve_app.separation",),
     "safetensors": ("serve_app.separation",),
     "openvino": ("serve_app.separation",),
+    "demucs": ("serve_app.separation",),
     "librosa": ("serve_app.analysis",),
     "fastapi": ("serve_app.api", "deployments"),
     "starlette": ("serve_app.api",),
@@ -68,10 +69,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 
 # A GPU benchmark host has these and nothing else.
-# openvino is imported where it is installed only.
+# The last two are imported where they are installed only.
 SEPARATION_MAY_USE = {
     *("torch", "torchaudio", "numpy", "safetensors", "filelock"),
-    "openvino",
+    *("openvino", "demucs"),
 }
 
 

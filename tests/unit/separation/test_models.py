@@ -38,7 +38,8 @@ class FakeWeights:
 
 
 def test_the_registry_has_the_published_models_and_the_demo() -> None:
-    assert list(REGISTRY) == [BEST, "hdemucs_high_musdb", "demo"]
+    ours = [name for name, spec in REGISTRY.items() if spec.needs is None]
+    assert ours == [BEST, "hdemucs_high_musdb", "demo"]
     assert all(spec.name == name for name, spec in REGISTRY.items())
 
 
@@ -47,12 +48,8 @@ def test_every_model_says_what_it_is(name: str) -> None:
     spec = find(name)
     assert spec.sources == ("drums", "bass", "other", "vocals")
     assert spec.sample_rate == 44_100
-    assert spec.window.window_samples / spec.sample_rate == pytest.approx(
-        9.29, abs=0.01
-    )
-    assert spec.window.overlap_samples / spec.sample_rate == pytest.approx(
-        0.46, abs=0.01
-    )
+    assert 7 < spec.window.window_samples / spec.sample_rate < 10
+    assert 0.4 < spec.window.overlap_samples / spec.sample_rate < 1
     assert spec.licence
     assert spec.trained_on
     assert spec.description
