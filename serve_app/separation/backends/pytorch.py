@@ -40,12 +40,12 @@ class TorchBackend:
         torch.set_num_threads(self._threads)
         if isinstance(network, HDemucs):
             network = rewritten(network)
-        self._network = network.to(self._device).eval()
+        self.network = network.to(self._device).eval()
         if isinstance(network, Hybrid):
             network.core.to(_DTYPES[self._precision])
-        self._compute: Callable[[Tensor], Tensor] = self._network
+        self._compute: Callable[[Tensor], Tensor] = self.network
         if options.compiled:
-            self._compute = torch.compile(self._network)
+            self._compute = torch.compile(self.network)
         self._graphs: dict[int, _Graph] = {}
 
     @property

@@ -1,0 +1,221 @@
+"""The network on a GPU: throughput by batch size and precision, and where time goes.
+
+    python benchmarks/gpu.py [--device cuda] [--batches 1 4 12 32] [--json FILE]
+
+Needs torch, torchaudio and numpy, and no other package; weights are random, at the size
+of the published ones. A pass is what a Separator's is: windows in the host's memory go
+in, stems in the host's memory come out.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # The package is not installed on such a host.
+
+from serve_app.separation.backends import devices  # noqa: E402
+from serve_app.separation.backends.port import BackendOptions, OutOfMemory  # noqa: E402
+from serve_app.separation.backends.pytorch import TorchBackend  # noqa: E402
+from serve_app.separation.models import ModelSpec, find  # noqa: E402
+
+# Multiplications and additions of `hdemucs_high`, counted on one window.
+GFLOP_PER_SECOND_OF_AUDIO = 21.0
+# Dense TFLOP/s by product and precision, from the makers' data sheets; fp32 is TF32.
+PEAK_TFLOPS = {
+    "H200": {"fp32": 494, "bf16": 989, "fp16": 989},
+    "H100": {"fp32": 494, "bf16": 989, "fp16": 989},
+    "A100": {"fp32": 156, "bf16": 312, "fp16": 312},
+    "L4": {"fp32": 60, "bf16": 121, "fp16": 121},
+    "T4": {"fp32": 8, "fp16": 65},
+}
+PASSES = 7
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one precision and batch size gave."""
+
+    precision: str
+    batch: int
+    pass_seconds: float
+    times_real_time: float
+    share_of_peak: float | None
+    peak_mebibytes: float | None
+    least_db: float
+
+
+def network(spec: ModelSpec) -> nn.Module:
+    """Return the model's network with random weights."""
+    torch.manual_seed(0)
+    return spec.make(spec.sources).eval().requires_grad_(False)
+
+
+def rows(spec: ModelSpec, options: argparse.Namespace) -> Iterator[Row]:
+    """Measure every precision at every batch size that fits."""
+    device = devices.resolve(options.device)
+    mixes = torch.randn(max(options.batches), 2, spec.window.window_samples)
+    exact = reference(spec, mixes[:1], options.device)
+    for precision in options.precisions:
+        backend = TorchBackend(
+            network(spec), BackendOptions(options.device, "torch", precision)
+        )
+        for batch in options.batches:
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            try:
+                seconds = timed(lambda: backend.forward(mixes[:batch]))  # noqa: B023
+            except OutOfMemory:
+                print(f"{precision} {batch}: does not fit", file=sys.stderr)
+                break
+            audio_seconds = batch * spec.window.hop_samples / spec.sample_rate
+            speed = audio_seconds / seconds
+            found = backend.forward(mixes[:batch])[0]
+            yield Row(
+                precision,
+                batch,
+                seconds,
+                speed,
+                share_of_peak(device, precision, speed),
+                _peak_mebibytes(device),
+                least_db(exact[0], found),
+            )
+
+
+def reference(spec: ModelSpec, mixes: Tensor, device: str) -> Tensor:
+    """Return torchaudio's own stems, in float32 without TF32."""
+    plain = network(spec).to(devices.resolve(device))
+    with torch.inference_mode(), _no_tf32():
+        return plain(mixes.to(devices.resolve(device))).cpu()
+
+
+@contextmanager
+def _no_tf32() -> Iterator[None]:
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """Return the median seconds of a pass, which ends on the host: it waits."""
+    run()
+    seconds = []
+    for _ in range(PASSES):
+        began = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def share_of_peak(device: torch.device, precision: str, speed: float) -> float | None:
+    """Return which part of the device's arithmetic is used, where its peak is known."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    for product, peaks in PEAK_TFLOPS.items():
+        if product in name and precision in peaks:
+            return speed * GFLOP_PER_SECOND_OF_AUDIO / (peaks[precision] * 1e3)
+    return None
+
+
+def _peak_mebibytes(device: torch.device) -> float | None:
+    if device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_allocated(device) / 2**20
+
+
+def least_db(expected: Tensor, found: Tensor) -> float:
+    """Return the lowest signal-to-noise ratio of a window's stems."""
+    error = (expected - found).double().square().sum((-1, -2))
+    ratio = 10 * torch.log10(expected.double().square().sum((-1, -2)) / error)
+    return round(float(ratio.min()), 1)
+
+
+def lstm_share(spec: ModelSpec, options: argparse.Namespace, precision: str) -> float:
+    """Return which part of an eager pass the LSTMs take: steps one after another."""
+    device = devices.resolve(options.device)
+    backend = TorchBackend(
+        network(spec), BackendOptions(options.device, "torch", precision)
+    )
+    mixes = torch.randn(options.batches[0], 2, spec.window.window_samples).to(device)
+
+    def wait() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    began: list[float] = []
+    for module in backend.network.modules():
+        if isinstance(module, nn.LSTM):
+            module.register_forward_pre_hook(lambda *_: began.append(wait()))
+            module.register_forward_hook(lambda *_: began.append(wait()))
+    with torch.inference_mode():
+        backend.network(mixes)
+        began.clear()
+        first = wait()
+        backend.network(mixes)
+        whole = wait() - first
+    spent = sum(end - start for start, end in zip(began[::2], began[1::2], strict=True))
+    return spent / whole
+
+
+def table(found: Sequence[Row]) -> str:
+    """Format the rows as Markdown."""
+    head = ["precision", "batch", "s", "x real time", "of peak", "MiB", "dB to fp32"]
+    lines = [head, ["---"] * len(head)]
+    for row in found:
+        share = "" if row.share_of_peak is None else f"{row.share_of_peak:.1%}"
+        memory = "" if row.peak_mebibytes is None else f"{row.peak_mebibytes:.0f}"
+        speed = [f"{row.pass_seconds:.3f}", f"{row.times_real_time:.0f}"]
+        ends = [share, memory, f"{row.least_db:.0f}"]
+        lines.append([row.precision, str(row.batch), *speed, *ends])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    top.add_argument("--device", default="auto")
+    top.add_argument("--model", default="hdemucs_high_musdb_plus")
+    top.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16, 32, 64])
+    top.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "fp16"])
+    top.add_argument("--json", type=Path, help="write every figure here")
+    return top
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
+    options = parser().parse_args(arguments)
+    device = devices.resolve(options.device)
+    if device.type == "cpu":
+        options.precisions = [one for one in options.precisions if one != "fp16"]
+    spec = find(options.model)
+    found = list(rows(spec, options))
+    shares = {one: lstm_share(spec, options, one) for one in options.precisions}
+    print(f"{devices.name(device)}, torch {torch.__version__}, {spec.name}\n")
+    print(table(found))
+    for precision, share in shares.items():
+        print(f"LSTMs, eager, {precision}, batch {options.batches[0]}: {share:.0%}")
+    if options.json:
+        report = {
+            "device": devices.name(device),
+            "torch": torch.__version__,
+            "rows": [asdict(row) for row in found],
+            "lstm_share": shares,
+        }
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
