@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from serve_app.separation.backends.port import OutOfMemory
 from serve_app.separation.batcher import Batcher
 
 WAIT_SECONDS = 10
@@ -15,7 +16,7 @@ class Device:
     """A network of two stems, x and -x, which runs a batch only when it may.
 
     Windows are told apart by their constant value; `fails_on` is the value of windows
-    that make a batch fail.
+    that make a batch fail, `room` the most windows that fit.
     """
 
     def __init__(self) -> None:
@@ -24,11 +25,14 @@ class Device:
         self.batches: list[list[int]] = []
         self.threads: set[int] = set()
         self.fails_on: int | None = None
+        self.room = 1_000
 
     def forward(self, batch: Tensor) -> Tensor:
         self.entered.set()
         assert self.free.wait(WAIT_SECONDS)
         values = [int(window[0, 0]) for window in batch]
+        if len(values) > self.room:
+            raise OutOfMemory(f"no room for {len(values)}")
         self.batches.append(values)
         self.threads.add(get_ident())
         if self.fails_on in values:
@@ -247,3 +251,28 @@ def test_closing_cancels_what_waits_and_what_comes_later(device: Device) -> None
 def test_a_batcher_for_no_window_is_refused() -> None:
     with pytest.raises(ValueError, match="max_windows"):
         Batcher(lambda batch: batch, 0)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_so_are_later_ones(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    device.room = 2
+    batcher = Batcher(device.forward, max_windows=8)
+    device.occupy(batcher)
+    futures = submit(batcher, "song", *range(1, 13))
+    device.free.set()
+    assert results(futures) == list(range(1, 13))
+    assert batcher.max_windows == 2
+    assert max(map(len, device.batches)) == 2
+    assert len(device.batches) == 1 + 12 / 2
+    assert "at most 2 now" in caplog.text
+    batcher.close()
+
+
+def test_a_window_that_does_not_fit_by_itself_fails(device: Device) -> None:
+    device.room = 0
+    device.free.set()
+    batcher = Batcher(device.forward, max_windows=4)
+    with pytest.raises(OutOfMemory):
+        batcher.submit("song", window(1)).result(WAIT_SECONDS)
+    batcher.close()

@@ -1,0 +1,192 @@
+"""The whole service against the engine alone: upload to last stem, and songs at once.
+
+    python benchmarks/service.py [--rounds 5] [--seconds 210] [--json FILE]
+
+A server is started on a free port, with random weights of full size. It and a process
+that holds the same engine take turns with the same song, an mp3; the server's time is
+from the first byte sent to the last byte of the fourth stem received. In the end some
+songs are sent at once.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
+
+import httpx  # noqa: E402
+import torch  # noqa: E402
+
+from benchmarks import contenders  # noqa: E402
+from benchmarks.engine import Worker, machine  # noqa: E402
+from serve_app.audio import formats  # noqa: E402
+from serve_app.audio.encode import Encoder  # noqa: E402
+from serve_app.separation.models import ModelSpec, find  # noqa: E402
+
+POLL_SECONDS = 0.05
+READY_SECONDS = 180.0
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def write_weights(spec: ModelSpec, mirror: Path) -> None:
+    """Put random weights where the service looks for the published ones."""
+    mirror.mkdir()
+    state = contenders.network(spec).state_dict()
+    torch.save(state, mirror / spec.weights.filename)
+
+
+def write_song(path: Path, seconds: float) -> None:
+    """Write the benchmark's song as an mp3."""
+    encoder = Encoder(path, formats.parse("mp3"), contenders.RATE)
+    mix = contenders.song(seconds)
+    for start in range(0, mix.shape[1], contenders.BLOCK_SAMPLES):
+        encoder.write(mix[:, start : start + contenders.BLOCK_SAMPLES].numpy())
+    encoder.close()
+
+
+@contextmanager
+def server(folder: Path, options: argparse.Namespace) -> Iterator[str]:
+    """Run the service in a folder until the context ends; yield its address."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "STEMSERVE_DATA_DIR": str(folder / "data"),
+        "STEMSERVE_WEIGHTS_DIR": str(folder / "weights"),
+        "STEMSERVE_WEIGHTS_MIRROR": str(folder / "mirror"),
+        "STEMSERVE_MODEL": options.model,
+        "STEMSERVE_RUNTIME": options.runtime,
+        "STEMSERVE_PRECISION": options.precision,
+        "STEMSERVE_THREADS": str(options.threads),
+        "STEMSERVE_LOG_LEVEL": "WARNING",
+    }
+    command = [sys.executable, "-m", "deployments", "--host", "127.0.0.1"]
+    process = subprocess.Popen([*command, "--port", str(port)], env=environment)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _until_ready(url, process)
+        yield url
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended: {process.returncode}")
+        try:
+            if httpx.get(f"{url}/health").json()["status"] == "ok":
+                return
+        except (httpx.HTTPError, KeyError, ValueError):
+            pass
+        time.sleep(0.5)
+    raise RuntimeError("the server did not become ready")
+
+
+def seconds_of(url: str, song: Path, stem_format: str) -> float:
+    """Send a song, wait, fetch its stems; return how long that took."""
+    with httpx.Client(base_url=url, timeout=600) as http:
+        began = time.perf_counter()
+        with song.open("rb") as file:
+            answer = http.post(
+                "/separate", files={"file": file}, data={"format": stem_format}
+            )
+        answer.raise_for_status()
+        place = f"/job/{answer.json()['job_id']}"
+        while (job := http.get(place).json())["status"] != "completed":
+            if job["status"] in ("failed", "cancelled"):
+                raise RuntimeError(job.get("error", job["status"]))
+            time.sleep(POLL_SECONDS)
+        for stem in job["stems"].values():
+            got = http.get(stem["download_url"]).raise_for_status().content
+            if len(got) != stem["size"]:
+                raise RuntimeError("a stem came short")
+        return time.perf_counter() - began
+
+
+def measure(options: argparse.Namespace) -> dict[str, float]:
+    """Return medians, and what they are over the engine's alone."""
+    spec = find(options.model)
+    name = next(
+        key
+        for key, kind in contenders.BACKENDS.items()
+        if kind == (options.runtime, options.precision)
+    )
+    with tempfile.TemporaryDirectory() as place:
+        folder, song = Path(place), Path(place) / "song.mp3"
+        if not spec.weights.is_bundled:
+            write_weights(spec, folder / "mirror")
+        write_song(song, options.seconds)
+        alone = Worker(name, options, options.threads)
+        times: dict[str, list[float]] = {"engine": [], "wav": [], "flac": []}
+        with server(folder, options) as url, alone:
+            seconds_of(url, song, "wav")
+            for number in range(options.rounds):
+                times["engine"].append(alone.ask("run"))
+                times["wav"].append(seconds_of(url, song, "wav"))
+                times["flac"].append(seconds_of(url, song, "flac"))
+                print(number + 1, {k: round(v[-1], 2) for k, v in times.items()})
+            together = [_together(url, song, options) for _ in range(2)]
+    medians = {key: statistics.median(each) for key, each in times.items()}
+    return {
+        **{f"{key}_seconds": value for key, value in medians.items()},
+        "wav_over_engine": medians["wav"] / medians["engine"],
+        "flac_over_engine": medians["flac"] / medians["engine"],
+        "together_throughput": medians["wav"] * options.together / min(together),
+    }
+
+
+def _together(url: str, song: Path, options: argparse.Namespace) -> float:
+    began = time.perf_counter()
+    with ThreadPoolExecutor(options.together) as pool:
+        songs = [song] * options.together
+        list(pool.map(lambda one: seconds_of(url, one, "wav"), songs))
+    return time.perf_counter() - began
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    top.add_argument("--model", default="hdemucs_high_musdb_plus")
+    top.add_argument("--runtime", default="openvino", choices=["torch", "openvino"])
+    top.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
+    top.add_argument("--threads", type=int, default=os.cpu_count())
+    top.add_argument("--rounds", type=int, default=5)
+    top.add_argument("--seconds", type=float, default=210.0, help="of the song")
+    top.add_argument("--together", type=int, default=4, help="songs at once")
+    top.add_argument("--json", type=Path, help="write the figures here")
+    return top
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
+    options = parser().parse_args(arguments)
+    found = measure(options)
+    print(f"{options.model}, {options.runtime} {options.precision}, {machine()}")
+    for name, value in found.items():
+        print(f"{name:24} {value:8.3f}")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
