@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from filelock import FileLock
+
 from serve_app.errors import WeightsUnavailable
 from serve_app.separation import download
 from serve_app.separation.models import ModelSpec, Progress
@@ -47,9 +49,6 @@ class WeightsCache:
             if not place.is_file():
                 raise WeightsUnavailable(f"{place} is missing; install stemserve anew.")
             return place
-        # Not on every host that computes.
-        from filelock import FileLock
-
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with FileLock(place.with_name(f"{place.name}.lock")):

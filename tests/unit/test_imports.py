@@ -1,6 +1,10 @@
 """The table of who may import whom, held."""
 
 import ast
+import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,3 +153,27 @@ def test_separation_and_its_torch_are_not_in_the_way_of_the_api(path: Path) -> N
         names = [a.name for a in node.names]
         module = getattr(node, "module", None)
         assert "torch" not in [module, *names], name
+
+
+BARE = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in FOREIGN:
+            raise ModuleNotFoundError(name)
+
+FOREIGN = set(sys.argv[1].split(","))
+sys.meta_path.insert(0, Missing())
+import benchmarks.gpu
+from serve_app.separation.engine import Engine
+"""
+
+
+def test_a_gpu_can_be_measured_on_a_host_with_torch_torchaudio_and_numpy() -> None:
+    """All else that the service depends on is made missing; filelock is torch's own."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[^\w-]", line)[0] for line in pyproject["dependencies"]}
+    foreign = names - {"torch", "torchaudio", "numpy", "filelock"}
+    command = [sys.executable, "-c", BARE, ",".join(sorted(foreign))]
+    subprocess.run(command, cwd=ROOT, check=True)

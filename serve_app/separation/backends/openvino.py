@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torchaudio.models import HDemucs
 
@@ -97,7 +98,6 @@ class OpenVinoBackend:
 def _converted(core: Core, example: tuple[Tensor, Tensor], cache: Path | None) -> Any:
     """Return the core as OpenVINO's model, from the cache if it is there."""
     import openvino
-    from filelock import FileLock
 
     if cache is None:
         return _convert(core, example)
