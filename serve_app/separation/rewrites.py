@@ -18,12 +18,16 @@ from serve_app.separation.hybrid import Hybrid
 BLOCK_BYTES = 2**22
 
 
-def rewritten(network: HDemucs) -> Hybrid:
-    """Return a network's rewrite; the network itself is used up."""
+def rewritten(network: HDemucs, in_blocks: bool = True) -> Hybrid:
+    """Return a network's rewrite; the network itself is used up.
+
+    A runtime that plans its own use of the cache does better without blocks.
+    """
     hybrid = Hybrid(network)
     core = hybrid.core
-    core.freq_encoder = nn.ModuleList(map(Encoder, core.freq_encoder))
-    core.time_encoder = nn.ModuleList(map(Encoder, core.time_encoder))
+    for branch in ("freq_encoder", "time_encoder"):
+        layers = (Encoder(layer, in_blocks) for layer in getattr(core, branch))
+        setattr(core, branch, nn.ModuleList(layers))
     core.freq_decoder = nn.ModuleList(map(Decoder, core.freq_decoder))
     core.time_decoder = nn.ModuleList(map(Decoder, core.time_decoder))
     return hybrid.eval().requires_grad_(False)
@@ -35,13 +39,14 @@ class Encoder(nn.Module):
     After its first convolution a layer without a norm over the whole mixes no rows.
     """
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, in_blocks: bool = True) -> None:
         super().__init__()
         self.freq, self.stride, self.empty = layer.freq, layer.stride, layer.empty
         self.conv, self.norm1, self.norm2 = layer.conv, layer.norm1, layer.norm2
         self.rewrite = layer.rewrite if self.empty else _pointwise(layer.rewrite)
         self.dconv = nn.Identity() if self.empty else Residual(layer.dconv)
-        self.in_blocks = self.freq and isinstance(layer.norm2, nn.Identity)
+        alone = self.freq and isinstance(layer.norm2, nn.Identity)
+        self.in_blocks = in_blocks and alone
 
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
         """Encode (batch, channels, bins, frames) or (batch, channels, samples)."""

@@ -14,8 +14,11 @@ from torchaudio.models import HDemucs
 
 from serve_app.separation.backends import devices
 from serve_app.separation.backends.port import BackendFacts, BackendOptions
-from serve_app.separation.hybrid import CHANNELS, Core, Hybrid
+from serve_app.separation.hybrid import CHANNELS, Core
+from serve_app.separation.rewrites import rewritten
 
+# Part of the names of converted networks: another one whenever the core's code changes.
+_FORM = "1"
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -50,7 +53,7 @@ class OpenVinoBackend:
         self._precision = (
             ("bf16" if has_bf16() else "fp32") if asked == "auto" else asked
         )
-        self._hybrid = Hybrid(network).eval()
+        self._hybrid = rewritten(network, in_blocks=False)
         with torch.inference_mode():
             example = self._hybrid.front(torch.zeros(1, CHANNELS, window_samples))[:2]
         model = _converted(self._hybrid.core, example, options.cache_dir)
@@ -130,7 +133,7 @@ def _key(core: Core, example: tuple[Tensor, Tensor]) -> str:
     """Return a name for a network's weights, shapes and the version that converts."""
     import openvino
 
-    digest = hashlib.sha256(openvino.__version__.encode())
+    digest = hashlib.sha256(f"{_FORM} {openvino.__version__}".encode())
     digest.update(repr([tuple(part.shape) for part in example]).encode())
     for name, value in core.state_dict().items():
         digest.update(name.encode())
