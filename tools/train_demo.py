@@ -1,7 +1,7 @@
 """Make the demo model: render songs, train on them, export the weights.
 
     python tools/train_demo.py render --songs 200
-    python tools/train_demo.py train --minutes 110
+    python tools/train_demo.py train --minutes 140
     python tools/train_demo.py export
 
 Rendering and training may run side by side: new songs join in as they appear.

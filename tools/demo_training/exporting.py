@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 MAX_BYTES = 12_000_000
-TRAINED_ON = "synthetic music, rendered from generated MIDI and synthetic voices"
+TRAINED_ON = (
+    "synthetic music, rendered from generated MIDI and Freedoom's, and synthetic voices"
+)
 
 
 def export(
