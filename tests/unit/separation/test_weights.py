@@ -198,7 +198,7 @@ def test_weights_are_loaded_as_float32_for_inference(
     }
     path = tmp_path / f"weights{suffix}"
     save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
-    network = load(spec, path, "cpu")
+    network = load(spec, path)
     assert not network.training
     for name, parameter in network.named_parameters():
         assert parameter.dtype == torch.float32
@@ -211,7 +211,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     torch.save(make_small(("one", "two", "three")).state_dict(), path)
     with pytest.raises(WeightsUnavailable, match="no weights for small") as caught:
-        load(spec, path, "cpu")
+        load(spec, path)
     assert len(caught.value.detail) < 600
 
 
@@ -230,7 +230,7 @@ def test_a_file_that_holds_no_weights_is_refused(
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(body)
     with pytest.raises(WeightsUnavailable, match="no file of weights"):
-        load(small_spec(path.name), path, "cpu")
+        load(small_spec(path.name), path)
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(
@@ -239,7 +239,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(
     path = tmp_path / "weights.pt"
     torch.save({"0.weight": Harmful()}, path)
     with pytest.raises(WeightsUnavailable, match="no file of weights") as caught:
-        load(small_spec("weights.pt"), path, "cpu")
+        load(small_spec("weights.pt"), path)
     assert "harm" not in capsys.readouterr().out
     assert "weights_only" not in caught.value.detail
 
@@ -251,7 +251,7 @@ def test_a_checkpoint_of_something_else_is_refused(
     path = tmp_path / "weights.pt"
     torch.save(state, path)
     with pytest.raises(WeightsUnavailable, match="no weights for small"):
-        load(small_spec("weights.pt"), path, "cpu")
+        load(small_spec("weights.pt"), path)
 
 
 def test_weights_that_changed_since_the_pull_are_not_loaded(
@@ -260,7 +260,7 @@ def test_weights_that_changed_since_the_pull_are_not_loaded(
     path = cache.pull(spec)
     torch.save(make_small(spec.sources).state_dict(), path)
     with pytest.raises(WeightsUnavailable, match="not what was pulled"):
-        load(spec, path, "cpu")
+        load(spec, path)
 
 
 def test_weights_without_the_pinned_hash_are_not_loaded(tmp_path: Path) -> None:
@@ -268,11 +268,11 @@ def test_weights_without_the_pinned_hash_are_not_loaded(tmp_path: Path) -> None:
     torch.save(make_small(("this", "that")).state_dict(), path)
     spec = small_spec("weights.pt", "0" * 64)
     with pytest.raises(WeightsUnavailable, match="not what was pulled"):
-        load(spec, path, "cpu")
+        load(spec, path)
     right = WeightsSource("weights.pt", hashlib.sha256(path.read_bytes()).hexdigest())
-    assert load(replace(spec, weights=right), path, "cpu")
+    assert load(replace(spec, weights=right), path)
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable, match="stemserve models pull small"):
-        load(small_spec("weights.pt"), tmp_path / "weights.pt", "cpu")
+        load(small_spec("weights.pt"), tmp_path / "weights.pt")
