@@ -100,8 +100,9 @@ def _demucs(spec: ModelSpec, threads: int) -> Separate:
         raise SystemExit("demucs's class is compared at full size only")
     theirs = HDemucs(list(spec.sources))
     state = network(spec).state_dict()
-    for name, short in (("freq_", ""), ("time_", "t")):
-        state = {key.replace(name, short): value for key, value in state.items()}
+    for part in ("encoder", "decoder"):
+        for name, short in ((f"freq_{part}", part), (f"time_{part}", f"t{part}")):
+            state = {key.replace(name, short): value for key, value in state.items()}
     # torchaudio keeps a norm that is never used.
     theirs.load_state_dict({key: state[key] for key in theirs.state_dict()})
     theirs.eval()
