@@ -123,7 +123,7 @@ def _engine(runtime: str, precision: str) -> Any:
             mono = mix.mean(0)
             stats = MixStatistics(mix.shape[1], float(mono.mean()), float(mono.std()))
             stems = engine.separate(
-                _blocks(mix), stats, on_progress=lambda *_: None, cancelled=Event()
+                blocks(mix), stats, on_progress=lambda *_: None, cancelled=Event()
             )
             if sum(block.shape[-1] for block in stems) != mix.shape[1]:
                 raise RuntimeError("the stems are not as long as the song")
@@ -133,26 +133,27 @@ def _engine(runtime: str, precision: str) -> Any:
     return load
 
 
-def _blocks(mix: Tensor) -> Iterator[np.ndarray]:
+def blocks(mix: Tensor) -> Iterator[np.ndarray]:
+    """Yield a mix as a decoder would, piece by piece."""
     for start in range(0, mix.shape[1], BLOCK_SAMPLES):
         yield mix[:, start : start + BLOCK_SAMPLES].numpy()
 
 
-CONTENDERS: dict[str, Contender] = {
-    "a": Contender(_loop(10, 0.1), "torchaudio's tutorial, 10 s and 0.1 s"),
-    "a'": Contender(_loop(10, 0.1), "the same, tuned allocator", True),
-    "b": Contender(_demucs, "demucs apply_model, shifts 0"),
-    "seeds": Contender(_loop(8, 0.5), "the older systems' loop, 8 s and 0.5 s"),
-    "fp32": Contender(_engine("torch", "fp32"), "engine, torch fp32", True),
-    "bf16": Contender(_engine("torch", "bf16"), "engine, torch bf16", True),
-    "ov-fp32": Contender(_engine("openvino", "fp32"), "engine, OpenVINO fp32", True),
-    "ov-bf16": Contender(_engine("openvino", "bf16"), "engine, OpenVINO bf16", True),
-}
 BACKENDS = {
     "fp32": ("torch", "fp32"),
     "bf16": ("torch", "bf16"),
     "ov-fp32": ("openvino", "fp32"),
     "ov-bf16": ("openvino", "bf16"),
+}
+CONTENDERS: dict[str, Contender] = {
+    "a": Contender(_loop(10, 0.1), "torchaudio's tutorial, 10 s and 0.1 s"),
+    "a'": Contender(_loop(10, 0.1), "the same, tuned allocator", True),
+    "b": Contender(_demucs, "demucs apply_model, shifts 0"),
+    "seeds": Contender(_loop(8, 0.5), "the older systems' loop, 8 s and 0.5 s"),
+    **{
+        name: Contender(_engine(*backend), f"engine, {' '.join(backend)}", True)
+        for name, backend in BACKENDS.items()
+    },
 }
 
 
@@ -167,7 +168,12 @@ def ratios_db(spec: ModelSpec, name: str, threads: int) -> list[float]:
         expected = network(spec)(window)[0]
     options = BackendOptions("cpu", runtime, precision, threads, cache_dir=CACHE)  # type: ignore[arg-type]
     backend = choice.make(network(spec), spec.window.window_samples, options)
-    error = (backend.forward(window)[0] - expected).double().square().sum((-1, -2))
+    return stems_db(expected, backend.forward(window)[0])
+
+
+def stems_db(expected: Tensor, found: Tensor) -> list[float]:
+    """Return the signal-to-noise ratio of each stem of a window, in dB."""
+    error = (found - expected).double().square().sum((-1, -2))
     energy = expected.double().square().sum((-1, -2))
     return [round(float(one), 1) for one in 10 * torch.log10(energy / error)]
 

@@ -5,7 +5,7 @@
 All run on the same random weights (the published ones, at full size, cost as much) and
 take turns, round after round, each in a process of its own: whatever else the machine
 does hits all alike. Times are medians; compare the ratios of one run, not the times of
-several. `b` needs the extra `bench`.
+several. `b` needs the extra `demucs`, --plot the extra `bench`.
 """
 
 import argparse

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # The package is not installed on such a host.
 
+from benchmarks.contenders import network, stems_db  # noqa: E402
 from serve_app.separation.backends import devices  # noqa: E402
 from serve_app.separation.backends.port import BackendOptions, OutOfMemory  # noqa: E402
 from serve_app.separation.backends.pytorch import TorchBackend  # noqa: E402
@@ -55,12 +56,6 @@ class Row:
     least_db: float
 
 
-def network(spec: ModelSpec) -> nn.Module:
-    """Return the model's network with random weights."""
-    torch.manual_seed(0)
-    return spec.make(spec.sources).eval().requires_grad_(False)
-
-
 def rows(spec: ModelSpec, options: argparse.Namespace) -> Iterator[Row]:
     """Measure every precision at every batch size that fits."""
     device = devices.resolve(options.device)
@@ -88,7 +83,7 @@ def rows(spec: ModelSpec, options: argparse.Namespace) -> Iterator[Row]:
                 speed,
                 share_of_peak(device, precision, speed),
                 _peak_mebibytes(device),
-                least_db(exact[0], found),
+                min(stems_db(exact[0], found)),
             )
 
 
@@ -133,13 +128,6 @@ def _peak_mebibytes(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     return torch.cuda.max_memory_allocated(device) / 2**20
-
-
-def least_db(expected: Tensor, found: Tensor) -> float:
-    """Return the lowest signal-to-noise ratio of a window's stems."""
-    error = (expected - found).double().square().sum((-1, -2))
-    ratio = 10 * torch.log10(expected.double().square().sum((-1, -2)) / error)
-    return round(float(ratio.min()), 1)
 
 
 def lstm_share(spec: ModelSpec, options: argparse.Namespace, precision: str) -> float:

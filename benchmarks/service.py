@@ -56,9 +56,8 @@ def write_weights(spec: ModelSpec, mirror: Path) -> None:
 def write_song(path: Path, seconds: float) -> None:
     """Write the benchmark's song as an mp3."""
     encoder = Encoder(path, formats.parse("mp3"), contenders.RATE)
-    mix = contenders.song(seconds)
-    for start in range(0, mix.shape[1], contenders.BLOCK_SAMPLES):
-        encoder.write(mix[:, start : start + contenders.BLOCK_SAMPLES].numpy())
+    for block in contenders.blocks(contenders.song(seconds)):
+        encoder.write(block)
     encoder.close()
 
 

@@ -54,10 +54,10 @@ def load_engine(settings: Settings, model: str) -> Engine:
     )
     engine = Engine.load(spec, path, options, settings.batch_windows)
     engine.warm_up()
-    found = engine.describe()
+    facts = engine.facts
     logger.info(
         "model %s is ready: %s in %s on %s",
-        *(spec.name, found["runtime"], found["precision"], found["device"]),
+        *(spec.name, facts.runtime, facts.precision, facts.device),
     )
     return engine
 

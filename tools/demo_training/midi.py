@@ -1,10 +1,13 @@
 """MIDI files by stem: which notes of General MIDI are drums, bass or the rest."""
 
+from collections.abc import Iterable
+
 import mido
 
 from tools.demo_training.styles import BASS_PROGRAMS
 
 DRUM_CHANNEL = 9
+TICKS_PER_BEAT = 480
 
 
 def stem_of(channel: int, program: int) -> str:
@@ -36,3 +39,18 @@ def notes(file: mido.MidiFile, stem: str) -> int:
         message.type == "note_on" and message.velocity > 0
         for message in only(file, stem).tracks[0]
     )
+
+
+def written(
+    events: Iterable[tuple[int, mido.Message]], tempo: int | None = None
+) -> mido.MidiFile:
+    """Write messages with their ticks as one track, at a tempo or MIDI's own."""
+    track = mido.MidiTrack()
+    if tempo is not None:
+        track.append(mido.MetaMessage("set_tempo", tempo=tempo))
+    now = 0
+    for tick, message in sorted(events, key=lambda event: event[0]):
+        track.append(message.copy(time=tick - now))
+        now = tick
+    track.append(mido.MetaMessage("end_of_track", time=TICKS_PER_BEAT))
+    return mido.MidiFile(ticks_per_beat=TICKS_PER_BEAT, tracks=[track])

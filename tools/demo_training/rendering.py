@@ -8,11 +8,10 @@ import mido
 import numpy as np
 import soundfile
 
-from tools.demo_training.midi import DRUM_CHANNEL
+from tools.demo_training.midi import DRUM_CHANNEL, TICKS_PER_BEAT, written
 from tools.demo_training.notes import Part, Song
 
 SAMPLE_RATE = 44_100
-TICKS_PER_BEAT = 480
 MELODIC_CHANNELS = (*range(9), *range(10, 16))
 # Half of fluidsynth's full scale leaves room for a loud kit; files are float anyway.
 GAIN = "0.5"
@@ -27,14 +26,7 @@ def midi(song: Song, parts: Iterable[Part]) -> mido.MidiFile:
     for part in parts:
         channel = DRUM_CHANNEL if part.stem == "drums" else next(free)
         events += _events(part, channel)
-    track = mido.MidiTrack()
-    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(song.bpm)))
-    now = 0
-    for tick, message in sorted(events, key=lambda event: event[0]):
-        track.append(message.copy(time=tick - now))
-        now = tick
-    track.append(mido.MetaMessage("end_of_track", time=TICKS_PER_BEAT))
-    return mido.MidiFile(ticks_per_beat=TICKS_PER_BEAT, tracks=[track])
+    return written(events, mido.bpm2tempo(song.bpm))
 
 
 def _events(part: Part, channel: int) -> Events:

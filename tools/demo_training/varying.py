@@ -6,9 +6,9 @@ import mido
 import numpy as np
 
 from tools.demo_training import styles
-from tools.demo_training.midi import DRUM_CHANNEL, stem_of
+from tools.demo_training.midi import DRUM_CHANNEL, TICKS_PER_BEAT, stem_of, written
 
-TICKS_PER_BEAT = 480
+# MIDI's own tempo.
 SECONDS_PER_BEAT = 0.5
 VOLUME, BANK, BANK_FINE, ALL_SOUND_OFF = 7, 0, 32, 120
 LOWEST, HIGHEST = 24, 108
@@ -62,7 +62,9 @@ def vary(
     events = _balanced(rng, _changed(variation, events))
     if rng.random() < 0.3:
         events += _doubled(rng, events)
-    return _written(events)
+    ticks_per_second = TICKS_PER_BEAT / SECONDS_PER_BEAT
+    ordered = sorted(events, key=lambda event: event[0])
+    return written((round(at * ticks_per_second), one) for at, one in ordered)
 
 
 def _timed(file: mido.MidiFile, speed: float) -> Events:
@@ -143,14 +145,3 @@ def _doubled(rng: np.random.Generator, events: Events) -> Events:
             note = min(message.note + octave, HIGHEST)
             added.append((at, message.copy(channel=channel, note=note)))
     return added
-
-
-def _written(events: Events) -> mido.MidiFile:
-    """Write the messages as one track at a fixed tempo."""
-    track, now = mido.MidiTrack(), 0
-    for at, message in sorted(events, key=lambda event: event[0]):
-        tick = round(at / SECONDS_PER_BEAT * TICKS_PER_BEAT)
-        track.append(message.copy(time=tick - now))
-        now = tick
-    track.append(mido.MetaMessage("end_of_track", time=TICKS_PER_BEAT))
-    return mido.MidiFile(ticks_per_beat=TICKS_PER_BEAT, tracks=[track])
