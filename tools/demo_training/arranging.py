@@ -40,7 +40,8 @@ def _grooves(file: Path) -> list[str]:
 def _score(
     rng: np.random.Generator, grooves: list[str], bpm: int, harmony: Harmony
 ) -> str:
-    lines = [f"Tempo {bpm}"]
+    # MMA draws at random too: the same for the same song.
+    lines = ["RndSeed 1", f"Tempo {bpm}"]
     for bar in range(len(harmony.degrees)):
         if bar % BARS_PER_GROOVE == 0:
             lines.append(f"Groove {grooves[rng.integers(len(grooves))]}")

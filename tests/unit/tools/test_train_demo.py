@@ -370,6 +370,15 @@ def test_mma_plays_what_was_made_up(seed: int) -> None:
     assert sum(midi.notes(file, stem) for stem in songs.SOURCES[:3]) > 50
 
 
+@pytest.mark.skipif(shutil.which("mma") is None, reason="needs Debian's mma")
+def test_mma_plays_a_seed_always_the_same() -> None:
+    for seed in range(6):
+        first, again = (
+            list(arranging.arrange(np.random.default_rng(seed), 30.0)) for _ in range(2)
+        )
+        assert first == again
+
+
 def test_music_is_borrowed_from_the_games_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
