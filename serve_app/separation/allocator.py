@@ -4,7 +4,8 @@ import os
 import platform
 import resource
 import sys
-from concurrent.futures import ThreadPoolExecutor
+
+from serve_app.separation.threads import run_apart
 
 # By default glibc gives each large tensor back to the system and faults it in anew page
 # by page: half of a forward pass's time. It reads these when a process starts; set
@@ -38,11 +39,14 @@ def page_faults() -> int:
     Next to none where the allocator keeps what was freed; about 16 000 where it does
     not. The pass runs in a thread of its own, as an engine's do.
     """
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(_small_forward).result()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        pool.submit(_small_forward).result()
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    return run_apart(_faults_of_the_second)
+
+
+def _faults_of_the_second() -> int:
+    _small_forward()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    _small_forward()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def _small_forward() -> None:

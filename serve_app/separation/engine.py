@@ -11,6 +11,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from serve_app.separation.backends.port import Backend, BackendFacts, BackendOpt
 from serve_app.separation.batcher import Batcher
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join
+from serve_app.separation.threads import run_apart
 from serve_app.separation.windows import plan
 
 OnProgress = Callable[[int, int], None]
@@ -69,8 +71,10 @@ class Engine:
         max_windows: int = 0,
     ) -> Self:
         """Make an engine of the weights in `path`; WeightsUnavailable if unfit."""
-        network = weights.load(spec, path)
-        backend = choice.make(network, spec.window.window_samples, options)
+        window_samples = spec.window.window_samples
+        backend = run_apart(
+            lambda: choice.make(weights.load(spec, path), window_samples, options)
+        )
         return cls(spec, backend, max_windows)
 
     def __enter__(self) -> Self:
@@ -108,12 +112,14 @@ class Engine:
         with closing(self._run(windows, cancelled)) as outputs:
             stems = _reported(outputs, total, on_progress)
             for block in join(stems, stats.length, self.spec.window):
-                yield block * float(stats.deviation) + float(stats.mean)
+                block *= float(stats.deviation)
+                block += float(stats.mean)
+                yield block
 
     def warm_up(self) -> None:
         """Run one window of silence, so that the first song waits for nothing."""
-        window = torch.zeros(CHANNELS, self.spec.window.window_samples)
-        self._batcher.submit(object(), window).result()
+        window = np.zeros((CHANNELS, self.spec.window.window_samples), np.float32)
+        self._batcher.submit(object(), torch.from_numpy(window)).result()
 
     @property
     def facts(self) -> BackendFacts:

@@ -126,8 +126,9 @@ class Hybrid(nn.Module):
         batch, _, bins, frames = freq.shape
         complex_last = freq.view(batch, self.sources, 2, 2, bins, frames)
         complex_last = complex_last.permute(0, 1, 2, 5, 4, 3)
-        # The bin at half the rate was left out in front and is zero here.
-        spectrum = freq.new_zeros((*complex_last.shape[:-2], bins + 1, 2))
+        spectrum = freq.new_empty((*complex_last.shape[:-2], bins + 1, 2))
+        # The bin at half the rate was left out in front.
+        spectrum[..., bins, :] = 0
         scale, offset = (
             value[..., None, None] for value in (scales.deviation, scales.mean)
         )
@@ -140,7 +141,8 @@ class Hybrid(nn.Module):
     def _waves(self, spectrum: Tensor) -> Tensor:
         """Overlap and add the frames of spectra (..., frames, bins + 1)."""
         hops = self.fft_samples // self.hop_samples
-        waves = torch.fft.irfft(spectrum, norm="ortho") * (self.window / _WINDOWS_SUM)
+        waves = torch.fft.irfft(spectrum, norm="ortho")
+        waves *= self.window / _WINDOWS_SUM
         frames = waves.shape[-2]
         parts = waves.view(*waves.shape[:-1], hops, self.hop_samples)
         added = waves.new_zeros(
@@ -154,6 +156,10 @@ class Hybrid(nn.Module):
 
 def _normalised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     dims = tuple(range(1, values.dim()))
-    deviation, mean = torch.std_mean(values, dim=dims, keepdim=True)
-    normalised: Tensor = (values - mean) / (_EPSILON + deviation)
+    mean = values.mean(dims, keepdim=True)
+    normalised = values - mean
+    # Not `std_mean`, which uses one core, nor `vector_norm`, which loses 50 dB.
+    total = normalised.square().sum(dims, keepdim=True)
+    deviation = (total / (values[0].numel() - 1)).sqrt()
+    normalised /= _EPSILON + deviation
     return normalised, mean, deviation

@@ -39,7 +39,8 @@ def join(
     Neighbours are cross-faded linearly over all they share, with weights that sum to
     one; one hop apart, those are the normalised triangles of Demucs's `apply_model`. A
     sample is yielded as soon as no later window touches it, so that about one window
-    is held. Raises ValueError when windows are missing, too many or of another length.
+    is held. The windows' memory is used up: what is yielded lies in it. Raises
+    ValueError when windows are missing, too many or of another length.
     """
     starts = plan(length, spec)
     spans = zip(starts, (*starts[1:], length), strict=True)
@@ -47,10 +48,11 @@ def join(
     for (start, until), window in zip(spans, windows, strict=True):
         if window.shape[-1] != spec.window_samples:
             raise ValueError(f"a window must have {spec.window_samples} samples")
-        merged = window if held is None else _faded(held, window)
-        yield merged[..., : until - start]
+        if held is not None:
+            _fade(held, window)
         # Copied, so that the rest of the window can be freed.
-        held = merged[..., until - start :].copy()
+        held = window[..., until - start :].copy()
+        yield window[..., : until - start]
 
 
 def _filled(held: Samples, incoming: Iterator[Samples], wanted: int) -> Samples:
@@ -65,11 +67,12 @@ def _filled(held: Samples, incoming: Iterator[Samples], wanted: int) -> Samples:
     return np.concatenate(parts, axis=1)
 
 
-def _faded(earlier: Samples, window: Samples) -> Samples:
-    """Return `window` with its first samples faded over from `earlier` (..., fewer)."""
+def _fade(earlier: Samples, window: Samples) -> None:
+    """Fade `window`'s first samples over from `earlier` (..., fewer)."""
     count = earlier.shape[-1]
     weights = np.arange(1, count + 1, dtype=np.float32) / np.float32(count + 1)
     shared = window[..., :count]
     # This form, not a weighted sum, gives equal values back to the last bit.
-    faded = earlier + weights * (shared - earlier)
-    return np.concatenate((faded, window[..., count:]), axis=-1)
+    shared -= earlier
+    shared *= weights
+    shared += earlier

@@ -18,7 +18,7 @@ from serve_app.separation.hybrid import CHANNELS, Core
 from serve_app.separation.rewrites import rewritten
 
 # Part of the names of converted networks: another one whenever the core's code changes.
-_FORM = "1"
+_FORM = "2"
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -53,7 +53,7 @@ class OpenVinoBackend:
         self._precision = (
             ("bf16" if has_bf16() else "fp32") if asked == "auto" else asked
         )
-        self._hybrid = rewritten(network, in_blocks=False)
+        self._hybrid = rewritten(network, rows="in place", winograd=False)
         with torch.inference_mode():
             example = self._hybrid.front(torch.zeros(1, CHANNELS, window_samples))[:2]
         model = _converted(self._hybrid.core, example, options.cache_dir)
@@ -84,7 +84,8 @@ class OpenVinoBackend:
     @torch.inference_mode()
     def forward(self, batch: Tensor) -> Tensor:
         """Map mixes (batch, 2, window) to stems, one by one; see `Backend`."""
-        return torch.cat([self._one(window[None]) for window in batch])
+        stems = [self._one(window[None]) for window in batch]
+        return stems[0] if len(stems) == 1 else torch.cat(stems)
 
     def _one(self, mix: Tensor) -> Tensor:
         freq, time, scales = self._hybrid.front(mix)
@@ -100,22 +101,29 @@ class OpenVinoBackend:
 
 def _converted(core: Core, example: tuple[Tensor, Tensor], cache: Path | None) -> Any:
     """Return the core as OpenVINO's model, from the cache if it is there."""
-    import openvino
-
     if cache is None:
-        return _convert(core, example)
+        with tempfile.TemporaryDirectory() as folder:
+            return _saved(core, example, Path(folder) / "core.xml")
     cache.mkdir(parents=True, exist_ok=True)
     place = cache / f"{_key(core, example)}.xml"
     with FileLock(place.with_suffix(".lock")):
-        if not place.exists():
-            # The weights' file is read beside the description: it has to come first.
-            with tempfile.TemporaryDirectory(dir=cache) as folder:
-                made = Path(folder) / place.name
-                openvino.save_model(
-                    _convert(core, example), made, compress_to_fp16=False
-                )
-                made.with_suffix(".bin").rename(place.with_suffix(".bin"))
-                made.rename(place)
+        return _saved(core, example, place)
+
+
+def _saved(core: Core, example: tuple[Tensor, Tensor], place: Path) -> Any:
+    """Read the core's model from a file, after it was made if it is not there.
+
+    Read, a model runs faster than just converted: reading makes more of it constant.
+    """
+    import openvino
+
+    if not place.exists():
+        # The weights' file is read beside the description: it has to come first.
+        with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+            made = Path(folder) / place.name
+            openvino.save_model(_convert(core, example), made, compress_to_fp16=False)
+            made.with_suffix(".bin").rename(place.with_suffix(".bin"))
+            made.rename(place)
     return openvino.Core().read_model(place)
 
 

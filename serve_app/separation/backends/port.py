@@ -54,6 +54,6 @@ class Backend(Protocol):
     def forward(self, batch: Tensor) -> Tensor:
         """Map mixes (batch, 2, window) to stems (batch, source, 2, window).
 
-        Both are float32 in the host's memory. Raises OutOfMemory. Is called by one
-        thread at a time.
+        Both are float32 in the host's memory, and the stems are the caller's to change.
+        Raises OutOfMemory. Is called by one thread at a time.
         """

@@ -39,7 +39,12 @@ class TorchBackend:
         self._precision = _precision(options.precision, network, self._device)
         torch.set_num_threads(self._threads)
         if isinstance(network, HDemucs):
-            network = rewritten(network)
+            on_cpu = self._device.type == "cpu"
+            network = rewritten(
+                network,
+                rows="blocks" if on_cpu else "batch",
+                winograd=on_cpu and self._precision == "fp32",
+            )
         self.network = network.to(self._device).eval()
         if isinstance(network, Hybrid):
             network.core.to(_DTYPES[self._precision])

@@ -66,9 +66,13 @@ def test_the_parts_make_the_whole(network: HDemucs, batch: int) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_the_rewritten_whole_is_the_same(network: HDemucs, batch: int) -> None:
+@pytest.mark.parametrize("rows", ["blocks", "batch", "in place"])
+@pytest.mark.parametrize("winograd", [True, False])
+def test_the_rewritten_whole_is_the_same(
+    network: HDemucs, batch: int, rows: rewrites.Rows, winograd: bool
+) -> None:
     mix = noise(batch, 2, 20_480) + 0.1
-    fast = rewrites.rewritten(copy.deepcopy(network))
+    fast = rewrites.rewritten(copy.deepcopy(network), rows, winograd)
     assert ratio_db(network(mix), fast(mix)) > EXACT_DB
 
 
@@ -129,7 +133,36 @@ def test_rows_in_blocks_are_the_same(
     monkeypatch.setattr(rewrites, "BLOCK_BYTES", block_bytes)
     layer = stirred(_HEncLayer(4, 16, norm_type="none"))
     x = noise(2, 4, 64, 9)
-    assert ratio_db(layer(x), rewrites.Encoder(copy.deepcopy(layer))(x)) > EXACT_DB
+    found = rewrites.RowsEncoder(copy.deepcopy(layer), "blocks")(x)
+    assert ratio_db(layer(x), found) > EXACT_DB
+
+
+def test_rows_that_stay_in_place_are_the_same() -> None:
+    layer = stirred(_HEncLayer(4, 16, norm_type="none"))
+    x = noise(2, 4, 64, 9)
+    expected = layer(x)
+    assert ratio_db(expected, rewrites.SpectrumEncoder(layer)(x)) > EXACT_DB
+
+
+@pytest.mark.parametrize("bins", [1, 3, 8, 16, 37])
+def test_a_convolution_by_winograd_is_the_same(bins: int) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(12, 24, 3, padding=1)
+    x, skip = noise(2, 12, bins, 9), noise(2, 12, bins, 9) + 0.5
+    expected = nn.functional.glu(conv(x + skip), dim=1)
+    assert ratio_db(expected, rewrites.WinogradGate(conv)(x, skip)) > EXACT_DB
+
+
+def test_winograd_s_filter_has_one_kernel() -> None:
+    with pytest.raises(ValueError, match="3x3"):
+        rewrites.WinogradGate(nn.Conv2d(4, 8, 3))
+
+
+def test_the_norm_of_a_row_bears_a_mean_far_above_its_deviation() -> None:
+    norm = stirred(nn.GroupNorm(1, 6))
+    rows = noise(1, 6, 5, 50) + 100
+    expected = norm(rows.double().transpose(1, 2)[0].float()).transpose(0, 1)[None]
+    assert ratio_db(expected, rewrites.RowNorm(norm)(rows)) > 100
 
 
 @pytest.mark.parametrize("freq", [True, False])

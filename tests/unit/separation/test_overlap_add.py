@@ -69,12 +69,9 @@ def test_silence_gives_silence(length: int) -> None:
 def test_windows_one_hop_apart_are_weighted_as_demucs_does(windows: int) -> None:
     length = WINDOW + (windows - 1) * HOP
     different = [noise(WINDOW) + index for index in range(windows)]
-    np.testing.assert_allclose(
-        joined(iter(different), length),
-        by_the_book(different, length),
-        rtol=0,
-        atol=1e-5,
-    )
+    expected = by_the_book(different, length)
+    out = joined(iter(different), length)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -160,8 +157,9 @@ def test_a_window_of_another_length_is_refused() -> None:
         joined(iter([noise(WINDOW - 1)]), WINDOW)
 
 
-def test_windows_that_are_joined_keep_their_values() -> None:
-    windows = [noise(WINDOW), noise(WINDOW) + 1]
-    before = [window.copy() for window in windows]
-    joined(iter(windows), WINDOW + HOP)
-    np.testing.assert_array_equal(windows, before)
+def test_what_is_joined_lies_in_the_windows_themselves() -> None:
+    """A copy of each would cost a core that the network needs."""
+    windows = [noise(WINDOW) for _ in range(2)]
+    first, second = join(iter(windows), 2 * HOP, SPEC)
+    assert np.shares_memory(first, windows[0])
+    assert np.shares_memory(second, windows[1])
