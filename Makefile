@@ -3,6 +3,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PORT ?= 8000
 HOST ?= 0.0.0.0
+BENCH ?= data/bench
 READY := $(VENV)/.ready
 
 .PHONY: setup serve test test-unit check format bench lock clean
@@ -32,8 +33,13 @@ format: setup
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# Some three quarters of an hour on two cores, which should have nothing else to do.
 bench: setup
-	$(PYTHON) benchmarks/quality.py
+	@mkdir -p $(BENCH)
+	$(PYTHON) benchmarks/engine.py --json $(BENCH)/engine.json --plot $(BENCH)/engine.svg
+	$(PYTHON) benchmarks/service.py --json $(BENCH)/service.json
+	$(PYTHON) benchmarks/fairness.py
+	$(PYTHON) benchmarks/memory.py
 
 # From nothing: versions that are locked already would split packages in two.
 lock:

@@ -1,7 +1,8 @@
-"""Peak memory of a whole song's way, decode to encode, for songs of several lengths.
+"""Peak memory and speed of a song's whole way, decode to encode, at several lengths.
 
-Each length runs in a process of its own, as a Separator replica would, on the model in
-the box. `python benchmarks/memory.py --minutes 3 60`
+    python benchmarks/memory.py [--minutes 3 120] [--model demo]
+
+Each length runs in a process of its own, as a Separator replica would.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from threading import Event
 
@@ -31,48 +33,54 @@ _RATE = 44_100
 def main() -> None:
     """Measure each length and print the ratio of the longest to the shortest."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, nargs="+", default=[3.0, 60.0])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[3.0, 120.0])
+    parser.add_argument("--model", default="demo")
     parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
-        print(json.dumps(peak_mebibytes(options.one)))
+        print(json.dumps(measured(options.one, options.model)))
         return
-    peaks = {minutes: _measured(minutes) for minutes in sorted(options.minutes)}
-    for minutes, peak in peaks.items():
-        print(f"{minutes:6.1f} min: peak {peak:7.0f} MiB")
-    first, *_, last = peaks.values()
-    print(f"longest / shortest: {last / first:.3f}")
+    peaks = []
+    for minutes in sorted(options.minutes):
+        peak, seconds = _apart(minutes, options.model)
+        peaks.append(peak)
+        speed = 60 * minutes / seconds
+        print(f"{minutes:6.1f} min: peak {peak:5.0f} MiB, {speed:5.1f} x real time")
+    print(f"longest / shortest: {peaks[-1] / peaks[0]:.3f}")
 
 
-def _measured(minutes: float) -> float:
-    command = [sys.executable, __file__, "--one", str(minutes)]
+def _apart(minutes: float, model: str) -> tuple[float, float]:
+    command = [sys.executable, __file__, "--one", str(minutes), "--model", model]
     environment = {**os.environ, allocator.VARIABLE: allocator.TUNABLES}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return float(json.loads(done.stdout))
+    peak, seconds = json.loads(done.stdout)
+    return peak, seconds
 
 
-def peak_mebibytes(minutes: float) -> float:
-    """Separate `minutes` of music with the demo model; return this process's peak."""
+def measured(minutes: float, model: str) -> tuple[float, float]:
+    """Separate `minutes` of music; return this process's peak (MiB) and the seconds."""
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "song.flac"
         _write_song(source, minutes)
         facts = measure(source, AudioLimits(max_duration_seconds=4 * 3600))
-        with load_engine(Settings(), "demo") as engine:
+        with load_engine(Settings(), model) as engine:
             stems = engine.spec.sources
             target = Path(name) / "stems"
             task = SongTask(source, facts, stems, formats.parse("wav"), target)
+            began = time.perf_counter()
             separate_song(engine, task, lambda _: None, Event())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            seconds = time.perf_counter() - began
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, seconds
 
 
 def _write_song(path: Path, minutes: float) -> None:
     """Write tones and noise, a second at a time."""
     random = np.random.default_rng(0)
-    time = np.arange(_RATE) / _RATE
+    phase = 2 * np.pi * np.arange(_RATE) / _RATE
     with soundfile.SoundFile(path, "w", _RATE, 2, "PCM_16") as file:
         for _ in range(round(minutes * 60)):
             noise = random.standard_normal((_RATE, 2)) * 0.02
-            tone = 0.2 * np.sin(2 * np.pi * random.integers(80, 800) * time)
+            tone = 0.2 * np.sin(random.integers(80, 800) * phase)
             file.write((noise + tone[:, None]).astype(np.float32))
 
 

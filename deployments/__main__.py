@@ -104,6 +104,8 @@ def _start_ray() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Five seconds by default, which a busy laptop needs only to import the proxy.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
+    # Else Ray's workers, ours too, give way to everything, even Ray's idle daemons.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(
         address="local",
         num_cpus=_LOGICAL_CPUS,

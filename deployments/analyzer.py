@@ -1,6 +1,7 @@
 """The pool that analyses songs."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,10 @@ from serve_app.audio.decode import read_blocks
 from serve_app.settings import Settings
 from serve_app.storage.fetch import fetched
 
+# An analysis is a twentieth of a separation's work and is done long before it: it
+# takes what the separator leaves of the cores.
+_NICENESS = 10
+
 
 class Analyzer:
     """Tells a song's tempo and key."""
@@ -20,6 +25,7 @@ class Analyzer:
         self._storage = file_storage(settings)
         self._working_dir = settings.working_dir
         songs.warm_up()
+        os.nice(_NICENESS)
 
     async def analyze(
         self, key: str, sample_rate: int, samples: int

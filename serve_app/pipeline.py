@@ -35,13 +35,17 @@ class SongFacts(Protocol):
 
 @dataclass(frozen=True)
 class SongTask:
-    """What to separate, into which stems, and where the files go."""
+    """What to separate, into which stems, where the files go, and how soon.
+
+    `turns` is its share of the engine; see `Engine.separate`.
+    """
 
     source: Path
     facts: SongFacts
     stems: tuple[str, ...]
     format: StemFormat
     directory: Path
+    turns: int = 1
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def separate_song(
         MixStatistics(max(length, 1), facts.mean, facts.deviation),
         on_progress=lambda done, total: on_progress(done / total),
         cancelled=cancelled,
+        turns=task.turns,
     )
     mixer = stem_mixer(engine.spec.sources, task.stems)
     task.directory.mkdir(parents=True, exist_ok=True)

@@ -97,6 +97,7 @@ class JobOptions(Wire):
     model: str
     stems: tuple[str, ...]
     format: str
+    priority: str
 
 
 class Stem(Wire):
@@ -128,6 +129,7 @@ class JobView(Wire):
                     "model": "hdemucs_high_musdb_plus",
                     "stems": ["drums"],
                     "format": "wav",
+                    "priority": "normal",
                 },
                 "duration": 201.3,
                 "sample_rate": 44100,

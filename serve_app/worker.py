@@ -52,6 +52,7 @@ class SongWorker:
                 job.options.stems,
                 formats.parse(job.options.format),
                 source.with_name("stems"),
+                job.options.priority.turns,
             )
 
             def separated(done: float) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from serve_app.api.services import ModelInfo
 from serve_app.audio import formats
 from serve_app.errors import InvalidField, InvalidInput
-from serve_app.jobs.job import ACCOMPANIMENT, VOCALS, Options
+from serve_app.jobs.job import ACCOMPANIMENT, VOCALS, Options, Priority
 
-FIELDS = ("model", "stems", "format")
+FIELDS = ("model", "stems", "format", "priority")
 DEFAULT_MODEL = "auto"
 DEFAULT_FORMAT = "wav"
 
@@ -22,7 +22,8 @@ def choose(
     given = {name: _values(fields, name) for name in FIELDS}
     model = _model(_single(given, "model"), models, default_model)
     format = _format(_single(given, "format"))
-    return Options(model.name, _stems(given["stems"], model), format)
+    priority = _priority(_single(given, "priority"))
+    return Options(model.name, _stems(given["stems"], model), format, priority)
 
 
 def _values(fields: Sequence[tuple[str, str]], name: str) -> list[str]:
@@ -55,6 +56,16 @@ def _format(name: str) -> str:
         return formats.parse(name or DEFAULT_FORMAT).name
     except InvalidInput as err:
         raise InvalidField(err.detail, "format") from err
+
+
+def _priority(name: str) -> Priority:
+    try:
+        return Priority(name or Priority.NORMAL)
+    except ValueError:
+        choices = ", ".join(Priority)
+        raise InvalidField(
+            f"There is no priority {name[:40]!r}. Choose one of: {choices}.", "priority"
+        ) from None
 
 
 def _stems(names: list[str], model: ModelInfo) -> tuple[str, ...]:

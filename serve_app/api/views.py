@@ -34,7 +34,10 @@ def job_view(job: Job) -> JobView:
         model=options.model if result is None else result.model,
         format=options.format,
         options=JobOptions(
-            model=options.model, stems=options.stems, format=options.format
+            model=options.model,
+            stems=options.stems,
+            format=options.format,
+            priority=options.priority,
         ),
         duration=job.source.duration_seconds,
         sample_rate=job.source.sample_rate,

@@ -96,12 +96,15 @@ def separate(
     stems: Annotated[
         str, typer.Option(help="Only these, as in `vocals,accompaniment`.")
     ] = "",
+    priority: Annotated[
+        str, typer.Option(help="high, normal or low, where a server has other songs.")
+    ] = "",
     local: Local = False,
 ) -> None:
     """Separate songs into their stems."""
     from serve_app.cli import separation
 
-    order = separation.Order(model=model, stems=stems, format=format)
+    order = separation.Order(model=model, stems=stems, format=format, priority=priority)
     failures = separation.run(songs, out, order, None if local else server)
     raise typer.Exit(1 if failures else 0)
 

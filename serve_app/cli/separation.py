@@ -1,7 +1,7 @@
 """Songs into stems: what is asked for, where it goes, and what is said of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import log10
 from pathlib import Path
 
@@ -13,12 +13,12 @@ class Order:
     model: str = ""
     stems: str = ""
     format: str = ""
+    priority: str = ""
 
     @property
     def fields(self) -> Mapping[str, str]:
         """The fields that are not left to the service."""
-        given = {"model": self.model, "stems": self.stems, "format": self.format}
-        return {name: value for name, value in given.items() if value}
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True)

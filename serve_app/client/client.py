@@ -63,7 +63,7 @@ class Client:
         options: Mapping[str, str] = _NO_OPTIONS,
         on_progress: OnFraction | None = None,
     ) -> Ticket:
-        """Send a song with its options (`model`, `stems`, `format`) and get a ticket.
+        """Send a song with its options (`model`, `stems`, …) and get a ticket.
 
         A song whose answer was lost is sent again; the server then has two jobs of it,
         of which one expires without having been asked for.

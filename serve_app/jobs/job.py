@@ -33,13 +33,32 @@ class Stage(StrEnum):
     UPLOAD = "upload"
 
 
+class Priority(StrEnum):
+    """How soon a job has its turn, where several wait or run."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """What waiting jobs are ordered by, the first being 0."""
+        return list(Priority).index(self)
+
+    @property
+    def turns(self) -> int:
+        """How many windows a running job gets for each one of the low jobs'."""
+        return {Priority.HIGH: 9, Priority.NORMAL: 3, Priority.LOW: 1}[self]
+
+
 @dataclass(frozen=True)
 class Options:
-    """What a client asked for: a model, a subset of stems and a file format."""
+    """What a client asked for: a model, a subset of stems, a file format, and when."""
 
     model: str
     stems: tuple[str, ...]
     format: str
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,16 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from serve_app.jobs.job import Job, Options, Result, Source, Stage, State, StemFile
+from serve_app.jobs.job import (
+    Job,
+    Options,
+    Priority,
+    Result,
+    Source,
+    Stage,
+    State,
+    StemFile,
+)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -53,6 +62,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 metadata = MetaData()
 
+_NORMAL_RANK = str(Priority.NORMAL.rank)
+
 jobs = Table(
     "jobs",
     metadata,
@@ -73,10 +84,12 @@ jobs = Table(
     # Not a job's own: one that is queued again is not handed out before.
     Column("available_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
+    # The options' own, where an index can have it.
+    Column("priority", Integer, nullable=False, server_default=_NORMAL_RANK),
     Column("source", JSON, nullable=False),
     Column("options", JSON, nullable=False),
     Column("result", JSON(none_as_null=True)),
-    Index("jobs_by_state", "state", "created_at"),
+    Index("jobs_by_turn", "state", "priority", "created_at"),
     Index("jobs_by_age", "created_at"),
     Index("jobs_by_expiry", "expires_at"),
 )
@@ -96,19 +109,23 @@ def to_row(job: Job) -> dict[str, Any]:
         "stage": job.stage.value if job.stage else None,
         "source": asdict(job.source),
         "options": asdict(job.options),
+        "priority": job.options.priority.rank,
         "result": to_json(job.result) if job.result else None,
     }
 
 
 def to_job(row: Mapping[str, Any]) -> Job:
     """Return the job that `row` holds."""
-    options = row["options"]
+    options = dict(row["options"])
+    options["stems"] = tuple(options["stems"])
+    # Jobs older than priorities have none.
+    options["priority"] = Priority(options.get("priority", Priority.NORMAL))
     return Job(
         **{name: row[name] for name in _SAME_IN_BOTH},
         state=State(row["state"]),
         stage=Stage(row["stage"]) if row["stage"] else None,
         source=Source(**row["source"]),
-        options=Options(**{**options, "stems": tuple(options["stems"])}),
+        options=Options(**options),
         result=_to_result(row["result"]) if row["result"] else None,
     )
 

@@ -61,15 +61,18 @@ def held(connection: Connection, claims: Iterable[Claim]) -> list[Job]:
     return [job for job in running if job.claim == mine[job.id]]
 
 
-def oldest_claimable(connection: Connection, now: datetime) -> Job | None:
-    """Return, locked, the oldest job that waits or whose owner has gone silent."""
+def next_claimable(connection: Connection, now: datetime) -> Job | None:
+    """Return, locked, the job whose turn it is: one that waits or lost its owner.
+
+    Of those with the highest priority it is the oldest.
+    """
     is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
     waits = and_(_is(State.QUEUED), is_time)
     silent = and_(_is(State.RUNNING), jobs.c.lease_expires_at <= now)
     query = (
         select(jobs)
         .where(or_(waits, silent))
-        .order_by(jobs.c.created_at, jobs.c.id)
+        .order_by(jobs.c.priority, jobs.c.created_at, jobs.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )

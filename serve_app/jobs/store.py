@@ -82,17 +82,19 @@ class JobStore:
         include_alone: bool,
         retention_seconds: float,
     ) -> Job | None:
-        """Give `owner` the oldest job that waits or whose lease has run out, if any.
+        """Give `owner` the next job that waits or whose lease has run out, if any.
+
+        The next is the oldest of those with the highest priority.
 
         A job that must run alone is given out only with `include_alone`, which is for a
-        caller that runs nothing else. Until then nothing younger overtakes it: its turn
-        comes as soon as one caller has finished what it runs. A lapsed lease is not
-        charged, but after ten claims in all a job is failed.
+        caller that runs nothing else. Until then nothing behind it overtakes it: its
+        turn comes as soon as one caller has finished what it runs. A lapsed lease is
+        not charged, but after ten claims in all a job is failed.
         """
         with self._writing() as connection:
             now = self._clock()
             expires_at = now + timedelta(seconds=retention_seconds)
-            while job := statements.oldest_claimable(connection, now):
+            while job := statements.next_claimable(connection, now):
                 if ending := _overdue_ending(job, expires_at):
                     statements.change(connection, job.id, now, ending)
                     continue

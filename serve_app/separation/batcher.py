@@ -1,9 +1,10 @@
 """One device, many songs: batches filled from all of them whenever it is free."""
 
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from threading import Condition, Thread
 
 from torch import Tensor, stack
@@ -16,13 +17,23 @@ Forward = Callable[[Tensor], Tensor]
 _Request = tuple[Tensor, Future[Tensor]]
 
 
+@dataclass
+class _Song:
+    """A song's windows that wait, and how many it has had, divided by its weight."""
+
+    weight: int
+    had: float = 0.0
+    requests: deque[_Request] = field(default_factory=deque)
+
+
 class Batcher:
     """Runs `forward` on windows (2, window) in batches of at most `max_windows`.
 
     `forward` maps (batch, 2, window) to (batch, source, 2, window) and is only ever
     called from one thread, the batcher's own. A batch is taken when that thread is
-    free, never waited for, one window of each song in turn: a song's next window waits
-    for at most one window of every other song, however long those are.
+    free, never waited for, and shared out among the songs by their weights, however
+    long those are: the next window is one of the song that has had least for its weight
+    (stride scheduling; Waldspurger and Weihl 1995). Songs of one weight take turns.
     """
 
     def __init__(self, forward: Forward, max_windows: int) -> None:
@@ -31,8 +42,10 @@ class Batcher:
         self._forward = forward
         self._max_windows = max_windows
         self._changed = Condition()
-        # In the order of their turns; a song without waiting windows is not in it.
-        self._waiting: OrderedDict[Hashable, deque[_Request]] = OrderedDict()
+        self._songs: dict[Hashable, _Song] = {}
+        # What the song that was served last had had by then: a song that comes, or
+        # comes back, starts there, and has no claim on what was before.
+        self._had = 0.0
         self._closed = False
         self._windows_served = 0
         self._thread = Thread(target=self._serve, name="batcher", daemon=True)
@@ -48,33 +61,39 @@ class Batcher:
         """How many windows have been through the network, failed ones included."""
         return self._windows_served
 
-    def submit(self, song_id: Hashable, window: Tensor) -> Future[Tensor]:
+    def submit(
+        self, song_id: Hashable, window: Tensor, weight: int = 1
+    ) -> Future[Tensor]:
         """Queue a window (2, window) of a song; the future has (source, 2, window).
 
-        An exception of `forward` is the future's exception. After `close` the future
-        is cancelled at once.
+        The weight that counts is that of a song's first window. An exception of
+        `forward` is the future's exception. After `close` the future is cancelled at
+        once.
         """
         future: Future[Tensor] = Future()
         with self._changed:
             if self._closed:
                 _cancel(future)
                 return future
-            self._waiting.setdefault(song_id, deque()).append((window, future))
+            song = self._songs.setdefault(song_id, _Song(weight))
+            if not song.requests:
+                song.had = max(song.had, self._had)
+            song.requests.append((window, future))
             self._changed.notify()
         return future
 
     def forget(self, song_id: Hashable) -> None:
-        """Drop the waiting windows of a song; their futures are cancelled."""
+        """Drop a song and its waiting windows, whose futures are cancelled."""
         with self._changed:
-            dropped = self._waiting.pop(song_id, deque())
-        for _, future in dropped:
+            song = self._songs.pop(song_id, None)
+        for _, future in song.requests if song else ():
             _cancel(future)
 
     def close(self) -> None:
         """Finish the batch that runs, cancel what waits, and end the thread."""
         with self._changed:
             self._closed = True
-            songs = list(self._waiting)
+            songs = list(self._songs)
             self._changed.notify()
         for song_id in songs:
             self.forget(song_id)
@@ -88,17 +107,24 @@ class Batcher:
     def _next_batch(self) -> list[_Request]:
         """Wait for windows and take a batch of them; an empty one after `close`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._waiting)
+            self._changed.wait_for(lambda: self._closed or self._waiting())
             batch: list[_Request] = []
-            while self._waiting and not self._closed and len(batch) < self._max_windows:
-                song_id, requests = self._waiting.popitem(last=False)
-                window, future = requests.popleft()
+            while len(batch) < self._max_windows and not self._closed:
+                waiting = self._waiting()
+                if not waiting:
+                    break
+                song = min(waiting, key=lambda one: one.had)
+                window, future = song.requests.popleft()
                 # False if whoever has the future has cancelled it.
                 if future.set_running_or_notify_cancel():
+                    self._had = song.had
+                    song.had += 1 / song.weight
                     batch.append((window, future))
-                if requests:
-                    self._waiting[song_id] = requests
             return batch
+
+    def _waiting(self) -> list[_Song]:
+        """Return the songs that have windows to run, the first comer first."""
+        return [song for song in self._songs.values() if song.requests]
 
     def _run(self, batch: Sequence[_Request]) -> None:
         try:

@@ -29,6 +29,8 @@ OnProgress = Callable[[int, int], None]
 
 # How soon a cancelled song is let go while the device works on others.
 _CANCEL_POLL_SECONDS = 0.1
+# Longer than this, about ten minutes, is a DJ's set or a concert: songs go before it.
+_LONG_WINDOWS = 64
 # Demucs's guard against the division by the deviation of silence.
 _EPSILON = 1e-8
 
@@ -95,21 +97,24 @@ class Engine:
         *,
         on_progress: OnProgress,
         cancelled: Event,
+        turns: int = 1,
     ) -> Iterator[Samples]:
         """Yield the stems (source, 2, any number) of mix blocks (2, any number).
 
         What is yielded has `stats.length` samples in all: a longer mix is cut, to a
         shorter one silence is added. `on_progress` gets the windows done and their
-        total. Memory does not grow with the song. Raises Cancelled soon after
-        `cancelled` is set, without waiting for the batch that runs, and Unavailable
-        when the engine is closed.
+        total. Of a device that songs share, one gets as much as its `turns` are of all
+        of theirs; a long song's count half. Memory does not grow with the song. Raises
+        Cancelled soon after `cancelled` is set, without waiting for the batch that
+        runs, and Unavailable when the engine is closed.
         """
         # As Demucs does: the mix normalised before, the stems scaled back after.
         scale = float(stats.deviation) + _EPSILON
         normalised = ((block - float(stats.mean)) / scale for block in mix_blocks)
         windows = cut(normalised, stats.length, self.spec.window)
         total = len(plan(stats.length, self.spec.window))
-        with closing(self._run(windows, cancelled)) as outputs:
+        weight = turns if total > _LONG_WINDOWS else 2 * turns
+        with closing(self._run(windows, weight, cancelled)) as outputs:
             stems = _reported(outputs, total, on_progress)
             for block in join(stems, stats.length, self.spec.window):
                 block *= float(stats.deviation)
@@ -119,7 +124,9 @@ class Engine:
     def warm_up(self) -> None:
         """Run one window of silence, so that the first song waits for nothing."""
         window = np.zeros((CHANNELS, self.spec.window.window_samples), np.float32)
-        self._batcher.submit(object(), torch.from_numpy(window)).result()
+        song_id = object()
+        self._batcher.submit(song_id, torch.from_numpy(window)).result()
+        self._batcher.forget(song_id)
 
     @property
     def facts(self) -> BackendFacts:
@@ -142,7 +149,7 @@ class Engine:
         self._batcher.close()
 
     def _run(
-        self, windows: Iterable[Samples], cancelled: Event
+        self, windows: Iterable[Samples], weight: int, cancelled: Event
     ) -> Generator[Samples, None, None]:
         """Yield the network's stems (source, 2, window) of windows (2, window).
 
@@ -152,7 +159,8 @@ class Engine:
         pending: deque[Future[Tensor]] = deque()
         try:
             for window in windows:
-                pending.append(self._batcher.submit(song_id, torch.from_numpy(window)))
+                mix = torch.from_numpy(window)
+                pending.append(self._batcher.submit(song_id, mix, weight))
                 if len(pending) >= 2 * self._batcher.max_windows:
                     yield _result(pending.popleft(), cancelled)
             while pending:

@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
-from serve_app.jobs.job import Claim, Job, Stage, State
+from serve_app.jobs.job import Claim, Job, Priority, Stage, State
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
 from tests.jobs import NOON, RESULT, ManualClock, new_job
@@ -157,6 +158,19 @@ def test_the_oldest_job_is_claimed_first(store: JobStore) -> None:
     add(store, new_job("old", created_at=NOON - timedelta(seconds=1)))
     assert [claimed(store).job_id for _ in range(3)] == ["old", "young", "z"]
     assert claim(store) is None
+
+
+def test_a_job_of_higher_priority_is_claimed_before_older_ones(
+    store: JobStore,
+) -> None:
+    for number, priority in enumerate(["low", "normal", "high", "normal", "high"]):
+        options = replace(new_job().options, priority=Priority(priority))
+        made_at = NOON + timedelta(seconds=number)
+        job = new_job(str(number), options=options, created_at=made_at)
+        store.add(job, max_queued=9)
+    claims = [claimed(store).job_id for _ in range(5)]
+    assert claims == ["2", "4", "1", "3", "0"]
+    assert store.get("2").options.priority is Priority.HIGH
 
 
 def test_each_of_many_jobs_is_claimed_exactly_once(store: JobStore) -> None:

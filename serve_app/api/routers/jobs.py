@@ -28,7 +28,7 @@ from serve_app.errors import (
     UnreadableAudio,
     UploadTooLarge,
 )
-from serve_app.jobs.job import Job, Options, Source, State
+from serve_app.jobs.job import Job, Options, Priority, Source, State
 from serve_app.schema import Accepted, Deleted, JobList, JobStatus, JobView
 
 router = APIRouter(tags=["separation"])
@@ -67,6 +67,13 @@ SEPARATE_FORM: dict[str, Any] = {
                             "type": "string",
                             "enum": list(FORMATS),
                             "default": wanted.DEFAULT_FORMAT,
+                        },
+                        "priority": {
+                            "type": "string",
+                            "enum": list(Priority),
+                            "default": Priority.NORMAL,
+                            "description": "Jobs of a higher priority are begun first "
+                            "and get three times as much of a device that they share.",
                         },
                     },
                 }

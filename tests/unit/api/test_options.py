@@ -2,7 +2,7 @@ import pytest
 
 from serve_app.api import options
 from serve_app.errors import InvalidField
-from serve_app.jobs.job import Options
+from serve_app.jobs.job import Options, Priority
 from tests.unit.api.conftest import MODELS
 
 ALL = ("drums", "bass", "other", "vocals")
@@ -44,6 +44,14 @@ def test_stems_are_chosen_in_the_order_of_the_model(
 
 
 @pytest.mark.parametrize(
+    ("text", "priority"),
+    [("", Priority.NORMAL), ("high", Priority.HIGH), (" LOW ", Priority.LOW)],
+)
+def test_a_priority_is_chosen_by_its_name(text: str, priority: Priority) -> None:
+    assert choose(("priority", text)).priority is priority
+
+
+@pytest.mark.parametrize(
     ("fields", "field", "choices"),
     [
         ([("model", "nope")], "model", "demo, duo"),
@@ -53,6 +61,7 @@ def test_stems_are_chosen_in_the_order_of_the_model(
         ([("model", "duo"), ("stems", "accompaniment")], "stems", "low, high."),
         ([("format", "aiff")], "format", "wav, wav24, wav32f, flac, mp3, m4a, opus"),
         ([("format", "wav"), ("format", "mp3")], "format", "Give one format"),
+        ([("priority", "urgent")], "priority", "high, normal, low"),
     ],
 )
 def test_what_cannot_be_had_is_refused_with_the_choices(

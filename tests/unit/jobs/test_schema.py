@@ -34,6 +34,12 @@ def test_a_row_is_the_whole_job(job: Job) -> None:
     assert row.keys() <= set(jobs.c.keys())
 
 
+def test_a_job_from_before_priorities_has_the_normal_one() -> None:
+    row = to_row(new_job())
+    del row["options"]["priority"]
+    assert to_job(row) == new_job()
+
+
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_a_time_without_zone_is_refused(dialect: Dialect) -> None:
     naive = NOON.replace(tzinfo=None)

@@ -106,6 +106,34 @@ def test_a_batch_is_never_larger_than_allowed(device: Device) -> None:
     batcher.close()
 
 
+def test_a_song_of_twice_the_weight_gets_twice_the_windows(device: Device) -> None:
+    batcher = Batcher(device.forward, max_windows=1)
+    device.occupy(batcher)
+    light = submit(batcher, "light", 1, 2, 3, 4)
+    heavy = [batcher.submit("heavy", window(value), 2) for value in range(11, 17)]
+    device.free.set()
+    results(light + heavy)
+    order = [value > 10 for (value,) in device.batches[1:]]
+    assert [sum(order[: 3 * turn]) for turn in (1, 2, 3)] == [2, 4, 6]
+    batcher.close()
+
+
+def test_a_song_that_comes_late_has_no_claim_on_what_was_before(
+    device: Device,
+) -> None:
+    batcher = Batcher(device.forward, max_windows=1)
+    device.free.set()
+    results(submit(batcher, "early", *range(1, 9)))
+    device.free.clear()
+    device.entered.clear()
+    device.occupy(batcher)
+    futures = submit(batcher, "early", 9, 10) + submit(batcher, "late", 21, 22)
+    device.free.set()
+    results(futures)
+    assert device.batches[-4:] in ([[9], [21], [10], [22]], [[21], [9], [22], [10]])
+    batcher.close()
+
+
 def test_a_short_song_is_not_behind_a_long_one(device: Device) -> None:
     batcher = Batcher(device.forward, max_windows=1)
     device.occupy(batcher)

@@ -1,8 +1,9 @@
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Semaphore, Thread
+from time import sleep
 
 import numpy as np
 import pytest
@@ -36,9 +37,11 @@ class Mirror(torch.nn.Module):
         self.gate = Event()
         self.gate.set()
         self.batches: list[int] = []
+        self.seconds = 0.0
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         assert self.gate.wait(10)
+        sleep(self.seconds)
         self.batches.append(batch.shape[0])
         return torch.stack((batch, *[torch.zeros_like(batch)] * 3), dim=1)
 
@@ -127,6 +130,29 @@ def test_a_model_that_returns_the_mix_gives_the_song_back(
         stems = separate(engine, mix, stats)
     np.testing.assert_allclose(stems[0], mix, rtol=0, atol=1e-6)
     np.testing.assert_allclose(stems[1:], 0.05, rtol=0, atol=1e-6)
+
+
+def test_eight_songs_after_a_long_one_take_hardly_longer_than_alone(
+    mirror: Mirror,
+) -> None:
+    """Windows run until the last short song is done, over the short songs' own."""
+    short, long, at_once = 4, 400, 4
+    # Long enough for a song to bring its next window before the device is free.
+    mirror.seconds = 0.01
+
+    def run(windows: int) -> None:
+        separate(engine, song(WINDOW + (windows - 1) * HOP))
+
+    with Engine(SPEC, on_cpu(mirror)) as engine, ThreadPoolExecutor(at_once) as pool:
+        first = pool.submit(run, long)
+        while not mirror.batches:
+            sleep(0.001)
+        before = len(mirror.batches)
+        done = [pool.submit(run, short) for _ in range(8)]
+        wait(done, timeout=60)
+        ran = len(mirror.batches) - before
+        assert not first.done()
+    assert ran <= 1.5 * 8 * short
 
 
 def test_silence_gives_silence(network: torch.nn.Module) -> None:

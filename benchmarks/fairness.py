@@ -1,0 +1,92 @@
+"""Short songs behind a long one: how long they take, over what they take alone.
+
+    python benchmarks/fairness.py [--songs 8] [--short-seconds 30] [--long-minutes 60]
+
+A server is started on a free port with random weights of full size. The short songs are
+sent at once, first to an idle server, then to one that works on the long song.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
+
+import httpx  # noqa: E402
+
+from benchmarks import service  # noqa: E402
+from benchmarks.engine import machine  # noqa: E402
+from serve_app.separation.models import find  # noqa: E402
+
+# The first of a long song's windows are under way by then.
+_SETTLE_SECONDS = 5.0
+
+
+def together(url: str, song: Path, count: int) -> float:
+    """Send a song several times at once; return when the last stem has come."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda _: service.seconds_of(url, song, "wav"), range(count)))
+    return time.perf_counter() - began
+
+
+@contextmanager
+def under_way(url: str, song: Path) -> Iterator[None]:
+    """Let the server work on a song; cancel it in the end."""
+    with httpx.Client(base_url=url, timeout=600) as http:
+        with song.open("rb") as file:
+            answer = http.post("/separate", files={"file": file})
+        place = f"/job/{answer.raise_for_status().json()['job_id']}"
+        while http.get(place).json().get("stage") != "separate":
+            time.sleep(service.POLL_SECONDS)
+        time.sleep(_SETTLE_SECONDS)
+        yield
+        if http.get(place).json()["status"] != "processing":
+            raise RuntimeError("the long song was done too soon to be in the way")
+        http.delete(place).raise_for_status()
+
+
+def measure(options: argparse.Namespace) -> tuple[float, float]:
+    """Return the short songs' seconds alone and beside the long song."""
+    spec = find(options.model)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        if not spec.weights.is_bundled:
+            service.write_weights(spec, folder / "mirror")
+        short, long = folder / "short.mp3", folder / "long.mp3"
+        service.write_song(short, options.short_seconds)
+        service.write_song(long, 60 * options.long_minutes)
+        with service.server(folder, options) as url:
+            service.seconds_of(url, short, "wav")
+            alone = together(url, short, options.songs)
+            print(f"{options.songs} short songs alone: {alone:.1f} s", flush=True)
+            with under_way(url, long):
+                return alone, together(url, short, options.songs)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    top = service.server_parser(__doc__.splitlines()[0])
+    top.add_argument("--songs", type=int, default=8)
+    top.add_argument("--short-seconds", type=float, default=30.0)
+    top.add_argument("--long-minutes", type=float, default=60.0)
+    return top
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
+    options = parser().parse_args(arguments)
+    alone, behind = measure(options)
+    print(f"{options.model}, {options.runtime} {options.precision}, {machine()}")
+    print(f"behind one of {options.long_minutes:g} min: {behind:.1f} s")
+    print(f"ratio {behind / alone:.2f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,15 @@
+"""Jobs wait by priority, then by age."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Give jobs a priority, normal for those there are, and index their turns."""
+    column = sa.Column("priority", sa.Integer, nullable=False, server_default="1")
+    op.add_column("jobs", column)
+    op.drop_index("jobs_by_state", "jobs")
+    op.create_index("jobs_by_turn", "jobs", ["state", "priority", "created_at"])
