@@ -49,6 +49,7 @@ def load_engine(settings: Settings, model: str) -> Engine:
         runtime=settings.runtime,
         precision=settings.precision,
         threads=settings.threads,
+        streams=settings.streams,
         compiled=settings.compiled,
         cache_dir=settings.weights_dir / "openvino",
     )

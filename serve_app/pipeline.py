@@ -18,6 +18,8 @@ from serve_app.separation.engine import Engine, MixStatistics
 
 Samples = NDArray[np.float32]
 OnProgress = Callable[[float], None]
+# The sources that each stem is the sum of, by their places in the model.
+Parts = tuple[tuple[int, ...], ...]
 
 
 class SongFacts(Protocol):
@@ -76,34 +78,37 @@ def separate_song(
         cancelled=cancelled,
         turns=task.turns,
     )
-    mixer = stem_mixer(engine.spec.sources, task.stems)
+    parts = stem_parts(engine.spec.sources, task.stems)
     task.directory.mkdir(parents=True, exist_ok=True)
-    # Stems lie side by side as channels, so that one resampler keeps them aligned.
-    channels = (_as_channels(np.tensordot(mixer, block, 1)) for block in stems)
+    # One resampler for all stems keeps them aligned.
+    mixes = (mixed(block, parts) for block in stems)
     with StemWriter(
         task.directory, task.stems, task.format, facts.sample_rate
     ) as writer:
-        for block in exactly(
-            resampled(channels, rate, facts.sample_rate), facts.samples
-        ):
-            writer.write(block.reshape(len(task.stems), 2, -1))
+        for block in exactly(resampled(mixes, rate, facts.sample_rate), facts.samples):
+            writer.write(block)
         written = writer.finish()
     return SeparatedSong(written.paths, written.gain)
 
 
-def stem_mixer(sources: Sequence[str], stems: Sequence[str]) -> Samples:
-    """Return the matrix (stems, sources) that makes the wanted stems of a model's own.
+def stem_parts(sources: Sequence[str], stems: Sequence[str]) -> Parts:
+    """Return, for each wanted stem, which of a model's sources it is the sum of.
 
     A source is itself; `accompaniment` is the sum of all sources but the vocals.
     """
-    mixer = np.zeros((len(stems), len(sources)), np.float32)
-    for row, stem in enumerate(stems):
-        for column, source in enumerate(sources):
-            wanted = source != VOCALS if stem == ACCOMPANIMENT else source == stem
-            mixer[row, column] = wanted
-    return mixer
+    return tuple(
+        tuple(
+            index
+            for index, source in enumerate(sources)
+            if (source != VOCALS if stem == ACCOMPANIMENT else source == stem)
+        )
+        for stem in stems
+    )
 
 
-def _as_channels(block: Samples) -> Samples:
-    stems, channels, samples = block.shape
-    return np.ascontiguousarray(block.reshape(stems * channels, samples), np.float32)
+def mixed(block: Samples, parts: Parts) -> Samples:
+    """Return the stems (stem, 2, n) that are these sums of sources (source, 2, n)."""
+    if parts == tuple((index,) for index in range(len(block))):
+        return block
+    # Not a product of matrices: BLAS would wake all cores, which the network needs.
+    return np.stack([block[list(part)].sum(axis=0) for part in parts])

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     threads: int = Field(
         default=0, ge=0, description="CPU threads of a Separator; 0 is one per core."
     )
+    streams: int = Field(
+        default=0,
+        ge=0,
+        description="Windows that a CPU computes at once, each with its share of the "
+        "threads; 0 is 2 with OpenVINO, 1 with torch, which then needs less memory.",
+    )
     batch_windows: int = Field(
         default=0,
         ge=0,

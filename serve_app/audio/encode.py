@@ -184,8 +184,9 @@ class Encoder:
 def _as_integers(block: Wave, bits: int) -> NDArray[np.int16] | NDArray[np.int32]:
     full_scale = 2.0 ** (bits - 1)
     # Exact in float32: a power of two changes no digit, and 24 bits are what it holds.
-    steps = np.rint(block * np.float32(full_scale))
-    steps = np.clip(steps, -full_scale, full_scale - 1)
+    steps = block * np.float32(full_scale)
+    np.rint(steps, out=steps)
+    np.clip(steps, -full_scale, full_scale - 1, out=steps)
     if bits == 16:
         return np.asarray(steps, dtype=np.int16)
     # FFmpeg takes 24 bits as the upper ones of 32.

@@ -1,6 +1,6 @@
 """All stems of a song, written together, with one gain for all of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from serve_app.audio.formats import StemFormat
 
 Wave = NDArray[np.float32]
 
-_BLOCK_SAMPLES = 65_536
 _SAMPLE_BYTES = 2 * 4  # two channels of float32
 
 # The largest sample of 16 bits, which is a step below full scale.
@@ -56,6 +55,8 @@ class StemWriter:
         self._sample_rate = sample_rate
         self._paths = {name: directory / f"{name}{format.suffix}" for name in names}
         self._peak = 0.0
+        # The spools hold one channel of a block after the other.
+        self._block_samples: list[int] = []
         self._is_finished = False
         self._encoders: list[Encoder] = []
         self._files = ExitStack()
@@ -86,12 +87,15 @@ class StemWriter:
         """Append a block (stems, 2, samples); ValueError when it is not all numbers."""
         if stems.shape[-1] == 0:
             return
-        peak = float(np.abs(stems).max())
+        # Without an array of magnitudes: this runs beside the network, on its cores.
+        peak = max(float(stems.max()), -float(stems.min()))
         if not np.isfinite(peak):
             raise ValueError("the stems hold samples that are not numbers")
         self._peak = max(self._peak, peak)
         for spool, stem in zip(self._spools, stems, strict=False):
-            spool.write(np.ascontiguousarray(stem.T, dtype="<f4").data)
+            for channel in stem:
+                spool.write(np.ascontiguousarray(channel, np.float32).data)
+        self._block_samples.append(stems.shape[-1])
         if self._clips:
             # They will have to be encoded anew: no use in going on.
             self._abort_encoders()
@@ -133,8 +137,9 @@ class StemWriter:
     def _encode_spool(self, index: int, encoder: Encoder, gain: float) -> None:
         spool = self._spools[index]
         spool.seek(0)
-        for data in _chunks(spool):
-            wave = np.frombuffer(data, dtype="<f4").reshape(-1, 2).T
+        for samples in self._block_samples:
+            data = spool.read(samples * _SAMPLE_BYTES)
+            wave = np.frombuffer(data, np.float32).reshape(2, samples)
             encoder.write(wave * np.float32(gain))
 
     def _abort_encoders(self) -> None:
@@ -148,8 +153,3 @@ class StemWriter:
         self._abort_encoders()
         for path in self._paths.values():
             path.unlink(missing_ok=True)
-
-
-def _chunks(spool: IO[bytes]) -> Iterator[bytes]:
-    while data := spool.read(_BLOCK_SAMPLES * _SAMPLE_BYTES):
-        yield data

@@ -30,13 +30,13 @@ class Batcher:
     """Runs `forward` on windows (2, window) in batches of at most `max_windows`.
 
     `forward` maps (batch, 2, window) to (batch, source, 2, window) and is only ever
-    called from one thread, the batcher's own. A batch is taken when that thread is
+    called from the batcher's own threads, one a stream. A batch is taken when one is
     free, never waited for, and shared out among the songs by their weights, however
     long those are: the next window is one of the song that has had least for its weight
     (stride scheduling; Waldspurger and Weihl 1995). Songs of one weight take turns.
     """
 
-    def __init__(self, forward: Forward, max_windows: int) -> None:
+    def __init__(self, forward: Forward, max_windows: int, streams: int = 1) -> None:
         if max_windows < 1:
             raise ValueError("max_windows must be at least 1")
         self._forward = forward
@@ -48,8 +48,12 @@ class Batcher:
         self._had = 0.0
         self._closed = False
         self._windows_served = 0
-        self._thread = Thread(target=self._serve, name="batcher", daemon=True)
-        self._thread.start()
+        self._threads = [
+            Thread(target=self._serve, name=f"batcher-{stream}", daemon=True)
+            for stream in range(streams)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def max_windows(self) -> int:
@@ -90,14 +94,15 @@ class Batcher:
             _cancel(future)
 
     def close(self) -> None:
-        """Finish the batch that runs, cancel what waits, and end the thread."""
+        """Finish the batches that run, cancel what waits, and end the threads."""
         with self._changed:
             self._closed = True
             songs = list(self._songs)
-            self._changed.notify()
+            self._changed.notify_all()
         for song_id in songs:
             self.forget(song_id)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _serve(self) -> None:
         while not self._closed:
@@ -135,10 +140,14 @@ class Batcher:
         except Exception as err:
             self._run_apart(batch, err)
             return
-        self._windows_served += len(batch)
+        self._count(len(batch))
         for (_, future), part in zip(batch, stems, strict=True):
             # A view would keep the whole batch alive as long as any part of it.
             future.set_result(part.clone() if len(batch) > 1 else part)
+
+    def _count(self, windows: int) -> None:
+        with self._changed:
+            self._windows_served += windows
 
     def _run_halved(self, batch: Sequence[_Request], err: OutOfMemory) -> None:
         """Run what was too large in halves, and let no later batch be as large."""
@@ -146,7 +155,8 @@ class Batcher:
             self._run_apart(batch, err)
             return
         half = len(batch) // 2
-        self._max_windows = max(1, min(self._max_windows, half))
+        with self._changed:
+            self._max_windows = max(1, min(self._max_windows, half))
         logger.warning(
             "the device has no room for %d windows: %s. A batch has at most %d now",
             *(len(batch), err, self._max_windows),
@@ -160,7 +170,7 @@ class Batcher:
             for request in batch:
                 self._run([request])
             return
-        self._windows_served += 1
+        self._count(1)
         for _, future in batch:
             future.set_exception(err)
 

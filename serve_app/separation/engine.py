@@ -62,7 +62,10 @@ class Engine:
         self.spec = spec
         self._backend = backend
         self._max_windows = max_windows or backend.batch_windows
-        self._batcher = Batcher(backend.forward, self._max_windows)
+        streams = backend.facts.streams
+        self._batcher = Batcher(backend.forward, self._max_windows, streams)
+        # What every stream works on, and what the one that is done first goes on with.
+        self._under_way_batches = streams + 1
 
     @classmethod
     def load(
@@ -153,7 +156,7 @@ class Engine:
     ) -> Generator[Samples, None, None]:
         """Yield the network's stems (source, 2, window) of windows (2, window).
 
-        A song has at most two batches under way: the one that runs and the next.
+        A song has one batch under way for each stream, and the next.
         """
         song_id = object()
         pending: deque[Future[Tensor]] = deque()
@@ -161,7 +164,8 @@ class Engine:
             for window in windows:
                 mix = torch.from_numpy(window)
                 pending.append(self._batcher.submit(song_id, mix, weight))
-                if len(pending) >= 2 * self._batcher.max_windows:
+                most = self._under_way_batches * self._batcher.max_windows
+                if len(pending) >= most:
                     yield _result(pending.popleft(), cancelled)
             while pending:
                 yield _result(pending.popleft(), cancelled)

@@ -27,7 +27,7 @@ Rows = Literal["blocks", "batch", "in place"]
 def rewritten(network: HDemucs, rows: Rows = "blocks", winograd: bool = True) -> Hybrid:
     """Return a network's rewrite; the network itself is used up.
 
-    `winograd` is for float32 only: in 16 bits it would lose a third of the precision.
+    `winograd` is for float32 only: 16 bits are too few for its sums and differences.
     """
     hybrid = Hybrid(network)
     core = hybrid.core
@@ -178,12 +178,14 @@ class Decoder(nn.Module):
     def __init__(self, layer: Any, winograd: bool = True) -> None:
         super().__init__()
         self.freq, self.pad, self.last = layer.freq, layer.pad, layer.last
-        self.empty, self.channels = layer.empty, layer.chin
-        self.rewrite, self.norm1, self.norm2 = layer.rewrite, layer.norm1, layer.norm2
+        self.channels = layer.chin
+        self.norm2 = layer.norm2
         self.upsample = Upsample(layer.conv_tr)
-        plain = isinstance(layer.norm1, nn.Identity)
-        if winograd and self.freq and plain:
-            self.rewrite = WinogradGate(layer.rewrite)
+        self.gate: nn.Module | None = None
+        if not layer.empty:
+            plain = isinstance(layer.norm1, nn.Identity)
+            suits = winograd and self.freq and plain
+            self.gate = WinogradGate(layer.rewrite) if suits else Gate(layer)
 
     def forward(
         self, x: Tensor, skip: Tensor | None, length: int
@@ -191,17 +193,25 @@ class Decoder(nn.Module):
         """Decode; also return what went into the transposed convolution."""
         if self.freq and x.dim() == 3:
             x = x.view(x.shape[0], self.channels, -1, x.shape[-1])
-        y = x
-        if isinstance(self.rewrite, WinogradGate) and skip is not None:
-            y = self.rewrite(x, skip)
-        elif skip is not None:
-            y = functional.glu(self.norm1(self.rewrite(x + skip)), dim=1)
+        y = x if self.gate is None else self.gate(x, skip)
         z = self.norm2(self.upsample(y))
         if not self.freq:
             z = z[..., self.pad : self.pad + length]
         elif self.pad:
             z = z[..., self.pad : -self.pad, :]
         return (z if self.last else functional.gelu(z)), y
+
+
+class Gate(nn.Module):
+    """The gated convolution at the start of a decoder layer."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.rewrite, self.norm = layer.rewrite, layer.norm1
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Map the sum of what came up and what was kept to one like it."""
+        return functional.glu(self.norm(self.rewrite(x + skip)), dim=1)
 
 
 class WinogradGate(nn.Module):

@@ -49,6 +49,11 @@ def best_precision(device: torch.device) -> Precision:
     return "bf16" if capable else "fp16"
 
 
+def streams(asked: int, usual: int, threads: int) -> int:
+    """Return how many windows to compute at once: no more than there are threads."""
+    return min(asked or usual, threads)
+
+
 def cores(threads: int) -> int:
     """Return how many threads to use; 0 is one per core this process may use."""
     # Not every system can say which cores those are.

@@ -4,7 +4,9 @@ import hashlib
 import importlib.util
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -19,6 +21,9 @@ from serve_app.separation.rewrites import rewritten
 
 # Part of the names of converted networks: another one whenever the core's code changes.
 _FORM = "2"
+# Two windows side by side, with half of the threads each, take a fifth less time than
+# one after the other: threads wait less for each other.
+_STREAMS = 2
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -27,6 +32,7 @@ def is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
+@cache
 def has_bf16() -> bool:
     """Whether this machine's CPU multiplies bf16 faster than float32."""
     import openvino
@@ -48,7 +54,8 @@ class OpenVinoBackend:
         import openvino
 
         self._threads = devices.cores(options.threads)
-        torch.set_num_threads(self._threads)
+        self._streams = devices.streams(options.streams, _STREAMS, self._threads)
+        torch.set_num_threads(self._threads // self._streams)
         asked = options.precision
         self._precision = (
             ("bf16" if has_bf16() else "fp32") if asked == "auto" else asked
@@ -63,18 +70,24 @@ class OpenVinoBackend:
             {
                 "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
                 "INFERENCE_NUM_THREADS": self._threads,
+                "NUM_STREAMS": self._streams,
                 # Pinned, the threads of several replicas would share one core.
                 "ENABLE_CPU_PINNING": False,
             },
         )
-        self._request = compiled.create_infer_request()
+        # Each holds the activations of one window.
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self._streams):
+            self._requests.put(compiled.create_infer_request())
         # The weights are in the compiled network now.
         del self._hybrid.core
 
     @property
     def facts(self) -> BackendFacts:
         """What computes here."""
-        return BackendFacts("openvino", self._precision, "cpu", self._threads)
+        return BackendFacts(
+            "openvino", self._precision, "cpu", self._threads, self._streams
+        )
 
     @property
     def batch_windows(self) -> int:
@@ -89,14 +102,18 @@ class OpenVinoBackend:
 
     def _one(self, mix: Tensor) -> Tensor:
         freq, time, scales = self._hybrid.front(mix)
-        self._request.infer(
-            [freq.numpy(), time.numpy()], share_inputs=True, share_outputs=True
-        )
-        freq, time = (
-            torch.from_numpy(self._request.get_output_tensor(index).data)
-            for index in range(2)
-        )
-        return self._hybrid.back(freq, time, scales)
+        request = self._requests.get()
+        try:
+            request.infer(
+                [freq.numpy(), time.numpy()], share_inputs=True, share_outputs=True
+            )
+            freq, time = (
+                torch.from_numpy(request.get_output_tensor(index).data)
+                for index in range(2)
+            )
+            return self._hybrid.back(freq, time, scales)
+        finally:
+            self._requests.put(request)
 
 
 def _converted(core: Core, example: tuple[Tensor, Tensor], cache: Path | None) -> Any:

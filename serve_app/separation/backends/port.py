@@ -19,13 +19,16 @@ class BackendOptions:
     """Where, with what and how precisely a network is to be computed.
 
     `threads` 0 is one per core this process may use; it holds for the whole process:
-    with several backends, the last one's. `cache_dir` keeps converted networks.
+    with several backends, the last one's. `streams` is how many windows a CPU computes
+    at once, each with its share of the threads; 0 is what suits the runtime.
+    `cache_dir` keeps converted networks.
     """
 
     device: str = "auto"
     runtime: Runtime = "auto"
     precision: Precision = "auto"
     threads: int = 0
+    streams: int = 0
     compiled: bool = False
     cache_dir: Path | None = None
 
@@ -38,6 +41,7 @@ class BackendFacts:
     precision: str
     device: str
     threads: int
+    streams: int
 
 
 class Backend(Protocol):
@@ -55,5 +59,5 @@ class Backend(Protocol):
         """Map mixes (batch, 2, window) to stems (batch, source, 2, window).
 
         Both are float32 in the host's memory, and the stems are the caller's to change.
-        Raises OutOfMemory. Is called by one thread at a time.
+        Raises OutOfMemory. Is called by as many threads at once as there are streams.
         """

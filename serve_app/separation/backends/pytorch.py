@@ -37,9 +37,13 @@ class TorchBackend:
         self._device = devices.resolve(options.device)
         self._threads = devices.cores(options.threads)
         self._precision = _precision(options.precision, network, self._device)
-        torch.set_num_threads(self._threads)
+        on_cpu = self._device.type == "cpu"
+        # Side by side, windows would need room for one more each.
+        self._streams = devices.streams(
+            options.streams if on_cpu else 1, 1, self._threads
+        )
+        torch.set_num_threads(self._threads // self._streams)
         if isinstance(network, HDemucs):
-            on_cpu = self._device.type == "cpu"
             network = rewritten(
                 network,
                 rows="blocks" if on_cpu else "batch",
@@ -57,7 +61,9 @@ class TorchBackend:
     def facts(self) -> BackendFacts:
         """What computes here."""
         name = devices.name(self._device)
-        return BackendFacts("torch", self._precision, name, self._threads)
+        return BackendFacts(
+            "torch", self._precision, name, self._threads, self._streams
+        )
 
     @property
     def batch_windows(self) -> int:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +110,28 @@ def test_a_backend_says_what_it_is(
     ).facts
     assert (facts.runtime, facts.precision) == (runtime, precision)
     assert (facts.device, facts.threads) == ("cpu", 1)
+
+
+@pytest.mark.parametrize(("runtime", "precision", "least_db"), KINDS)
+def test_windows_side_by_side_are_as_if_alone(
+    network: HDemucs, runtime: str, precision: str, least_db: float
+) -> None:
+    options = replace(
+        ON_CPU, runtime=runtime, precision=precision, threads=2, streams=2
+    )
+    backend = _backend(network, options)
+    assert backend.facts.streams == 2
+    windows = [window[None] for window in _mixes()] * 3
+    alone = [backend.forward(window) for window in windows[:2]]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(backend.forward, windows))
+    for index, found in enumerate(together):
+        assert torch.equal(found, alone[index % 2])
+
+
+def test_there_are_no_more_streams_than_threads(network: HDemucs) -> None:
+    options = replace(ON_CPU, runtime="torch", threads=1, streams=4)
+    assert _backend(network, options).facts.streams == 1
 
 
 @needs_openvino

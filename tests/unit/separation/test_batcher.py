@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
-from threading import Event, get_ident
+from threading import Barrier, Event, get_ident
 
 import pytest
 import torch
@@ -103,6 +103,19 @@ def test_a_batch_is_never_larger_than_allowed(device: Device) -> None:
     device.free.set()
     results(futures)
     assert device.batches == [[0], [1, 2, 3], [4, 5]]
+    batcher.close()
+
+
+def test_each_stream_runs_a_batch_of_its_own_at_the_same_time() -> None:
+    both = Barrier(2)
+
+    def forward(batch: Tensor) -> Tensor:
+        both.wait(WAIT_SECONDS)
+        return torch.stack((batch, -batch), dim=1)
+
+    batcher = Batcher(forward, max_windows=1, streams=2)
+    assert results(submit(batcher, "a", 1, 2, 3, 4)) == [1, 2, 3, 4]
+    assert batcher.windows_served == 4
     batcher.close()
 
 

@@ -367,6 +367,7 @@ def test_an_engine_says_what_runs_on_what(mirror: Mirror) -> None:
             "precision": "fp32",
             "device": "cpu",
             "threads": 2,
+            "streams": 1,
             "batch_windows": 1,
             "windows_served": 0,
         }

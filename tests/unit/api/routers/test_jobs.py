@@ -305,4 +305,4 @@ async def test_a_server_behind_a_prefix_points_to_itself(
 def test_the_form_in_the_description_has_the_fields_that_are_read() -> None:
     content = jobs.SEPARATE_FORM["requestBody"]["content"]["multipart/form-data"]
     fields = set(content["schema"]["properties"])
-    assert fields == {"file", "model", "stems", "format"}
+    assert fields == {"file", "model", "stems", "format", "priority"}
