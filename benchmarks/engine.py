@@ -174,6 +174,7 @@ def plot(found: list[Figures], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 0.45 * len(found) + 1))
     bars = axes.barh([one.says for one in found], [f.times_real_time for f in found])
     axes.bar_label(bars, fmt="%.1f", padding=3)
+    axes.margins(x=0.1)
     axes.invert_yaxis()
     axes.set_xlabel("times real time, more is faster")
     figure.tight_layout()
