@@ -85,7 +85,8 @@ def server(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         _until_ready(url, process)
         yield url
     finally:
-        process.send_signal(signal.SIGINT)
+        # Not SIGINT, which a background shell has its children ignore.
+        process.send_signal(signal.SIGTERM)
         process.wait()
 
 
