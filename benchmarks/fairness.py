@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,14 +25,6 @@ from serve_app.separation.models import find  # noqa: E402
 
 # The first of a long song's windows are under way by then.
 _SETTLE_SECONDS = 5.0
-
-
-def together(url: str, song: Path, count: int) -> float:
-    """Send a song several times at once; return when the last stem has come."""
-    began = time.perf_counter()
-    with ThreadPoolExecutor(count) as pool:
-        list(pool.map(lambda _: service.seconds_of(url, song, "wav"), range(count)))
-    return time.perf_counter() - began
 
 
 @contextmanager
@@ -64,10 +55,10 @@ def measure(options: argparse.Namespace) -> tuple[float, float]:
         service.write_song(long, 60 * options.long_minutes)
         with service.server(folder, options) as url:
             service.seconds_of(url, short, "wav")
-            alone = together(url, short, options.songs)
+            alone = service.together(url, short, options.songs)
             print(f"{options.songs} short songs alone: {alone:.1f} s", flush=True)
             with under_way(url, long):
-                return alone, together(url, short, options.songs)
+                return alone, service.together(url, short, options.songs)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -147,21 +147,21 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
                 times["wav"].append(seconds_of(url, song, "wav"))
                 times["flac"].append(seconds_of(url, song, "flac"))
                 print(number + 1, {k: round(v[-1], 2) for k, v in times.items()})
-            together = [_together(url, song, options) for _ in range(2)]
+            at_once = [together(url, song, options.together) for _ in range(2)]
     medians = {key: statistics.median(each) for key, each in times.items()}
     return {
         **{f"{key}_seconds": value for key, value in medians.items()},
         "wav_over_engine": medians["wav"] / medians["engine"],
         "flac_over_engine": medians["flac"] / medians["engine"],
-        "together_throughput": medians["wav"] * options.together / min(together),
+        "together_throughput": medians["wav"] * options.together / min(at_once),
     }
 
 
-def _together(url: str, song: Path, options: argparse.Namespace) -> float:
+def together(url: str, song: Path, count: int) -> float:
+    """Send a song several times at once; return when the last stem has come."""
     began = time.perf_counter()
-    with ThreadPoolExecutor(options.together) as pool:
-        songs = [song] * options.together
-        list(pool.map(lambda one: seconds_of(url, one, "wav"), songs))
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda _: seconds_of(url, song, "wav"), range(count)))
     return time.perf_counter() - began
 
 
