@@ -24,7 +24,9 @@ class Separator:
         configure_logging(settings)
         self._engines = EngineShelf(settings)
         storage = file_storage(settings)
-        self._worker = SongWorker(self._engines, storage, settings.working_dir)
+        self._worker = SongWorker(
+            *(self._engines, storage, settings.working_dir, settings.keep_windows)
+        )
         self._threads = ThreadPoolExecutor(
             settings.songs_at_once, thread_name_prefix="song"
         )

@@ -14,7 +14,7 @@ from serve_app.audio.formats import StemFormat
 from serve_app.audio.resample import exactly, resampled
 from serve_app.audio.stems import StemWriter
 from serve_app.jobs.job import ACCOMPANIMENT, VOCALS
-from serve_app.separation.engine import Engine, MixStatistics
+from serve_app.separation.engine import Engine, KeptWindows, MixStatistics
 
 Samples = NDArray[np.float32]
 OnProgress = Callable[[float], None]
@@ -63,11 +63,13 @@ def separate_song(
     task: SongTask,
     on_progress: OnProgress,
     cancelled: Event,
+    kept: KeptWindows | None = None,
 ) -> SeparatedSong:
     """Separate `task.source` into files as long as the song, at the song's rate.
 
-    `on_progress` gets the fraction of windows done, 0..1. Memory does not grow with
-    the song. Raises Cancelled soon after `cancelled` is set, and leaves no file then.
+    `on_progress` gets the fraction of windows done, 0..1. What is `kept` already is not
+    computed again; see `Engine.separate`. Memory does not grow with the song. Raises
+    Cancelled soon after `cancelled` is set, and leaves no file then.
     """
     facts, rate = task.facts, engine.spec.sample_rate
     length = round(facts.samples * rate / facts.sample_rate)
@@ -77,6 +79,7 @@ def separate_song(
         on_progress=lambda done, total: on_progress(done / total),
         cancelled=cancelled,
         turns=task.turns,
+        kept=kept,
     )
     parts = stem_parts(engine.spec.sources, task.stems)
     task.directory.mkdir(parents=True, exist_ok=True)

@@ -90,6 +90,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Songs that one Separator replica works on together.",
     )
+    keep_windows: bool = Field(
+        default=True,
+        description="Store what is computed of a song window by window (1.4 MB for "
+        "each second of it, until it is done), so that a crash costs no more than the "
+        "windows under way.",
+    )
     max_upload_bytes: int = Field(
         default=50 * MIB, ge=1, description="Largest upload; larger ones get 413."
     )

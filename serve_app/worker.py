@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event
 from typing import Protocol
 
 from serve_app.audio import formats
 from serve_app.jobs.job import Job, Result, Stage, StemFile
+from serve_app.parts import SongParts, folder
 from serve_app.pipeline import SeparatedSong, SongTask, separate_song
 from serve_app.separation.engine import Engine
 from serve_app.storage.fetch import fetched
@@ -27,10 +29,20 @@ class Engines(Protocol):
 
 
 class SongWorker:
-    """Runs jobs, each in a working directory of its own that never outlives it."""
+    """Runs jobs, each in a working directory of its own that never outlives it.
 
-    def __init__(self, engines: Engines, storage: Storage, working_dir: Path) -> None:
+    With `keeps_windows` an attempt goes on where the one before it ended.
+    """
+
+    def __init__(
+        self,
+        engines: Engines,
+        storage: Storage,
+        working_dir: Path,
+        keeps_windows: bool = True,
+    ) -> None:
         self._engines = engines
+        self._keeps_windows = keeps_windows
         self._storage = storage
         self._working_dir = working_dir
 
@@ -58,9 +70,11 @@ class SongWorker:
             def separated(done: float) -> None:
                 on_progress(Stage.SEPARATE, done * (1 - _UPLOAD_SHARE))
 
-            song = separate_song(engine, task, separated, cancelled)
+            with self._parts(job, engine, source.parent) as parts:
+                song = separate_song(engine, task, separated, cancelled, parts)
             on_progress(Stage.UPLOAD, 1 - _UPLOAD_SHARE)
             stems = self._upload(job, song)
+        self._storage.delete(folder(job.id))
         facts = engine.facts
         computed = {
             "runtime": facts.runtime,
@@ -68,6 +82,13 @@ class SongWorker:
             "device": facts.device,
         }
         return Result(engine.spec.name, stems, song.gain, engine=computed)
+
+    def _parts(
+        self, job: Job, engine: Engine, directory: Path
+    ) -> AbstractContextManager[SongParts | None]:
+        if not self._keeps_windows:
+            return nullcontext()
+        return SongParts(self._storage, directory, job.id, engine.identity)
 
     def _upload(self, job: Job, song: SeparatedSong) -> tuple[StemFile, ...]:
         return tuple(self._store(job, stem, path) for stem, path in song.paths.items())

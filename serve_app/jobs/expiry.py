@@ -12,9 +12,9 @@ from serve_app.storage.port import Storage, StoredFile
 
 logger = logging.getLogger(__name__)
 
-ORIGINALS, STEMS = "originals", "stems"
+ORIGINALS, STEMS, PARTS = "originals", "stems", "parts"
 # Folders whose second segment is the id of a job.
-_FOLDERS = (ORIGINALS, STEMS, "uploads")
+_FOLDERS = (ORIGINALS, STEMS, PARTS, "uploads")
 # Where stores keep what is half written.
 _PARTIAL = "partial"
 _BATCH = 100
@@ -23,7 +23,8 @@ _BATCH = 100
 class Expiry:
     """Deletes from `store` and `storage` what nobody may see any more.
 
-    Its layout: `originals/{job}`, `uploads/{job}` and `stems/{job}/{attempt}/{name}`.
+    Its layout: `originals/{job}`, `uploads/{job}`, `stems/{job}/{attempt}/{name}` and
+    `parts/{job}/{engine}/{window}`.
     """
 
     def __init__(
@@ -97,6 +98,8 @@ class Expiry:
 def _is_wanted(file: StoredFile, job: Job | None) -> bool:
     if job is None:
         return False
+    if file.key.startswith(f"{PARTS}/"):
+        return not job.state.is_final
     if not file.key.startswith(f"{STEMS}/"):
         return True
     has_stems = job.state in (State.RUNNING, State.SUCCEEDED)

@@ -5,11 +5,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -52,15 +54,36 @@ class MixStatistics:
             raise ValueError("deviation must not be negative")
 
 
+class KeptWindows(Protocol):
+    """The network's stems (source, 2, window) of a song's windows, kept outside.
+
+    What an attempt at a song has computed, the next one need not compute again.
+    """
+
+    def load(self, index: int) -> Samples | None:
+        """Return what was kept of the window, for the caller to change."""
+
+    def keep(self, index: int, stems: Samples) -> None:
+        """Keep the window's stems, which the caller changes afterwards."""
+
+
 class Engine:
     """Separates songs, several threads' at once, with one network on one device.
 
     `max_windows` is how many windows a batch may have; 0 is what suits the device.
+    `weights_sha256` tells engines of one spec but other weights apart.
     """
 
-    def __init__(self, spec: ModelSpec, backend: Backend, max_windows: int = 0) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        backend: Backend,
+        max_windows: int = 0,
+        weights_sha256: str = "",
+    ) -> None:
         self.spec = spec
         self._backend = backend
+        self._weights_sha256 = weights_sha256
         self._max_windows = max_windows or backend.batch_windows
         streams = backend.facts.streams
         self._batcher = Batcher(backend.forward, self._max_windows, streams)
@@ -80,7 +103,7 @@ class Engine:
         backend = run_apart(
             lambda: choice.make(weights.load(spec, path), window_samples, options)
         )
-        return cls(spec, backend, max_windows)
+        return cls(spec, backend, max_windows, weights.sha256(path))
 
     def __enter__(self) -> Self:
         return self
@@ -101,13 +124,16 @@ class Engine:
         on_progress: OnProgress,
         cancelled: Event,
         turns: int = 1,
+        kept: KeptWindows | None = None,
     ) -> Iterator[Samples]:
         """Yield the stems (source, 2, any number) of mix blocks (2, any number).
 
         What is yielded has `stats.length` samples in all: a longer mix is cut, to a
         shorter one silence is added. `on_progress` gets the windows done and their
         total. Of a device that songs share, one gets as much as its `turns` are of all
-        of theirs; a long song's count half. Memory does not grow with the song. Raises
+        of theirs; a long song's count half. Windows that are `kept` are not computed
+        again: they must be from an engine of this `identity`, the same mix and the same
+        `stats`. Memory does not grow with the song. Raises
         Cancelled soon after `cancelled` is set, without waiting for the batch that
         runs, and Unavailable when the engine is closed.
         """
@@ -117,7 +143,7 @@ class Engine:
         windows = cut(normalised, stats.length, self.spec.window)
         total = len(plan(stats.length, self.spec.window))
         weight = turns if total > _LONG_WINDOWS else 2 * turns
-        with closing(self._run(windows, weight, cancelled)) as outputs:
+        with closing(self._run(windows, weight, cancelled, kept)) as outputs:
             stems = _reported(outputs, total, on_progress)
             for block in join(stems, stats.length, self.spec.window):
                 block *= float(stats.deviation)
@@ -136,6 +162,18 @@ class Engine:
         """What computes here."""
         return self._backend.facts
 
+    @property
+    def identity(self) -> str:
+        """A name that engines share only if they compute the same to the last bit.
+
+        On a GPU also what else is in a batch can change the last bits.
+        """
+        versions = [version(name) for name in ("stemserve", "torch")]
+        if self.facts.runtime == "openvino":
+            versions.append(version("openvino"))
+        parts = (self.spec.window, self.facts, self._weights_sha256, versions)
+        return f"{self.spec.name}-{sha256(repr(parts).encode()).hexdigest()[:16]}"
+
     def describe(self) -> dict[str, Any]:
         """Return what runs here, for `/health`."""
         return {
@@ -152,25 +190,55 @@ class Engine:
         self._batcher.close()
 
     def _run(
-        self, windows: Iterable[Samples], weight: int, cancelled: Event
+        self,
+        windows: Iterable[Samples],
+        weight: int,
+        cancelled: Event,
+        kept: KeptWindows | None,
     ) -> Generator[Samples, None, None]:
         """Yield the network's stems (source, 2, window) of windows (2, window).
 
         A song has one batch under way for each stream, and the next.
         """
         song_id = object()
-        pending: deque[Future[Tensor]] = deque()
+        pending: deque[_Pending] = deque()
         try:
-            for window in windows:
-                mix = torch.from_numpy(window)
-                pending.append(self._batcher.submit(song_id, mix, weight))
+            for index, window in enumerate(windows):
+                stems = kept.load(index) if kept else None
+                if stems is None:
+                    mix = torch.from_numpy(window)
+                    future = self._batcher.submit(song_id, mix, weight)
+                    pending.append(_Pending(index, future, kept))
+                else:
+                    pending.append(_Pending(index, _done(stems), None))
                 most = self._under_way_batches * self._batcher.max_windows
                 if len(pending) >= most:
-                    yield _result(pending.popleft(), cancelled)
+                    yield pending.popleft().result(cancelled)
             while pending:
-                yield _result(pending.popleft(), cancelled)
+                yield pending.popleft().result(cancelled)
         finally:
             self._batcher.forget(song_id)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A window on its way through the network, to be kept where it is wanted."""
+
+    index: int
+    future: Future[Tensor]
+    kept: KeptWindows | None
+
+    def result(self, cancelled: Event) -> Samples:
+        stems = _result(self.future, cancelled)
+        if self.kept is not None:
+            self.kept.keep(self.index, stems)
+        return stems
+
+
+def _done(stems: Samples) -> Future[Tensor]:
+    future: Future[Tensor] = Future()
+    future.set_result(torch.from_numpy(stems))
+    return future
 
 
 def _result(future: Future[Tensor], cancelled: Event) -> Samples:

@@ -74,7 +74,7 @@ class WeightsCache:
             _copy(local, partial)
         else:
             download.fetch(self._url(spec), partial, self._timeout_seconds, progress)
-        found, expected = _sha256(partial), _expected_sha256(spec, place)
+        found, expected = sha256(partial), _expected_sha256(spec, place)
         if expected is not None and found != expected:
             download.discard(partial)
             raise WeightsUnavailable(
@@ -128,6 +128,12 @@ def load(spec: ModelSpec, path: Path) -> "torch.nn.Module":
     return network.requires_grad_(False).eval()
 
 
+def sha256(path: Path) -> str:
+    """Return the hash of a file of weights, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _read(path: Path) -> "dict[str, torch.Tensor]":
     """Return the tensors of a file of weights by name."""
     import torch
@@ -168,12 +174,7 @@ def _expected_sha256(spec: ModelSpec, place: Path) -> str | None:
 
 def _is_sound(spec: ModelSpec, path: Path) -> bool:
     expected = _expected_sha256(spec, path)
-    return expected is None or _sha256(path) == expected
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return expected is None or sha256(path) == expected
 
 
 def _copy(source: Path, partial: Path) -> None:

@@ -54,6 +54,11 @@ class Service:
         body: dict[str, Any] = answer.json()
         return body
 
+    def health(self) -> dict[str, Any]:
+        """Return what the service says of itself."""
+        body: dict[str, Any] = httpx.get(f"{self.url}/health", timeout=10).json()
+        return body
+
     def wait(self, job_id: str, timeout_seconds: float = 90.0) -> dict[str, Any]:
         """Poll until the job is over."""
         return self.wait_until(

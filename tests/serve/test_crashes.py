@@ -15,9 +15,11 @@ import httpx
 import psutil
 import pytest
 
+from serve_app.separation.models import find
+from serve_app.separation.windows import plan
 from tests import media
 from tests.serve.conftest import LEASE_SECONDS, free_port
-from tests.serve.service import STEMS, Service, replica_processes
+from tests.serve.service import STEMS, Service, replica_processes, wait_for
 
 # Long enough to be caught in the middle, at tens of times real time.
 LONG_SECONDS = 150.0
@@ -57,6 +59,21 @@ def test_a_killed_replica_loses_no_job(
     assert_done_once(service, job_id)
     if deployment != "Api":
         assert attempts_of(service, job_id) > 1
+
+
+def test_a_song_goes_on_from_its_last_stored_window(
+    service: Service, calm: dict[str, str], long_song: Path
+) -> None:
+    """Killed at 80 %, it has most of its windows computed once only."""
+    job_id = service.submit(long_song)
+    service.wait_until(job_id, lambda job: job["progress"] >= 76)
+    replica_processes("Separator")[0].kill()
+    assert hashes(service, job_id) == calm
+    # A replica counts its windows from its start, the one of its warming up too.
+    wait_for(lambda: "windows_served" in service.health())
+    windows = len(plan(round(LONG_SECONDS * 44_100), find("demo").window))
+    wait_for(lambda: 1 < service.health()["windows_served"] <= 1 + 0.3 * windows)
+    assert list((service.data_dir / "files" / "parts").rglob("*.npy")) == []
 
 
 def test_jobs_that_share_a_dead_separator_are_all_completed(

@@ -42,7 +42,9 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
     "serve_app.api": (),
     "serve_app.client": (),
     "serve_app.pipeline": ("serve_app.audio", "serve_app.separation"),
+    "serve_app.parts": (),
     "serve_app.worker": (
+        "serve_app.parts",
         "serve_app.pipeline",
         "serve_app.separation",
         "serve_app.storage.fetch",

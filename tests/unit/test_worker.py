@@ -89,6 +89,54 @@ def test_a_cancelled_job_stores_nothing_and_leaves_nothing(
     assert list((tmp_path / "work").iterdir()) == []
 
 
+def test_an_attempt_goes_on_where_the_one_before_was_killed(
+    tmp_path: Path, storage: LocalStorage, job: Job
+) -> None:
+    """It is spared the first one's windows, and its stems are those of a calm run."""
+
+    class Killed(BaseException):
+        """Nothing is cleaned up in storage after it."""
+
+    def until_half(stage: Stage, fraction: float) -> None:
+        if fraction > 0.5:
+            raise Killed
+
+    with sharing_engine() as engine:
+        worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
+        calm = worker.run(job, lambda *seen: None, Event())
+        all_windows = engine.describe()["windows_served"]
+    with sharing_engine() as engine:
+        worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
+        with pytest.raises(Killed):
+            worker.run(job.evolve(attempt=8), until_half, Event())
+    kept = len(list(storage.list("parts/a")))
+    assert kept > 1
+    with sharing_engine() as engine:
+        worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
+        result = worker.run(job.evolve(attempt=9), lambda *seen: None, Event())
+        assert engine.describe()["windows_served"] == all_windows - kept
+    assert [stem.sha256 for stem in result.stems] == [
+        stem.sha256 for stem in calm.stems
+    ]
+    assert list(storage.list("parts")) == []
+
+
+def test_nothing_is_kept_where_that_is_not_wanted(
+    tmp_path: Path, storage: LocalStorage, job: Job
+) -> None:
+    seen: list[str] = []
+    with sharing_engine() as engine:
+        worker = SongWorker(
+            OneEngine(engine), storage, tmp_path / "work", keeps_windows=False
+        )
+        worker.run(
+            job,
+            lambda *_: seen.extend(file.key for file in storage.list("parts")),
+            Event(),
+        )
+    assert seen == []
+
+
 def test_a_missing_original_is_the_stores_fault(
     tmp_path: Path, storage: LocalStorage, job: Job
 ) -> None:

@@ -237,6 +237,7 @@ def _delete(services: Services, job_id: str) -> str:
     # What runs can only end as cancelled now, whatever it finds missing.
     services.storage.delete(f"originals/{job_id}")
     services.storage.delete(f"stems/{job_id}/")
+    services.storage.delete(f"parts/{job_id}/")
     if not had_ended:
         return "The job is cancelled and its files are deleted."
     services.jobs.remove(job_id)

@@ -76,10 +76,11 @@ def test_nothing_of_a_job_is_left_after_its_time(
     store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock, state: State
 ) -> None:
     end(store, "a", state)
-    put(disk, clock, "originals/a", "stems/a/1/drums.wav", "stems/a/2/x", "uploads/a")
+    stems = ("stems/a/1/drums.wav", "stems/a/2/x")
+    put(disk, clock, "originals/a", *stems, "uploads/a", "parts/a/demo-1/000000.npy")
     clock.advance(KEPT - 1)
     assert expiry.sweep() == 0
-    assert len(keys(disk)) == 4
+    assert len(keys(disk)) == 5
     clock.advance(1)
     assert expiry.sweep() == 1
     assert keys(disk) == set()
@@ -128,7 +129,7 @@ def test_a_row_stays_until_its_files_are_gone_and_holds_up_no_other(
 def test_files_without_a_job_go_after_a_grace(
     disk: Disk, expiry: Expiry, clock: ManualClock
 ) -> None:
-    old = ["originals/x", "stems/x/1/drums.wav", "uploads/x", "partial/x"]
+    old = ["originals/x", "stems/x/1/drums.wav", "uploads/x", "partial/x", "parts/x/e"]
     put(disk, clock, *old)
     clock.advance(GRACE)
     put(disk, clock, "originals/y", "partial/y")
@@ -161,6 +162,16 @@ def test_only_the_attempt_that_counts_keeps_its_stems(
     clock.advance(GRACE + 1)
     expiry.sweep_orphans(GRACE)
     assert keys(disk) == kept | {"originals/a"}
+
+
+@pytest.mark.parametrize("state", State)
+def test_parts_are_kept_as_long_as_an_attempt_may_go_on_with_them(
+    store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock, state: State
+) -> None:
+    store.add(new_job("a", state=state, owner="me", attempt=2), max_queued=9)
+    put(disk, clock, "parts/a/demo-1/000000.npy")
+    clock.advance(GRACE + 1)
+    assert expiry.sweep_orphans(GRACE) == state.is_final
 
 
 def test_files_outside_of_the_layout_are_left_alone(

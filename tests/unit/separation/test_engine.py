@@ -202,6 +202,65 @@ def test_songs_separated_together_are_as_if_separated_alone(
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
+class Memory:
+    """Keeps windows as a store would."""
+
+    def __init__(self) -> None:
+        self.windows: dict[int, Samples] = {}
+
+    def load(self, index: int) -> Samples | None:
+        stems = self.windows.get(index)
+        return None if stems is None else stems.copy()
+
+    def keep(self, index: int, stems: Samples) -> None:
+        assert index not in self.windows
+        self.windows[index] = stems.copy()
+
+
+@pytest.mark.parametrize("lost", [(), (0,), (3, 4, 5), tuple(range(6))])
+def test_a_song_goes_on_from_the_windows_that_are_kept_to_the_last_bit(
+    network: torch.nn.Module, lost: tuple[int, ...]
+) -> None:
+    mix, memory = song(5 * HOP + WINDOW), Memory()
+
+    def run(engine: Engine) -> Samples:
+        blocks = engine.separate(
+            in_blocks(mix),
+            statistics(mix),
+            on_progress=lambda done, total: None,
+            cancelled=Event(),
+            kept=memory,
+        )
+        return np.concatenate(list(blocks), axis=-1)
+
+    with Engine(SPEC, on_cpu(network)) as engine:
+        expected = run(engine)
+    assert sorted(memory.windows) == list(range(6))
+    for index in lost:
+        del memory.windows[index]
+    with Engine(SPEC, on_cpu(network)) as engine:
+        np.testing.assert_array_equal(run(engine), expected)
+        assert engine.describe()["windows_served"] == len(lost)
+    assert sorted(memory.windows) == list(range(6))
+
+
+def test_engines_share_an_identity_only_if_they_compute_the_same(
+    mirror: Mirror,
+) -> None:
+    wider = replace(SPEC, window=WindowSpec(2 * WINDOW, OVERLAP))
+    engines = [
+        Engine(SPEC, on_cpu(mirror), weights_sha256="a"),
+        Engine(SPEC, on_cpu(mirror), weights_sha256="b"),
+        Engine(SPEC, on_cpu(mirror, threads=2), weights_sha256="a"),
+        Engine(wider, on_cpu(mirror), weights_sha256="a"),
+    ]
+    same = Engine(SPEC, on_cpu(mirror), weights_sha256="a")
+    assert len({engine.identity for engine in engines}) == len(engines)
+    assert same.identity == engines[0].identity
+    for engine in (*engines, same):
+        engine.close()
+
+
 def test_windows_of_songs_in_work_share_batches(mirror: Mirror) -> None:
     waiting = Semaphore(0)
 
