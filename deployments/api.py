@@ -112,5 +112,7 @@ class Api:
                 clock=now,
                 cors_origins=settings.cors_origins,
                 hf_space_url=settings.hf_space_url,
-            )
+            ),
+            # Serve does, and would send it twice.
+            answers_request_id=False,
         )

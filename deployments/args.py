@@ -75,7 +75,8 @@ class AppArgs(Strict):
     """
 
     settings: dict[str, Any] = Field(default_factory=dict)
-    api: Pool = Pool(max_queued_requests=128)
+    # Most of them wait for a job, or send a file: the work itself is in few threads.
+    api: Pool = Pool(max_ongoing_requests=512, max_queued_requests=128)
     dispatcher: Pool = Pool(max_ongoing_requests=1000, graceful_shutdown_timeout_s=60)
     separator: Pool = Pool(
         max_ongoing_requests=8,

@@ -13,6 +13,7 @@ from serve_app.api.middleware import Cors, Failures, RequestLog
 from serve_app.api.routers import analyze, jobs, service, stems
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
+from serve_app.api.watch import JobWatch
 from serve_app.errors import AppError
 from serve_app.schema import Problem
 
@@ -20,7 +21,8 @@ _DESCRIPTION = """
 Takes a song and gives back its stems, and its analysis.
 
 1. `POST /separate` with the song as the multipart field `file`: a `job_id` at once.
-2. `GET /job/{job_id}` every 2 seconds, until `status` is `completed`.
+2. `GET /job/{job_id}` every 2 seconds, until `status` is `completed`; or with
+   `?wait=30`, which answers as soon as the job is over.
 3. `GET` each stem's `download_url`.
 
 Errors are `application/problem+json` (RFC 9457); `detail` says what to do.
@@ -52,15 +54,18 @@ class Api(FastAPI):
         return super().openapi()
 
 
-def create_app(services: Services) -> FastAPI:
-    """Make the application over `services`; its working directory is made."""
+def create_app(services: Services, *, answers_request_id: bool = True) -> FastAPI:
+    """Make the application over `services`; its working directory is made.
+
+    `answers_request_id` is False behind a server that sends the header itself.
+    """
     services.working_dir.mkdir(parents=True, exist_ok=True)
     app = Api(
         title="stemserve",
         summary="Stems and analysis of songs",
         description=_DESCRIPTION,
         version=version("stemserve"),
-        middleware=_middleware(services.cors_origins),
+        middleware=_middleware(services.cors_origins, answers_request_id),
         exception_handlers={
             AppError: problems.on_app_error,
             HTTPException: problems.on_http_exception,
@@ -69,15 +74,18 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.intake = Intake(services)
+    app.state.watch = JobWatch(services.jobs)
     for router in (jobs.router, stems.router, analyze.router, service.router):
         app.include_router(router)
     return app
 
 
-def _middleware(cors_origins: tuple[str, ...]) -> list[Middleware]:
+def _middleware(
+    cors_origins: tuple[str, ...], answers_request_id: bool
+) -> list[Middleware]:
     """Outermost first: every answer, also that to a failure, gets CORS headers."""
     return [
-        Middleware(RequestLog),
+        Middleware(RequestLog, answers_id=answers_request_id),
         Middleware(
             Cors,
             allow_origins=cors_origins,

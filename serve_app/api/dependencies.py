@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
+from serve_app.api.watch import JobWatch
 
 
 # Coroutines, so that no thread is needed to look into a dict.
@@ -19,5 +20,11 @@ async def _intake(request: Request) -> Intake:
     return intake
 
 
+async def _watch(request: Request) -> JobWatch:
+    watch: JobWatch = request.app.state.watch
+    return watch
+
+
 InjectedServices = Annotated[Services, Depends(_services)]
+InjectedWatch = Annotated[JobWatch, Depends(_watch)]
 InjectedIntake = Annotated[Intake, Depends(_intake)]

@@ -16,10 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 class RequestLog:
-    """Gives each request an id, which goes back with the answer, and a line of log."""
+    """Gives each request an id and a line of log.
 
-    def __init__(self, app: ASGIApp) -> None:
+    The id goes back with the answer if `answers_id`.
+    """
+
+    def __init__(self, app: ASGIApp, answers_id: bool = True) -> None:
         self._app = app
+        self._answers_id = answers_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -33,7 +37,8 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[request_id.HEADER] = identity
+                if self._answers_id:
+                    MutableHeaders(scope=message)[request_id.HEADER] = identity
             await send(message)
 
         try:

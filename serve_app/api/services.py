@@ -1,6 +1,6 @@
 """What the API is given to work with."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,9 @@ class Jobs(Protocol):
 
     def get(self, job_id: str) -> Job:
         """Return the job; JobNotFound if there is none."""
+
+    def find(self, job_ids: Collection[str]) -> Mapping[str, Job]:
+        """Return, by id, those of some jobs that there are."""
 
     def recent(self, limit: int) -> Sequence[Job]:
         """Return the newest jobs, the newest first."""

@@ -45,6 +45,11 @@ def find(connection: Connection, job_id: str) -> Job | None:
     return _first(connection, select(jobs).where(jobs.c.id == job_id))
 
 
+def find_all(connection: Connection, job_ids: Iterable[str]) -> list[Job]:
+    """Return those of some jobs that there are."""
+    return _all(connection, select(jobs).where(jobs.c.id.in_(list(job_ids))))
+
+
 def find_locked(connection: Connection, job_id: str) -> Job | None:
     """Return the job, which nobody else can change until this transaction ends."""
     query = select(jobs).where(jobs.c.id == job_id).with_for_update()

@@ -1,6 +1,6 @@
 """The jobs in a database, which is the truth about them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -63,6 +63,11 @@ class JobStore:
         """Return a job; JobNotFound when it is unknown or expired."""
         with self._reading() as connection:
             return _known(statements.find(connection, job_id))
+
+    def find(self, job_ids: Collection[str]) -> Mapping[str, Job]:
+        """Return, by id, those of some jobs that there are."""
+        with self._reading() as connection:
+            return {job.id: job for job in statements.find_all(connection, job_ids)}
 
     def recent(self, limit: int) -> list[Job]:
         """Return at most `limit` jobs, newest first."""

@@ -71,6 +71,14 @@ def test_a_job_comes_back_as_it_was_added(store: JobStore) -> None:
     assert store.get("a") == job
 
 
+def test_several_jobs_are_found_at_once(store: JobStore) -> None:
+    add(store, *(new_job(name) for name in "abc"))
+    assert store.find(["a", "c", "nobody"]) == {
+        name: store.get(name) for name in ("a", "c")
+    }
+    assert store.find([]) == {}
+
+
 def test_times_come_back_in_utc_whatever_zone_they_were_in(store: JobStore) -> None:
     berlin = timezone(timedelta(hours=1))
     moment = datetime(2026, 11, 20, 13, 0, 0, 123457, tzinfo=berlin)

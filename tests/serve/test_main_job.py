@@ -108,6 +108,21 @@ def test_a_cancelled_job_stops_and_leaves_no_file(
     wait_for(lambda: set(service.files()) <= before)
 
 
+def test_an_answer_has_one_request_id_the_clients_if_it_gave_one(
+    service: Service,
+) -> None:
+    answer = httpx.get(f"{service.url}/ping", headers={"X-Request-ID": "mine"})
+    assert answer.headers.get_list("x-request-id") == ["mine"]
+    given = httpx.get(f"{service.url}/ping").headers.get_list("x-request-id")
+    assert len(given) == 1
+
+
+def test_a_long_poll_ends_with_the_job(service: Service, song: Path) -> None:
+    job_id = service.submit(song)
+    answer = httpx.get(f"{service.url}/job/{job_id}?wait=60", timeout=70)
+    assert answer.json()["status"] == "completed"
+
+
 def test_health_says_what_is_loaded(service: Service) -> None:
     wait_for(lambda: httpx.get(f"{service.url}/health").status_code == 200)
     health = httpx.get(f"{service.url}/health").json()

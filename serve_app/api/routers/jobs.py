@@ -8,7 +8,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from serve_app.api import options as wanted
 from serve_app.api import views
-from serve_app.api.dependencies import InjectedIntake, InjectedServices
+from serve_app.api.dependencies import (
+    InjectedIntake,
+    InjectedServices,
+    InjectedWatch,
+)
 from serve_app.api.lookup import find_job
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
@@ -34,6 +38,7 @@ from serve_app.schema import Accepted, Deleted, JobList, JobStatus, JobView
 router = APIRouter(tags=["separation"])
 
 RETRY_AFTER_SECONDS = 15
+LONGEST_WAIT_SECONDS = 60
 
 SEPARATE_FORM: dict[str, Any] = {
     "requestBody": {
@@ -183,17 +188,32 @@ def _accepted(job: Job, hf_space_url: str) -> Accepted:
     "/job/{job_id}",
     summary="Look at a job",
     response_model_exclude_none=True,
-    responses=documented(JobNotFound, Unavailable),
+    responses=documented(JobNotFound, InvalidInput, Unavailable),
 )
 async def read_job(
-    job_id: str, response: Response, services: InjectedServices
+    job_id: str,
+    response: Response,
+    services: InjectedServices,
+    watch: InjectedWatch,
+    wait: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=LONGEST_WAIT_SECONDS,
+            description="Answer only when the job is over, or after so many seconds.",
+        ),
+    ] = 0,
 ) -> JobView:
     """Say how far a job is and, once it is completed, where its stems are.
 
-    Poll every 2 seconds. A 404 is final: the job is unknown or has expired.
+    Poll every 2 seconds, or give `wait`. A 404 is final: the job is unknown or has
+    expired.
     """
     response.headers["Cache-Control"] = "no-store"
-    return views.job_view(await run(find_job, services, job_id))
+    job = await run(find_job, services, job_id)
+    if wait and not (job.state.is_final or job.cancel_requested):
+        job = await watch.until_over(job, wait)
+    return views.job_view(job)
 
 
 @router.get(

@@ -176,7 +176,17 @@ def test_wait_polls_every_two_seconds_until_the_job_is_completed(
     job = client.wait(Ticket("j1", service.url), seen.append)
     assert job.status == "completed"
     assert [one.progress for one in seen] == [0.0, 0.4, 0.8, 1.0]
-    assert pauses == [2.0, 2.0, 2.0]
+    # This server answers at once, so the client waits.
+    assert len(pauses) == 3
+    assert all(1.0 < pause <= 2.0 for pause in pauses)
+
+
+def test_the_server_is_asked_to_answer_when_the_job_is_over(
+    service: Service, client: Client
+) -> None:
+    service.complete({})
+    client.wait(Ticket("j1", service.url))
+    assert service.requests[-1].path == "/job/j1?wait=2"
 
 
 def test_wait_survives_errors_between_polls(service: Service, client: Client) -> None:

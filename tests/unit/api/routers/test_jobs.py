@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,6 +50,33 @@ async def test_a_song_is_accepted_at_once(server: Server, song: bytes) -> None:
         "status_url": f"/job/{job_id}",
     }
     assert answer.headers["location"] == f"/job/{job_id}"
+
+
+async def test_a_long_poll_is_answered_once_the_job_is_over(
+    server: Server, song: bytes
+) -> None:
+    job_id = await server.separate(song)
+    asked = asyncio.create_task(server.client.get(f"/job/{job_id}?wait=60"))
+    await asyncio.sleep(0.5)
+    assert not asked.done()
+    server.succeed(STEMS)
+    answer = await asyncio.wait_for(asked, 5)
+    assert answer.json()["status"] == "completed"
+
+
+async def test_a_long_poll_says_how_far_the_job_is_when_its_time_is_up(
+    server: Server, song: bytes
+) -> None:
+    job_id = await server.separate(song)
+    answer = await server.client.get(f"/job/{job_id}?wait=0.3")
+    assert answer.json()["status"] == "pending"
+
+
+@pytest.mark.parametrize("wait", ["-1", "61", "soon", "nan"])
+async def test_a_wait_that_cannot_be_is_refused(server: Server, wait: str) -> None:
+    assert_problem(
+        await server.client.get(f"/job/{'a' * 32}?wait={wait}"), 422, "invalid_input"
+    )
 
 
 async def test_an_accepted_song_is_stored_and_queued(

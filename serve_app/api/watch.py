@@ -1,0 +1,82 @@
+"""Jobs that clients wait for: one question to the database for all of them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import aclosing, suppress
+from typing import Protocol
+
+from serve_app.api.threads import run
+from serve_app.errors import Unavailable
+from serve_app.jobs.job import Job
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+
+
+class Finder(Protocol):
+    """Where jobs are looked up."""
+
+    def find(self, job_ids: Collection[str]) -> Mapping[str, Job]:
+        """Return, by id, those of some jobs that there are."""
+
+
+class JobWatch:
+    """Tells whoever waits for a job when it changes; costs nothing while nobody does.
+
+    `jobs` is asked every 0.2 s, for all that are waited for at once.
+    """
+
+    def __init__(self, jobs: Finder) -> None:
+        self._jobs = jobs
+        self._waiting: dict[str, set[asyncio.Queue[Job | None]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def until_over(self, job: Job, seconds: float) -> Job:
+        """Return the job once it is over, or as it is after so many seconds.
+
+        One that is deleted meanwhile is returned as it was last.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), aclosing(self.changes(job)) as changes:
+                async for changed in changes:
+                    job = changed
+                    if job.state.is_final or job.cancel_requested:
+                        break
+        return job
+
+    async def changes(self, job: Job) -> AsyncGenerator[Job, None]:
+        """Yield the job each time it differs from what was known of it; ends with it.
+
+        Close it, so that nobody asks for the job any more.
+        """
+        queue: asyncio.Queue[Job | None] = asyncio.Queue()
+        self._waiting.setdefault(job.id, set()).add(queue)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._ask())
+        known: Job | None = job
+        try:
+            while (found := await queue.get()) is not None:
+                if found != known:
+                    yield found
+                known = found
+        finally:
+            self._waiting[job.id].discard(queue)
+            if not self._waiting[job.id]:
+                del self._waiting[job.id]
+
+    async def _ask(self) -> None:
+        """Hand out what the database says, as long as anybody waits."""
+        while self._waiting:
+            asked = list(self._waiting)
+            try:
+                found = await run(self._jobs.find, asked)
+            except Unavailable as err:
+                # Those who wait have a limit of their own, and then ask themselves.
+                logger.warning("jobs that are waited for can't be looked at: %s", err)
+            else:
+                for job_id in asked:
+                    for queue in self._waiting.get(job_id, ()):
+                        queue.put_nowait(found.get(job_id))
+            await asyncio.sleep(POLL_SECONDS)
