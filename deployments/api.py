@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,12 @@ class Pools:
         except (RayError, RayServeException) as error:
             raise Unavailable("The analyzers do not answer now; try again.") from error
         return analysis
+
+    def wake(self) -> None:
+        """Tell the dispatcher of a new job; it would find it later anyway."""
+        with suppress(RayError, RayServeException):
+            # Not waited for: it may be starting again just now.
+            self._dispatcher.wake.remote()
 
     async def health(self) -> Mapping[str, Any]:
         """Return what the dispatcher knows of the pools, or why it says nothing."""
@@ -100,6 +107,7 @@ class Api:
                     measure, limits=AudioLimits(settings.max_duration_seconds)
                 ),
                 analyze=self._pools.analyze,
+                wake=self._pools.wake,
                 health=self._pools.health,
                 models=model_infos(settings.model),
                 default_model=settings.model,

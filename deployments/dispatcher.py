@@ -106,6 +106,10 @@ class DispatcherReplica:
             asyncio.ensure_future(self._sweep_forever(settings)),
         ]
 
+    async def wake(self) -> None:
+        """Look for new jobs at once."""
+        self._dispatcher.wake()
+
     async def status(self) -> Mapping[str, Any]:
         """Return what the pools last said and what is in flight, for /health."""
         return {**self._pools, "dispatcher": self._dispatcher.status()}

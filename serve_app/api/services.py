@@ -63,14 +63,16 @@ class Services:
 
     `measure` decodes a file whole and raises UnreadableAudio or AudioTooLong.
     `analyze` analyses the stored file of a key; its answer has `bpm` and `key`.
-    `health` says what the pools report: `ready` and, where known, `model`, `device`,
-    `reason` and more. `default_model` is the name of one of `models`.
+    `wake` has new jobs looked for at once. `health` says what the pools report: `ready`
+    and, where known, `model`, `device`, `reason` and more. `default_model` is the name
+    of one of `models`.
     """
 
     jobs: Jobs
     storage: Storage
     measure: Callable[[Path], AudioFacts]
     analyze: Callable[[str, AudioFacts], Awaitable[Mapping[str, Any]]]
+    wake: Callable[[], None]
     health: Callable[[], Awaitable[Mapping[str, Any]]]
     models: Sequence[ModelInfo]
     default_model: str

@@ -72,6 +72,10 @@ class Dispatcher:
         self._ask_to_stop()
         await self._stopped.wait()
 
+    def wake(self) -> None:
+        """Look for jobs now: there is a new one, found otherwise only a bit later."""
+        self._wake.set()
+
     def status(self) -> dict[str, Any]:
         """Return what an operator wants to see; `trouble` is None when all is well."""
         return {

@@ -14,7 +14,7 @@ class DispatchPolicy:
     in_flight: int
     lease_seconds: float = 30.0
     renew_seconds: float = 10.0
-    poll_seconds: float = 0.2
+    poll_seconds: float = 1.0
     backoff_seconds: float = 5.0
     max_attempts: int = 3
     retention_seconds: float = 30 * 60.0

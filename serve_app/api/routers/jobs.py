@@ -122,6 +122,7 @@ async def separate(
         )
         job = _new_job(services, upload, options, await intake.measure(upload))
         await run(_hand_in, services, job, upload.path)
+        services.wake()
     accepted = _accepted(job, services.hf_space_url)
     response.headers["Location"] = request.scope.get("root_path", "") + (
         accepted.status_url

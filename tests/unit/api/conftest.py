@@ -67,6 +67,7 @@ class Pools:
         default_factory=lambda: {"ready": True, "model": "demo", "device": "cpu"}
     )
     analyzed: list[str] = field(default_factory=list)
+    woken: int = 0
 
     async def analyze(self, key: str, facts: AudioFacts) -> Mapping[str, Any]:
         """Answer as the Analyzer would."""
@@ -74,6 +75,10 @@ class Pools:
         if isinstance(self.analysis, AppError):
             raise self.analysis
         return self.analysis
+
+    def wake(self) -> None:
+        """Count how often a dispatcher would have been told."""
+        self.woken += 1
 
     async def health(self) -> Mapping[str, Any]:
         """Answer as the pools would."""
@@ -205,6 +210,7 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
         storage=storage,
         measure=lambda path: measure(path, AUDIO_LIMITS),
         analyze=pools.analyze,
+        wake=pools.wake,
         health=pools.health,
         models=MODELS,
         default_model="demo",

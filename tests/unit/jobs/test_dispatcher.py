@@ -119,6 +119,21 @@ def test_jobs_run_and_their_results_are_published(store: JobStore) -> None:
     assert sorted(workers.cleaned_up) == list("abcde")
 
 
+def test_a_job_is_taken_up_at_once_when_told_of(store: JobStore) -> None:
+    async def scenario() -> None:
+        patient = policy(poll_seconds=10 * PATIENCE_SECONDS)
+        dispatcher = Dispatcher(store, Workers(succeed), "me", patient)
+        async with dispatching(dispatcher):
+            store.add(new_job("a"), max_queued=9)
+            dispatcher.wake()
+            await until(is_in(store, State.SUCCEEDED, "a"))
+            store.add(new_job("b"), max_queued=9)
+            dispatcher.wake()
+            await until(is_in(store, State.SUCCEEDED, "b"))
+
+    asyncio.run(scenario())
+
+
 def test_no_more_jobs_run_than_fit(store: JobStore) -> None:
     add(store, *"abcde")
 

@@ -83,6 +83,7 @@ async def test_an_accepted_song_is_stored_and_queued(
     server: Server, song: bytes
 ) -> None:
     job_id = await server.separate(song, format="flac", stems="vocals,accompaniment")
+    assert server.pools.woken == 1
     job = server.store.get(job_id)
     assert job.state is State.QUEUED
     assert b"".join(server.storage.read(job.source.key)) == song
