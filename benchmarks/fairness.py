@@ -25,6 +25,7 @@ from serve_app.separation.models import find  # noqa: E402
 
 # The first of a long song's windows are under way by then.
 _SETTLE_SECONDS = 5.0
+_POLL_SECONDS = 0.25
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def under_way(url: str, song: Path) -> Iterator[None]:
             answer = http.post("/separate", files={"file": file})
         place = f"/job/{answer.raise_for_status().json()['job_id']}"
         while http.get(place).json().get("stage") != "separate":
-            time.sleep(service.POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
         time.sleep(_SETTLE_SECONDS)
         yield
         if http.get(place).json()["status"] != "processing":

@@ -35,8 +35,7 @@ from serve_app.audio import formats  # noqa: E402
 from serve_app.audio.encode import Encoder  # noqa: E402
 from serve_app.separation.models import ModelSpec, find  # noqa: E402
 
-# Each question costs the server about 12 ms of a core.
-POLL_SECONDS = 0.25
+WAIT_SECONDS = 30
 READY_SECONDS = 180.0
 
 
@@ -114,10 +113,12 @@ def seconds_of(url: str, song: Path, stem_format: str) -> float:
             )
         answer.raise_for_status()
         place = f"/job/{answer.json()['job_id']}"
-        while (job := http.get(place).json())["status"] != "completed":
+        while True:
+            job = http.get(place, params={"wait": WAIT_SECONDS}).json()
+            if job["status"] == "completed":
+                break
             if job["status"] in ("failed", "cancelled"):
                 raise RuntimeError(job.get("error", job["status"]))
-            time.sleep(POLL_SECONDS)
         for stem in job["stems"].values():
             got = http.get(stem["download_url"]).raise_for_status().content
             if len(got) != stem["size"]:

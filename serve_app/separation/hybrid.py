@@ -124,18 +124,24 @@ class Hybrid(nn.Module):
     def back(self, freq: Tensor, time: Tensor, scales: Scales) -> Tensor:
         """Return the stems (batch, source, 2, samples) of what `core` returned."""
         batch, _, bins, frames = freq.shape
-        complex_last = freq.view(batch, self.sources, 2, 2, bins, frames)
-        complex_last = complex_last.permute(0, 1, 2, 5, 4, 3)
-        spectrum = freq.new_empty((*complex_last.shape[:-2], bins + 1, 2))
+        wave = time.view(batch, self.sources, 2, scales.samples)
+        # What stays comes first, and the rest source by source: what is freed again is
+        # small and lies together, so that the heap of a long song has no holes.
+        stems = wave * scales.time_deviation[:, None]
+        stems += scales.time_mean[:, None]
+        complex_first = freq.view(batch, self.sources, 2, 2, bins, frames)
+        spectrum = freq.new_empty((batch, 2, frames, bins + 1, 2))
         # The bin at half the rate was left out in front.
         spectrum[..., bins, :] = 0
-        scale, offset = (
-            value[..., None, None] for value in (scales.deviation, scales.mean)
-        )
-        torch.addcmul(offset, complex_last, scale, out=spectrum[..., :bins, :])
-        stems = self._waves(torch.view_as_complex(spectrum))
-        wave = time.view(batch, self.sources, 2, scales.samples)
-        stems += wave * scales.time_deviation[:, None] + scales.time_mean[:, None]
+        for source in range(self.sources):
+            complex_last = complex_first[:, source].permute(0, 1, 4, 3, 2)
+            torch.addcmul(
+                scales.mean[..., None],
+                complex_last,
+                scales.deviation[..., None],
+                out=spectrum[..., :bins, :],
+            )
+            stems[:, source] += self._waves(torch.view_as_complex(spectrum))
         return stems
 
     def _waves(self, spectrum: Tensor) -> Tensor:
@@ -151,7 +157,7 @@ class Hybrid(nn.Module):
         for hop in range(hops):
             added[..., hop : hop + frames, :] += parts[..., hop, :]
         whole: Tensor = added.flatten(-2)
-        return whole[..., self.margin_samples : -self.margin_samples].contiguous()
+        return whole[..., self.margin_samples : -self.margin_samples]
 
 
 def _normalised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:

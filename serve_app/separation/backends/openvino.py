@@ -7,6 +7,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 import torch
@@ -79,6 +80,9 @@ class OpenVinoBackend:
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self._streams):
             self._requests.put(compiled.create_infer_request())
+        # One window at a time: hundreds of MB that are taken and given back by several
+        # threads at once leave holes, and a process that grows with the song.
+        self._transforming = Lock()
         # The weights are in the compiled network now.
         del self._hybrid.core
 
@@ -101,7 +105,8 @@ class OpenVinoBackend:
         return stems[0] if len(stems) == 1 else torch.cat(stems)
 
     def _one(self, mix: Tensor) -> Tensor:
-        freq, time, scales = self._hybrid.front(mix)
+        with self._transforming:
+            freq, time, scales = self._hybrid.front(mix)
         request = self._requests.get()
         try:
             request.infer(
@@ -111,7 +116,8 @@ class OpenVinoBackend:
                 torch.from_numpy(request.get_output_tensor(index).data)
                 for index in range(2)
             )
-            return self._hybrid.back(freq, time, scales)
+            with self._transforming:
+                return self._hybrid.back(freq, time, scales)
         finally:
             self._requests.put(request)
 
