@@ -20,7 +20,9 @@ from serve_app.audio.facts import AudioFacts
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.errors import Unavailable
-from serve_app.separation.models import REGISTRY, ModelSpec
+from serve_app.follow import Follower
+from serve_app.jobs.job import Job
+from serve_app.separation.models import REGISTRY, ModelSpec, find
 from serve_app.settings import Settings
 
 _HEALTH_TIMEOUT_SECONDS = 2.0
@@ -99,10 +101,17 @@ class Api:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
+        store, storage = job_store(settings), file_storage(settings)
+
+        def follow(job: Job, stem: str) -> Follower:
+            look = partial(store.get, job.id)
+            return Follower(look, find, storage, settings.working_dir, stem)
+
         return create_app(
             Services(
-                jobs=job_store(settings),
-                storage=file_storage(settings),
+                jobs=store,
+                storage=storage,
+                follow=follow,
                 measure=partial(
                     measure, limits=AudioLimits(settings.max_duration_seconds)
                 ),
@@ -115,6 +124,7 @@ class Api:
                     max_upload_bytes=settings.max_upload_bytes,
                     max_queued_jobs=settings.max_queued_jobs,
                     retention_seconds=settings.retention_seconds,
+                    link_seconds=settings.download_link_seconds,
                 ),
                 working_dir=settings.working_dir,
                 clock=now,

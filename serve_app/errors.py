@@ -9,6 +9,8 @@ AppError
 ├── AudioTooLong          413
 ├── RangeNotSatisfiable   416  the file has no such bytes
 ├── InvalidInput          422  what was asked cannot be done
+│   ├── RefusedUrl        422  an address that we don't ask
+│   ├── UnreachableUrl    422  an address that does not give us its file
 │   ├── InvalidField      422  a form field we cannot use; `field` is its name
 │   │   └── InvalidFilename    the uploaded file is named so that we can't use it
 │   └── UnreadableAudio   422  the file is not audio that we can decode whole
@@ -72,6 +74,14 @@ class RangeNotSatisfiable(AppError):
 
 class InvalidInput(AppError):
     code, status = "invalid_input", 422
+
+
+class RefusedUrl(InvalidInput):
+    code = "refused_url"
+
+
+class UnreachableUrl(InvalidInput):
+    code = "unreachable_url"
 
 
 class InvalidField(InvalidInput):

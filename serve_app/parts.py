@@ -38,6 +38,16 @@ def key(job_id: str, engine: str, index: int) -> str:
     return f"{folder(job_id)}/{engine}/{index:06d}.npy"
 
 
+def load(storage: Storage, job_id: str, engine: str, index: int) -> Samples | None:
+    """Return the stems (source, 2, window) of a window; None if they are not there."""
+    try:
+        content = b"".join(storage.read(key(job_id, engine, index)))
+    except FileNotFoundError:
+        return None
+    stems: Samples = np.load(BytesIO(content))
+    return stems
+
+
 class SongParts:
     """The windows of one job that one engine has computed, by this attempt or earlier.
 
@@ -77,16 +87,10 @@ class SongParts:
 
     def load(self, index: int) -> Samples | None:
         """Return the stems (source, 2, window) of a window if they are stored."""
-        place = self._key(index)
-        if place not in self._stored:
+        if self._key(index) not in self._stored:
             return None
-        try:
-            content = b"".join(self._storage.read(place))
-        except FileNotFoundError:
-            # Another attempt, which has ended by now, has cleaned up.
-            return None
-        stems: Samples = np.load(BytesIO(content))
-        return stems
+        # None if another attempt, which has ended by now, has cleaned up.
+        return load(self._storage, self._job_id, self._engine, index)
 
     def keep(self, index: int, stems: Samples) -> None:
         """Begin to store a window's stems; they may be changed as soon as it returns.

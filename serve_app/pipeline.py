@@ -1,25 +1,19 @@
 """One song from a file to its stems: decode, separate, resample, encode."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.formats import StemFormat
 from serve_app.audio.resample import exactly, resampled
 from serve_app.audio.stems import StemWriter
-from serve_app.jobs.job import ACCOMPANIMENT, VOCALS
+from serve_app.mixing import mixed, stem_parts
 from serve_app.separation.engine import Engine, KeptWindows, MixStatistics
 
-Samples = NDArray[np.float32]
 OnProgress = Callable[[float], None]
-# The sources that each stem is the sum of, by their places in the model.
-Parts = tuple[tuple[int, ...], ...]
 
 
 class SongFacts(Protocol):
@@ -92,26 +86,3 @@ def separate_song(
             writer.write(block)
         written = writer.finish()
     return SeparatedSong(written.paths, written.gain)
-
-
-def stem_parts(sources: Sequence[str], stems: Sequence[str]) -> Parts:
-    """Return, for each wanted stem, which of a model's sources it is the sum of.
-
-    A source is itself; `accompaniment` is the sum of all sources but the vocals.
-    """
-    return tuple(
-        tuple(
-            index
-            for index, source in enumerate(sources)
-            if (source != VOCALS if stem == ACCOMPANIMENT else source == stem)
-        )
-        for stem in stems
-    )
-
-
-def mixed(block: Samples, parts: Parts) -> Samples:
-    """Return the stems (stem, 2, n) that are these sums of sources (source, 2, n)."""
-    if parts == tuple((index,) for index in range(len(block))):
-        return block
-    # Not a product of matrices: BLAS would wake all cores, which the network needs.
-    return np.stack([block[list(part)].sum(axis=0) for part in parts])

@@ -159,6 +159,9 @@ class JobView(Wire):
         default=None, description="When the job and its files are deleted."
     )
     stage: str | None = Field(default=None, description="What a running job does now.")
+    eta_seconds: float | None = Field(
+        default=None, description="About how long a running job still takes."
+    )
     model: str
     format: str
     options: JobOptions

@@ -31,6 +31,20 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL of the job database; a SQLite file in data_dir "
         "when unset.",
     )
+    storage: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Where files are kept: a directory, or `s3://bucket/folder`, with "
+        "`?endpoint_url=…&region=…` where it is not Amazon's. Several, separated by "
+        "spaces, are used as one. data_dir/files when unset.",
+    )
+    storage_copies: int = Field(
+        default=1, ge=1, description="On how many of several stores each file lies."
+    )
+    storage_salt: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret that makes the names of files in several stores "
+        "unguessable. It must stay the same.",
+    )
     temp_dir: Path | None = Field(
         default=None,
         description="Directory for working files of running jobs; data_dir/tmp when "
@@ -123,6 +137,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Age at which stored files that belong to no job are deleted.",
     )
+    download_link_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=7 * 24 * 3600,
+        description="How long the signed addresses last that clients get for stems in "
+        "S3; 0 has them download through this service.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("*",),
         validation_alias=_either(
@@ -142,6 +163,11 @@ class Settings(BaseSettings):
         validation_alias=_either("STEMSERVE_LOG_LEVEL", "LOG_LEVEL"),
         description="Least severe level that is logged.",
     )
+
+    @field_validator("storage", mode="before")
+    @classmethod
+    def _split_spaces(cls, value: Any) -> Any:
+        return tuple(value.split()) if isinstance(value, str) else value
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -163,6 +189,6 @@ class Settings(BaseSettings):
         return (self.temp_dir or self.data_dir / "tmp").absolute()
 
     @property
-    def storage_dir(self) -> Path:
-        """Where the local file store keeps its files."""
-        return self.data_dir.absolute() / "files"
+    def effective_storage(self) -> tuple[str, ...]:
+        """Where files are kept, the embedded directory when nothing is set."""
+        return self.storage or (str(self.data_dir.absolute() / "files"),)

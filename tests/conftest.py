@@ -1,8 +1,35 @@
 """What all tests share."""
 
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests import s3 as s3_servers
+from tests.databases import Postgres
 
 # A test run in the background of a script begins with SIGINT ignored, and so would
 # every process that the tests start in order to interrupt it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> str:
+    """Say aloud what the storage's tests are worth."""
+    return f"S3 server: {s3_servers.choice()}"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Run a Postgres for as long as the tests do."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_servers.S3Server]:
+    """Run an S3 server for as long as the tests do."""
+    server = s3_servers.start(tmp_path_factory.mktemp("s3") / "server")
+    yield server
+    server.close()

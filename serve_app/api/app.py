@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 
 from serve_app.api import problems
 from serve_app.api.middleware import Cors, Failures, RequestLog
-from serve_app.api.routers import analyze, jobs, service, stems
+from serve_app.api.routers import analyze, events, jobs, service, stems
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
 from serve_app.api.watch import JobWatch
@@ -22,7 +22,8 @@ Takes a song and gives back its stems, and its analysis.
 
 1. `POST /separate` with the song as the multipart field `file`: a `job_id` at once.
 2. `GET /job/{job_id}` every 2 seconds, until `status` is `completed`; or with
-   `?wait=30`, which answers as soon as the job is over.
+   `?wait=30`, which answers as soon as the job is over; or follow
+   `/job/{job_id}/events`.
 3. `GET` each stem's `download_url`.
 
 Errors are `application/problem+json` (RFC 9457); `detail` says what to do.
@@ -75,7 +76,13 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     app.state.services = services
     app.state.intake = Intake(services)
     app.state.watch = JobWatch(services.jobs)
-    for router in (jobs.router, stems.router, analyze.router, service.router):
+    for router in (
+        jobs.router,
+        events.router,
+        stems.router,
+        analyze.router,
+        service.router,
+    ):
         app.include_router(router)
     return app
 

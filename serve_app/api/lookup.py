@@ -1,10 +1,11 @@
 """Jobs and stems by what a client calls them."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from serve_app.api import views
+from serve_app.api.filenames import attachment
 from serve_app.api.ranges import ByteRange
 from serve_app.api.services import Services
 from serve_app.errors import JobNotFound, NotReady, StemNotFound
@@ -24,6 +25,26 @@ def find_job(services: Services, job_id: str) -> Job:
     return job
 
 
+def links(services: Services, job: Job) -> dict[str, str]:
+    """Return the addresses of a job's stems outside this service, if they have any."""
+    seconds = services.limits.link_seconds
+    if not seconds or job.result is None:
+        return {}
+    if job.expires_at is not None:
+        left = (job.expires_at - services.clock()).total_seconds()
+        seconds = max(1, min(seconds, int(left)))
+    found = {}
+    for stem in job.result.stems:
+        disposition = attachment(stem.filename)
+        with suppress(FileNotFoundError):
+            link = services.storage.link(
+                stem.key, disposition, stem.media_type, seconds
+            )
+            if link is not None:
+                found[stem.name] = link
+    return found
+
+
 def find_stem(services: Services, job_id: str, name: str) -> StemFile:
     """Return a finished stem that is there.
 
@@ -38,8 +59,20 @@ def find_stem(services: Services, job_id: str, name: str) -> StemFile:
             with _expired():
                 services.storage.stat(stem.key)
             return stem
-    names = ", ".join(stem.name for stem in job.result.stems)
-    raise StemNotFound(f"The job has no stem {name[:40]!r}. It has these: {names}.")
+    raise _no_stem(name, [stem.name for stem in job.result.stems])
+
+
+def find_running(services: Services, job_id: str, name: str) -> Job:
+    """Return a job that makes the stem `name`, or has made it.
+
+    Raises JobNotFound, NotReady when it ended without stems, and StemNotFound.
+    """
+    job = find_job(services, job_id)
+    if views.is_over(job) and job.state is not State.SUCCEEDED:
+        raise _not_ready(job)
+    if name not in job.options.stems:
+        raise _no_stem(name, job.options.stems)
+    return job
 
 
 def read_stem(services: Services, stem: StemFile, part: ByteRange) -> Iterator[bytes]:
@@ -54,6 +87,12 @@ def _expired() -> Iterator[None]:
         yield
     except FileNotFoundError as err:
         raise _no_job() from err
+
+
+def _no_stem(name: str, names: Iterable[str]) -> StemNotFound:
+    return StemNotFound(
+        f"The job has no stem {name[:40]!r}. It has these: {', '.join(names)}."
+    )
 
 
 def _no_job() -> JobNotFound:

@@ -1,6 +1,6 @@
 """What the API is given to work with."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,9 @@ class Jobs(Protocol):
     def recent(self, limit: int) -> Sequence[Job]:
         """Return the newest jobs, the newest first."""
 
+    def is_full(self, max_queued: int) -> bool:
+        """Whether `max_queued` jobs wait already."""
+
     def counts(self) -> Mapping[State, int]:
         """Count the jobs in each state."""
 
@@ -34,6 +37,19 @@ class Jobs(Protocol):
 
     def remove(self, job_id: str) -> None:
         """Forget a job that has ended."""
+
+
+class Follower(Protocol):
+    """A stem of a running job as a wav, so far as it is done; one thread at a time."""
+
+    def is_ready(self) -> bool:
+        """Whether the next chunk can be had without waiting, or nothing will come."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the wav from its beginning; waits for what is not done yet."""
+
+    def stop(self) -> None:
+        """Let `chunks` end soon."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +66,15 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is taken and how long it is kept."""
+    """How much is taken and how long it is kept.
+
+    `link_seconds` is how long addresses of stems outside this service last; 0 for none.
+    """
 
     max_upload_bytes: int
     max_queued_jobs: int
     retention_seconds: float
+    link_seconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,15 +83,16 @@ class Services:
 
     `measure` decodes a file whole and raises UnreadableAudio or AudioTooLong.
     `analyze` analyses the stored file of a key; its answer has `bpm` and `key`.
-    `wake` has new jobs looked for at once. `health` says what the pools report: `ready`
-    and, where known, `model`, `device`, `reason` and more. `default_model` is the name
-    of one of `models`.
+    `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
+    for at once. `health` says what the pools report: `ready` and, where known, `model`,
+    `device`, `reason` and more. `default_model` is the name of one of `models`.
     """
 
     jobs: Jobs
     storage: Storage
     measure: Callable[[Path], AudioFacts]
     analyze: Callable[[str, AudioFacts], Awaitable[Mapping[str, Any]]]
+    follow: Callable[[Job, str], Follower]
     wake: Callable[[], None]
     health: Callable[[], Awaitable[Mapping[str, Any]]]
     models: Sequence[ModelInfo]

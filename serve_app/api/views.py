@@ -1,8 +1,14 @@
 """Jobs in the words of their clients."""
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from serve_app.jobs.job import Job, State, StemFile
 from serve_app.schema import JobOptions, JobStatus, JobSummary, JobView, Stem
 
+_NO_LINKS: Mapping[str, str] = {}
+# Below this share done a guess is worth nothing.
+_ETA_FROM = 0.02
 _STATUSES = {
     State.QUEUED: JobStatus.PENDING,
     State.RUNNING: JobStatus.PROCESSING,
@@ -19,8 +25,16 @@ def status(job: Job) -> JobStatus:
     return _STATUSES[job.state]
 
 
-def job_view(job: Job) -> JobView:
-    """Return all that a client may know of `job`."""
+def is_over(job: Job) -> bool:
+    """Whether nothing will change any more that its client could see."""
+    return job.state.is_final or job.cancel_requested
+
+
+def job_view(job: Job, now: datetime, links: Mapping[str, str] = _NO_LINKS) -> JobView:
+    """Return all that a client may know of `job`.
+
+    `links` has the addresses of stems that are to be fetched elsewhere.
+    """
     options, result = job.options, job.result
     view = JobView(
         job_id=job.id,
@@ -31,6 +45,7 @@ def job_view(job: Job) -> JobView:
         updated_at=job.updated_at,
         expires_at=job.expires_at,
         stage=job.stage if job.state is State.RUNNING else None,
+        eta_seconds=_eta_seconds(job, now),
         model=options.model if result is None else result.model,
         format=options.format,
         options=JobOptions(
@@ -42,10 +57,10 @@ def job_view(job: Job) -> JobView:
         duration=job.source.duration_seconds,
         sample_rate=job.source.sample_rate,
     )
-    return view.model_copy(update=_outcome(job))
+    return view.model_copy(update=_outcome(job, links))
 
 
-def _outcome(job: Job) -> dict[str, object]:
+def _outcome(job: Job, links: Mapping[str, str]) -> dict[str, object]:
     if job.state is State.FAILED:
         return {
             "error": job.error or "The separation failed.",
@@ -54,7 +69,10 @@ def _outcome(job: Job) -> dict[str, object]:
     if job.state is not State.SUCCEEDED or job.result is None:
         return {}
     return {
-        "stems": {stem.name: _stem(job.id, stem) for stem in job.result.stems},
+        "stems": {
+            stem.name: _stem(job.id, stem, links.get(stem.name))
+            for stem in job.result.stems
+        },
         "gain": job.result.gain,
         "engine": job.result.engine,
         "analysis": job.result.analysis,
@@ -75,17 +93,33 @@ def job_summary(job: Job) -> JobSummary:
     )
 
 
+def _eta_seconds(job: Job, now: datetime) -> float | None:
+    """How long the attempt still takes at the speed it had so far, once that is known.
+
+    An attempt that goes on where another ended seems faster at first than it is.
+    """
+    if job.state is not State.RUNNING or job.started_at is None:
+        return None
+    done = min(max(job.progress, 0.0), 1.0)
+    if done < _ETA_FROM:
+        return None
+    # Progress was told at the last update, not now.
+    took = (job.updated_at - job.started_at).total_seconds()
+    since = (now - job.updated_at).total_seconds()
+    return round(max(took * (1 - done) / done - since, 0.0), 1)
+
+
 def _percent(job: Job) -> float:
     if job.state is State.SUCCEEDED:
         return 100.0
     return round(min(max(job.progress, 0.0), 1.0) * 100, 1)
 
 
-def _stem(job_id: str, stem: StemFile) -> Stem:
+def _stem(job_id: str, stem: StemFile, link: str | None) -> Stem:
     return Stem(
         filename=stem.filename,
         size=stem.size_bytes,
-        download_url=f"/job/{job_id}/stems/{stem.name}",
+        download_url=link or f"/job/{job_id}/stems/{stem.name}",
         media_type=stem.media_type,
         sha256=stem.sha256,
     )

@@ -4,9 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing, suppress
+from math import inf
+from time import monotonic
 from typing import Protocol
 
 from serve_app.api.threads import run
+from serve_app.api.views import is_over
 from serve_app.errors import Unavailable
 from serve_app.jobs.job import Job
 
@@ -42,25 +45,28 @@ class JobWatch:
             async with asyncio.timeout(seconds), aclosing(self.changes(job)) as changes:
                 async for changed in changes:
                     job = changed
-                    if job.state.is_final or job.cancel_requested:
+                    if is_over(job):
                         break
         return job
 
-    async def changes(self, job: Job) -> AsyncGenerator[Job, None]:
+    async def changes(
+        self, job: Job, repeat_seconds: float = inf
+    ) -> AsyncGenerator[Job, None]:
         """Yield the job each time it differs from what was known of it; ends with it.
 
-        Close it, so that nobody asks for the job any more.
+        After so many seconds without a change it is yielded again. Close it, so that
+        nobody asks for the job any more.
         """
         queue: asyncio.Queue[Job | None] = asyncio.Queue()
         self._waiting.setdefault(job.id, set()).add(queue)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._ask())
-        known: Job | None = job
+        known, told_at = job, monotonic()
         try:
             while (found := await queue.get()) is not None:
-                if found != known:
+                if found != known or monotonic() - told_at >= repeat_seconds:
                     yield found
-                known = found
+                    known, told_at = found, monotonic()
         finally:
             self._waiting[job.id].discard(queue)
             if not self._waiting[job.id]:

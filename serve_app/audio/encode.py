@@ -168,7 +168,7 @@ class Encoder:
         samples: Any = (
             block
             if self._recipe.bits is None
-            else _as_integers(block, self._recipe.bits)
+            else as_integers(block, self._recipe.bits)
         )
         if not self._recipe.sample_format.endswith("p"):
             samples = samples.T.reshape(1, -1)
@@ -181,7 +181,8 @@ class Encoder:
         self._container.mux(self._stream.encode(frame))
 
 
-def _as_integers(block: Wave, bits: int) -> NDArray[np.int16] | NDArray[np.int32]:
+def as_integers(block: Wave, bits: int) -> NDArray[np.int16] | NDArray[np.int32]:
+    """Return samples of 16 bits, or of 24 in the upper bits of 32, clipped."""
     full_scale = 2.0 ** (bits - 1)
     # Exact in float32: a power of two changes no digit, and 24 bits are what it holds.
     steps = block * np.float32(full_scale)

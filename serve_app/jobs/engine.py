@@ -5,28 +5,74 @@ from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 # How long a transaction waits for another one to end before it gives up.
 BUSY_TIMEOUT_SECONDS = 30.0
+_CONNECT_SECONDS = 5
+# Connections that one process keeps, and how many more it opens when busy.
+_POOLED, _OVERFLOW = 4, 12
 _BEGIN = "stemserve_begin"
 
 
 def connect(url: str) -> Engine:
-    """Return an engine for `url`; transactions on SQLite write from their beginning.
+    """Return an engine for `url`, of SQLite or Postgres.
 
-    The directory of a SQLite file is made. A database in memory is refused: every
-    connection would have its own.
+    Transactions on SQLite write from their beginning, and the directory of its file is
+    made; a database in memory is refused: every connection would have its own. Raises
+    ValueError for what is no address of either.
     """
-    address = make_url(url)
-    if address.get_backend_name() != "sqlite":
-        return create_engine(address, pool_pre_ping=True)
+    address = _address(url)
+    if address.get_backend_name() == "postgresql":
+        return _connect_postgres(address)
     _make_directory(address)
     engine = create_engine(address, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _address(url: str) -> URL:
+    """Return the address with the driver that we use."""
+    try:
+        address = make_url(url)
+    except exc.ArgumentError:
+        # Not its text, which could hold a password.
+        raise ValueError("the database's URL can't be read") from None
+    # `postgres://` is what many platforms hand out.
+    if address.drivername in ("postgres", "postgresql"):
+        return address.set(drivername="postgresql+psycopg")
+    if address.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError(
+            f"{address.drivername} is no database for jobs: sqlite or postgresql are"
+        )
+    return address
+
+
+def _connect_postgres(address: URL) -> Engine:
+    milliseconds = round(BUSY_TIMEOUT_SECONDS * 1000)
+    settings = {
+        # Whoever is killed in the middle must not hold up the others for long.
+        "lock_timeout": milliseconds,
+        "statement_timeout": 2 * milliseconds,
+        "idle_in_transaction_session_timeout": 2 * milliseconds,
+    }
+    return create_engine(
+        address,
+        pool_size=_POOLED,
+        max_overflow=_OVERFLOW,
+        pool_timeout=BUSY_TIMEOUT_SECONDS,
+        # A server that has restarted costs a question, not an error.
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _CONNECT_SECONDS,
+            "application_name": "stemserve",
+            "options": " ".join(
+                f"-c {name}={value}" for name, value in settings.items()
+            ),
+        },
+    )
 
 
 @contextmanager

@@ -140,6 +140,7 @@ class Job:
     run_alone: bool = False  # a replica died under it and others: find the culprit
     owner: str | None = None
     lease_expires_at: datetime | None = None
+    started_at: datetime | None = None  # when the attempt under way was begun
     cancel_requested: bool = False
     error: str | None = None
     error_code: str | None = None

@@ -76,6 +76,7 @@ jobs = Table(
     Column("run_alone", Boolean, nullable=False),
     Column("owner", String(255)),
     Column("lease_expires_at", UtcDateTime),
+    Column("started_at", UtcDateTime),
     Column("cancel_requested", Boolean, nullable=False),
     Column("error", Text),
     Column("error_code", String(64)),
@@ -89,7 +90,8 @@ jobs = Table(
     Column("source", JSON, nullable=False),
     Column("options", JSON, nullable=False),
     Column("result", JSON(none_as_null=True)),
-    Index("jobs_by_turn", "state", "priority", "created_at"),
+    Index("jobs_by_turn", "state", "priority", "created_at", "id"),
+    Index("jobs_by_lease", "state", "lease_expires_at"),
     Index("jobs_by_age", "created_at"),
     Index("jobs_by_expiry", "expires_at"),
 )

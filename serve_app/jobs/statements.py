@@ -15,6 +15,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    union_all,
     update,
 )
 
@@ -24,6 +25,8 @@ from serve_app.jobs.schema import jobs, to_job, to_row
 # Any number that nothing else in the same Postgres locks: "queue" in ASCII.
 _ADVISORY_LOCK = 0x7175657565
 
+# The order in which jobs are begun.
+_TURN = (jobs.c.priority, jobs.c.created_at, jobs.c.id)
 _FINAL = [state.value for state in State if state.is_final]
 
 
@@ -74,22 +77,31 @@ def next_claimable(connection: Connection, now: datetime) -> Job | None:
     is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
     waits = and_(_is(State.QUEUED), is_time)
     silent = and_(_is(State.RUNNING), jobs.c.lease_expires_at <= now)
-    query = (
+    # The first of each by an index: of both at once, all that wait would be sorted.
+    heads = [
         select(jobs)
-        .where(or_(waits, silent))
-        .order_by(jobs.c.priority, jobs.c.created_at, jobs.c.id)
+        .where(condition)
+        .order_by(*_TURN)
         .limit(1)
         .with_for_update(skip_locked=True)
-    )
-    return _first(connection, query)
+        .cte(name)
+        for condition, name in ((waits, "waits"), (silent, "silent"))
+    ]
+    either = union_all(*(select(head) for head in heads)).subquery()
+    order = [either.c[column.name] for column in _TURN]
+    return _first(connection, select(either).order_by(*order).limit(1))
 
 
 def change(
     connection: Connection, job_id: str, now: datetime, changes: Mapping[str, Any]
-) -> None:
-    """Write `changes` to the columns of a job that this transaction has locked."""
+) -> Job:
+    """Write `changes` to the columns of a job that this transaction has locked.
+
+    Returns the job as it is then.
+    """
     query = update(jobs).where(jobs.c.id == job_id)
-    connection.execute(query.values(updated_at=now, **changes))
+    query = query.values(updated_at=now, **changes)
+    return to_job(connection.execute(query.returning(jobs)).one()._asdict())
 
 
 def extend(connection: Connection, job_ids: list[str], until: datetime) -> None:
@@ -104,10 +116,11 @@ def recent(connection: Connection, limit: int) -> list[Job]:
     return _all(connection, query.limit(limit))
 
 
-def count(connection: Connection, state: State) -> int:
-    """Return how many jobs are in `state`."""
-    query = select(func.count()).select_from(jobs).where(_is(state))
-    return connection.execute(query).scalar_one()
+def has_as_many(connection: Connection, state: State, number: int) -> bool:
+    """Whether at least so many jobs are in `state`; no more of them are counted."""
+    some = select(jobs.c.id).where(_is(state)).limit(number).subquery()
+    query = select(func.count()).select_from(some)
+    return connection.execute(query).scalar_one() >= number
 
 
 def counts(connection: Connection) -> dict[State, int]:

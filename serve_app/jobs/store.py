@@ -48,7 +48,7 @@ class JobStore:
         """Accept a queued `job`; QueueFull when `max_queued` jobs wait already."""
         with self._writing() as connection:
             statements.take_turns(connection)
-            if statements.count(connection, State.QUEUED) >= max_queued:
+            if statements.has_as_many(connection, State.QUEUED, max_queued):
                 raise QueueFull(
                     f"{max_queued} songs are waiting already: try again in "
                     f"{RETRY_AFTER_SECONDS} seconds.",
@@ -73,6 +73,11 @@ class JobStore:
         """Return at most `limit` jobs, newest first."""
         with self._reading() as connection:
             return statements.recent(connection, limit)
+
+    def is_full(self, max_queued: int) -> bool:
+        """Whether `max_queued` jobs wait already."""
+        with self._reading() as connection:
+            return statements.has_as_many(connection, State.QUEUED, max_queued)
 
     def counts(self) -> Mapping[State, int]:
         """Return how many jobs are in each state."""
@@ -106,9 +111,8 @@ class JobStore:
                 if job.run_alone and not include_alone:
                     return None
                 lease_ends = now + timedelta(seconds=lease_seconds)
-                changes = transitions.claimed(job, owner, lease_ends)
-                statements.change(connection, job.id, now, changes)
-                return _known(statements.find(connection, job.id))
+                changes = transitions.claimed(job, owner, now, lease_ends)
+                return statements.change(connection, job.id, now, changes)
         return None
 
     def renew(self, claims: Iterable[Claim], lease_seconds: float) -> Renewal:
@@ -167,8 +171,7 @@ class JobStore:
                 changes: Changes = {"cancel_requested": True, "expires_at": expires_at}
             else:
                 changes = transitions.cancelled(expires_at)
-            statements.change(connection, job_id, now, changes)
-            return _known(statements.find(connection, job_id))
+            return statements.change(connection, job_id, now, changes)
 
     def due_for_expiry(self, limit: int) -> list[Job]:
         """Return at most `limit` jobs whose time is up."""

@@ -35,13 +35,14 @@ class Limits:
     retention_seconds: float
 
 
-def claimed(job: Job, owner: str, lease_expires_at: datetime) -> Changes:
+def claimed(job: Job, owner: str, now: datetime, lease_expires_at: datetime) -> Changes:
     """Give `job` to `owner`, under a new fencing number."""
     return {
         "state": State.RUNNING.value,
         "attempt": job.attempt + 1,
         "owner": owner,
         "lease_expires_at": lease_expires_at,
+        "started_at": now,
         "stage": None,
         "progress": 0.0,
     }
@@ -113,4 +114,5 @@ def _free(state: State) -> Changes:
         "stage": None,
         "owner": None,
         "lease_expires_at": None,
+        "started_at": None,
     }

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,13 +10,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from serve_app.errors import StorageUnavailable
+from serve_app.storage import keys
 from serve_app.storage.port import StoredFile
 
 CHUNK_BYTES = 256 * 1024
 # What a crash left of a `put` is a file like any other, that a sweep can find.
 PARTIAL = "partial"
-_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
-_KEY_CHARACTERS = 1000
 # A folder can be pruned by `delete` between its making and its use.
 _PUT_TRIES = 10
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -59,8 +57,7 @@ class LocalStorage:
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
-        if start < 0 or (end is not None and end < start):
-            raise ValueError(f"{start}..{end} is no range of bytes")
+        keys.check_range(start, end)
         size_bytes = self.stat(key).size_bytes
         stop = size_bytes if end is None else min(end, size_bytes)
         return _chunks(self._path(key), start, stop)
@@ -72,6 +69,9 @@ class LocalStorage:
             if not path.is_file():
                 raise FileNotFoundError(errno.ENOENT, "there is no such file", key)
             return _describe(key, path.stat())
+
+    def link(self, key: str, disposition: str, media_type: str, seconds: int) -> None:
+        """Return None: a directory is not on the network."""
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
         """Yield the files in the folder `prefix`, or every file when it is empty."""
@@ -94,16 +94,13 @@ class LocalStorage:
                     folder.rmdir()
 
     def _path(self, key: str) -> Path:
-        segments = key.split("/")
-        if len(key) > _KEY_CHARACTERS or not all(map(_SEGMENT.fullmatch, segments)):
-            raise ValueError(f"{key!r} is no key")
-        path = self._root.joinpath(*segments)
+        path = self._root.joinpath(*keys.checked(key).split("/"))
         if path.resolve() != path:
             raise ValueError(f"{key!r} leads through a symbolic link")
         return path
 
     def _folder(self, prefix: str) -> Path:
-        return self._path(prefix.removesuffix("/"))
+        return self._path(keys.folder(prefix))
 
     def _folders_of(self, path: Path) -> tuple[Path, ...]:
         """The folders above `path`, innermost first, the root last."""

@@ -35,6 +35,15 @@ class Storage(Protocol):
     def stat(self, key: str) -> StoredFile:
         """Describe `key`; FileNotFoundError if there is none."""
 
+    def link(
+        self, key: str, disposition: str, media_type: str, seconds: int
+    ) -> str | None:
+        """Return an address where anybody can get `key` for so many seconds.
+
+        Its answers have these values of Content-Disposition and Content-Type. None
+        when the store has no addresses.
+        """
+
     def list(self, prefix: str) -> Iterator[StoredFile]:
         """Yield the files in the folder `prefix` (`stems/ab12`), all if it is empty."""
 

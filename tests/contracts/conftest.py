@@ -8,11 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from serve_app.jobs.engine import connect
 from serve_app.jobs.store import JobStore
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.port import Storage
+from serve_app.storage.s3 import S3Storage
+from serve_app.storage.sharded import ShardedStorage
+from tests.databases import Postgres
 from tests.jobs import ManualClock
+from tests.s3 import S3Server
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +35,24 @@ def sqlite_url(empty_sqlite: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-@pytest.fixture(params=["sqlite_url"])
+@pytest.fixture(scope="session")
+def empty_postgres(postgres: Postgres) -> Iterator[str]:
+    """A database without jobs, to empty again: making one takes longer than that."""
+    with postgres.new_database() as url:
+        JobStore(url, ManualClock()).close()
+        yield url
+
+
+@pytest.fixture
+def postgres_url(empty_postgres: str) -> str:
+    engine = connect(empty_postgres)
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE jobs"))
+    engine.dispose()
+    return empty_postgres
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_url"])
 def database_url(request: pytest.FixtureRequest) -> str:
     url: str = request.getfixturevalue(request.param)
     return url
@@ -52,7 +75,25 @@ def local_storage(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path / "files")
 
 
-@pytest.fixture(params=["local_storage"])
+@pytest.fixture
+def s3_storage(s3: S3Server) -> Iterator[S3Storage]:
+    with s3.new_bucket() as bucket:
+        yield S3Storage(bucket)
+
+
+@pytest.fixture
+def sharded_storage(s3: S3Server, tmp_path: Path) -> Iterator[ShardedStorage]:
+    """Two directories and a bucket, each file in two of them."""
+    with s3.new_bucket() as bucket:
+        stores = {
+            "bucket": S3Storage(bucket),
+            "left": LocalStorage(tmp_path / "left"),
+            "right": LocalStorage(tmp_path / "right"),
+        }
+        yield ShardedStorage(stores, b"salt", copies=2)
+
+
+@pytest.fixture(params=["local_storage", "s3_storage", "sharded_storage"])
 def storage(request: pytest.FixtureRequest) -> Storage:
     storage: Storage = request.getfixturevalue(request.param)
     return storage

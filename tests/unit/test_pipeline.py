@@ -11,13 +11,7 @@ from serve_app.audio import formats
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.errors import Cancelled
-from serve_app.pipeline import (
-    SeparatedSong,
-    SongTask,
-    mixed,
-    separate_song,
-    stem_parts,
-)
+from serve_app.pipeline import SeparatedSong, SongTask, separate_song
 from tests import media
 from tests.networks import SHARES, sharing_engine
 from tests.signals import offset_samples, snr_db
@@ -116,23 +110,3 @@ def test_progress_counts_windows_up_to_one(tmp_path: Path) -> None:
     assert seen == sorted(seen)
     assert len(seen) > 3
     assert seen[-1] == 1.0
-
-
-def test_stems_are_sources_in_the_order_asked_for() -> None:
-    parts = stem_parts(SOURCES, ("vocals", "drums"))
-    assert parts == ((3,), (0,))
-    block = np.arange(4 * 2 * 3, dtype=np.float32).reshape(4, 2, 3)
-    np.testing.assert_array_equal(mixed(block, parts), block[[3, 0]])
-
-
-def test_the_accompaniment_is_the_sum_of_all_but_the_vocals() -> None:
-    parts = stem_parts(SOURCES, ("vocals", "accompaniment"))
-    block = np.arange(4 * 2 * 3, dtype=np.float32).reshape(4, 2, 3)
-    vocals, rest = mixed(block, parts)
-    np.testing.assert_array_equal(vocals, block[3])
-    np.testing.assert_array_equal(rest, block[:3].sum(axis=0))
-
-
-def test_a_model_s_own_stems_are_not_copied() -> None:
-    block = np.zeros((4, 2, 3), np.float32)
-    assert mixed(block, stem_parts(SOURCES, SOURCES)) is block

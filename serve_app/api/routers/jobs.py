@@ -6,14 +6,13 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request, Response
 
+from serve_app.api import lookup, views
 from serve_app.api import options as wanted
-from serve_app.api import views
 from serve_app.api.dependencies import (
     InjectedIntake,
     InjectedServices,
     InjectedWatch,
 )
-from serve_app.api.lookup import find_job
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
 from serve_app.api.threads import run
@@ -133,7 +132,7 @@ async def separate(
 def _check_queue(services: Services) -> None:
     """Refuse early: nobody should upload a song to be told that the queue is full."""
     limit = services.limits.max_queued_jobs
-    if services.jobs.counts().get(State.QUEUED, 0) >= limit:
+    if services.jobs.is_full(limit):
         raise QueueFull(
             f"{limit} songs are waiting already: try again in "
             f"{RETRY_AFTER_SECONDS} seconds.",
@@ -211,10 +210,11 @@ async def read_job(
     expired.
     """
     response.headers["Cache-Control"] = "no-store"
-    job = await run(find_job, services, job_id)
-    if wait and not (job.state.is_final or job.cancel_requested):
+    job = await run(lookup.find_job, services, job_id)
+    if wait and not views.is_over(job):
         job = await watch.until_over(job, wait)
-    return views.job_view(job)
+    outside = await run(lookup.links, services, job)
+    return views.job_view(job, services.clock(), outside)
 
 
 @router.get(
@@ -253,7 +253,7 @@ async def delete_job(job_id: str, services: InjectedServices) -> Deleted:
 
 
 def _delete(services: Services, job_id: str) -> str:
-    had_ended = find_job(services, job_id).state.is_final
+    had_ended = lookup.find_job(services, job_id).state.is_final
     services.jobs.cancel(job_id, services.limits.retention_seconds)
     # What runs can only end as cancelled now, whatever it finds missing.
     services.storage.delete(f"originals/{job_id}")

@@ -1,8 +1,10 @@
 """Downloads of finished stems, whole or in part."""
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from serve_app.api import lookup, ranges
@@ -10,6 +12,7 @@ from serve_app.api.dependencies import InjectedServices
 from serve_app.api.filenames import attachment
 from serve_app.api.problems import documented
 from serve_app.api.ranges import ByteRange
+from serve_app.api.services import Follower
 from serve_app.api.threads import run
 from serve_app.errors import (
     JobNotFound,
@@ -18,10 +21,11 @@ from serve_app.errors import (
     StemNotFound,
     Unavailable,
 )
-from serve_app.jobs.job import StemFile
+from serve_app.jobs.job import State, StemFile
 
 router = APIRouter(tags=["separation"])
 
+_FOLLOW_SECONDS = 0.25
 _AUDIO = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA_TYPES = ("audio/wav", "audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg")
 _RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -45,9 +49,28 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     responses=_RESPONSES,
 )
 async def read_stem(
-    job_id: str, stem_name: str, request: Request, services: InjectedServices
+    job_id: str,
+    stem_name: str,
+    request: Request,
+    services: InjectedServices,
+    follow: Annotated[
+        bool,
+        Query(
+            description="Of a job that is not over, send the stem as it is made: a wav "
+            "of 16 bits, before the gain that would keep it from clipping."
+        ),
+    ] = False,
 ) -> Response:
     """Send a stem's bytes; `Range`, `If-Range` and `If-None-Match` are obeyed."""
+    if follow:
+        job = await run(lookup.find_running, services, job_id, stem_name)
+        if job.state is not State.SUCCEEDED:
+            follower = await run(services.follow, job, stem_name)
+            return StreamingResponse(
+                _followed(follower),
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+                media_type="audio/wav",
+            )
     stem = await run(lookup.find_stem, services, job_id, stem_name)
     headers, size_bytes = _headers(stem), stem.size_bytes
     if ranges.is_unchanged(request.headers, headers["ETag"]):
@@ -59,6 +82,21 @@ async def read_stem(
     headers["Content-Length"] = str(part.size_bytes)
     blocks = await run(lookup.read_stem, services, stem, part)
     return StreamingResponse(blocks, status, headers, media_type=stem.media_type)
+
+
+async def _followed(follower: Follower) -> AsyncIterator[bytes]:
+    """Send what is ready, and wait for more without holding a thread."""
+    chunks = follower.chunks()
+    try:
+        while True:
+            while not await run(follower.is_ready):  # noqa: ASYNC110  a store is asked
+                await asyncio.sleep(_FOLLOW_SECONDS)
+            chunk = await run(next, chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+    finally:
+        follower.stop()
 
 
 @router.head(

@@ -22,7 +22,7 @@ JOB = Job("1" * 32, SOURCE, Options("demo", ("bass",), "wav"), State.QUEUED, NOW
 )
 def test_states_have_the_words_of_clients(state: State, word: str) -> None:
     job = JOB.evolve(state=state)
-    assert views.job_view(job).status == word
+    assert views.job_view(job, NOW).status == word
     assert views.job_summary(job).status == word
 
 
@@ -36,28 +36,53 @@ def test_a_job_whose_client_has_cancelled_it_is_cancelled() -> None:
 )
 def test_progress_is_in_per_cent(progress: float, percent: float) -> None:
     job = JOB.evolve(state=State.RUNNING, progress=progress)
-    assert views.job_view(job).progress == percent
+    assert views.job_view(job, NOW).progress == percent
 
 
 def test_times_are_in_utc() -> None:
     seoul = timezone(timedelta(hours=9))
     job = JOB.evolve(created_at=NOW.astimezone(seoul))
-    assert (
-        '"created_at":"2026-11-20T12:00:00Z"' in views.job_view(job).model_dump_json()
-    )
+    told = views.job_view(job, NOW).model_dump_json()
+    assert '"created_at":"2026-11-20T12:00:00Z"' in told
 
 
 def test_the_model_of_a_result_is_the_one_that_was_used() -> None:
     job = JOB.evolve(state=State.SUCCEEDED, result=Result("other", (), 1.0))
-    view = views.job_view(job)
+    view = views.job_view(job, NOW)
     assert view.model == "other"
     assert view.options.model == "demo"
     assert view.stems == {}
 
 
 def test_a_failed_job_has_a_reason_even_when_nobody_gave_one() -> None:
-    assert views.job_view(JOB.evolve(state=State.FAILED)).error
+    assert views.job_view(JOB.evolve(state=State.FAILED), NOW).error
 
 
 def test_the_length_of_the_song_is_in_seconds() -> None:
-    assert views.job_view(JOB).duration == 2.0
+    assert views.job_view(JOB, NOW).duration == 2.0
+
+
+def test_what_is_left_follows_from_the_speed_so_far() -> None:
+    running = JOB.evolve(
+        state=State.RUNNING,
+        progress=0.25,
+        started_at=NOW,
+        updated_at=NOW + timedelta(seconds=10),
+    )
+    assert views.job_view(running, running.updated_at).eta_seconds == 30.0
+    later = NOW + timedelta(seconds=15)
+    assert views.job_view(running, later).eta_seconds == 25.0
+    assert views.job_view(running, NOW + timedelta(hours=1)).eta_seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": State.QUEUED, "progress": 0.5},
+        {"state": State.RUNNING, "progress": 0.01, "started_at": NOW},
+        {"state": State.RUNNING, "progress": 0.5},
+        {"state": State.FAILED, "progress": 0.5, "started_at": NOW},
+    ],
+)
+def test_no_guess_is_made_where_nothing_is_known(changes: dict[str, object]) -> None:
+    assert views.job_view(JOB.evolve(**changes), NOW).eta_seconds is None

@@ -34,9 +34,11 @@ def test_only_charged_attempts_use_up_what_a_job_has(
 
 
 def test_every_claim_has_a_new_fencing_number() -> None:
-    changes = transitions.claimed(RUNNING, "you", NOON)
+    changes = transitions.claimed(RUNNING, "you", NOON, NOON + timedelta(seconds=30))
     assert changes["attempt"] == 5
     assert changes["owner"] == "you"
+    assert changes["started_at"] == NOON
+    assert changes["lease_expires_at"] == NOON + timedelta(seconds=30)
 
 
 @pytest.mark.parametrize("reason", [None, "The disk is full."])

@@ -161,3 +161,33 @@ async def test_a_stem_deleted_between_look_and_read_has_expired(
 
     monkeypatch.setattr(server.storage, "read", gone)
     assert_problem(await server.client.get(url), 404, "job_not_found")
+
+
+async def test_a_stem_is_followed_while_it_is_made(server: Server, song: bytes) -> None:
+    job_id = await server.separate(song)
+    for state in ("queued", "running"):
+        answer = await server.client.get(f"/job/{job_id}/stems/bass?follow=1")
+        assert answer.status_code == 200
+        assert answer.text == "bass 0 bass 1 bass 2 "
+        assert answer.headers["content-type"] == "audio/wav"
+        assert answer.headers["cache-control"] == "no-store"
+        if state == "queued":
+            server.claim()
+
+
+async def test_following_a_finished_stem_is_downloading_it(
+    server: Server, url: str
+) -> None:
+    answer = await server.client.get(f"{url}?follow=1", headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, answer.content) == (206, DATA[:10])
+
+
+async def test_what_will_never_be_made_can_not_be_followed(
+    server: Server, song: bytes
+) -> None:
+    job_id = await server.separate(song, stems="bass")
+    answer = await server.client.get(f"/job/{job_id}/stems/drums?follow=1")
+    assert "bass" in assert_problem(answer, 404, "stem_not_found")
+    await server.client.delete(f"/job/{job_id}")
+    answer = await server.client.get(f"/job/{job_id}/stems/bass?follow=1")
+    assert_problem(answer, 409, "not_ready")

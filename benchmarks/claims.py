@@ -1,0 +1,145 @@
+"""Claims a second from Postgres, with few jobs waiting and with many.
+
+    python benchmarks/claims.py [--claimers 8] [--queued 1000 100000] [--rounds 5]
+
+A Postgres of its own runs for as long as this does, unless `--database-url` names one,
+whose jobs are then deleted. The two lengths of the queue take turns. Each claimer is a
+process, as a dispatcher is; a claim is one transaction, synced to disk.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from uuid import uuid4
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
+
+from sqlalchemy import insert, text  # noqa: E402
+
+from serve_app.jobs.engine import connect  # noqa: E402
+from serve_app.jobs.job import Job, Options, Source, State  # noqa: E402
+from serve_app.jobs.schema import jobs, to_row  # noqa: E402
+from serve_app.jobs.store import JobStore  # noqa: E402
+
+_ROWS_AT_ONCE = 5_000
+
+
+def now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+def job(number: int) -> Job:
+    """Return a job that waits; later numbers are younger."""
+    job_id, at = uuid4().hex, now() - timedelta(days=1) + timedelta(seconds=number)
+    source = Source(
+        "song.mp3", f"originals/{job_id}", 4 << 20, "ab" * 32, 44_100, 2, 9**7, 0.0, 0.2
+    )
+    stems = ("drums", "bass", "other", "vocals")
+    options = Options("hdemucs_high_musdb_plus", stems, "wav")
+    return Job(job_id, source, options, State.QUEUED, created_at=at, updated_at=at)
+
+
+def fill(url: str, queued: int) -> None:
+    """Let so many jobs wait, and no other be there."""
+    engine = connect(url)
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE jobs"))
+        for start in range(0, queued, _ROWS_AT_ONCE):
+            stop = min(queued, start + _ROWS_AT_ONCE)
+            rows = [to_row(job(number)) for number in range(start, stop)]
+            connection.execute(insert(jobs), rows)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE jobs"))
+    engine.dispose()
+
+
+def claim(url: str, claims: int, barrier: Barrier) -> None:
+    """Claim so many jobs, from when all claimers are ready."""
+    store = JobStore(url, now)
+    owner = uuid4().hex
+    store.counts()
+    barrier.wait()
+    for _ in range(claims):
+        found = store.claim(
+            owner, lease_seconds=600, include_alone=False, retention_seconds=600
+        )
+        if found is None:
+            raise RuntimeError("there was nothing to claim")
+    store.close()
+
+
+def claims_per_second(url: str, queued: int, claimers: int, claims: int) -> float:
+    """Return the rate at which all claimers together claim `claims` jobs."""
+    fill(url, queued)
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(claimers + 1)
+    each = claims // claimers
+    running = [
+        context.Process(target=claim, args=(url, each, barrier))
+        for _ in range(claimers)
+    ]
+    for process in running:
+        process.start()
+    barrier.wait()
+    began = time.perf_counter()
+    for process in running:
+        process.join()
+    seconds = time.perf_counter() - began
+    if any(process.exitcode for process in running):
+        raise RuntimeError("a claimer failed")
+    return each * claimers / seconds
+
+
+@contextmanager
+def database(url: str | None) -> Iterator[str]:
+    """Yield the address of the database to use."""
+    if url is not None:
+        yield url
+        return
+    from tests.databases import Postgres
+
+    with tempfile.TemporaryDirectory() as place:
+        server = Postgres(Path(place) / "data")
+        try:
+            with server.new_database() as made:
+                yield made
+        finally:
+            server.close()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--claimers", type=int, default=8)
+    parser.add_argument("--claims", type=int, default=960, help="in each round")
+    parser.add_argument("--queued", type=int, nargs="+", default=[1_000, 100_000])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--database-url")
+    options = parser.parse_args(arguments)
+    rates: dict[int, list[float]] = {queued: [] for queued in options.queued}
+    with database(options.database_url) as url:
+        JobStore(url, now).close()
+        for _ in range(options.rounds):
+            for queued in options.queued:
+                given = (url, queued, options.claimers, options.claims)
+                rates[queued].append(claims_per_second(*given))
+                print(f"{queued:8} queued: {rates[queued][-1]:6.0f} /s", flush=True)
+    medians = {queued: statistics.median(each) for queued, each in rates.items()}
+    for queued, rate in medians.items():
+        print(f"median with {queued} queued: {rate:.0f} claims/s")
+    first, last = min(medians), max(medians)
+    print(f"{last} over {first}: {medians[last] / medians[first]:.2f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

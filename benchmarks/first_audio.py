@@ -1,0 +1,163 @@
+"""How soon the first window of a song is stored, in windows' compute.
+
+    python benchmarks/first_audio.py [--model hdemucs_high_musdb_plus] [--rounds 5]
+
+A job runs from its original in a directory to its stems, with random weights of full
+size. Timed are the moment when the first window of all stems is stored, and beside it
+what a window takes: the engine's time for a song over its number of windows, and the
+time that one window alone is in the engine.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
+
+from benchmarks import contenders, service  # noqa: E402
+from benchmarks.engine import machine  # noqa: E402
+from serve_app.audio.limits import AudioLimits  # noqa: E402
+from serve_app.audio.measure import measure  # noqa: E402
+from serve_app.jobs.job import Stage  # noqa: E402
+from serve_app.separation import allocator  # noqa: E402
+from serve_app.separation.backends import choice  # noqa: E402
+from serve_app.separation.backends.port import BackendOptions  # noqa: E402
+from serve_app.separation.engine import Engine, MixStatistics  # noqa: E402
+from serve_app.separation.models import ModelSpec, find  # noqa: E402
+from serve_app.separation.threads import run_apart  # noqa: E402
+from serve_app.separation.windows import plan  # noqa: E402
+from serve_app.storage.local import LocalStorage  # noqa: E402
+from serve_app.worker import SongWorker  # noqa: E402
+from tests.jobs import new_job  # noqa: E402
+
+
+class Watched(LocalStorage):
+    """A directory that remembers when its first part was stored."""
+
+    first_part_at: float | None = None
+
+    def put(self, key: str, path: Path) -> None:
+        """Store a file, synced to disk."""
+        super().put(key, path)
+        if key.startswith("parts/") and self.first_part_at is None:
+            self.first_part_at = time.perf_counter()
+
+
+class One:
+    """Gives the same engine for every model."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, model: str) -> Engine:
+        """Return the engine."""
+        return self._engine
+
+
+def loaded(spec: ModelSpec, options: argparse.Namespace) -> Engine:
+    """Return the engine with random weights."""
+    wanted = BackendOptions(
+        *("cpu", options.runtime, options.precision, options.threads),
+        cache_dir=contenders.CACHE,
+    )
+    window = spec.window.window_samples
+    backend = run_apart(lambda: choice.make(contenders.network(spec), window, wanted))
+    return Engine(spec, backend)
+
+
+def engine_seconds(engine: Engine, samples: int) -> float:
+    """Return how long the engine alone takes for so many samples."""
+    mix = contenders.song(samples / contenders.RATE)
+    began = time.perf_counter()
+    stems = engine.separate(
+        contenders.blocks(mix),
+        MixStatistics(samples, 0.0, 0.15),
+        on_progress=lambda *_: None,
+        cancelled=Event(),
+    )
+    for _ in stems:
+        pass
+    return time.perf_counter() - began
+
+
+def measured(options: argparse.Namespace) -> dict[str, float]:
+    """Return the medians, in seconds."""
+    spec = find(options.model)
+    samples = round(options.seconds * contenders.RATE)
+    windows = len(plan(samples, spec.window))
+    found: dict[str, list[float]] = {"first": [], "share": [], "alone": []}
+    with loaded(spec, options) as engine, tempfile.TemporaryDirectory() as place:
+        song = Path(place) / "song.mp3"
+        service.write_song(song, options.seconds)
+        engine.warm_up()
+        for number in range(options.rounds):
+            storage = Watched(Path(place) / f"files-{number}")
+            found["first"].append(first_part_seconds(engine, storage, song))
+            found["share"].append(engine_seconds(engine, samples) / windows)
+            one = spec.window.window_samples
+            found["alone"].append(engine_seconds(engine, one))
+    return {name: statistics.median(each) for name, each in found.items()}
+
+
+def first_part_seconds(engine: Engine, storage: Watched, song: Path) -> float:
+    """Run a job until its first window is stored, and stop it then."""
+    facts = measure(song, AudioLimits(24 * 3600))
+    copy = song.with_name("copy")
+    copy.write_bytes(song.read_bytes())
+    storage.put("originals/a", copy)
+    job = new_job(attempt=1)
+    source = replace(
+        job.source,
+        samples=facts.samples,
+        sample_rate=facts.sample_rate,
+        mean=facts.mean,
+        deviation=facts.deviation,
+    )
+    wanted = replace(job.options, stems=engine.spec.sources)
+    worker = SongWorker(One(engine), storage, song.with_name("work"))
+    began = time.perf_counter()
+
+    def progress(_: Stage, __: float) -> None:
+        pass
+
+    worker.run(job.evolve(source=source, options=wanted), progress, Event())
+    if storage.first_part_at is None:
+        raise RuntimeError("no window was stored")
+    return storage.first_part_at - began
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="hdemucs_high_musdb_plus")
+    parser.add_argument("--runtime", default="openvino", choices=["torch", "openvino"])
+    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--seconds", type=float, default=120.0, help="of the song")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args(arguments)
+    found: list[Any] = []
+    # As in a replica: what works on a song is a thread, and not the first one.
+    thread = Thread(target=lambda: found.append(measured(options)))
+    thread.start()
+    thread.join()
+    (seconds,) = found
+    print(f"{options.model}, {options.runtime} {options.precision}, {machine()}")
+    print(f"first window stored after {seconds['first']:.2f} s")
+    for name, says in (("share", "a window's share of"), ("alone", "one window alone")):
+        ratio = seconds["first"] / seconds[name]
+        print(f"  {ratio:.2f} times {says:20} {seconds[name]:.2f} s")
+
+
+if __name__ == "__main__":
+    allocator.restart_tuned()
+    main(sys.argv[1:])

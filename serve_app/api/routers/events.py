@@ -1,0 +1,76 @@
+"""Jobs as they change, without polling."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from fastapi import APIRouter, Request, Response
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+
+from serve_app.api import lookup, views
+from serve_app.api.dependencies import InjectedServices, InjectedWatch
+from serve_app.api.problems import documented
+from serve_app.api.services import Services
+from serve_app.api.threads import run
+from serve_app.api.watch import JobWatch
+from serve_app.errors import JobNotFound, Unavailable
+from serve_app.jobs.job import Job
+
+router = APIRouter(tags=["separation"])
+
+# Proxies cut connections on which nothing is said for a minute.
+KEEPALIVE_SECONDS = 15.0
+
+
+@router.get(
+    "/job/{job_id}/events",
+    summary="Follow a job",
+    response_class=EventSourceResponse,
+    responses={
+        204: {"description": "The job is over, and `Last-Event-ID` was its last event"},
+        **documented(JobNotFound, Unavailable),
+    },
+)
+async def read_events(
+    job_id: str, request: Request, services: InjectedServices, watch: InjectedWatch
+) -> Response:
+    """Send the job, as `/job/{job_id}` shows it, now and whenever it changes.
+
+    A stream of server-sent events (`EventSource` in browsers) that ends with the job.
+    Whoever comes back with `Last-Event-ID` gets what has changed since.
+    """
+    job = await run(lookup.find_job, services, job_id)
+    seen = request.headers.get("last-event-id")
+    if seen == _version(job) and views.is_over(job):
+        # What makes an EventSource stop asking.
+        return Response(status_code=204)
+    return EventSourceResponse(
+        _events(services, watch, job, seen),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(
+    services: Services, watch: JobWatch, job: Job, seen: str | None
+) -> AsyncIterator[bytes]:
+    # At once, so that a client knows it is connected.
+    yield KEEPALIVE_COMMENT if seen == _version(job) else await _event(services, job)
+    if views.is_over(job):
+        return
+    last = _version(job)
+    async with aclosing(watch.changes(job, KEEPALIVE_SECONDS)) as changes:
+        async for changed in changes:
+            is_new, last = _version(changed) != last, _version(changed)
+            yield await _event(services, changed) if is_new else KEEPALIVE_COMMENT
+            if views.is_over(changed):
+                return
+
+
+def _version(job: Job) -> str:
+    return job.updated_at.isoformat()
+
+
+async def _event(services: Services, job: Job) -> bytes:
+    outside = await run(lookup.links, services, job)
+    view = views.job_view(job, services.clock(), outside)
+    data = view.model_dump_json(exclude_none=True)
+    return format_sse_event(data_str=data, id=_version(job))

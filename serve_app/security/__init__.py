@@ -1,0 +1,1 @@
+"""Keeping others from using the service against its own network."""

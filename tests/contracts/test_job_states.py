@@ -1,0 +1,249 @@
+"""Several workers at one queue, in any order: a job ends once, by its owner's hand.
+
+Hypothesis makes up the order of claims, renewals, expiries, endings and cancellations,
+by workers some of which have lost what they think they hold. What must hold is kept in
+a model beside the store, in plain dictionaries.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import text
+
+from serve_app.errors import LeaseLost
+from serve_app.jobs.engine import connect
+from serve_app.jobs.job import Claim, Job, Priority, Stage, State
+from serve_app.jobs.store import JobStore
+from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
+from tests.jobs import NOON, RESULT, ManualClock, new_job
+
+LEASE_MS = 30_000
+LEASE, KEPT = LEASE_MS / 1000, 1800.0
+LIMITS = Limits(max_attempts=3, retention_seconds=KEPT)
+WORKERS = st.sampled_from(["one", "two", "three"])
+
+
+@dataclass
+class Known:
+    """What the model knows of a job."""
+
+    job: Job
+    claims: list[Claim] = field(default_factory=list)
+    lease_ends: int = 0
+    holder: Claim | None = None
+    failures: int = 0
+    cancelled: bool = False
+    final: State | None = None
+
+
+class Queue(RuleBasedStateMachine):
+    """The rules: what workers and clients may do at any time."""
+
+    database_url: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        engine = connect(self.database_url)
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM jobs"))
+        engine.dispose()
+        self.clock = ManualClock()
+        self.store = JobStore(self.database_url, self.clock)
+        self.jobs: dict[str, Known] = {}
+        self.milliseconds = 0
+
+    def teardown(self) -> None:
+        """Let go of the database."""
+        self.store.close()
+
+    @rule(priority=st.sampled_from(Priority))
+    def add(self, priority: Priority) -> None:
+        """A client hands a song in."""
+        number = len(self.jobs)
+        job = new_job(f"job-{number:03d}", created_at=self.clock.now)
+        options = replace(job.options, priority=priority)
+        job = job.evolve(options=options, updated_at=self.clock.now)
+        self.store.add(job, max_queued=10_000)
+        self.jobs[job.id] = Known(job)
+        # No two are of the same age, so that their order is certain.
+        self.pass_time(1)
+
+    @rule(milliseconds=st.sampled_from([500, 10_000, LEASE_MS, 2 * LEASE_MS]))
+    def pass_time(self, milliseconds: int) -> None:
+        """Leases run out by this alone."""
+        self.milliseconds += milliseconds
+        self.clock.now = NOON + timedelta(milliseconds=self.milliseconds)
+
+    @rule(worker=WORKERS)
+    def claim(self, worker: str) -> None:
+        """A worker asks for a job and gets the one whose turn it is."""
+        waiting = self._claimable()
+        given_up = [k for k in waiting if len(k.claims) >= MAX_CLAIMS or k.cancelled]
+        job = self.store.claim(
+            worker, lease_seconds=LEASE, include_alone=True, retention_seconds=KEPT
+        )
+        due = [known for known in waiting if known not in given_up]
+        if job is None:
+            assert not due
+        else:
+            assert job.id == due[0].job.id
+            known = self.jobs[job.id]
+            assert job.attempt == len(known.claims) + 1
+            known.claims.append(job.claim)
+            known.holder = job.claim
+            known.lease_ends = self.milliseconds + LEASE_MS
+        # Those before it that could not be given out were ended on the way.
+        before = waiting if job is None else waiting[: waiting.index(due[0])]
+        for known in before:
+            if known in given_up:
+                known.holder = None
+                known.final = State.CANCELLED if known.cancelled else State.FAILED
+
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        """A worker renews what it thinks it holds."""
+        if claims := self._claims():
+            mine = data.draw(st.lists(st.sampled_from(claims), unique=True))
+            renewal = self.store.renew(mine, LEASE)
+            held = {claim for claim in mine if self._holds(claim)}
+            assert renewal.lost == frozenset(mine) - held
+            for claim in held:
+                known = self.jobs[claim.job_id]
+                known.lease_ends = self.milliseconds + LEASE_MS
+                assert (claim in renewal.cancel_requested) is known.cancelled
+
+    @rule(data=st.data())
+    def report(self, data: st.DataObject) -> None:
+        """A worker says how far it is."""
+        self._write(
+            data, lambda claim: self.store.report(claim, Stage.SEPARATE, 0.5), None
+        )
+
+    @rule(data=st.data())
+    def succeed(self, data: st.DataObject) -> None:
+        """A worker is done."""
+        self._write(
+            data,
+            lambda claim: self.store.succeed(claim, RESULT, KEPT),
+            lambda known: State.SUCCEEDED,
+        )
+
+    @rule(data=st.data())
+    def fail(self, data: st.DataObject) -> None:
+        """A worker finds that the song can't be done."""
+        self._write(
+            data,
+            lambda claim: self.store.fail(claim, "code", "why", KEPT),
+            lambda known: State.FAILED,
+        )
+
+    @rule(data=st.data(), charge=st.booleans())
+    def retry(self, data: st.DataObject, charge: bool) -> None:
+        """A worker has failed, with or without the song's fault."""
+
+        def ending(known: Known) -> State | None:
+            known.failures += charge
+            return State.FAILED if known.failures >= LIMITS.max_attempts else None
+
+        again = Retry("code", "why", charge=charge)
+        self._write(data, lambda claim: self.store.retry(claim, again, LIMITS), ending)
+
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        """A worker hands back what it has."""
+        self._write(data, self.store.release, lambda known: None)
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        """A client changes its mind."""
+        if self.jobs:
+            known = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
+            self.store.cancel(known.job.id, KEPT)
+            if known.final is None:
+                known.cancelled = True
+                if known.holder is None or known.lease_ends <= self.milliseconds:
+                    known.holder, known.final = None, State.CANCELLED
+
+    @invariant()
+    def the_store_says_what_the_model_says(self) -> None:
+        """No job is lost, none ends twice, and none changes after its end."""
+        found = self.store.find(self.jobs)
+        assert sorted(found) == sorted(self.jobs)
+        for job_id, known in self.jobs.items():
+            job = found[job_id]
+            assert job.attempt == len(known.claims)
+            if known.final is not None:
+                assert job.state is known.final
+                assert job.owner is None
+                assert (job.result is not None) is (known.final is State.SUCCEEDED)
+            elif known.holder is not None:
+                assert (job.state, job.claim) == (State.RUNNING, known.holder)
+            else:
+                assert job.state is State.QUEUED
+        with_result = [job for job in found.values() if job.result is not None]
+        assert all(job.state is State.SUCCEEDED for job in with_result)
+
+    def _write(
+        self,
+        data: st.DataObject,
+        write: Callable[[Claim], object],
+        ending: Callable[[Known], State | None] | None,
+    ) -> None:
+        """Write by any claim there ever was: only the holder's may have an effect."""
+        if not (claims := self._claims()):
+            return
+        claim = data.draw(st.sampled_from(claims))
+        if not self._holds(claim):
+            with pytest.raises(LeaseLost):
+                write(claim)
+            return
+        write(claim)
+        if ending is None:
+            return
+        known = self.jobs[claim.job_id]
+        known.final = State.CANCELLED if known.cancelled else ending(known)
+        known.holder = None
+
+    def _claims(self) -> list[Claim]:
+        return [claim for known in self.jobs.values() for claim in known.claims]
+
+    def _holds(self, claim: Claim) -> bool:
+        """Whether nobody else has the job: a lapsed lease alone takes nothing away."""
+        return self.jobs[claim.job_id].holder == claim
+
+    def _claimable(self) -> list[Known]:
+        open_jobs = [known for known in self.jobs.values() if known.final is None]
+        free = [
+            known
+            for known in open_jobs
+            if known.holder is None or known.lease_ends <= self.milliseconds
+        ]
+        return sorted(
+            free, key=lambda k: (k.job.options.priority.rank, k.job.created_at)
+        )
+
+
+def test_any_order_of_what_workers_and_clients_do_is_fine(database_url: str) -> None:
+    class OnDatabase(Queue):
+        pass
+
+    OnDatabase.database_url = database_url
+    run_state_machine_as_test(
+        OnDatabase,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
