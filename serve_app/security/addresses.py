@@ -4,12 +4,39 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Address = IPv4Address | IPv6Address
 
-# The only part of IPv6 that is given out to the public (IANA IPv6 address space).
+# IANA's registry of special-purpose addresses, by whole blocks: Python's own idea of
+# what is global differs between its versions, and has holes for a few services.
+_NOT_PUBLIC_4 = tuple(
+    IPv4Network(block)
+    for block in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # shared by a carrier's customers
+        "127.0.0.0/8",  # loopback
+        "169.254.0.0/16",  # link-local, and with it most clouds' metadata
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocols, and one more cloud's metadata
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # relays of 6to4
+        "192.168.0.0/16",  # private
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and broadcast
+    )
+)
+# The only part of IPv6 that is given out to the public.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-# What Python calls global but leads to addresses inside of an address, or to relays:
-# 6to4 (RFC 3056) and Teredo (RFC 4380), and the 6to4 relays (RFC 7526).
-_TUNNELS_6 = (IPv6Network("2002::/16"), IPv6Network("2001::/32"))
-_TUNNELS_4 = (IPv4Network("192.88.99.0/24"),)
+_NOT_PUBLIC_6 = tuple(
+    IPv6Network(block)
+    for block in (
+        "2001::/23",  # protocols, and Teredo's tunnels to IPv4
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4's tunnels to IPv4
+        "3fff::/20",  # documentation
+    )
+)
 
 
 def is_public(address: Address) -> bool:
@@ -19,20 +46,12 @@ def is_public(address: Address) -> bool:
     reserved and documentation ranges are not, and neither is an IPv6 address that
     stands for one of IPv4, but for the mapped ones, which are what they map.
     """
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        return (
-            address in _GLOBAL_UNICAST
-            and address.is_global
-            and not any(address in tunnel for tunnel in _TUNNELS_6)
-        )
-    return (
-        address.is_global
-        and not address.is_multicast
-        and not address.is_reserved
-        and not any(address in tunnel for tunnel in _TUNNELS_4)
-    )
+    if isinstance(address, IPv4Address):
+        return not any(address in block for block in _NOT_PUBLIC_4)
+    if address.ipv4_mapped is not None:
+        return is_public(address.ipv4_mapped)
+    special = any(address in block for block in _NOT_PUBLIC_6)
+    return address in _GLOBAL_UNICAST and not special
 
 
 def parsed(text: str) -> Address | None:

@@ -24,8 +24,12 @@ KEEPALIVE_SECONDS = 15.0
 @router.get(
     "/job/{job_id}/events",
     summary="Follow a job",
-    response_class=EventSourceResponse,
+    response_class=Response,
     responses={
+        200: {
+            "description": "The job, whenever it changes, until it is over",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
         204: {"description": "The job is over, and `Last-Event-ID` was its last event"},
         **documented(JobNotFound, Unavailable),
     },

@@ -21,6 +21,7 @@ CALLS = {
     ("GET", "/jobs"),
     ("GET", "/job/{job_id}"),
     ("DELETE", "/job/{job_id}"),
+    ("GET", "/job/{job_id}/events"),
     ("GET", "/job/{job_id}/stems/{stem_name}"),
     ("HEAD", "/job/{job_id}/stems/{stem_name}"),
 }

@@ -53,7 +53,7 @@ class Listener:
 
         self._server = ThreadingHTTPServer((host, port), Handler)
         self.port = self._server.server_port
-        Thread(target=self._server.serve_forever, daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()

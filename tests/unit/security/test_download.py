@@ -67,7 +67,7 @@ class Host:
         self.url = (
             f"http://host.example:{self._server.server_port}/music/a%20song.mp3?x=y"
         )
-        Thread(target=self._server.serve_forever, daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def asker(self) -> Asker:
         network = CheckedNetwork(lambda *_: [ip_address("127.0.0.2")], lambda _: True)

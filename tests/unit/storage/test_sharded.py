@@ -140,7 +140,7 @@ def test_a_read_without_another_copy_fails_and_is_not_passed_off_as_whole(
 ) -> None:
     sharded = ShardedStorage(stores, b"salt")
     sharded.put("originals/a", song)
-    stores[sharded.order("originals/a")[0]].breaks_after = 2
+    stores[sharded.order("originals/a")[0]].breaks_after = 1
     with pytest.raises(StorageUnavailable):
         list(sharded.read("originals/a"))
 
