@@ -76,6 +76,17 @@ def _connect_postgres(address: URL) -> Engine:
 
 
 @contextmanager
+def begin_statement(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction for a single statement: on Postgres that needs no more."""
+    if engine.dialect.name == "sqlite":
+        with engine.begin() as connection:
+            yield connection
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+@contextmanager
 def begin_reading(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that only reads, and so waits for nobody."""
     with engine.connect().execution_options(**{_BEGIN: "DEFERRED"}) as connection:

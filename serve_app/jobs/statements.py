@@ -5,13 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
+    BindParameter,
     ColumnElement,
     Connection,
+    CursorResult,
+    ScalarSelect,
     Select,
-    and_,
+    bindparam,
     delete,
     func,
     insert,
+    not_,
     or_,
     select,
     text,
@@ -21,6 +26,7 @@ from sqlalchemy import (
 
 from serve_app.jobs.job import Claim, Job, State
 from serve_app.jobs.schema import jobs, to_job, to_row
+from serve_app.jobs.transitions import CLAIMED, Changes
 
 # Any number that nothing else in the same Postgres locks: "queue" in ASCII.
 _ADVISORY_LOCK = 0x7175657565
@@ -28,6 +34,57 @@ _ADVISORY_LOCK = 0x7175657565
 # The order in which jobs are begun.
 _TURN = (jobs.c.priority, jobs.c.created_at, jobs.c.id)
 _FINAL = [state.value for state in State if state.is_final]
+
+
+def _head(name: str, *conditions: ColumnElement[bool]) -> CTE:
+    """The first in turn, locked, of the jobs that no other transaction has locked."""
+    query = select(*_TURN).where(*conditions).order_by(*_TURN).limit(1)
+    return query.with_for_update(skip_locked=True, of=jobs).cte(name)
+
+
+def _next_id() -> ScalarSelect[str]:
+    """The id of the job whose turn it is at the time `now`."""
+    now: BindParameter[datetime] = bindparam("now", type_=jobs.c.updated_at.type)
+    is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
+    # The first of each by an index of its own: as one condition, with OR, all that
+    # waits would be sorted, and with the turns' index all that runs would be read.
+    lapsed = (
+        select(jobs.c.id)
+        .where(_is(State.RUNNING), jobs.c.lease_expires_at <= now)
+        .cte("lapsed")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    heads = [
+        _head("waits", _is(State.QUEUED), is_time),
+        _head("silent", jobs.c.id.in_(select(lapsed.c.id))),
+    ]
+    either = union_all(*(select(head) for head in heads)).subquery()
+    order = [either.c[column.name] for column in _TURN]
+    return select(either.c.id).order_by(*order).limit(1).scalar_subquery()
+
+
+def _is(state: State) -> ColumnElement[bool]:
+    return jobs.c.state == state.value
+
+
+# Made once: making a statement takes longer than running it.
+_NEXT_CLAIMABLE = select(jobs).where(jobs.c.id == _next_id())
+_CLAIM = (
+    update(jobs)
+    .values(
+        attempt=jobs.c.attempt + 1,
+        updated_at=bindparam("now"),
+        **{name: bindparam(f"new_{name}") for name in CLAIMED},
+    )
+    .returning(jobs)
+)
+_CLAIM_ONE = _CLAIM.where(jobs.c.id == bindparam("job_id"))
+_CLAIM_NEXT = _CLAIM.where(
+    jobs.c.id == _next_id(),
+    not_(jobs.c.cancel_requested),
+    not_(jobs.c.run_alone),
+    jobs.c.attempt < bindparam("most_claims"),
+)
 
 
 def take_turns(connection: Connection) -> None:
@@ -74,22 +131,29 @@ def next_claimable(connection: Connection, now: datetime) -> Job | None:
 
     Of those with the highest priority it is the oldest.
     """
-    is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
-    waits = and_(_is(State.QUEUED), is_time)
-    silent = and_(_is(State.RUNNING), jobs.c.lease_expires_at <= now)
-    # The first of each by an index: of both at once, all that wait would be sorted.
-    heads = [
-        select(jobs)
-        .where(condition)
-        .order_by(*_TURN)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .cte(name)
-        for condition, name in ((waits, "waits"), (silent, "silent"))
-    ]
-    either = union_all(*(select(head) for head in heads)).subquery()
-    order = [either.c[column.name] for column in _TURN]
-    return _first(connection, select(either).order_by(*order).limit(1))
+    return _to_first(connection.execute(_NEXT_CLAIMABLE, {"now": now}))
+
+
+def claim_next(
+    connection: Connection, now: datetime, changes: Changes, most_claims: int
+) -> Job | None:
+    """Write the changes of a claim to the job whose turn it is, and return it.
+
+    None, and nothing is written, when there is none, and also when something else has
+    to be decided first: it was cancelled, must run alone, or was claimed too often.
+    """
+    given = {"now": now, "most_claims": most_claims, **_new(changes)}
+    return _to_first(connection.execute(_CLAIM_NEXT, given))
+
+
+def claim(connection: Connection, job_id: str, now: datetime, changes: Changes) -> Job:
+    """Write the changes of a claim to a job that this transaction has locked."""
+    given = {"now": now, "job_id": job_id, **_new(changes)}
+    return to_job(connection.execute(_CLAIM_ONE, given).one()._asdict())
+
+
+def _new(changes: Changes) -> Changes:
+    return {f"new_{name}": value for name, value in changes.items()}
 
 
 def change(
@@ -142,14 +206,14 @@ def remove(connection: Connection, job_id: str) -> None:
     connection.execute(query)
 
 
-def _is(state: State) -> ColumnElement[bool]:
-    return jobs.c.state == state.value
-
-
 def _all(connection: Connection, query: Select[Any]) -> list[Job]:
     return [to_job(row._asdict()) for row in connection.execute(query)]
 
 
 def _first(connection: Connection, query: Select[Any]) -> Job | None:
-    row = connection.execute(query).first()
+    return _to_first(connection.execute(query))
+
+
+def _to_first(found: CursorResult[Any]) -> Job | None:
+    row = found.first()
     return None if row is None else to_job(row._asdict())

@@ -101,18 +101,23 @@ class JobStore:
         turn comes as soon as one caller has finished what it runs. A lapsed lease is
         not charged, but after ten claims in all a job is failed.
         """
+        now = self._clock()
+        changes = transitions.claimed(
+            owner, now, now + timedelta(seconds=lease_seconds)
+        )
+        with _translated(), engine.begin_statement(self._engine) as connection:
+            job = statements.claim_next(connection, now, changes, MAX_CLAIMS)
+        if job is not None:
+            return job
+        expires_at = now + timedelta(seconds=retention_seconds)
         with self._writing() as connection:
-            now = self._clock()
-            expires_at = now + timedelta(seconds=retention_seconds)
             while job := statements.next_claimable(connection, now):
                 if ending := _overdue_ending(job, expires_at):
                     statements.change(connection, job.id, now, ending)
                     continue
                 if job.run_alone and not include_alone:
                     return None
-                lease_ends = now + timedelta(seconds=lease_seconds)
-                changes = transitions.claimed(job, owner, now, lease_ends)
-                return statements.change(connection, job.id, now, changes)
+                return statements.claim(connection, job.id, now, changes)
         return None
 
     def renew(self, claims: Iterable[Claim], lease_seconds: float) -> Renewal:

@@ -35,11 +35,17 @@ class Limits:
     retention_seconds: float
 
 
-def claimed(job: Job, owner: str, now: datetime, lease_expires_at: datetime) -> Changes:
-    """Give `job` to `owner`, under a new fencing number."""
+# The columns of a claim, beside the fencing number, which goes up by one.
+CLAIMED = (
+    *("state", "owner", "lease_expires_at"),
+    *("started_at", "stage", "progress"),
+)
+
+
+def claimed(owner: str, now: datetime, lease_expires_at: datetime) -> Changes:
+    """Give a job to `owner`; its fencing number must go up with that."""
     return {
         "state": State.RUNNING.value,
-        "attempt": job.attempt + 1,
         "owner": owner,
         "lease_expires_at": lease_expires_at,
         "started_at": now,
