@@ -118,12 +118,13 @@ def find_locked(connection: Connection, job_id: str) -> Job | None:
 
 def held(connection: Connection, claims: Iterable[Claim]) -> list[Job]:
     """Return, locked, those jobs that still run under one of `claims`."""
-    mine = {claim.job_id: claim for claim in claims}
+    mine = set(claims)
+    ids = {claim.job_id for claim in mine}
     # One order for all, so that two transactions never wait for each other.
-    query = select(jobs).where(jobs.c.id.in_(mine)).order_by(jobs.c.id)
+    query = select(jobs).where(jobs.c.id.in_(ids)).order_by(jobs.c.id)
     found = _all(connection, query.with_for_update())
     running = [job for job in found if job.state is State.RUNNING]
-    return [job for job in running if job.claim == mine[job.id]]
+    return [job for job in running if job.claim in mine]
 
 
 def next_claimable(connection: Connection, now: datetime) -> Job | None:

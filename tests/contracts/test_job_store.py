@@ -79,6 +79,17 @@ def test_several_jobs_are_found_at_once(store: JobStore) -> None:
     assert store.find([]) == {}
 
 
+def test_a_claim_is_renewed_beside_an_older_one_of_the_same_job(
+    store: JobStore,
+) -> None:
+    add(store, new_job())
+    old = claimed(store)
+    store.release(old)
+    new = claimed(store)
+    for claims in ([old, new], [new, old]):
+        assert store.renew(claims, LEASE).lost == {old}
+
+
 def test_times_come_back_in_utc_whatever_zone_they_were_in(store: JobStore) -> None:
     berlin = timezone(timedelta(hours=1))
     moment = datetime(2026, 11, 20, 13, 0, 0, 123457, tzinfo=berlin)
