@@ -45,9 +45,9 @@ class Watched(LocalStorage):
 
     first_part_at: float | None = None
 
-    def put(self, key: str, path: Path) -> None:
-        """Store a file, synced to disk."""
-        super().put(key, path)
+    def put(self, key: str, path: Path, *, synced: bool = True) -> None:
+        """Store a file."""
+        super().put(key, path, synced=synced)
         if key.startswith("parts/") and self.first_part_at is None:
             self.first_part_at = time.perf_counter()
 
@@ -109,7 +109,7 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
 
 
 def first_part_seconds(engine: Engine, storage: Watched, song: Path) -> float:
-    """Run a job until its first window is stored, and stop it then."""
+    """Run a job; return how long after its start its first window was stored."""
     facts = measure(song, AudioLimits(24 * 3600))
     copy = song.with_name("copy")
     copy.write_bytes(song.read_bytes())

@@ -1,10 +1,11 @@
 """Parts of songs in storage: each window's stems, from when they are computed.
 
-They lie under `parts/{job}/{engine}/{window}`, as numpy's own files, and go once the
-job's stems are stored, or else with the job.
+They lie under `parts/{job}/{engine}/{window}`, as numpy's own files with a checksum
+behind, and go once the job's stems are stored, or else with the job.
 """
 
 import logging
+import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +26,9 @@ FOLDER = "parts"
 # Each is a file of some 13 MB. If the store is slower than the device, the windows come
 # so fast that it costs little to compute one again.
 _MOST_WAITING = 4
+# Parts are not synced to disk one by one: most are deleted before they would be
+# written. What a power cut leaves of them is told by this.
+_CHECKSUM_BYTES = 4
 _NOT_KEPT = "window %d of job %s is not kept: %s"
 
 
@@ -44,8 +48,29 @@ def load(storage: Storage, job_id: str, engine: str, index: int) -> Samples | No
         content = b"".join(storage.read(key(job_id, engine, index)))
     except FileNotFoundError:
         return None
-    stems: Samples = np.load(BytesIO(content))
+    data, checksum = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+    if _checksum(data) != checksum:
+        logger.warning("window %d of job %s is damaged", index, job_id)
+        return None
+    stems: Samples = np.load(BytesIO(data))
     return stems
+
+
+def _checksum(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES, "little")
+
+
+def _write(path: Path, stems: Samples) -> None:
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, np.lib.format.header_data_from_array_1_0(stems)
+    )
+    head, body = header.getvalue(), np.ascontiguousarray(stems).data
+    checksum = zlib.crc32(body, zlib.crc32(head))
+    with path.open("wb") as file:
+        file.write(head)
+        file.write(body)
+        file.write(checksum.to_bytes(_CHECKSUM_BYTES, "little"))
 
 
 class SongParts:
@@ -102,7 +127,7 @@ class SongParts:
             return
         path = self._directory / f"part-{index:06d}.npy"
         try:
-            np.save(path, stems)
+            _write(path, stems)
         except OSError as err:
             logger.warning(_NOT_KEPT, index, self._job_id, err)
             path.unlink(missing_ok=True)
@@ -111,7 +136,7 @@ class SongParts:
 
     def _store(self, index: int, path: Path) -> None:
         try:
-            self._storage.put(self._key(index), path)
+            self._storage.put(self._key(index), path, synced=False)
         except StorageUnavailable as err:
             logger.warning(_NOT_KEPT, index, self._job_id, err)
         finally:

@@ -32,8 +32,8 @@ class LocalStorage:
             root.mkdir(parents=True, exist_ok=True)
             self._root = root.resolve(strict=True)
 
-    def put(self, key: str, path: Path) -> None:
-        """Store the file at `path` under `key`, whole or not at all, synced to disk.
+    def put(self, key: str, path: Path, *, synced: bool = True) -> None:
+        """Store the file at `path` under `key`, whole or not at all.
 
         Where the file system can, both names share the data: `path` may be deleted
         afterwards but not written to.
@@ -44,9 +44,11 @@ class LocalStorage:
         try:
             with _translated():
                 _duplicate(source, partial)
-                _sync(partial)
+                if synced:
+                    _sync(partial)
                 _move(partial, target)
-                self._sync_folders(target)
+                if synced:
+                    self._sync_folders(target)
         except FileNotFoundError as err:
             raise StorageUnavailable(
                 "The directory of the file store is gone: restore or mount it."

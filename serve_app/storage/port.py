@@ -23,10 +23,12 @@ class Storage(Protocol):
     ValueError for a key that is no key.
     """
 
-    def put(self, key: str, path: Path) -> None:
+    def put(self, key: str, path: Path, *, synced: bool = True) -> None:
         """Store the file at `path` under `key`, whole or not at all.
 
         `path` may be deleted afterwards, but not written to: a store may share it.
+        Unless `synced`, a power cut within the next half minute may lose the file or
+        leave some of it, for what can be made again and says itself if it is whole.
         """
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:

@@ -102,7 +102,7 @@ class S3Storage:
             max_concurrency=_PARTS_AT_ONCE,
         )
 
-    def put(self, key: str, path: Path) -> None:
+    def put(self, key: str, path: Path, *, synced: bool = True) -> None:
         """Store the file at `path` under `key`, whole or not at all.
 
         A large one goes up in parts, which are given up together when one fails.

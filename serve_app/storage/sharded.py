@@ -48,7 +48,7 @@ class ShardedStorage:
             self._stores, key=lambda name: self._digest(f"{name}\n{key}"), reverse=True
         )
 
-    def put(self, key: str, path: Path) -> None:
+    def put(self, key: str, path: Path, *, synced: bool = True) -> None:
         """Store the file at `path` in as many stores as it has copies.
 
         Raises StorageUnavailable when too few of them answer.
@@ -56,7 +56,7 @@ class ShardedStorage:
         place, stored = self._place(key), 0
         for name in self.order(key):
             try:
-                self._stores[name].put(place, path)
+                self._stores[name].put(place, path, synced=synced)
             except StorageUnavailable as err:
                 logger.warning("store %s did not take %s: %s", name, key, err)
                 last = err

@@ -67,13 +67,29 @@ def test_a_window_that_has_gone_meanwhile_is_computed_again(
         assert second.load(0) is None
 
 
+@pytest.mark.parametrize("damage", ["cut", "zeros", "empty"])
+def test_what_a_power_cut_left_of_a_window_is_computed_again(
+    storage: LocalStorage, tmp_path: Path, damage: str
+) -> None:
+    with parts(storage, tmp_path) as first:
+        first.keep(0, STEMS)
+        wait_until_stored(first)
+    stored = storage._root / key("a", "demo-1", 0)
+    whole = stored.read_bytes()
+    half = len(whole) // 2
+    left = {"cut": whole[:half], "zeros": whole[:half] + bytes(half), "empty": b""}
+    stored.write_bytes(left[damage])
+    with parts(storage, tmp_path) as second:
+        assert second.load(0) is None
+
+
 def test_a_store_that_is_down_costs_the_part_but_not_the_job(
     storage: LocalStorage,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def down(key: str, path: Path) -> None:
+    def down(key: str, path: Path, *, synced: bool = True) -> None:
         raise StorageUnavailable("no answer")
 
     monkeypatch.setattr(storage, "put", down)
@@ -99,9 +115,9 @@ def test_a_store_slower_than_the_device_holds_nothing_up(
 ) -> None:
     gate, put = Event(), storage.put
 
-    def slow(key: str, path: Path) -> None:
+    def slow(key: str, path: Path, *, synced: bool = True) -> None:
         assert gate.wait(10)
-        put(key, path)
+        put(key, path, synced=synced)
 
     monkeypatch.setattr(storage, "put", slow)
     with parts(storage, tmp_path) as some:

@@ -20,10 +20,10 @@ class Flaky(LocalStorage):
     is_down = False
     breaks_after: int | None = None
 
-    def put(self, key: str, path: Path) -> None:
+    def put(self, key: str, path: Path, *, synced: bool = True) -> None:
         """Store, or fail."""
         self._check()
-        super().put(key, path)
+        super().put(key, path, synced=synced)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Read, or fail at once or later."""
