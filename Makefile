@@ -33,13 +33,15 @@ format: setup
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# Some three quarters of an hour on two cores, which should have nothing else to do.
+# Some fifty minutes on two cores, which should have nothing else to do.
 bench: setup
 	@mkdir -p $(BENCH)
 	$(PYTHON) benchmarks/engine.py --json $(BENCH)/engine.json --plot $(BENCH)/engine.svg
 	$(PYTHON) benchmarks/service.py --json $(BENCH)/service.json
 	$(PYTHON) benchmarks/fairness.py
 	$(PYTHON) benchmarks/memory.py
+	$(PYTHON) benchmarks/first_audio.py
+	$(PYTHON) benchmarks/claims.py
 
 # From nothing: versions that are locked already would split packages in two.
 lock:

@@ -1,0 +1,129 @@
+"""The same service over Postgres and S3, with two of each part."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from ray import serve
+
+from deployments.app import build
+from deployments.args import AppArgs
+from serve_app.separation import allocator
+from tests import media
+from tests.databases import Postgres
+from tests.s3 import S3Server
+from tests.serve.conftest import LEASE_SECONDS
+from tests.serve.service import STEMS, Service, replica_processes, wait_for
+
+
+@pytest.fixture(scope="module")
+def bucket_url(s3: S3Server) -> Iterator[str]:
+    with s3.new_bucket() as bucket:
+        yield f"s3://{bucket.name}/jobs?endpoint_url={s3.url}&region={bucket.region}"
+
+
+@pytest.fixture(scope="module")
+def scaled(
+    cluster: int,
+    postgres: Postgres,
+    bucket_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    data_dir = tmp_path_factory.mktemp("data")
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+    credentials = {name: os.environ[name] for name in names}
+    tuned = {allocator.VARIABLE: allocator.TUNABLES}
+    two = {"num_replicas": 2, "env": credentials}
+    with postgres.new_database() as database_url:
+        args = AppArgs.model_validate(
+            {
+                "settings": {
+                    "data_dir": data_dir,
+                    "model": "demo",
+                    "threads": 1,
+                    "lease_seconds": LEASE_SECONDS,
+                    "database_url": database_url,
+                    "storage": bucket_url,
+                    "download_link_seconds": 60,
+                },
+                "api": two,
+                "dispatcher": {**two, "max_ongoing_requests": 1000},
+                "separator": {**two, "env": {**credentials, **tuned}},
+                "analyzer": {"env": credentials, "max_ongoing_requests": 1},
+            }
+        )
+        serve.run(build(args), name="stemserve", route_prefix="/")
+        yield Service(f"http://127.0.0.1:{cluster}", data_dir)
+        serve.delete("stemserve")
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("songs") / "song.wav"
+    media.write_song(path, seconds=60.0, sample_rate=22_050)
+    return path
+
+
+def stored(s3: S3Server, bucket_url: str) -> list[str]:
+    bucket = bucket_url.removeprefix("s3://").partition("/")[0]
+    found = s3.client().list_objects_v2(Bucket=bucket).get("Contents", [])
+    return sorted(entry["Key"] for entry in found)
+
+
+def fetched(job: dict[str, dict[str, dict[str, str]]]) -> dict[str, str]:
+    """Fetch all stems by their signed addresses; return their hashes."""
+    hashes = {}
+    for name in STEMS:
+        answer = httpx.get(job["stems"][name]["download_url"], timeout=60)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "audio/wav"
+        assert f"song_{name}.wav" in answer.headers["content-disposition"]
+        hashes[name] = hashlib.sha256(answer.content).hexdigest()
+        assert hashes[name] == job["stems"][name]["sha256"]
+    return hashes
+
+
+def test_a_song_goes_through_postgres_and_s3(
+    scaled: Service, song: Path, s3: S3Server, bucket_url: str
+) -> None:
+    job_id = scaled.submit(song)
+    job = scaled.wait(job_id)
+    assert job["status"] == "completed", job
+    assert len(set(fetched(job).values())) == len(STEMS)
+    # The Api itself sends them as well.
+    direct = httpx.get(f"{scaled.url}/job/{job_id}/stems/drums", timeout=60)
+    digest = hashlib.sha256(direct.content).hexdigest()
+    assert digest == job["stems"]["drums"]["sha256"]
+    kept = [f"jobs/originals/{job_id}"]
+    kept += [f"jobs/stems/{job_id}/1/{name}.wav" for name in STEMS]
+    wait_for(lambda: stored(s3, bucket_url) == sorted(kept))
+    assert scaled.files() == []
+    httpx.delete(f"{scaled.url}/job/{job_id}").raise_for_status()
+    assert stored(s3, bucket_url) == []
+
+
+def test_a_killed_separator_costs_nothing_that_was_stored(
+    scaled: Service, song: Path
+) -> None:
+    calm = fetched(scaled.wait(scaled.submit(song)))
+    job_id = scaled.submit(song)
+    scaled.wait_until(job_id, lambda job: job["progress"] > 50)
+    for process in replica_processes("Separator"):
+        process.kill()
+    job = scaled.wait(job_id)
+    assert job["status"] == "completed", job
+    assert fetched(job) == calm
+
+
+def test_jobs_of_several_clients_are_each_done_once(
+    scaled: Service, song: Path, s3: S3Server, bucket_url: str
+) -> None:
+    jobs = [scaled.submit(song) for _ in range(4)]
+    done = [scaled.wait(job_id) for job_id in jobs]
+    assert [job["status"] for job in done] == ["completed"] * 4
+    for job_id in jobs:
+        mine = [key for key in stored(s3, bucket_url) if job_id in key]
+        assert len(mine) == 1 + len(STEMS)
