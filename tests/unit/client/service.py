@@ -89,7 +89,12 @@ class Service:
         self._answers[method, path].extend(answers)
 
     def asked(self, method: str, path: str) -> list[Request]:
-        return [r for r in self.requests if (r.method, r.path) == (method, path)]
+        return [
+            request
+            for request in self.requests
+            if request.method == method
+            and path in (request.path, request.path.partition("?")[0])
+        ]
 
     def complete(self, stems: Mapping[str, Stem], **more: Any) -> None:
         """Take any song as the job j1, which is completed at once with `stems`."""
