@@ -35,7 +35,7 @@ def sqlite_url(empty_sqlite: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty_postgres(postgres: Postgres) -> Iterator[str]:
     """A database without jobs, to empty again: making one takes longer than that."""
     with postgres.new_database() as url:
