@@ -37,7 +37,8 @@ from serve_app.separation.threads import run_apart  # noqa: E402
 from serve_app.separation.windows import plan  # noqa: E402
 from serve_app.storage.local import LocalStorage  # noqa: E402
 from serve_app.worker import SongWorker  # noqa: E402
-from tests.jobs import new_job  # noqa: E402
+from tests.jobs import new_job, with_audio  # noqa: E402
+from tests.networks import OneEngine  # noqa: E402
 
 
 class Watched(LocalStorage):
@@ -50,17 +51,6 @@ class Watched(LocalStorage):
         super().put(key, path, synced=synced)
         if key.startswith("parts/") and self.first_part_at is None:
             self.first_part_at = time.perf_counter()
-
-
-class One:
-    """Gives the same engine for every model."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def get(self, model: str) -> Engine:
-        """Return the engine."""
-        return self._engine
 
 
 def loaded(spec: ModelSpec, options: argparse.Namespace) -> Engine:
@@ -114,22 +104,15 @@ def first_part_seconds(engine: Engine, storage: Watched, song: Path) -> float:
     copy = song.with_name("copy")
     copy.write_bytes(song.read_bytes())
     storage.put("originals/a", copy)
-    job = new_job(attempt=1)
-    source = replace(
-        job.source,
-        samples=facts.samples,
-        sample_rate=facts.sample_rate,
-        mean=facts.mean,
-        deviation=facts.deviation,
-    )
+    job = with_audio(new_job(attempt=1), facts)
     wanted = replace(job.options, stems=engine.spec.sources)
-    worker = SongWorker(One(engine), storage, song.with_name("work"))
+    worker = SongWorker(OneEngine(engine), storage, song.with_name("work"))
     began = time.perf_counter()
 
     def progress(_: Stage, __: float) -> None:
         pass
 
-    worker.run(job.evolve(source=source, options=wanted), progress, Event())
+    worker.run(job.evolve(options=wanted), progress, Event())
     if storage.first_part_at is None:
         raise RuntimeError("no window was stored")
     return storage.first_part_at - began

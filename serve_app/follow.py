@@ -12,12 +12,12 @@ from serve_app.audio import wave
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.encode import encoded_rate
 from serve_app.audio.formats import parse
-from serve_app.audio.resample import exactly, resampled
+from serve_app.audio.resample import exactly, resampled, resampled_samples
 from serve_app.errors import Cancelled, NotReady
 from serve_app.jobs.job import Job, State
 from serve_app.mixing import mixed, stem_parts
 from serve_app.separation.models import ModelSpec
-from serve_app.separation.overlap_add import join
+from serve_app.separation.overlap_add import join, restored
 from serve_app.separation.windows import plan
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
@@ -98,21 +98,15 @@ class Follower:
             raise _JobIsOverError
         spec = self._find_model(self._engine.rpartition("-")[0])
         source = self._job.source
-        length = max(1, round(source.samples * spec.sample_rate / source.sample_rate))
+        rates = (source.sample_rate, spec.sample_rate)
+        length = max(1, resampled_samples(source.samples, *rates))
         total = len(plan(length, spec.window))
         (wanted,) = stem_parts(spec.sources, (self._stem,))
         joined = join(self._windows(total), length, spec.window)
-        return resampled(
-            (mixed(self._scaled(block), (wanted,))[0] for block in joined),
-            spec.sample_rate,
-            source.sample_rate,
-        )
-
-    def _scaled(self, block: Samples) -> Samples:
-        # As the engine does it, operation by operation, so that no bit differs.
-        block *= float(self._job.source.deviation)
-        block += float(self._job.source.mean)
-        return block
+        # In the order of the pipeline, so that no bit differs.
+        blocks = restored(joined, source.mean, source.deviation)
+        stems = (mixed(block, (wanted,))[0] for block in blocks)
+        return resampled(stems, spec.sample_rate, source.sample_rate)
 
     def _windows(self, total: int) -> Iterator[Samples]:
         for index in range(total):

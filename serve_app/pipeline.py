@@ -8,7 +8,7 @@ from typing import Protocol
 
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.formats import StemFormat
-from serve_app.audio.resample import exactly, resampled
+from serve_app.audio.resample import exactly, resampled, resampled_samples
 from serve_app.audio.stems import StemWriter
 from serve_app.mixing import mixed, stem_parts
 from serve_app.separation.engine import Engine, KeptWindows, MixStatistics
@@ -66,7 +66,7 @@ def separate_song(
     Cancelled soon after `cancelled` is set, and leaves no file then.
     """
     facts, rate = task.facts, engine.spec.sample_rate
-    length = round(facts.samples * rate / facts.sample_rate)
+    length = resampled_samples(facts.samples, facts.sample_rate, rate)
     stems = engine.separate(
         resampled(read_blocks(task.source), facts.sample_rate, rate),
         MixStatistics(max(length, 1), facts.mean, facts.deviation),

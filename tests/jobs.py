@@ -1,8 +1,10 @@
 """Jobs to test with, and a clock that moves when it is told to."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.job import Job, Options, Result, Source, State, StemFile
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -31,6 +33,18 @@ def new_job(job_id: str = "a", **changes: Any) -> Job:
     options = Options("demo", ("drums", "vocals"), "wav")
     job = Job(job_id, source, options, State.QUEUED, created_at=NOON, updated_at=NOON)
     return job.evolve(**changes)
+
+
+def with_audio(job: Job, facts: AudioFacts) -> Job:
+    """Return `job` with a song of these facts."""
+    source = replace(
+        job.source,
+        samples=facts.samples,
+        sample_rate=facts.sample_rate,
+        mean=facts.mean,
+        deviation=facts.deviation,
+    )
+    return job.evolve(source=source)
 
 
 class ManualClock:

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 
 from serve_app.api import views
 from serve_app.api.filenames import attachment
 from serve_app.api.ranges import ByteRange
 from serve_app.api.services import Services
+from serve_app.api.threads import run
 from serve_app.errors import JobNotFound, NotReady, StemNotFound
-from serve_app.jobs.job import Job, State, StemFile
-from serve_app.schema import JobStatus
+from serve_app.jobs.job import Job, Result, State, StemFile
+from serve_app.schema import JobStatus, JobView
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -25,16 +27,24 @@ def find_job(services: Services, job_id: str) -> Job:
     return job
 
 
-def links(services: Services, job: Job) -> dict[str, str]:
-    """Return the addresses of a job's stems outside this service, if they have any."""
+async def shown(services: Services, job: Job) -> JobView:
+    """Return `job` as its client sees it now."""
+    outside = {}
+    if services.limits.link_seconds and job.result is not None:
+        outside = await run(_links, services, job.result, job.expires_at)
+    return views.job_view(job, services.clock(), outside)
+
+
+def _links(
+    services: Services, result: Result, expires_at: datetime | None
+) -> dict[str, str]:
+    """Return the addresses of stems outside this service, where they have any."""
     seconds = services.limits.link_seconds
-    if not seconds or job.result is None:
-        return {}
-    if job.expires_at is not None:
-        left = (job.expires_at - services.clock()).total_seconds()
+    if expires_at is not None:
+        left = (expires_at - services.clock()).total_seconds()
         seconds = max(1, min(seconds, int(left)))
     found = {}
-    for stem in job.result.stems:
+    for stem in result.stems:
         disposition = attachment(stem.filename)
         with suppress(FileNotFoundError):
             link = services.storage.link(

@@ -23,7 +23,7 @@ from serve_app.separation.backends import choice
 from serve_app.separation.backends.port import Backend, BackendFacts, BackendOptions
 from serve_app.separation.batcher import Batcher
 from serve_app.separation.models import ModelSpec
-from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join
+from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join, restored
 from serve_app.separation.threads import run_apart
 from serve_app.separation.windows import plan
 
@@ -145,10 +145,8 @@ class Engine:
         weight = turns if total > _LONG_WINDOWS else 2 * turns
         with closing(self._run(windows, weight, cancelled, kept)) as outputs:
             stems = _reported(outputs, total, on_progress)
-            for block in join(stems, stats.length, self.spec.window):
-                block *= float(stats.deviation)
-                block += float(stats.mean)
-                yield block
+            blocks = join(stems, stats.length, self.spec.window)
+            yield from restored(blocks, stats.mean, stats.deviation)
 
     def warm_up(self) -> None:
         """Run one window of silence, so that the first song waits for nothing."""

@@ -21,9 +21,8 @@ from serve_app.separation.models import ModelSpec
 from serve_app.storage.local import LocalStorage
 from serve_app.worker import SongWorker
 from tests import media
-from tests.jobs import new_job
-from tests.networks import sharing_engine
-from tests.unit.test_worker import OneEngine
+from tests.jobs import new_job, with_audio
+from tests.networks import OneEngine, sharing_engine
 
 Wave = NDArray[np.int16]
 
@@ -89,16 +88,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         facts = measure(song, AudioLimits(60))
         storage.put("originals/a", song)
         job = new_job(state=State.RUNNING, owner="me", attempt=1)
-        job = job.evolve(
-            source=replace(
-                job.source,
-                samples=facts.samples,
-                sample_rate=facts.sample_rate,
-                mean=facts.mean,
-                deviation=facts.deviation,
-            ),
-            options=replace(job.options, format=form, stems=("drums", "accompaniment")),
-        )
+        options = replace(job.options, format=form, stems=("drums", "accompaniment"))
+        job = with_audio(job, facts).evolve(options=options)
         go_on, half_done, results = Event(), Event(), []
 
         def on_progress(stage: Stage, fraction: float) -> None:

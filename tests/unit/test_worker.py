@@ -2,7 +2,6 @@
 
 import hashlib
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -12,23 +11,11 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.errors import Cancelled, StorageUnavailable
 from serve_app.jobs.job import Job, Stage
-from serve_app.separation.engine import Engine
 from serve_app.storage.local import LocalStorage
 from serve_app.worker import SongWorker
 from tests import media
-from tests.jobs import new_job
-from tests.networks import sharing_engine
-
-
-class OneEngine:
-    """Gives the same engine for every model."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def get(self, model: str) -> Engine:
-        """Return the engine."""
-        return self._engine
+from tests.jobs import new_job, with_audio
+from tests.networks import OneEngine, sharing_engine
 
 
 @pytest.fixture
@@ -43,14 +30,7 @@ def job(tmp_path: Path, storage: LocalStorage) -> Job:
     facts = measure(song, AudioLimits(60))
     storage.put("originals/a", song)
     job = new_job(attempt=7)
-    source = replace(
-        job.source,
-        samples=facts.samples,
-        sample_rate=facts.sample_rate,
-        mean=facts.mean,
-        deviation=facts.deviation,
-    )
-    return job.evolve(source=source)
+    return with_audio(job, facts)
 
 
 def test_stems_are_stored_under_their_attempt_as_the_manifest_says(

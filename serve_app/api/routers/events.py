@@ -74,7 +74,6 @@ def _version(job: Job) -> str:
 
 
 async def _event(services: Services, job: Job) -> bytes:
-    outside = await run(lookup.links, services, job)
-    view = views.job_view(job, services.clock(), outside)
+    view = await lookup.shown(services, job)
     data = view.model_dump_json(exclude_none=True)
     return format_sse_event(data_str=data, id=_version(job))

@@ -213,8 +213,7 @@ async def read_job(
     job = await run(lookup.find_job, services, job_id)
     if wait and not views.is_over(job):
         job = await watch.until_over(job, wait)
-    outside = await run(lookup.links, services, job)
-    return views.job_view(job, services.clock(), outside)
+    return await lookup.shown(services, job)
 
 
 @router.get(
