@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.errors import StorageUnavailable
+from serve_app.jobs.job import PARTS
 from serve_app.storage.port import Storage
 
 logger = logging.getLogger(__name__)
 
 Samples = NDArray[np.float32]
 
-FOLDER = "parts"
 # Each is a file of some 13 MB. If the store is slower than the device, the windows come
 # so fast that it costs little to compute one again.
 _MOST_WAITING = 4
@@ -34,7 +34,7 @@ _NOT_KEPT = "window %d of job %s is not kept: %s"
 
 def folder(job_id: str) -> str:
     """Return where all parts of a job lie."""
-    return f"{FOLDER}/{job_id}"
+    return f"{PARTS}/{job_id}"
 
 
 def key(job_id: str, engine: str, index: int) -> str:

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Protocol
 
 from serve_app.audio import formats
-from serve_app.jobs.job import Job, Result, Stage, StemFile
+from serve_app.jobs.job import STEMS, Job, Result, Stage, StemFile
 from serve_app.parts import SongParts, folder
 from serve_app.pipeline import SeparatedSong, SongTask, separate_song
 from serve_app.separation.engine import Engine
@@ -95,7 +95,7 @@ class SongWorker:
 
     def _store(self, job: Job, stem: str, path: Path) -> StemFile:
         form = formats.parse(job.options.format)
-        key = f"stems/{job.id}/{job.attempt}/{path.name}"
+        key = f"{STEMS}/{job.id}/{job.attempt}/{path.name}"
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         size_bytes = path.stat().st_size

@@ -6,26 +6,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from serve_app.errors import JobNotFound, Unavailable
-from serve_app.jobs.job import Job, State
+from serve_app.jobs.job import FOLDERS, PARTS, STEMS, Job, State
 from serve_app.jobs.store import JobStore
 from serve_app.storage.port import Storage, StoredFile
 
 logger = logging.getLogger(__name__)
 
-ORIGINALS, STEMS, PARTS = "originals", "stems", "parts"
-# Folders whose second segment is the id of a job.
-_FOLDERS = (ORIGINALS, STEMS, PARTS, "uploads")
 # Where stores keep what is half written.
 _PARTIAL = "partial"
 _BATCH = 100
 
 
 class Expiry:
-    """Deletes from `store` and `storage` what nobody may see any more.
-
-    Its layout: `originals/{job}`, `uploads/{job}`, `stems/{job}/{attempt}/{name}` and
-    `parts/{job}/{engine}/{window}`.
-    """
+    """Deletes from `store` and `storage` what nobody may see any more."""
 
     def __init__(
         self,
@@ -57,7 +50,7 @@ class Expiry:
         False when the files can't be deleted now; the row then stays.
         """
         try:
-            for folder in _FOLDERS:
+            for folder in FOLDERS:
                 self._storage.delete(f"{folder}/{job.id}")
         except Unavailable as err:
             logger.warning("files of job %s can't be deleted yet: %s", job.id, err)
@@ -73,7 +66,7 @@ class Expiry:
         """
         before = self._clock() - timedelta(seconds=older_than_seconds)
         orphans = self._old(_PARTIAL, before)
-        for folder in _FOLDERS:
+        for folder in FOLDERS:
             files = defaultdict(list)
             for file in self._old(folder, before):
                 files[file.key.split("/")[1]].append(file)

@@ -9,6 +9,11 @@ from typing import Any
 # Clients may ask for the vocals, and for the sum of all else.
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 
+# Where a job's files lie in storage: `originals/{job}`, `uploads/{job}`,
+# `stems/{job}/{attempt}/{file}` and `parts/{job}/{engine}/{window}`.
+ORIGINALS, UPLOADS, STEMS, PARTS = "originals", "uploads", "stems", "parts"
+FOLDERS = (ORIGINALS, UPLOADS, STEMS, PARTS)
+
 
 class State(StrEnum):
     """Where a job stands; the last three are final."""

@@ -20,6 +20,7 @@ from serve_app.errors import (
     UnreadableAudio,
     UploadTooLarge,
 )
+from serve_app.jobs.job import UPLOADS
 from serve_app.schema import Analysis
 
 router = APIRouter(tags=["analysis"])
@@ -84,7 +85,7 @@ async def _analyze_stored(
     services: Services, path: Path, facts: AudioFacts
 ) -> dict[str, Any]:
     # Through the storage, as the Analyzer may run on another machine.
-    key = f"uploads/{uuid4().hex}"
+    key = f"{UPLOADS}/{uuid4().hex}"
     try:
         await run(services.storage.put, key, path)
         return dict(await services.analyze(key, facts))

@@ -31,7 +31,7 @@ from serve_app.errors import (
     UnreadableAudio,
     UploadTooLarge,
 )
-from serve_app.jobs.job import Job, Options, Priority, Source, State
+from serve_app.jobs.job import FOLDERS, ORIGINALS, Job, Options, Priority, Source, State
 from serve_app.schema import Accepted, Deleted, JobList, JobStatus, JobView
 
 router = APIRouter(tags=["separation"])
@@ -146,7 +146,7 @@ def _new_job(
     job_id, now, form = uuid4().hex, services.clock(), upload.form
     source = Source(
         filename=form.filename,
-        key=f"originals/{job_id}",
+        key=f"{ORIGINALS}/{job_id}",
         size_bytes=form.size_bytes,
         sha256=form.sha256,
         sample_rate=facts.sample_rate,
@@ -255,9 +255,8 @@ def _delete(services: Services, job_id: str) -> str:
     had_ended = lookup.find_job(services, job_id).state.is_final
     services.jobs.cancel(job_id, services.limits.retention_seconds)
     # What runs can only end as cancelled now, whatever it finds missing.
-    services.storage.delete(f"originals/{job_id}")
-    services.storage.delete(f"stems/{job_id}/")
-    services.storage.delete(f"parts/{job_id}/")
+    for folder in FOLDERS:
+        services.storage.delete(f"{folder}/{job_id}")
     if not had_ended:
         return "The job is cancelled and its files are deleted."
     services.jobs.remove(job_id)

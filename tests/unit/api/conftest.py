@@ -68,6 +68,7 @@ class Pools:
     )
     analyzed: list[str] = field(default_factory=list)
     woken: int = 0
+    heard: list["Heard"] = field(default_factory=list)
 
     async def analyze(self, key: str, facts: AudioFacts) -> Mapping[str, Any]:
         """Answer as the Analyzer would."""
@@ -79,6 +80,11 @@ class Pools:
     def wake(self) -> None:
         """Count how often a dispatcher would have been told."""
         self.woken += 1
+
+    def follow(self, job: Job, stem: str) -> "Heard":
+        """Return a stem under way."""
+        self.heard.append(Heard(stem))
+        return self.heard[-1]
 
     async def health(self) -> Mapping[str, Any]:
         """Answer as the pools would."""
@@ -229,7 +235,7 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
     storage = LocalStorage(files_dir)
     services = Services(
         jobs=store,
-        follow=lambda job, stem: Heard(stem),
+        follow=pools.follow,
         storage=storage,
         measure=lambda path: measure(path, AUDIO_LIMITS),
         analyze=pools.analyze,

@@ -171,6 +171,7 @@ async def test_a_stem_is_followed_while_it_is_made(server: Server, song: bytes) 
         assert answer.text == "bass 0 bass 1 bass 2 "
         assert answer.headers["content-type"] == "audio/wav"
         assert answer.headers["cache-control"] == "no-store"
+        assert server.pools.heard[-1].is_stopped
         if state == "queued":
             server.claim()
 
