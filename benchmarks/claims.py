@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
 from sqlalchemy import insert, text  # noqa: E402
 
-from serve_app.jobs.engine import connect  # noqa: E402
+from serve_app.database import Database  # noqa: E402
+from serve_app.database.engine import connect  # noqa: E402
 from serve_app.jobs.job import Job, Options, Source, State  # noqa: E402
 from serve_app.jobs.schema import jobs, to_row  # noqa: E402
 from serve_app.jobs.store import JobStore  # noqa: E402
@@ -67,7 +68,8 @@ def fill(url: str, queued: int) -> None:
 
 def claim(url: str, claims: int, barrier: Barrier, ended: "Queue[float]") -> None:
     """Claim so many jobs, from when all claimers are ready; tell when that was done."""
-    store = JobStore(url, now)
+    database = Database(url)
+    store = JobStore(database, now)
     owner = uuid4().hex
     store.counts()
     barrier.wait()
@@ -79,7 +81,7 @@ def claim(url: str, claims: int, barrier: Barrier, ended: "Queue[float]") -> Non
             raise RuntimeError("there was nothing to claim")
     # The time of the whole machine, not of this process.
     ended.put(time.monotonic())
-    store.close()
+    database.close()
 
 
 def claims_per_second(url: str, queued: int, claimers: int, claims: int) -> float:
@@ -131,7 +133,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     rates: dict[int, list[float]] = {queued: [] for queued in options.queued}
     with database(options.database_url) as url:
-        JobStore(url, now).close()
+        Database(url).close()
         for _ in range(options.rounds):
             for queued in options.queued:
                 given = (url, queued, options.claimers, options.claims)

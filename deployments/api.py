@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
 from deployments.logs import configure_logging
-from deployments.wiring import file_storage, job_store, now
+from deployments.wiring import database, file_storage, now
 from serve_app.api.app import create_app
 from serve_app.api.services import Limits, ModelInfo, Services
 from serve_app.audio.facts import AudioFacts
@@ -22,6 +22,7 @@ from serve_app.audio.measure import measure
 from serve_app.errors import Unavailable
 from serve_app.follow import Follower
 from serve_app.jobs.job import Job
+from serve_app.jobs.store import JobStore
 from serve_app.separation.models import REGISTRY, ModelSpec, find
 from serve_app.settings import Settings
 
@@ -101,7 +102,8 @@ class Api:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
-        store, storage = job_store(settings), file_storage(settings)
+        store = JobStore(database(settings), now)
+        storage = file_storage(settings)
 
         def follow(job: Job, stem: str) -> Follower:
             look = partial(store.get, job.id)

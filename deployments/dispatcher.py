@@ -13,12 +13,13 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
 from deployments.logs import configure_logging
-from deployments.wiring import file_storage, job_store
+from deployments.wiring import database, file_storage, now
 from serve_app.errors import AppError, Unavailable
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Job
 from serve_app.jobs.runner import Event, Finished, ReplicaDied
+from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
 from serve_app.working import sweep
 
@@ -82,7 +83,7 @@ class DispatcherReplica:
         analyzer: DeploymentHandle,
     ) -> None:
         configure_logging(settings)
-        store = job_store(settings)
+        store = JobStore(database(settings), now)
         storage = file_storage(settings)
         self._separator = separator
         self._pools: Mapping[str, Any] = {}

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from serve_app.jobs.store import JobStore
+from serve_app.database import Database
 from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.port import Storage
@@ -18,11 +18,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def job_store(settings: Settings) -> JobStore:
-    """Return the job store that `settings` name."""
-    if settings.database_url is None:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return JobStore(settings.effective_database_url, now)
+def database(settings: Settings) -> Database:
+    """Return the database that `settings` name."""
+    return Database(settings.effective_database_url)
 
 
 def file_storage(settings: Settings) -> Storage:

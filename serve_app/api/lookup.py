@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
-from serve_app.api import views
+from serve_app import views
 from serve_app.api.filenames import attachment
 from serve_app.api.ranges import ByteRange
 from serve_app.api.services import Services

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from serve_app.audio.facts import AudioFacts
+from serve_app.jobs.answer import Answer
 from serve_app.jobs.job import Job, State
 from serve_app.storage.port import Storage
 
@@ -14,8 +15,16 @@ from serve_app.storage.port import Storage
 class Jobs(Protocol):
     """The jobs that the API hands in, looks up and ends."""
 
-    def add(self, job: Job, *, max_queued: int) -> None:
-        """Queue `job`; QueueFull when `max_queued` jobs wait already."""
+    def add(
+        self, job: Job, *, max_queued: int, answer: Answer | None = None
+    ) -> Answer | None:
+        """Queue `job`, or return what the same request was answered before.
+
+        QueueFull when `max_queued` jobs wait already.
+        """
+
+    def same(self, job: Job) -> Sequence[Job]:
+        """Return the other jobs that give the same stems as `job`, newest first."""
 
     def get(self, job_id: str) -> Job:
         """Return the job; JobNotFound if there is none."""

@@ -8,8 +8,8 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
+from serve_app import views
 from serve_app.api.threads import run
-from serve_app.api.views import is_over
 from serve_app.errors import Unavailable
 from serve_app.jobs.job import Job
 
@@ -45,7 +45,7 @@ class JobWatch:
             async with asyncio.timeout(seconds), aclosing(self.changes(job)) as changes:
                 async for changed in changes:
                     job = changed
-                    if is_over(job):
+                    if views.is_over(job):
                         break
         return job
 

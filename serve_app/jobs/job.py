@@ -1,9 +1,11 @@
 """A job and everything it can be."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 # Clients may ask for the vocals, and for the sum of all else.
@@ -66,6 +68,17 @@ class Options:
     priority: Priority = Priority.NORMAL
 
 
+def content_key(tenant: str, content_sha256: str, options: Options) -> str:
+    """Return what all jobs share that give `tenant` the same stems of a content.
+
+    When they are made makes no difference to them.
+    """
+    wanted = asdict(options)
+    del wanted["priority"]
+    parts = [tenant, content_sha256, wanted]
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Source:
     """The song that came in: its name, where it lies, and what its audio is.
@@ -117,6 +130,23 @@ class Result:
     analysis: Mapping[str, Any] | None = None
     analysis_error: str | None = None
     engine: Mapping[str, str] | None = None
+    cache: str | None = None  # "hit": another job had made it
+
+
+class Event(StrEnum):
+    """What a webhook may tell of."""
+
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Where a client wants to be told of its job, and of what."""
+
+    url: str
+    events: tuple[Event, ...] = tuple(Event)
 
 
 @dataclass(frozen=True)
@@ -151,6 +181,13 @@ class Job:
     error_code: str | None = None
     result: Result | None = None
     expires_at: datetime | None = None
+    tenant: str = ""  # whose it is, where the operator tells clients apart
+    # What jobs with the same options have in common that have the same file, or the
+    # same sound in it: one of them is computed.
+    file_key: str | None = None
+    audio_key: str | None = None
+    waits_for: str | None = None  # the id of the job that computes the same
+    webhook: Webhook | None = None
 
     def evolve(self, **changes: Any) -> "Job":
         """Return this job with `changes` applied."""

@@ -2,26 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
 )
 
+from serve_app.database.columns import UtcDateTime, metadata
 from serve_app.jobs.job import (
+    Event,
     Job,
     Options,
     Priority,
@@ -30,37 +27,8 @@ from serve_app.jobs.job import (
     Stage,
     State,
     StemFile,
+    Webhook,
 )
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment: aware in Python, of its own type on Postgres, UTC text on SQLite."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(
-        self, value: datetime | None, dialect: Dialect
-    ) -> datetime | None:
-        """Refuse a naive `value`: nobody knows when it is."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(
-        self, value: datetime | None, dialect: Dialect
-    ) -> datetime | None:
-        """Return `value` in UTC; SQLite gives it without a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            return value.replace(tzinfo=UTC)
-        return value.astimezone(UTC)
-
-
-metadata = MetaData()
 
 _NORMAL_RANK = str(Priority.NORMAL.rank)
 
@@ -85,6 +53,11 @@ jobs = Table(
     # Not a job's own: one that is queued again is not handed out before.
     Column("available_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
+    Column("tenant", String(64), nullable=False, server_default=""),
+    Column("file_key", String(64)),
+    Column("audio_key", String(64)),
+    Column("waits_for", String(64)),
+    Column("webhook", JSON(none_as_null=True)),
     # The options' own, where an index can have it.
     Column("priority", Integer, nullable=False, server_default=_NORMAL_RANK),
     Column("source", JSON, nullable=False),
@@ -94,13 +67,13 @@ jobs = Table(
     Index("jobs_by_lease", "state", "lease_expires_at"),
     Index("jobs_by_age", "created_at"),
     Index("jobs_by_expiry", "expires_at"),
+    Index("jobs_by_file", "file_key"),
+    Index("jobs_by_audio", "audio_key"),
+    Index("jobs_by_wait", "waits_for"),
 )
 
-_SAME_IN_BOTH = [
-    field.name
-    for field in fields(Job)
-    if field.name not in ("source", "options", "state", "stage", "result")
-]
+_CONVERTED = ("source", "options", "state", "stage", "result", "webhook")
+_SAME_IN_BOTH = [field.name for field in fields(Job) if field.name not in _CONVERTED]
 
 
 def to_row(job: Job) -> dict[str, Any]:
@@ -113,6 +86,7 @@ def to_row(job: Job) -> dict[str, Any]:
         "options": asdict(job.options),
         "priority": job.options.priority.rank,
         "result": to_json(job.result) if job.result else None,
+        "webhook": asdict(job.webhook) if job.webhook else None,
     }
 
 
@@ -129,12 +103,17 @@ def to_job(row: Mapping[str, Any]) -> Job:
         source=Source(**row["source"]),
         options=Options(**options),
         result=_to_result(row["result"]) if row["result"] else None,
+        webhook=_to_webhook(row["webhook"]) if row["webhook"] else None,
     )
 
 
 def to_json(result: Result) -> dict[str, Any]:
     """Return `result` as the column of that name holds it."""
     return asdict(result)
+
+
+def _to_webhook(value: Mapping[str, Any]) -> Webhook:
+    return Webhook(value["url"], tuple(Event(event) for event in value["events"]))
 
 
 def _to_result(value: Mapping[str, Any]) -> Result:

@@ -55,7 +55,7 @@ def _next_id() -> ScalarSelect[str]:
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     heads = [
-        _head("waits", _is(State.QUEUED), is_time),
+        _head("waits", _is(State.QUEUED), jobs.c.waits_for.is_(None), is_time),
         _head("silent", jobs.c.id.in_(select(lapsed.c.id))),
     ]
     either = union_all(*(select(head) for head in heads)).subquery()
@@ -199,6 +199,54 @@ def expired(connection: Connection, now: datetime, limit: int) -> list[Job]:
     """Return jobs that ended so long ago that they are to go, the oldest first."""
     query = select(jobs).where(jobs.c.expires_at <= now, jobs.c.state.in_(_FINAL))
     return _all(connection, query.order_by(jobs.c.expires_at).limit(limit))
+
+
+def same(connection: Connection, job: Job) -> list[Job]:
+    """Return the other jobs that give the same as `job`, the newest first."""
+    shared = [
+        column == value
+        for column, value in (
+            (jobs.c.audio_key, job.audio_key),
+            (jobs.c.file_key, job.file_key),
+        )
+        if value is not None
+    ]
+    if not shared:
+        return []
+    query = select(jobs).where(or_(*shared), jobs.c.id != job.id)
+    return _all(connection, query.order_by(jobs.c.created_at.desc()))
+
+
+def at_work_on(connection: Connection, job: Job) -> str | None:
+    """Return the id of a job that will give the same as `job`, locked, if there is one.
+
+    It has not ended, has not been cancelled, and waits for no other.
+    """
+    query = select(jobs.c.id).where(
+        jobs.c.audio_key == job.audio_key,
+        not_(jobs.c.state.in_(_FINAL)),
+        not_(jobs.c.cancel_requested),
+        jobs.c.waits_for.is_(None),
+    )
+    found = connection.execute(query.limit(1).with_for_update()).first()
+    return None if found is None else str(found.id)
+
+
+def let_go(connection: Connection, job: Job) -> None:
+    """Let the jobs that wait for `job`, which has ended, be begun.
+
+    All of them when it has succeeded: its stems are theirs. Else one, for which the
+    others wait from now on.
+    """
+    waiting = jobs.c.waits_for == job.id
+    heir = None
+    if job.state is not State.SUCCEEDED:
+        query = select(jobs.c.id).where(waiting).order_by(*_TURN).limit(1)
+        heir = connection.execute(query).scalar()
+    others = update(jobs).where(waiting)
+    if heir is not None:
+        connection.execute(others.where(jobs.c.id == heir).values(waits_for=None))
+    connection.execute(others.values(waits_for=heir))
 
 
 def remove(connection: Connection, job_id: str) -> None:

@@ -1,16 +1,16 @@
 """The jobs in a database, which is the truth about them."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, exc
 
-from serve_app.errors import JobNotFound, LeaseLost, QueueFull, Unavailable
-from serve_app.jobs import engine, statements, transitions
+from serve_app.database import Database
+from serve_app.errors import JobNotFound, LeaseLost, QueueFull
+from serve_app.jobs import answers, statements, transitions
+from serve_app.jobs.answer import Answer
 from serve_app.jobs.job import Claim, Job, Result, Stage, State
-from serve_app.jobs.migrations import upgrade
 from serve_app.jobs.transitions import MAX_CLAIMS, Changes, Limits, Retry
 
 RETRY_AFTER_SECONDS = 15
@@ -25,63 +25,82 @@ class Renewal:
 
 
 class JobStore:
-    """Jobs in the database at `url`, whose schema is brought up to date on opening.
+    """The jobs in a database.
 
     Methods block, are safe in any thread and process, and raise Unavailable when the
     database doesn't answer. What one wrote survives a crash once it has returned. Those
     that take a claim raise LeaseLost when the job has another (owner, attempt) by now.
     `clock` returns the time, aware of its zone; the clocks of dispatchers that share a
-    database must agree to a fraction of a lease.
+    database must agree to a fraction of a lease. `on_end` is called with each job that
+    has ended, within the transaction that ends it.
     """
 
-    def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], datetime],
+        on_end: Callable[[Connection, Job], None] = lambda *_: None,
+    ) -> None:
+        self._database = database
         self._clock = clock
-        self._engine = engine.connect(url)
-        with _translated():
-            upgrade(self._engine)
+        self._on_end = on_end
 
-    def close(self) -> None:
-        """Close the connections that are idle."""
-        self._engine.dispose()
+    def add(
+        self, job: Job, *, max_queued: int, answer: Answer | None = None
+    ) -> Answer | None:
+        """Accept a `job`, queued or ended; QueueFull when `max_queued` wait already.
 
-    def add(self, job: Job, *, max_queued: int) -> None:
-        """Accept a queued `job`; QueueFull when `max_queued` jobs wait already."""
-        with self._writing() as connection:
+        It waits for another one that is at work on the same audio for the same tenant,
+        with the same options. With an `answer`, which is kept together with the job,
+        nothing is added when the same request was answered before: that answer is
+        returned.
+        """
+        with self._database.writing() as connection:
             statements.take_turns(connection)
-            if statements.has_as_many(connection, State.QUEUED, max_queued):
-                raise QueueFull(
-                    f"{max_queued} songs are waiting already: try again in "
-                    f"{RETRY_AFTER_SECONDS} seconds.",
-                    RETRY_AFTER_SECONDS,
-                )
+            if answer is not None:
+                if before := answers.find(connection, answer.id, self._clock()):
+                    return before
+                answers.keep(connection, answer)
+            if not job.state.is_final:
+                _check_room(connection, max_queued)
+                if job.audio_key is not None:
+                    job = job.evolve(waits_for=statements.at_work_on(connection, job))
             try:
                 statements.add(connection, job)
             except exc.IntegrityError as err:
                 raise ValueError(f"there is a job {job.id} already") from err
+            if job.state.is_final:
+                self._on_end(connection, job)
+        return None
+
+    def same(self, job: Job) -> list[Job]:
+        """Return the other jobs that give the same stems as `job`, the newest first."""
+        with self._database.reading() as connection:
+            return statements.same(connection, job)
 
     def get(self, job_id: str) -> Job:
         """Return a job; JobNotFound when it is unknown or expired."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return _known(statements.find(connection, job_id))
 
     def find(self, job_ids: Collection[str]) -> Mapping[str, Job]:
         """Return, by id, those of some jobs that there are."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return {job.id: job for job in statements.find_all(connection, job_ids)}
 
     def recent(self, limit: int) -> list[Job]:
         """Return at most `limit` jobs, newest first."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return statements.recent(connection, limit)
 
     def is_full(self, max_queued: int) -> bool:
         """Whether `max_queued` jobs wait already."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return statements.has_as_many(connection, State.QUEUED, max_queued)
 
     def counts(self) -> Mapping[State, int]:
         """Return how many jobs are in each state."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return statements.counts(connection)
 
     def claim(
@@ -105,15 +124,15 @@ class JobStore:
         changes = transitions.claimed(
             owner, now, now + timedelta(seconds=lease_seconds)
         )
-        with _translated(), engine.begin_statement(self._engine) as connection:
+        with self._database.statement() as connection:
             job = statements.claim_next(connection, now, changes, MAX_CLAIMS)
         if job is not None:
             return job
         expires_at = now + timedelta(seconds=retention_seconds)
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             while job := statements.next_claimable(connection, now):
                 if ending := _overdue_ending(job, expires_at):
-                    statements.change(connection, job.id, now, ending)
+                    self._change(connection, job.id, now, ending)
                     continue
                 if job.run_alone and not include_alone:
                     return None
@@ -123,7 +142,7 @@ class JobStore:
     def renew(self, claims: Iterable[Claim], lease_seconds: float) -> Renewal:
         """Let the leases of all `claims` that still hold begin anew."""
         mine = frozenset(claims)
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             jobs = statements.held(connection, mine)
             until = self._clock() + timedelta(seconds=lease_seconds)
             statements.extend(connection, [job.id for job in jobs], until)
@@ -132,7 +151,7 @@ class JobStore:
 
     def report(self, claim: Claim, stage: Stage, progress: float) -> bool:
         """Record how far a job is, 0..1; return whether its client has cancelled it."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             job = _held(connection, claim)
             changes = {"stage": stage.value, "progress": progress}
             statements.change(connection, job.id, self._clock(), changes)
@@ -166,7 +185,7 @@ class JobStore:
         One that runs is marked: its owner stops it, and from now on it can only end as
         cancelled. One that has ended stays as it is.
         """
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             job = _known(statements.find_locked(connection, job_id))
             now = self._clock()
             expires_at = now + timedelta(seconds=retention_seconds)
@@ -176,38 +195,46 @@ class JobStore:
                 changes: Changes = {"cancel_requested": True, "expires_at": expires_at}
             else:
                 changes = transitions.cancelled(expires_at)
-            return statements.change(connection, job_id, now, changes)
+            return self._change(connection, job_id, now, changes)
 
     def due_for_expiry(self, limit: int) -> list[Job]:
         """Return at most `limit` jobs whose time is up."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return statements.expired(connection, self._clock(), limit)
 
     def remove(self, job_id: str) -> None:
         """Forget a job that has ended; any other is left alone."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             statements.remove(connection, job_id)
 
     def _end(self, claim: Claim, ending: Callable[[Job, datetime], Changes]) -> None:
         """Take the job from the owner of `claim`; what was cancelled stays so."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             job = _held(connection, claim)
             now = self._clock()
             if job.cancel_requested:
                 changes = transitions.cancelled(job.expires_at)
             else:
                 changes = ending(job, now)
-            statements.change(connection, job.id, now, changes)
+            self._change(connection, job.id, now, changes)
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with _translated(), self._engine.begin() as connection:
-            yield connection
+    def _change(
+        self, connection: Connection, job_id: str, now: datetime, changes: Changes
+    ) -> Job:
+        job = statements.change(connection, job_id, now, changes)
+        if job.state.is_final:
+            statements.let_go(connection, job)
+            self._on_end(connection, job)
+        return job
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with _translated(), engine.begin_reading(self._engine) as connection:
-            yield connection
+
+def _check_room(connection: Connection, max_queued: int) -> None:
+    if statements.has_as_many(connection, State.QUEUED, max_queued):
+        raise QueueFull(
+            f"{max_queued} songs are waiting already: try again in "
+            f"{RETRY_AFTER_SECONDS} seconds.",
+            RETRY_AFTER_SECONDS,
+        )
 
 
 def _overdue_ending(job: Job, expires_at: datetime) -> Changes | None:
@@ -237,13 +264,3 @@ def _known(job: Job | None) -> Job:
             "There is no such job: it may have expired; upload the song again."
         )
     return job
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as err:
-        raise Unavailable(
-            "The job database does not answer; try again in a moment."
-        ) from err

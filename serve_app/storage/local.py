@@ -57,6 +57,14 @@ class LocalStorage:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
 
+    def copy(self, source: str, key: str) -> None:
+        """Store the file `source` under `key` as well; FileNotFoundError if it is gone.
+
+        Where the file system can, both names share the data.
+        """
+        self.stat(source)
+        self.put(key, self._path(source))
+
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
         keys.check_range(start, end)

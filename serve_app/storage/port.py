@@ -31,6 +31,12 @@ class Storage(Protocol):
         leave some of it, for what can be made again and says itself if it is whole.
         """
 
+    def copy(self, source: str, key: str) -> None:
+        """Store the file `source` under `key` as well; FileNotFoundError if it is gone.
+
+        The bytes stay within the store, and neither is touched when the other goes.
+        """
+
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
 

@@ -113,6 +113,16 @@ class S3Storage:
                 str(path), self._bucket.name, place, Config=self._transfer
             )
 
+    def copy(self, source: str, key: str) -> None:
+        """Have the server copy `source` to `key`; FileNotFoundError if it is gone."""
+        place = self._place(source)
+        with self._translated(source):
+            self._client.copy(
+                {"Bucket": self._bucket.name, "Key": place},
+                *(self._bucket.name, self._place(key)),
+                Config=self._transfer,
+            )
+
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
         keys.check_range(start, end)

@@ -66,6 +66,25 @@ class ShardedStorage:
                 return
         raise last
 
+    def copy(self, source: str, key: str) -> None:
+        """Store `source` under `key` as well, in each store that has it.
+
+        That may not be where `key` belongs, but all stores are asked for it.
+        """
+        place, target = self._place(source), self._place(key)
+        copies = 0
+        for name in self.order(source):
+            try:
+                self._stores[name].copy(place, target)
+            except FileNotFoundError:
+                continue
+            except StorageUnavailable as err:
+                logger.warning("store %s did not copy %s: %s", name, source, err)
+                continue
+            copies += 1
+        if not copies:
+            raise FileNotFoundError(2, "there is no such file", source)
+
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none.
 

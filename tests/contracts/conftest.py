@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from serve_app.jobs.engine import connect
+from serve_app.database import Database
+from serve_app.database.columns import metadata
 from serve_app.jobs.store import JobStore
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.port import Storage
@@ -25,7 +26,7 @@ from tests.s3 import S3Server
 def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database without jobs, to copy: making one takes longer than most tests."""
     path = tmp_path_factory.mktemp("sqlite") / "jobs.sqlite3"
-    JobStore(f"sqlite:///{path}", ManualClock()).close()
+    Database(f"sqlite:///{path}").close()
     return path
 
 
@@ -39,16 +40,14 @@ def sqlite_url(empty_sqlite: Path, tmp_path: Path) -> str:
 def empty_postgres(postgres: Postgres) -> Iterator[str]:
     """A database without jobs, to empty again: making one takes longer than that."""
     with postgres.new_database() as url:
-        JobStore(url, ManualClock()).close()
+        Database(url).close()
         yield url
 
 
 @pytest.fixture
 def postgres_url(empty_postgres: str) -> str:
-    engine = connect(empty_postgres)
-    with engine.begin() as connection:
-        connection.execute(text("TRUNCATE jobs"))
-    engine.dispose()
+    with Database(empty_postgres) as database, database.writing() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
     return empty_postgres
 
 
@@ -64,10 +63,14 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def store(database_url: str, clock: ManualClock) -> Iterator[JobStore]:
-    store = JobStore(database_url, clock)
-    yield store
-    store.close()
+def database(database_url: str) -> Iterator[Database]:
+    with Database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+def store(database: Database, clock: ManualClock) -> JobStore:
+    return JobStore(database, clock)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
+from serve_app.database import Database
 from serve_app.errors import LeaseLost
-from serve_app.jobs.engine import connect
 from serve_app.jobs.job import Claim, Job, Priority, Stage, State
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
@@ -53,18 +53,17 @@ class Queue(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        engine = connect(self.database_url)
-        with engine.begin() as connection:
+        self.database = Database(self.database_url)
+        with self.database.writing() as connection:
             connection.execute(text("DELETE FROM jobs"))
-        engine.dispose()
         self.clock = ManualClock()
-        self.store = JobStore(self.database_url, self.clock)
+        self.store = JobStore(self.database, self.clock)
         self.jobs: dict[str, Known] = {}
         self.milliseconds = 0
 
     def teardown(self) -> None:
         """Let go of the database."""
-        self.store.close()
+        self.database.close()
 
     @rule(priority=st.sampled_from(Priority))
     def add(self, priority: Priority) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
 from serve_app.jobs.job import Claim, Job, Priority, Stage, State
 from serve_app.jobs.store import JobStore
@@ -531,7 +532,6 @@ def test_another_store_on_the_same_database_sees_the_same_jobs(
     store: JobStore, database_url: str, clock: ManualClock
 ) -> None:
     add(store, new_job())
-    other = JobStore(database_url, clock)
-    mine = claimed(other)
+    with Database(database_url) as database:
+        mine = claimed(JobStore(database, clock))
     assert store.get("a").claim == mine
-    other.close()

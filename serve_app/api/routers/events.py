@@ -6,7 +6,8 @@ from contextlib import aclosing
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
-from serve_app.api import lookup, views
+from serve_app import views
+from serve_app.api import lookup
 from serve_app.api.dependencies import InjectedServices, InjectedWatch
 from serve_app.api.problems import documented
 from serve_app.api.services import Services

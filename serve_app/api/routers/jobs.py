@@ -6,7 +6,8 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request, Response
 
-from serve_app.api import lookup, views
+from serve_app import views
+from serve_app.api import lookup
 from serve_app.api import options as wanted
 from serve_app.api.dependencies import (
     InjectedIntake,

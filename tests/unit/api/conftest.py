@@ -19,6 +19,7 @@ from serve_app.audio import formats
 from serve_app.audio.facts import AudioFacts
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
+from serve_app.database import Database
 from serve_app.errors import AppError
 from serve_app.jobs.job import Claim, Job, Result, StemFile
 from serve_app.jobs.store import JobStore
@@ -223,7 +224,7 @@ def anyio_backend() -> str:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the schema once: that takes longer than most tests."""
     path = tmp_path_factory.mktemp("database") / "jobs.sqlite3"
-    JobStore(f"sqlite:///{path}", Clock()).close()
+    Database(f"sqlite:///{path}").close()
     return path
 
 
@@ -231,7 +232,8 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
     clock, pools, files_dir = Clock(), Pools(), tmp_path / "files"
     shutil.copy(empty_database, tmp_path / "jobs.sqlite3")
-    store = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite3'}", clock)
+    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
+    store = JobStore(database, clock)
     storage = LocalStorage(files_dir)
     services = Services(
         jobs=store,
@@ -250,7 +252,7 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
     app = create_app(services)
     async with connect(app) as client:
         yield Server(services, store, storage, pools, clock, files_dir, app, client)
-    store.close()
+    database.close()
 
 
 @pytest.fixture(scope="session")

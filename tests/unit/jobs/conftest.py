@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.database import Database
 from serve_app.jobs.store import JobStore
 from tests.jobs import ManualClock
 
@@ -20,7 +21,11 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(url: str, clock: ManualClock) -> Iterator[JobStore]:
-    store = JobStore(url, clock)
-    yield store
-    store.close()
+def database(url: str) -> Iterator[Database]:
+    with Database(url) as database:
+        yield database
+
+
+@pytest.fixture
+def store(database: Database, clock: ManualClock) -> JobStore:
+    return JobStore(database, clock)

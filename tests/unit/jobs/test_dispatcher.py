@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from serve_app.database import Database
 from serve_app.errors import Cancelled, StorageUnavailable, Unavailable, UnreadableAudio
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.job import Job, Stage, State
@@ -368,8 +369,8 @@ def test_a_cancelled_loop_hands_its_jobs_back_too(store: JobStore) -> None:
 class SlowStore(JobStore):
     """A store whose answers to claims are long under way."""
 
-    def __init__(self, url: str, clock: ManualClock) -> None:
-        super().__init__(url, clock)
+    def __init__(self, database: Database, clock: ManualClock) -> None:
+        super().__init__(database, clock)
         self.has_claimed = threading.Event()
         self.may_answer = threading.Event()
 
@@ -382,9 +383,9 @@ class SlowStore(JobStore):
 
 
 def test_a_job_that_is_being_claimed_at_the_end_is_handed_back(
-    url: str, clock: ManualClock
+    database: Database, clock: ManualClock
 ) -> None:
-    slow = SlowStore(url, clock)
+    slow = SlowStore(database, clock)
     add(slow, "a")
     dispatcher = Dispatcher(slow, Workers(hang), "me", policy())
 
@@ -398,7 +399,6 @@ def test_a_job_that_is_being_claimed_at_the_end_is_handed_back(
 
     asyncio.run(cancel())
     assert slow.get("a").state is State.QUEUED
-    slow.close()
 
 
 def test_shutdown_before_the_start_is_fine(store: JobStore) -> None:
@@ -454,8 +454,8 @@ class FlakyStore(JobStore):
 
 
 @pytest.fixture
-def flaky(url: str, clock: ManualClock) -> FlakyStore:
-    return FlakyStore(url, clock)
+def flaky(database: Database, clock: ManualClock) -> FlakyStore:
+    return FlakyStore(database, clock)
 
 
 def test_a_database_that_is_down_does_not_end_the_loop(flaky: FlakyStore) -> None:
@@ -472,7 +472,6 @@ def test_a_database_that_is_down_does_not_end_the_loop(flaky: FlakyStore) -> Non
 
     asyncio.run(recover())
     assert flaky.get("a").attempt == 1
-    flaky.close()
 
 
 @pytest.mark.parametrize("before", ["progress", "result"])
@@ -492,4 +491,3 @@ def test_a_result_is_not_lost_when_the_database_is_down_for_a_moment(
     dispatcher = Dispatcher(flaky, Workers(during_an_outage), "me", policy(in_flight=1))
     asyncio.run(run_until(dispatcher, is_in(flaky, State.SUCCEEDED, "a")))
     assert flaky.get("a").attempt == 1
-    flaky.close()

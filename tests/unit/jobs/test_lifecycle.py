@@ -14,6 +14,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost
 from serve_app.jobs.job import Claim, Job, State
 from serve_app.jobs.store import JobStore
@@ -38,7 +39,8 @@ class Lifecycle(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
         self.clock = ManualClock()
         path = Path(self.folder.name, "jobs.sqlite3")
-        self.store = JobStore(f"sqlite:///{path}", self.clock)
+        self.database = Database(f"sqlite:///{path}")
+        self.store = JobStore(self.database, self.clock)
         self.added = 0
         self.holders: dict[str, Claim] = {}
         self.ended: dict[str, Job] = {}
@@ -46,7 +48,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Leave no file behind."""
-        self.store.close()
+        self.database.close()
         self.folder.cleanup()
 
     @rule()

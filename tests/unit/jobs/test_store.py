@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from serve_app.jobs import engine
+from serve_app.database import Database
 from serve_app.jobs.job import State
 from serve_app.jobs.store import JobStore
 from tests.jobs import ManualClock
@@ -15,9 +15,10 @@ ROOT = Path(__file__).parents[3]
 ADD_FOR_EVER = """
 import sys
 from itertools import count
+from serve_app.database import Database
 from serve_app.jobs.store import JobStore
 from tests.jobs import ManualClock, new_job
-store = JobStore(sys.argv[1], ManualClock())
+store = JobStore(Database(sys.argv[1]), ManualClock())
 for number in count():
     store.add(new_job(f"job-{number}"), max_queued=1_000_000)
     print(f"job-{number}", flush=True)
@@ -33,14 +34,12 @@ def test_every_accepted_job_survives_kill_9(url: str, clock: ManualClock) -> Non
         accepted = [writer.stdout.readline().strip() for _ in range(20)]
         writer.kill()
         accepted += writer.stdout.read().split()
-    store = JobStore(url, clock)
-    found = {job.id: job.state for job in store.recent(1_000_000)}
+    with Database(url) as database:
+        store = JobStore(database, clock)
+        found = {job.id: job.state for job in store.recent(1_000_000)}
+        with database.reading() as connection:
+            check = connection.execute(text("PRAGMA integrity_check")).scalar_one()
     # The last one may have been stored without the time to say so.
     assert 0 <= len(found) - len(accepted) <= 1
     assert {found[job_id] for job_id in accepted} == {State.QUEUED}
-    database = engine.connect(url)
-    with engine.begin_reading(database) as connection:
-        check = connection.execute(text("PRAGMA integrity_check")).scalar_one()
     assert check == "ok"
-    database.dispose()
-    store.close()

@@ -1,4 +1,4 @@
-"""Connections to the database of jobs."""
+"""Connections to the database, of SQLite or Postgres."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

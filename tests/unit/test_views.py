@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from serve_app.api import views
+from serve_app import views
 from serve_app.jobs.job import Job, Options, Result, Source, State
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -8,9 +8,9 @@ from alembic.migration import MigrationContext
 from filelock import FileLock
 from sqlalchemy import inspect, text
 
-from serve_app.jobs import engine
-from serve_app.jobs.migrations import upgrade
-from serve_app.jobs.schema import metadata
+from serve_app.database import Database, engine
+from serve_app.database.columns import metadata
+from serve_app.database.migrations import upgrade
 from serve_app.jobs.store import JobStore
 from tests.jobs import ManualClock, new_job
 
@@ -18,12 +18,13 @@ ROOT = Path(__file__).parents[3]
 # Forked, so that they start together and the imports are paid once.
 OPEN_AT_ONCE = """
 import os, sys, traceback
+from serve_app.database import Database
 from serve_app.jobs.store import JobStore
 from tests.jobs import ManualClock
 
 def open_store():
     try:
-        assert JobStore(sys.argv[1], ManualClock()).recent(1) == []
+        assert JobStore(Database(sys.argv[1]), ManualClock()).recent(1) == []
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -42,13 +43,11 @@ def test_the_steps_lead_to_the_tables_that_the_code_uses(url: str) -> None:
     database.dispose()
 
 
-def test_a_second_upgrade_changes_nothing(url: str, clock: ManualClock) -> None:
-    first = JobStore(url, clock)
-    first.add(new_job(), max_queued=1)
-    first.close()
-    second = JobStore(url, clock)
-    assert second.get("a") == new_job()
-    second.close()
+def test_a_second_upgrade_changes_nothing(url: str) -> None:
+    with Database(url) as first:
+        JobStore(first, ManualClock()).add(new_job(), max_queued=1)
+    with Database(url) as second:
+        assert JobStore(second, ManualClock()).get("a") == new_job()
 
 
 def test_a_step_that_fails_leaves_nothing_behind(url: str) -> None:

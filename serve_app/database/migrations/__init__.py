@@ -20,7 +20,7 @@ def upgrade(engine: Engine) -> None:
     fails leaves the schema as it was.
     """
     config = Config()
-    config.set_main_option("script_location", "serve_app.jobs:migrations")
+    config.set_main_option("script_location", "serve_app.database:migrations")
     with _alone(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

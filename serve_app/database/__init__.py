@@ -1,0 +1,70 @@
+"""The database that every store shares: its connections, transactions and schema."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, exc
+
+from serve_app.database import engine
+from serve_app.database.migrations import upgrade
+from serve_app.errors import Unavailable
+
+
+class Database:
+    """The database at `url`, whose schema is brought up to date on opening.
+
+    A context that closes it. What a transaction wrote survives a crash once it has
+    ended; all of them raise Unavailable when the database does not answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = engine.connect(url)
+        with _translated():
+            upgrade(self._engine)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self._engine.dispose()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that writes."""
+        return _translating(self._engine.begin())
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that only reads, and so waits for nobody."""
+        return _translating(engine.begin_reading(self._engine))
+
+    def statement(self) -> AbstractContextManager[Connection]:
+        """Open a transaction for one statement, which costs less."""
+        return _translating(engine.begin_statement(self._engine))
+
+
+@contextmanager
+def _translating(
+    transaction: AbstractContextManager[Connection],
+) -> Iterator[Connection]:
+    with _translated(), transaction as connection:
+        yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as err:
+        raise Unavailable(
+            "The job database does not answer; try again in a moment."
+        ) from err

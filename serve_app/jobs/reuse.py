@@ -1,0 +1,60 @@
+"""Songs that were separated before: their stems are given again, not made again."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import PurePath
+
+from serve_app.errors import Unavailable
+from serve_app.jobs.job import STEMS, Job, Result, State, StemFile
+from serve_app.jobs.store import JobStore
+from serve_app.storage.port import Storage
+
+logger = logging.getLogger(__name__)
+
+HIT = "hit"
+
+
+class Reuse:
+    """Gives jobs the stems of others that had the same song and the same options.
+
+    The files are copied within `storage`, so that each job's go when that job goes.
+    """
+
+    def __init__(
+        self, store: JobStore, storage: Storage, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._storage = storage
+        self._clock = clock
+
+    def result(self, job: Job) -> Result | None:
+        """Return a result for `job`, whose files are stored; None if it must be made.
+
+        An older job's files may go at any time: then it is as if it had never been.
+        """
+        for donor in self._store.same(job):
+            if donor.state is State.SUCCEEDED and self._is_kept(donor):
+                with suppress(FileNotFoundError, Unavailable):
+                    return self._copied(donor, job)
+                logger.info("job %s: the stems of %s are gone", job.id, donor.id)
+        return None
+
+    def _is_kept(self, job: Job) -> bool:
+        return job.expires_at is None or job.expires_at > self._clock()
+
+    def _copied(self, donor: Job, job: Job) -> Result:
+        if donor.result is None:
+            raise ValueError(f"job {donor.id} succeeded without a result")
+        stems = tuple(self._copy(stem, job) for stem in donor.result.stems)
+        return replace(donor.result, stems=stems, cache=HIT)
+
+    def _copy(self, stem: StemFile, job: Job) -> StemFile:
+        path = PurePath(stem.key)
+        place = f"{STEMS}/{job.id}/{job.attempt}/{path.name}"
+        self._storage.copy(stem.key, place)
+        title = PurePath(job.source.filename).stem
+        filename = f"{title}_{stem.name}{path.suffix}"
+        return replace(stem, key=place, filename=filename)
