@@ -24,12 +24,13 @@ class Service:
     data_dir: Path
 
     def submit(self, song: Path, **options: str) -> str:
-        """Upload a song; return the job's id."""
+        """Upload a song to be computed, also if it was before; return the job's id."""
         with song.open("rb") as file:
             answer = httpx.post(
                 f"{self.url}/separate",
                 files={"file": (song.name, file)},
                 data=options,
+                headers={"Cache-Control": "no-cache"},
                 timeout=60,
             )
         assert answer.is_success, answer.text
