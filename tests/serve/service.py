@@ -114,8 +114,12 @@ def wait_for(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> No
 
 
 def replica_processes(deployment: str) -> list[psutil.Process]:
-    """Return this session's replicas of a deployment, started below this process."""
-    marker = f"ServeReplica:stemserve:{deployment}"
+    """Return this session's replicas of a deployment."""
+    return processes(f"ServeReplica:stemserve:{deployment}")
+
+
+def processes(marker: str) -> list[psutil.Process]:
+    """Return the processes below this one whose command holds `marker`."""
     return [
         process
         for process in psutil.Process().children(recursive=True)
