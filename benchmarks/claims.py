@@ -66,25 +66,38 @@ def fill(url: str, queued: int) -> None:
     engine.dispose()
 
 
-def claim(url: str, claims: int, barrier: Barrier, ended: "Queue[float]") -> None:
-    """Claim so many jobs, from when all claimers are ready; tell when that was done."""
+def claim(
+    url: str, claims: int, most: int, barrier: Barrier, ended: "Queue[float]"
+) -> None:
+    """Claim so many jobs, `most` at a time; tell when that was done.
+
+    Begins when all claimers are ready.
+    """
     database = Database(url)
     store = JobStore(database, now)
     owner = uuid4().hex
     store.counts()
     barrier.wait()
-    for _ in range(claims):
+    left = claims
+    while left:
         found = store.claim(
-            owner, lease_seconds=600, include_alone=False, retention_seconds=600
+            owner,
+            lease_seconds=600,
+            include_alone=False,
+            retention_seconds=600,
+            most=min(left, most),
         )
-        if found is None:
+        if not found:
             raise RuntimeError("there was nothing to claim")
+        left -= len(found)
     # The time of the whole machine, not of this process.
     ended.put(time.monotonic())
     database.close()
 
 
-def claims_per_second(url: str, queued: int, claimers: int, claims: int) -> float:
+def claims_per_second(
+    url: str, queued: int, claimers: int, claims: int, most: int
+) -> float:
     """Return the rate at which all claimers together claim `claims` jobs."""
     fill(url, queued)
     context = multiprocessing.get_context("spawn")
@@ -92,7 +105,7 @@ def claims_per_second(url: str, queued: int, claimers: int, claims: int) -> floa
     each = claims // claimers
     ended: Queue[float] = context.Queue()
     running = [
-        context.Process(target=claim, args=(url, each, barrier, ended))
+        context.Process(target=claim, args=(url, each, most, barrier, ended))
         for _ in range(claimers)
     ]
     for process in running:
@@ -127,6 +140,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--claimers", type=int, default=8)
     parser.add_argument("--claims", type=int, default=960, help="in each round")
+    parser.add_argument("--most", type=int, default=4, help="jobs in one claim")
     parser.add_argument("--queued", type=int, nargs="+", default=[1_000, 100_000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--database-url")
@@ -136,7 +150,7 @@ def main(arguments: Sequence[str]) -> None:
         Database(url).close()
         for _ in range(options.rounds):
             for queued in options.queued:
-                given = (url, queued, options.claimers, options.claims)
+                given = (url, queued, options.claimers, options.claims, options.most)
                 rates[queued].append(claims_per_second(*given))
                 print(f"{queued:8} queued: {rates[queued][-1]:6.0f} /s", flush=True)
     medians = {queued: statistics.median(each) for queued, each in rates.items()}

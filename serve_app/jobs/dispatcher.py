@@ -129,15 +129,19 @@ class Dispatcher:
             lease_seconds=self._policy.lease_seconds,
             retention_seconds=self._policy.retention_seconds,
         )
-        while self._has_room() and not self._stopping.is_set():
-            job = await asyncio.to_thread(claim, include_alone=not self._running)
-            if job is None:
+        while (room := self._room()) and not self._stopping.is_set():
+            jobs = await asyncio.to_thread(
+                claim, include_alone=not self._running, most=room
+            )
+            if not jobs:
                 return
-            self._start(job)
+            for job in jobs:
+                self._start(job)
 
-    def _has_room(self) -> bool:
-        alone = any(attempt.job.run_alone for attempt in self._running.values())
-        return not alone and len(self._running) < self._policy.in_flight
+    def _room(self) -> int:
+        if any(attempt.job.run_alone for attempt in self._running.values()):
+            return 0
+        return self._policy.in_flight - len(self._running)
 
     def _start(self, job: Job) -> None:
         attempt = Attempt(job)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -10,12 +11,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     CursorResult,
-    ScalarSelect,
     Select,
+    Subquery,
     bindparam,
+    case,
     delete,
     func,
     insert,
+    literal_column,
     not_,
     or_,
     select,
@@ -23,6 +26,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from serve_app.jobs.job import Claim, Job, State
 from serve_app.jobs.schema import jobs, to_job, to_row
@@ -38,14 +42,28 @@ _MOST_SAME = 10
 _FINAL = [state.value for state in State if state.is_final]
 
 
-def _head(name: str, *conditions: ColumnElement[bool]) -> CTE:
-    """The first in turn, locked, of the jobs that no other transaction has locked."""
-    query = select(*_TURN).where(*conditions).order_by(*_TURN).limit(1)
-    return query.with_for_update(skip_locked=True, of=jobs).cte(name)
+def _is(state: State) -> ColumnElement[bool]:
+    return jobs.c.state == state.value
 
 
-def _next_id() -> ScalarSelect[str]:
-    """The id of the job whose turn it is at the time `now`."""
+# Of a claim, these come beside the columns in the order of turns. One that is not clear
+# needs a decision first: it was cancelled, must run alone, or was claimed too often.
+_IS_CLEAR = case(
+    (
+        not_(jobs.c.cancel_requested)
+        & not_(jobs.c.run_alone)
+        & (jobs.c.attempt < bindparam("most_claims")),
+        1,
+    ),
+    else_=0,
+).label("is_clear")
+
+
+def _heads(most: int, *more: ColumnElement[Any]) -> Subquery:
+    """The first jobs in turn at the time `now`, locked, that nobody else has locked.
+
+    Some wait and some are of owners who fell silent: so many of each.
+    """
     now: BindParameter[datetime] = bindparam("now", type_=jobs.c.updated_at.type)
     is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
     # The first of each by an index of its own: as one condition, with OR, all that
@@ -56,21 +74,39 @@ def _next_id() -> ScalarSelect[str]:
         .cte("lapsed")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    heads = [
-        _head("waits", _is(State.QUEUED), jobs.c.waits_for.is_(None), is_time),
-        _head("silent", jobs.c.id.in_(select(lapsed.c.id))),
+
+    def head(name: str, *conditions: ColumnElement[bool]) -> CTE:
+        query = select(*_TURN, *more).where(*conditions).order_by(*_TURN)
+        # A number in the text: the planner must know how few they are.
+        query = query.limit(literal_column(str(most)))
+        return query.with_for_update(skip_locked=True, of=jobs).cte(name)
+
+    found = [
+        head("waits", _is(State.QUEUED), jobs.c.waits_for.is_(None), is_time),
+        head("silent", jobs.c.id.in_(select(lapsed.c.id))),
     ]
-    either = union_all(*(select(head) for head in heads)).subquery()
-    order = [either.c[column.name] for column in _TURN]
-    return select(either.c.id).order_by(*order).limit(1).scalar_subquery()
+    return union_all(*(select(each) for each in found)).subquery()
 
 
-def _is(state: State) -> ColumnElement[bool]:
-    return jobs.c.state == state.value
+def _in_turn(found: Subquery) -> list[ColumnElement[Any]]:
+    return [found.c[column.name] for column in _TURN]
 
 
-# Made once: making a statement takes longer than running it.
-_NEXT_CLAIMABLE = select(jobs).where(jobs.c.id == _next_id())
+def _clear_ids(most: int) -> Select[Any]:
+    """The ids of the first jobs in turn, up to the first one that is not clear."""
+    found = _heads(most, _IS_CLEAR)
+    so_far = func.min(found.c.is_clear).over(order_by=_in_turn(found))
+    ranked = select(*found.c, so_far.label("all_clear")).subquery()
+    query = select(ranked.c.id).where(ranked.c.all_clear == 1)
+    return query.order_by(*_in_turn(ranked)).limit(literal_column(str(most)))
+
+
+# Each is made once: making a statement takes longer than running it.
+_HEAD = _heads(1)
+_NEXT_CLAIMABLE = select(jobs).where(
+    jobs.c.id
+    == select(_HEAD.c.id).order_by(*_in_turn(_HEAD)).limit(1).scalar_subquery()
+)
 _CLAIM = (
     update(jobs)
     .values(
@@ -81,12 +117,11 @@ _CLAIM = (
     .returning(jobs)
 )
 _CLAIM_ONE = _CLAIM.where(jobs.c.id == bindparam("job_id"))
-_CLAIM_NEXT = _CLAIM.where(
-    jobs.c.id == _next_id(),
-    not_(jobs.c.cancel_requested),
-    not_(jobs.c.run_alone),
-    jobs.c.attempt < bindparam("most_claims"),
-)
+
+
+@cache
+def _claim_next(most: int) -> ReturningUpdate[Any]:
+    return _CLAIM.where(jobs.c.id.in_(_clear_ids(most)))
 
 
 def take_turns(connection: Connection) -> None:
@@ -138,15 +173,26 @@ def next_claimable(connection: Connection, now: datetime) -> Job | None:
 
 
 def claim_next(
-    connection: Connection, now: datetime, changes: Changes, most_claims: int
-) -> Job | None:
-    """Write the changes of a claim to the job whose turn it is, and return it.
+    connection: Connection,
+    now: datetime,
+    changes: Changes,
+    *,
+    most: int,
+    most_claims: int,
+) -> list[Job]:
+    """Write the changes of a claim to the jobs whose turn it is; return them in turn.
 
-    None, and nothing is written, when there is none, and also when something else has
-    to be decided first: it was cancelled, must run alone, or was claimed too often.
+    They end before the first of which something else has to be decided: it was
+    cancelled, must run alone, or was claimed `most_claims` times.
     """
     given = {"now": now, "most_claims": most_claims, **_new(changes)}
-    return _to_first(connection.execute(_CLAIM_NEXT, given))
+    found = connection.execute(_claim_next(most), given)
+    claimed = [to_job(row._asdict()) for row in found]
+    return sorted(claimed, key=_turn)
+
+
+def _turn(job: Job) -> tuple[int, datetime, str]:
+    return job.options.priority.rank, job.created_at, job.id
 
 
 def claim(connection: Connection, job_id: str, now: datetime, changes: Changes) -> Job:

@@ -115,10 +115,11 @@ class JobStore:
         lease_seconds: float,
         include_alone: bool,
         retention_seconds: float,
-    ) -> Job | None:
-        """Give `owner` the next job that waits or whose lease has run out, if any.
+        most: int = 1,
+    ) -> list[Job]:
+        """Give `owner` at most so many jobs that wait or whose lease has run out.
 
-        The next is the oldest of those with the highest priority.
+        They are the oldest of those with the highest priority, the next one first.
 
         A job that must run alone is given out only with `include_alone`, which is for a
         caller that runs nothing else. Until then nothing behind it overtakes it: its
@@ -130,9 +131,11 @@ class JobStore:
             owner, now, now + timedelta(seconds=lease_seconds)
         )
         with self._database.statement() as connection:
-            job = statements.claim_next(connection, now, changes, MAX_CLAIMS)
-        if job is not None:
-            return job
+            claimed = statements.claim_next(
+                connection, now, changes, most=most, most_claims=MAX_CLAIMS
+            )
+        if claimed:
+            return claimed
         expires_at = now + timedelta(seconds=retention_seconds)
         with self._database.writing() as connection:
             while job := statements.next_claimable(connection, now):
@@ -140,9 +143,9 @@ class JobStore:
                     self._change(connection, job.id, now, ending)
                     continue
                 if job.run_alone and not include_alone:
-                    return None
-                return statements.claim(connection, job.id, now, changes)
-        return None
+                    return []
+                return [statements.claim(connection, job.id, now, changes)]
+        return []
 
     def renew(self, claims: Iterable[Claim], lease_seconds: float) -> Renewal:
         """Let the leases of all `claims` that still hold begin anew."""

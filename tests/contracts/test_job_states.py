@@ -90,21 +90,37 @@ class Queue(RuleBasedStateMachine):
         self.milliseconds += milliseconds
         self.clock.now = NOON + timedelta(milliseconds=self.milliseconds)
 
-    @rule(worker=WORKERS)
-    def claim(self, worker: str) -> None:
-        """A worker asks for a job and gets the one whose turn it is."""
-        job = self.store.claim(
-            worker, lease_seconds=LEASE, include_alone=True, retention_seconds=KEPT
+    @rule(worker=WORKERS, most=st.integers(1, 4))
+    def claim(self, worker: str, most: int) -> None:
+        """A worker asks for some jobs and gets those whose turn it is."""
+        found = self.store.claim(
+            worker,
+            lease_seconds=LEASE,
+            include_alone=True,
+            retention_seconds=KEPT,
+            most=most,
         )
-        # Those that can't be given out are ended on the way.
-        while (known := self._next()) and (
-            known.cancelled or len(known.claims) >= MAX_CLAIMS
-        ):
+        # Those that can't be given out are ended on the way to the first.
+        ended = 0
+        while (known := self._next()) and self._is_due_to_end(known):
+            ended += 1
             self._end(known, State.CANCELLED if known.cancelled else State.FAILED)
-        if known is None:
-            assert job is None
-            return
-        assert job is not None
+        assert bool(found) is (known is not None)
+        assert len(found) <= most
+        for job in found:
+            known = self._next()
+            assert known is not None
+            assert not self._is_due_to_end(known)
+            self._take(known, job)
+        # Fewer are given only when there are no more, or the next one must end.
+        known = self._next()
+        is_short = 0 < len(found) < most
+        assert not is_short or known is None or self._is_due_to_end(known) or ended
+
+    def _is_due_to_end(self, known: Known) -> bool:
+        return known.cancelled or len(known.claims) >= MAX_CLAIMS
+
+    def _take(self, known: Known, job: Job) -> None:
         assert job.id == known.job.id
         assert job.attempt == len(known.claims) + 1
         known.claims.append(job.claim)

@@ -43,13 +43,20 @@ def add(store: JobStore, *jobs: Job) -> None:
         store.add(job, max_queued=MANY)
 
 
-def claim(store: JobStore, owner: str = "me", include_alone: bool = True) -> Job | None:
+def claim_some(
+    store: JobStore, most: int, owner: str = "me", include_alone: bool = True
+) -> list[Job]:
     return store.claim(
         owner,
         lease_seconds=LEASE,
         include_alone=include_alone,
         retention_seconds=KEPT,
+        most=most,
     )
+
+
+def claim(store: JobStore, owner: str = "me", include_alone: bool = True) -> Job | None:
+    return next(iter(claim_some(store, 1, owner, include_alone)), None)
 
 
 def claimed(store: JobStore, owner: str = "me") -> Claim:
@@ -209,6 +216,54 @@ def test_each_of_many_jobs_is_claimed_exactly_once(store: JobStore) -> None:
     assert sorted(one.job_id for one in found) == sorted(
         f"job-{number}" for number in range(200)
     )
+    assert {one.attempt for one in found} == {1}
+
+
+def test_several_jobs_are_claimed_in_turn(store: JobStore, clock: ManualClock) -> None:
+    add(store, new_job("lost", created_at=NOON - timedelta(seconds=9)))
+    claim(store, "dead")
+    clock.advance(LEASE)
+    for index in range(4):
+        add(store, new_job(str(index), created_at=NOON + timedelta(seconds=index)))
+    found = claim_some(store, 3)
+    assert [job.id for job in found] == ["lost", "0", "1"]
+    assert found == [store.get(job.id) for job in found]
+    assert {(job.owner, job.attempt) for job in found} == {("me", 1), ("me", 2)}
+    assert [job.id for job in claim_some(store, 3)] == ["2", "3"]
+    assert claim_some(store, 3) == []
+
+
+@pytest.mark.parametrize("doubt", ["alone", "cancelled"])
+def test_nothing_behind_a_job_in_doubt_is_claimed_with_those_before_it(
+    store: JobStore, clock: ManualClock, doubt: str
+) -> None:
+    for index in range(3):
+        add(store, new_job(str(index), created_at=NOON + timedelta(seconds=index)))
+    if doubt == "alone":
+        alone = Retry("replica_died", "died", charge=False, run_alone=True)
+        first, second = (claimed(store) for _ in range(2))
+        store.release(first)
+        store.retry(second, alone, LIMITS)
+    else:
+        first, second = (claimed(store) for _ in range(2))
+        store.release(first)
+        store.cancel(second.job_id, KEPT)
+        clock.advance(LEASE)
+    assert [job.id for job in claim_some(store, 3)] == ["0"]
+    beside = claim_some(store, 3, include_alone=False)
+    assert [job.id for job in beside] == ([] if doubt == "alone" else ["2"])
+
+
+def test_many_who_claim_several_share_them_out(store: JobStore) -> None:
+    add(store, *(new_job(f"job-{number:03d}") for number in range(200)))
+    found: list[Claim] = []
+
+    def claim_all(index: int) -> None:
+        while jobs := claim_some(store, 7, f"owner-{index}"):
+            found.extend(job.claim for job in jobs)
+
+    in_threads(6, claim_all)
+    assert len(found) == len({one.job_id for one in found}) == 200
     assert {one.attempt for one in found} == {1}
 
 

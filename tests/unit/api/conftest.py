@@ -177,10 +177,9 @@ class Server:
 
     def claim(self) -> Claim:
         """Take up the oldest job, as a dispatcher would."""
-        job = self.store.claim(
+        (job,) = self.store.claim(
             "me", lease_seconds=30.0, include_alone=True, retention_seconds=1800.0
         )
-        assert job is not None
         return job.claim
 
     def succeed(self, stems: Mapping[str, bytes], song_name: str = "song") -> Job:

@@ -375,12 +375,12 @@ class SlowStore(JobStore):
         self.has_claimed = threading.Event()
         self.may_answer = threading.Event()
 
-    def claim(self, owner: str, **options: Any) -> Job | None:
+    def claim(self, owner: str, **options: Any) -> list[Job]:
         """Claim, and answer when that is allowed."""
-        job = super().claim(owner, **options)
+        found = super().claim(owner, **options)
         self.has_claimed.set()
         self.may_answer.wait(PATIENCE_SECONDS)
-        return job
+        return found
 
 
 def test_a_job_that_is_being_claimed_at_the_end_is_handed_back(
@@ -438,7 +438,7 @@ class FlakyStore(JobStore):
             self.down_for -= 1
             raise Unavailable("The job database does not answer.")
 
-    def claim(self, owner: str, **options: Any) -> Job | None:
+    def claim(self, owner: str, **options: Any) -> list[Job]:
         """Claim, or fail."""
         self._fail()
         return super().claim(owner, **options)

@@ -53,10 +53,9 @@ def keys(disk: Disk) -> set[str]:
 
 def running(store: JobStore, job_id: str) -> Claim:
     store.add(new_job(job_id), max_queued=9)
-    job = store.claim(
+    (job,) = store.claim(
         "me", lease_seconds=1e6, include_alone=True, retention_seconds=KEPT
     )
-    assert job is not None
     return job.claim
 
 

@@ -61,14 +61,15 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(target=claims, owner=OWNERS, include_alone=st.booleans())
     def claim(self, owner: str, include_alone: bool) -> Claim:
         """An owner asks for a job; nobody else holds it from then on."""
-        job = self.store.claim(
+        found = self.store.claim(
             owner,
             lease_seconds=LEASE,
             include_alone=include_alone,
             retention_seconds=KEPT,
         )
-        if job is None:
+        if not found:
             return multiple()  # type: ignore[return-value]
+        (job,) = found
         before = self.holders.get(job.id)
         assert job.attempt == (before.attempt + 1 if before else 1) <= MAX_CLAIMS
         assert include_alone or not job.run_alone

@@ -38,10 +38,9 @@ def donor(store: JobStore, storage: LocalStorage, tmp_path: Path) -> Job:
 
 def ended(store: JobStore, job_id: str, result: Result) -> Job:
     store.add(new_job(job_id, audio_key="song"), max_queued=9)
-    claimed = store.claim(
+    (claimed,) = store.claim(
         "me", lease_seconds=9, include_alone=True, retention_seconds=9
     )
-    assert claimed is not None
     store.succeed(claimed.claim, result, KEPT)
     return store.get(job_id)
 
