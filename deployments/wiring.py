@@ -2,15 +2,13 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 from serve_app.database import Database
 from serve_app.settings import Settings
+from serve_app.storage import places
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.port import Storage
 from serve_app.storage.sharded import ShardedStorage
-
-_S3_OPTIONS = {"endpoint_url", "region"}
 
 
 def now() -> datetime:
@@ -38,16 +36,9 @@ def file_storage(settings: Settings) -> Storage:
 
 
 def _store(place: str) -> Storage:
-    if "://" not in place:
+    if places.is_directory(place):
         return LocalStorage(Path(place))
-    address = urlsplit(place)
-    options = dict(parse_qsl(address.query))
-    if address.scheme != "s3" or not address.netloc or set(options) - _S3_OPTIONS:
-        raise ValueError(
-            f"STEMSERVE_STORAGE: {place.partition('?')[0]} is neither a directory nor "
-            f"s3://bucket/folder with at most {' and '.join(sorted(_S3_OPTIONS))}"
-        )
     # boto3 takes a third of a second to import: only those who use it pay for it.
-    from serve_app.storage.s3 import Bucket, S3Storage
+    from serve_app.storage.s3 import S3Storage
 
-    return S3Storage(Bucket(address.netloc, address.path.strip("/"), **options))
+    return S3Storage(places.bucket(place, "STEMSERVE_STORAGE"))
