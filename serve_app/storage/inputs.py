@@ -14,8 +14,6 @@ from serve_app.storage.places import Bucket
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
-SCHEME = "s3://"
-
 _LONGEST_KEY_BYTES = 1024  # The protocol's limit.
 # InvalidObjectState: it lies in an archive.
 _NOT_READABLE = ("NoSuchBucket", "AccessDenied", "InvalidObjectState")
@@ -39,7 +37,7 @@ class InputBuckets:
         UploadTooLarge before the first byte, StorageUnavailable, and Cancelled once it
         is not wanted any more.
         """
-        name, _, key = url.removeprefix(SCHEME).partition("/")
+        name, _, key = url.removeprefix("s3://").partition("/")
         _check_key(key)
         connection = self._connection(name, key)
         try:

@@ -7,7 +7,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Query, Request, Response
 
 from serve_app import views
-from serve_app.api import lookup
+from serve_app.api import lookup, references
 from serve_app.api import options as wanted
 from serve_app.api.dependencies import (
     InjectedIntake,
@@ -27,9 +27,15 @@ from serve_app.errors import (
     InvalidFilename,
     InvalidInput,
     JobNotFound,
+    NoDirectUploads,
     QueueFull,
+    RefusedUrl,
     Unavailable,
+    UnreachableUrl,
     UnreadableAudio,
+    UploadBusy,
+    UploadIncomplete,
+    UploadNotFound,
     UploadTooLarge,
 )
 from serve_app.jobs.job import FOLDERS, ORIGINALS, Job, Options, Priority, Source, State
@@ -100,10 +106,16 @@ SEPARATE_FORM: dict[str, Any] = {
         InvalidField,
         InvalidFilename,
         UnreadableAudio,
+        RefusedUrl,
+        UnreachableUrl,
+        UploadNotFound,
+        UploadIncomplete,
+        UploadBusy,
+        NoDirectUploads,
         QueueFull,
         Unavailable,
     ),
-    openapi_extra=SEPARATE_FORM,
+    openapi_extra=references.documented(SEPARATE_FORM),
 )
 async def separate(
     request: Request,
