@@ -42,6 +42,7 @@ bench: setup
 	$(PYTHON) benchmarks/memory.py
 	$(PYTHON) benchmarks/first_audio.py
 	$(PYTHON) benchmarks/claims.py
+	$(PYTHON) benchmarks/reuse.py
 
 # From nothing: versions that are locked already would split packages in two.
 lock:

@@ -33,7 +33,9 @@ def under_way(url: str, song: Path) -> Iterator[None]:
     """Let the server work on a song; cancel it in the end."""
     with httpx.Client(base_url=url, timeout=600) as http:
         with song.open("rb") as file:
-            answer = http.post("/separate", files={"file": file})
+            answer = http.post(
+                "/separate", files={"file": file}, headers={"Cache-Control": "no-cache"}
+            )
         place = f"/job/{answer.raise_for_status().json()['job_id']}"
         while http.get(place).json().get("stage") != "separate":
             time.sleep(_POLL_SECONDS)

@@ -109,7 +109,10 @@ def seconds_of(url: str, song: Path, stem_format: str) -> float:
         began = time.perf_counter()
         with song.open("rb") as file:
             answer = http.post(
-                "/separate", files={"file": file}, data={"format": stem_format}
+                "/separate",
+                files={"file": file},
+                data={"format": stem_format},
+                headers={"Cache-Control": "no-cache"},
             )
         answer.raise_for_status()
         place = f"/job/{answer.json()['job_id']}"

@@ -21,7 +21,9 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.errors import Unavailable
 from serve_app.follow import Follower
+from serve_app.jobs.answers import Answers
 from serve_app.jobs.job import Job
+from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.store import JobStore
 from serve_app.separation.models import REGISTRY, ModelSpec, find
 from serve_app.settings import Settings
@@ -102,7 +104,8 @@ class Api:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
-        store = JobStore(database(settings), now)
+        shared = database(settings)
+        store = JobStore(shared, now)
         storage = file_storage(settings)
 
         def follow(job: Job, stem: str) -> Follower:
@@ -112,6 +115,8 @@ class Api:
         return create_app(
             Services(
                 jobs=store,
+                answers=Answers(shared, now),
+                reuse=Reuse(store, storage, now).result,
                 storage=storage,
                 follow=follow,
                 fetch=inputs(settings).fetch,
@@ -133,6 +138,8 @@ class Api:
                 clock=now,
                 cors_origins=settings.cors_origins,
                 hf_space_url=settings.hf_space_url,
+                reuses=settings.reuse_songs,
+                tenant_header=settings.tenant_header,
                 uploads=direct_uploads(settings),
             ),
             # Serve does, and would send it twice.

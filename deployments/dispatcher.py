@@ -15,9 +15,11 @@ from deployments.failures import cause_of
 from deployments.logs import configure_logging
 from deployments.wiring import database, direct_uploads, file_storage, now
 from serve_app.errors import AppError, Unavailable
+from serve_app.jobs.answers import Answers
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Job
+from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.runner import Event, Finished, ReplicaDied
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
@@ -83,7 +85,8 @@ class DispatcherReplica:
         analyzer: DeploymentHandle,
     ) -> None:
         configure_logging(settings)
-        store = JobStore(database(settings), now)
+        shared = database(settings)
+        store = JobStore(shared, now)
         storage = file_storage(settings)
         self._separator = separator
         self._pools: Mapping[str, Any] = {}
@@ -98,7 +101,9 @@ class DispatcherReplica:
                 max_attempts=settings.max_attempts,
                 retention_seconds=settings.retention_seconds,
             ),
+            reuse=Reuse(store, storage, now).result,
         )
+        self._answers = Answers(shared, now)
         self._expiry = Expiry(store, storage, uploads=direct_uploads(settings))
         # Serve calls constructors on the replica's event loop.
         self._tasks = [
@@ -127,6 +132,7 @@ class DispatcherReplica:
         while True:
             try:
                 await asyncio.to_thread(self._expiry.sweep)
+                await asyncio.to_thread(self._answers.sweep)
                 if rounds % _ORPHAN_ROUNDS == 0:
                     # What a killed replica left goes even if no other job comes.
                     await asyncio.to_thread(sweep, settings.working_dir)

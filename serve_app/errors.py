@@ -12,6 +12,7 @@ AppError
 ├── AudioTooLong          413
 ├── RangeNotSatisfiable   416  the file has no such bytes
 ├── InvalidInput          422  what was asked cannot be done
+│   ├── KeyReused         422  an Idempotency-Key that stood for another request
 │   ├── RefusedUrl        422  an address that we don't ask
 │   ├── UnreachableUrl    422  an address that does not give us its file
 │   ├── InvalidField      422  a form field we cannot use; `field` is its name
@@ -94,6 +95,10 @@ class RangeNotSatisfiable(AppError):
 
 class InvalidInput(AppError):
     code, status = "invalid_input", 422
+
+
+class KeyReused(InvalidInput):
+    code = "idempotency_key_reused"
 
 
 class RefusedUrl(InvalidInput):

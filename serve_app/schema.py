@@ -89,6 +89,9 @@ class Accepted(Wire):
     hf_space_url: str | None = Field(
         default=None, description="Base URL to poll instead of this one, if any."
     )
+    cache: str | None = Field(
+        default=None, description="`hit`: the stems were there from another job."
+    )
 
 
 class NewUpload(BaseModel):
@@ -207,6 +210,9 @@ class JobView(Wire):
     )
     analysis_error: str | None = Field(
         default=None, description="Why there is no analysis."
+    )
+    cache: str | None = Field(
+        default=None, description="`hit`: the stems were there from another job."
     )
     error: str | None = Field(default=None, description="Why the job failed.")
     error_code: str | None = Field(default=None, description="That as a stable word.")

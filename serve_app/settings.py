@@ -146,6 +146,17 @@ class Settings(BaseSettings):
     max_queued_jobs: int = Field(
         default=100, ge=1, description="Jobs waiting; past that, 429 with Retry-After."
     )
+    reuse_songs: bool = Field(
+        default=True,
+        description="Give a song that was separated before, with the same options and "
+        "not yet expired, the stems that are there.",
+    )
+    tenant_header: str = Field(
+        default="",
+        description="Header in which your gateway says whose a request is. Songs are "
+        "reused, and idempotency keys are one's own, only within the same; all clients "
+        "are one when unset.",
+    )
     max_attempts: int = Field(
         default=3, ge=1, description="Charged attempts after which a job is failed."
     )

@@ -77,6 +77,7 @@ def _outcome(job: Job, links: Mapping[str, str]) -> dict[str, object]:
         "engine": job.result.engine,
         "analysis": job.result.analysis,
         "analysis_error": job.result.analysis_error,
+        "cache": job.result.cache,
     }
 
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,6 +67,18 @@ class Ceph(S3Server):
         # Output to a file: the daemons would keep a pipe open for ever.
         with (directory.parent / f"{directory.name}.log").open("wb") as log:
             subprocess.run(command, stdout=log, stderr=log, timeout=120, check=True)
+
+    def restart(self, pause_seconds: float) -> None:
+        """Kill the gateway; some time later start another one on the same store."""
+        pids = self._directory / "pids"
+        *others, gateway = pids.read_text().split()
+        os.kill(int(gateway), signal.SIGKILL)
+        time.sleep(pause_seconds)
+        config = self._directory / "ceph.conf"
+        command = ["radosgw", "-f", "-n", "client.rgw", "-c", str(config)]
+        with (self._directory / "rgw.out").open("ab") as log:
+            started = subprocess.Popen(command, stdout=log, stderr=log)
+        pids.write_text("\n".join([*others, str(started.pid)]))
 
     def close(self) -> None:
         """Kill the daemons."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.answer import Answer
-from serve_app.jobs.job import Job, State
+from serve_app.jobs.job import Job, Result, State
 from serve_app.storage.port import DirectUploads, Storage
 
 # Brings a song from a URL to a path and returns its name, for as long as it is wanted.
@@ -26,8 +26,8 @@ class Jobs(Protocol):
         QueueFull when `max_queued` jobs wait already.
         """
 
-    def same(self, job: Job) -> Sequence[Job]:
-        """Return the other jobs that give the same stems as `job`, newest first."""
+    def with_file(self, file_key: str) -> Sequence[Job]:
+        """Return the newest jobs with the same file and options, the newest first."""
 
     def get(self, job_id: str) -> Job:
         """Return the job; JobNotFound if there is none."""
@@ -49,6 +49,13 @@ class Jobs(Protocol):
 
     def remove(self, job_id: str) -> None:
         """Forget a job that has ended."""
+
+
+class Answers(Protocol):
+    """What requests that may be sent twice were answered."""
+
+    def find(self, request_id: str) -> Answer | None:
+        """Return what a request was answered, if it was and not too long ago."""
 
 
 class Follower(Protocol):
@@ -100,9 +107,13 @@ class Services:
     `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
     for at once. `health` says what the pools report: `ready` and, where known, `model`,
     `device`, `reason` and more. `default_model` is the name of one of `models`.
+    `reuse` returns a result for a job if another one had made the same, which is asked
+    if `reuses`; `tenant_header` names the header that says whose a request is.
     """
 
     jobs: Jobs
+    answers: Answers
+    reuse: Callable[[Job], Result | None]
     storage: Storage
     fetch: Fetch
     measure: Callable[[Path], AudioFacts]
@@ -117,4 +128,6 @@ class Services:
     clock: Callable[[], datetime]
     cors_origins: tuple[str, ...] = ("*",)
     hf_space_url: str = ""
+    reuses: bool = True
+    tenant_header: str = ""
     uploads: DirectUploads | None = None

@@ -9,6 +9,7 @@ class AudioFacts:
 
     `mean` and `deviation` (the sample standard deviation, of n - 1) are those of the
     mono mix at the song's own rate; `peak` is the largest magnitude in any channel.
+    `sha256` is the hash of what was decoded: songs that sound the same have the same.
     """
 
     sample_rate: int
@@ -18,6 +19,7 @@ class AudioFacts:
     deviation: float
     peak: float
     codec: str
+    sha256: str
 
     @property
     def duration_seconds(self) -> float:

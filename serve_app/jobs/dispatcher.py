@@ -26,6 +26,7 @@ _UNEXPECTED = (
 )
 
 Ending = Callable[[], None]
+Reuse = Callable[[Job], Result | None]
 
 
 class Dispatcher:
@@ -33,13 +34,19 @@ class Dispatcher:
 
     `owner` names this dispatcher in the database and must be unlike any other's, those
     of earlier processes included. A job that must run alone does so among the jobs of
-    this dispatcher.
+    this dispatcher. One for which `reuse` finds a result is not run.
     """
 
     def __init__(
-        self, store: JobStore, run: Runner, owner: str, policy: DispatchPolicy
+        self,
+        store: JobStore,
+        run: Runner,
+        owner: str,
+        policy: DispatchPolicy,
+        reuse: Reuse = lambda _: None,
     ) -> None:
         self._store = store
+        self._reuse = reuse
         self._run = run
         self._owner = owner
         self._policy = policy
@@ -164,6 +171,8 @@ class Dispatcher:
             self._wake.set()
 
     async def _follow(self, attempt: Attempt) -> Result:
+        if found := await asyncio.to_thread(self._reuse, attempt.job):
+            return found
         async with aclosing(self._run(attempt.job)) as events:
             async for event in events:
                 match event:

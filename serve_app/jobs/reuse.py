@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePath
@@ -35,11 +34,16 @@ class Reuse:
 
         An older job's files may go at any time: then it is as if it had never been.
         """
-        for donor in self._store.same(job):
-            if donor.state is State.SUCCEEDED and self._is_kept(donor):
-                with suppress(FileNotFoundError, Unavailable):
-                    return self._copied(donor, job)
-                logger.info("job %s: the stems of %s are gone", job.id, donor.id)
+        if job.audio_key is None:
+            return None
+        for donor in self._store.with_audio(job.audio_key):
+            if donor.state is not State.SUCCEEDED or not self._is_kept(donor):
+                continue
+            try:
+                return self._copied(donor, job)
+            except (FileNotFoundError, Unavailable) as err:
+                logger.info("job %s can't have %s's stems: %s", job.id, donor.id, err)
+                self._storage.delete(_folder(job))
         return None
 
     def _is_kept(self, job: Job) -> bool:
@@ -53,8 +57,12 @@ class Reuse:
 
     def _copy(self, stem: StemFile, job: Job) -> StemFile:
         path = PurePath(stem.key)
-        place = f"{STEMS}/{job.id}/{job.attempt}/{path.name}"
+        place = f"{_folder(job)}/{path.name}"
         self._storage.copy(stem.key, place)
         title = PurePath(job.source.filename).stem
         filename = f"{title}_{stem.name}{path.suffix}"
         return replace(stem, key=place, filename=filename)
+
+
+def _folder(job: Job) -> str:
+    return f"{STEMS}/{job.id}/{job.attempt}"

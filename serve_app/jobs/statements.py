@@ -33,6 +33,8 @@ _ADVISORY_LOCK = 0x7175657565
 
 # The order in which jobs are begun.
 _TURN = (jobs.c.priority, jobs.c.created_at, jobs.c.id)
+# Of jobs that give the same, no more are looked at.
+_MOST_SAME = 10
 _FINAL = [state.value for state in State if state.is_final]
 
 
@@ -201,20 +203,19 @@ def expired(connection: Connection, now: datetime, limit: int) -> list[Job]:
     return _all(connection, query.order_by(jobs.c.expires_at).limit(limit))
 
 
-def same(connection: Connection, job: Job) -> list[Job]:
-    """Return the other jobs that give the same as `job`, the newest first."""
-    shared = [
-        column == value
-        for column, value in (
-            (jobs.c.audio_key, job.audio_key),
-            (jobs.c.file_key, job.file_key),
-        )
-        if value is not None
-    ]
-    if not shared:
-        return []
-    query = select(jobs).where(or_(*shared), jobs.c.id != job.id)
-    return _all(connection, query.order_by(jobs.c.created_at.desc()))
+def with_file(connection: Connection, file_key: str) -> list[Job]:
+    """Return the jobs with the same file and options, the newest first."""
+    return _newest(connection, jobs.c.file_key == file_key)
+
+
+def with_audio(connection: Connection, audio_key: str) -> list[Job]:
+    """Return the jobs with the same audio and options, the newest first."""
+    return _newest(connection, jobs.c.audio_key == audio_key)
+
+
+def _newest(connection: Connection, condition: ColumnElement[bool]) -> list[Job]:
+    query = select(jobs).where(condition).order_by(jobs.c.created_at.desc())
+    return _all(connection, query.limit(_MOST_SAME))
 
 
 def at_work_on(connection: Connection, job: Job) -> str | None:
@@ -228,7 +229,8 @@ def at_work_on(connection: Connection, job: Job) -> str | None:
         not_(jobs.c.cancel_requested),
         jobs.c.waits_for.is_(None),
     )
-    found = connection.execute(query.limit(1).with_for_update()).first()
+    query = query.order_by(*_TURN).limit(1)
+    found = connection.execute(query.with_for_update()).first()
     return None if found is None else str(found.id)
 
 

@@ -73,10 +73,15 @@ class JobStore:
                 self._on_end(connection, job)
         return None
 
-    def same(self, job: Job) -> list[Job]:
-        """Return the other jobs that give the same stems as `job`, the newest first."""
+    def with_file(self, file_key: str) -> list[Job]:
+        """Return the newest jobs with the same file and options, the newest first."""
         with self._database.reading() as connection:
-            return statements.same(connection, job)
+            return statements.with_file(connection, file_key)
+
+    def with_audio(self, audio_key: str) -> list[Job]:
+        """Return the newest jobs with the same audio and options, the newest first."""
+        with self._database.reading() as connection:
+            return statements.with_audio(connection, audio_key)
 
     def get(self, job_id: str) -> Job:
         """Return a job; JobNotFound when it is unknown or expired."""

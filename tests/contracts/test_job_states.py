@@ -44,6 +44,7 @@ class Known:
     failures: int = 0
     cancelled: bool = False
     final: State | None = None
+    waits_for: "Known | None" = None
 
 
 class Queue(RuleBasedStateMachine):
@@ -65,15 +66,21 @@ class Queue(RuleBasedStateMachine):
         """Let go of the database."""
         self.database.close()
 
-    @rule(priority=st.sampled_from(Priority))
-    def add(self, priority: Priority) -> None:
-        """A client hands a song in."""
+    @rule(priority=st.sampled_from(Priority), song=st.sampled_from([None, "one"]))
+    def add(self, priority: Priority, song: str | None) -> None:
+        """A client hands a song in, perhaps one that another is at work on."""
         number = len(self.jobs)
         job = new_job(f"job-{number:03d}", created_at=self.clock.now)
         options = replace(job.options, priority=priority)
-        job = job.evolve(options=options, updated_at=self.clock.now)
+        job = job.evolve(options=options, updated_at=self.clock.now, audio_key=song)
+        at_work = [
+            known
+            for known in self._in_turn()
+            if song and known.job.audio_key == song and not known.cancelled
+            if known.waits_for is None
+        ]
         self.store.add(job, max_queued=10_000)
-        self.jobs[job.id] = Known(job)
+        self.jobs[job.id] = Known(job, waits_for=at_work[0] if at_work else None)
         # No two are of the same age, so that their order is certain.
         self.pass_time(1)
 
@@ -86,27 +93,23 @@ class Queue(RuleBasedStateMachine):
     @rule(worker=WORKERS)
     def claim(self, worker: str) -> None:
         """A worker asks for a job and gets the one whose turn it is."""
-        waiting = self._claimable()
-        given_up = [k for k in waiting if len(k.claims) >= MAX_CLAIMS or k.cancelled]
         job = self.store.claim(
             worker, lease_seconds=LEASE, include_alone=True, retention_seconds=KEPT
         )
-        due = [known for known in waiting if known not in given_up]
-        if job is None:
-            assert not due
-        else:
-            assert job.id == due[0].job.id
-            known = self.jobs[job.id]
-            assert job.attempt == len(known.claims) + 1
-            known.claims.append(job.claim)
-            known.holder = job.claim
-            known.lease_ends = self.milliseconds + LEASE_MS
-        # Those before it that could not be given out were ended on the way.
-        before = waiting if job is None else waiting[: waiting.index(due[0])]
-        for known in before:
-            if known in given_up:
-                known.holder = None
-                known.final = State.CANCELLED if known.cancelled else State.FAILED
+        # Those that can't be given out are ended on the way.
+        while (known := self._next()) and (
+            known.cancelled or len(known.claims) >= MAX_CLAIMS
+        ):
+            self._end(known, State.CANCELLED if known.cancelled else State.FAILED)
+        if known is None:
+            assert job is None
+            return
+        assert job is not None
+        assert job.id == known.job.id
+        assert job.attempt == len(known.claims) + 1
+        known.claims.append(job.claim)
+        known.holder = job.claim
+        known.lease_ends = self.milliseconds + LEASE_MS
 
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
@@ -171,7 +174,7 @@ class Queue(RuleBasedStateMachine):
             if known.final is None:
                 known.cancelled = True
                 if known.holder is None or known.lease_ends <= self.milliseconds:
-                    known.holder, known.final = None, State.CANCELLED
+                    self._end(known, State.CANCELLED)
 
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
@@ -189,6 +192,8 @@ class Queue(RuleBasedStateMachine):
                 assert (job.state, job.claim) == (State.RUNNING, known.holder)
             else:
                 assert job.state is State.QUEUED
+                waits_for = known.waits_for and known.waits_for.job.id
+                assert job.waits_for == waits_for
         with_result = [job for job in found.values() if job.result is not None]
         assert all(job.state is State.SUCCEEDED for job in with_result)
 
@@ -210,8 +215,22 @@ class Queue(RuleBasedStateMachine):
         if ending is None:
             return
         known = self.jobs[claim.job_id]
-        known.final = State.CANCELLED if known.cancelled else ending(known)
+        final = State.CANCELLED if known.cancelled else ending(known)
         known.holder = None
+        if final is not None:
+            self._end(known, final)
+
+    def _end(self, known: Known, final: State) -> None:
+        """Those that waited for it go on: all if it succeeded, else one for the rest.
+
+        Nothing waits for a job that has ended, or for one that waits itself.
+        """
+        known.holder, known.final = None, final
+        waiting = [one for one in self._in_turn() if one.waits_for is known]
+        for one in waiting:
+            one.waits_for = None if final is State.SUCCEEDED else waiting[0]
+        if waiting:
+            waiting[0].waits_for = None
 
     def _claims(self) -> list[Claim]:
         return [claim for known in self.jobs.values() for claim in known.claims]
@@ -220,16 +239,20 @@ class Queue(RuleBasedStateMachine):
         """Whether nobody else has the job: a lapsed lease alone takes nothing away."""
         return self.jobs[claim.job_id].holder == claim
 
-    def _claimable(self) -> list[Known]:
+    def _in_turn(self) -> list[Known]:
+        """All that have not ended, the next one first."""
         open_jobs = [known for known in self.jobs.values() if known.final is None]
-        free = [
-            known
-            for known in open_jobs
-            if known.holder is None or known.lease_ends <= self.milliseconds
-        ]
         return sorted(
-            free, key=lambda k: (k.job.options.priority.rank, k.job.created_at)
+            open_jobs, key=lambda k: (k.job.options.priority.rank, k.job.created_at)
         )
+
+    def _next(self) -> Known | None:
+        """The job that a worker is to be given, or that ends instead."""
+        for known in self._in_turn():
+            is_free = known.holder is None or known.lease_ends <= self.milliseconds
+            if is_free and known.waits_for is None:
+                return known
+        return None
 
 
 def test_any_order_of_what_workers_and_clients_do_is_fine(database_url: str) -> None:

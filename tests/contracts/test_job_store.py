@@ -5,12 +5,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
-from serve_app.jobs.job import Claim, Job, Priority, Stage, State
+from serve_app.jobs.answer import Answer
+from serve_app.jobs.answers import Answers
+from serve_app.jobs.job import Claim, Event, Job, Priority, Stage, State, Webhook
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
 from tests.jobs import NOON, RESULT, ManualClock, new_job
@@ -535,3 +539,195 @@ def test_another_store_on_the_same_database_sees_the_same_jobs(
     with Database(database_url) as database:
         mine = claimed(JobStore(database, clock))
     assert store.get("a").claim == mine
+
+
+def twins(store: JobStore, number: int) -> list[str]:
+    """Add jobs of one song, the second and all others of which wait."""
+    names = [f"job-{index}" for index in range(number)]
+    for index, name in enumerate(names):
+        made_at = NOON + timedelta(seconds=index)
+        store.add(new_job(name, audio_key="song", created_at=made_at), max_queued=MANY)
+    return names
+
+
+def test_the_same_song_is_worked_on_once(store: JobStore) -> None:
+    first, second, third = twins(store, 3)
+    assert store.get(second).waits_for == store.get(third).waits_for == first
+    mine = claimed(store)
+    assert mine.job_id == first
+    assert claim(store) is None
+    store.succeed(mine, RESULT, KEPT)
+    # Each finds the stems of the first.
+    assert {claimed(store).job_id, claimed(store).job_id} == {second, third}
+
+
+@pytest.mark.parametrize("ending", ["failed", "cancelled", "cancelled while it runs"])
+def test_one_of_those_that_wait_takes_over_when_the_first_gives_up(
+    store: JobStore, ending: str
+) -> None:
+    first, second, third = twins(store, 3)
+    if ending == "cancelled":
+        store.cancel(first, KEPT)
+    else:
+        mine = claimed(store)
+        if ending == "failed":
+            store.fail(mine, "code", "why", KEPT)
+        else:
+            store.cancel(first, KEPT)
+            assert claim(store) is None
+            store.release(mine)
+    assert claimed(store).job_id == second
+    assert store.get(third).waits_for == second
+    assert claim(store) is None
+
+
+def test_nobody_waits_for_what_was_cancelled(store: JobStore) -> None:
+    (first,) = twins(store, 1)
+    claimed(store)
+    store.cancel(first, KEPT)
+    add(store, new_job("b", audio_key="song"))
+    assert store.get("b").waits_for is None
+
+
+def test_one_that_waits_can_be_cancelled(store: JobStore) -> None:
+    first, second = twins(store, 2)
+    assert store.cancel(second, KEPT).state is State.CANCELLED
+    store.succeed(claimed(store), RESULT, KEPT)
+    assert claim(store) is None
+    assert store.get(first).state is State.SUCCEEDED
+
+
+def test_nobody_waits_for_ever_for_a_job_that_ends_just_then(store: JobStore) -> None:
+    """A twin is added in the moment in which the first one ends."""
+    for index in range(20):
+        song = f"song-{index}"
+        add(store, new_job(f"first-{index}", audio_key=song))
+        mine = claimed(store)
+
+        def act(number: int, mine: Claim = mine, song: str = song) -> None:
+            if number:
+                add(store, new_job(f"{mine.job_id}-{number}", audio_key=song))
+            else:
+                store.succeed(mine, RESULT, KEPT)
+
+        in_threads(3, act)
+        for _ in range(2):
+            store.succeed(claimed(store), RESULT, KEPT)
+
+
+def test_jobs_of_the_same_file_or_sound_are_found_newest_first(
+    store: JobStore,
+) -> None:
+    for index in range(3):
+        made_at = NOON + timedelta(seconds=index)
+        keys = {"file_key": f"file-{index % 2}", "audio_key": "song"}
+        add(store, new_job(str(index), created_at=made_at, **keys))
+    assert [job.id for job in store.with_audio("song")] == ["2", "1", "0"]
+    assert [job.id for job in store.with_file("file-0")] == ["2", "0"]
+    assert store.with_file("song") == []
+
+
+def test_a_job_can_be_added_that_has_ended(store: JobStore) -> None:
+    ended = new_job(state=State.SUCCEEDED, result=RESULT, progress=1.0)
+    store.add(ended, max_queued=0)
+    assert store.get("a") == ended
+    assert claim(store) is None
+
+
+def test_a_job_keeps_whom_to_tell(store: JobStore) -> None:
+    webhook = Webhook("https://example.com/hook", (Event.FAILED,))
+    add(store, new_job(webhook=webhook, tenant="me"))
+    assert (store.get("a").webhook, store.get("a").tenant) == (webhook, "me")
+
+
+def test_the_end_of_a_job_is_told_in_its_transaction(
+    database: Database, clock: ManualClock
+) -> None:
+    told: list[tuple[str, State]] = []
+
+    def on_end(connection: Connection, job: Job) -> None:
+        told.append((job.id, job.state))
+        if job.id == "b":
+            raise ConnectionError("the telling fails")
+
+    store = JobStore(database, clock, on_end)
+    add(store, new_job("a"), new_job("b", created_at=NOON + timedelta(seconds=1)))
+    store.succeed(claimed(store), RESULT, KEPT)
+    mine = claimed(store)
+    with pytest.raises(ConnectionError):
+        store.fail(mine, "code", "why", KEPT)
+    assert store.get("b").state is State.RUNNING
+    add(store, new_job("c"), new_job("d", state=State.SUCCEEDED, result=RESULT))
+    store.cancel("c", KEPT)
+    assert told == [
+        ("a", State.SUCCEEDED),
+        ("b", State.FAILED),
+        ("d", State.SUCCEEDED),
+        ("c", State.CANCELLED),
+    ]
+
+
+def answer(request_id: str = "r", **changes: Any) -> Answer:
+    given = {
+        "id": request_id,
+        "fingerprint": "said",
+        "status": 202,
+        "headers": {"Location": "/job/a"},
+        "body": {"job_id": "a", "size": 1, "text": "caf\u00e9"},
+        "expires_at": NOON + timedelta(hours=24),
+    }
+    return Answer(**{**given, **changes})
+
+
+def test_the_same_request_adds_one_job(
+    store: JobStore, database: Database, clock: ManualClock
+) -> None:
+    assert store.add(new_job("a"), max_queued=1, answer=answer()) is None
+    other = answer(fingerprint="other")
+    # Even where there is no room left.
+    assert store.add(new_job("b"), max_queued=1, answer=other) == answer()
+    assert [job.id for job in store.recent(9)] == ["a"]
+    assert Answers(database, clock).find("r") == answer()
+    assert Answers(database, clock).find("q") is None
+
+
+def test_many_of_the_same_request_at_once_add_one_job(store: JobStore) -> None:
+    given: list[Answer | None] = []
+
+    def send(number: int) -> None:
+        mine = answer(body={"job_id": f"job-{number}"})
+        job = new_job(f"job-{number}")
+        given.append(store.add(job, max_queued=MANY, answer=mine))
+
+    in_threads(6, send)
+    (job,) = store.recent(9)
+    before = [one for one in given if one is not None]
+    assert len(before) == 5
+    assert {one.body["job_id"] for one in before} == {job.id}
+
+
+def test_a_job_that_is_refused_leaves_no_answer(
+    store: JobStore, database: Database, clock: ManualClock
+) -> None:
+    with pytest.raises(QueueFull):
+        store.add(new_job("a"), max_queued=0, answer=answer())
+    assert Answers(database, clock).find("r") is None
+
+
+def test_answers_are_forgotten(
+    store: JobStore, database: Database, clock: ManualClock
+) -> None:
+    kept = Answers(database, clock)
+    add(store, new_job("x"))
+    store.add(new_job("a"), max_queued=MANY, answer=answer())
+    late = answer("late", expires_at=NOON + timedelta(hours=25))
+    store.add(new_job("b"), max_queued=MANY, answer=late)
+    clock.advance(24 * 3600)
+    assert kept.find("r") is None
+    kept.sweep()
+    with database.reading() as connection:
+        rows = connection.execute(text("SELECT id FROM answers")).scalars().all()
+    assert rows == ["late"]
+    again = answer(body={"job_id": "c"}, expires_at=NOON + timedelta(hours=48))
+    assert store.add(new_job("c"), max_queued=MANY, answer=again) is None
+    assert kept.find("r") == again

@@ -225,3 +225,26 @@ def test_a_folder_can_be_deleted_while_it_is_written(
         writer.result()
     storage.delete("stems/a/")
     assert keys(storage, "") == []
+
+
+def test_a_copy_lives_by_itself(storage: Storage, song: Path) -> None:
+    storage.put("stems/a/1/drums.wav", song)
+    storage.copy("stems/a/1/drums.wav", "stems/b/0/drums.wav")
+    storage.delete("stems/a")
+    assert read(storage, "stems/b/0/drums.wav") == SONG
+    assert keys(storage, "") == ["stems/b/0/drums.wav"]
+
+
+def test_a_copy_of_nothing_is_none(storage: Storage) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.copy("stems/a/1/drums.wav", "stems/b/0/drums.wav")
+    assert keys(storage, "") == []
+
+
+def test_overwriting_what_was_copied_leaves_the_copy(
+    storage: Storage, song: Path
+) -> None:
+    storage.put("stems/a", song)
+    storage.copy("stems/a", "stems/b")
+    storage.put("stems/a", written(song.with_name("new"), b"new"))
+    assert (read(storage, "stems/a"), read(storage, "stems/b")) == (b"new", SONG)

@@ -24,12 +24,13 @@ class Service:
     data_dir: Path
 
     def submit(self, song: Path, **options: str) -> str:
-        """Upload a song; return the job's id."""
+        """Upload a song to be computed, also if it was before; return the job's id."""
         with song.open("rb") as file:
             answer = httpx.post(
                 f"{self.url}/separate",
                 files={"file": (song.name, file)},
                 data=options,
+                headers={"Cache-Control": "no-cache"},
                 timeout=60,
             )
         assert answer.is_success, answer.text
@@ -113,8 +114,12 @@ def wait_for(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> No
 
 
 def replica_processes(deployment: str) -> list[psutil.Process]:
-    """Return this session's replicas of a deployment, started below this process."""
-    marker = f"ServeReplica:stemserve:{deployment}"
+    """Return this session's replicas of a deployment."""
+    return processes(f"ServeReplica:stemserve:{deployment}")
+
+
+def processes(marker: str) -> list[psutil.Process]:
+    """Return the processes below this one whose command holds `marker`."""
     return [
         process
         for process in psutil.Process().children(recursive=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import soundfile
 from ray import serve
 
 from deployments.app import build
@@ -127,3 +128,28 @@ def test_jobs_of_several_clients_are_each_done_once(
     for job_id in jobs:
         mine = [key for key in stored(s3, bucket_url) if job_id in key]
         assert len(mine) == 1 + len(STEMS)
+
+
+def test_the_same_song_is_computed_once_for_all_who_want_it(
+    scaled: Service, song: Path, tmp_path: Path
+) -> None:
+    # Another song than that of the other tests: the same, a little quieter.
+    wave, sample_rate = soundfile.read(song, dtype="int16")
+    twin = tmp_path / "song.wav"
+    soundfile.write(twin, wave // 2, sample_rate)
+
+    def submit() -> dict[str, str]:
+        files = {"file": ("song.wav", twin.read_bytes())}
+        answer = httpx.post(f"{scaled.url}/separate", files=files, timeout=60)
+        accepted: dict[str, str] = answer.raise_for_status().json()
+        return accepted
+
+    at_once = [submit()["job_id"] for _ in range(3)]
+    done = [scaled.wait(job_id) for job_id in at_once]
+    assert [job["status"] for job in done] == ["completed"] * 3
+    assert sorted(str(job.get("cache")) for job in done) == ["None", "hit", "hit"]
+    later = submit()
+    assert (later["status"], later["cache"]) == ("completed", "hit")
+    done.append(scaled.job(later["job_id"]))
+    hashes = [fetched(job) for job in done]
+    assert all(found == hashes[0] for found in hashes)

@@ -1,13 +1,11 @@
 """Separation: songs in, jobs to poll."""
 
-from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from serve_app import views
-from serve_app.api import lookup, references
+from serve_app.api import idempotency, lookup, references, submission
 from serve_app.api import options as wanted
 from serve_app.api.dependencies import (
     InjectedIntake,
@@ -16,9 +14,8 @@ from serve_app.api.dependencies import (
 )
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
+from serve_app.api.submission import Submission
 from serve_app.api.threads import run
-from serve_app.api.uploads import Upload
-from serve_app.audio.facts import AudioFacts
 from serve_app.audio.formats import FORMATS
 from serve_app.errors import (
     AudioTooLong,
@@ -27,6 +24,7 @@ from serve_app.errors import (
     InvalidFilename,
     InvalidInput,
     JobNotFound,
+    KeyReused,
     NoDirectUploads,
     QueueFull,
     RefusedUrl,
@@ -38,12 +36,11 @@ from serve_app.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
-from serve_app.jobs.job import FOLDERS, ORIGINALS, Job, Options, Priority, Source, State
-from serve_app.schema import Accepted, Deleted, JobList, JobStatus, JobView
+from serve_app.jobs.job import FOLDERS, Priority
+from serve_app.schema import Accepted, Deleted, JobList, JobView
 
 router = APIRouter(tags=["separation"])
 
-RETRY_AFTER_SECONDS = 15
 LONGEST_WAIT_SECONDS = 60
 
 SEPARATE_FORM: dict[str, Any] = {
@@ -98,7 +95,7 @@ SEPARATE_FORM: dict[str, Any] = {
     "/separate",
     status_code=202,
     summary="Separate a song",
-    response_model_exclude_none=True,
+    response_model=Accepted,
     responses=documented(
         BadRequest,
         UploadTooLarge,
@@ -112,6 +109,7 @@ SEPARATE_FORM: dict[str, Any] = {
         UploadIncomplete,
         UploadBusy,
         NoDirectUploads,
+        KeyReused,
         QueueFull,
         Unavailable,
     ),
@@ -119,82 +117,26 @@ SEPARATE_FORM: dict[str, Any] = {
 )
 async def separate(
     request: Request,
-    response: Response,
     services: InjectedServices,
     intake: InjectedIntake,
-) -> Accepted:
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="A name of the client's for this request, such as a UUID. Sent "
+            "again within a day, it gets the same answer and starts nothing."
+        ),
+    ] = None,
+) -> Response:
     """Take a song in and answer at once; poll `/job/{job_id}` for its stems.
 
     The song is decoded whole before the answer, so an accepted one can be separated.
+    One that was separated before, with the same options, is completed at once (`cache`
+    says so), unless the request has `Cache-Control: no-cache`.
     """
-    await run(_check_queue, services)
+    if not idempotency.is_named(request):
+        await run(submission.check_queue, services)
     async with intake.receive(request, wanted.FIELDS) as upload:
-        options = wanted.choose(
-            upload.form.fields, services.models, services.default_model
-        )
-        job = _new_job(services, upload, options, await intake.measure(upload))
-        await run(_hand_in, services, job, upload.path)
-        services.wake()
-    accepted = _accepted(job, services.hf_space_url)
-    response.headers["Location"] = request.scope.get("root_path", "") + (
-        accepted.status_url
-    )
-    return accepted
-
-
-def _check_queue(services: Services) -> None:
-    """Refuse early: nobody should upload a song to be told that the queue is full."""
-    limit = services.limits.max_queued_jobs
-    if services.jobs.is_full(limit):
-        raise QueueFull(
-            f"{limit} songs are waiting already: try again in "
-            f"{RETRY_AFTER_SECONDS} seconds.",
-            RETRY_AFTER_SECONDS,
-        )
-
-
-def _new_job(
-    services: Services, upload: Upload, options: Options, facts: AudioFacts
-) -> Job:
-    job_id, now, form = uuid4().hex, services.clock(), upload.form
-    source = Source(
-        filename=form.filename,
-        key=f"{ORIGINALS}/{job_id}",
-        size_bytes=form.size_bytes,
-        sha256=form.sha256,
-        sample_rate=facts.sample_rate,
-        channels=facts.channels,
-        samples=facts.samples,
-        mean=facts.mean,
-        deviation=facts.deviation,
-    )
-    return Job(job_id, source, options, State.QUEUED, created_at=now, updated_at=now)
-
-
-def _hand_in(services: Services, job: Job, path: Path) -> None:
-    """Store the song, then the job: a dispatcher may take it up at once."""
-    try:
-        services.storage.put(job.source.key, path)
-        services.jobs.add(job, max_queued=services.limits.max_queued_jobs)
-    except BaseException:
-        services.storage.delete(job.source.key)
-        raise
-
-
-def _accepted(job: Job, hf_space_url: str) -> Accepted:
-    return Accepted(
-        job_id=job.id,
-        status=JobStatus.PENDING,
-        message=f"Separation started. Poll /job/{job.id} for its progress.",
-        filename=job.source.filename,
-        size_bytes=job.source.size_bytes,
-        duration=job.source.duration_seconds,
-        model=job.options.model,
-        stems=job.options.stems,
-        format=job.options.format,
-        status_url=f"/job/{job.id}",
-        hf_space_url=hf_space_url or None,
-    )
+        return await Submission(request, services, intake).answer(upload)
 
 
 @router.get(

@@ -21,7 +21,9 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.database import Database
 from serve_app.errors import AppError, UnreachableUrl
+from serve_app.jobs.answers import Answers
 from serve_app.jobs.job import Claim, Job, Result, StemFile
+from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.store import JobStore
 from serve_app.storage.local import LocalStorage
 from tests import media
@@ -241,6 +243,8 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
     storage = LocalStorage(files_dir)
     services = Services(
         jobs=store,
+        answers=Answers(database, clock),
+        reuse=Reuse(store, storage, clock).result,
         follow=pools.follow,
         storage=storage,
         fetch=pools.fetch,

@@ -43,6 +43,20 @@ def test_mean_and_deviation_are_exact(tmp_path: Path) -> None:
     assert facts.peak == float(np.abs(wave).max())
 
 
+def test_the_hash_is_that_of_what_is_heard(tmp_path: Path) -> None:
+    hashes = {}
+    wave = np.round(media.song(1.0) * 2**15) / np.float32(2**15)
+    for kind, rate in (("wav24", 44_100), ("flac", 44_100), ("wav24", 48_000)):
+        path = tmp_path / f"{kind}-{rate}"
+        media.write_wave(path, wave, rate, kind)
+        hashes[path.name] = measure(path, LIMITS).sha256
+    wave[1, -1] += 0.25
+    media.write_wave(tmp_path / "other", wave, 44_100, "wav24")
+    hashes["other"] = measure(tmp_path / "other", LIMITS).sha256
+    assert hashes["wav24-44100"] == hashes["flac-44100"]
+    assert len(set(hashes.values())) == 3
+
+
 def test_a_single_sample_is_a_song(tmp_path: Path) -> None:
     media.write_wave(
         tmp_path / "song", np.full((2, 1), 0.25, np.float32), 44_100, "wavfloat"

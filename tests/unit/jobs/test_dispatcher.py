@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -491,3 +492,16 @@ def test_a_result_is_not_lost_when_the_database_is_down_for_a_moment(
     dispatcher = Dispatcher(flaky, Workers(during_an_outage), "me", policy(in_flight=1))
     asyncio.run(run_until(dispatcher, is_in(flaky, State.SUCCEEDED, "a")))
     assert flaky.get("a").attempt == 1
+
+
+def test_what_another_job_has_made_is_not_made_again(store: JobStore) -> None:
+    add(store, "a", "b")
+    workers = Workers(succeed)
+    found = replace(RESULT, cache="hit")
+    dispatcher = Dispatcher(
+        *(store, workers, "me", policy()),
+        reuse=lambda job: found if job.id == "b" else None,
+    )
+    asyncio.run(run_until(dispatcher, is_in(store, State.SUCCEEDED, "a", "b")))
+    assert (store.get("a").result, store.get("b").result) == (RESULT, found)
+    assert workers.starts == ["a"]

@@ -136,24 +136,35 @@ async def test_a_full_queue_says_when_to_come_back(server: Server, song: bytes) 
     await server.separate(song)
 
 
-@pytest.mark.parametrize(
-    "error", [QueueFull("Try again.", 7), Unavailable("The database is away.")]
-)
 async def test_a_job_that_cannot_be_queued_leaves_no_file(
-    server: Server,
-    song: bytes,
-    monkeypatch: pytest.MonkeyPatch,
-    error: QueueFull | Unavailable,
+    server: Server, song: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue may fill up while a song is on its way."""
 
-    def refuse(job: Job, *, max_queued: int) -> None:
-        raise error
+    def refuse(job: Job, **_: Any) -> None:
+        raise QueueFull("Try again.", 7)
 
     monkeypatch.setattr(server.store, "add", refuse)
     answer = await server.client.post("/separate", files={"file": ("a.wav", song)})
-    assert_problem(answer, error.status, error.code)
+    assert_problem(answer, 429, "queue_full")
     assert server.left_behind() == []
+
+
+async def test_a_song_stays_while_nobody_knows_whether_it_was_queued(
+    server: Server, song: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database may fail after it has written; the sweep of orphans decides."""
+    add = server.store.add
+
+    def fail_late(job: Job, **options: Any) -> None:
+        add(job, **options)
+        raise Unavailable("The database is away.")
+
+    monkeypatch.setattr(server.store, "add", fail_late)
+    answer = await server.client.post("/separate", files={"file": ("a.wav", song)})
+    assert_problem(answer, 503, "unavailable")
+    (job,) = server.store.recent(10)
+    assert server.storage.stat(job.source.key).size_bytes == len(song)
 
 
 async def test_a_song_that_cannot_be_stored_is_not_queued(

@@ -1,0 +1,94 @@
+"""How soon a song is answered that was separated before, against one that is new.
+
+    python benchmarks/reuse.py [--megabytes 10] [--rounds 40]
+
+Both are the same `POST /separate` of the same mp3 over HTTP: the hit ends with the job
+completed, the other one with the job queued; how long that one takes until it is
+completed is given as well.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
+
+import httpx  # noqa: E402
+
+from benchmarks.service import server, server_parser, write_song  # noqa: E402
+
+_ANEW = {"Cache-Control": "no-cache"}
+# The bit rate at which `write_song` writes.
+_SECONDS_PER_MEGABYTE = 1e6 * 8 / 320_000
+
+
+def posted(http: httpx.Client, song: bytes, **more: Any) -> tuple[float, Any]:
+    """Send a song; return how long the answer took, in seconds, and the answer."""
+    began = time.perf_counter()
+    answer = http.post("/separate", files={"file": ("song.mp3", song)}, **more)
+    took = time.perf_counter() - began
+    return took, answer.raise_for_status().json()
+
+
+def over(http: httpx.Client, job_id: str) -> str:
+    """Wait until a job is over; return how it ended."""
+    while True:
+        job = http.get(f"/job/{job_id}", params={"wait": 30}).json()
+        if job["status"] not in ("pending", "processing"):
+            return str(job["status"])
+
+
+def measure(url: str, song: bytes, rounds: int) -> dict[str, float]:
+    """Return medians in seconds: of a hit, of a new song, and until that is done."""
+    hits, new = [], []
+    with httpx.Client(base_url=url, timeout=600) as http:
+        began = time.perf_counter()
+        _, first = posted(http, song)
+        if over(http, first["job_id"]) != "completed":
+            raise RuntimeError("the song was not separated")
+        done = time.perf_counter() - began
+        for _ in range(rounds):
+            took, answer = posted(http, song)
+            if answer.get("cache") != "hit":
+                raise RuntimeError("that was no hit")
+            hits.append(took)
+            took, answer = posted(http, song, headers=_ANEW)
+            new.append(took)
+            http.delete(f"/job/{answer['job_id']}")
+            # Until the device is free again, so that nothing runs beside a hit.
+            while http.get("/health").json()["queue"]["running"]:
+                time.sleep(0.05)
+    return {
+        "hit": statistics.median(hits),
+        "hit_worst": max(hits),
+        "new": statistics.median(new),
+        "new_until_done": done,
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
+    parser = server_parser(__doc__.splitlines()[0])
+    parser.set_defaults(model="demo")
+    parser.add_argument("--megabytes", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=40)
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "song.mp3"
+        write_song(path, options.megabytes * _SECONDS_PER_MEGABYTE)
+        song = path.read_bytes()
+        with server(Path(place), options) as url:
+            found = measure(url, song, options.rounds)
+    print(f"an mp3 of {len(song) / 1e6:.1f} MB")
+    for name, seconds in found.items():
+        print(f"{name:15}{seconds * 1000:10.1f} ms")
+    print(f"a new song takes {found['new'] / found['hit']:.1f} times as long to answer")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,199 @@
+"""A song that was taken in becomes a job, or finds that it was one already."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+
+from serve_app.api import idempotency
+from serve_app.api import options as wanted
+from serve_app.api.idempotency import Once
+from serve_app.api.services import Services
+from serve_app.api.threads import run
+from serve_app.api.uploads import Intake, Upload
+from serve_app.audio.facts import AudioFacts
+from serve_app.errors import QueueFull, Unavailable
+from serve_app.jobs.answer import Answer
+from serve_app.jobs.job import (
+    ORIGINALS,
+    STEMS,
+    Job,
+    Options,
+    Result,
+    Source,
+    State,
+    content_key,
+)
+from serve_app.schema import Accepted, JobStatus
+
+RETRY_AFTER_SECONDS = 15
+STATUS = 202
+
+
+def check_queue(services: Services) -> None:
+    """Refuse early: nobody should upload a song to be told that the queue is full."""
+    limit = services.limits.max_queued_jobs
+    if services.jobs.is_full(limit):
+        raise QueueFull(
+            f"{limit} songs are waiting already: try again in "
+            f"{RETRY_AFTER_SECONDS} seconds.",
+            RETRY_AFTER_SECONDS,
+        )
+
+
+class Submission:
+    """One request to separate a song, from the song's arrival to the answer."""
+
+    def __init__(self, request: Request, services: Services, intake: Intake) -> None:
+        self._request = request
+        self._services = services
+        self._intake = intake
+        self._tenant = _tenant(request, services)
+
+    async def answer(self, upload: Upload) -> JSONResponse:
+        """Make a job of `upload`, or repeat what the same request was answered."""
+        services = self._services
+        fields = upload.form.fields
+        options = wanted.choose(fields, services.models, services.default_model)
+        said = [upload.form.sha256, upload.form.filename, sorted(fields)]
+        once = idempotency.once(self._request, services, self._tenant, said)
+        if once is not None and (replayed := await once.before()):
+            return replayed
+        job = await self._job(upload, options)
+        if job.audio_key is not None and (found := await run(services.reuse, job)):
+            job = _ended(job, found, services.limits.retention_seconds)
+        return await self._handed_in(job, upload.path, once)
+
+    async def _job(self, upload: Upload, options: Options) -> Job:
+        services, form = self._services, upload.form
+        job_id, now = uuid4().hex, services.clock()
+        file_key = audio_key = known = None
+        if services.reuses and not _is_unwilling(self._request):
+            file_key = content_key(self._tenant, form.sha256, options)
+            known = await run(self._known, file_key)
+        if known is None:
+            facts = await self._intake.measure(upload)
+            source = _source(upload, facts)
+            if file_key is not None:
+                audio_key = content_key(self._tenant, facts.sha256, options)
+        else:
+            source, audio_key = known.source, known.audio_key
+        source = replace(source, filename=form.filename, key=f"{ORIGINALS}/{job_id}")
+        return Job(
+            job_id,
+            source,
+            options,
+            State.QUEUED,
+            created_at=now,
+            updated_at=now,
+            tenant=self._tenant,
+            file_key=file_key,
+            audio_key=audio_key,
+        )
+
+    def _known(self, file_key: str) -> Job | None:
+        """Return a job with the same file, which need not be decoded again then."""
+        for job in self._services.jobs.with_file(file_key):
+            if job.state not in (State.FAILED, State.CANCELLED):
+                return job
+        return None
+
+    async def _handed_in(self, job: Job, path: Path, once: Once | None) -> JSONResponse:
+        services = self._services
+        accepted = _accepted(job, services.hf_space_url)
+        body = accepted.model_dump(mode="json", exclude_none=True)
+        root = self._request.scope.get("root_path", "")
+        headers = {"Location": root + accepted.status_url}
+        answer = once.answer(STATUS, headers, body) if once else None
+        before = await run(_hand_in, services, job, path, answer)
+        if once is not None and before is not None:
+            return once.replayed(before)
+        services.wake()
+        return JSONResponse(body, STATUS, headers)
+
+
+def _tenant(request: Request, services: Services) -> str:
+    name = services.tenant_header
+    return request.headers.get(name, "")[:64] if name else ""
+
+
+def _is_unwilling(request: Request) -> bool:
+    """Whether the client wants nothing that was made before (RFC 9111)."""
+    return "no-cache" in request.headers.get("cache-control", "").lower()
+
+
+def _source(upload: Upload, facts: AudioFacts) -> Source:
+    form = upload.form
+    return Source(
+        filename=form.filename,
+        key="",
+        size_bytes=form.size_bytes,
+        sha256=form.sha256,
+        sample_rate=facts.sample_rate,
+        channels=facts.channels,
+        samples=facts.samples,
+        mean=facts.mean,
+        deviation=facts.deviation,
+    )
+
+
+def _ended(job: Job, result: Result, retention_seconds: float) -> Job:
+    """Return the job as it is when another one has made its stems."""
+    return job.evolve(
+        state=State.SUCCEEDED,
+        progress=1.0,
+        result=result,
+        expires_at=job.created_at + timedelta(seconds=retention_seconds),
+    )
+
+
+def _hand_in(
+    services: Services, job: Job, path: Path, answer: Answer | None
+) -> Answer | None:
+    """Store the song, then the job: a dispatcher may take it up at once.
+
+    Returns what the same request was answered before; nothing is left then.
+    """
+    try:
+        if not job.state.is_final:
+            services.storage.put(job.source.key, path)
+        limit = services.limits.max_queued_jobs
+        before = services.jobs.add(job, max_queued=limit, answer=answer)
+    except Unavailable:
+        # The job may be there all the same; if not, a sweep deletes its files.
+        raise
+    except BaseException:
+        _discard(services, job)
+        raise
+    if before is not None:
+        _discard(services, job)
+    return before
+
+
+def _discard(services: Services, job: Job) -> None:
+    for folder in (ORIGINALS, STEMS):
+        services.storage.delete(f"{folder}/{job.id}")
+
+
+def _accepted(job: Job, hf_space_url: str) -> Accepted:
+    if job.result is None:
+        message = f"Separation started. Poll /job/{job.id} for its progress."
+    else:
+        message = f"Separated before: the stems are ready at /job/{job.id}."
+    return Accepted(
+        job_id=job.id,
+        status=JobStatus.PENDING if job.result is None else JobStatus.COMPLETED,
+        message=message,
+        filename=job.source.filename,
+        size_bytes=job.source.size_bytes,
+        duration=job.source.duration_seconds,
+        model=job.options.model,
+        stems=job.options.stems,
+        format=job.options.format,
+        status_url=f"/job/{job.id}",
+        hf_space_url=hf_space_url or None,
+        cache=None if job.result is None else job.result.cache,
+    )

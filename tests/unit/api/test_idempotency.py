@@ -1,0 +1,145 @@
+"""What is sent twice under one key acts once."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from serve_app.api.idempotency import KEPT_SECONDS
+from serve_app.jobs.job import Job
+from tests.unit.api.conftest import LIMITS, Server, assert_problem, refuse_to_read
+
+pytestmark = pytest.mark.anyio
+
+KEY = {"Idempotency-Key": "5b0c1f7e-8f0e-4e57-9d53-1f4f9e1c7a11"}
+
+
+async def send(
+    server: Server, song: bytes, key: dict[str, str] = KEY, **fields: str
+) -> httpx.Response:
+    return await server.client.post(
+        "/separate", files={"file": ("song.wav", song)}, data=fields, headers=key
+    )
+
+
+async def test_the_first_answer_is_given_again(server: Server, song: bytes) -> None:
+    first = await send(server, song)
+    again = await send(server, song)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json() == first.json()
+    assert again.headers["location"] == first.headers["location"]
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(server.store.recent(10)) == 1
+    assert len(server.left_behind()) == 1
+
+
+async def test_the_answer_outlives_the_job(server: Server, song: bytes) -> None:
+    first = (await send(server, song)).json()
+    await server.client.delete(f"/job/{first['job_id']}")
+    await server.client.delete(f"/job/{first['job_id']}")
+    assert (await send(server, song)).json() == first
+    assert server.store.recent(10) == []
+
+
+@pytest.mark.parametrize("change", ["song", "name", "option"])
+async def test_a_key_stands_for_one_request_only(
+    server: Server, song: bytes, change: str
+) -> None:
+    await send(server, song)
+    if change == "option":
+        answer = await send(server, song, stems="bass")
+    else:
+        data = song[:-2] + b"ab" if change == "song" else song
+        name = "other.wav" if change == "name" else "song.wav"
+        answer = await server.client.post(
+            "/separate", files={"file": (name, data)}, headers=KEY
+        )
+    detail = assert_problem(answer, 422, "idempotency_key_reused")
+    assert "new key" in detail
+    assert len(server.store.recent(10)) == 1
+    assert len(server.left_behind()) == 1
+
+
+async def test_twins_at_once_start_one_job(server: Server, song: bytes) -> None:
+    answers = await asyncio.gather(*(send(server, song) for _ in range(4)))
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    replayed = [answer.headers.get("idempotent-replayed") for answer in answers]
+    assert sorted(replayed, key=str) == [None, "true", "true", "true"]
+    assert len(server.store.recent(10)) == 1
+    assert len(server.left_behind()) == 1
+
+
+async def test_what_failed_may_be_tried_again_under_its_key(
+    server: Server, song: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_problem(await send(server, b"no song"), 422, "unreadable_audio")
+    assert (await send(server, song)).status_code == 202
+
+
+async def test_an_answer_is_kept_for_a_day(server: Server, song: bytes) -> None:
+    first = (await send(server, song)).json()["job_id"]
+    server.clock.move(KEPT_SECONDS - 1)
+    assert (await send(server, song)).json()["job_id"] == first
+    server.clock.move(1)
+    assert (await send(server, song)).json()["job_id"] != first
+
+
+async def test_a_full_queue_is_no_reason_to_forget(server: Server, song: bytes) -> None:
+    first = await send(server, song)
+    for _ in range(LIMITS.max_queued_jobs - 1):
+        await server.separate(song)
+    assert (await send(server, song)).json() == first.json()
+    fresh = await send(server, song, {"Idempotency-Key": "other"})
+    assert_problem(fresh, 429, "queue_full")
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 256, "caf\u00e9"])
+async def test_a_key_that_is_none_is_refused(
+    server: Server, song: bytes, key: str
+) -> None:
+    header: Any = {"Idempotency-Key": key.encode()}
+    answer = await send(server, song, header)
+    assert "UUID" in assert_problem(answer, 400, "bad_request")
+    assert server.left_behind() == []
+
+
+async def test_the_same_key_of_another_tenant_is_another_key(
+    server: Server, song: bytes
+) -> None:
+    client = server.with_services(tenant_header="X-Tenant")
+    ids = set()
+    for tenant in ("a", "b", "a"):
+        answer = await client.post(
+            "/separate",
+            files={"file": ("song.wav", song)},
+            headers={**KEY, "X-Tenant": tenant},
+        )
+        ids.add(answer.json()["job_id"])
+    assert len(ids) == 2
+
+
+async def test_without_a_key_a_full_queue_refuses_before_it_reads(
+    server: Server, song: bytes
+) -> None:
+    for _ in range(LIMITS.max_queued_jobs):
+        await server.separate(song)
+    assert await server.post_raw("/separate", {}, refuse_to_read) == 429
+
+
+async def test_a_lost_answer_is_found_again(
+    server: Server, song: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database answers too late: the job is there, its client does not know."""
+    add = server.store.add
+
+    def fail_late(job: Job, **options: Any) -> None:
+        add(job, **options)
+        raise ConnectionError("cut off")
+
+    monkeypatch.setattr(server.store, "add", fail_late)
+    assert (await send(server, song)).status_code == 500
+    monkeypatch.setattr(server.store, "add", add)
+    (job,) = server.store.recent(10)
+    assert (await send(server, song)).json()["job_id"] == job.id

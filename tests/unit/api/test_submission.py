@@ -1,0 +1,169 @@
+"""A song that was separated before is not separated again."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import pytest
+import soundfile
+
+from serve_app.audio.facts import AudioFacts
+from serve_app.jobs.job import State
+from tests.unit.api.conftest import LIMITS, MODELS, Server
+
+pytestmark = pytest.mark.anyio
+
+STEMS = {name: f"RIFF {name}".encode() for name in MODELS[0].sources}
+
+
+async def submit(
+    server: Server,
+    song: bytes,
+    name: str = "song.wav",
+    headers: Mapping[str, str] | None = None,
+    **fields: str,
+) -> dict[str, Any]:
+    answer = await server.client.post(
+        "/separate", files={"file": (name, song)}, data=fields, headers=headers
+    )
+    assert answer.status_code == 202, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_the_same_song_is_completed_at_once(server: Server, song: bytes) -> None:
+    first = await submit(server, song)
+    server.succeed(STEMS)
+    server.clock.move(60)
+    again = await submit(server, song, "other name.wav")
+    assert (again["status"], again["cache"]) == ("completed", "hit")
+    assert again["job_id"] != first["job_id"]
+    job = (await server.client.get(f"/job/{again['job_id']}")).json()
+    assert (job["status"], job["progress"], job["cache"]) == ("completed", 100.0, "hit")
+    assert job["analysis"] == {"bpm": 124.0, "key": "C# minor"}
+    assert job["filename"] == "other name.wav"
+    for name, data in STEMS.items():
+        assert job["stems"][name]["filename"] == f"other name_{name}.wav"
+        answer = await server.client.get(job["stems"][name]["download_url"])
+        assert answer.content == data
+    assert "cache" not in (await server.client.get(f"/job/{first['job_id']}")).json()
+
+
+async def test_each_job_lives_and_dies_for_itself(server: Server, song: bytes) -> None:
+    first = (await submit(server, song))["job_id"]
+    server.succeed(STEMS)
+    second = (await submit(server, song))["job_id"]
+    await server.client.delete(f"/job/{first}")
+    url = f"/job/{second}/stems/drums"
+    assert (await server.client.get(url)).content == STEMS["drums"]
+    await server.client.delete(f"/job/{second}")
+    assert server.left_behind() == []
+
+
+async def test_the_same_file_is_not_even_decoded(server: Server, song: bytes) -> None:
+    await submit(server, song)
+    server.succeed(STEMS)
+
+    def measure(path: Any) -> AudioFacts:
+        raise AssertionError("the song was decoded")
+
+    client = server.with_services(measure=measure)
+    answer = await client.post("/separate", files={"file": ("a.wav", song)})
+    assert answer.json()["cache"] == "hit"
+
+
+async def test_the_same_sound_in_another_file_is_known_too(
+    server: Server, song: bytes
+) -> None:
+    wave, sample_rate = soundfile.read(BytesIO(song), dtype="int16")
+    flac = BytesIO()
+    soundfile.write(flac, wave, sample_rate, "PCM_16", format="FLAC")
+    await submit(server, song)
+    server.succeed(STEMS)
+    again = await submit(server, flac.getvalue(), "song.flac")
+    assert again["cache"] == "hit"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stems": "bass"},
+        {"format": "flac"},
+        {"model": "duo"},
+        {"headers": {"Cache-Control": "no-cache"}},
+    ],
+)
+async def test_what_is_not_the_same_is_made(
+    server: Server, song: bytes, change: dict[str, Any]
+) -> None:
+    await submit(server, song)
+    server.succeed(STEMS)
+    again = await submit(server, song, **change)
+    assert again["status"] == "pending"
+    assert "cache" not in again
+    assert server.store.get(again["job_id"]).waits_for is None
+
+
+async def test_the_priority_makes_no_other_song(server: Server, song: bytes) -> None:
+    await submit(server, song)
+    server.succeed(STEMS)
+    assert (await submit(server, song, priority="high"))["cache"] == "hit"
+
+
+async def test_it_can_be_turned_off(server: Server, song: bytes) -> None:
+    client = server.with_services(reuses=False)
+    for _ in range(2):
+        answer = await client.post("/separate", files={"file": ("a.wav", song)})
+        job = server.store.get(answer.json()["job_id"])
+        assert (job.file_key, job.audio_key, job.waits_for) == (None, None, None)
+        server.succeed(STEMS)
+
+
+async def test_tenants_do_not_learn_of_each_others_songs(
+    server: Server, song: bytes
+) -> None:
+    client = server.with_services(tenant_header="X-Tenant")
+    for tenant in ("a", "b", ""):
+        answer = await client.post(
+            "/separate",
+            files={"file": ("song.wav", song)},
+            headers={"X-Tenant": tenant},
+        )
+        assert answer.json()["status"] == "pending"
+        job = server.store.get(answer.json()["job_id"])
+        assert (job.tenant, job.waits_for) == (tenant, None)
+        server.succeed(STEMS)
+
+
+async def test_what_has_expired_is_made_again(server: Server, song: bytes) -> None:
+    await submit(server, song)
+    server.succeed(STEMS)
+    server.clock.move(LIMITS.retention_seconds)
+    assert (await submit(server, song))["status"] == "pending"
+
+
+async def test_stems_that_are_gone_are_made_again(server: Server, song: bytes) -> None:
+    first = (await submit(server, song))["job_id"]
+    server.succeed(STEMS)
+    server.storage.delete(f"stems/{first}/1/other.wav")
+    again = await submit(server, song)
+    assert again["status"] == "pending"
+    assert not list(server.storage.list(f"stems/{again['job_id']}"))
+
+
+async def test_a_song_under_way_is_waited_for(server: Server, song: bytes) -> None:
+    first = (await submit(server, song))["job_id"]
+    claim = server.claim()
+    second = (await submit(server, song, "again.wav"))["job_id"]
+    job = server.store.get(second)
+    assert (job.state, job.waits_for, claim.job_id) == (State.QUEUED, first, first)
+    assert job.source.samples == server.store.get(first).source.samples
+
+
+async def test_a_hit_finds_room_in_a_full_queue(server: Server, song: bytes) -> None:
+    await submit(server, song)
+    server.succeed(STEMS)
+    for _ in range(LIMITS.max_queued_jobs):
+        await submit(server, song, headers={"Cache-Control": "no-cache"})
+    key = {"Idempotency-Key": "a"}
+    assert (await submit(server, song, headers=key))["cache"] == "hit"

@@ -1,0 +1,138 @@
+"""Stems of an older job, given to one that wants the same."""
+
+from pathlib import Path
+
+import pytest
+
+from serve_app.errors import StorageUnavailable
+from serve_app.jobs.job import Job, Result, State, StemFile
+from serve_app.jobs.reuse import Reuse
+from serve_app.jobs.store import JobStore
+from serve_app.storage.local import LocalStorage
+from tests.jobs import ManualClock, new_job
+
+KEPT = 1800.0
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path / "files")
+
+
+@pytest.fixture
+def reuse(store: JobStore, storage: LocalStorage, clock: ManualClock) -> Reuse:
+    return Reuse(store, storage, clock)
+
+
+@pytest.fixture
+def donor(store: JobStore, storage: LocalStorage, tmp_path: Path) -> Job:
+    stems = []
+    for name in ("drums", "bass"):
+        (tmp_path / name).write_text(name)
+        key = f"stems/donor/2/{name}.wav"
+        storage.put(key, tmp_path / name)
+        filename = f"old_{name}.wav"
+        stems.append(StemFile(name, key, filename, len(name), "ab" * 32, "audio/wav"))
+    return ended(store, "donor", Result("demo", tuple(stems), 0.5, {"bpm": 120.0}))
+
+
+def ended(store: JobStore, job_id: str, result: Result) -> Job:
+    store.add(new_job(job_id, audio_key="song"), max_queued=9)
+    claimed = store.claim(
+        "me", lease_seconds=9, include_alone=True, retention_seconds=9
+    )
+    assert claimed is not None
+    store.succeed(claimed.claim, result, KEPT)
+    return store.get(job_id)
+
+
+def wanting(job_id: str = "b", **changes: object) -> Job:
+    return new_job(job_id, audio_key="song", attempt=3, **changes)
+
+
+def test_the_stems_are_the_jobs_own(
+    reuse: Reuse, storage: LocalStorage, donor: Job
+) -> None:
+    result = reuse.result(wanting())
+    assert result is not None
+    assert result.cache == "hit"
+    assert (result.model, result.gain, result.analysis) == ("demo", 0.5, {"bpm": 120.0})
+    assert [stem.key for stem in result.stems] == [
+        "stems/b/3/drums.wav",
+        "stems/b/3/bass.wav",
+    ]
+    assert [stem.filename for stem in result.stems] == [
+        "Söng 'one'_drums.wav",
+        "Söng 'one'_bass.wav",
+    ]
+    storage.delete("stems/donor")
+    for stem in result.stems:
+        assert b"".join(storage.read(stem.key)) == stem.name.encode()
+
+
+def test_a_job_that_shares_nothing_gets_nothing(reuse: Reuse, donor: Job) -> None:
+    assert reuse.result(new_job("b")) is None
+    assert reuse.result(new_job("b", audio_key="other")) is None
+
+
+def test_what_has_expired_gives_nothing(
+    reuse: Reuse, donor: Job, clock: ManualClock
+) -> None:
+    clock.advance(KEPT)
+    assert reuse.result(wanting()) is None
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED, State.QUEUED])
+def test_only_what_succeeded_gives(
+    store: JobStore, reuse: Reuse, donor: Job, state: State
+) -> None:
+    store.remove("donor")
+    store.add(new_job("c", audio_key="song", state=state), max_queued=9)
+    assert reuse.result(wanting()) is None
+
+
+def test_an_older_job_gives_what_a_younger_one_has_lost(
+    store: JobStore, storage: LocalStorage, reuse: Reuse, donor: Job, clock: ManualClock
+) -> None:
+    assert donor.result is not None
+    clock.advance(1)
+    store.add(
+        new_job(
+            "young",
+            audio_key="song",
+            created_at=clock.now,
+            state=State.SUCCEEDED,
+            result=Result(
+                "demo",
+                tuple(
+                    StemFile(
+                        stem.name,
+                        stem.key.replace("donor/2", "young/0"),
+                        *(stem.filename, stem.size_bytes, stem.sha256, stem.media_type),
+                    )
+                    for stem in donor.result.stems
+                ),
+                0.25,
+            ),
+        ),
+        max_queued=9,
+    )
+    storage.copy("stems/donor/2/drums.wav", "stems/young/0/drums.wav")
+    result = reuse.result(wanting())
+    assert result is not None
+    assert result.gain == 0.5
+
+
+def test_a_store_that_fails_half_way_leaves_nothing(
+    storage: LocalStorage, reuse: Reuse, donor: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = storage.copy
+
+    def fail(source: str, key: str) -> None:
+        if "bass" in key:
+            raise StorageUnavailable("It is away.")
+        copy(source, key)
+
+    monkeypatch.setattr(storage, "copy", fail)
+    assert reuse.result(wanting()) is None
+    assert list(storage.list("stems/b")) == []

@@ -1,0 +1,1 @@
+"""The service under fire: jobs go in while a monkey kills what serves them."""

@@ -1,0 +1,226 @@
+"""What a run under fire is held to."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from tests.s3 import S3Server
+from tests.serve.service import wait_for
+from tools.chaos.client import Client, Sent
+from tools.chaos.monkey import Attack, Log, Monkey
+from tools.chaos.receiver import Receiver
+
+# What is cut is sent again after half a minute at most; what is left over is swept.
+_SETTLE_SECONDS = 180.0
+_LEFT = ("SELECT id FROM jobs", "SELECT id FROM deliveries")
+
+# Written by Postgres itself, whatever the service believes.
+_AUDIT = """
+CREATE TABLE audit (job_id text, was text, now text, attempt integer);
+CREATE FUNCTION audit_jobs() RETURNS trigger AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO audit VALUES (NEW.id, NULL, NEW.state, NEW.attempt);
+    ELSIF NEW.state <> OLD.state OR NEW.attempt <> OLD.attempt THEN
+        INSERT INTO audit VALUES (NEW.id, OLD.state, NEW.state, NEW.attempt);
+    END IF;
+    RETURN NEW;
+END $$ LANGUAGE plpgsql;
+CREATE TRIGGER audit_jobs AFTER INSERT OR UPDATE ON jobs
+    FOR EACH ROW EXECUTE FUNCTION audit_jobs();
+"""
+_ENDS = """
+SELECT job_id,
+       count(*) FILTER (
+           WHERE now IN ('succeeded', 'failed', 'cancelled')
+           AND was IS DISTINCT FROM now
+       ) AS ends,
+       count(*) FILTER (
+           WHERE was IN ('succeeded', 'failed', 'cancelled') AND now <> was
+       ) AS revivals,
+       max(attempt) AS attempts
+FROM audit GROUP BY job_id
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is thrown at the service, and how hard it is hit."""
+
+    jobs: int
+    songs: int
+    seed: int
+    gap_seconds: tuple[float, float] = (2.0, 5.0)
+    patience_seconds: float = 900.0
+
+
+@dataclass
+class Verdict:
+    """What a run has shown; `faults` is empty when every promise was kept."""
+
+    log: Log
+    attempts: Counter[int]
+    asked_again: int
+    cuts: int
+    faults: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the table of a run."""
+        yield f"{'what was broken':32}{'times':>6}{'median s':>10}{'max s':>8}"
+        for name, number in sorted(Counter(self.log.strikes).items()):
+            took = self.log.recoveries.get(name, [])
+            middle = f"{statistics.median(took):.1f}" if took else "-"
+            worst = f"{max(took):.1f}" if took else "-"
+            yield f"{name:32}{number:6}{middle:>10}{worst:>8}"
+        yield f"{'webhook deliveries cut':32}{self.cuts:6}"
+        yield f"{'requests asked again':32}{self.asked_again:6}"
+        spread = ", ".join(
+            f"{jobs} in {attempts}" for attempts, jobs in sorted(self.attempts.items())
+        )
+        yield f"jobs by attempts: {spread}"
+        yield from (f"BROKEN: {fault}" for fault in self.faults)
+        if not self.faults:
+            yield "every promise was kept"
+
+
+class Judge:
+    """Compares a run under fire with a calm one, and with what was promised."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        client: Client,
+        receiver: Receiver,
+        engine: Engine,
+        s3: S3Server,
+        bucket: str,
+        attacks: Sequence[Attack],
+    ) -> None:
+        self._plan = plan
+        self._client = client
+        self._receiver = receiver
+        self._engine = engine
+        self._s3 = s3
+        self._bucket = bucket
+        self._attacks = attacks
+
+    def judge(self, songs: list[Path]) -> Verdict:
+        """Do both runs; return what came of it."""
+        self._receiver.is_cutting = False
+        calm = self._calm(songs)
+        self._sql(_AUDIT)
+        self._receiver.is_cutting = True
+        angry = Monkey(self._attacks, self._plan.seed, self._plan.gap_seconds)
+        angry.let_loose()
+        wanted = [songs[number % len(songs)] for number in range(self._plan.jobs)]
+        try:
+            sent = self._client.send_all(wanted, reused_each=5)
+            ended = {one.job_id: self._client.wait(one.job_id) for one in sent}
+        finally:
+            log = angry.stop()
+        verdict = Verdict(
+            log,
+            self._attempts(),
+            self._client.asked_again,
+            sum(self._receiver.cuts.values()),
+        )
+        verdict.faults += [f"{name} was never over" for name in log.never]
+        verdict.faults += self._jobs(sent, ended, calm)
+        verdict.faults += self._ends(sent)
+        verdict.faults += self._webhooks(sent)
+        verdict.faults += self._remains([one.job_id for one in sent])
+        return verdict
+
+    def _calm(self, songs: list[Path]) -> dict[Path, dict[str, str]]:
+        """Return the hashes of all stems as they are when nothing is broken."""
+        sent = self._client.send_all(songs)
+        found = {
+            one.song: self._client.hashes(self._client.wait(one.job_id)) for one in sent
+        }
+        self._settle(sent)
+        for one in sent:
+            self._client.delete(one.job_id)
+        return found
+
+    def _jobs(
+        self,
+        sent: list[Sent],
+        ended: Mapping[str, Mapping[str, Any]],
+        calm: Mapping[Path, Mapping[str, str]],
+    ) -> Iterator[str]:
+        """Name the jobs that were lost, that failed, or that have other stems."""
+        if len({one.job_id for one in sent}) != self._plan.jobs:
+            yield "two requests got one job"
+        for one in sent:
+            job = ended[one.job_id]
+            if job["status"] != "completed":
+                yield f"{one.job_id} is {job['status']}: {job.get('error')}"
+            elif self._client.hashes(job) != calm[one.song]:
+                yield f"{one.job_id} has other stems than in the calm run"
+
+    def _ends(self, sent: list[Sent]) -> Iterator[str]:
+        """Name the jobs that did not end exactly once, as the database saw it."""
+        ends = {row.job_id: row for row in self._sql(_ENDS)}
+        for one in sent:
+            row = ends.get(one.job_id)
+            if row is None or row.ends != 1 or row.revivals:
+                yield f"{one.job_id} did not end once: {row}"
+        for job_id in ends.keys() - {one.job_id for one in sent}:
+            yield f"{job_id} is nobody's job"
+
+    def _webhooks(self, sent: list[Sent]) -> Iterator[str]:
+        """Name the jobs whose owner was not told, or was told under two ids."""
+        self._settle(sent)
+        for one in sent:
+            ids = set(self._receiver.taken[one.job_id])
+            if len(ids) != 1:
+                yield f"{one.job_id} was told under {len(ids)} ids"
+        if self._receiver.forged:
+            yield f"{self._receiver.forged} webhooks had a wrong signature"
+
+    def _remains(self, job_ids: list[str]) -> Iterator[str]:
+        """Delete every job; name what is left of them."""
+        for job_id in job_ids:
+            self._client.delete(job_id)
+        try:
+            wait_for(lambda: not self._left(), _SETTLE_SECONDS)
+        except AssertionError:
+            yield from (f"left behind: {what}" for what in self._left())
+
+    def _left(self) -> list[str]:
+        store = self._s3.client()
+        objects = store.list_objects_v2(Bucket=self._bucket).get("Contents", [])
+        unfinished = store.list_multipart_uploads(Bucket=self._bucket)
+        left = [entry["Key"] for entry in objects]
+        left += [entry["Key"] for entry in unfinished.get("Uploads", [])]
+        for question in _LEFT:
+            left += [row.id for row in self._sql(question)]
+        return left
+
+    def _settle(self, sent: list[Sent]) -> None:
+        """Give the webhooks the time that their schedule takes."""
+        try:
+            wait_for(
+                lambda: all(self._receiver.taken[one.job_id] for one in sent),
+                _SETTLE_SECONDS,
+            )
+        except AssertionError:
+            return  # Whose they are is told by `_webhooks`.
+
+    def _attempts(self) -> Counter[int]:
+        return Counter(row.attempts for row in self._sql(_ENDS))
+
+    def _sql(self, statement: str) -> list[Any]:
+        return asked(self._engine, statement)
+
+
+def asked(engine: Engine, statement: str) -> list[Any]:
+    """Run a statement; return its rows, if it has any."""
+    with engine.connect() as connection:
+        found = connection.execute(text(statement))
+        return list(found) if found.returns_rows else []

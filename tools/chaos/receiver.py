@@ -1,0 +1,94 @@
+"""An endpoint for webhooks that often fails its sender."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections import Counter, defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
+from types import TracebackType
+from typing import Self
+
+# A delivery is cut so often at most, or a run would wait for a schedule of hours.
+_MOST_CUTS = 2
+_CUT_SHARE = 0.3
+_ACCEPTED, _FAILED, _FORGED = 204, 500, 401
+
+
+class Receiver:
+    """Takes webhooks on a port of its own, and cuts many of them while `is_cutting`.
+
+    `taken` has, by job, the ids of the webhooks that were answered with success.
+    """
+
+    def __init__(self, secret: str, seed: int) -> None:
+        self.taken: defaultdict[str, list[str]] = defaultdict(list)
+        self.cuts: Counter[str] = Counter()
+        self.forged = 0
+        self.is_cutting = True
+        self._key = base64.b64decode(secret.removeprefix("whsec_"))
+        self._random = Random(seed)
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever)
+
+    @property
+    def url(self) -> str:
+        """Where the webhooks are to go."""
+        return f"http://127.0.0.1:{self._server.server_port}/hook"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = receiver.take(dict(self.headers.items()), body)
+                if status is None:
+                    self.close_connection = True
+                    return
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        return Handler
+
+    def take(self, headers: dict[str, str], body: bytes) -> int | None:
+        """Return the status to answer with; None to hang up without an answer."""
+        found = {name.lower(): value for name, value in headers.items()}
+        identity = found["webhook-id"]
+        signed = f"{identity}.{found['webhook-timestamp']}.".encode() + body
+        digest = hmac.digest(self._key, signed, hashlib.sha256)
+        expected = f"v1,{base64.b64encode(digest).decode()}"
+        with self._lock:
+            if expected not in found["webhook-signature"].split():
+                self.forged += 1
+                return _FORGED
+            if self._is_cut(identity):
+                self.cuts[identity] += 1
+                return self._random.choice([None, _FAILED])
+            self.taken[json.loads(body)["data"]["job_id"]].append(identity)
+            return _ACCEPTED
+
+    def _is_cut(self, identity: str) -> bool:
+        is_due = self.is_cutting and self.cuts[identity] < _MOST_CUTS
+        return is_due and self._random.random() < _CUT_SHARE

@@ -1,0 +1,134 @@
+"""One run: the service over Postgres and S3, jobs, a monkey, and what came of it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import soundfile
+from ray import serve
+from sqlalchemy import Engine, create_engine
+
+from deployments.app import build
+from deployments.args import AppArgs
+from serve_app.separation import allocator
+from tests.databases import Postgres
+from tests.s3 import Ceph, S3Server
+from tools.chaos import monkey
+from tools.chaos.client import Client
+from tools.chaos.judge import Judge, Plan, Verdict, asked
+from tools.chaos.monkey import Attack
+from tools.chaos.receiver import Receiver
+
+LEASE_SECONDS = 3.0
+_SECRET = "whsec_" + "c3RlbXNlcnZlIHVuZGVyIGZpcmUgc3RlbXNlcnZlISE="
+_RATE = 44_100
+_REPLICAS = {"Separator": 3, "DispatcherReplica": 2, "Api": 2}
+_S3_PAUSE_SECONDS = 1.0
+
+_CUT_CONNECTIONS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE application_name = 'stemserve' AND random() < 0.5
+"""
+
+
+def write_songs(folder: Path, number: int, seed: int) -> list[Path]:
+    """Write short songs of tones and noise, no two alike."""
+    noise = np.random.default_rng(seed)
+    paths = []
+    for index in range(number):
+        seconds = 3.0 + index % 5
+        time = np.arange(int(seconds * _RATE)) / _RATE
+        tone = 0.2 * np.sin(2 * np.pi * (110.0 + 20 * index) * time)
+        wave = tone[:, None] + 0.05 * noise.standard_normal((len(time), 2))
+        paths.append(folder / f"song-{index}.wav")
+        soundfile.write(paths[-1], wave, _RATE)
+    return paths
+
+
+@contextmanager
+def service(database_url: str, bucket_url: str, data_dir: Path) -> Iterator[None]:
+    """Run the application with several of each part."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+    credentials = {name: os.environ[name] for name in names}
+    tuned = {allocator.VARIABLE: allocator.TUNABLES}
+    args = AppArgs.model_validate(
+        {
+            "settings": {
+                "data_dir": data_dir,
+                "model": "demo",
+                "threads": 1,
+                "lease_seconds": LEASE_SECONDS,
+                "database_url": database_url,
+                "storage": bucket_url,
+                "max_queued_jobs": 10_000,
+                "orphan_grace_seconds": 20.0,
+                "webhook_secrets": _SECRET,
+                "allow_private_webhooks": True,
+            },
+            "api": {"num_replicas": 2, "env": credentials},
+            "dispatcher": {
+                "num_replicas": 2,
+                "env": credentials,
+                "max_ongoing_requests": 1000,
+            },
+            "separator": {"num_replicas": 3, "env": {**credentials, **tuned}},
+            "analyzer": {"env": credentials, "max_ongoing_requests": 1},
+        }
+    )
+    serve.run(build(args), name="stemserve", route_prefix="/")
+    try:
+        yield
+    finally:
+        serve.delete("stemserve")
+
+
+def attacks(s3: S3Server, engine: Engine, client: Client) -> list[Attack]:
+    """Return what the monkey may do.
+
+    An S3 server that keeps its files in its own process is spared.
+    """
+
+    def works() -> bool:
+        return client.answers("/health")
+
+    def cut(_: Random) -> None:
+        asked(engine, _CUT_CONNECTIONS)
+
+    found = [monkey.replica(name, number) for name, number in _REPLICAS.items()]
+    found.append(monkey.controller())
+    pausable = ("Separator", "DispatcherReplica")
+    found.append(monkey.pause(pausable, LEASE_SECONDS + 2, works))
+    found.append(monkey.command("cut Postgres connections", cut, works))
+    if isinstance(s3, Ceph):
+        gateway = s3
+
+        def restart(_: Random) -> None:
+            gateway.restart(_S3_PAUSE_SECONDS)
+
+        found.append(monkey.command("kill the S3 server", restart, works))
+    return found
+
+
+def run(
+    plan: Plan, port: int, postgres: Postgres, s3: S3Server, folder: Path
+) -> Verdict:
+    """Do the run on the Serve that listens at `port`; `folder` is for its files."""
+    songs = write_songs(folder, plan.songs, plan.seed)
+    with (
+        postgres.new_database() as database_url,
+        s3.new_bucket() as bucket,
+        Receiver(_SECRET, plan.seed) as receiver,
+    ):
+        address = database_url.replace("postgresql:", "postgresql+psycopg:", 1)
+        engine = create_engine(address, isolation_level="AUTOCOMMIT")
+        place = f"s3://{bucket.name}/jobs?endpoint_url={s3.url}&region={bucket.region}"
+        client = Client(f"http://127.0.0.1:{port}", receiver.url, plan.patience_seconds)
+        with service(database_url, place, folder / "data"):
+            harm = attacks(s3, engine, client)
+            judge = Judge(plan, client, receiver, engine, s3, bucket.name, harm)
+            verdict = judge.judge(songs)
+        engine.dispose()
+    return verdict
