@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
 from deployments.logs import configure_logging
-from deployments.wiring import database, file_storage, now
+from deployments.wiring import database, direct_uploads, file_storage, inputs, now
 from serve_app.api.app import create_app
 from serve_app.api.services import Limits, ModelInfo, Services
 from serve_app.audio.facts import AudioFacts
@@ -119,6 +119,7 @@ class Api:
                 reuse=Reuse(store, storage, now).result,
                 storage=storage,
                 follow=follow,
+                fetch=inputs(settings).fetch,
                 measure=partial(
                     measure, limits=AudioLimits(settings.max_duration_seconds)
                 ),
@@ -139,6 +140,7 @@ class Api:
                 hf_space_url=settings.hf_space_url,
                 reuses=settings.reuse_songs,
                 tenant_header=settings.tenant_header,
+                uploads=direct_uploads(settings),
             ),
             # Serve does, and would send it twice.
             answers_request_id=False,

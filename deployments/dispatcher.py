@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
 from deployments.logs import configure_logging
-from deployments.wiring import database, file_storage, now
+from deployments.wiring import database, direct_uploads, file_storage, now
 from serve_app.errors import AppError, Unavailable
 from serve_app.jobs.answers import Answers
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
@@ -104,7 +104,7 @@ class DispatcherReplica:
             reuse=Reuse(store, storage, now).result,
         )
         self._answers = Answers(shared, now)
-        self._expiry = Expiry(store, storage)
+        self._expiry = Expiry(store, storage, uploads=direct_uploads(settings))
         # Serve calls constructors on the replica's event loop.
         self._tasks = [
             asyncio.ensure_future(self._dispatcher.run_forever()),

@@ -4,7 +4,10 @@ AppError
 ├── BadRequest            400  the request itself is malformed
 ├── JobNotFound           404  unknown or expired
 ├── StemNotFound          404  the job has no such stem
+├── UploadNotFound        404  unknown, used, given up or expired
 ├── NotReady              409  the job has no stems yet, or never will
+├── UploadIncomplete      409  parts of a direct upload have not come
+├── UploadBusy            409  another request takes the same upload in just now
 ├── UploadTooLarge        413
 ├── AudioTooLong          413
 ├── RangeNotSatisfiable   416  the file has no such bytes
@@ -18,6 +21,7 @@ AppError
 ├── QueueFull             429  try again after `retry_after_seconds`
 ├── Cancelled             409  the job was cancelled while it ran
 ├── LeaseLost             409  another attempt owns the job now
+├── NoDirectUploads       501  the store of files can't be sent anything directly
 └── Unavailable           503  try again later
     ├── WeightsUnavailable     a model's weights can't be had
     └── StorageUnavailable     the store of files does not answer
@@ -54,6 +58,22 @@ class StemNotFound(AppError):
 
 class NotReady(AppError):
     code, status = "not_ready", 409
+
+
+class UploadNotFound(AppError):
+    code, status = "upload_not_found", 404
+
+
+class UploadIncomplete(AppError):
+    code, status = "upload_incomplete", 409
+
+
+class UploadBusy(AppError):
+    code, status, retryable = "upload_busy", 409, True
+
+
+class NoDirectUploads(AppError):
+    code, status = "no_direct_uploads", 501
 
 
 class UploadTooLarge(AppError):

@@ -94,6 +94,31 @@ class Accepted(Wire):
     )
 
 
+class NewUpload(BaseModel):
+    """A file that a client wants to send to the store itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    filename: str = Field(description="The song's name.", examples=["song.flac"])
+    size_bytes: int = Field(ge=1, description="How large exactly it is.")
+
+
+class UploadPart(Wire):
+    """A part of a file, and where to PUT it."""
+
+    number: int
+    url: str
+
+
+class DirectUpload(Wire):
+    """Where to send a file."""
+
+    upload_id: str = Field(description="What to name it by to `POST /separate`.")
+    part_bytes: int = Field(description="Size of every part but the last.")
+    parts: list[UploadPart]
+    expires_at: UtcTime = Field(description="When the addresses expire.")
+
+
 class JobOptions(Wire):
     """What the client asked for."""
 

@@ -113,6 +113,33 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=50 * MIB, ge=1, description="Largest upload; larger ones get 413."
     )
+    upload_seconds: int = Field(
+        default=3600,
+        ge=1,
+        le=7 * 24 * 3600,
+        description="How long the signed addresses last that clients get to send files "
+        "to S3 (`POST /uploads`).",
+    )
+    input_urls: bool = Field(
+        default=True, description="Fetch songs from the web for clients that give URLs."
+    )
+    input_url_schemes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("https",),
+        description="Schemes of these URLs, comma-separated: `https`, `http`.",
+    )
+    input_url_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts of these URLs, comma-separated; `*.example.com` is all "
+        "below it. Any public one when unset.",
+    )
+    input_url_seconds: float = Field(
+        default=60.0, gt=0, description="Longest time that such a song may take."
+    )
+    input_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Buckets, or folders in them, from which clients may name songs as "
+        "`s3://bucket/key`; written as in storage, separated by spaces.",
+    )
     max_duration_seconds: float = Field(
         default=2 * 3600.0, gt=0, description="Longest song; longer ones get 413."
     )
@@ -175,12 +202,14 @@ class Settings(BaseSettings):
         description="Least severe level that is logged.",
     )
 
-    @field_validator("storage", mode="before")
+    @field_validator("storage", "input_buckets", mode="before")
     @classmethod
     def _split_spaces(cls, value: Any) -> Any:
         return tuple(value.split()) if isinstance(value, str) else value
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator(
+        "cors_origins", "input_url_schemes", "input_url_hosts", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):

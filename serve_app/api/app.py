@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 
 from serve_app.api import problems
 from serve_app.api.middleware import Cors, Failures, RequestLog
-from serve_app.api.routers import analyze, events, jobs, service, stems
+from serve_app.api.routers import analyze, events, jobs, service, stems, uploads
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
 from serve_app.api.watch import JobWatch
@@ -20,7 +20,8 @@ from serve_app.schema import Problem
 _DESCRIPTION = """
 Takes a song and gives back its stems, and its analysis.
 
-1. `POST /separate` with the song as the multipart field `file`: a `job_id` at once.
+1. `POST /separate` with the song as the multipart field `file`, or with its `url` as
+   JSON: a `job_id` at once.
 2. `GET /job/{job_id}` every 2 seconds, until `status` is `completed`; or with
    `?wait=30`, which answers as soon as the job is over; or follow
    `/job/{job_id}/events`.
@@ -80,6 +81,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
         jobs.router,
         events.router,
         stems.router,
+        uploads.router,
         analyze.router,
         service.router,
     ):

@@ -104,7 +104,8 @@ class FormReader:
         if kind != b"multipart/form-data":
             raise BadRequest(
                 "Send the song as multipart/form-data, in the field `file`: "
-                "curl -F file=@song.mp3."
+                "curl -F file=@song.mp3. Or say where it is, as JSON: "
+                '{"url": "https://…"}.'
             )
         if not parameters.get(b"boundary"):
             raise _malformed()

@@ -9,7 +9,10 @@ from typing import Any, Protocol
 from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.job import Job, Result, State
-from serve_app.storage.port import Storage
+from serve_app.storage.port import DirectUploads, Storage
+
+# Brings a song from a URL to a path and returns its name, for as long as it is wanted.
+Fetch = Callable[[str, Path, Callable[[], bool]], str]
 
 
 class Jobs(Protocol):
@@ -98,6 +101,8 @@ class Services:
     """Everything behind the API.
 
     `measure` decodes a file whole and raises UnreadableAudio or AudioTooLong.
+    `fetch` raises RefusedUrl, UnreachableUrl, UploadTooLarge and StorageUnavailable.
+    `uploads` is None where files can't be sent to the store directly.
     `analyze` analyses the stored file of a key; its answer has `bpm` and `key`.
     `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
     for at once. `health` says what the pools report: `ready` and, where known, `model`,
@@ -110,6 +115,7 @@ class Services:
     answers: Answers
     reuse: Callable[[Job], Result | None]
     storage: Storage
+    fetch: Fetch
     measure: Callable[[Path], AudioFacts]
     analyze: Callable[[str, AudioFacts], Awaitable[Mapping[str, Any]]]
     follow: Callable[[Job, str], Follower]
@@ -124,3 +130,4 @@ class Services:
     hf_space_url: str = ""
     reuses: bool = True
     tenant_header: str = ""
+    uploads: DirectUploads | None = None

@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -14,7 +17,15 @@ async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     A thread can't be cancelled. Whoever cleans up after one that still runs would see
     it make new files afterwards.
     """
-    running = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    return await run_in(None, work, *args, **kwargs)
+
+
+async def run_in(
+    pool: Executor | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Do what `run` does in a thread of `pool`, or of the one that all share."""
+    call = partial(copy_context().run, work, *args, **kwargs)
+    running = asyncio.get_running_loop().run_in_executor(pool, call)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -1,25 +1,49 @@
-"""Songs on their way in: streamed to disk, checked, decoded, gone when done with."""
+"""Songs on their way in: brought to disk, checked, decoded, gone when done with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import hashlib
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
 
+from serve_app.api import filenames, references
 from serve_app.api.multipart import Form, FormReader, FormRules, too_large
+from serve_app.api.references import Reference
 from serve_app.api.services import Services
-from serve_app.api.threads import run
+from serve_app.api.threads import run, run_in
 from serve_app.audio.facts import AudioFacts
-from serve_app.errors import BadRequest
+from serve_app.errors import (
+    BadRequest,
+    InvalidFilename,
+    NoDirectUploads,
+    StorageUnavailable,
+    Unavailable,
+    UploadNotFound,
+)
+from serve_app.storage.port import DirectUploads
 from serve_app.working import working_directory
+
+logger = logging.getLogger(__name__)
 
 # Few hops to a thread per upload, little memory per upload.
 BATCH_BYTES = 256 * 1024
 
 # The other threads stay free for the clients that poll.
 DECODES_AT_ONCE = 2
+
+# In threads of their own: they wait for others, some of which are slow.
+FETCHES_AT_ONCE = 8
+
+# What a song is called that has no name of its own where it was fetched.
+_NAMELESS = "song"
+_UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -36,28 +60,38 @@ class Intake:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._decoding = asyncio.Semaphore(DECODES_AT_ONCE)
+        self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._fetchers = ThreadPoolExecutor(FETCHES_AT_ONCE, "fetch")
 
     @asynccontextmanager
     async def receive(
         self, request: Request, fields: Sequence[str] = ()
     ) -> AsyncIterator[Upload]:
-        """Receive the form of `request`; its file is deleted at the end of the block.
+        """Receive the form of `request`, or the song that its JSON body names.
 
-        Raises UploadTooLarge, before it reads anything where the length is announced,
-        BadRequest for what is no form and InvalidField for what is wrong in one.
+        The file is deleted at the end of the block, and so is a direct upload if the
+        block does not raise. Raises UploadTooLarge, before it reads anything where the
+        length is announced, BadRequest for what is no form, InvalidField for what is
+        wrong in one, and what `Services.fetch` and `DirectUploads.fetch` raise.
         """
         rules = FormRules(tuple(fields), self._services.limits.max_upload_bytes)
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > rules.max_body_bytes:
             raise too_large(rules)
-        content_type = request.headers.get("content-type", "")
         with ExitStack() as stack:
             working = working_directory(self._services.working_dir, "upload-")
             path = await run(stack.enter_context, working) / "original"
-            reader = FormReader(content_type, path, rules)
-            stack.callback(reader.close)
             try:
-                yield Upload(path, await _read(request, reader, rules))
+                if references.is_json(request.headers):
+                    reference = await references.read(request, fields)
+                    form = await self._fetched(request, reference, path, stack)
+                    yield Upload(path, form)
+                    await self._use_up(reference)
+                else:
+                    content_type = request.headers.get("content-type", "")
+                    reader = FormReader(content_type, path, rules)
+                    stack.callback(reader.close)
+                    yield Upload(path, await _read(request, reader, rules))
             finally:
                 await run(stack.close)
 
@@ -65,6 +99,96 @@ class Intake:
         """Decode the song whole; raises UnreadableAudio and AudioTooLong."""
         async with self._decoding:
             return await run(self._services.measure, upload.path)
+
+    async def _fetched(
+        self, request: Request, reference: Reference, path: Path, stack: ExitStack
+    ) -> Form:
+        """Bring the song of a reference to `path`, for as long as its client waits.
+
+        A direct upload is claimed until `stack` is closed.
+        """
+        fetch = partial(self._services.fetch, reference.url)
+        if reference.upload_id:
+            uploads = direct_uploads(self._services)
+            upload_id = checked_id(reference.upload_id)
+            await run(stack.enter_context, uploads.claimed(upload_id))
+            fetch = partial(uploads.fetch, upload_id)
+        async with self._fetching:
+            task = asyncio.current_task()
+            leaving = asyncio.ensure_future(_disconnected(request))
+
+            def is_wanted() -> bool:
+                return not (leaving.done() or (task is not None and task.cancelling()))
+
+            try:
+                made = partial(_form, fetch, reference, path, is_wanted)
+                return await run_in(self._fetchers, made)
+            finally:
+                leaving.cancel()
+
+    async def _use_up(self, reference: Reference) -> None:
+        """Delete a direct upload that has become what its client wanted."""
+        if not reference.upload_id:
+            return
+        uploads = direct_uploads(self._services)
+        try:
+            await run(uploads.give_up, reference.upload_id)
+        except StorageUnavailable as err:
+            # The job is accepted: the sweep deletes what is left.
+            logger.warning("upload %s stays for now: %s", reference.upload_id, err)
+
+
+def direct_uploads(services: Services) -> DirectUploads:
+    """Return where files can be sent directly; NoDirectUploads if there is nothing."""
+    if services.uploads is None:
+        raise NoDirectUploads(
+            "Files can't be sent to the store directly here, as it is a directory: "
+            "send the song to /separate as a form."
+        )
+    return services.uploads
+
+
+def checked_id(upload_id: str) -> str:
+    """Return the id of an upload; UploadNotFound for what can be none."""
+    if not _UPLOAD_ID.fullmatch(upload_id):
+        raise UploadNotFound(
+            "There is no such upload. Begin one by POST /uploads, and use its id."
+        )
+    return upload_id
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client has gone; its whole body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _form(
+    fetch: Callable[[Path, Callable[[], bool]], str],
+    reference: Reference,
+    path: Path,
+    is_wanted: Callable[[], bool],
+) -> Form:
+    """Fetch a song; return the form that would have brought it."""
+    try:
+        found = fetch(path, is_wanted)
+        size_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as err:
+        raise Unavailable(
+            "The server could not write the song to its disk. Try again later."
+        ) from err
+    name = reference.filename or _name(found)
+    return Form(name, size_bytes, sha256, reference.fields)
+
+
+def _name(found: str) -> str:
+    """Return the name that a song has where it was fetched, if it can be used here."""
+    try:
+        return filenames.checked(found)
+    except InvalidFilename:
+        return _NAMELESS
 
 
 async def _read(request: Request, reader: FormReader, rules: FormRules) -> Form:

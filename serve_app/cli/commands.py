@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from serve_app.cli import model_commands
+from serve_app.cli import model_commands, storage_commands
 from serve_app.errors import AppError
 
 _DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -32,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(model_commands.app, name="models")
+app.add_typer(storage_commands.app, name="storage")
 
 Songs = Annotated[
     list[Path], typer.Argument(metavar="SONG...", help="Audio files, or videos.")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from serve_app.errors import JobNotFound, Unavailable
-from serve_app.jobs.job import FOLDERS, PARTS, STEMS, Job, State
+from serve_app.jobs.job import FOLDERS, PARTS, STEMS, UPLOADS, Job, State
 from serve_app.jobs.store import JobStore
-from serve_app.storage.port import Storage, StoredFile
+from serve_app.storage.port import DirectUploads, Storage, StoredFile
 
 logger = logging.getLogger(__name__)
 
@@ -18,17 +18,22 @@ _BATCH = 100
 
 
 class Expiry:
-    """Deletes from `store` and `storage` what nobody may see any more."""
+    """Deletes from `store` and `storage` what nobody may see any more.
+
+    And `uploads` that were begun and never used, where there are such.
+    """
 
     def __init__(
         self,
         store: JobStore,
         storage: Storage,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        uploads: DirectUploads | None = None,
     ) -> None:
         self._store = store
         self._storage = storage
         self._clock = clock
+        self._uploads = uploads
 
     def sweep(self) -> int:
         """Delete all jobs whose time is up, with their files; return how many.
@@ -65,10 +70,13 @@ class Expiry:
         its way. Returns how many files were deleted.
         """
         before = self._clock() - timedelta(seconds=older_than_seconds)
+        uploaded_before = self._sweep_uploads(before)
         orphans = self._old(_PARTIAL, before)
         for folder in FOLDERS:
             files = defaultdict(list)
-            for file in self._old(folder, before):
+            for file in self._old(
+                folder, uploaded_before if folder == UPLOADS else before
+            ):
                 files[file.key.split("/")[1]].append(file)
             for job_id, group in files.items():
                 job = self._find(job_id)
@@ -76,6 +84,17 @@ class Expiry:
         for file in orphans:
             self._storage.delete(file.key)
         return len(orphans)
+
+    def _sweep_uploads(self, before: datetime) -> datetime:
+        """Delete unfinished uploads; return how old a finished one must be to go.
+
+        On S3 a file is as old as its upload, which may have taken long.
+        """
+        if self._uploads is None:
+            return before
+        begun_before = before - timedelta(seconds=self._uploads.seconds)
+        self._uploads.sweep(begun_before)
+        return begun_before
 
     def _old(self, folder: str, before: datetime) -> list[StoredFile]:
         files = self._storage.list(folder)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path, PurePosixPath
@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpcore
 
-from serve_app.errors import UnreachableUrl, UploadTooLarge
+from serve_app.errors import Cancelled, UnreachableUrl, UploadTooLarge
 from serve_app.security.asking import Answer, Asker
 
 logger = logging.getLogger(__name__)
@@ -34,15 +34,22 @@ class Limits:
     max_seconds: float
 
 
-def fetch(asker: Asker, url: str, path: Path, limits: Limits) -> str:
+def fetch(
+    asker: Asker,
+    url: str,
+    path: Path,
+    limits: Limits,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> str:
     """Bring the file at `url` to `path`; return the name that its server gives it.
 
     A download that is cut off goes on by Range where the server says that the file is
-    still the same. Raises RefusedUrl, UploadTooLarge, and UnreachableUrl, which says
-    what went wrong; a part of the file may lie at `path` then.
+    still the same. Raises RefusedUrl, UploadTooLarge, UnreachableUrl, which says what
+    went wrong, and Cancelled once it is not wanted any more; a part of the file may lie
+    at `path` then.
     """
     deadline = time.monotonic() + limits.max_seconds
-    download = _Download(asker, url, limits, deadline)
+    download = _Download(asker, url, limits, deadline, is_wanted)
     with path.open("wb") as file:
         for cuts in range(_MOST_CUTS + 1):
             try:
@@ -58,11 +65,19 @@ def fetch(asker: Asker, url: str, path: Path, limits: Limits) -> str:
 class _Download:
     """Tries at one file, each of which goes on where the last one ended."""
 
-    def __init__(self, asker: Asker, url: str, limits: Limits, deadline: float) -> None:
+    def __init__(
+        self,
+        asker: Asker,
+        url: str,
+        limits: Limits,
+        deadline: float,
+        is_wanted: Callable[[], bool],
+    ) -> None:
         self._asker = asker
         self._url = url
         self._limits = limits
         self._deadline = deadline
+        self._is_wanted = is_wanted
         self._version: str | None = None
 
     def attempt(self, file: BinaryIO) -> str:
@@ -84,6 +99,8 @@ class _Download:
                 self._version = _version(answer.headers)
             self._check_size(file.tell() + _announced(answer.headers))
             for chunk in answer.body:
+                if not self._is_wanted():
+                    raise Cancelled("The file is not wanted any more.")
                 file.write(chunk)
                 self._check_size(file.tell())
             return _name(answer)

@@ -10,6 +10,7 @@ from serve_app.security.addresses import Address, is_public, parsed
 
 _LONGEST = 4096
 _PORTS = {"http": 80, "https": 443}
+SCHEMES = frozenset(_PORTS)
 # Letters, digits and hyphens (RFC 952 and 1123); names in other scripts come as xn--.
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # What programs take for a number in one notation or another: then it is an address.

@@ -1,10 +1,10 @@
 """A stored file as a local one, for code that needs a path."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serve_app.errors import StorageUnavailable
+from serve_app.errors import Cancelled, StorageUnavailable
 from serve_app.storage.port import Storage
 from serve_app.working import working_directory
 
@@ -26,3 +26,12 @@ def fetched(
         except FileNotFoundError as error:
             raise StorageUnavailable(f"{key} is not in the store") from error
         yield path
+
+
+def save(chunks: Iterable[bytes], path: Path, is_wanted: Callable[[], bool]) -> None:
+    """Write chunks to `path`; raises Cancelled once they are not wanted any more."""
+    with path.open("wb") as file:
+        for chunk in chunks:
+            if not is_wanted():
+                raise Cancelled("The file is not wanted any more.")
+            file.write(chunk)

@@ -1,6 +1,7 @@
 """What the service needs of a store of files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,3 +58,40 @@ class Storage(Protocol):
 
     def delete(self, prefix: str) -> None:
         """Delete the file `prefix` or all files in the folder `prefix`, if any."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Where to send a file: each of its parts, all but the last of the same size."""
+
+    part_bytes: int
+    part_urls: tuple[str, ...]
+
+
+class DirectUploads(Protocol):
+    """Files that clients send to a store themselves, in parts, to signed addresses.
+
+    Every method raises StorageUnavailable when the store does not answer. `seconds` is
+    how long the addresses last.
+    """
+
+    seconds: int
+
+    def begin(self, upload_id: str, filename: str, size_bytes: int) -> Offer:
+        """Let a file of that name and size be sent."""
+
+    def claimed(self, upload_id: str) -> AbstractContextManager[None]:
+        """Keep an upload from being taken twice; raises UploadBusy when it would be."""
+
+    def fetch(self, upload_id: str, path: Path, is_wanted: Callable[[], bool]) -> str:
+        """Bring a file that was sent whole to `path`; return its name.
+
+        Raises UploadNotFound, UploadIncomplete, which says what is missing, and
+        Cancelled once it is not wanted any more.
+        """
+
+    def give_up(self, upload_id: str) -> bool:
+        """Delete what there is of an upload; False if there is nothing."""
+
+    def sweep(self, before: datetime) -> int:
+        """Delete the parts of files that were begun `before` and never came whole."""

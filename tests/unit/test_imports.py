@@ -66,6 +66,7 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
         "serve_app.separation",
         "serve_app.storage.fetch",
     ),
+    "serve_app.inputs": ("serve_app.security",),
     "serve_app.engines": ("serve_app.separation", "serve_app.settings"),
     "serve_app.cli": None,
     "deployments": None,

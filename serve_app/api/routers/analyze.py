@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Request
 
+from serve_app.api import references
 from serve_app.api.dependencies import InjectedIntake, InjectedServices
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
@@ -16,8 +17,14 @@ from serve_app.errors import (
     BadRequest,
     InvalidField,
     InvalidFilename,
+    NoDirectUploads,
+    RefusedUrl,
     Unavailable,
+    UnreachableUrl,
     UnreadableAudio,
+    UploadBusy,
+    UploadIncomplete,
+    UploadNotFound,
     UploadTooLarge,
 )
 from serve_app.jobs.job import UPLOADS
@@ -59,9 +66,15 @@ ANALYZE_FORM: dict[str, Any] = {
         InvalidField,
         InvalidFilename,
         UnreadableAudio,
+        RefusedUrl,
+        UnreachableUrl,
+        UploadNotFound,
+        UploadIncomplete,
+        UploadBusy,
+        NoDirectUploads,
         Unavailable,
     ),
-    openapi_extra=ANALYZE_FORM,
+    openapi_extra=references.documented(ANALYZE_FORM),
 )
 async def analyze(
     request: Request, services: InjectedServices, intake: InjectedIntake

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from serve_app import views
-from serve_app.api import idempotency, lookup, submission
+from serve_app.api import idempotency, lookup, references, submission
 from serve_app.api import options as wanted
 from serve_app.api.dependencies import (
     InjectedIntake,
@@ -25,9 +25,15 @@ from serve_app.errors import (
     InvalidInput,
     JobNotFound,
     KeyReused,
+    NoDirectUploads,
     QueueFull,
+    RefusedUrl,
     Unavailable,
+    UnreachableUrl,
     UnreadableAudio,
+    UploadBusy,
+    UploadIncomplete,
+    UploadNotFound,
     UploadTooLarge,
 )
 from serve_app.jobs.job import FOLDERS, Priority
@@ -97,11 +103,17 @@ SEPARATE_FORM: dict[str, Any] = {
         InvalidField,
         InvalidFilename,
         UnreadableAudio,
+        RefusedUrl,
+        UnreachableUrl,
+        UploadNotFound,
+        UploadIncomplete,
+        UploadBusy,
+        NoDirectUploads,
         KeyReused,
         QueueFull,
         Unavailable,
     ),
-    openapi_extra=SEPARATE_FORM,
+    openapi_extra=references.documented(SEPARATE_FORM),
 )
 async def separate(
     request: Request,

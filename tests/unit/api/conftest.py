@@ -1,7 +1,7 @@
 """A server of one's own: the real application over a real store and real files."""
 
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -20,7 +20,7 @@ from serve_app.audio.facts import AudioFacts
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.database import Database
-from serve_app.errors import AppError
+from serve_app.errors import AppError, UnreachableUrl
 from serve_app.jobs.answers import Answers
 from serve_app.jobs.job import Claim, Job, Result, StemFile
 from serve_app.jobs.reuse import Reuse
@@ -79,6 +79,10 @@ class Pools:
         if isinstance(self.analysis, AppError):
             raise self.analysis
         return self.analysis
+
+    def fetch(self, url: str, path: Path, is_wanted: Callable[[], bool]) -> str:
+        """Find nothing anywhere."""
+        raise UnreachableUrl(f"There is nothing at {url}.")
 
     def wake(self) -> None:
         """Count how often a dispatcher would have been told."""
@@ -242,6 +246,7 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
         reuse=Reuse(store, storage, clock).result,
         follow=pools.follow,
         storage=storage,
+        fetch=pools.fetch,
         measure=lambda path: measure(path, AUDIO_LIMITS),
         analyze=pools.analyze,
         wake=pools.wake,

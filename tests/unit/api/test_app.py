@@ -18,6 +18,8 @@ CALLS = {
     ("GET", "/health"),
     ("POST", "/analyze"),
     ("POST", "/separate"),
+    ("POST", "/uploads"),
+    ("DELETE", "/uploads/{upload_id}"),
     ("GET", "/jobs"),
     ("GET", "/job/{job_id}"),
     ("DELETE", "/job/{job_id}"),
@@ -45,7 +47,7 @@ async def test_every_call_is_described_with_its_problems(server: Server) -> None
         assert problems.MEDIA_TYPE in operation["responses"]["default"]["content"]
     assert "HTTPValidationError" not in description["components"]["schemas"]
     assert set(described["POST", "/separate"]["responses"]) == {
-        *("202", "400", "413", "422", "429", "503", "default")
+        *("202", "400", "404", "409", "413", "422", "429", "501", "503", "default")
     }
 
 

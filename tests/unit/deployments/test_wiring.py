@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from deployments.wiring import file_storage
+from deployments.wiring import direct_uploads, file_storage, inputs
+from serve_app.errors import RefusedUrl, UnreachableUrl
 from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.s3 import S3Storage
 from serve_app.storage.sharded import ShardedStorage
+from serve_app.storage.uploads import S3Uploads
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +51,66 @@ def test_several_want_a_salt(tmp_path: Path) -> None:
     "place", ["ftp://host/x", "s3://", "s3:///x", "s3://b?secret=hunter2"]
 )
 def test_what_is_no_store_is_refused_without_its_secrets(place: str) -> None:
-    with pytest.raises(ValueError, match="neither a directory nor") as caught:
+    with pytest.raises(ValueError, match=r"STORAGE.* is no s3://") as caught:
         file_storage(Settings(storage=(place,)))
     assert "hunter2" not in str(caught.value)
+
+
+def test_files_can_be_sent_directly_where_there_is_a_bucket(tmp_path: Path) -> None:
+    assert direct_uploads(Settings(data_dir=tmp_path)) is None
+    settings = Settings(storage=(str(tmp_path), "s3://songs"), upload_seconds=60)
+    uploads = direct_uploads(settings)
+    assert isinstance(uploads, S3Uploads)
+    assert uploads.seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("settings", "url", "error", "reason"),
+    [
+        ({}, "http://example.com/a.mp3", RefusedUrl, "begin with https://"),
+        ({}, "https://127.0.0.1/a.mp3", RefusedUrl, "public"),
+        ({}, "s3://songs/a.mp3", RefusedUrl, "INPUT_BUCKETS"),
+        ({"input_urls": False}, "https://example.com/a", RefusedUrl, "INPUT_URLS"),
+        (
+            {"input_url_hosts": "*.example.com, example.org"},
+            "https://example.com/a.mp3",
+            RefusedUrl,
+            "not one of the hosts",
+        ),
+        (
+            {"input_url_schemes": "http"},
+            "http://nothing.invalid/a.mp3",
+            UnreachableUrl,
+            "no address",
+        ),
+        (
+            {"input_buckets": "s3://songs/public s3://more"},
+            "s3://songs/private/a.mp3",
+            RefusedUrl,
+            "INPUT_BUCKETS",
+        ),
+    ],
+)
+def test_settings_say_where_songs_are_fetched_from(
+    tmp_path: Path,
+    settings: dict[str, object],
+    url: str,
+    error: type[Exception],
+    reason: str,
+) -> None:
+    with pytest.raises(error, match=reason):
+        inputs(Settings(**settings)).fetch(url, tmp_path / "song", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"input_url_schemes": "https,ftp"}, "STEMSERVE_INPUT_URL_SCHEMES"),
+        ({"input_buckets": "songs"}, "STEMSERVE_INPUT_BUCKETS"),
+    ],
+)
+def test_what_nothing_can_be_fetched_from_is_refused_at_start(
+    settings: dict[str, object], name: str
+) -> None:
+    with pytest.raises(ValueError, match=name):
+        inputs(Settings(**settings))

@@ -1,5 +1,5 @@
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,20 @@ class Disk(LocalStorage):
         if prefix in self.stuck:
             raise StorageUnavailable("The disk does not answer.")
         super().delete(prefix)
+
+
+class Uploads:
+    """Direct uploads that take note of what is swept."""
+
+    seconds = 600
+
+    def __init__(self) -> None:
+        self.swept: list[datetime] = []
+
+    def sweep(self, before: datetime) -> int:
+        """Take note."""
+        self.swept.append(before)
+        return 0
 
 
 @pytest.fixture
@@ -180,3 +194,20 @@ def test_files_outside_of_the_layout_are_left_alone(
     clock.advance(timedelta(days=9).total_seconds())
     assert expiry.sweep_orphans(GRACE) == 0
     assert keys(disk) == {"archive/song", "health/probe"}
+
+
+def test_uploads_are_spared_for_as_long_as_they_may_take(
+    store: JobStore, disk: Disk, clock: ManualClock
+) -> None:
+    """In S3 a file is as old as the upload that made it."""
+    uploads = Uploads()
+    expiry = Expiry(store, disk, clock, uploads)  # type: ignore[arg-type]
+    put(disk, clock, "uploads/a/7", "originals/a")
+    clock.advance(GRACE + Uploads.seconds)
+    assert expiry.sweep_orphans(GRACE) == 1
+    assert keys(disk) == {"uploads/a/7"}
+    clock.advance(1)
+    assert expiry.sweep_orphans(GRACE) == 1
+    assert keys(disk) == set()
+    gone = timedelta(seconds=GRACE + Uploads.seconds)
+    assert uploads.swept[-1] == clock.now - gone

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from threading import Thread
@@ -44,7 +45,9 @@ class Listener:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                # Its client may have gone, as is wanted.
+                with suppress(ConnectionError):
+                    self.wfile.write(body)
 
             do_POST = do_GET
 

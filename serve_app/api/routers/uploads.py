@@ -1,0 +1,74 @@
+"""Direct uploads: files that go to the store without passing through this service."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from fastapi import APIRouter
+
+from serve_app.api import filenames
+from serve_app.api.dependencies import InjectedServices
+from serve_app.api.multipart import FormRules, too_large
+from serve_app.api.problems import documented
+from serve_app.api.references import FILENAME
+from serve_app.api.threads import run
+from serve_app.api.uploads import checked_id, direct_uploads
+from serve_app.errors import (
+    InvalidFilename,
+    InvalidInput,
+    NoDirectUploads,
+    StorageUnavailable,
+    UploadNotFound,
+    UploadTooLarge,
+)
+from serve_app.schema import DirectUpload, NewUpload, UploadPart
+
+router = APIRouter(tags=["separation"])
+
+
+@router.post(
+    "/uploads",
+    status_code=201,
+    summary="Begin a direct upload",
+    responses=documented(
+        InvalidInput,
+        InvalidFilename,
+        UploadTooLarge,
+        NoDirectUploads,
+        StorageUnavailable,
+    ),
+)
+async def begin_upload(new: NewUpload, services: InjectedServices) -> DirectUpload:
+    """Say where to send a file: PUT each part to its `url`, in any order.
+
+    Part 1 is the first `part_bytes` of the file, and so on; the last one is what is
+    left. Then name it to `POST /separate` by its `upload_id`.
+    """
+    uploads = direct_uploads(services)
+    filename = filenames.checked(new.filename, FILENAME)
+    rules = FormRules((), services.limits.max_upload_bytes)
+    if new.size_bytes > rules.max_file_bytes:
+        raise too_large(rules)
+    upload_id, now = uuid4().hex, services.clock()
+    offer = await run(uploads.begin, upload_id, filename, new.size_bytes)
+    return DirectUpload(
+        upload_id=upload_id,
+        part_bytes=offer.part_bytes,
+        parts=[
+            UploadPart(number=number, url=url)
+            for number, url in enumerate(offer.part_urls, 1)
+        ],
+        expires_at=now + timedelta(seconds=uploads.seconds),
+    )
+
+
+@router.delete(
+    "/uploads/{upload_id}",
+    status_code=204,
+    summary="Give up a direct upload",
+    responses=documented(UploadNotFound, NoDirectUploads, StorageUnavailable),
+)
+async def give_up_upload(upload_id: str, services: InjectedServices) -> None:
+    """Delete what was sent of an upload that no job was made of."""
+    uploads = direct_uploads(services)
+    if not await run(uploads.give_up, checked_id(upload_id)):
+        raise UploadNotFound("There is no such upload, or it was used already.")
