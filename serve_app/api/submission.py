@@ -13,7 +13,7 @@ from serve_app.api import options as wanted
 from serve_app.api.idempotency import Once
 from serve_app.api.services import Services
 from serve_app.api.threads import run
-from serve_app.api.uploads import Intake, Upload
+from serve_app.api.uploads import Arrival, Intake, Upload
 from serve_app.audio.facts import AudioFacts
 from serve_app.errors import QueueFull, Unavailable
 from serve_app.jobs.answer import Answer
@@ -53,15 +53,16 @@ class Submission:
         self._intake = intake
         self._tenant = _tenant(request, services)
 
-    async def answer(self, upload: Upload) -> JSONResponse:
-        """Make a job of `upload`, or repeat what the same request was answered."""
+    async def answer(self, arrival: Arrival) -> JSONResponse:
+        """Make a job of what has come, or repeat what the request was answered."""
         services = self._services
-        fields = upload.form.fields
-        options = wanted.choose(fields, services.models, services.default_model)
-        said = [upload.form.sha256, upload.form.filename, sorted(fields)]
-        once = idempotency.once(self._request, services, self._tenant, said)
+        once = idempotency.once(self._request, services, self._tenant, arrival.said)
         if once is not None and (replayed := await once.before()):
             return replayed
+        upload = await arrival.upload()
+        options = wanted.choose(
+            upload.form.fields, services.models, services.default_model
+        )
         job = await self._job(upload, options)
         if job.audio_key is not None and (found := await run(services.reuse, job)):
             job = _ended(job, found, services.limits.retention_seconds)

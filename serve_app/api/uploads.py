@@ -4,12 +4,13 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -54,6 +55,26 @@ class Upload:
     form: Form
 
 
+class Arrival:
+    """A request for a song, and the song itself once it is asked for.
+
+    `said` is all that the request says, as JSON can hold it.
+    """
+
+    def __init__(
+        self, said: Sequence[Any], fetch: Callable[[], Awaitable[Upload]]
+    ) -> None:
+        self.said = said
+        self.has_come = False
+        self._fetch = fetch
+
+    async def upload(self) -> Upload:
+        """Return the song; raises what `Intake.receive` names for one elsewhere."""
+        upload = await self._fetch()
+        self.has_come = True
+        return upload
+
+
 class Intake:
     """Takes songs in, whole and checked, or leaves nothing of them."""
 
@@ -66,13 +87,14 @@ class Intake:
     @asynccontextmanager
     async def receive(
         self, request: Request, fields: Sequence[str] = ()
-    ) -> AsyncIterator[Upload]:
-        """Receive the form of `request`, or the song that its JSON body names.
+    ) -> AsyncIterator[Arrival]:
+        """Receive the form of `request`, or the JSON body that names its song.
 
-        The file is deleted at the end of the block, and so is a direct upload if the
-        block does not raise. Raises UploadTooLarge, before it reads anything where the
-        length is announced, BadRequest for what is no form, InvalidField for what is
-        wrong in one, and what `Services.fetch` and `DirectUploads.fetch` raise.
+        A song that lies elsewhere is fetched when the block asks for it. The file is
+        deleted at the end of the block, and so is a direct upload that was fetched if
+        the block does not raise. Raises UploadTooLarge, before it reads anything where
+        the length is announced, BadRequest for what is no form, InvalidField for what
+        is wrong in one, and what `Services.fetch` and `DirectUploads.fetch` raise.
         """
         rules = FormRules(tuple(fields), self._services.limits.max_upload_bytes)
         announced = request.headers.get("content-length", "")
@@ -84,14 +106,17 @@ class Intake:
             try:
                 if references.is_json(request.headers):
                     reference = await references.read(request, fields)
-                    form = await self._fetched(request, reference, path, stack)
-                    yield Upload(path, form)
-                    await self._use_up(reference)
+                    fetch = partial(self._fetched, request, reference, path, stack)
+                    arrival = Arrival(list(astuple(reference)), fetch)
+                    yield arrival
+                    if arrival.has_come:
+                        await self._use_up(reference)
                 else:
                     content_type = request.headers.get("content-type", "")
                     reader = FormReader(content_type, path, rules)
                     stack.callback(reader.close)
-                    yield Upload(path, await _read(request, reader, rules))
+                    form = await _read(request, reader, rules)
+                    yield _arrived(Upload(path, form))
             finally:
                 await run(stack.close)
 
@@ -102,7 +127,7 @@ class Intake:
 
     async def _fetched(
         self, request: Request, reference: Reference, path: Path, stack: ExitStack
-    ) -> Form:
+    ) -> Upload:
         """Bring the song of a reference to `path`, for as long as its client waits.
 
         A direct upload is claimed until `stack` is closed.
@@ -122,7 +147,7 @@ class Intake:
 
             try:
                 made = partial(_form, fetch, reference, path, is_wanted)
-                return await run_in(self._fetchers, made)
+                return Upload(path, await run_in(self._fetchers, made))
             finally:
                 leaving.cancel()
 
@@ -136,6 +161,16 @@ class Intake:
         except StorageUnavailable as err:
             # The job is accepted: the sweep deletes what is left.
             logger.warning("upload %s stays for now: %s", reference.upload_id, err)
+
+
+def _arrived(upload: Upload) -> Arrival:
+    """Return a song that came with its request."""
+
+    async def fetch() -> Upload:
+        return upload
+
+    form = upload.form
+    return Arrival([form.sha256, form.filename, sorted(form.fields)], fetch)
 
 
 def direct_uploads(services: Services) -> DirectUploads:

@@ -80,7 +80,8 @@ async def analyze(
     request: Request, services: InjectedServices, intake: InjectedIntake
 ) -> Analysis:
     """Find a song's tempo and key; nothing of it is kept."""
-    async with intake.receive(request) as upload:
+    async with intake.receive(request) as arrival:
+        upload = await arrival.upload()
         facts = await intake.measure(upload)
         found = await _analyze_stored(services, upload.path, facts)
     return Analysis.model_validate(

@@ -135,8 +135,8 @@ async def separate(
     """
     if not idempotency.is_named(request):
         await run(submission.check_queue, services)
-    async with intake.receive(request, wanted.FIELDS) as upload:
-        return await Submission(request, services, intake).answer(upload)
+    async with intake.receive(request, wanted.FIELDS) as arrival:
+        return await Submission(request, services, intake).answer(arrival)
 
 
 @router.get(

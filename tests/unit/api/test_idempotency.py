@@ -1,6 +1,8 @@
 """What is sent twice under one key acts once."""
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -143,3 +145,25 @@ async def test_a_lost_answer_is_found_again(
     monkeypatch.setattr(server.store, "add", add)
     (job,) = server.store.recent(10)
     assert (await send(server, song)).json()["job_id"] == job.id
+
+
+async def test_a_song_that_lies_elsewhere_is_not_fetched_again(
+    server: Server, song: bytes
+) -> None:
+    fetched: list[str] = []
+
+    def fetch(url: str, path: Path, is_wanted: Callable[[], bool]) -> str:
+        fetched.append(url)
+        path.write_bytes(song)
+        return "song.wav"
+
+    client = server.with_services(fetch=fetch)
+    body = {"url": "https://example.com/song.wav", "stems": ["bass"]}
+    first = await client.post("/separate", json=body, headers=KEY)
+    again = await client.post("/separate", json=body, headers=KEY)
+    assert (first.status_code, again.json()) == (202, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    assert fetched == [body["url"]]
+    other = await client.post("/separate", json={**body, "stems": "drums"}, headers=KEY)
+    assert_problem(other, 422, "idempotency_key_reused")
+    assert len(server.store.recent(10)) == 1
