@@ -4,6 +4,7 @@ AppError
 ├── BadRequest            400  the request itself is malformed
 ├── JobNotFound           404  unknown or expired
 ├── StemNotFound          404  the job has no such stem
+├── DeliveryNotFound      404  the job has no such delivery
 ├── NotReady              409  the job has no stems yet, or never will
 ├── UploadTooLarge        413
 ├── AudioTooLong          413
@@ -49,6 +50,10 @@ class JobNotFound(AppError):
 
 class StemNotFound(AppError):
     code, status = "stem_not_found", 404
+
+
+class DeliveryNotFound(AppError):
+    code, status = "delivery_not_found", 404
 
 
 class NotReady(AppError):
