@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
 from deployments.logs import configure_logging
-from deployments.wiring import database, file_storage, now
+from deployments.wiring import database, file_storage, now, webhook_check
 from serve_app.api.app import create_app
 from serve_app.api.services import Limits, ModelInfo, Services
 from serve_app.audio.facts import AudioFacts
@@ -25,6 +25,7 @@ from serve_app.jobs.job import Job
 from serve_app.jobs.store import JobStore
 from serve_app.separation.models import REGISTRY, ModelSpec, find
 from serve_app.settings import Settings
+from serve_app.webhooks.outbox import Outbox
 
 _HEALTH_TIMEOUT_SECONDS = 2.0
 
@@ -102,7 +103,9 @@ class Api:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
-        store = JobStore(database(settings), now)
+        shared = database(settings)
+        outbox = Outbox(shared, now)
+        store = JobStore(shared, now, outbox.record)
         storage = file_storage(settings)
 
         def follow(job: Job, stem: str) -> Follower:
@@ -112,6 +115,7 @@ class Api:
         return create_app(
             Services(
                 jobs=store,
+                deliveries=outbox,
                 storage=storage,
                 follow=follow,
                 measure=partial(
@@ -132,6 +136,7 @@ class Api:
                 clock=now,
                 cors_origins=settings.cors_origins,
                 hf_space_url=settings.hf_space_url,
+                check_webhook=webhook_check(settings),
             ),
             # Serve does, and would send it twice.
             answers_request_id=False,

@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
 from deployments.logs import configure_logging
-from deployments.wiring import database, file_storage, now
+from deployments.wiring import database, file_storage, now, webhook_sender
 from serve_app.errors import AppError, Unavailable
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
@@ -21,6 +21,7 @@ from serve_app.jobs.job import Job
 from serve_app.jobs.runner import Event, Finished, ReplicaDied
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
+from serve_app.webhooks.outbox import Outbox
 from serve_app.working import sweep
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,9 @@ class DispatcherReplica:
         analyzer: DeploymentHandle,
     ) -> None:
         configure_logging(settings)
-        store = JobStore(database(settings), now)
+        shared = database(settings)
+        self._outbox = Outbox(shared, now)
+        store = JobStore(shared, now, self._outbox.record)
         storage = file_storage(settings)
         self._separator = separator
         self._pools: Mapping[str, Any] = {}
@@ -99,10 +102,12 @@ class DispatcherReplica:
                 retention_seconds=settings.retention_seconds,
             ),
         )
+        self._sender = webhook_sender(settings, self._outbox)
         self._expiry = Expiry(store, storage)
         # Serve calls constructors on the replica's event loop.
         self._tasks = [
             asyncio.ensure_future(self._dispatcher.run_forever()),
+            asyncio.ensure_future(self._sender.run_forever()),
             asyncio.ensure_future(self._describe_forever()),
             asyncio.ensure_future(self._sweep_forever(settings)),
         ]
@@ -113,7 +118,11 @@ class DispatcherReplica:
 
     async def status(self) -> Mapping[str, Any]:
         """Return what the pools last said and what is in flight, for /health."""
-        return {**self._pools, "dispatcher": self._dispatcher.status()}
+        status = self._dispatcher.status()
+        return {
+            **self._pools,
+            "dispatcher": {**status, "webhooks": self._sender.status()},
+        }
 
     async def _describe_forever(self) -> None:
         """Keep the picture of the separators fresh, busy as they may be."""
@@ -133,6 +142,7 @@ class DispatcherReplica:
                     await asyncio.to_thread(
                         self._expiry.sweep_orphans, settings.orphan_grace_seconds
                     )
+                    await asyncio.to_thread(self._outbox.sweep)
             except Exception:
                 # The sweep must go on: the database or the store may come back.
                 logger.exception("a sweep failed; the next one tries again")
@@ -159,3 +169,5 @@ class DispatcherReplica:
         for task in self._tasks:
             task.cancel()
         await self._dispatcher.shutdown()
+        # The sender sees through what it has begun.
+        await asyncio.wait(self._tasks)

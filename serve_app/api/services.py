@@ -10,6 +10,7 @@ from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.job import Job, State
 from serve_app.storage.port import Storage
+from serve_app.webhooks.delivery import Delivery
 
 
 class Jobs(Protocol):
@@ -46,6 +47,16 @@ class Jobs(Protocol):
 
     def remove(self, job_id: str) -> None:
         """Forget a job that has ended."""
+
+
+class Deliveries(Protocol):
+    """The webhooks that jobs have, and what became of them."""
+
+    def of_job(self, job_id: str) -> Sequence[Delivery]:
+        """Return the deliveries that tell of a job."""
+
+    def replay(self, job_id: str, delivery_id: str) -> Delivery:
+        """Begin a delivery anew; DeliveryNotFound if the job has no such one."""
 
 
 class Follower(Protocol):
@@ -95,9 +106,12 @@ class Services:
     `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
     for at once. `health` says what the pools report: `ready` and, where known, `model`,
     `device`, `reason` and more. `default_model` is the name of one of `models`.
+    `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
+    where none are sent at all.
     """
 
     jobs: Jobs
+    deliveries: Deliveries
     storage: Storage
     measure: Callable[[Path], AudioFacts]
     analyze: Callable[[str, AudioFacts], Awaitable[Mapping[str, Any]]]
@@ -111,3 +125,4 @@ class Services:
     clock: Callable[[], datetime]
     cors_origins: tuple[str, ...] = ("*",)
     hf_space_url: str = ""
+    check_webhook: Callable[[str], object] | None = None

@@ -32,7 +32,16 @@ from serve_app.errors import (
     UnreadableAudio,
     UploadTooLarge,
 )
-from serve_app.jobs.job import FOLDERS, ORIGINALS, Job, Options, Priority, Source, State
+from serve_app.jobs.job import (
+    FOLDERS,
+    ORIGINALS,
+    Event,
+    Job,
+    Options,
+    Priority,
+    Source,
+    State,
+)
 from serve_app.schema import Accepted, Deleted, JobList, JobStatus, JobView
 
 router = APIRouter(tags=["separation"])
@@ -80,6 +89,18 @@ SEPARATE_FORM: dict[str, Any] = {
                             "description": "Jobs of a higher priority are begun first "
                             "and get three times as much of a device that they share.",
                         },
+                        wanted.WEBHOOK_URL: {
+                            "type": "string",
+                            "format": "uri",
+                            "description": "Where to tell of the job's end by a signed "
+                            "POST (Standard Webhooks).",
+                        },
+                        wanted.WEBHOOK_EVENTS: {
+                            "type": "array",
+                            "items": {"type": "string", "enum": list(Event)},
+                            "description": "Of which ends to tell, repeated or "
+                            "separated by commas; of all when left out.",
+                        },
                     },
                 }
             }
@@ -120,7 +141,9 @@ async def separate(
         options = wanted.choose(
             upload.form.fields, services.models, services.default_model
         )
+        webhook = wanted.webhook(upload.form.fields, services.check_webhook)
         job = _new_job(services, upload, options, await intake.measure(upload))
+        job = job.evolve(webhook=webhook)
         await run(_hand_in, services, job, upload.path)
         services.wake()
     accepted = _accepted(job, services.hf_space_url)
