@@ -13,7 +13,14 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
 from deployments.logs import configure_logging
-from deployments.wiring import database, direct_uploads, file_storage, inputs, now
+from deployments.wiring import (
+    database,
+    direct_uploads,
+    file_storage,
+    inputs,
+    now,
+    webhook_check,
+)
 from serve_app.api.app import create_app
 from serve_app.api.services import Limits, ModelInfo, Services
 from serve_app.audio.facts import AudioFacts
@@ -27,6 +34,7 @@ from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.store import JobStore
 from serve_app.separation.models import REGISTRY, ModelSpec, find
 from serve_app.settings import Settings
+from serve_app.webhooks.outbox import Outbox
 
 _HEALTH_TIMEOUT_SECONDS = 2.0
 
@@ -105,7 +113,8 @@ class Api:
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
         shared = database(settings)
-        store = JobStore(shared, now)
+        outbox = Outbox(shared, now)
+        store = JobStore(shared, now, outbox.record)
         storage = file_storage(settings)
 
         def follow(job: Job, stem: str) -> Follower:
@@ -117,6 +126,7 @@ class Api:
                 jobs=store,
                 answers=Answers(shared, now),
                 reuse=Reuse(store, storage, now).result,
+                deliveries=outbox,
                 storage=storage,
                 follow=follow,
                 fetch=inputs(settings).fetch,
@@ -141,6 +151,7 @@ class Api:
                 reuses=settings.reuse_songs,
                 tenant_header=settings.tenant_header,
                 uploads=direct_uploads(settings),
+                check_webhook=webhook_check(settings),
             ),
             # Serve does, and would send it twice.
             answers_request_id=False,

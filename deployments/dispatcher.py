@@ -13,7 +13,13 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
 from deployments.logs import configure_logging
-from deployments.wiring import database, direct_uploads, file_storage, now
+from deployments.wiring import (
+    database,
+    direct_uploads,
+    file_storage,
+    now,
+    webhook_sender,
+)
 from serve_app.errors import AppError, Unavailable
 from serve_app.jobs.answers import Answers
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
@@ -23,6 +29,7 @@ from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.runner import Event, Finished, ReplicaDied
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
+from serve_app.webhooks.outbox import Outbox
 from serve_app.working import sweep
 
 logger = logging.getLogger(__name__)
@@ -86,7 +93,8 @@ class DispatcherReplica:
     ) -> None:
         configure_logging(settings)
         shared = database(settings)
-        store = JobStore(shared, now)
+        self._outbox = Outbox(shared, now)
+        store = JobStore(shared, now, self._outbox.record)
         storage = file_storage(settings)
         self._separator = separator
         self._pools: Mapping[str, Any] = {}
@@ -104,10 +112,12 @@ class DispatcherReplica:
             reuse=Reuse(store, storage, now).result,
         )
         self._answers = Answers(shared, now)
+        self._sender = webhook_sender(settings, self._outbox)
         self._expiry = Expiry(store, storage, uploads=direct_uploads(settings))
         # Serve calls constructors on the replica's event loop.
         self._tasks = [
             asyncio.ensure_future(self._dispatcher.run_forever()),
+            asyncio.ensure_future(self._sender.run_forever()),
             asyncio.ensure_future(self._describe_forever()),
             asyncio.ensure_future(self._sweep_forever(settings)),
         ]
@@ -118,7 +128,11 @@ class DispatcherReplica:
 
     async def status(self) -> Mapping[str, Any]:
         """Return what the pools last said and what is in flight, for /health."""
-        return {**self._pools, "dispatcher": self._dispatcher.status()}
+        status = self._dispatcher.status()
+        return {
+            **self._pools,
+            "dispatcher": {**status, "webhooks": self._sender.status()},
+        }
 
     async def _describe_forever(self) -> None:
         """Keep the picture of the separators fresh, busy as they may be."""
@@ -139,6 +153,7 @@ class DispatcherReplica:
                     await asyncio.to_thread(
                         self._expiry.sweep_orphans, settings.orphan_grace_seconds
                     )
+                    await asyncio.to_thread(self._outbox.sweep)
             except Exception:
                 # The sweep must go on: the database or the store may come back.
                 logger.exception("a sweep failed; the next one tries again")
@@ -165,3 +180,5 @@ class DispatcherReplica:
         for task in self._tasks:
             task.cancel()
         await self._dispatcher.shutdown()
+        # The sender sees through what it has begun.
+        await asyncio.wait(self._tasks)

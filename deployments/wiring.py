@@ -1,11 +1,14 @@
 """Which adapters the settings choose."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from serve_app.database import Database
 from serve_app.inputs import Buckets, Inputs
-from serve_app.security.asking import Asker
+from serve_app.security import urls
+from serve_app.security.asking import Asker, CheckedNetwork
 from serve_app.security.download import Limits
 from serve_app.security.urls import SCHEMES, UrlRules
 from serve_app.settings import Settings
@@ -13,6 +16,12 @@ from serve_app.storage import places
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.storage.sharded import ShardedStorage
+from serve_app.webhooks import signing
+from serve_app.webhooks.outbox import Outbox
+from serve_app.webhooks.sender import Sender
+
+# While receivers change over from one to the other.
+_MOST_WEBHOOK_SECRETS = 2
 
 
 def now() -> datetime:
@@ -54,6 +63,43 @@ def inputs(settings: Settings) -> Inputs:
     """Return what fetches songs that clients give the addresses of."""
     limits = Limits(settings.max_upload_bytes, settings.input_url_seconds)
     return Inputs(_web(settings), _buckets(settings), limits)
+
+
+def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:
+    """Return what sends the messages in `outbox`; ValueError for a wrong secret."""
+    is_private = settings.allow_private_webhooks
+    network = CheckedNetwork(is_allowed=lambda _: is_private)
+    asker = Asker(_webhook_rules(settings), network)
+    return Sender(outbox, asker, _webhook_keys(settings), now)
+
+
+def webhook_check(settings: Settings) -> Callable[[str], object] | None:
+    """Return what raises RefusedUrl for addresses that no webhook may be sent to.
+
+    None when there is no secret to sign with; ValueError for a wrong one.
+    """
+    if not _webhook_keys(settings):
+        return None
+    return partial(urls.checked, rules=_webhook_rules(settings))
+
+
+def _webhook_rules(settings: Settings) -> UrlRules:
+    is_private = settings.allow_private_webhooks
+    schemes = ("https", "http") if is_private else ("https",)
+    return UrlRules(schemes, settings.webhook_hosts, has_private=is_private)
+
+
+def _webhook_keys(settings: Settings) -> list[bytes]:
+    secrets = settings.webhook_secrets
+    if len(secrets) > _MOST_WEBHOOK_SECRETS:
+        raise ValueError(
+            f"STEMSERVE_WEBHOOK_SECRETS: give at most {_MOST_WEBHOOK_SECRETS}, the new "
+            "one first"
+        )
+    try:
+        return [signing.key_of(secret.get_secret_value()) for secret in secrets]
+    except ValueError as err:
+        raise ValueError(f"STEMSERVE_WEBHOOK_SECRETS: {err}") from err
 
 
 def _web(settings: Settings) -> Asker | None:

@@ -5,6 +5,7 @@ AppError
 ├── JobNotFound           404  unknown or expired
 ├── StemNotFound          404  the job has no such stem
 ├── UploadNotFound        404  unknown, used, given up or expired
+├── DeliveryNotFound      404  the job has no such delivery
 ├── NotReady              409  the job has no stems yet, or never will
 ├── UploadIncomplete      409  parts of a direct upload have not come
 ├── UploadBusy            409  another request takes the same upload in just now
@@ -54,6 +55,10 @@ class JobNotFound(AppError):
 
 class StemNotFound(AppError):
     code, status = "stem_not_found", 404
+
+
+class DeliveryNotFound(AppError):
+    code, status = "delivery_not_found", 404
 
 
 class NotReady(AppError):

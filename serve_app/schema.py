@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 UtcTime = Annotated[datetime, AfterValidator(lambda time: time.astimezone(UTC))]
 
 _JOB_ID = "0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f"
+_DELIVERY_ID = "msg_7c1d0a9e4b6f4c2d8e3f5a6b7c8d9e0f"
 _CREATED = "2026-11-20T12:00:00Z"
 _UPDATED = "2026-11-20T12:01:10Z"
 _EXPIRES = "2026-11-20T12:31:10Z"
@@ -266,6 +267,60 @@ class Deleted(Wire):
 
     success: Literal[True] = True
     message: str
+
+
+class WebhookMessage(Wire):
+    """What is sent to the `webhook_url` of a job that has ended."""
+
+    type: str = Field(description="`job.completed`, `job.failed` or `job.cancelled`.")
+    timestamp: UtcTime = Field(description="When the job ended.")
+    data: JobView = Field(description="The job as it was then.")
+
+
+class DeliveryAttempt(Wire):
+    """One attempt to deliver a webhook."""
+
+    at: UtcTime
+    seconds: float = Field(description="How long it took.")
+    status: int | None = Field(default=None, description="The answer's status.")
+    error: str | None = Field(default=None, description="What went wrong.")
+
+
+class DeliveryView(Wire):
+    """A webhook on its way, and what became of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "delivery_id": _DELIVERY_ID,
+                "event": "job.completed",
+                "host": "example.com",
+                "state": "pending",
+                "attempts": 1,
+                "created_at": _UPDATED,
+                "next_attempt_at": "2026-11-20T12:01:16Z",
+                "log": [{"at": _UPDATED, "seconds": 0.4, "status": 500}],
+            }
+        }
+    )
+
+    delivery_id: str = Field(description="Also the `webhook-id` of each attempt.")
+    event: str
+    host: str = Field(description="Where it is sent; the URL may hold a secret.")
+    state: str = Field(description="`pending`, `delivered`, `failed` or `disabled`.")
+    attempts: int = Field(description="How often it was sent.")
+    created_at: UtcTime
+    next_attempt_at: UtcTime | None = Field(
+        default=None, description="When a pending one is sent next."
+    )
+    log: list[DeliveryAttempt] = Field(description="The latest attempts.")
+
+
+class DeliveryList(Wire):
+    """The webhooks of a job."""
+
+    count: int
+    deliveries: list[DeliveryView]
 
 
 class Analysis(Wire):

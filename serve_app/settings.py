@@ -175,6 +175,22 @@ class Settings(BaseSettings):
         ge=0,
         description="Age at which stored files that belong to no job are deleted.",
     )
+    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Secret that webhooks are signed with, as `stemserve listen` makes "
+        "one; two, the new one first, while receivers change over. Without one no "
+        "webhooks are sent.",
+    )
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts that webhooks may be sent to, comma-separated, as in "
+        "`example.com,*.example.com`; all public ones when unset.",
+    )
+    allow_private_webhooks: bool = Field(
+        default=False,
+        description="Send webhooks also to addresses that are not public, by plain "
+        "http and to any port: for local work and tests.",
+    )
     download_link_seconds: int = Field(
         default=0,
         ge=0,
@@ -202,13 +218,21 @@ class Settings(BaseSettings):
         description="Least severe level that is logged.",
     )
 
+    @field_validator("webhook_secrets", mode="before")
+    @classmethod
+    def _split_both(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(value.replace(",", " ").split())
+        return value
+
     @field_validator("storage", "input_buckets", mode="before")
     @classmethod
     def _split_spaces(cls, value: Any) -> Any:
         return tuple(value.split()) if isinstance(value, str) else value
 
     @field_validator(
-        "cors_origins", "input_url_schemes", "input_url_hosts", mode="before"
+        *("cors_origins", "input_url_schemes", "input_url_hosts", "webhook_hosts"),
+        mode="before",
     )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:

@@ -1,10 +1,20 @@
 """Jobs in the words of their clients."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 
 from serve_app.jobs.job import Job, State, StemFile
-from serve_app.schema import JobOptions, JobStatus, JobSummary, JobView, Stem
+from serve_app.schema import (
+    DeliveryAttempt,
+    DeliveryView,
+    JobOptions,
+    JobStatus,
+    JobSummary,
+    JobView,
+    Stem,
+)
+from serve_app.webhooks.delivery import Delivery, DeliveryState
 
 _NO_LINKS: Mapping[str, str] = {}
 # Below this share done a guess is worth nothing.
@@ -91,6 +101,21 @@ def job_summary(job: Job) -> JobSummary:
         updated_at=job.updated_at,
         progress=_percent(job),
         expires_at=job.expires_at,
+    )
+
+
+def delivery_view(delivery: Delivery) -> DeliveryView:
+    """Return what a client may know of `delivery`."""
+    is_pending = delivery.state is DeliveryState.PENDING
+    return DeliveryView(
+        delivery_id=delivery.id,
+        event=delivery.event,
+        host=delivery.host,
+        state=delivery.state,
+        attempts=delivery.attempt,
+        created_at=delivery.created_at,
+        next_attempt_at=delivery.due_at if is_pending else None,
+        log=[DeliveryAttempt(**asdict(attempt)) for attempt in delivery.log],
     )
 
 

@@ -10,7 +10,15 @@ from starlette.middleware import Middleware
 
 from serve_app.api import problems
 from serve_app.api.middleware import Cors, Failures, RequestLog
-from serve_app.api.routers import analyze, events, jobs, service, stems, uploads
+from serve_app.api.routers import (
+    analyze,
+    deliveries,
+    events,
+    jobs,
+    service,
+    stems,
+    uploads,
+)
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
 from serve_app.api.watch import JobWatch
@@ -74,6 +82,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
             RequestValidationError: problems.on_validation_error,
         },
     )
+    app.webhooks.include_router(deliveries.sent)
     app.state.services = services
     app.state.intake = Intake(services)
     app.state.watch = JobWatch(services.jobs)
@@ -82,6 +91,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
         events.router,
         stems.router,
         uploads.router,
+        deliveries.router,
         analyze.router,
         service.router,
     ):

@@ -1,13 +1,22 @@
 """What to make of a song, as the text fields of a form say it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from serve_app.api.services import ModelInfo
 from serve_app.audio import formats
-from serve_app.errors import InvalidField, InvalidInput
-from serve_app.jobs.job import ACCOMPANIMENT, VOCALS, Options, Priority
+from serve_app.errors import InvalidField, InvalidInput, RefusedUrl
+from serve_app.jobs.job import (
+    ACCOMPANIMENT,
+    VOCALS,
+    Event,
+    Options,
+    Priority,
+    Webhook,
+)
 
-FIELDS = ("model", "stems", "format", "priority")
+_OPTIONS = ("model", "stems", "format", "priority")
+WEBHOOK_URL, WEBHOOK_EVENTS = "webhook_url", "webhook_events"
+FIELDS = (*_OPTIONS, WEBHOOK_URL, WEBHOOK_EVENTS)
 DEFAULT_MODEL = "auto"
 DEFAULT_FORMAT = "wav"
 
@@ -19,11 +28,51 @@ def choose(
 
     An empty field is as good as none: forms in browsers send those.
     """
-    given = {name: _values(fields, name) for name in FIELDS}
+    given = {name: _values(fields, name) for name in _OPTIONS}
     model = _model(_single(given, "model"), models, default_model)
     format = _format(_single(given, "format"))
     priority = _priority(_single(given, "priority"))
     return Options(model.name, _stems(given["stems"], model), format, priority)
+
+
+def webhook(
+    fields: Sequence[tuple[str, str]], check: Callable[[str], object] | None
+) -> Webhook | None:
+    """Return whom the fields ask to tell of the job's end, if anybody.
+
+    `check` raises RefusedUrl for an address that is not told; None refuses all.
+    """
+    urls = [text.strip() for name, text in fields if name == WEBHOOK_URL]
+    urls = [url for url in dict.fromkeys(urls) if url]
+    names = _values(fields, WEBHOOK_EVENTS)
+    if len(urls) > 1:
+        raise InvalidField(f"Give one {WEBHOOK_URL}, not {len(urls)}.", WEBHOOK_URL)
+    if names and not urls:
+        raise InvalidField(f"Give a {WEBHOOK_URL} with these events.", WEBHOOK_EVENTS)
+    if not urls:
+        return None
+    if check is None:
+        raise InvalidField(
+            "This server sends no webhooks until its operator sets "
+            "STEMSERVE_WEBHOOK_SECRETS, for they must be signed. Leave "
+            f"{WEBHOOK_URL} out, and poll the job.",
+            WEBHOOK_URL,
+        )
+    try:
+        check(urls[0])
+    except RefusedUrl as err:
+        raise InvalidField(err.detail, WEBHOOK_URL) from err
+    return Webhook(urls[0], _events(names) or tuple(Event))
+
+
+def _events(names: list[str]) -> tuple[Event, ...]:
+    unknown = [name for name in names if name not in list(Event)]
+    if unknown:
+        raise InvalidField(
+            f"There is no event {unknown[0][:40]!r}. Choose from: {', '.join(Event)}.",
+            WEBHOOK_EVENTS,
+        )
+    return tuple(event for event in Event if event in names)
 
 
 def _values(fields: Sequence[tuple[str, str]], name: str) -> list[str]:

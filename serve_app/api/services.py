@@ -10,6 +10,7 @@ from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.job import Job, Result, State
 from serve_app.storage.port import DirectUploads, Storage
+from serve_app.webhooks.delivery import Delivery
 
 # Brings a song from a URL to a path and returns its name, for as long as it is wanted.
 Fetch = Callable[[str, Path, Callable[[], bool]], str]
@@ -56,6 +57,16 @@ class Answers(Protocol):
 
     def find(self, request_id: str) -> Answer | None:
         """Return what a request was answered, if it was and not too long ago."""
+
+
+class Deliveries(Protocol):
+    """The webhooks that jobs have, and what became of them."""
+
+    def of_job(self, job_id: str) -> Sequence[Delivery]:
+        """Return the deliveries that tell of a job."""
+
+    def replay(self, job_id: str, delivery_id: str) -> Delivery:
+        """Begin a delivery anew; DeliveryNotFound if the job has no such one."""
 
 
 class Follower(Protocol):
@@ -109,11 +120,14 @@ class Services:
     `device`, `reason` and more. `default_model` is the name of one of `models`.
     `reuse` returns a result for a job if another one had made the same, which is asked
     if `reuses`; `tenant_header` names the header that says whose a request is.
+    `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
+    where none are sent at all.
     """
 
     jobs: Jobs
     answers: Answers
     reuse: Callable[[Job], Result | None]
+    deliveries: Deliveries
     storage: Storage
     fetch: Fetch
     measure: Callable[[Path], AudioFacts]
@@ -131,3 +145,4 @@ class Services:
     reuses: bool = True
     tenant_header: str = ""
     uploads: DirectUploads | None = None
+    check_webhook: Callable[[str], object] | None = None

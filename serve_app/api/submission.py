@@ -63,7 +63,8 @@ class Submission:
         options = wanted.choose(
             upload.form.fields, services.models, services.default_model
         )
-        job = await self._job(upload, options)
+        webhook = wanted.webhook(upload.form.fields, services.check_webhook)
+        job = (await self._job(upload, options)).evolve(webhook=webhook)
         if job.audio_key is not None and (found := await run(services.reuse, job)):
             job = _ended(job, found, services.limits.retention_seconds)
         return await self._handed_in(job, upload.path, once)

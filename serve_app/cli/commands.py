@@ -125,6 +125,24 @@ def analyze(
 
 
 @app.command()
+def listen(
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port; 0 is any that is free.")
+    ] = 8787,
+    secret: Annotated[
+        str, typer.Option(help="What the server signs with; made when left out.")
+    ] = "",
+    answer: Annotated[
+        int, typer.Option(min=200, max=599, help="Status to answer with.")
+    ] = 204,
+) -> None:
+    """Show the webhooks that a server on this machine sends, until Ctrl-C."""
+    from serve_app.cli import listening
+
+    listening.run(port, secret, answer)
+
+
+@app.command()
 def settings(json: AsJson = False) -> None:
     """Show every setting, its value, and the environment variables that set it."""
     from serve_app.cli import configuration

@@ -121,4 +121,5 @@ def _free(state: State) -> Changes:
         "owner": None,
         "lease_expires_at": None,
         "started_at": None,
+        "waits_for": None,
     }

@@ -1,16 +1,18 @@
 """Requests to addresses that strangers give us."""
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
 
 import httpcore
 
-from serve_app.errors import RefusedUrl
+from serve_app.errors import RefusedUrl, UnreachableUrl
 from serve_app.security import urls
 from serve_app.security.addresses import Address, parsed
 from serve_app.security.urls import Target, UrlRules
@@ -19,6 +21,13 @@ Resolve = Callable[[str, int], list[Address]]
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
+_NO_ANSWER = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+)
+# When the request under way must be over, by `time.monotonic`.
+_deadline: ContextVar[float] = ContextVar("deadline")
 
 
 def resolve(host: str, port: int) -> list[Address]:
@@ -67,10 +76,50 @@ class CheckedNetwork(httpcore.NetworkBackend):
         failure: Exception | None = None
         for address in found:
             try:
-                return self._backend.connect_tcp(str(address), port, timeout)
+                left = _left(timeout)
+                return _Timed(self._backend.connect_tcp(str(address), port, left))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as err:
                 failure = err
         raise failure or httpcore.ConnectError(host)
+
+
+class _Timed(httpcore.NetworkStream):
+    """A stream that ends at its request's deadline, however busy it looks.
+
+    One byte now and then, of an answer's head or of its body, is no progress.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(timeout))
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout)
+        return _Timed(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _left(timeout: float | None) -> float | None:
+    """Return how long a step may take that would else have `timeout`."""
+    left = _deadline.get() - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout("it took too long")
+    return min(timeout or left, left)
 
 
 @dataclass(frozen=True)
@@ -127,10 +176,17 @@ class Asker:
     def post(
         self, url: str, headers: Mapping[str, str], body: bytes, deadline: float
     ) -> Iterator[Answer]:
-        """Send `body` to `url`; a redirect is an answer like any other."""
+        """Send `body` to `url`; a redirect is an answer like any other.
+
+        Raises RefusedUrl, and UnreachableUrl when there is no answer in time.
+        """
         target = urls.checked(url, self.rules)
-        with self._asked("POST", target, headers, body, deadline) as answer:
-            yield answer
+        try:
+            with self._asked("POST", target, headers, body, deadline) as answer:
+                yield answer
+        except _NO_ANSWER as err:
+            reason = str(err) or type(err).__name__
+            raise UnreachableUrl(f"The URL does not answer: {reason}.") from err
 
     @contextmanager
     def _asked(
@@ -141,33 +197,26 @@ class Asker:
         body: bytes | None,
         deadline: float,
     ) -> Iterator[Answer]:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise httpcore.ReadTimeout("it took too long")
-        timeouts = {
-            "connect": min(self.connect_seconds, left),
-            "read": min(self.silence_seconds, left),
-            "write": min(self.silence_seconds, left),
-            "pool": left,
-        }
-        with self._pool.stream(
-            method,
-            target.url,
-            headers=[("User-Agent", "stemserve"), *headers.items()],
-            content=body,
-            extensions={"timeout": timeouts},
-        ) as response:
-            found = {
-                name.decode("ascii", "replace").lower(): value.decode("latin-1")
-                for name, value in response.headers
+        outer = _deadline.set(deadline)
+        try:
+            timeouts = {
+                "connect": self.connect_seconds,
+                "read": self.silence_seconds,
+                "write": self.silence_seconds,
+                "pool": _left(self.silence_seconds),
             }
-            chunks = _until(response.iter_stream(), deadline)
-            yield Answer(target.url, response.status, found, chunks)
-
-
-def _until(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
-    """Yield chunks, but no longer than that: one byte now and then is no progress."""
-    for chunk in chunks:
-        if time.monotonic() > deadline:
-            raise httpcore.ReadTimeout("it took too long")
-        yield chunk
+            with self._pool.stream(
+                method,
+                target.url,
+                headers=[("User-Agent", "stemserve"), *headers.items()],
+                content=body,
+                extensions={"timeout": timeouts},
+            ) as response:
+                found = {
+                    name.decode("ascii", "replace").lower(): value.decode("latin-1")
+                    for name, value in response.headers
+                }
+                chunks = response.iter_stream()
+                yield Answer(target.url, response.status, found, chunks)
+        finally:
+            _deadline.reset(outer)

@@ -23,12 +23,14 @@ class UrlRules:
     """What may be asked: `schemes`, and `hosts`, any if there are none.
 
     A host `*.example.com` stands for all names below it. Only the `ports` are asked;
-    without any, those of the schemes.
+    without any, those of the schemes. With `has_private` our own network may be asked
+    too, short names and any port included.
     """
 
     schemes: tuple[str, ...] = ("https",)
     hosts: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
+    has_private: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def checked(url: str, rules: UrlRules) -> Target:
     """Return where `url` leads; RefusedUrl, which says why, unless `rules` allow it.
 
     Stricter than browsers: what could mean another host to another program is refused.
-    A name is not resolved here; an address must be public.
+    A name is not resolved here; an address must be public unless all are allowed.
     """
     if len(url) > _LONGEST or not _PLAIN.fullmatch(url) or "\\" in url:
         raise RefusedUrl("The URL has blanks, backslashes or other unusual characters.")
@@ -65,10 +67,11 @@ def checked(url: str, rules: UrlRules) -> Target:
         raise RefusedUrl(f"The URL must begin with {allowed}.")
     if "@" in parts.netloc:
         raise RefusedUrl("The URL must not hold a user name or a password.")
-    host = _host(parts.hostname or "", is_bracketed="[" in parts.netloc)
+    host = _host(parts.hostname or "", "[" in parts.netloc, rules.has_private)
     _check_host(host, rules.hosts)
     port = port or _PORTS[parts.scheme]
-    if port not in (rules.ports or [_PORTS[scheme] for scheme in rules.schemes]):
+    ports = rules.ports or [_PORTS[scheme] for scheme in rules.schemes]
+    if port not in ports and not rules.has_private:
         raise RefusedUrl(f"Port {port} is not one that is asked.")
     query = f"?{parts.query}" if parts.query else ""
     return Target(parts.scheme, host, port, f"{parts.path or '/'}{query}")
@@ -83,18 +86,20 @@ def check_addresses(host: str, found: Iterable[Address]) -> list[Address]:
     return addresses
 
 
-def _host(text: str, is_bracketed: bool) -> str:
-    """Return a name in lower case, or a public address."""
+def _host(text: str, is_bracketed: bool, has_private: bool) -> str:
+    """Return a name in lower case, or an address that may be asked."""
     host = text.lower().removesuffix(".")
     address = parsed(host)
     if address is not None:
         if is_bracketed != (address.version == 6):
             raise RefusedUrl("The URL's host can't be read.")
-        check_addresses(host, [address])
+        if not has_private:
+            check_addresses(host, [address])
         return str(address)
     labels = host.split(".")
     is_name = len(host) <= 253 and all(map(_LABEL.fullmatch, labels))
-    if is_bracketed or not is_name or len(labels) < 2:
+    is_full = len(labels) > 1 or has_private
+    if is_bracketed or not is_name or not is_full:
         raise RefusedUrl("The URL's host is neither a full name nor an address.")
     if _NUMBER.fullmatch(labels[-1]):
         raise RefusedUrl("The URL's host is an address in an unusual form.")

@@ -644,6 +644,15 @@ def test_nobody_waits_for_what_was_cancelled(store: JobStore) -> None:
     assert store.get("b").waits_for is None
 
 
+def test_nobody_is_left_to_wait_for_one_that_waited_and_was_cancelled(
+    store: JobStore,
+) -> None:
+    first, second, third = twins(store, 3)
+    store.cancel(second, KEPT)
+    store.cancel(first, KEPT)
+    assert claimed(store).job_id == third
+
+
 def test_one_that_waits_can_be_cancelled(store: JobStore) -> None:
     first, second = twins(store, 2)
     assert store.cancel(second, KEPT).state is State.CANCELLED

@@ -25,6 +25,7 @@ OPEN = (
     "serve_app.working",
     "serve_app.jobs.answer",
     "serve_app.jobs.job",
+    "serve_app.webhooks.delivery",
     "serve_app.storage.port",
     "serve_app.audio.facts",
     "serve_app.audio.formats",
@@ -44,6 +45,11 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
     "serve_app.security": (),
     "serve_app.database": (),
     "serve_app.jobs": ("serve_app.database",),
+    "serve_app.webhooks": (
+        "serve_app.database",
+        "serve_app.jobs.schema",
+        "serve_app.security.asking",
+    ),
     "serve_app.api": (),
     "serve_app.client": (),
     "serve_app.pipeline": (
@@ -88,7 +94,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "soundfile": ("serve_app.audio",),
     "boto3": ("serve_app.storage",),
     "botocore": ("serve_app.storage",),
-    "sqlalchemy": ("serve_app.database", "serve_app.jobs"),
+    "sqlalchemy": ("serve_app.database", "serve_app.jobs", "serve_app.webhooks"),
     "alembic": ("serve_app.database",),
     "typer": ("serve_app.cli",),
     "rich": ("serve_app.cli",),

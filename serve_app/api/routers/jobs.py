@@ -36,7 +36,7 @@ from serve_app.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
-from serve_app.jobs.job import FOLDERS, Priority
+from serve_app.jobs.job import FOLDERS, Event, Priority
 from serve_app.schema import Accepted, Deleted, JobList, JobView
 
 router = APIRouter(tags=["separation"])
@@ -82,6 +82,18 @@ SEPARATE_FORM: dict[str, Any] = {
                             "default": Priority.NORMAL,
                             "description": "Jobs of a higher priority are begun first "
                             "and get three times as much of a device that they share.",
+                        },
+                        wanted.WEBHOOK_URL: {
+                            "type": "string",
+                            "format": "uri",
+                            "description": "Where to tell of the job's end by a signed "
+                            "POST (Standard Webhooks).",
+                        },
+                        wanted.WEBHOOK_EVENTS: {
+                            "type": "array",
+                            "items": {"type": "string", "enum": list(Event)},
+                            "description": "Of which ends to tell, repeated or "
+                            "separated by commas; of all when left out.",
                         },
                     },
                 }

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from serve_app.jobs.answers import Answers
 from serve_app.jobs.job import Claim, Job, Result, StemFile
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.store import JobStore
+from serve_app.security.urls import UrlRules, checked
 from serve_app.storage.local import LocalStorage
+from serve_app.webhooks.outbox import Outbox
 from tests import media
 
 MODELS = (
@@ -128,6 +131,7 @@ class Server:
 
     services: Services
     store: JobStore
+    outbox: Outbox
     storage: LocalStorage
     pools: Pools
     clock: Clock
@@ -238,12 +242,14 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
     clock, pools, files_dir = Clock(), Pools(), tmp_path / "files"
     shutil.copy(empty_database, tmp_path / "jobs.sqlite3")
     database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
-    store = JobStore(database, clock)
+    outbox = Outbox(database, clock)
+    store = JobStore(database, clock, outbox.record)
     storage = LocalStorage(files_dir)
     services = Services(
         jobs=store,
         answers=Answers(database, clock),
         reuse=Reuse(store, storage, clock).result,
+        deliveries=outbox,
         follow=pools.follow,
         storage=storage,
         fetch=pools.fetch,
@@ -256,10 +262,13 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
         limits=LIMITS,
         working_dir=tmp_path / "tmp",
         clock=clock,
+        check_webhook=partial(checked, rules=UrlRules()),
     )
     app = create_app(services)
     async with connect(app) as client:
-        yield Server(services, store, storage, pools, clock, files_dir, app, client)
+        yield Server(
+            services, store, outbox, storage, pools, clock, files_dir, app, client
+        )
     database.close()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from serve_app import schema
 from serve_app.api import problems
+from serve_app.jobs.job import Event
 from tests.unit.api.conftest import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
@@ -23,6 +24,8 @@ CALLS = {
     ("GET", "/jobs"),
     ("GET", "/job/{job_id}"),
     ("DELETE", "/job/{job_id}"),
+    ("GET", "/job/{job_id}/deliveries"),
+    ("POST", "/job/{job_id}/deliveries/{delivery_id}/replay"),
     ("GET", "/job/{job_id}/events"),
     ("GET", "/job/{job_id}/stems/{stem_name}"),
     ("HEAD", "/job/{job_id}/stems/{stem_name}"),
@@ -49,6 +52,16 @@ async def test_every_call_is_described_with_its_problems(server: Server) -> None
     assert set(described["POST", "/separate"]["responses"]) == {
         *("202", "400", "404", "409", "413", "422", "429", "501", "503", "default")
     }
+
+
+async def test_what_receivers_are_sent_is_described(server: Server) -> None:
+    description = (await server.client.get("/openapi.json")).json()
+    assert set(description["webhooks"]) == set(Event)
+    for event in Event:
+        told = description["webhooks"][event]["post"]
+        message = told["requestBody"]["content"]["application/json"]["schema"]
+        assert message == {"$ref": "#/components/schemas/WebhookMessage"}
+        assert "webhook-signature" in told["description"]
 
 
 async def test_every_reference_in_the_description_leads_somewhere(

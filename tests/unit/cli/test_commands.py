@@ -22,7 +22,7 @@ def test_version_is_that_of_the_package() -> None:
 
 def test_help_names_every_command() -> None:
     result = CliRunner().invoke(app, ["--help"])
-    for command in ("serve", "separate", "analyze", "settings", "models"):
+    for command in ("serve", "separate", "analyze", "listen", "settings", "models"):
         assert command in result.stdout
 
 

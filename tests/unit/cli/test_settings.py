@@ -45,6 +45,7 @@ def test_secrets_are_masked(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", DATABASE)
+    monkeypatch.setenv("STEMSERVE_WEBHOOK_SECRETS", "hunter2 hunter2")
     result = CliRunner().invoke(app, arguments)
     assert "hunter2" not in result.stdout
     assert "***" in result.stdout

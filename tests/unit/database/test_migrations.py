@@ -11,7 +11,9 @@ from sqlalchemy import inspect, text
 from serve_app.database import Database, engine
 from serve_app.database.columns import metadata
 from serve_app.database.migrations import upgrade
+from serve_app.jobs.schema import jobs
 from serve_app.jobs.store import JobStore
+from serve_app.webhooks.table import deliveries
 from tests.jobs import ManualClock, new_job
 
 ROOT = Path(__file__).parents[3]
@@ -38,6 +40,7 @@ sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
 def test_the_steps_lead_to_the_tables_that_the_code_uses(url: str) -> None:
     database = engine.connect(url)
     upgrade(database)
+    assert set(metadata.tables.values()) >= {jobs, deliveries}
     with database.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     database.dispose()

@@ -1,8 +1,9 @@
 """What strangers have us ask: never anything of our own network, in any disguise."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from threading import Thread
@@ -10,7 +11,7 @@ from threading import Thread
 import httpcore
 import pytest
 
-from serve_app.errors import RefusedUrl
+from serve_app.errors import RefusedUrl, UnreachableUrl
 from serve_app.security import urls
 from serve_app.security.addresses import Address, is_public
 from serve_app.security.asking import Asker, CheckedNetwork
@@ -343,6 +344,72 @@ def test_a_server_that_drips_is_cut_off_in_time(
         time.sleep(0.4)
         with pytest.raises(httpcore.ReadTimeout):
             next(answer.body)
+
+
+@contextmanager
+def dripping(host: str, port: int) -> Iterator[None]:
+    """A server that sends a head without end, a byte now and then."""
+    with socket.create_server((host, port)) as server:
+
+        def talk() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 X\r\nX: ")
+                while True:
+                    time.sleep(0.02)
+                    connection.sendall(b"x")
+
+        thread = Thread(target=talk)
+        thread.start()
+        yield
+        thread.join()
+
+
+def test_a_server_that_drips_its_head_is_cut_off_in_time(inner: Listener) -> None:
+    start = time.monotonic()
+    url = f"http://good.example:{inner.port}/"
+    with (
+        dripping(PUBLIC, inner.port),
+        pytest.raises(UnreachableUrl),
+        asker(inner.port).post(url, {}, b"hook", start + 0.3),
+    ):
+        pass
+    assert time.monotonic() - start < 3
+
+
+def test_a_post_that_nobody_takes_is_unreachable(inner: Listener) -> None:
+    url = f"http://good.example:{inner.port}/"
+    with (
+        pytest.raises(UnreachableUrl, match="does not answer"),
+        asker(inner.port).post(url, {}, b"hook", time.monotonic() + 5),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8787/hook",
+        "http://[::1]:8787/",
+        "http://localhost:1/",
+        "https://192.168.1.1/",
+        "https://8.8.8.8:8443/",
+    ],
+)
+def test_our_own_network_is_asked_only_where_that_is_wanted(url: str) -> None:
+    schemes = ("http", "https")
+    with pytest.raises(RefusedUrl):
+        urls.checked(url, UrlRules(schemes))
+    assert urls.checked(url, UrlRules(schemes, has_private=True)).url.startswith("http")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me@localhost/", "ftp://localhost/", "http://127.1/", "http://a b/"]
+)
+def test_where_our_own_network_is_asked_a_url_has_one_reading_too(url: str) -> None:
+    with pytest.raises(RefusedUrl):
+        urls.checked(url, UrlRules(("http",), has_private=True))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from serve_app.api import options
 from serve_app.api.routers import jobs
 from serve_app.errors import QueueFull, StorageUnavailable, Unavailable
 from serve_app.jobs.job import Job, Stage, State
@@ -345,4 +346,4 @@ async def test_a_server_behind_a_prefix_points_to_itself(
 def test_the_form_in_the_description_has_the_fields_that_are_read() -> None:
     content = jobs.SEPARATE_FORM["requestBody"]["content"]["multipart/form-data"]
     fields = set(content["schema"]["properties"])
-    assert fields == {"file", "model", "stems", "format", "priority"}
+    assert fields == {"file", *options.FIELDS}

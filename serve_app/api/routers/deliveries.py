@@ -1,0 +1,82 @@
+"""Webhooks: what was sent to clients, and what is to be sent again."""
+
+from fastapi import APIRouter, Response
+
+from serve_app.api import lookup
+from serve_app.api.dependencies import InjectedServices
+from serve_app.api.problems import documented
+from serve_app.api.services import Services
+from serve_app.api.threads import run
+from serve_app.errors import DeliveryNotFound, JobNotFound, Unavailable
+from serve_app.jobs.job import Event
+from serve_app.schema import DeliveryList, DeliveryView, WebhookMessage
+from serve_app.views import delivery_view
+from serve_app.webhooks.delivery import Delivery
+
+router = APIRouter(tags=["webhooks"])
+# What the service itself asks of others, for the description of the API.
+sent = APIRouter(tags=["webhooks"])
+
+
+@router.get(
+    "/job/{job_id}/deliveries",
+    summary="List the webhooks of a job",
+    response_model_exclude_none=True,
+    responses=documented(JobNotFound, Unavailable),
+)
+async def list_deliveries(
+    job_id: str, response: Response, services: InjectedServices
+) -> DeliveryList:
+    """List the webhooks that tell of a job, once it is over, with their attempts."""
+    response.headers["Cache-Control"] = "no-store"
+    deliveries = await run(_deliveries, services, job_id)
+    views = [delivery_view(delivery) for delivery in deliveries]
+    return DeliveryList(count=len(views), deliveries=views)
+
+
+@router.post(
+    "/job/{job_id}/deliveries/{delivery_id}/replay",
+    status_code=202,
+    summary="Send a webhook again",
+    response_model_exclude_none=True,
+    responses=documented(JobNotFound, DeliveryNotFound, Unavailable),
+)
+async def replay(
+    job_id: str, delivery_id: str, services: InjectedServices
+) -> DeliveryView:
+    """Send a webhook again, with the same `webhook-id`, whatever became of it so far.
+
+    If it fails it is tried again on the schedule of a new one.
+    """
+    return delivery_view(await run(_replay, services, job_id, delivery_id))
+
+
+def _deliveries(services: Services, job_id: str) -> list[Delivery]:
+    job = lookup.find_job(services, job_id)
+    return list(services.deliveries.of_job(job.id))
+
+
+def _replay(services: Services, job_id: str, delivery_id: str) -> Delivery:
+    job = lookup.find_job(services, job_id)
+    return services.deliveries.replay(job.id, delivery_id)
+
+
+def _on_end(message: WebhookMessage) -> None:
+    """Be told of a job's end, by a POST that is signed as Standard Webhooks has it.
+
+    The headers are `webhook-id`, `webhook-timestamp` and `webhook-signature`. Answer
+    with any 2xx within 15 seconds; anything else, redirects included, is tried again
+    for 3 days. 410 ends what is sent to this URL. The same message may come twice, with
+    the same `webhook-id`.
+    """
+
+
+for _event in Event:
+    sent.add_api_route(
+        _event,
+        _on_end,
+        methods=["POST"],
+        summary=f"On {_event}",
+        status_code=204,
+        responses={"default": {"description": "What is no 2xx is tried again"}},
+    )

@@ -1,0 +1,80 @@
+"""Signatures of webhooks, by which their receivers know who sent them.
+
+The scheme is `v1` of Standard Webhooks (https://www.standardwebhooks.com):
+HMAC-SHA256 of `{id}.{timestamp}.{body}`, in base64.
+"""
+
+import hmac
+import secrets
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+
+# Older messages, or ones from the future, may be somebody's who sends them again.
+TOLERANCE_SECONDS = 300
+
+_PREFIX = "whsec_"
+_VERSION = "v1"
+_SHORTEST_BYTES, _LONGEST_BYTES = 24, 64
+
+
+def new_secret() -> str:
+    """Return a secret that nobody can guess."""
+    return _PREFIX + b64encode(secrets.token_bytes(_SHORTEST_BYTES)).decode()
+
+
+def key_of(secret: str) -> bytes:
+    """Return the key that `secret` stands for; ValueError, which does not repeat it.
+
+    A secret is `whsec_` and 24 to 64 bytes in base64.
+    """
+    try:
+        key = b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    is_long_enough = _SHORTEST_BYTES <= len(key) <= _LONGEST_BYTES
+    if not secret.startswith(_PREFIX) or not is_long_enough:
+        raise ValueError(
+            f"a webhook secret is {_PREFIX} and {_SHORTEST_BYTES} to {_LONGEST_BYTES} "
+            "bytes in base64"
+        )
+    return key
+
+
+def headers(
+    keys: Iterable[bytes], message_id: str, body: bytes, now: datetime
+) -> dict[str, str]:
+    """Return the headers that sign `body`, once with each key."""
+    timestamp = str(int(now.timestamp()))
+    signatures = [_signature(key, message_id, timestamp, body) for key in keys]
+    return {ID: message_id, TIMESTAMP: timestamp, SIGNATURE: " ".join(signatures)}
+
+
+def verify(
+    keys: Iterable[bytes], headers: Mapping[str, str], body: bytes, now: datetime
+) -> None:
+    """Raise ValueError, which says why, unless a key's owner signed `body` just now."""
+    given = {name.lower(): value for name, value in headers.items()}
+    missing = [name for name in (ID, TIMESTAMP, SIGNATURE) if not given.get(name)]
+    if missing:
+        raise ValueError(f"it has no {missing[0]}")
+    timestamp = given[TIMESTAMP]
+    if not timestamp.isdecimal():
+        raise ValueError(f"its {TIMESTAMP} is no number of seconds")
+    if abs(now.timestamp() - float(timestamp)) > TOLERANCE_SECONDS:
+        raise ValueError(f"its {TIMESTAMP} is not of the last {TOLERANCE_SECONDS} s")
+    wanted = [_signature(key, given[ID], timestamp, body) for key in keys]
+    found = given[SIGNATURE].split()
+    if not any(_is_same(one, other) for one in wanted for other in found):
+        raise ValueError("it is not signed with this secret, or was changed on its way")
+
+
+def _signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return f"{_VERSION},{b64encode(hmac.digest(key, signed, 'sha256')).decode()}"
+
+
+def _is_same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())

@@ -1,0 +1,179 @@
+import json
+from datetime import timedelta
+
+import pytest
+
+from serve_app.errors import Unavailable
+from serve_app.jobs.job import Event, Webhook
+from serve_app.webhooks.delivery import Attempt, Delivery
+from tests.unit.api.conftest import Server, assert_problem
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://example.com/Hook,1?token=Secret"
+
+
+async def ended(server: Server, song: bytes) -> str:
+    """Hand in a song with a webhook, and separate it; return its job's id."""
+    job_id = await server.separate(song, webhook_url=URL)
+    server.succeed({"drums": b"RIFF"})
+    return job_id
+
+
+def claimed(server: Server) -> Delivery:
+    delivery = server.outbox.claim(60)
+    assert delivery is not None
+    return delivery
+
+
+@pytest.mark.parametrize(
+    ("names", "events"),
+    [
+        ("", tuple(Event)),
+        ("job.failed", (Event.FAILED,)),
+        ("Job.Cancelled, job.completed", (Event.COMPLETED, Event.CANCELLED)),
+    ],
+)
+async def test_a_webhook_is_kept_as_it_was_given(
+    server: Server, song: bytes, names: str, events: tuple[Event, ...]
+) -> None:
+    job_id = await server.separate(song, webhook_url=f" {URL} ", webhook_events=names)
+    assert server.store.get(job_id).webhook == Webhook(URL, events)
+    answer = await server.client.get(f"/job/{job_id}")
+    assert "Secret" not in answer.text
+
+
+async def test_no_webhook_is_the_default(server: Server, song: bytes) -> None:
+    job_id = await server.separate(song, webhook_url="", webhook_events=" ")
+    assert server.store.get(job_id).webhook is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "reason"),
+    [
+        ({"webhook_url": "http://example.com/"}, "webhook_url", "https://"),
+        ({"webhook_url": "https://127.0.0.1/"}, "webhook_url", "public address"),
+        ({"webhook_url": "https://169.254.169.254/"}, "webhook_url", "public address"),
+        ({"webhook_url": "https://localhost/"}, "webhook_url", "full name"),
+        ({"webhook_url": "https://example.com:22/"}, "webhook_url", "Port 22"),
+        ({"webhook_url": [URL, f"{URL}2"]}, "webhook_url", "Give one webhook_url"),
+        (
+            {"webhook_url": URL, "webhook_events": "job.begun"},
+            "webhook_events",
+            "job.completed, job.failed, job.cancelled",
+        ),
+        ({"webhook_events": "job.failed"}, "webhook_events", "Give a webhook_url"),
+    ],
+)
+async def test_a_webhook_that_cannot_be_told_is_refused_with_the_reason(
+    server: Server, song: bytes, fields: dict[str, str], field: str, reason: str
+) -> None:
+    answer = await server.client.post(
+        "/separate", files={"file": ("song.wav", song)}, data=fields
+    )
+    assert reason in assert_problem(answer, 422, "invalid_field")
+    assert answer.json()["errors"][0]["loc"] == ["body", field]
+    assert server.left_behind() == []
+
+
+async def test_a_server_without_a_secret_says_what_its_operator_must_do(
+    server: Server, song: bytes
+) -> None:
+    async with server.with_services(check_webhook=None) as client:
+        answer = await client.post(
+            "/separate",
+            files={"file": ("song.wav", song)},
+            data={"webhook_url": URL},
+        )
+    detail = assert_problem(answer, 422, "invalid_field")
+    assert "STEMSERVE_WEBHOOK_SECRETS" in detail
+
+
+async def test_a_delivery_is_listed_with_its_attempts(
+    server: Server, song: bytes
+) -> None:
+    job_id = await server.separate(song, webhook_url=URL)
+    answer = await server.client.get(f"/job/{job_id}/deliveries")
+    assert answer.json() == {"count": 0, "deliveries": []}
+    server.succeed({"drums": b"RIFF"})
+    delivery = claimed(server)
+    now = server.clock()
+    refused = Attempt(now, 0.25, status=500)
+    server.outbox.failed(delivery, refused, now + timedelta(seconds=5))
+    answer = await server.client.get(f"/job/{job_id}/deliveries")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json() == {
+        "count": 1,
+        "deliveries": [
+            {
+                "delivery_id": delivery.id,
+                "event": "job.completed",
+                "host": "example.com",
+                "state": "pending",
+                "attempts": 1,
+                "created_at": "2026-11-20T12:00:00Z",
+                "next_attempt_at": "2026-11-20T12:00:05Z",
+                "log": [{"at": "2026-11-20T12:00:00Z", "seconds": 0.25, "status": 500}],
+            }
+        ],
+    }
+
+
+async def test_what_is_sent_is_the_job_as_it_is_shown(
+    server: Server, song: bytes
+) -> None:
+    job_id = await ended(server, song)
+    message = json.loads(claimed(server).body)
+    shown = (await server.client.get(f"/job/{job_id}")).json()
+    assert message == {
+        "type": "job.completed",
+        "timestamp": shown["updated_at"],
+        "data": shown,
+    }
+
+
+async def test_a_delivery_can_be_sent_again(server: Server, song: bytes) -> None:
+    job_id = await ended(server, song)
+    delivery = claimed(server)
+    server.outbox.delivered(delivery, Attempt(server.clock(), 0.1, status=200))
+    place = f"/job/{job_id}/deliveries/{delivery.id}/replay"
+    answer = await server.client.post(place)
+    assert answer.status_code == 202
+    assert answer.json()["delivery_id"] == delivery.id
+    assert answer.json()["state"] == "pending"
+    assert len(answer.json()["log"]) == 1
+    assert claimed(server).id == delivery.id
+
+
+async def test_a_cancelled_job_is_told_by_the_api_itself(
+    server: Server, song: bytes
+) -> None:
+    job_id = await server.separate(song, webhook_url=URL)
+    await server.client.delete(f"/job/{job_id}")
+    assert claimed(server).event is Event.CANCELLED
+
+
+async def test_deliveries_of_no_job_or_no_delivery_are_not_found(
+    server: Server, song: bytes
+) -> None:
+    nobody = "/job/" + "0" * 32
+    for place in (f"{nobody}/deliveries", "/job/..%2F/deliveries"):
+        answer = await server.client.get(place)
+        assert answer.status_code == 404
+    answer = await server.client.post(f"{nobody}/deliveries/msg_1/replay")
+    assert_problem(answer, 404, "job_not_found")
+    job_id = await ended(server, song)
+    answer = await server.client.post(f"/job/{job_id}/deliveries/msg_1/replay")
+    assert "lists them" in assert_problem(answer, 404, "delivery_not_found")
+
+
+class Away:
+    def of_job(self, job_id: str) -> list[Delivery]:
+        raise Unavailable("The job database does not answer; try again in a moment.")
+
+
+async def test_a_database_that_is_away_is_told(server: Server, song: bytes) -> None:
+    job_id = await ended(server, song)
+    async with server.with_services(deliveries=Away()) as client:
+        answer = await client.get(f"/job/{job_id}/deliveries")
+    assert_problem(answer, 503, "unavailable")
