@@ -6,7 +6,7 @@ HOST ?= 0.0.0.0
 BENCH ?= data/bench
 READY := $(VENV)/.ready
 
-.PHONY: setup serve test test-unit check format bench lock clean
+.PHONY: setup serve test test-unit check format bench chaos lock clean
 
 setup: $(READY)
 
@@ -33,7 +33,7 @@ format: setup
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# Some fifty minutes on two cores, which should have nothing else to do.
+# About an hour on two cores, which should have nothing else to do.
 bench: setup
 	@mkdir -p $(BENCH)
 	$(PYTHON) benchmarks/engine.py --json $(BENCH)/engine.json --plot $(BENCH)/engine.svg
@@ -43,6 +43,10 @@ bench: setup
 	$(PYTHON) benchmarks/first_audio.py
 	$(PYTHON) benchmarks/claims.py
 	$(PYTHON) benchmarks/reuse.py
+
+# Some quarter of an hour: kills what serves 200 jobs, and sees that nothing is lost.
+chaos: setup
+	$(PYTHON) -m tools.chaos
 
 # From nothing: versions that are locked already would split packages in two.
 lock:

@@ -66,6 +66,11 @@ class Pools:
             # Not waited for: it may be starting again just now.
             self._dispatcher.wake.remote()
 
+    def stop(self, job_id: str) -> None:
+        """Tell a dispatcher of a cancelled job; another's finds out a bit later."""
+        with suppress(RayError, RayServeException):
+            self._dispatcher.stop.remote(job_id)
+
     async def health(self) -> Mapping[str, Any]:
         """Return what the dispatcher knows of the pools, or why it says nothing."""
         try:
@@ -135,6 +140,7 @@ class Api:
                 ),
                 analyze=self._pools.analyze,
                 wake=self._pools.wake,
+                stop=self._pools.stop,
                 health=self._pools.health,
                 models=model_infos(settings.model),
                 default_model=settings.model,

@@ -126,6 +126,10 @@ class DispatcherReplica:
         """Look for new jobs at once."""
         self._dispatcher.wake()
 
+    async def stop(self, job_id: str) -> None:
+        """Stop a job that was cancelled, if it runs for this dispatcher."""
+        self._dispatcher.stop(job_id)
+
     async def status(self) -> Mapping[str, Any]:
         """Return what the pools last said and what is in flight, for /health."""
         status = self._dispatcher.status()
@@ -146,7 +150,6 @@ class DispatcherReplica:
         while True:
             try:
                 await asyncio.to_thread(self._expiry.sweep)
-                await asyncio.to_thread(self._answers.sweep)
                 if rounds % _ORPHAN_ROUNDS == 0:
                     # What a killed replica left goes even if no other job comes.
                     await asyncio.to_thread(sweep, settings.working_dir)
@@ -154,6 +157,7 @@ class DispatcherReplica:
                         self._expiry.sweep_orphans, settings.orphan_grace_seconds
                     )
                     await asyncio.to_thread(self._outbox.sweep)
+                    await asyncio.to_thread(self._answers.sweep)
             except Exception:
                 # The sweep must go on: the database or the store may come back.
                 logger.exception("a sweep failed; the next one tries again")

@@ -21,6 +21,8 @@ from serve_app.errors import (
 from serve_app.schema import FieldError, Problem
 
 MEDIA_TYPE = "application/problem+json"
+# What is away is often back after so long: a replica, a database that fails over.
+RETRY_AFTER_SECONDS = 5
 _CONTENT = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
 
@@ -68,6 +70,8 @@ async def on_app_error(request: Request, error: AppError) -> Response:
         problem = problem.model_copy(update={"errors": [wrong]})
     if isinstance(error, QueueFull):
         headers["Retry-After"] = str(error.retry_after_seconds)
+    elif error.retryable:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size_bytes}"
     return answer(problem, headers)

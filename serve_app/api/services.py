@@ -45,6 +45,9 @@ class Jobs(Protocol):
     def counts(self) -> Mapping[State, int]:
         """Count the jobs in each state."""
 
+    def skew_seconds(self) -> float:
+        """Return by how much our clock is ahead of the database's."""
+
     def cancel(self, job_id: str, retention_seconds: float) -> Job:
         """Cancel the job unless it has ended; JobNotFound if there is none."""
 
@@ -116,8 +119,9 @@ class Services:
     `uploads` is None where files can't be sent to the store directly.
     `analyze` analyses the stored file of a key; its answer has `bpm` and `key`.
     `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
-    for at once. `health` says what the pools report: `ready` and, where known, `model`,
-    `device`, `reason` and more. `default_model` is the name of one of `models`.
+    for at once, and `stop` stops one that was cancelled. `health` says what the pools
+    report: `ready` and, where known, `model`, `device`, `reason` and more.
+    `default_model` is the name of one of `models`.
     `reuse` returns a result for a job if another one had made the same, which is asked
     if `reuses`; `tenant_header` names the header that says whose a request is.
     `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
@@ -134,6 +138,7 @@ class Services:
     analyze: Callable[[str, AudioFacts], Awaitable[Mapping[str, Any]]]
     follow: Callable[[Job, str], Follower]
     wake: Callable[[], None]
+    stop: Callable[[str], None]
     health: Callable[[], Awaitable[Mapping[str, Any]]]
     models: Sequence[ModelInfo]
     default_model: str

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection, exc, text
 
 from serve_app.database import engine
 from serve_app.database.migrations import upgrade
 from serve_app.errors import Unavailable
+
+_CLOCK = text("SELECT clock_timestamp()")
 
 
 class Database:
@@ -46,6 +49,14 @@ class Database:
     def reading(self) -> AbstractContextManager[Connection]:
         """Open a transaction that only reads, and so waits for nobody."""
         return _translating(engine.begin_reading(self._engine))
+
+    def time(self) -> datetime | None:
+        """Return what time it is for the server; None for a file, which has none."""
+        if self._engine.dialect.name == "sqlite":
+            return None
+        with self.statement() as connection:
+            found: datetime = connection.execute(_CLOCK).scalar_one()
+        return found
 
     def statement(self) -> AbstractContextManager[Connection]:
         """Open a transaction for one statement, which costs less."""

@@ -83,6 +83,12 @@ class Dispatcher:
         """Look for jobs now: there is a new one, found otherwise only a bit later."""
         self._wake.set()
 
+    def stop(self, job_id: str) -> None:
+        """Stop a job that was cancelled, which is found out otherwise a bit later."""
+        for attempt in self._running.values():
+            if attempt.job.id == job_id:
+                attempt.stop()
+
     def status(self) -> dict[str, Any]:
         """Return what an operator wants to see; `trouble` is None when all is well."""
         return {

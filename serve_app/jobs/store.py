@@ -108,6 +108,11 @@ class JobStore:
         with self._database.reading() as connection:
             return statements.counts(connection)
 
+    def skew_seconds(self) -> float:
+        """Return by how much this machine's clock is ahead of the database's."""
+        theirs = self._database.time()
+        return 0.0 if theirs is None else (self._clock() - theirs).total_seconds()
+
     def claim(
         self,
         owner: str,

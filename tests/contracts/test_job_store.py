@@ -795,3 +795,13 @@ def test_answers_are_forgotten(
     again = answer(body={"job_id": "c"}, expires_at=NOON + timedelta(hours=48))
     assert store.add(new_job("c"), max_queued=MANY, answer=again) is None
     assert kept.find("r") == again
+
+
+def test_a_clock_that_differs_from_the_database_s_is_known(
+    database: Database, clock: ManualClock
+) -> None:
+    there = database.time() or NOON
+    clock.now = there + timedelta(seconds=90)
+    skew_seconds = JobStore(database, clock).skew_seconds()
+    expected = 90 if database.time() else 0
+    assert skew_seconds == pytest.approx(expected, abs=5)

@@ -221,6 +221,7 @@ async def delete_job(job_id: str, services: InjectedServices) -> Deleted:
 def _delete(services: Services, job_id: str) -> str:
     had_ended = lookup.find_job(services, job_id).state.is_final
     services.jobs.cancel(job_id, services.limits.retention_seconds)
+    services.stop(job_id)
     # What runs can only end as cancelled now, whatever it finds missing.
     for folder in FOLDERS:
         services.storage.delete(f"{folder}/{job_id}")

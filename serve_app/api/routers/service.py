@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 # Shorter than what probes of load balancers commonly wait.
 HEALTH_TIMEOUT_SECONDS = 4.0
+# A good part of the shortest lease that makes sense.
+MOST_SKEW_SECONDS = 2.0
 
 
 @router.get("/ping", summary="Say hello")
@@ -88,16 +90,22 @@ async def health(response: Response, services: InjectedServices) -> Health:
 
 
 async def _health(services: Services) -> Health:
-    (pools, no_pools), (counts, no_counts), (_, no_storage) = await asyncio.gather(
+    (pools, no_pools), (jobs, no_jobs), (_, no_storage) = await asyncio.gather(
         _asked("The pools", services.health()),
-        _asked("The job database", asyncio.to_thread(services.jobs.counts)),
+        _asked("The job database", asyncio.to_thread(_look_at_jobs, services)),
         _asked("The store of files", asyncio.to_thread(_probe, services)),
     )
     report = dict(pools or {"ready": False})
     limit = services.limits.max_queued_jobs
-    failures = [failure for failure in (no_pools, no_counts, no_storage) if failure]
-    if counts is not None:
+    failures = [failure for failure in (no_pools, no_jobs, no_storage) if failure]
+    if jobs is not None:
+        counts, skew_seconds = jobs
         report["queue"] = _queue(counts, limit)
+        if abs(skew_seconds) > MOST_SKEW_SECONDS:
+            report["reason"] = (
+                f"This machine's clock differs from the database's by "
+                f"{skew_seconds:+.0f} s: leases rely on it. Set both by NTP."
+            )
         if report["queue"].queued >= limit:
             report["reason"] = "The queue is full: songs are refused for now."
     is_ready = bool(report.get("ready")) and not failures
@@ -120,6 +128,10 @@ async def _asked(whom: str, question: Awaitable[T]) -> tuple[T | None, str | Non
         # Whatever it is, the one who asks after our health is to be told.
         logger.exception("%s failed at a health check", whom)
         return None, f"{whom} failed ({type(err).__name__}); see the log."
+
+
+def _look_at_jobs(services: Services) -> tuple[Mapping[State, int], float]:
+    return services.jobs.counts(), services.jobs.skew_seconds()
 
 
 def _queue(counts: Mapping[State, int], limit: int) -> QueueHealth:

@@ -74,6 +74,7 @@ class Pools:
     )
     analyzed: list[str] = field(default_factory=list)
     woken: int = 0
+    stopped: list[str] = field(default_factory=list)
     heard: list["Heard"] = field(default_factory=list)
 
     async def analyze(self, key: str, facts: AudioFacts) -> Mapping[str, Any]:
@@ -256,6 +257,7 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
         measure=lambda path: measure(path, AUDIO_LIMITS),
         analyze=pools.analyze,
         wake=pools.wake,
+        stop=pools.stopped.append,
         health=pools.health,
         models=MODELS,
         default_model="demo",

@@ -184,6 +184,23 @@ def test_leases_are_renewed_while_a_job_runs(
     asyncio.run(outlive_the_lease())
 
 
+def test_a_cancelled_job_is_stopped_at_once_when_told_of(store: JobStore) -> None:
+    add(store, "a", "b")
+    workers = Workers(hang)
+    dispatcher = Dispatcher(store, workers, "me", policy(renew_seconds=20.0))
+
+    async def cancel() -> None:
+        async with dispatching(dispatcher):
+            await until(is_in(store, State.RUNNING, "a", "b"))
+            await asyncio.to_thread(store.cancel, "a", 60)
+            dispatcher.stop("a")
+            await until(is_in(store, State.CANCELLED, "a"))
+            assert workers.cleaned_up == ["a"]
+
+    asyncio.run(cancel())
+    assert workers.starts == ["a", "b"]
+
+
 def lease_seconds_left(store: JobStore, clock: ManualClock) -> float:
     ends = store.get("a").lease_expires_at
     return (ends - clock.now).total_seconds() if ends else 0.0

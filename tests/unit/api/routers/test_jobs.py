@@ -164,6 +164,7 @@ async def test_a_song_stays_while_nobody_knows_whether_it_was_queued(
     monkeypatch.setattr(server.store, "add", fail_late)
     answer = await server.client.post("/separate", files={"file": ("a.wav", song)})
     assert_problem(answer, 503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
     (job,) = server.store.recent(10)
     assert server.storage.stat(job.source.key).size_bytes == len(song)
 
@@ -286,6 +287,7 @@ async def test_a_running_job_is_cancelled_for_its_client_at_once(
     answer = await server.client.delete(f"/job/{job_id}")
     assert answer.json()["success"] is True
     assert (await read(server, job_id))["status"] == "cancelled"
+    assert server.pools.stopped == [job_id]
     assert server.store.report(claim, Stage.SEPARATE, 0.5) is True
     assert server.left_behind() == []
 

@@ -129,6 +129,15 @@ async def test_a_full_queue_is_degraded_but_ready(server: Server, song: bytes) -
     assert "full" in body["reason"]
 
 
+async def test_a_clock_that_is_wrong_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.store, "skew_seconds", lambda: -7.0)
+    report = (await server.client.get("/health")).json()
+    assert (report["status"], report["ready"]) == ("degraded", True)
+    assert "-7 s" in report["reason"]
+
+
 async def test_a_reported_defect_is_degraded_but_ready(server: Server) -> None:
     server.pools.report = {"ready": True, "reason": "The analyzer is starting."}
     status, body = await health(server)
