@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Header, Request
 from fastapi.responses import JSONResponse
 
+from serve_app.api import tenants
 from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.errors import BadRequest, KeyReused
@@ -47,6 +48,12 @@ class Once:
         expires_at = self.services.clock() + timedelta(seconds=KEPT_SECONDS)
         return Answer(self.id, self.fingerprint, status, headers, body, expires_at)
 
+    async def keep(self, status: int, body: Mapping[str, Any]) -> JSONResponse | None:
+        """Keep an answer, or return the one that a twin was given in the meantime."""
+        answer = self.answer(status, {}, body)
+        before = await run(self.services.answers.keep, answer)
+        return None if before is None else self.replayed(before)
+
     def replayed(self, answer: Answer) -> JSONResponse:
         """Return the answer as it was given, unless this request says something else.
 
@@ -61,14 +68,23 @@ class Once:
         return JSONResponse(answer.body, answer.status, headers)
 
 
+# How routes describe the header.
+Key = Annotated[
+    str | None,
+    Header(
+        alias=HEADER,
+        description="A name of the client's for this request, such as a UUID. Sent "
+        "again within a day, it gets the same answer and starts nothing.",
+    ),
+]
+
+
 def is_named(request: Request) -> bool:
     """Whether the client gave the request a key."""
     return HEADER in request.headers
 
 
-def once(
-    request: Request, services: Services, tenant: str, said: Sequence[Any]
-) -> Once | None:
+def once(request: Request, services: Services, said: Sequence[Any]) -> Once | None:
     """Return what to do once, if the client gave the request a key.
 
     `said` is all that the request says, as JSON can hold it. Raises BadRequest for a
@@ -81,6 +97,7 @@ def once(
         raise BadRequest(
             f"The {HEADER} must be 1 to 255 printable ASCII characters: use a UUID."
         )
+    tenant = tenants.of(request, services)
     name = [tenant, request.method, request.url.path, key]
     return Once(services, _digest(name), _digest(said))
 

@@ -61,6 +61,9 @@ class Answers(Protocol):
     def find(self, request_id: str) -> Answer | None:
         """Return what a request was answered, if it was and not too long ago."""
 
+    def keep(self, answer: Answer) -> Answer | None:
+        """Keep an answer, unless the request has one, which is returned then."""
+
 
 class Deliveries(Protocol):
     """The webhooks that jobs have, and what became of them."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from serve_app.api import idempotency
+from serve_app.api import idempotency, tenants
 from serve_app.api import options as wanted
 from serve_app.api.idempotency import Once
 from serve_app.api.services import Services
@@ -51,12 +51,12 @@ class Submission:
         self._request = request
         self._services = services
         self._intake = intake
-        self._tenant = _tenant(request, services)
+        self._tenant = tenants.of(request, services)
 
     async def answer(self, arrival: Arrival) -> JSONResponse:
         """Make a job of what has come, or repeat what the request was answered."""
         services = self._services
-        once = idempotency.once(self._request, services, self._tenant, arrival.said)
+        once = idempotency.once(self._request, services, arrival.said)
         if once is not None and (replayed := await once.before()):
             return replayed
         upload = await arrival.upload()
@@ -115,11 +115,6 @@ class Submission:
             return once.replayed(before)
         services.wake()
         return JSONResponse(body, STATUS, headers)
-
-
-def _tenant(request: Request, services: Services) -> str:
-    name = services.tenant_header
-    return request.headers.get(name, "")[:64] if name else ""
 
 
 def _is_unwilling(request: Request) -> bool:

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from serve_app.database import Database
 from serve_app.database.columns import UtcDateTime, metadata
 from serve_app.jobs.answer import Answer
+from serve_app.jobs.statements import take_turns
 
 answers = Table(
     "answers",
@@ -45,6 +46,15 @@ class Answers:
         """Return what a request was answered, if it was and not too long ago."""
         with self._database.reading() as connection:
             return find(connection, request_id, self._clock())
+
+    def keep(self, answer: Answer) -> Answer | None:
+        """Keep an answer, unless the request has one, which is returned then."""
+        with self._database.writing() as connection:
+            take_turns(connection)
+            before = find(connection, answer.id, self._clock())
+            if before is None:
+                keep(connection, answer)
+        return before
 
     def sweep(self) -> None:
         """Forget the answers whose time is up."""

@@ -805,3 +805,12 @@ def test_a_clock_that_differs_from_the_database_s_is_known(
     skew_seconds = JobStore(database, clock).skew_seconds()
     expected = 90 if database.time() else 0
     assert skew_seconds == pytest.approx(expected, abs=5)
+
+
+def test_of_answers_to_the_same_request_the_first_is_kept(
+    database: Database, clock: ManualClock
+) -> None:
+    kept = Answers(database, clock)
+    assert kept.keep(answer()) is None
+    assert kept.keep(answer(body={"job_id": "b"})) == answer()
+    assert kept.find("r") == answer()

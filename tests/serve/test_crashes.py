@@ -23,6 +23,7 @@ from tests.serve.service import STEMS, Service, replica_processes, wait_for
 
 # Long enough to be caught in the middle, at tens of times real time.
 LONG_SECONDS = 150.0
+TEN_MINUTES = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +63,24 @@ def test_a_killed_replica_loses_no_job(
 
 
 def test_a_song_goes_on_from_its_last_stored_window(
-    service: Service, calm: dict[str, str], long_song: Path
+    service: Service, tmp_path: Path
 ) -> None:
-    """Killed at 80 %, it has most of its windows computed once only."""
-    job_id = service.submit(long_song)
-    service.wait_until(job_id, lambda job: job["progress"] >= 76)
+    """Ten minutes, killed at 80 %, have most of their windows computed once only."""
+    song = tmp_path / "song.wav"
+    media.write_song(song, seconds=TEN_MINUTES, sample_rate=22_050, channels=1)
+    windows = len(plan(round(TEN_MINUTES * 44_100), find("demo").window))
+    calm = hashes(service, service.submit(song))
+    job_id = service.submit(song)
+    # A twentieth of the progress is for storing the stems.
+    service.wait_until(job_id, lambda job: job["progress"] >= 0.8 * 95)
     replica_processes("Separator")[0].kill()
     assert hashes(service, job_id) == calm
     # A replica counts its windows from its start, the one of its warming up too.
-    wait_for(lambda: "windows_served" in service.health())
-    windows = len(plan(round(LONG_SECONDS * 44_100), find("demo").window))
-    wait_for(lambda: 1 < service.health()["windows_served"] <= 1 + 0.3 * windows)
+    wait_for(lambda: service.health().get("windows_served", 0) > 1)
+    time.sleep(6)  # The picture of the pools is renewed every 5 seconds.
+    computed = service.health()["windows_served"] - 1
+    print(f"the second attempt computed {computed} of {windows} windows")
+    assert computed <= 0.3 * windows
     assert list((service.data_dir / "files" / "parts").rglob("*.npy")) == []
 
 

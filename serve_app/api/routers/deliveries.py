@@ -1,19 +1,22 @@
 """Webhooks: what was sent to clients, and what is to be sent again."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
-from serve_app.api import lookup
+from serve_app.api import idempotency, lookup
 from serve_app.api.dependencies import InjectedServices
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
 from serve_app.api.threads import run
-from serve_app.errors import DeliveryNotFound, JobNotFound, Unavailable
+from serve_app.errors import BadRequest, DeliveryNotFound, JobNotFound, Unavailable
 from serve_app.jobs.job import Event
 from serve_app.schema import DeliveryList, DeliveryView, WebhookMessage
 from serve_app.views import delivery_view
 from serve_app.webhooks.delivery import Delivery
 
 router = APIRouter(tags=["webhooks"])
+
+_ACCEPTED = 202
 # What the service itself asks of others, for the description of the API.
 sent = APIRouter(tags=["webhooks"])
 
@@ -36,19 +39,30 @@ async def list_deliveries(
 
 @router.post(
     "/job/{job_id}/deliveries/{delivery_id}/replay",
-    status_code=202,
+    status_code=_ACCEPTED,
     summary="Send a webhook again",
-    response_model_exclude_none=True,
-    responses=documented(JobNotFound, DeliveryNotFound, Unavailable),
+    response_model=DeliveryView,
+    responses=documented(BadRequest, JobNotFound, DeliveryNotFound, Unavailable),
 )
 async def replay(
-    job_id: str, delivery_id: str, services: InjectedServices
-) -> DeliveryView:
+    job_id: str,
+    delivery_id: str,
+    request: Request,
+    services: InjectedServices,
+    _: idempotency.Key = None,
+) -> Response:
     """Send a webhook again, with the same `webhook-id`, whatever became of it so far.
 
     If it fails it is tried again on the schedule of a new one.
     """
-    return delivery_view(await run(_replay, services, job_id, delivery_id))
+    once = idempotency.once(request, services, [])
+    if once is not None and (replayed := await once.before()):
+        return replayed
+    view = delivery_view(await run(_replay, services, job_id, delivery_id))
+    begun = view.model_dump(mode="json", exclude_none=True)
+    if once is not None and (before := await once.keep(_ACCEPTED, begun)):
+        return before
+    return JSONResponse(begun, _ACCEPTED)
 
 
 def _deliveries(services: Services, job_id: str) -> list[Delivery]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from serve_app import views
 from serve_app.api import idempotency, lookup, references, submission
@@ -131,13 +131,7 @@ async def separate(
     request: Request,
     services: InjectedServices,
     intake: InjectedIntake,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="A name of the client's for this request, such as a UUID. Sent "
-            "again within a day, it gets the same answer and starts nothing."
-        ),
-    ] = None,
+    _: idempotency.Key = None,
 ) -> Response:
     """Take a song in and answer at once; poll `/job/{job_id}` for its stems.
 

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
-from serve_app.api import filenames
+from serve_app.api import filenames, idempotency
 from serve_app.api.dependencies import InjectedServices
 from serve_app.api.multipart import FormRules, too_large
 from serve_app.api.problems import documented
@@ -13,8 +14,10 @@ from serve_app.api.references import FILENAME
 from serve_app.api.threads import run
 from serve_app.api.uploads import checked_id, direct_uploads
 from serve_app.errors import (
+    BadRequest,
     InvalidFilename,
     InvalidInput,
+    KeyReused,
     NoDirectUploads,
     StorageUnavailable,
     UploadNotFound,
@@ -24,20 +27,30 @@ from serve_app.schema import DirectUpload, NewUpload, UploadPart
 
 router = APIRouter(tags=["separation"])
 
+_CREATED = 201
+
 
 @router.post(
     "/uploads",
-    status_code=201,
+    status_code=_CREATED,
     summary="Begin a direct upload",
+    response_model=DirectUpload,
     responses=documented(
+        BadRequest,
         InvalidInput,
+        KeyReused,
         InvalidFilename,
         UploadTooLarge,
         NoDirectUploads,
         StorageUnavailable,
     ),
 )
-async def begin_upload(new: NewUpload, services: InjectedServices) -> DirectUpload:
+async def begin_upload(
+    new: NewUpload,
+    request: Request,
+    services: InjectedServices,
+    _: idempotency.Key = None,
+) -> Response:
     """Say where to send a file: PUT each part to its `url`, in any order.
 
     Part 1 is the first `part_bytes` of the file, and so on; the last one is what is
@@ -48,9 +61,13 @@ async def begin_upload(new: NewUpload, services: InjectedServices) -> DirectUplo
     rules = FormRules((), services.limits.max_upload_bytes)
     if new.size_bytes > rules.max_file_bytes:
         raise too_large(rules)
+    said = [filename, new.size_bytes]
+    once = idempotency.once(request, services, said)
+    if once is not None and (replayed := await once.before()):
+        return replayed
     upload_id, now = uuid4().hex, services.clock()
     offer = await run(uploads.begin, upload_id, filename, new.size_bytes)
-    return DirectUpload(
+    begun = DirectUpload(
         upload_id=upload_id,
         part_bytes=offer.part_bytes,
         parts=[
@@ -58,7 +75,11 @@ async def begin_upload(new: NewUpload, services: InjectedServices) -> DirectUplo
             for number, url in enumerate(offer.part_urls, 1)
         ],
         expires_at=now + timedelta(seconds=uploads.seconds),
-    )
+    ).model_dump(mode="json")
+    if once is not None and (before := await once.keep(_CREATED, begun)):
+        await run(uploads.give_up, upload_id)
+        return before
+    return JSONResponse(begun, _CREATED)
 
 
 @router.delete(

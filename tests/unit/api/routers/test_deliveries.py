@@ -177,3 +177,19 @@ async def test_a_database_that_is_away_is_told(server: Server, song: bytes) -> N
     async with server.with_services(deliveries=Away()) as client:
         answer = await client.get(f"/job/{job_id}/deliveries")
     assert_problem(answer, 503, "unavailable")
+
+
+async def test_a_message_is_replayed_once_under_its_key(
+    server: Server, song: bytes
+) -> None:
+    job_id = await ended(server, song)
+    sent = claimed(server)
+    server.outbox.delivered(sent, Attempt(server.clock(), 0.1, status=204))
+    place = f"/job/{job_id}/deliveries/{sent.id}/replay"
+    key = {"Idempotency-Key": "again"}
+    first = await server.client.post(place, headers=key)
+    server.outbox.delivered(claimed(server), Attempt(server.clock(), 0.1, status=204))
+    again = await server.client.post(place, headers=key)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json() == first.json()
+    assert server.outbox.claim(60) is None

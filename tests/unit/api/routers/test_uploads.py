@@ -259,3 +259,18 @@ async def test_a_request_cancelled_while_its_upload_is_fetched_leaves_no_claim(
     monkeypatch.setattr(uploads, "fetch", fetch)
     assert server.left_behind() == []
     assert (await client.post("/separate", json=named)).status_code == 202
+
+
+async def test_an_upload_is_begun_once_under_its_key(
+    client: httpx.AsyncClient, uploads: S3Uploads, bucket: Bucket, s3: S3Server
+) -> None:
+    async def ask(name: str = "a.wav") -> httpx.Response:
+        new = {"filename": name, "size_bytes": 5}
+        return await client.post("/uploads", json=new, headers={"Idempotency-Key": "k"})
+
+    answers = await asyncio.gather(*(ask() for _ in range(3)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert all(answer.json() == answers[0].json() for answer in answers)
+    unfinished = s3.client().list_multipart_uploads(Bucket=bucket.name)
+    assert len(unfinished["Uploads"]) == 1
+    assert_problem(await ask("b.wav"), 422, "idempotency_key_reused")
