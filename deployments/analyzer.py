@@ -5,8 +5,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from deployments.files import file_storage
 from deployments.logs import configure_logging
-from deployments.wiring import file_storage
 from serve_app.analysis import song as songs
 from serve_app.audio.decode import read_blocks
 from serve_app.settings import Settings

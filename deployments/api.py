@@ -12,12 +12,10 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
+from deployments.files import direct_uploads, file_storage, inputs
 from deployments.logs import configure_logging
 from deployments.wiring import (
     database,
-    direct_uploads,
-    file_storage,
-    inputs,
     now,
     webhook_check,
 )

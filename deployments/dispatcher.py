@@ -12,11 +12,10 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of
+from deployments.files import direct_uploads, file_storage
 from deployments.logs import configure_logging
 from deployments.wiring import (
     database,
-    direct_uploads,
-    file_storage,
     now,
     webhook_sender,
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 from ray import serve
 
+from deployments.files import file_storage
 from deployments.logs import configure_logging
-from deployments.wiring import file_storage
 from serve_app.engines import EngineShelf
 from serve_app.jobs.job import Job, Stage
 from serve_app.jobs.runner import Finished, Progress, Started

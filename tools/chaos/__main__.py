@@ -11,6 +11,7 @@ anything behind, or when its owner was not told.
 
 import argparse
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -55,7 +56,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--songs", type=int, default=10, help="different ones")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    print(f"S3 is {s3.choice()}; seed {options.seed}")
+    # So that nothing that was started stays when this is ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(f"S3 is {s3.choice()}; seed {options.seed}", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

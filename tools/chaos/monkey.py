@@ -10,9 +10,10 @@ from random import Random
 import psutil
 from ray import serve
 
-from tests.serve.service import processes, replica_processes
+from tests.serve.service import processes
 
-_PROBE_SECONDS = 0.5
+# Looking at all processes costs some of what the service needs to recover.
+_PROBE_SECONDS = 1.0
 _PATIENCE_SECONDS = 120.0
 
 Check = Callable[[], bool]
@@ -88,18 +89,18 @@ class Monkey:
 
 
 def replica(deployment: str, number: int) -> Attack:
-    """Kill a replica; recovered when there are `number` again and all are running."""
-
-    def are_back() -> bool:
-        states = serve.status().applications["stemserve"].deployments[deployment]
-        running = states.replica_states.get("RUNNING", 0)
-        return bool(running == number == len(replica_processes(deployment)))
+    """Kill a replica that is at work; recovered when `number` of them are again."""
 
     def strike(random: Random) -> Check:
-        random.choice(replica_processes(deployment)).kill()
-        return are_back
+        random.choice(at_work(deployment)).kill()
+        return lambda: len(at_work(deployment)) == number
 
     return Attack(f"kill {deployment}", strike)
+
+
+def at_work(deployment: str) -> list[psutil.Process]:
+    """Return the replicas of a deployment that have started, by how Ray names them."""
+    return processes(f"ray::ServeReplica:stemserve:{deployment}")
 
 
 def controller() -> Attack:
@@ -120,7 +121,7 @@ def pause(deployments: Sequence[str], seconds: float, works: Check) -> Attack:
     """Stop a replica of one of `deployments` for so long, then let it go on."""
 
     def strike(random: Random) -> Check:
-        found = random.choice(replica_processes(random.choice(deployments)))
+        found = random.choice(at_work(random.choice(deployments)))
         found.suspend()
         resumed = threading.Event()
 
