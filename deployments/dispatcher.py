@@ -19,13 +19,13 @@ from deployments.wiring import (
     now,
     webhook_sender,
 )
-from serve_app.errors import AppError, Unavailable
+from serve_app.errors import AppError
 from serve_app.jobs.answers import Answers
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Job
 from serve_app.jobs.reuse import Reuse
-from serve_app.jobs.runner import Event, Finished, ReplicaDied
+from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
 from serve_app.webhooks.outbox import Outbox
@@ -62,7 +62,7 @@ class PoolRunner:
         except RayTaskError as error:
             raise cause_of(error) from error
         except (RayError, RayServeException) as error:
-            raise Unavailable(f"the separators did not answer: {error}") from error
+            raise PoolAway(f"the separators did not answer: {error}") from error
         finally:
             analysis.cancel()
             stream.cancel()

@@ -25,6 +25,7 @@ AppError
 ├── NoDirectUploads       501  the store of files can't be sent anything directly
 └── Unavailable           503  try again later
     ├── WeightsUnavailable     a model's weights can't be had
+    ├── FileLost               a file is not where it was stored
     └── StorageUnavailable     the store of files does not answer
 
 Arguments are positional and all are kept in `args`, so every error survives pickle.
@@ -154,6 +155,10 @@ class Unavailable(AppError):
 
 class WeightsUnavailable(Unavailable):
     code = "weights_unavailable"
+
+
+class FileLost(Unavailable):
+    code = "file_lost"
 
 
 class StorageUnavailable(Unavailable):

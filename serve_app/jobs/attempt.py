@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Iterable
 
-from serve_app.errors import AppError
+from serve_app.errors import AppError, StorageUnavailable
 from serve_app.jobs.job import Job, Result, Stage
 from serve_app.jobs.policy import DispatchPolicy
-from serve_app.jobs.runner import Progress, ReplicaDied
+from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
 from serve_app.jobs.transitions import Retry
 
 REPORT_SECONDS = 0.5
 _STAGES = list(Stage)
+# What is away is so for every job.
+_EXCUSES = (StorageUnavailable, PoolAway)
 
 
 class Attempt:
@@ -48,9 +50,20 @@ def retry_after(
 ) -> Retry:
     """How the job of `attempt` is tried again; only its own doing is charged to it.
 
+    When a store or a pool is away it is excused, and tried again as soon as that may be
+    back.
     When a replica dies under several of the `running`, each of them is run alone before
     any is charged. One that had not started can't have been the reason.
     """
+    if isinstance(err, _EXCUSES):
+        return Retry(
+            err.code,
+            err.detail,
+            charge=False,
+            excused=True,
+            run_alone=attempt.job.run_alone,
+            delay_seconds=policy.backoff_seconds,
+        )
     died = isinstance(err, ReplicaDied)
     started = attempt.replica is not None
     shared = died and started and _had_company(attempt, running)

@@ -172,6 +172,7 @@ class Job:
     progress: float = 0.0  # 0..1
     attempt: int = 0  # counts claims; a fencing token, never reused
     failures: int = 0  # counts the attempts that are charged to the job
+    excused: int = 0  # counts the attempts that ended because something else was away
     run_alone: bool = False  # a replica died under it and others: find the culprit
     owner: str | None = None
     lease_expires_at: datetime | None = None

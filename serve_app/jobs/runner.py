@@ -39,6 +39,12 @@ class ReplicaDied(Unavailable):
     code = "replica_died"
 
 
+class PoolAway(Unavailable):
+    """No worker can be reached."""
+
+    code = "pool_away"
+
+
 class Runner(Protocol):
     """Starts a job on a pool of workers."""
 
@@ -46,5 +52,5 @@ class Runner(Protocol):
         """Yield what happens to `job`: Started before any work, at last Finished.
 
         Cancelling or closing the generator stops the work. Raises ReplicaDied when the
-        worker's process ends, and else what went wrong.
+        worker's process ends, PoolAway, and else what went wrong.
         """

@@ -41,6 +41,7 @@ jobs = Table(
     Column("progress", Float, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("failures", Integer, nullable=False),
+    Column("excused", Integer, nullable=False, server_default="0"),
     Column("run_alone", Boolean, nullable=False),
     Column("owner", String(255)),
     Column("lease_expires_at", UtcDateTime),

@@ -52,7 +52,7 @@ _IS_CLEAR = case(
     (
         not_(jobs.c.cancel_requested)
         & not_(jobs.c.run_alone)
-        & (jobs.c.attempt < bindparam("most_claims")),
+        & (jobs.c.attempt - jobs.c.excused < bindparam("most_claims")),
         1,
     ),
     else_=0,
@@ -183,7 +183,7 @@ def claim_next(
     """Write the changes of a claim to the jobs whose turn it is; return them in turn.
 
     They end before the first of which something else has to be decided: it was
-    cancelled, must run alone, or was claimed `most_claims` times.
+    cancelled, must run alone, or was claimed `most_claims` times without excuse.
     """
     given = {"now": now, "most_claims": most_claims, **_new(changes)}
     found = connection.execute(_claim_next(most), given)

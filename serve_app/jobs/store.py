@@ -129,7 +129,7 @@ class JobStore:
         A job that must run alone is given out only with `include_alone`, which is for a
         caller that runs nothing else. Until then nothing behind it overtakes it: its
         turn comes as soon as one caller has finished what it runs. A lapsed lease is
-        not charged, but after ten claims in all a job is failed.
+        not charged, but after ten claims without excuse a job is failed.
         """
         now = self._clock()
         changes = transitions.claimed(
@@ -254,7 +254,7 @@ def _overdue_ending(job: Job, expires_at: datetime) -> Changes | None:
     """How a job that could be claimed must end instead, if it must."""
     if job.cancel_requested:
         return transitions.cancelled(job.expires_at)
-    if job.attempt >= MAX_CLAIMS:
+    if job.attempt - job.excused >= MAX_CLAIMS:
         return transitions.abandoned(job, expires_at)
     return None
 

@@ -9,7 +9,8 @@ from serve_app.jobs.schema import to_json
 
 Changes = dict[str, Any]
 
-# Uncharged attempts are free, but not without end: something is wrong by then.
+# Attempts that are not charged are free, but not without end unless they are excused:
+# something is wrong by then.
 MAX_CLAIMS = 10
 
 
@@ -17,13 +18,15 @@ MAX_CLAIMS = 10
 class Retry:
     """Why an attempt ended badly, and how the next one is to be made.
 
-    A charged one counts towards the attempts that a job has.
+    A charged one counts towards the attempts that a job has. An excused one does not
+    even count towards its claims: something was away that every job needs.
     """
 
     error_code: str
     error: str
     charge: bool
     run_alone: bool = False
+    excused: bool = False
     delay_seconds: float = 0.0
 
 
@@ -104,7 +107,12 @@ def retried(job: Job, retry: Retry, limits: Limits, now: datetime) -> Changes:
     else:
         changes = queued(now + timedelta(seconds=retry.delay_seconds))
         changes |= {"error": retry.error, "error_code": retry.error_code}
-    return {**changes, "failures": failures, "run_alone": retry.run_alone}
+    return {
+        **changes,
+        "failures": failures,
+        "excused": job.excused + retry.excused,
+        "run_alone": retry.run_alone,
+    }
 
 
 def abandoned(job: Job, expires_at: datetime) -> Changes:

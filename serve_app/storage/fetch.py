@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serve_app.errors import Cancelled, StorageUnavailable
+from serve_app.errors import Cancelled, FileLost
 from serve_app.storage.port import Storage
 from serve_app.working import working_directory
 
@@ -16,7 +16,7 @@ def fetched(
     """Give the file `key` at a path in a fresh directory, which is deleted at the end.
 
     The directory is `working_dir/prefix…`; the caller may write beside the file.
-    Raises StorageUnavailable when the file is not there or can't be read.
+    Raises FileLost when the file is not there, and StorageUnavailable.
     """
     with working_directory(working_dir, prefix) as directory:
         path = directory / "original"
@@ -24,7 +24,7 @@ def fetched(
             with path.open("wb") as file:
                 file.writelines(storage.read(key))
         except FileNotFoundError as error:
-            raise StorageUnavailable(f"{key} is not in the store") from error
+            raise FileLost(f"{key} is not in the store any more.") from error
         yield path
 
 

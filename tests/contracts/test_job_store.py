@@ -424,6 +424,18 @@ def test_uncharged_attempts_are_not_without_end(store: JobStore) -> None:
     assert job.error.endswith(INNOCENT.error)
 
 
+def test_what_is_excused_is_without_end(store: JobStore) -> None:
+    """A store that is away for hours must not cost a job."""
+    add(store, new_job())
+    away = Retry("storage_unavailable", "It is away.", charge=False, excused=True)
+    for _ in range(2 * MAX_CLAIMS):
+        store.retry(claimed(store), away, LIMITS)
+    for _ in range(MAX_CLAIMS):
+        store.retry(claimed(store), INNOCENT, LIMITS)
+    assert claim(store) is None
+    assert store.get("a").state is State.FAILED
+
+
 def test_a_job_that_kills_every_owner_is_failed_and_others_go_on(
     store: JobStore, clock: ManualClock
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
-from serve_app.errors import Cancelled, StorageUnavailable
+from serve_app.errors import Cancelled, FileLost
 from serve_app.jobs.job import Job, Stage
 from serve_app.storage.local import LocalStorage
 from serve_app.worker import SongWorker
@@ -123,5 +123,5 @@ def test_a_missing_original_is_the_stores_fault(
     storage.delete("originals/a")
     with sharing_engine() as engine:
         worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
-        with pytest.raises(StorageUnavailable, match="originals/a"):
+        with pytest.raises(FileLost, match="originals/a"):
             worker.run(job, lambda *seen: None, Event())

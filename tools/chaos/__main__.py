@@ -37,7 +37,8 @@ def cluster() -> Iterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])
-    ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
+    # Ray keeps an idle worker for each: these would take the cores from the service.
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         serve.start(
             http_options={"host": "127.0.0.1", "port": port},

@@ -64,6 +64,8 @@ def service(database_url: str, bucket_url: str, data_dir: Path) -> Iterator[None
                 "database_url": database_url,
                 "storage": bucket_url,
                 "max_queued_jobs": 10_000,
+                # Here no song is to blame for the replicas that die under it.
+                "max_attempts": 10,
                 "orphan_grace_seconds": 20.0,
                 "webhook_secrets": _SECRET,
                 "allow_private_webhooks": True,

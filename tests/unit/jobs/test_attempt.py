@@ -1,10 +1,10 @@
 import pytest
 
-from serve_app.errors import AppError, StorageUnavailable
+from serve_app.errors import AppError, FileLost, StorageUnavailable
 from serve_app.jobs.attempt import REPORT_SECONDS, Attempt, retry_after
 from serve_app.jobs.job import Stage
 from serve_app.jobs.policy import DispatchPolicy
-from serve_app.jobs.runner import Progress, ReplicaDied
+from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
 from tests.jobs import new_job
 
 POLICY = DispatchPolicy(in_flight=4, backoff_seconds=5)
@@ -41,7 +41,16 @@ def test_progress_is_reported_now_and_then_and_each_new_stage_at_once() -> None:
     assert answers == [True, False, True, False, True]
 
 
-@pytest.mark.parametrize("err", [AppError("bug"), StorageUnavailable("down")])
+@pytest.mark.parametrize("err", [StorageUnavailable("down"), PoolAway("gone")])
+def test_what_is_away_for_all_is_no_ones_fault(err: AppError) -> None:
+    mine = attempt("a")
+    mine.job = mine.job.evolve(attempt=7)
+    retry = retry_after(err, mine, [mine, attempt("b")], POLICY)
+    assert (retry.charge, retry.excused, retry.delay_seconds) == (False, True, 5)
+    assert (retry.error_code, retry.error) == (err.code, err.detail)
+
+
+@pytest.mark.parametrize("err", [AppError("bug"), FileLost("gone")])
 def test_a_failure_is_charged_and_the_next_try_is_later(err: AppError) -> None:
     mine = attempt("a")
     retry = retry_after(err, mine, [mine, attempt("b")], POLICY)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from serve_app.database import Database
-from serve_app.errors import Cancelled, StorageUnavailable, Unavailable, UnreadableAudio
+from serve_app.errors import Cancelled, FileLost, Unavailable, UnreadableAudio
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.job import Job, Stage, State
 from serve_app.jobs.runner import Event, Finished, Progress, ReplicaDied, Started
@@ -268,19 +268,19 @@ def test_what_may_pass_is_tried_again_and_then_failed_with_its_reason(
     store: JobStore,
 ) -> None:
     add(store, "a")
-    workers = Workers(failing(StorageUnavailable("The disk is full.")))
+    workers = Workers(failing(FileLost("It is not there.")))
     dispatcher = Dispatcher(store, workers, "me", policy(max_attempts=3))
     asyncio.run(run_until(dispatcher, is_in(store, State.FAILED, "a")))
     job = store.get("a")
     assert (job.attempt, job.failures) == (3, 3)
-    assert (job.error_code, job.error) == ("storage_unavailable", "The disk is full.")
+    assert (job.error_code, job.error) == ("file_lost", "It is not there.")
 
 
 def test_a_failed_attempt_is_not_repeated_at_once(
     store: JobStore, clock: ManualClock
 ) -> None:
     add(store, "a")
-    workers = Workers(failing(StorageUnavailable("down")))
+    workers = Workers(failing(FileLost("down")))
     dispatcher = Dispatcher(store, workers, "me", policy(backoff_seconds=5))
 
     async def wait() -> None:
