@@ -39,6 +39,8 @@ def cluster() -> Iterator[int]:
         port = int(listener.getsockname()[1])
     # Ray keeps an idle worker for each: these would take the cores from the service.
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    # After Ray's own: nothing that was started is to stay when this is ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         serve.start(
             http_options={"host": "127.0.0.1", "port": port},
@@ -57,8 +59,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--songs", type=int, default=10, help="different ones")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    # So that nothing that was started stays when this is ended.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"S3 is {s3.choice()}; seed {options.seed}", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
