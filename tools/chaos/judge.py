@@ -129,7 +129,7 @@ class Judge:
             self._client.asked_again,
             sum(self._receiver.cuts.values()),
         )
-        verdict.faults += [f"{name} was never over" for name in log.never]
+        verdict.faults += [f"{name}: it never worked again" for name in log.never]
         verdict.faults += self._jobs(sent, ended, calm)
         verdict.faults += self._ends(sent)
         verdict.faults += self._webhooks(sent)

@@ -77,8 +77,11 @@ class Monkey:
             watch.start()
 
     def _watch(self, name: str, recovered: Check) -> None:
-        began = time.monotonic()
-        while time.monotonic() - began < _PATIENCE_SECONDS:
+        """Wait until something works, which the next strikes may well put off."""
+        began, calm_since = time.monotonic(), None
+        while calm_since is None or time.monotonic() - calm_since < _PATIENCE_SECONDS:
+            if calm_since is None and self._stopping.is_set():
+                calm_since = time.monotonic()
             time.sleep(_PROBE_SECONDS)
             with suppress(Exception):  # Whatever it asks may be what was broken.
                 if recovered():
@@ -104,15 +107,12 @@ def at_work(deployment: str) -> list[psutil.Process]:
 
 
 def controller() -> Attack:
-    """Kill the controller of Serve; recovered when another one says that all runs."""
-
-    def is_back() -> bool:
-        return str(serve.status().applications["stemserve"].status.value) == "RUNNING"
+    """Kill the controller of Serve; recovered when another one answers."""
 
     def strike(random: Random) -> Check:
         found = random.choice(processes("ray::ServeController"))
         found.kill()
-        return lambda: not found.is_running() and is_back()
+        return lambda: "stemserve" in serve.status().applications
 
     return Attack("kill ServeController", strike)
 

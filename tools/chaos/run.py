@@ -93,8 +93,14 @@ def attacks(s3: S3Server, engine: Engine, client: Client) -> list[Attack]:
     An S3 server that keeps its files in its own process is spared.
     """
 
-    def works() -> bool:
-        return client.answers("/health")
+    def has_database() -> bool:
+        return client.answers("/jobs?limit=1")
+
+    def has_store() -> bool:
+        return bool(s3.client().list_buckets()["Buckets"])
+
+    def is_there() -> bool:
+        return client.answers("/livez")
 
     def cut(_: Random) -> None:
         asked(engine, _CUT_CONNECTIONS)
@@ -102,15 +108,15 @@ def attacks(s3: S3Server, engine: Engine, client: Client) -> list[Attack]:
     found = [monkey.replica(name, number) for name, number in _REPLICAS.items()]
     found.append(monkey.controller())
     pausable = ("Separator", "DispatcherReplica")
-    found.append(monkey.pause(pausable, LEASE_SECONDS + 2, works))
-    found.append(monkey.command("cut Postgres connections", cut, works))
+    found.append(monkey.pause(pausable, LEASE_SECONDS + 2, is_there))
+    found.append(monkey.command("cut Postgres connections", cut, has_database))
     if isinstance(s3, Ceph):
         gateway = s3
 
         def restart(_: Random) -> None:
             gateway.restart(_S3_PAUSE_SECONDS)
 
-        found.append(monkey.command("kill the S3 server", restart, works))
+        found.append(monkey.command("kill the S3 server", restart, has_store))
     return found
 
 
