@@ -140,7 +140,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--claimers", type=int, default=8)
     parser.add_argument("--claims", type=int, default=960, help="in each round")
-    parser.add_argument("--most", type=int, default=4, help="jobs in one claim")
+    parser.add_argument("--most", type=int, default=6, help="jobs in one claim")
     parser.add_argument("--queued", type=int, nargs="+", default=[1_000, 100_000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--database-url")

@@ -125,15 +125,16 @@ class Services:
     for at once, and `stop` stops one that was cancelled. `health` says what the pools
     report: `ready` and, where known, `model`, `device`, `reason` and more.
     `default_model` is the name of one of `models`.
-    `reuse` returns a result for a job if another one had made the same, which is asked
-    if `reuses`; `tenant_header` names the header that says whose a request is.
+    `reuse` returns a result for a job if another one had made the same, one of those
+    given or, without any, one that it looks for; it is asked if `reuses`.
+    `tenant_header` names the header that says whose a request is.
     `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
     where none are sent at all.
     """
 
     jobs: Jobs
     answers: Answers
-    reuse: Callable[[Job], Result | None]
+    reuse: Callable[[Job, Sequence[Job]], Result | None]
     deliveries: Deliveries
     storage: Storage
     fetch: Fetch

@@ -31,6 +31,7 @@ from serve_app.schema import Accepted, JobStatus
 
 RETRY_AFTER_SECONDS = 15
 STATUS = 202
+_GAVE_UP = (State.FAILED, State.CANCELLED)
 
 
 def check_queue(services: Services) -> None:
@@ -64,25 +65,41 @@ class Submission:
             upload.form.fields, services.models, services.default_model
         )
         webhook = wanted.webhook(upload.form.fields, services.check_webhook)
-        job = (await self._job(upload, options)).evolve(webhook=webhook)
-        if job.audio_key is not None and (found := await run(services.reuse, job)):
+        file_key, twins = await self._twins(upload, options)
+        job = await self._job(upload, options, file_key, twins)
+        job = job.evolve(webhook=webhook)
+        if file_key and (found := await run(services.reuse, job, twins)):
             job = _ended(job, found, services.limits.retention_seconds)
         return await self._handed_in(job, upload.path, once)
 
-    async def _job(self, upload: Upload, options: Options) -> Job:
+    async def _twins(
+        self, upload: Upload, options: Options
+    ) -> tuple[str | None, list[Job]]:
+        """Return what jobs with the same file have in common, and those jobs.
+
+        Nothing when the client or the operator does not want to know.
+        """
+        services = self._services
+        if not services.reuses or _is_unwilling(self._request):
+            return None, []
+        file_key = content_key(self._tenant, upload.form.sha256, options)
+        found = await run(services.jobs.with_file, file_key)
+        return file_key, [job for job in found if job.state not in _GAVE_UP]
+
+    async def _job(
+        self, upload: Upload, options: Options, file_key: str | None, twins: list[Job]
+    ) -> Job:
+        """Return the job; a file that is known need not be decoded again."""
         services, form = self._services, upload.form
         job_id, now = uuid4().hex, services.clock()
-        file_key = audio_key = known = None
-        if services.reuses and not _is_unwilling(self._request):
-            file_key = content_key(self._tenant, form.sha256, options)
-            known = await run(self._known, file_key)
-        if known is None:
+        audio_key = None
+        if twins:
+            source, audio_key = twins[0].source, twins[0].audio_key
+        else:
             facts = await self._intake.measure(upload)
             source = _source(upload, facts)
             if file_key is not None:
                 audio_key = content_key(self._tenant, facts.sha256, options)
-        else:
-            source, audio_key = known.source, known.audio_key
         source = replace(source, filename=form.filename, key=f"{ORIGINALS}/{job_id}")
         return Job(
             job_id,
@@ -95,13 +112,6 @@ class Submission:
             file_key=file_key,
             audio_key=audio_key,
         )
-
-    def _known(self, file_key: str) -> Job | None:
-        """Return a job with the same file, which need not be decoded again then."""
-        for job in self._services.jobs.with_file(file_key):
-            if job.state not in (State.FAILED, State.CANCELLED):
-                return job
-        return None
 
     async def _handed_in(self, job: Job, path: Path, once: Once | None) -> JSONResponse:
         services = self._services

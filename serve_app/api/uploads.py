@@ -34,7 +34,7 @@ from serve_app.working import working_directory
 logger = logging.getLogger(__name__)
 
 # Few hops to a thread per upload, little memory per upload.
-BATCH_BYTES = 256 * 1024
+BATCH_BYTES = 1024 * 1024
 
 # The other threads stay free for the clients that poll.
 DECODES_AT_ONCE = 2

@@ -1,7 +1,7 @@
 """Songs that were separated before: their stems are given again, not made again."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePath
@@ -29,14 +29,16 @@ class Reuse:
         self._storage = storage
         self._clock = clock
 
-    def result(self, job: Job) -> Result | None:
+    def result(self, job: Job, donors: Sequence[Job] = ()) -> Result | None:
         """Return a result for `job`, whose files are stored; None if it must be made.
 
-        An older job's files may go at any time: then it is as if it had never been.
+        `donors` are jobs that are known to have the same song; without any, they are
+        looked for. Their files may go at any time: then it is as if they had never
+        been.
         """
         if job.audio_key is None:
             return None
-        for donor in self._store.with_audio(job.audio_key):
+        for donor in donors or self._store.with_audio(job.audio_key):
             if donor.state is not State.SUCCEEDED or not self._is_kept(donor):
                 continue
             try:

@@ -63,7 +63,13 @@ class LocalStorage:
         Where the file system can, both names share the data.
         """
         self.stat(source)
-        self.put(key, self._path(source))
+        self.put(key, self._path(source), synced=False)
+        target = self._path(key)
+        with _translated():
+            # What is shared was synced when it was stored.
+            if target.stat().st_nlink == 1:
+                _sync(target)
+            self._sync_folders(target)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
