@@ -61,6 +61,7 @@ class Ceph(S3Server):
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._restarted: subprocess.Popen[bytes] | None = None
         port = _two_free_ports()
         self.url = f"http://127.0.0.1:{port}"
         command = ["bash", str(_SCRIPT), str(directory), str(port), "memstore"]
@@ -73,18 +74,25 @@ class Ceph(S3Server):
         pids = self._directory / "pids"
         *others, gateway = pids.read_text().split()
         os.kill(int(gateway), signal.SIGKILL)
+        self._reap()
         time.sleep(pause_seconds)
         config = self._directory / "ceph.conf"
         command = ["radosgw", "-f", "-n", "client.rgw", "-c", str(config)]
         with (self._directory / "rgw.out").open("ab") as log:
-            started = subprocess.Popen(command, stdout=log, stderr=log)
-        pids.write_text("\n".join([*others, str(started.pid)]))
+            self._restarted = subprocess.Popen(command, stdout=log, stderr=log)
+        pids.write_text("\n".join([*others, str(self._restarted.pid)]))
+
+    def _reap(self) -> None:
+        """Wait for a gateway of ours that was killed."""
+        if self._restarted is not None:
+            self._restarted.wait()
 
     def close(self) -> None:
         """Kill the daemons."""
         for pid in (self._directory / "pids").read_text().split():
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
+        self._reap()
         shutil.rmtree(self._directory, ignore_errors=True)
 
 

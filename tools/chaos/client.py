@@ -33,6 +33,10 @@ class Client:
         self._patience_seconds = patience_seconds
         self.asked_again = 0
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
     def send_all(self, songs: list[Path], reused_each: int = 0) -> list[Sent]:
         """Hand all songs in; of each so many, one may be given what is there."""
 

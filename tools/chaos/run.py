@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
 
@@ -134,7 +134,7 @@ def run(
         engine = create_engine(address, isolation_level="AUTOCOMMIT")
         place = f"s3://{bucket.name}/jobs?endpoint_url={s3.url}&region={bucket.region}"
         client = Client(f"http://127.0.0.1:{port}", receiver.url, plan.patience_seconds)
-        with service(database_url, place, folder / "data"):
+        with closing(client), service(database_url, place, folder / "data"):
             harm = attacks(s3, engine, client)
             judge = Judge(plan, client, receiver, engine, s3, bucket.name, harm)
             verdict = judge.judge(songs)
