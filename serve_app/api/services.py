@@ -39,8 +39,8 @@ class Jobs(Protocol):
     def recent(self, limit: int) -> Sequence[Job]:
         """Return the newest jobs, the newest first."""
 
-    def is_full(self, max_queued: int) -> bool:
-        """Whether `max_queued` jobs wait already."""
+    def check_room(self, max_queued: int) -> None:
+        """Raise QueueFull when `max_queued` jobs wait already."""
 
     def counts(self) -> Mapping[State, int]:
         """Count the jobs in each state."""

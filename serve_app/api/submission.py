@@ -15,7 +15,7 @@ from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.api.uploads import Arrival, Intake, Upload
 from serve_app.audio.facts import AudioFacts
-from serve_app.errors import QueueFull, Unavailable
+from serve_app.errors import Unavailable
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.job import (
     ORIGINALS,
@@ -29,20 +29,8 @@ from serve_app.jobs.job import (
 )
 from serve_app.schema import Accepted, JobStatus
 
-RETRY_AFTER_SECONDS = 15
 STATUS = 202
 _GAVE_UP = (State.FAILED, State.CANCELLED)
-
-
-def check_queue(services: Services) -> None:
-    """Refuse early: nobody should upload a song to be told that the queue is full."""
-    limit = services.limits.max_queued_jobs
-    if services.jobs.is_full(limit):
-        raise QueueFull(
-            f"{limit} songs are waiting already: try again in "
-            f"{RETRY_AFTER_SECONDS} seconds.",
-            RETRY_AFTER_SECONDS,
-        )
 
 
 class Submission:

@@ -98,10 +98,10 @@ class JobStore:
         with self._database.reading() as connection:
             return statements.recent(connection, limit)
 
-    def is_full(self, max_queued: int) -> bool:
-        """Whether `max_queued` jobs wait already."""
+    def check_room(self, max_queued: int) -> None:
+        """Raise QueueFull when `max_queued` jobs wait already."""
         with self._database.reading() as connection:
-            return statements.has_as_many(connection, State.QUEUED, max_queued)
+            _check_room(connection, max_queued)
 
     def counts(self) -> Mapping[State, int]:
         """Return how many jobs are in each state."""

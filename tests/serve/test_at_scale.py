@@ -1,7 +1,6 @@
 """The same service over Postgres and S3, with two of each part."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +10,10 @@ import soundfile
 from ray import serve
 
 from deployments.app import build
-from deployments.args import AppArgs
-from serve_app.separation import allocator
 from tests import media
 from tests.databases import Postgres
 from tests.s3 import S3Server
-from tests.serve.conftest import LEASE_SECONDS
+from tests.serve.scaled import arguments
 from tests.serve.service import STEMS, Service, replica_processes, wait_for
 
 
@@ -34,27 +31,11 @@ def scaled(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     data_dir = tmp_path_factory.mktemp("data")
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
-    credentials = {name: os.environ[name] for name in names}
-    tuned = {allocator.VARIABLE: allocator.TUNABLES}
-    two = {"num_replicas": 2, "env": credentials}
     with postgres.new_database() as database_url:
-        args = AppArgs.model_validate(
-            {
-                "settings": {
-                    "data_dir": data_dir,
-                    "model": "demo",
-                    "threads": 1,
-                    "lease_seconds": LEASE_SECONDS,
-                    "database_url": database_url,
-                    "storage": bucket_url,
-                    "download_link_seconds": 60,
-                },
-                "api": two,
-                "dispatcher": {**two, "max_ongoing_requests": 1000},
-                "separator": {**two, "env": {**credentials, **tuned}},
-                "analyzer": {"env": credentials, "max_ongoing_requests": 1},
-            }
+        args = arguments(
+            *(database_url, bucket_url, data_dir),
+            separators=2,
+            download_link_seconds=60,
         )
         serve.run(build(args), name="stemserve", route_prefix="/")
         yield Service(f"http://127.0.0.1:{cluster}", data_dir)

@@ -1,6 +1,5 @@
 """One run: the service over Postgres and S3, jobs, a monkey, and what came of it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,17 +11,16 @@ from ray import serve
 from sqlalchemy import Engine, create_engine
 
 from deployments.app import build
-from deployments.args import AppArgs
-from serve_app.separation import allocator
 from tests.databases import Postgres
 from tests.s3 import Ceph, S3Server
+from tests.serve.conftest import LEASE_SECONDS
+from tests.serve.scaled import arguments
 from tools.chaos import monkey
 from tools.chaos.client import Client
 from tools.chaos.judge import Judge, Plan, Verdict, asked
 from tools.chaos.monkey import Attack
 from tools.chaos.receiver import Receiver
 
-LEASE_SECONDS = 3.0
 _SECRET = "whsec_" + "c3RlbXNlcnZlIHVuZGVyIGZpcmUgc3RlbXNlcnZlISE="
 _RATE = 44_100
 _REPLICAS = {"Separator": 3, "DispatcherReplica": 2, "Api": 2}
@@ -51,34 +49,15 @@ def write_songs(folder: Path, number: int, seed: int) -> list[Path]:
 @contextmanager
 def service(database_url: str, bucket_url: str, data_dir: Path) -> Iterator[None]:
     """Run the application with several of each part."""
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
-    credentials = {name: os.environ[name] for name in names}
-    tuned = {allocator.VARIABLE: allocator.TUNABLES}
-    args = AppArgs.model_validate(
-        {
-            "settings": {
-                "data_dir": data_dir,
-                "model": "demo",
-                "threads": 1,
-                "lease_seconds": LEASE_SECONDS,
-                "database_url": database_url,
-                "storage": bucket_url,
-                "max_queued_jobs": 10_000,
-                # Here no song is to blame for the replicas that die under it.
-                "max_attempts": 10,
-                "orphan_grace_seconds": 20.0,
-                "webhook_secrets": _SECRET,
-                "allow_private_webhooks": True,
-            },
-            "api": {"num_replicas": 2, "env": credentials},
-            "dispatcher": {
-                "num_replicas": 2,
-                "env": credentials,
-                "max_ongoing_requests": 1000,
-            },
-            "separator": {"num_replicas": 3, "env": {**credentials, **tuned}},
-            "analyzer": {"env": credentials, "max_ongoing_requests": 1},
-        }
+    args = arguments(
+        *(database_url, bucket_url, data_dir),
+        separators=_REPLICAS["Separator"],
+        max_queued_jobs=10_000,
+        # Here no song is to blame for the replicas that die under it.
+        max_attempts=10,
+        orphan_grace_seconds=20.0,
+        webhook_secrets=_SECRET,
+        allow_private_webhooks=True,
     )
     serve.run(build(args), name="stemserve", route_prefix="/")
     try:

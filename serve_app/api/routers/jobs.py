@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from serve_app import views
-from serve_app.api import idempotency, lookup, references, submission
+from serve_app.api import idempotency, lookup, references
 from serve_app.api import options as wanted
 from serve_app.api.dependencies import (
     InjectedIntake,
@@ -140,7 +140,8 @@ async def separate(
     says so), unless the request has `Cache-Control: no-cache`.
     """
     if not idempotency.is_named(request):
-        await run(submission.check_queue, services)
+        # Nobody should upload a song to be told that the queue is full.
+        await run(services.jobs.check_room, services.limits.max_queued_jobs)
     async with intake.receive(request, wanted.FIELDS) as arrival:
         return await Submission(request, services, intake).answer(arrival)
 
