@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import sys
 import tempfile
 import warnings
 from functools import cache
@@ -33,12 +34,21 @@ def is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
+def _openvino() -> Any:
+    """Import OpenVINO, without the package by which it reports each use to Google.
+
+    It forks this process for every report. OpenVINO works without it.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
 @cache
 def has_bf16() -> bool:
     """Whether this machine's CPU multiplies bf16 faster than float32."""
-    import openvino
-
-    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capabilities
 
 
@@ -52,8 +62,6 @@ class OpenVinoBackend:
     def __init__(
         self, network: HDemucs, window_samples: int, options: BackendOptions
     ) -> None:
-        import openvino
-
         self._threads = devices.cores(options.threads)
         self._streams = devices.streams(options.streams, _STREAMS, self._threads)
         torch.set_num_threads(self._threads // self._streams)
@@ -65,16 +73,20 @@ class OpenVinoBackend:
         with torch.inference_mode():
             example = self._hybrid.front(torch.zeros(1, CHANNELS, window_samples))[:2]
         model = _converted(self._hybrid.core, example, options.cache_dir)
-        compiled = openvino.Core().compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
-                "INFERENCE_NUM_THREADS": self._threads,
-                "NUM_STREAMS": self._streams,
-                # Pinned, the threads of several replicas would share one core.
-                "ENABLE_CPU_PINNING": False,
-            },
+        compiled = (
+            _openvino()
+            .Core()
+            .compile_model(
+                model,
+                "CPU",
+                {
+                    "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+                    "INFERENCE_NUM_THREADS": self._threads,
+                    "NUM_STREAMS": self._streams,
+                    # Pinned, the threads of several replicas would share one core.
+                    "ENABLE_CPU_PINNING": False,
+                },
+            )
         )
         # Each holds the activations of one window.
         self._requests: SimpleQueue[Any] = SimpleQueue()
@@ -138,33 +150,28 @@ def _saved(core: Core, example: tuple[Tensor, Tensor], place: Path) -> Any:
 
     Read, a model runs faster than just converted: reading makes more of it constant.
     """
-    import openvino
-
     if not place.exists():
         # The weights' file is read beside the description: it has to come first.
         with tempfile.TemporaryDirectory(dir=place.parent) as folder:
             made = Path(folder) / place.name
-            openvino.save_model(_convert(core, example), made, compress_to_fp16=False)
+            model = _convert(core, example)
+            _openvino().save_model(model, made, compress_to_fp16=False)
             made.with_suffix(".bin").rename(place.with_suffix(".bin"))
             made.rename(place)
-    return openvino.Core().read_model(place)
+    return _openvino().Core().read_model(place)
 
 
 def _convert(core: Core, example: tuple[Tensor, Tensor]) -> Any:
-    import openvino
-
     shapes = [list(part.shape) for part in example]
     with torch.no_grad(), warnings.catch_warnings():
         # It traces, which torch would rather have replaced.
         warnings.simplefilter("ignore")
-        return openvino.convert_model(core, example_input=example, input=shapes)
+        return _openvino().convert_model(core, example_input=example, input=shapes)
 
 
 def _key(core: Core, example: tuple[Tensor, Tensor]) -> str:
     """Return a name for a network's weights, shapes and the version that converts."""
-    import openvino
-
-    digest = hashlib.sha256(f"{_FORM} {openvino.__version__}".encode())
+    digest = hashlib.sha256(f"{_FORM} {_openvino().__version__}".encode())
     digest.update(repr([tuple(part.shape) for part in example]).encode())
     for name, value in core.state_dict().items():
         digest.update(name.encode())

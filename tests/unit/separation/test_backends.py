@@ -1,6 +1,8 @@
 """What every backend promises, whatever computes: one parity suite, in dB."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -179,6 +181,27 @@ def test_a_converted_network_is_kept_and_found_again(
     other.freq_encoder[0].conv.weight.mul_(2)
     with pytest.raises(AssertionError, match="converted again"):
         _backend(other, options)
+
+
+ENDS_AT_A_REPORT = """
+import os, sys
+
+def watch(event, _):
+    if event in ("os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect"):
+        os._exit(9)
+
+sys.addaudithook(watch)
+from serve_app.separation.backends import openvino
+openvino.has_bf16()
+import openvino.tools.ovc
+"""
+
+
+@needs_openvino
+def test_openvino_reports_to_nobody() -> None:
+    """Its own package for that would fork, ask Google's server and write to ~/intel."""
+    command = [sys.executable, "-c", ENDS_AT_A_REPORT]
+    subprocess.run(command, cwd=Path(__file__).parents[3], check=True)
 
 
 @pytest.mark.parametrize(
