@@ -3,12 +3,15 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from threading import Event
 from typing import Any
 
+from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
 from serve_app.analysis import song as songs
 from serve_app.audio.decode import read_blocks
+from serve_app.errors import AppError
 from serve_app.settings import Settings
 from serve_app.storage.fetch import fetched
 
@@ -29,11 +32,24 @@ class Analyzer:
 
     async def analyze(
         self, key: str, sample_rate: int, samples: int
-    ) -> Mapping[str, Any]:
-        """Return the analysis of the song stored under `key`."""
-        return await asyncio.to_thread(self._analyze, key, sample_rate, samples)
+    ) -> Mapping[str, Any] | Failed:
+        """Return the analysis of the song stored under `key`, or why there is none.
 
-    def _analyze(self, key: str, sample_rate: int, samples: int) -> Mapping[str, Any]:
+        It ends within half a second when the caller cancels it.
+        """
+        cancelled = Event()
+        try:
+            return await asyncio.to_thread(
+                self._analyze, key, sample_rate, samples, cancelled
+            )
+        except AppError as error:
+            return Failed(error)
+        finally:
+            cancelled.set()
+
+    def _analyze(
+        self, key: str, sample_rate: int, samples: int, cancelled: Event
+    ) -> Mapping[str, Any]:
         with fetched(self._storage, key, self._working_dir, "analysis-") as path:
-            analysis = songs.analyze(read_blocks(path), sample_rate, samples)
-        return analysis.to_dict()
+            blocks = read_blocks(path)
+            return songs.analyze(blocks, sample_rate, samples, cancelled).to_dict()

@@ -11,7 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.failures import cause_of
+from deployments.failures import cause_of, value_of
 from deployments.files import direct_uploads, file_storage, inputs
 from deployments.logs import configure_logging
 from deployments.wiring import (
@@ -48,14 +48,15 @@ class Pools:
 
     async def analyze(self, key: str, facts: AudioFacts) -> Mapping[str, Any]:
         """Return the analysis of the stored song `key`."""
+        answer = self._analyzer.analyze.remote(key, facts.sample_rate, facts.samples)
         try:
-            analysis: Mapping[str, Any] = await self._analyzer.analyze.remote(
-                key, facts.sample_rate, facts.samples
-            )
+            analysis: Mapping[str, Any] = value_of(await answer)
         except RayTaskError as error:
             raise cause_of(error) from error
         except (RayError, RayServeException) as error:
             raise Unavailable("The analyzers do not answer now; try again.") from error
+        finally:
+            answer.cancel()
         return analysis
 
     def wake(self) -> None:

@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedE
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.failures import cause_of
+from deployments.failures import cause_of, value_of
 from deployments.files import direct_uploads, file_storage
 from deployments.logs import configure_logging
 from deployments.wiring import (
@@ -53,10 +53,11 @@ class PoolRunner:
         stream = self._separator.separate.remote(job)
         try:
             async for event in stream:
-                if isinstance(event, Finished):
-                    yield Finished(replace(event.result, **await analysis))
-                else:
-                    yield event
+                match value_of(event):
+                    case Finished(result):
+                        yield Finished(replace(result, **await analysis))
+                    case other:
+                        yield other
         except (RayActorError, WorkerCrashedError) as error:
             raise ReplicaDied(str(error)) from error
         except RayTaskError as error:
@@ -70,14 +71,17 @@ class PoolRunner:
     async def _analyze(self, job: Job) -> Mapping[str, Any]:
         """Return the analysis half of the result; stems are not lost for want of it."""
         source = job.source
+        answer = self._analyzer.analyze.remote(
+            source.key, source.sample_rate, source.samples
+        )
         try:
-            analysis = await self._analyzer.analyze.remote(
-                source.key, source.sample_rate, source.samples
-            )
+            return {"analysis": value_of(await answer)}
         except (RayError, RayServeException, AppError) as error:
-            logger.exception("job %s: the analysis failed", job.id)
-            return {"analysis_error": str(cause_of(error)).splitlines()[0]}
-        return {"analysis": analysis}
+            reason = str(cause_of(error)).splitlines()[0]
+            logger.warning("job %s: the analysis failed: %s", job.id, reason)
+            return {"analysis_error": reason}
+        finally:
+            answer.cancel()
 
 
 class DispatcherReplica:

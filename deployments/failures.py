@@ -1,6 +1,30 @@
-"""What Ray's errors mean to us."""
+"""Errors on their way from one replica to another."""
+
+from dataclasses import dataclass
+from typing import TypeVar
 
 from ray.exceptions import RayTaskError
+
+from serve_app.errors import AppError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What went wrong that is no bug, returned instead of raised.
+
+    Of what a replica raises, Serve logs a page for each process on its way.
+    """
+
+    error: AppError
+
+
+def value_of(answer: T | Failed) -> T:
+    """Return what a replica has answered; raises the error that it has returned."""
+    if isinstance(answer, Failed):
+        raise answer.error
+    return answer
 
 
 def cause_of(error: BaseException) -> BaseException:

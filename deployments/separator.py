@@ -8,9 +8,11 @@ from typing import Any
 
 from ray import serve
 
+from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
 from serve_app.engines import EngineShelf
+from serve_app.errors import AppError
 from serve_app.jobs.job import Job, Stage
 from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
@@ -36,8 +38,10 @@ class Separator:
         """Return what is loaded here, for /health."""
         return {"replica": self._replica, **self._engines.describe()}
 
-    async def separate(self, job: Job) -> AsyncIterator[Started | Progress | Finished]:
-        """Yield how far the job is, and at last its result.
+    async def separate(
+        self, job: Job
+    ) -> AsyncIterator[Started | Progress | Finished | Failed]:
+        """Yield how far the job is, and at last its result or why there is none.
 
         Closing the iterator, as a caller's cancellation does, stops the engine between
         two batches and deletes the job's working files.
@@ -57,10 +61,14 @@ class Separator:
             async for event in _until(song, events):
                 yield event
             yield Finished(await song)
+        except AppError as error:
+            yield Failed(error)
         finally:
             # Left only once the thread is: drain waits for it, and its files are gone.
             cancelled.set()
             await asyncio.wait({song})
+            if not song.cancelled():
+                song.exception()  # Marks it as seen: whoever left does not want it.
 
 
 async def _until(

@@ -1,14 +1,15 @@
 """What a song is: its tempo, its key and its length."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import numpy as np
 
 from serve_app.analysis import key, tempo
 from serve_app.analysis.excerpt import SAMPLE_RATE, Samples, excerpt
-from serve_app.errors import InvalidInput
+from serve_app.errors import Cancelled, InvalidInput
 
 _WARM_UP_SECONDS = 4
 
@@ -42,16 +43,24 @@ class Analysis:
         }
 
 
-def analyze(blocks: Iterable[Samples], sample_rate: int, samples: int) -> Analysis:
+def analyze(
+    blocks: Iterable[Samples],
+    sample_rate: int,
+    samples: int,
+    cancelled: Event | None = None,
+) -> Analysis:
     """Analyse a song of `samples` a channel that comes as finite blocks (2, n).
 
     Tempo and key are those of its first 180 s, and no more blocks than that are asked
-    for. Raises InvalidInput for a song without samples.
+    for. Raises InvalidInput for a song without samples, and Cancelled soon after
+    `cancelled` is set: before the next block or the next of the two.
     """
     if samples < 1:
         raise InvalidInput("The song has no samples; send one that has.")
-    mono = excerpt(blocks, sample_rate)
+    cancelled = cancelled or Event()
+    mono = excerpt(_while_wanted(blocks, cancelled), sample_rate)
     found = key.find(mono)
+    _check(cancelled)
     return Analysis(
         bpm=tempo.bpm(mono),
         key=found.name,
@@ -61,6 +70,17 @@ def analyze(blocks: Iterable[Samples], sample_rate: int, samples: int) -> Analys
         duration_seconds=samples / sample_rate,
         sample_rate=sample_rate,
     )
+
+
+def _while_wanted(blocks: Iterable[Samples], cancelled: Event) -> Iterator[Samples]:
+    for block in blocks:
+        _check(cancelled)
+        yield block
+
+
+def _check(cancelled: Event) -> None:
+    if cancelled.is_set():
+        raise Cancelled("The analysis is not wanted any more.")
 
 
 def warm_up() -> None:

@@ -225,9 +225,11 @@ class Dispatcher:
         if not isinstance(err, AppError):
             logger.error("attempt %s failed", claim, exc_info=err)
             err = AppError(_UNEXPECTED)
-        elif not err.retryable:
-            kept = self._policy.retention_seconds
-            return partial(self._store.fail, claim, err.code, err.detail, kept)
+        else:
+            logger.warning("attempt %s failed: %s", claim, err)
+            if not err.retryable:
+                kept = self._policy.retention_seconds
+                return partial(self._store.fail, claim, err.code, err.detail, kept)
         retry = retry_after(err, attempt, self._running.values(), self._policy)
         return partial(self._store.retry, claim, retry, self._policy.limits)
 

@@ -1,13 +1,15 @@
 """An analysis always answers what clients need: a number and a name."""
 
 import json
+from collections.abc import Iterator
+from threading import Event
 
 import numpy as np
 import pytest
 
 from serve_app.analysis import song
 from serve_app.analysis.song import Analysis
-from serve_app.errors import InvalidInput
+from serve_app.errors import Cancelled, InvalidInput
 from tests.unit.analysis import music
 
 # The first time on a machine, numba compiles what librosa is made of.
@@ -49,6 +51,24 @@ def test_songs_of_any_length_are_analysed(samples: int, level: float) -> None:
 def test_no_song_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no samples"):
         song.analyze([], 44_100, 0)
+
+
+@pytest.mark.parametrize("cancelled_at", [1, 2, 3])
+def test_an_analysis_ends_soon_when_it_is_cancelled(cancelled_at: int) -> None:
+    """At the next block, or at the next step once all blocks are read."""
+    cancelled, read = Event(), []
+
+    def blocks() -> Iterator[music.Mono]:
+        for number in (1, 2, 3):
+            if number == cancelled_at:
+                cancelled.set()
+            if number < 3:
+                read.append(number)
+                yield np.zeros((2, 44_100), np.float32)
+
+    with pytest.raises(Cancelled):
+        song.analyze(blocks(), 44_100, 88_200, cancelled)
+    assert read == [1, 2][:cancelled_at]
 
 
 def test_clients_read_it_as_json_of_plain_values() -> None:

@@ -38,6 +38,7 @@ async def test_the_same_song_is_completed_at_once(server: Server, song: bytes) -
     again = await submit(server, song, "other name.wav")
     assert (again["status"], again["cache"]) == ("completed", "hit")
     assert again["job_id"] != first["job_id"]
+    assert server.pools.woken == 1
     job = (await server.client.get(f"/job/{again['job_id']}")).json()
     assert (job["status"], job["progress"], job["cache"]) == ("completed", 100.0, "hit")
     assert job["analysis"] == {"bpm": 124.0, "key": "C# minor"}
