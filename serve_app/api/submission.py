@@ -1,5 +1,6 @@
 """A song that was taken in becomes a job, or finds that it was one already."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +31,6 @@ from serve_app.jobs.job import (
 from serve_app.schema import Accepted, JobStatus
 
 STATUS = 202
-_GAVE_UP = (State.FAILED, State.CANCELLED)
 
 
 class Submission:
@@ -62,7 +62,7 @@ class Submission:
 
     async def _twins(
         self, upload: Upload, options: Options
-    ) -> tuple[str | None, list[Job]]:
+    ) -> tuple[str | None, Sequence[Job]]:
         """Return what jobs with the same file have in common, and those jobs.
 
         Nothing when the client or the operator does not want to know.
@@ -71,11 +71,14 @@ class Submission:
         if not services.reuses or _is_unwilling(self._request):
             return None, []
         file_key = content_key(self._tenant, upload.form.sha256, options)
-        found = await run(services.jobs.with_file, file_key)
-        return file_key, [job for job in found if job.state not in _GAVE_UP]
+        return file_key, await run(services.jobs.with_file, file_key)
 
     async def _job(
-        self, upload: Upload, options: Options, file_key: str | None, twins: list[Job]
+        self,
+        upload: Upload,
+        options: Options,
+        file_key: str | None,
+        twins: Sequence[Job],
     ) -> Job:
         """Return the job; a file that is known need not be decoded again."""
         services, form = self._services, upload.form

@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import PurePath
 
 from serve_app.errors import Unavailable
@@ -54,10 +56,13 @@ class Reuse:
     def _copied(self, donor: Job, job: Job) -> Result:
         if donor.result is None:
             raise ValueError(f"job {donor.id} succeeded without a result")
-        stems = tuple(self._copy(stem, job) for stem in donor.result.stems)
-        return replace(donor.result, stems=stems, cache=HIT)
+        stems = donor.result.stems
+        # At once: a store over a network takes a while for each.
+        with ThreadPoolExecutor(len(stems), "copy") as pool:
+            copies = tuple(pool.map(partial(self._copy, job), stems))
+        return replace(donor.result, stems=copies, cache=HIT)
 
-    def _copy(self, stem: StemFile, job: Job) -> StemFile:
+    def _copy(self, job: Job, stem: StemFile) -> StemFile:
         path = PurePath(stem.key)
         place = f"{_folder(job)}/{path.name}"
         self._storage.copy(stem.key, place)

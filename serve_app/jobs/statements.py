@@ -37,9 +37,11 @@ _ADVISORY_LOCK = 0x7175657565
 
 # The order in which jobs are begun.
 _TURN = (jobs.c.priority, jobs.c.created_at, jobs.c.id)
-# Of jobs that give the same, no more are looked at.
-_MOST_SAME = 10
+# Of jobs that give the same, no more are looked at: the newest one has its files still,
+# unless it ends just then.
+_MOST_SAME = 3
 _FINAL = [state.value for state in State if state.is_final]
+_GAVE_UP = (State.FAILED.value, State.CANCELLED.value)
 
 
 def _is(state: State) -> ColumnElement[bool]:
@@ -250,17 +252,18 @@ def expired(connection: Connection, now: datetime, limit: int) -> list[Job]:
 
 
 def with_file(connection: Connection, file_key: str) -> list[Job]:
-    """Return the jobs with the same file and options, the newest first."""
+    """Return the newest jobs with the same file and options that were not given up."""
     return _newest(connection, jobs.c.file_key == file_key)
 
 
 def with_audio(connection: Connection, audio_key: str) -> list[Job]:
-    """Return the jobs with the same audio and options, the newest first."""
+    """Return the newest jobs with the same audio and options that were not given up."""
     return _newest(connection, jobs.c.audio_key == audio_key)
 
 
 def _newest(connection: Connection, condition: ColumnElement[bool]) -> list[Job]:
-    query = select(jobs).where(condition).order_by(jobs.c.created_at.desc())
+    query = select(jobs).where(condition, jobs.c.state.not_in(_GAVE_UP))
+    query = query.order_by(jobs.c.created_at.desc())
     return _all(connection, query.limit(_MOST_SAME))
 
 

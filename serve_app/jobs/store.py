@@ -74,12 +74,15 @@ class JobStore:
         return None
 
     def with_file(self, file_key: str) -> list[Job]:
-        """Return the newest jobs with the same file and options, the newest first."""
+        """Return jobs with the same file and options, newest first, but a few.
+
+        Those that failed or were cancelled are left out.
+        """
         with self._database.reading() as connection:
             return statements.with_file(connection, file_key)
 
     def with_audio(self, audio_key: str) -> list[Job]:
-        """Return the newest jobs with the same audio and options, the newest first."""
+        """Return jobs with the same audio and options, as `with_file` does."""
         with self._database.reading() as connection:
             return statements.with_audio(connection, audio_key)
 

@@ -703,6 +703,18 @@ def test_jobs_of_the_same_file_or_sound_are_found_newest_first(
     assert store.with_file("song") == []
 
 
+def test_jobs_that_were_given_up_are_no_twins(store: JobStore) -> None:
+    """However many they are: the one before them is found."""
+    add(store, new_job("0", file_key="file", audio_key="song"))
+    for index in range(1, 6):
+        made_at = NOON + timedelta(seconds=index)
+        keys = {"file_key": "file", "audio_key": "song", "created_at": made_at}
+        add(store, new_job(str(index), **keys))
+        store.cancel(str(index), KEPT)
+    assert [job.id for job in store.with_file("file")] == ["0"]
+    assert [job.id for job in store.with_audio("song")] == ["0"]
+
+
 def test_a_job_can_be_added_that_has_ended(store: JobStore) -> None:
     ended = new_job(state=State.SUCCEEDED, result=RESULT, progress=1.0)
     store.add(ended, max_queued=0)
