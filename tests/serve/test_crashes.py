@@ -62,6 +62,7 @@ def test_a_killed_replica_loses_no_job(
         assert attempts_of(service, job_id) > 1
 
 
+@pytest.mark.timeout(300)  # Run alone, it also starts the cluster.
 def test_a_song_goes_on_from_its_last_stored_window(
     service: Service, tmp_path: Path
 ) -> None:
