@@ -73,20 +73,17 @@ class OpenVinoBackend:
         with torch.inference_mode():
             example = self._hybrid.front(torch.zeros(1, CHANNELS, window_samples))[:2]
         model = _converted(self._hybrid.core, example, options.cache_dir)
-        compiled = (
-            _openvino()
-            .Core()
-            .compile_model(
-                model,
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
-                    "INFERENCE_NUM_THREADS": self._threads,
-                    "NUM_STREAMS": self._streams,
-                    # Pinned, the threads of several replicas would share one core.
-                    "ENABLE_CPU_PINNING": False,
-                },
-            )
+        openvino = _openvino()
+        compiled = openvino.Core().compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+                "INFERENCE_NUM_THREADS": self._threads,
+                "NUM_STREAMS": self._streams,
+                # Pinned, the threads of several replicas would share one core.
+                "ENABLE_CPU_PINNING": False,
+            },
         )
         # Each holds the activations of one window.
         self._requests: SimpleQueue[Any] = SimpleQueue()
@@ -150,15 +147,15 @@ def _saved(core: Core, example: tuple[Tensor, Tensor], place: Path) -> Any:
 
     Read, a model runs faster than just converted: reading makes more of it constant.
     """
+    openvino = _openvino()
     if not place.exists():
         # The weights' file is read beside the description: it has to come first.
         with tempfile.TemporaryDirectory(dir=place.parent) as folder:
             made = Path(folder) / place.name
-            model = _convert(core, example)
-            _openvino().save_model(model, made, compress_to_fp16=False)
+            openvino.save_model(_convert(core, example), made, compress_to_fp16=False)
             made.with_suffix(".bin").rename(place.with_suffix(".bin"))
             made.rename(place)
-    return _openvino().Core().read_model(place)
+    return openvino.Core().read_model(place)
 
 
 def _convert(core: Core, example: tuple[Tensor, Tensor]) -> Any:
