@@ -1,11 +1,11 @@
 """The whole service on this machine: `python -m deployments`, or `stemserve serve`."""
 
 import argparse
-import logging
 import os
 import signal
 import socket
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,19 +14,15 @@ import yaml
 from pydantic import ValidationError
 from ray import serve
 
+from deployments import console, local_ray
 from deployments.app import build
 from deployments.args import AppArgs
-from serve_app.separation import allocator
+from deployments.console import Console
+from deployments.local_ray import RayDidNotStart
 
 _DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "local.yaml"
-
-# By default glibc gives the memory of each message back to the system and faults it in
-# anew: a quarter of what Serve's proxy does for a song. Larger blocks it still does.
-_TUNABLES = "glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456"
-
-# A laptop's cores are shared out by hand: Ray's own count is only bookkeeping here, and
-# must not keep the service from starting on a single core.
-_LOGICAL_CPUS = 8
+# What a server that listens on all addresses is called on its own machine.
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
 
 
 def main() -> int:
@@ -38,35 +34,58 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"stemserve: {error}", file=sys.stderr)
         return 2
+    # The proxies of Serve do not see `args`, only the environment.
+    origins = args.resolved_settings().cors_origins
+    os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(origins)
+    with console.opened() as terminal:
+        return _run(terminal, args, options.host, options.port)
+
+
+def _run(terminal: Console, args: AppArgs, host: str, port: int) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    terminal.say(f"stemserve {version('stemserve')} is starting")
     try:
-        _start_ray()
-        _serve(args, options.host, options.port)
+        with local_ray.running():
+            # Ray has put its own in place.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            try:
+                _serve(terminal, args, host, port)
+            finally:
+                # An impatient second Ctrl-C would leave processes behind.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except KeyboardInterrupt:
-        print("stemserve is stopping", flush=True)
+        terminal.say("stemserve has stopped; unfinished songs go on at the next start")
         return 0
-    except RuntimeError as error:
-        # The replicas' own errors, which say why, are in the lines above.
-        print(f"stemserve could not start: {error}", file=sys.stderr)
+    except (RayDidNotStart, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        terminal.say(f"stemserve could not start: {reason}")
+        terminal.say(f"The whole story is in {terminal.log}")
         return 1
-    finally:
-        # An impatient second Ctrl-C would leave processes behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if ray.is_initialized():
-            serve.shutdown()
-        ray.shutdown()
 
 
-def _serve(args: AppArgs, host: str, port: int) -> NoReturn:
+def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
     serve.start(
         http_options={"host": host, "port": port},
         logging_config={"encoding": "TEXT", "enable_access_log": False},
     )
     serve.run(build(args), name="stemserve", route_prefix="/")
-    print(f"stemserve is ready on http://{host}:{port}", flush=True)
-    while True:
-        signal.pause()
+    name = "localhost" if host in _EVERYWHERE else host
+    url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
+    terminal.say(f"stemserve is ready on {url}; how to use it: {url}/docs")
+    terminal.say(f"Logs: {_logs()}. Ctrl-C stops the server.")
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        terminal.say("stemserve is stopping")
+        raise
+
+
+def _logs() -> Path:
+    """Return where Serve's replicas and proxies write their logs."""
+    session: str = ray.get_runtime_context().get_session_name()
+    return Path("/tmp/ray") / session / "logs" / "serve"  # noqa: S108  Ray's own
 
 
 def read_args(config: Path) -> AppArgs:
@@ -101,26 +120,6 @@ def _check_port(host: str, port: int) -> None:
             f"can't listen on {host}:{port} ({error.strerror}): choose another port, "
             "with --port or by `make serve PORT=…`"
         ) from error
-
-
-def _start_ray() -> None:
-    # Said outright: ray.init would otherwise leave a token that changes later starts.
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Five seconds by default, which a busy laptop needs only to import the proxy.
-    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
-    # Else Ray's workers, ours too, give way to everything, even Ray's idle daemons.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    # Ten times a second by default, which takes 4 % of a core for nothing.
-    os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")
-    os.environ.setdefault(allocator.VARIABLE, _TUNABLES)
-    ray.init(
-        address="local",
-        num_cpus=_LOGICAL_CPUS,
-        include_dashboard=False,
-        logging_level=logging.WARNING,
-        log_to_driver=True,
-    )
 
 
 if __name__ == "__main__":

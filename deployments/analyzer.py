@@ -9,7 +9,6 @@ from typing import Any
 from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
-from serve_app.analysis import song as songs
 from serve_app.audio.decode import read_blocks
 from serve_app.errors import AppError
 from serve_app.settings import Settings
@@ -24,10 +23,14 @@ class Analyzer:
     """Tells a song's tempo and key."""
 
     def __init__(self, settings: Settings) -> None:
+        # Here, so that who only binds the pool does not load librosa.
+        from serve_app.analysis import song as songs
+
         configure_logging(settings)
         self._storage = file_storage(settings)
         self._working_dir = settings.working_dir
         songs.warm_up()
+        self._find = songs.analyze
         os.nice(_NICENESS)
 
     async def analyze(
@@ -52,4 +55,4 @@ class Analyzer:
     ) -> Mapping[str, Any]:
         with fetched(self._storage, key, self._working_dir, "analysis-") as path:
             blocks = read_blocks(path)
-            return songs.analyze(blocks, sample_rate, samples, cancelled).to_dict()
+            return self._find(blocks, sample_rate, samples, cancelled).to_dict()

@@ -11,18 +11,20 @@ from ray import serve
 from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
-from serve_app.engines import EngineShelf
 from serve_app.errors import AppError
 from serve_app.jobs.job import Job, Stage
 from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
-from serve_app.worker import SongWorker
 
 
 class Separator:
     """Turns a job into stem files; gets keys, never audio."""
 
     def __init__(self, settings: Settings) -> None:
+        # Here, so that who only binds the pool does not load torch.
+        from serve_app.engines import EngineShelf
+        from serve_app.worker import SongWorker
+
         configure_logging(settings)
         self._engines = EngineShelf(settings)
         storage = file_storage(settings)

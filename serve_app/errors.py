@@ -132,6 +132,10 @@ class UnreadableAudio(InvalidInput):
     code = "unreadable_audio"
 
 
+class TooManyRequests(AppError):
+    code, status, retryable = "too_many_requests", 429, True
+
+
 class QueueFull(AppError):
     code, status, retryable = "queue_full", 429, True
 

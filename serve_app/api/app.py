@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from serve_app.api import problems
-from serve_app.api.middleware import Cors, Failures, RequestLog
+from serve_app.api.middleware import Failures, RequestLog, cors
 from serve_app.api.routers import (
     analyze,
     deliveries,
@@ -37,18 +37,6 @@ Takes a song and gives back its stems, and its analysis.
 
 Errors are `application/problem+json` (RFC 9457); `detail` says what to do.
 """
-
-# What scripts in browsers may read of an answer beside its body.
-_EXPOSED_HEADERS = (
-    "Accept-Ranges",
-    "Content-Disposition",
-    "Content-Length",
-    "Content-Range",
-    "ETag",
-    "Location",
-    "Retry-After",
-    "X-Request-ID",
-)
 
 
 class Api(FastAPI):
@@ -105,14 +93,6 @@ def _middleware(
     """Outermost first: every answer, also that to a failure, gets CORS headers."""
     return [
         Middleware(RequestLog, answers_id=answers_request_id),
-        Middleware(
-            Cors,
-            allow_origins=cors_origins,
-            allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
-            allow_headers=("*",),
-            # With `*` any site could act for whoever is logged in at a proxy before us.
-            allow_credentials="*" not in cors_origins,
-            expose_headers=_EXPOSED_HEADERS,
-        ),
+        Middleware(cors, cors_origins),
         Middleware(Failures),
     ]

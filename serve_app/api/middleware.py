@@ -14,6 +14,18 @@ from serve_app.errors import BadRequest
 
 logger = logging.getLogger(__name__)
 
+# What scripts in browsers may read of an answer beside its body.
+_EXPOSED_HEADERS = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Length",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+)
+
 
 class RequestLog:
     """Gives each request an id and a line of log.
@@ -67,6 +79,19 @@ class Cors(CORSMiddleware):
         }
         detail = f"{refusal}. The operator can allow it: see the CORS settings."
         return problems.answer(problems.of(BadRequest(detail)), headers)
+
+
+def cors(app: ASGIApp, origins: tuple[str, ...]) -> Cors:
+    """Give each answer of `app` the headers by which pages of `origins` may read it."""
+    return Cors(
+        app,
+        allow_origins=origins,
+        allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
+        allow_headers=("*",),
+        # With `*` any site could act for whoever is logged in at a proxy before us.
+        allow_credentials="*" not in origins,
+        expose_headers=_EXPOSED_HEADERS,
+    )
 
 
 class Failures:

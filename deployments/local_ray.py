@@ -1,0 +1,121 @@
+"""Ray and Serve on this machine alone, for as long as this process lives."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+import ray
+from ray import serve
+from ray._private import worker
+
+from deployments import gate
+from serve_app.errors import AppError
+from serve_app.separation import allocator
+
+# A laptop's cores are shared out by hand: Ray's own count is only bookkeeping here, and
+# must not keep the service from starting on a single core.
+_LOGICAL_CPUS = 8
+
+# By default glibc gives the memory of each message back to the system and faults it in
+# anew: a quarter of what Serve's proxy does for a song. Larger blocks it still does.
+_TUNABLES = "glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456"
+
+# What Ray and Serve are told unless the user's environment says otherwise.
+_ENVIRONMENT = {
+    # Said outright: ray.init would otherwise leave a token that changes later starts.
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # A busy laptop needs a minute for what takes seconds: Ray gives up much sooner.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+    "RAY_agent_register_timeout_ms": "180000",
+    "RAY_worker_register_timeout_seconds": "300",
+    # Else Ray's workers, ours too, give way to everything, even Ray's idle daemons.
+    "RAY_worker_niceness": "0",
+    # Each of these is done many times a second by default, for a cluster's sake.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_raylet_report_resources_period_milliseconds": "1000",
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_DASHBOARD_AGENT_CHECK_PARENT_INTERVAL_S": "2",
+    "REPORTER_UPDATE_INTERVAL_MS": "60000",
+    gate.VARIABLE: gate.IMPORT_PATH,
+    allocator.VARIABLE: _TUNABLES,
+}
+
+_TRIES = 3
+_PAUSE_SECONDS = 5.0
+
+
+class RayDidNotStart(AppError):
+    """Ray's processes did not come up on this machine."""
+
+    code = "ray_did_not_start"
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """Run Ray for the length of the block; whatever Serve runs in it ends with it.
+
+    A machine that is busy gets three tries. Raises RayDidNotStart.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    _start()
+    _end_idle_helpers()
+    try:
+        yield
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def _start() -> None:
+    for attempt in range(1, _TRIES + 1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=_LOGICAL_CPUS,
+                include_dashboard=False,
+                logging_level=logging.WARNING,
+                # Its lines are in its log files; ours come through the console.
+                log_to_driver=False,
+            )
+            return
+        except Exception as err:
+            # Whatever kept it, what was started so far must not be in the way.
+            _end_children()
+            if attempt == _TRIES:
+                raise RayDidNotStart(_reason(err)) from err
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _reason(err: Exception) -> str:
+    said = (str(err).strip().splitlines() or [type(err).__name__])[0]
+    return (
+        f"Ray did not start in {_TRIES} tries ({said}). The machine may be too busy or "
+        "out of memory: close what is at work, and start again."
+    )
+
+
+def _end_children() -> None:
+    with suppress(Exception):
+        ray.shutdown()
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=10)
+
+
+def _end_idle_helpers() -> None:
+    """End those of Ray's processes that do nothing for a single machine.
+
+    Its autoscaler, the reader of log files for `log_to_driver`, and what is left of the
+    dashboard hold 180 MB and a percent of a core. `ray.init` has no option for them.
+    """
+    node = worker._global_node
+    node.kill_monitor(check_alive=False)
+    node.kill_log_monitor(check_alive=False)
+    node.kill_dashboard(check_alive=False)

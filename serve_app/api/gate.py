@@ -1,0 +1,85 @@
+"""Answers for requests that the server in front of the application can't pass on."""
+
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.api import problems
+from serve_app.api.middleware import cors
+from serve_app.errors import TooManyRequests, Unavailable
+
+# Shorter than the pause after any other failure: starts and restarts are soon over.
+RETRY_AFTER_SECONDS = 1
+# Paths of the server itself, which probes ask: its own answers to them stand.
+_OWN_PATHS = "/-/"
+_TOO_MANY_REQUESTS = 429
+
+
+class Gate:
+    """Turns the answers of an ASGI server into ours while the application is away.
+
+    To clients a 404 means that a job is gone, and an answer without CORS headers can't
+    be read in a browser. So what the server says in plain text, because it has no route
+    yet, no replica or no room, becomes a 503 (or 429) problem with Retry-After, and so
+    does an answer that breaks off before it has begun. The application's own answers
+    pass unchanged.
+    """
+
+    def __init__(self, app: ASGIApp, cors_origins: tuple[str, ...]) -> None:
+        self._app = app
+        self._away = cors(_answer_away, cors_origins)
+        self._full = cors(_answer_full, cors_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_OWN_PATHS):
+            await self._app(scope, receive, send)
+            return
+        status: int | None = None
+        is_replaced = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status, is_replaced
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                is_replaced = _is_of_the_server(message)
+            if not is_replaced:
+                await send(message)
+
+        await self._app(scope, receive, watched_send)
+        if is_replaced or status is None:
+            answer = self._full if status == _TOO_MANY_REQUESTS else self._away
+            await answer(scope, receive, send)
+
+
+def middleware(cors_origins: tuple[str, ...]) -> Middleware:
+    """Return the gate as a server that takes Starlette's middleware wants it."""
+    return Middleware(Gate, cors_origins)
+
+
+def _is_of_the_server(start: Message) -> bool:
+    """Whether an answer is the server's own: ours tell of errors in JSON only."""
+    media_type = Headers(raw=start["headers"]).get("content-type", "text/plain")
+    return start["status"] >= 400 and media_type.startswith("text/plain")
+
+
+async def _answer_away(scope: Scope, receive: Receive, send: Send) -> None:
+    error = Unavailable(
+        "The service is starting or restarting. Send the request again in a moment; "
+        "jobs that were accepted are kept."
+    )
+    await _answer(error, scope, receive, send)
+
+
+async def _answer_full(scope: Scope, receive: Receive, send: Send) -> None:
+    error = TooManyRequests(
+        "The service has more requests than it can hold. Send this one again in a "
+        "moment."
+    )
+    await _answer(error, scope, receive, send)
+
+
+async def _answer(
+    error: Unavailable | TooManyRequests, scope: Scope, receive: Receive, send: Send
+) -> None:
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    await problems.answer(problems.of(error), headers)(scope, receive, send)
