@@ -11,6 +11,7 @@ from deployments.files import file_storage
 from deployments.logs import configure_logging
 from serve_app.audio.decode import read_blocks
 from serve_app.errors import AppError
+from serve_app.separation import allocator
 from serve_app.settings import Settings
 from serve_app.storage.fetch import fetched
 
@@ -30,6 +31,7 @@ class Analyzer:
         self._storage = file_storage(settings)
         self._working_dir = settings.working_dir
         songs.warm_up()
+        allocator.give_back()
         self._find = songs.analyze
         os.nice(_NICENESS)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from serve_app.jobs.answers import Answers
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Job
+from serve_app.jobs.log import quoted
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied
 from serve_app.jobs.store import JobStore
@@ -33,11 +35,12 @@ from serve_app.working import sweep
 
 logger = logging.getLogger(__name__)
 
-# How often /health's picture of the pools is renewed.
-_DESCRIBE_SECONDS = 5.0
+# How often /health's picture of the pools is renewed, and until there is one.
+_DESCRIBE_SECONDS = 10.0
+_FIRST_DESCRIBE_SECONDS = 1.0
 _DESCRIBE_TIMEOUT_SECONDS = 2.0
-_SWEEP_SECONDS = 1.0
-_ORPHAN_ROUNDS = 10
+_SWEEP_SECONDS = 2.0
+_ORPHAN_ROUNDS = 5
 
 
 class PoolRunner:
@@ -49,13 +52,19 @@ class PoolRunner:
 
     async def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
         """Yield the job's events; the last one holds stems and analysis."""
+        began_seconds = time.monotonic()
         analysis = asyncio.ensure_future(self._analyze(job))
+        beside_seconds: dict[str, float] = {}
+        analysis.add_done_callback(
+            lambda _: beside_seconds.update(analyze=time.monotonic() - began_seconds)
+        )
         stream = self._separator.separate.remote(job)
         try:
             async for event in stream:
                 match value_of(event):
                     case Finished(result):
-                        yield Finished(replace(result, **await analysis))
+                        found = replace(result, **await analysis)
+                        yield Finished(found, beside_seconds)
                     case other:
                         yield other
         except (RayActorError, WorkerCrashedError) as error:
@@ -78,7 +87,7 @@ class PoolRunner:
             return {"analysis": value_of(await answer)}
         except (RayError, RayServeException, AppError) as error:
             reason = str(cause_of(error)).splitlines()[0]
-            logger.warning("job %s: the analysis failed: %s", job.id, reason)
+            logger.warning("analysis failed job=%s error=%s", job.id, quoted(reason))
             return {"analysis_error": reason}
         finally:
             answer.cancel()
@@ -145,7 +154,10 @@ class DispatcherReplica:
         """Keep the picture of the separators fresh, busy as they may be."""
         while True:
             self._pools = await self._describe()
-            await asyncio.sleep(_DESCRIBE_SECONDS)
+            is_ready = self._pools.get("ready", False)
+            await asyncio.sleep(
+                _DESCRIBE_SECONDS if is_ready else _FIRST_DESCRIBE_SECONDS
+            )
 
     async def _sweep_forever(self, settings: Settings) -> None:
         """Delete what has expired, often, and what nobody owns, now and then."""

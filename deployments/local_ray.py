@@ -35,11 +35,14 @@ _ENVIRONMENT = {
     # Else Ray's workers, ours too, give way to everything, even Ray's idle daemons.
     "RAY_worker_niceness": "0",
     # Each of these is done many times a second by default, for a cluster's sake.
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
     "RAY_raylet_report_resources_period_milliseconds": "1000",
     "RAY_task_events_report_interval_ms": "0",
     "RAY_DASHBOARD_AGENT_CHECK_PARENT_INTERVAL_S": "2",
     "REPORTER_UPDATE_INTERVAL_MS": "60000",
+    # Statistics of Ray about itself, which nobody reads here.
+    "RAY_event_stats": "0",
+    "RAY_enable_metrics_collection": "0",
     gate.VARIABLE: gate.IMPORT_PATH,
     allocator.VARIABLE: _TUNABLES,
 }

@@ -57,7 +57,7 @@ def load_engine(settings: Settings, model: str) -> Engine:
     engine.warm_up()
     facts = engine.facts
     logger.info(
-        "model %s is ready: %s in %s on %s",
+        "model loaded name=%s runtime=%s precision=%s device=%s",
         *(spec.name, facts.runtime, facts.precision, facts.device),
     )
     return engine
@@ -77,6 +77,8 @@ class EngineShelf:
                 "a small one): separation takes up to twice as long",
                 self._page_faults,
             )
+        # Half of what loading took is free by now, and idle replicas need none of it.
+        allocator.give_back()
         self._engines = {
             settings.model: self.default,
             self.default.spec.name: self.default,

@@ -19,6 +19,7 @@ AppError
 │   ├── InvalidField      422  a form field we cannot use; `field` is its name
 │   │   └── InvalidFilename    the uploaded file is named so that we can't use it
 │   └── UnreadableAudio   422  the file is not audio that we can decode whole
+├── TooManyRequests       429  the server holds as many as it can
 ├── QueueFull             429  try again after `retry_after_seconds`
 ├── Cancelled             409  the job was cancelled while it ran
 ├── LeaseLost             409  another attempt owns the job now

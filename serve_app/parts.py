@@ -29,7 +29,7 @@ _MOST_WAITING = 4
 # Parts are not synced to disk one by one: most are deleted before they would be
 # written. What a power cut leaves of them is told by this.
 _CHECKSUM_BYTES = 4
-_NOT_KEPT = "window %d of job %s is not kept: %s"
+_NOT_KEPT = "window not kept window=%d job=%s: %s"
 
 
 def folder(job_id: str) -> str:
@@ -50,7 +50,7 @@ def load(storage: Storage, job_id: str, engine: str, index: int) -> Samples | No
         return None
     data, checksum = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
     if _checksum(data) != checksum:
-        logger.warning("window %d of job %s is damaged", index, job_id)
+        logger.warning("window damaged window=%d job=%s", index, job_id)
         return None
     stems: Samples = np.load(BytesIO(data))
     return stems
@@ -95,7 +95,7 @@ class SongParts:
         self._stored = {file.key for file in storage.list(prefix)}
         if self._stored:
             logger.info(
-                "job %s goes on with %d windows of an earlier attempt",
+                "song resumed job=%s windows=%d",
                 *(job_id, len(self._stored)),
             )
 

@@ -4,7 +4,7 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.api import problems
+from serve_app.api import problems, request_id
 from serve_app.api.middleware import cors
 from serve_app.errors import TooManyRequests, Unavailable
 
@@ -81,5 +81,10 @@ async def _answer_full(scope: Scope, receive: Receive, send: Send) -> None:
 async def _answer(
     error: Unavailable | TooManyRequests, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    identity = request_id.chosen(Headers(scope=scope).get(request_id.HEADER, ""))
+    request_id.current.set(identity)
+    headers = {
+        "Retry-After": str(RETRY_AFTER_SECONDS),
+        request_id.HEADER: identity,
+    }
     await problems.answer(problems.of(error), headers)(scope, receive, send)

@@ -1,7 +1,8 @@
 """An attempt at a job: how far it is, and what follows when it goes wrong."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 from serve_app.errors import AppError, StorageUnavailable
 from serve_app.jobs.job import Job, Result, Stage
@@ -18,8 +19,10 @@ _EXCUSES = (StorageUnavailable, PoolAway)
 class Attempt:
     """What a dispatcher knows of an attempt under way."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, began_seconds: float = 0.0) -> None:
         self.job = job
+        self.began_seconds = began_seconds
+        self.beside_seconds: Mapping[str, float] = {}
         self.claim = job.claim
         self.work: asyncio.Task[Result] | None = None
         self.replica: str | None = None
@@ -27,6 +30,7 @@ class Attempt:
         self.stage = Stage.FETCH
         self.fraction = 0.0
         self._reported_at = float("-inf")
+        self._stages_began: dict[Stage, float] = {}
 
     def advance(self, progress: Progress, now_seconds: float) -> bool:
         """Take note of `progress`, never going back; return whether to report it."""
@@ -34,10 +38,21 @@ class Attempt:
         is_new = stage is not self.stage
         self.stage = stage
         self.fraction = min(max(self.fraction, progress.fraction), 1.0)
+        self._stages_began.setdefault(stage, now_seconds)
         if not is_new and now_seconds - self._reported_at < REPORT_SECONDS:
             return False
         self._reported_at = now_seconds
         return True
+
+    def steps_seconds(self, now_seconds: float) -> dict[str, float]:
+        """Return how long each stage took, if the last one ends now."""
+        marks = [*self._stages_began.items(), (None, now_seconds)]
+        steps = {
+            stage.value: end - began
+            for (stage, began), (_, end) in pairwise(marks)
+            if stage is not None
+        }
+        return {**steps, **self.beside_seconds}
 
     def stop(self) -> None:
         """Cancel the work, once: its cleaning up is not to be cancelled as well."""

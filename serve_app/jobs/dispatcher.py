@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from serve_app.errors import AppError, Cancelled, LeaseLost, Unavailable
+from serve_app.jobs import log
 from serve_app.jobs.attempt import Attempt, retry_after
 from serve_app.jobs.job import Claim, Job, Result
 from serve_app.jobs.policy import DispatchPolicy
@@ -150,7 +151,7 @@ class Dispatcher:
         return self._policy.in_flight - len(self._running)
 
     def _start(self, job: Job) -> None:
-        attempt = Attempt(job)
+        attempt = Attempt(job, _now_seconds())
         attempt.work = asyncio.create_task(self._follow(attempt))
         self._running[attempt.claim] = attempt
         worker = asyncio.create_task(self._see_through(attempt, attempt.work))
@@ -190,12 +191,13 @@ class Dispatcher:
                         attempt.replica = replica
                     case Progress():
                         await self._report(attempt, event)
-                    case Finished(result):
+                    case Finished(result, beside_seconds):
+                        attempt.beside_seconds = beside_seconds
                         return result
         raise RuntimeError("the runner ended without a result")
 
     async def _report(self, attempt: Attempt, progress: Progress) -> None:
-        if not attempt.advance(progress, asyncio.get_running_loop().time()):
+        if not attempt.advance(progress, _now_seconds()):
             return
         claim, stage, fraction = attempt.claim, attempt.stage, attempt.fraction
         try:
@@ -203,7 +205,10 @@ class Dispatcher:
                 self._store.report, claim, stage, fraction
             )
         except Unavailable as err:
-            logger.warning("progress of %s is not recorded: %s", claim, err)
+            logger.warning(
+                "progress not recorded job=%s attempt=%d error=%s",
+                *(claim.job_id, claim.attempt, log.quoted(str(err))),
+            )
             return
         if is_unwanted:
             raise Cancelled("The job was cancelled by its client.")
@@ -217,20 +222,26 @@ class Dispatcher:
             return partial(self._store.release, claim)
         except Exception as err:
             return self._ending_after(err, attempt)
-        kept = self._policy.retention_seconds
-        return partial(self._store.succeed, claim, result, kept)
+        now_seconds, kept = _now_seconds(), self._policy.retention_seconds
+        total_seconds = now_seconds - attempt.began_seconds
+        steps_seconds = attempt.steps_seconds(now_seconds)
+
+        def succeed() -> None:
+            self._store.succeed(claim, result, kept)
+            log.separated(attempt.job, result, total_seconds, steps_seconds)
+
+        return succeed
 
     def _ending_after(self, err: Exception, attempt: Attempt) -> Ending:
         claim = attempt.claim
-        if not isinstance(err, AppError):
-            logger.error("attempt %s failed", claim, exc_info=err)
-            err = AppError(_UNEXPECTED)
-        else:
-            logger.warning("attempt %s failed: %s", claim, err)
-            if not err.retryable:
-                kept = self._policy.retention_seconds
-                return partial(self._store.fail, claim, err.code, err.detail, kept)
-        retry = retry_after(err, attempt, self._running.values(), self._policy)
+        problem = err if isinstance(err, AppError) else AppError(_UNEXPECTED)
+        if problem is not err:
+            logger.error("attempt crashed job=%s", claim.job_id, exc_info=err)
+        log.failed(attempt.job, claim, problem.code, problem.detail)
+        if problem is err and not problem.retryable:
+            kept, detail = self._policy.retention_seconds, problem.detail
+            return partial(self._store.fail, claim, problem.code, detail, kept)
+        retry = retry_after(problem, attempt, self._running.values(), self._policy)
         return partial(self._store.retry, claim, retry, self._policy.limits)
 
     async def _settle(self, claim: Claim, ending: Ending) -> None:
@@ -238,14 +249,27 @@ class Dispatcher:
             try:
                 return await asyncio.to_thread(ending)
             except LeaseLost as err:
-                logger.warning("%s", err)
+                logger.warning(
+                    "lease lost job=%s attempt=%d: %s",
+                    *(claim.job_id, claim.attempt, err),
+                )
                 return
             except Unavailable as err:
-                logger.warning("the end of %s is not recorded yet: %s", claim, err)
+                logger.warning(
+                    "end of job not recorded yet job=%s attempt=%d error=%s",
+                    *(claim.job_id, claim.attempt, log.quoted(str(err))),
+                )
             except Exception:
-                logger.exception("the end of %s can't be recorded", claim)
+                logger.exception(
+                    "end of job not recorded job=%s attempt=%d",
+                    *(claim.job_id, claim.attempt),
+                )
                 return
             await asyncio.sleep(self._policy.backoff_seconds)
+
+
+def _now_seconds() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

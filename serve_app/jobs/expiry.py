@@ -58,7 +58,7 @@ class Expiry:
             for folder in FOLDERS:
                 self._storage.delete(f"{folder}/{job.id}")
         except Unavailable as err:
-            logger.warning("files of job %s can't be deleted yet: %s", job.id, err)
+            logger.warning("files not deleted yet job=%s: %s", job.id, err)
             return False
         self._store.remove(job.id)
         return True

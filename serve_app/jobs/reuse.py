@@ -46,7 +46,7 @@ class Reuse:
             try:
                 return self._copied(donor, job)
             except (FileNotFoundError, Unavailable) as err:
-                logger.info("job %s can't have %s's stems: %s", job.id, donor.id, err)
+                logger.info("stems not reused job=%s of=%s: %s", job.id, donor.id, err)
                 self._storage.delete(_folder(job))
         return None
 

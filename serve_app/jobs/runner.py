@@ -1,7 +1,7 @@
 """What the dispatcher needs of a pool of workers."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from serve_app.errors import Unavailable
@@ -25,9 +25,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """The job is done and its files are stored."""
+    """The job is done and its files are stored.
+
+    `beside_seconds` is what went on at the same time, and how long it took.
+    """
 
     result: Result
+    beside_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 Event = Started | Progress | Finished

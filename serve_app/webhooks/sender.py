@@ -128,9 +128,9 @@ class Sender:
             self._settle(delivery, *self._attempt(delivery))
         except AppError as err:
             # Unless another sender has it, it is sent again once its lease is over.
-            logger.warning("the attempt at %s is not recorded: %s", delivery.id, err)
+            logger.warning("webhook attempt not recorded %s: %s", _named(delivery), err)
         except Exception:
-            logger.exception("the attempt at %s can't be recorded", delivery.id)
+            logger.exception("webhook attempt not recorded %s", _named(delivery))
 
     def _attempt(self, delivery: Delivery) -> tuple[Attempt, float]:
         """Send a message; return what came of it and how long its receiver wants peace.
@@ -156,7 +156,7 @@ class Sender:
         except (RefusedUrl, UnreachableUrl) as err:
             error = err.detail
         except Exception:
-            logger.exception("the attempt at %s failed", delivery.id)
+            logger.exception("webhook attempt crashed %s", _named(delivery))
             error = "The service failed on it; see its log."
         if status is not None and 300 <= status < 400:
             error = "It redirects, and redirects are not followed."
@@ -167,6 +167,7 @@ class Sender:
         status = attempt.status
         if status is not None and 200 <= status < 300:
             self._outbox.delivered(delivery, attempt)
+            logger.info("webhook delivered %s status=%d", _named(delivery), status)
         elif status == _GONE:
             self._outbox.disabled(delivery, attempt)
         else:
@@ -176,5 +177,17 @@ class Sender:
         delay = delay_seconds(delivery.failures + 1, self._luck(), wish)
         retry_at = self._clock() + timedelta(seconds=delay)
         reason = attempt.error or f"it answers {attempt.status}"
-        if not self._outbox.failed(delivery, attempt, retry_at):
-            logger.warning("webhook %s is given up: %s", delivery.id, reason)
+        if self._outbox.failed(delivery, attempt, retry_at):
+            line = "webhook failed %s status=%s retry_in=%.0fs: %s"
+            logger.info(line, _named(delivery), attempt.status, delay, reason)
+        else:
+            line = "webhook given up %s status=%s: %s"
+            logger.warning(line, _named(delivery), attempt.status, reason)
+
+
+def _named(delivery: Delivery) -> str:
+    """Return what tells a delivery from all others in a log."""
+    return (
+        f"job={delivery.job_id} delivery={delivery.id} host={delivery.host} "
+        f"attempt={delivery.attempt}"
+    )

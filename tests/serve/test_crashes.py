@@ -1,24 +1,17 @@
 """Whatever dies, an accepted job completes, once, with the right stems."""
 
 import hashlib
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
 from serve_app.separation.models import find
 from serve_app.separation.windows import plan
 from tests import media
-from tests.serve.conftest import LEASE_SECONDS, free_port
+from tests.serve.servers import own_server
 from tests.serve.service import STEMS, Service, replica_processes, wait_for
 
 # Long enough to be caught in the middle, at tens of times real time.
@@ -116,54 +109,6 @@ def attempts_of(service: Service, job_id: str) -> int:
     with sqlite3.connect(service.data_dir / "jobs.sqlite3") as database:
         row = database.execute("select attempt from jobs where id = ?", (job_id,))
         return int(row.fetchone()[0])
-
-
-@contextmanager
-def own_server(data_dir: Path, log: Path) -> Iterator[tuple[Service, psutil.Process]]:
-    """Run `python -m deployments` with its own Ray, as `make serve` does."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "STEMSERVE_DATA_DIR": str(data_dir),
-        "STEMSERVE_MODEL": "demo",
-        "STEMSERVE_THREADS": "1",
-        "STEMSERVE_LEASE_SECONDS": str(LEASE_SECONDS),
-        "STEMSERVE_ORPHAN_GRACE_SECONDS": "5",
-    }
-    # The test session's own cluster is not to be found by it.
-    environment.pop("RAY_ADDRESS", None)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "deployments"),
-                *("--host", "127.0.0.1", "--port", str(port)),
-            ],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
-        service = Service(f"http://127.0.0.1:{port}", data_dir)
-        try:
-            wait_ready(service, process, log)
-            yield service, psutil.Process(process.pid)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-            process.wait(60)
-
-
-def wait_ready(service: Service, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 90
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{service.url}/health", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.3)
-    raise AssertionError(log.read_text())
 
 
 @pytest.mark.timeout(240)

@@ -96,7 +96,7 @@ def test_a_store_that_is_down_costs_the_part_but_not_the_job(
     with caplog.at_level(logging.WARNING), parts(storage, tmp_path) as some:
         some.keep(0, STEMS)
         wait_until_stored(some)
-    assert "window 0 of job a is not kept: no answer" in caplog.text
+    assert "window not kept window=0 job=a: no answer" in caplog.text
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -107,7 +107,7 @@ def test_a_full_disk_costs_the_part_but_not_the_job(
         (tmp_path / "work").rmdir()
         with caplog.at_level(logging.WARNING):
             some.keep(0, STEMS)
-    assert "window 0 of job a is not kept" in caplog.text
+    assert "window not kept window=0 job=a" in caplog.text
 
 
 def test_a_store_slower_than_the_device_holds_nothing_up(

@@ -1,0 +1,66 @@
+"""Servers of their own, beside the cluster that the tests share."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.serve.conftest import LEASE_SECONDS, free_port
+from tests.serve.service import Service
+
+
+@contextmanager
+def own_server(
+    data_dir: Path, log: Path, port: int | None = None
+) -> Iterator[tuple[Service, psutil.Process]]:
+    """Run `python -m deployments` with its own Ray, as `make serve` does."""
+    port = port or free_port()
+    environment = {
+        **os.environ,
+        "STEMSERVE_DATA_DIR": str(data_dir),
+        "STEMSERVE_MODEL": "demo",
+        "STEMSERVE_THREADS": "1",
+        "STEMSERVE_LEASE_SECONDS": str(LEASE_SECONDS),
+        "STEMSERVE_ORPHAN_GRACE_SECONDS": "5",
+    }
+    # The test session's own cluster is not to be found by it.
+    environment.pop("RAY_ADDRESS", None)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "deployments"),
+                *("--host", "127.0.0.1", "--port", str(port)),
+            ],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+        service = Service(f"http://127.0.0.1:{port}", data_dir)
+        try:
+            wait_ready(service, process, log)
+            yield service, psutil.Process(process.pid)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def wait_ready(service: Service, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{service.url}/health", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.3)
+    raise AssertionError(log.read_text())

@@ -1,0 +1,52 @@
+"""Ray on a busy machine gets some tries, and is then explained in a line."""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from deployments import local_ray
+from deployments.local_ray import RayDidNotStart
+
+TIMED_OUT = (
+    "The current node timed out during startup. This could happen because some of the "
+    "raylet failed to startup or the GCS has become overloaded."
+)
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Have Ray's start fail twice, each time leaving a process; give those."""
+    left: list[subprocess.Popen[bytes]] = []
+
+    def init(**_: object) -> None:
+        if len(left) < 2:
+            code = "import time; time.sleep(60)"
+            left.append(subprocess.Popen([sys.executable, "-c", code]))
+            raise Exception(TIMED_OUT)
+
+    monkeypatch.setattr(local_ray.ray, "init", init)
+    monkeypatch.setattr(local_ray, "_PAUSE_SECONDS", 0.0)
+    return left
+
+
+def test_a_busy_machine_gets_another_try_with_nothing_left_of_the_first(
+    starts: list[subprocess.Popen[bytes]],
+) -> None:
+    local_ray._start()
+    assert len(starts) == 2
+    assert all(process.poll() is not None for process in starts)
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_in_the_end_it_is_explained_in_one_line(
+    starts: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_ray, "_TRIES", 2)
+    with pytest.raises(RayDidNotStart) as caught:
+        local_ray._start()
+    assert "in 2 tries" in caught.value.detail
+    assert "timed out during startup" in caught.value.detail
+    assert "too busy" in caught.value.detail
+    assert "\n" not in caught.value.detail
