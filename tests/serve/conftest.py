@@ -9,6 +9,7 @@ import pytest
 import ray
 from ray import serve
 
+from deployments import gate
 from deployments.app import build
 from deployments.args import AppArgs
 from tests.serve.service import Service
@@ -37,6 +38,7 @@ def cluster() -> Iterator[int]:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
+    os.environ[gate.VARIABLE] = gate.IMPORT_PATH
     ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
     port = free_port()
     serve.start(

@@ -23,6 +23,7 @@ from pathlib import Path
 import ray
 from ray import serve
 
+from deployments import gate
 from tests import s3
 from tests.databases import Postgres
 from tools.chaos.judge import Plan
@@ -33,6 +34,7 @@ from tools.chaos.run import run
 def cluster() -> Iterator[int]:
     """Start Ray and Serve; yield the port of the HTTP proxy."""
     os.environ["RAY_AUTH_MODE"] = "disabled"
+    os.environ[gate.VARIABLE] = gate.IMPORT_PATH
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
