@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from math import log10
 from pathlib import Path
 
+from serve_app import titles
+
 
 @dataclass(frozen=True)
 class Order:
@@ -43,8 +45,7 @@ def folders(songs: Iterable[Path], out: Path) -> dict[Path, Path]:
     taken: set[str] = set()
     chosen: dict[Path, Path] = {}
     for song in dict.fromkeys(songs):
-        # A name of dots alone would lead out of `out`.
-        name = song.stem.strip(".") or "song"
+        name = titles.file_name(titles.clean(song.name))
         unique, number = name, 1
         while unique.casefold() in taken:
             number += 1
