@@ -1,8 +1,10 @@
 """Titles of songs, from any name that a file can have, and file names from titles."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 DEFAULT = "song"
 LONGEST_CHARACTERS = 255
@@ -51,6 +53,11 @@ def clean(name: str) -> str:
     return title
 
 
+def of_file(path: Path) -> str:
+    """Return the title of a file of this machine, whatever the locale is."""
+    return clean(decode(os.fsencode(path.name)))
+
+
 def file_name(title: str, ending: str = "") -> str:
     """Return a safe file name: the title without its suffix, then `ending`."""
     base = _split(title)[0]
@@ -80,7 +87,9 @@ def safe(name: str, ending: str | None = None) -> str:
 def readable(text: str) -> str:
     """Return a text without half characters; a path that is no UTF-8 is decoded."""
     try:
-        return decode(text.encode("utf-8", "surrogateescape"))
+        # One by one: the folders of a path may be in another encoding.
+        parts = text.encode("utf-8", "surrogateescape").split(b"/")
+        return "/".join(map(decode, parts))
     except UnicodeEncodeError:
         # Half characters, as Windows and JavaScript allow them.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

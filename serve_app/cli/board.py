@@ -62,11 +62,12 @@ class Board:
 
     def say(self, line: str) -> None:
         """Print a line of the result."""
-        print(shown(line), flush=True)
+        # In one piece: songs that end at once would mix their lines.
+        print(f"{shown(line)}\n", end="", flush=True)
 
     def complain(self, line: str) -> None:
         """Print a line about what went wrong."""
-        print(line, file=sys.stderr, flush=True)
+        print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
 class Bar:

@@ -150,7 +150,7 @@ class Client:
         fields: Mapping[str, str],
         on_progress: OnFraction | None,
     ) -> Mapping[str, Any]:
-        name = titles.clean(song.name)
+        name = titles.of_file(song)
 
         def attempt() -> Mapping[str, Any]:
             with Upload(song, on_progress) as file:

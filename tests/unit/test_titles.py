@@ -124,6 +124,13 @@ def test_bytes_are_read_in_the_encoding_that_they_can_be(
     assert titles.clean(of_a_path) == (text or raw.decode("latin-1"))
 
 
+def test_a_path_may_have_several_encodings() -> None:
+    raw = "노래/".encode() + "夜に/".encode("cp932") + "café.wav".encode("latin-1")
+    path = raw.decode("utf-8", "surrogateescape")
+    assert titles.readable(path) == "노래/夜に/café.wav"
+    assert titles.readable("plain/노래.wav") == "plain/노래.wav"
+
+
 @pytest.mark.parametrize(
     ("title", "name"),
     [
