@@ -17,7 +17,6 @@ AppError
 │   ├── RefusedUrl        422  an address that we don't ask
 │   ├── UnreachableUrl    422  an address that does not give us its file
 │   ├── InvalidField      422  a form field we cannot use; `field` is its name
-│   │   └── InvalidFilename    the uploaded file is named so that we can't use it
 │   └── UnreadableAudio   422  the file is not audio that we can decode whole
 ├── TooManyRequests       429  the server holds as many as it can
 ├── QueueFull             429  try again after `retry_after_seconds`
@@ -123,10 +122,6 @@ class InvalidField(InvalidInput):
         super().__init__(detail)
         self.args = (detail, field)
         self.field = field
-
-
-class InvalidFilename(InvalidField):
-    code = "invalid_filename"
 
 
 class UnreadableAudio(InvalidInput):

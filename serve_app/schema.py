@@ -5,9 +5,20 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from serve_app import titles
 
 UtcTime = Annotated[datetime, AfterValidator(lambda time: time.astimezone(UTC))]
+
+IgnoredFields = Annotated[
+    tuple[str, ...],
+    Field(
+        exclude_if=lambda names: not names,
+        description="Form fields that were sent but do not exist, such as a "
+        "misspelt option. Absent when there are none.",
+    ),
+]
 
 _JOB_ID = "0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f"
 _DELIVERY_ID = "msg_7c1d0a9e4b6f4c2d8e3f5a6b7c8d9e0f"
@@ -93,6 +104,11 @@ class Accepted(Wire):
     cache: str | None = Field(
         default=None, description="`hit`: the stems were there from another job."
     )
+    ignored_fields: IgnoredFields = ()
+
+
+def _title(name: Any) -> Any:
+    return titles.clean(name or "") if isinstance(name, str | None) else name
 
 
 class NewUpload(BaseModel):
@@ -100,7 +116,11 @@ class NewUpload(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    filename: str = Field(description="The song's name.", examples=["song.flac"])
+    filename: Annotated[str, BeforeValidator(_title)] = Field(
+        default=titles.DEFAULT,
+        description="The song's name, any text.",
+        examples=["song.flac"],
+    )
     size_bytes: int = Field(ge=1, description="How large exactly it is.")
 
 
@@ -345,6 +365,7 @@ class Analysis(Wire):
     key: str = Field(min_length=1, description="`C# minor`.")
     duration: float = Field(description="Seconds.")
     sample_rate: int = Field(description="Of the file, in Hz.")
+    ignored_fields: IgnoredFields = ()
 
 
 class Model(Wire):

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
+from serve_app import titles
 from serve_app.audio import formats
 from serve_app.jobs.job import STEMS, Job, Result, Stage, StemFile
 from serve_app.parts import SongParts, folder
@@ -100,11 +101,10 @@ class SongWorker:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         size_bytes = path.stat().st_size
         self._storage.put(key, path)
-        title = Path(job.source.filename).stem
         return StemFile(
             stem,
             key,
-            f"{title}_{stem}{path.suffix}",
+            titles.file_name(job.source.filename, f"_{stem}{path.suffix}"),
             size_bytes,
             digest,
             form.media_type,

@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from serve_app import views
-from serve_app.api.filenames import attachment
 from serve_app.api.ranges import ByteRange
 from serve_app.api.services import Services
 from serve_app.api.threads import run
+from serve_app.content_disposition import attachment
 from serve_app.errors import JobNotFound, NotReady, StemNotFound
 from serve_app.jobs.job import Job, Result, State, StemFile
 from serve_app.schema import JobStatus, JobView

@@ -1,7 +1,6 @@
 """A multipart form with one file, read as it arrives (RFC 7578)."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serve_app.api import filenames
+from serve_app import content_disposition, titles
 from serve_app.errors import BadRequest, InvalidField, Unavailable, UploadTooLarge
 
 if TYPE_CHECKING:
@@ -22,12 +21,18 @@ FILE_FIELD = "file"
 # More than any form of ours needs, and too little to fill memory with.
 MAX_FIELDS_BYTES = 64 * 1024
 
-_QUOTED_NAME = re.compile(rb'filename="((?:[^"\\]|\\.)*)"', re.IGNORECASE | re.DOTALL)
+# As many as Starlette takes: each costs time, though little memory.
+_MOST_PARTS = 1000
+_MOST_IGNORED_NAMES = 20
+_LONGEST_NAME_SHOWN = 40
+
+# What a `file` that is text has, such as its path; no song is as short.
+_LONGEST_PATH_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class FormRules:
-    """The text fields that a form may have beside its file, and the file's limit."""
+    """The text fields of a form that are read beside its file, and the file's limit."""
 
     fields: tuple[str, ...]
     max_file_bytes: int
@@ -40,12 +45,16 @@ class FormRules:
 
 @dataclass(frozen=True)
 class Form:
-    """A form that was read: its file, written to a path, and its text fields."""
+    """A form that was read: its file, written to a path, and its text fields.
+
+    `ignored` names fields that it has beside them, the first ones.
+    """
 
     filename: str
     size_bytes: int
     sha256: str
     fields: Sequence[tuple[str, str]]
+    ignored: Sequence[str] = ()
 
 
 @dataclass
@@ -53,13 +62,19 @@ class _Part:
     header: bytearray = field(default_factory=bytearray)
     header_name: bytearray = field(default_factory=bytearray)
     disposition: bytes = b""
+    has_type: bool = False
+    has_type_first: bool = False
     name: str = ""
     text: bytearray = field(default_factory=bytearray)
     is_file: bool = False
+    is_ignored: bool = False
 
 
 class FormReader:
-    """Reads one form, writing its file to `path`, and refuses it as soon as it can."""
+    """Reads one form, writing its file to `path`, and refuses it as soon as it can.
+
+    Parts that are neither the file nor one of the rules' fields are skipped.
+    """
 
     def __init__(self, content_type: str, path: Path, rules: FormRules) -> None:
         self._path, self._rules = path, rules
@@ -70,6 +85,9 @@ class FormReader:
         self._size_bytes = 0
         self._text_bytes = 0
         self._fields: list[tuple[str, str]] = []
+        self._ignored: dict[str, None] = {}
+        self._parts = 0
+        self._may_be_text = False
         self._has_ended = False
         self._parser = self._make_parser(content_type)
 
@@ -88,10 +106,21 @@ class FormReader:
                 "`file`: curl -F file=@song.mp3.",
                 FILE_FIELD,
             )
+        if self._may_be_text and self._size_bytes <= _LONGEST_PATH_BYTES:
+            raise InvalidField(
+                "The field `file` is text. Send it as a file, with a file name: "
+                "curl -F file=@song.mp3.",
+                FILE_FIELD,
+            )
         with _translated():
             self.close()
-        digest = self._hash.hexdigest()
-        return Form(self._filename, self._size_bytes, digest, tuple(self._fields))
+        return Form(
+            self._filename,
+            self._size_bytes,
+            self._hash.hexdigest(),
+            tuple(self._fields),
+            tuple(self._ignored),
+        )
 
     def close(self) -> None:
         """Close the file; it stays where it is."""
@@ -120,10 +149,18 @@ class FormReader:
             "on_end": self._end,
         }
         with _translated():
-            return MultipartParser(parameters[b"boundary"], callbacks)
+            return MultipartParser(
+                parameters[b"boundary"], callbacks, max_header_size=MAX_FIELDS_BYTES
+            )
 
     def _begin_part(self) -> None:
         self._part = _Part()
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise BadRequest(
+                f"The multipart/form-data has more than {_MOST_PARTS} fields. Send "
+                "those that are needed."
+            )
 
     def _add_header_name(self, data: bytes, start: int, end: int) -> None:
         self._part.header_name += data[start:end]
@@ -132,54 +169,50 @@ class FormReader:
         self._part.header += data[start:end]
 
     def _end_header(self) -> None:
-        if self._part.header_name.lower() == b"content-disposition":
-            self._part.disposition = bytes(self._part.header)
-        self._part.header_name.clear()
-        self._part.header.clear()
+        part, name = self._part, self._part.header_name.lower()
+        if name == b"content-disposition":
+            part.disposition = bytes(part.header)
+            part.has_type_first = part.has_type
+        part.has_type = part.has_type or name == b"content-type"
+        part.header_name.clear()
+        part.header.clear()
 
     def _open_part(self) -> None:
         part = self._part
-        _, options = parse_options_header(part.disposition)
-        if b"name" not in options:
+        # aiohttp, which gives the type first, percent-encodes the whole name.
+        said = content_disposition.read(part.disposition, part.has_type_first)
+        if said.field is None:
             raise _malformed()
-        part.name = options[b"name"].decode("utf-8", "replace")
-        part.is_file = b"filename" in options
+        part.name = said.field
+        part.is_file = said.filename is not None or part.name == FILE_FIELD
         if part.name != FILE_FIELD:
             self._check_field(part)
             return
-        if not part.is_file:
-            raise InvalidField(
-                "The field `file` is text. Send it as a file, with a file name: "
-                "curl -F file=@song.mp3.",
-                FILE_FIELD,
-            )
         if self._filename is not None:
             raise InvalidField(
                 "There are two files in the form. Send one song per request.",
                 FILE_FIELD,
             )
-        # The parser drops the folders of a Windows path; here they are refused.
-        quoted = _QUOTED_NAME.search(part.disposition)
-        name = quoted.group(1) if quoted else options[b"filename"]
-        self._filename = filenames.checked(name.decode("utf-8", "replace"))
+        self._filename = titles.clean(said.filename or "")
+        self._may_be_text = said.filename is None and not part.has_type
         self._file = self._path.open("xb")
 
     def _check_field(self, part: _Part) -> None:
-        name = part.name[:40]
+        name = part.name[:_LONGEST_NAME_SHOWN]
         if part.name not in self._rules.fields:
-            known = ", ".join((FILE_FIELD, *self._rules.fields))
-            raise InvalidField(
-                f"There is no field {name!r}. The form has these: {known}.", name
-            )
-        if part.is_file:
+            part.is_ignored = True
+            if len(self._ignored) < _MOST_IGNORED_NAMES:
+                self._ignored[name] = None
+        elif part.is_file:
             raise InvalidField(f"The field {name!r} is text, not a file.", name)
+        else:
+            self._count_text(len(name))
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
+        if self._part.is_ignored:
+            return
         if self._file is None or not self._part.is_file:
-            self._text_bytes += end - start
-            if self._text_bytes > MAX_FIELDS_BYTES:
-                name = self._part.name
-                raise InvalidField("The text fields are too long. Shorten them.", name)
+            self._count_text(end - start)
             self._part.text += data[start:end]
             return
         self._size_bytes += end - start
@@ -189,8 +222,14 @@ class FormReader:
         self._hash.update(piece)
         self._file.write(piece)
 
+    def _count_text(self, size_bytes: int) -> None:
+        self._text_bytes += size_bytes
+        if self._text_bytes > MAX_FIELDS_BYTES:
+            name = self._part.name
+            raise InvalidField("The text fields are too long. Shorten them.", name)
+
     def _end_part(self) -> None:
-        if not self._part.is_file:
+        if not (self._part.is_file or self._part.is_ignored):
             text = self._part.text.decode("utf-8", "replace")
             self._fields.append((self._part.name, text))
 

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
-from serve_app.api import filenames
+from serve_app import titles
 from serve_app.api.multipart import FILE_FIELD, MAX_FIELDS_BYTES
 from serve_app.errors import BadRequest, InvalidField
 
@@ -28,7 +28,8 @@ _PROPERTIES = {
     },
     FILENAME: {
         "type": "string",
-        "description": "The song's name; that which it has there when left out.",
+        "description": "The song's name, any text; that which it has there when left "
+        "out.",
     },
 }
 
@@ -68,7 +69,7 @@ async def read(request: Request, fields: Sequence[str]) -> Reference:
 def parsed(body: bytes, fields: Sequence[str]) -> Reference:
     """Return what `body` says; raises as `read` does."""
     try:
-        found = json.loads(body)
+        found = _titled(json.loads(body))
         # Escapes can stand for half a character, which nothing else can hold.
         json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as err:
@@ -83,11 +84,10 @@ def parsed(body: bytes, fields: Sequence[str]) -> Reference:
                 f"{', '.join(known)}. To send the file itself, send a form.",
                 name[:40],
             )
-    filename = _text(found, FILENAME)
     reference = Reference(
         url=_text(found, URL),
         upload_id=_text(found, UPLOAD_ID),
-        filename=filenames.checked(filename, FILENAME) if filename else None,
+        filename=_text(found, FILENAME) or None,
         fields=tuple(pair for name in fields for pair in _pairs(found, name)),
     )
     if bool(reference.url) == bool(reference.upload_id):
@@ -117,6 +117,13 @@ def documented(form: Mapping[str, Any]) -> dict[str, Any]:
         }
     }
     return both
+
+
+def _titled(found: Any) -> Any:
+    """Return what a body says with a title for a name, which may be any text."""
+    if not isinstance(found, dict) or not isinstance(found.get(FILENAME), str):
+        return found
+    return {**found, FILENAME: found[FILENAME] and titles.clean(found[FILENAME])}
 
 
 def _text(found: Mapping[str, Any], name: str) -> str:

@@ -58,7 +58,7 @@ class Submission:
         job = job.evolve(webhook=webhook)
         if file_key and (found := await run(services.reuse, job, twins)):
             job = _ended(job, found, services.limits.retention_seconds)
-        return await self._handed_in(job, upload.path, once)
+        return await self._handed_in(job, upload, once)
 
     async def _twins(
         self, upload: Upload, options: Options
@@ -104,14 +104,16 @@ class Submission:
             audio_key=audio_key,
         )
 
-    async def _handed_in(self, job: Job, path: Path, once: Once | None) -> JSONResponse:
+    async def _handed_in(
+        self, job: Job, upload: Upload, once: Once | None
+    ) -> JSONResponse:
         services = self._services
-        accepted = _accepted(job, services.hf_space_url)
+        accepted = _accepted(job, services.hf_space_url, upload.form.ignored)
         body = accepted.model_dump(mode="json", exclude_none=True)
         root = self._request.scope.get("root_path", "")
         headers = {"Location": root + accepted.status_url}
         answer = once.answer(STATUS, headers, body) if once else None
-        before = await run(_hand_in, services, job, path, answer)
+        before = await run(_hand_in, services, job, upload.path, answer)
         if once is not None and before is not None:
             return once.replayed(before)
         if not job.state.is_final:
@@ -177,7 +179,7 @@ def _discard(services: Services, job: Job) -> None:
         services.storage.delete(f"{folder}/{job.id}")
 
 
-def _accepted(job: Job, hf_space_url: str) -> Accepted:
+def _accepted(job: Job, hf_space_url: str, ignored: Sequence[str]) -> Accepted:
     if job.result is None:
         message = f"Separation started. Poll /job/{job.id} for its progress."
     else:
@@ -194,5 +196,6 @@ def _accepted(job: Job, hf_space_url: str) -> Accepted:
         format=job.options.format,
         status_url=f"/job/{job.id}",
         hf_space_url=hf_space_url or None,
+        ignored_fields=tuple(ignored),
         cache=None if job.result is None else job.result.cache,
     )

@@ -14,7 +14,8 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from serve_app.api import filenames, references
+from serve_app import titles
+from serve_app.api import references
 from serve_app.api.multipart import Form, FormReader, FormRules, too_large
 from serve_app.api.references import Reference
 from serve_app.api.services import Services
@@ -22,7 +23,6 @@ from serve_app.api.threads import run, run_in
 from serve_app.audio.facts import AudioFacts
 from serve_app.errors import (
     BadRequest,
-    InvalidFilename,
     NoDirectUploads,
     StorageUnavailable,
     Unavailable,
@@ -42,8 +42,6 @@ DECODES_AT_ONCE = 2
 # In threads of their own: they wait for others, some of which are slow.
 FETCHES_AT_ONCE = 8
 
-# What a song is called that has no name of its own where it was fetched.
-_NAMELESS = "song"
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -214,16 +212,8 @@ def _form(
         raise Unavailable(
             "The server could not write the song to its disk. Try again later."
         ) from err
-    name = reference.filename or _name(found)
+    name = reference.filename or titles.clean(found)
     return Form(name, size_bytes, sha256, reference.fields)
-
-
-def _name(found: str) -> str:
-    """Return the name that a song has where it was fetched, if it can be used here."""
-    try:
-        return filenames.checked(found)
-    except InvalidFilename:
-        return _NAMELESS
 
 
 async def _read(request: Request, reader: FormReader, rules: FormRules) -> Form:

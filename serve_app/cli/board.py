@@ -14,12 +14,15 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from serve_app import titles
+
 _LONGEST_NAME = 40
 
 
 def shown(text: str | Path) -> str:
     """Return a text, such as a file's name, as any terminal can show it on one line."""
-    printable = (char if char.isprintable() else "\ufffd" for char in str(text))
+    characters = titles.readable(str(text))
+    printable = (char if char.isprintable() else "\ufffd" for char in characters)
     encoding = sys.stdout.encoding or "utf-8"
     return "".join(printable).encode(encoding, "replace").decode(encoding)
 
@@ -59,11 +62,12 @@ class Board:
 
     def say(self, line: str) -> None:
         """Print a line of the result."""
-        print(line, flush=True)
+        # In one piece: songs that end at once would mix their lines.
+        print(f"{shown(line)}\n", end="", flush=True)
 
     def complain(self, line: str) -> None:
         """Print a line about what went wrong."""
-        print(line, file=sys.stderr, flush=True)
+        print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
 class Bar:

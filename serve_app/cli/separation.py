@@ -1,9 +1,12 @@
 """Songs into stems: what is asked for, where it goes, and what is said of it."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import log10
 from pathlib import Path
+
+from serve_app import titles
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,14 @@ def folders(songs: Iterable[Path], out: Path) -> dict[Path, Path]:
     taken: set[str] = set()
     chosen: dict[Path, Path] = {}
     for song in dict.fromkeys(songs):
-        # A name of dots alone would lead out of `out`.
-        name = song.stem.strip(".") or "song"
+        name = titles.file_name(titles.of_file(song))
         unique, number = name, 1
         while unique.casefold() in taken:
             number += 1
             unique = f"{name} ({number})"
         taken.add(unique.casefold())
-        chosen[song] = out / unique
+        # In UTF-8, whatever the locale is.
+        chosen[song] = out / os.fsdecode(unique.encode())
     return chosen
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from serve_app import titles
 from serve_app.client.errors import JobFailed, Refused
 from serve_app.client.exchange import not_understood, read_object, sent
 from serve_app.client.job import RemoteJob, RemoteStem, Ticket, read_job, read_ticket
@@ -149,8 +150,7 @@ class Client:
         fields: Mapping[str, str],
         on_progress: OnFraction | None,
     ) -> Mapping[str, Any]:
-        # A name that is no Unicode can't be sent as it is.
-        name = song.name.encode("utf-8", "replace").decode()
+        name = titles.of_file(song)
 
         def attempt() -> Mapping[str, Any]:
             with Upload(song, on_progress) as file:

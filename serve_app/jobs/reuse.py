@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import PurePath
 
+from serve_app import titles
 from serve_app.errors import Unavailable
 from serve_app.jobs.job import STEMS, Job, Result, State, StemFile
 from serve_app.jobs.store import JobStore
@@ -66,8 +67,8 @@ class Reuse:
         path = PurePath(stem.key)
         place = f"{_folder(job)}/{path.name}"
         self._storage.copy(stem.key, place)
-        title = PurePath(job.source.filename).stem
-        filename = f"{title}_{stem.name}{path.suffix}"
+        ending = f"_{stem.name}{path.suffix}"
+        filename = titles.file_name(job.source.filename, ending)
         return replace(stem, key=place, filename=filename)
 
 

@@ -4,13 +4,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.message import Message
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import httpcore
 
+from serve_app import content_disposition, titles
 from serve_app.errors import Cancelled, UnreachableUrl, UploadTooLarge
 from serve_app.security.asking import Answer, Asker
 
@@ -130,8 +130,8 @@ def _version(headers: Mapping[str, str]) -> str | None:
 
 
 def _name(answer: Answer) -> str:
-    """Return the name that the server gives the file, or else that of its path."""
-    message = Message()
-    message["Content-Disposition"] = answer.headers.get("content-disposition", "")
-    name = message.get_filename() or unquote(urlsplit(answer.url).path)
-    return PurePosixPath(name).name
+    """Return the title that the server gives the file, or else that of its path."""
+    header = answer.headers.get("content-disposition", "").encode("latin-1")
+    path = urlsplit(answer.url).path.encode()
+    given = content_disposition.read(header, is_percent_encoded=True).filename
+    return titles.clean(given or titles.decode(unquote_to_bytes(path)))

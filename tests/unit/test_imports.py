@@ -21,6 +21,8 @@ MODULES = sorted(
 OPEN = (
     "serve_app.errors",
     "serve_app.schema",
+    "serve_app.titles",
+    "serve_app.content_disposition",
     "serve_app.views",
     "serve_app.working",
     "serve_app.jobs.answer",
@@ -36,6 +38,8 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
     "serve_app.errors": (),
     "serve_app.settings": (),
     "serve_app.schema": (),
+    "serve_app.titles": (),
+    "serve_app.content_disposition": (),
     "serve_app.views": (),
     "serve_app.working": (),
     "serve_app.audio": (),

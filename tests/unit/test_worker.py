@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -54,6 +55,26 @@ def test_stems_are_stored_under_their_attempt_as_the_manifest_says(
     assert stages[-1][0] is Stage.UPLOAD
     fractions = [fraction for _, fraction in stages]
     assert fractions == sorted(fractions)
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Mr. Brightside", "Mr. Brightside_vocals.wav"),
+        ('Blue Monday (12" Mix).mp3', "Blue Monday (12_ Mix)_vocals.wav"),
+        ("../../etc/passwd", "_.._etc_passwd_vocals.wav"),
+        ("NUL", "NUL_vocals.wav"),
+        ("음" * 255, "음" * 76 + "_vocals.wav"),
+    ],
+)
+def test_stems_have_names_that_any_system_takes(
+    tmp_path: Path, storage: LocalStorage, job: Job, title: str, name: str
+) -> None:
+    job = job.evolve(source=replace(job.source, filename=title))
+    with sharing_engine() as engine:
+        worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
+        result = worker.run(job, lambda *seen: None, Event())
+    assert result.stems[1].filename == name
 
 
 def test_a_cancelled_job_stores_nothing_and_leaves_nothing(

@@ -16,7 +16,6 @@ from serve_app.errors import (
     AudioTooLong,
     BadRequest,
     InvalidField,
-    InvalidFilename,
     NoDirectUploads,
     RefusedUrl,
     Unavailable,
@@ -40,7 +39,7 @@ ANALYZE_FORM: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "additionalProperties": False,
+                    "additionalProperties": True,
                     "properties": {
                         "file": {
                             "type": "string",
@@ -64,7 +63,6 @@ ANALYZE_FORM: dict[str, Any] = {
         UploadTooLarge,
         AudioTooLong,
         InvalidField,
-        InvalidFilename,
         UnreadableAudio,
         RefusedUrl,
         UnreachableUrl,
@@ -91,6 +89,7 @@ async def analyze(
             "size_bytes": upload.form.size_bytes,
             "duration": facts.duration_seconds,
             "sample_rate": facts.sample_rate,
+            "ignored_fields": upload.form.ignored,
         }
     )
 

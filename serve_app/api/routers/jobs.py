@@ -21,7 +21,6 @@ from serve_app.errors import (
     AudioTooLong,
     BadRequest,
     InvalidField,
-    InvalidFilename,
     InvalidInput,
     JobNotFound,
     KeyReused,
@@ -51,7 +50,7 @@ SEPARATE_FORM: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "additionalProperties": False,
+                    "additionalProperties": True,
                     "properties": {
                         "file": {
                             "type": "string",
@@ -113,7 +112,6 @@ SEPARATE_FORM: dict[str, Any] = {
         UploadTooLarge,
         AudioTooLong,
         InvalidField,
-        InvalidFilename,
         UnreadableAudio,
         RefusedUrl,
         UnreachableUrl,

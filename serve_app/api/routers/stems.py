@@ -9,11 +9,11 @@ from starlette.responses import StreamingResponse
 
 from serve_app.api import lookup, ranges
 from serve_app.api.dependencies import InjectedServices
-from serve_app.api.filenames import attachment
 from serve_app.api.problems import documented
 from serve_app.api.ranges import ByteRange
 from serve_app.api.services import Follower
 from serve_app.api.threads import run
+from serve_app.content_disposition import attachment
 from serve_app.errors import (
     JobNotFound,
     NotReady,

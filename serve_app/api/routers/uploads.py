@@ -6,16 +6,14 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from serve_app.api import filenames, idempotency
+from serve_app.api import idempotency
 from serve_app.api.dependencies import InjectedServices
 from serve_app.api.multipart import FormRules, too_large
 from serve_app.api.problems import documented
-from serve_app.api.references import FILENAME
 from serve_app.api.threads import run
 from serve_app.api.uploads import checked_id, direct_uploads
 from serve_app.errors import (
     BadRequest,
-    InvalidFilename,
     InvalidInput,
     KeyReused,
     NoDirectUploads,
@@ -39,7 +37,6 @@ _CREATED = 201
         BadRequest,
         InvalidInput,
         KeyReused,
-        InvalidFilename,
         UploadTooLarge,
         NoDirectUploads,
         StorageUnavailable,
@@ -57,16 +54,15 @@ async def begin_upload(
     left. Then name it to `POST /separate` by its `upload_id`.
     """
     uploads = direct_uploads(services)
-    filename = filenames.checked(new.filename, FILENAME)
     rules = FormRules((), services.limits.max_upload_bytes)
     if new.size_bytes > rules.max_file_bytes:
         raise too_large(rules)
-    said = [filename, new.size_bytes]
+    said = [new.filename, new.size_bytes]
     once = idempotency.once(request, services, said)
     if once is not None and (replayed := await once.before()):
         return replayed
     upload_id, now = uuid4().hex, services.clock()
-    offer = await run(uploads.begin, upload_id, filename, new.size_bytes)
+    offer = await run(uploads.begin, upload_id, new.filename, new.size_bytes)
     begun = DirectUpload(
         upload_id=upload_id,
         part_bytes=offer.part_bytes,

@@ -90,8 +90,12 @@ async def test_a_song_is_fetched_to_be_analysed(
         ("mine.flac", None, "mine.flac"),
         ("mine.flac", "노래.flac", "노래.flac"),
         ("..", None, "song"),
-        ("x" * 300, None, "song"),
+        ("x" * 300, None, "x" * 255),
         ("x" * 300, "mine.wav", "mine.wav"),
+        ("12%22 Mix.wav", None, '12" Mix.wav'),
+        ("C:\\songs\\a.wav", None, "a.wav"),
+        ("a.wav", '12" Mix.wav', '12" Mix.wav'),
+        ("a.wav", "../b.wav", "b.wav"),
     ],
 )
 async def test_a_song_has_the_name_that_is_given_or_that_it_has_there(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from serve_app import titles
 from serve_app.api.app import create_app
 from serve_app.audio.facts import AudioFacts
 from tests import media
@@ -57,14 +58,45 @@ async def test_bad_audio_is_refused_and_nothing_of_it_is_kept(
         'a "b".wav',
         "a\nb.wav",
         "음" * 300,
+        "",
+        "CON",
     ],
 )
-async def test_a_bad_name_is_refused_and_nothing_of_it_is_kept(
+async def test_any_name_is_taken(
     server: Server, song: bytes, call: str, name: str
 ) -> None:
     answer = await server.client.post(call, files={"file": (name, song)})
-    assert "name" in assert_problem(answer, 422, "invalid_filename")
-    assert answer.json()["errors"][0]["loc"] == ["body", "file"]
+    assert answer.is_success, answer.text
+    assert answer.json()["filename"] == titles.clean(name)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_unknown_fields_are_ignored_and_named_wherever_they_are(
+    server: Server, song: bytes, call: str, is_first: bool
+) -> None:
+    known = [("file", ("a.wav", song))]
+    unknown = [
+        ("colour", (None, b"red")),
+        ("stem", (None, b"vocals")),
+        ("cover", ("cover.png", bytes(100_000))),
+    ]
+    files = [*unknown, *known] if is_first else [*known, *unknown]
+    answer = await server.client.post(call, files=files)
+    assert answer.is_success, answer.text
+    assert answer.json()["filename"] == "a.wav"
+    assert answer.json()["size_bytes"] == len(song)
+    assert answer.json()["ignored_fields"] == ["colour", "stem", "cover"]
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_unknown_fields_count_towards_the_limit(
+    server: Server, song: bytes, call: str
+) -> None:
+    cover = ("cover.png", bytes(LIMITS.max_upload_bytes))
+    files = {"file": ("a.wav", song), "cover": cover}
+    answer = await server.client.post(call, files=files)
+    assert_problem(answer, 413, "upload_too_large")
     await assert_next_song_works(server, song)
 
 
@@ -75,7 +107,6 @@ async def test_a_bad_name_is_refused_and_nothing_of_it_is_kept(
         lambda song: {"data": {"text": "no file"}, "files": {}},
         lambda song: {"files": {"song": ("a.wav", song)}},
         lambda song: {"files": [("file", ("a.wav", song)), ("file", ("b.wav", song))]},
-        lambda song: {"files": {"file": ("a.wav", song)}, "data": {"colour": "red"}},
         lambda song: {"json": {"file": "a.wav"}},
         lambda song: {"content": song, "headers": {"Content-Type": "audio/wav"}},
         lambda song: {"content": HEAD + song, "headers": BOUNDARY},
@@ -86,7 +117,6 @@ async def test_a_bad_name_is_refused_and_nothing_of_it_is_kept(
         "no multipart",
         "no field file",
         "two files",
-        "unknown field",
         "json",
         "raw audio",
         "cut off",

@@ -1,5 +1,6 @@
 """`stemserve separate` against a server: stems in folders, a line for every song."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -135,6 +136,48 @@ def test_songs_of_one_name_get_folders_of_their_own(
     out = tmp_path / "out"
     assert run(*songs, songs[0], "-o", out, "--server", service.url).exit_code == 0
     assert {path.name for path in out.iterdir()} == {"one", "One (2)", "song"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_any_song_gets_a_folder_that_any_system_takes(
+    service: Service, tmp_path: Path, encoding: str
+) -> None:
+    service.complete(STEMS)
+    folders = {
+        b"Mr. Brightside": "Mr. Brightside",
+        b'Blue Monday (12" Mix).wav': "Blue Monday (12_ Mix)",
+        b"back\\slash.wav": "back_slash",
+        b"CON.mp3": "_CON",
+        b".hidden.mp3": "hidden",
+        b"two\nlines.mp3": "two lines",
+        b"caf\xe9.mp3": "café",
+        "夜に駆ける.mp3".encode("cp932"): "夜に駆ける",
+        ("음" * 84).encode(): "음" * 80,
+    }
+    songs = [tmp_path / os.fsdecode(name) for name in folders]
+    for song in songs:
+        song.write_bytes(b"music")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "serve_app.cli", "separate", *map(str, songs)]
+    done = subprocess.run(
+        [*command, "--out", str(out), "--server", service.url],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("drums.wav, vocals.wav (model unknown)\n") == len(songs)
+    assert {path.name for path in out.iterdir()} == set(folders.values())
+
+
+def test_a_song_without_utf_8_that_fails_is_named(
+    service: Service, tmp_path: Path
+) -> None:
+    song = tmp_path / os.fsdecode(b"caf\xe9.mp3")
+    result = run(song, "-o", tmp_path / "out", "--server", service.url)
+    assert result.exit_code == 1
+    assert "café.mp3 can't be read: No such file" in result.stderr
 
 
 @pytest.fixture

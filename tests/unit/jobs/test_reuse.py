@@ -1,5 +1,6 @@
 """Stems of an older job, given to one that wants the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,10 @@ def test_the_stems_are_the_jobs_own(
         "Söng 'one'_drums.wav",
         "Söng 'one'_bass.wav",
     ]
+    song = replace(wanting().source, filename='12" Mix. Live')
+    renamed = reuse.result(wanting("c", source=song))
+    assert renamed is not None
+    assert renamed.stems[0].filename == "12_ Mix. Live_drums.wav"
     storage.delete("stems/donor")
     for stem in result.stems:
         assert b"".join(storage.read(stem.key)) == stem.name.encode()

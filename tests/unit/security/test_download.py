@@ -105,6 +105,11 @@ def test_a_file_comes_whole_with_its_name(host: Host, path: Path) -> None:
         ('attachment; filename="mine.flac"', "mine.flac"),
         ("attachment; filename*=UTF-8''%EB%82%B4.flac", "내.flac"),
         ('attachment; filename="../../etc/passwd"', "passwd"),
+        ("attachment; filename=\"_.flac\"; filename*=UTF-8''%EB%82%B4.flac", "내.flac"),
+        ('attachment; filename="=?utf-8?B?64K0LmZsYWM=?="', "내.flac"),
+        ('attachment; filename="%EB%82%B4.flac"', "내.flac"),
+        ('attachment; filename="12\\" Mix.flac"', '12" Mix.flac'),
+        ('attachment; filename=""', "a song.mp3"),
         ("inline", "a song.mp3"),
     ],
 )

@@ -1,0 +1,132 @@
+"""Titles of songs, from any name that a file can have, and file names from titles."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+DEFAULT = "song"
+LONGEST_CHARACTERS = 255
+# File systems take 255 bytes; browsers append ` (1)` and `.crdownload`.
+LONGEST_FILE_NAME_BYTES = 240
+
+# Only these are cut off a title: `Mr. Brightside` has no suffix.
+_SUFFIX = re.compile(
+    r"\.(?:"
+    r"3g2|3gp|aac|ac3|adts|aif|aifc|aiff|amr|ape|asf|au|avi|awb|caf|dff|dsf|dts|"
+    r"eac3|ec3|f4a|f4v|flac|flv|gsm|m2t|m2ts|m4a|m4b|m4p|m4r|m4v|mka|mkv|mov|mp1|"
+    r"mp2|mp3|mp4|mpa|mpc|mpeg|mpg|mpga|mts|mxf|oga|ogg|ogm|ogv|ogx|opus|qt|ra|"
+    r"rf64|rm|shn|snd|spx|tak|ts|tta|vob|voc|w64|wav|wave|weba|webm|wma|wmv|wv"
+    r")\Z",
+    re.IGNORECASE,
+)
+_WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:|\.{1,2})?\\")
+_BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")
+# They turn the text around that follows them: `song\u202egpm.exe`.
+_OVERRIDES = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+_RESERVED = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³]) *(?:\.|\Z)",
+    re.IGNORECASE,
+)
+_KANA_OR_KANJI = "[\u3040-\u30ff\u3400-\u9fff]"
+# Two in a row, or one with no letter beside it: `Don\x92t` reads as `Don\u7a1a`.
+_JAPANESE = re.compile(
+    f"{_KANA_OR_KANJI}{{2}}|(?<![A-Za-z]){_KANA_OR_KANJI}(?![A-Za-z])"
+)
+_UNDEFINED = re.compile("[\x80-\x9f\ufffd\ue000-\uf8ff]")
+
+
+def clean(name: str) -> str:
+    """Return the title of a song whose file has `name`: its last part, on one line.
+
+    It holds what people write, quotes and backslashes too: no file name yet.
+    """
+    title = _BREAKS.sub(" ", readable(name))
+    title = "".join(filter(_is_harmless, title))
+    title = _last_part(title)
+    if all(char == "." or unicodedata.category(char)[0] in "CZ" for char in title):
+        return DEFAULT
+    if len(title) > LONGEST_CHARACTERS:
+        base, suffix = _split(title)
+        title = base[: LONGEST_CHARACTERS - len(suffix)].rstrip() + suffix
+    return title
+
+
+def of_file(path: Path) -> str:
+    """Return the title of a file of this machine, whatever the locale is."""
+    return clean(decode(os.fsencode(path.name)))
+
+
+def file_name(title: str, ending: str = "") -> str:
+    """Return a safe file name: the title without its suffix, then `ending`."""
+    base = _split(title)[0]
+    return safe((base if base.strip(" .") else DEFAULT) + ending, ending)
+
+
+def safe(name: str, ending: str | None = None) -> str:
+    """Return the nearest name that a file may have on Linux, macOS and Windows.
+
+    One that is too long keeps its `ending`, by default the suffix.
+    """
+    name = unicodedata.normalize("NFC", _BREAKS.sub(" ", readable(name)))
+    name = re.sub(r'[<>:"/\\|?*]', "_", "".join(filter(_is_harmless, name)))
+    # Leading dots hide a file; Windows drops dots and spaces at the end.
+    name = name.lstrip(" .").rstrip(" .") or DEFAULT
+    if _RESERVED.match(name):
+        name = f"_{name}"
+    if ending is None:
+        ending = _split(name)[1]
+    room_bytes = LONGEST_FILE_NAME_BYTES - len(ending.encode())
+    base = name.removesuffix(ending).encode()
+    if len(base) <= room_bytes:
+        return name
+    return base[:room_bytes].decode("utf-8", "ignore").rstrip(" .") + ending
+
+
+def readable(text: str) -> str:
+    """Return a text without half characters; a path that is no UTF-8 is decoded."""
+    try:
+        # One by one: the folders of a path may be in another encoding.
+        parts = text.encode("utf-8", "surrogateescape").split(b"/")
+        return "/".join(map(decode, parts))
+    except UnicodeEncodeError:
+        # Half characters, as Windows and JavaScript allow them.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def decode(raw: bytes) -> str:
+    """Return the text of bytes: UTF-8, else Shift-JIS or Latin, whichever it can be."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        pass
+    if any(0x80 <= byte < 0xA0 for byte in raw):
+        # Latin text has few of these bytes: quotes and dashes.
+        text = raw.decode("cp932", "replace")
+        if _JAPANESE.search(text) and not _UNDEFINED.search(text):
+            return text
+    return raw.decode("cp1252", "replace")
+
+
+def _is_harmless(character: str) -> bool:
+    return (
+        unicodedata.category(character) != "Cc"
+        and unicodedata.bidirectional(character) not in _OVERRIDES
+    )
+
+
+def _last_part(path: str) -> str:
+    name = _last(path.split("/"))
+    return _last(name.split("\\")) if _WINDOWS_PATH.match(name) else name
+
+
+def _last(parts: Sequence[str]) -> str:
+    """Return the last one that is more than dots, without the spaces around it."""
+    return next((part.strip() for part in reversed(parts) if part.strip(" .")), "")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Split a name into its base and its suffix, which is empty if it is none."""
+    found = _SUFFIX.search(name)
+    return (name, "") if found is None else (name[: found.start()], found[0])
