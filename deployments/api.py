@@ -154,7 +154,7 @@ class Api:
             Services(
                 jobs=store,
                 answers=Answers(shared, now),
-                reuse=Reuse(store, storage, now).result,
+                reuse=Reuse(store, storage, now, settings.allowed_licences).result,
                 deliveries=outbox,
                 storage=storage,
                 follow=follow,

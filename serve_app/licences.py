@@ -47,9 +47,14 @@ def of(model: str) -> Licences | None:
     return BY_MODEL.get(model)
 
 
-def is_allowed(licences: Licences, allowed: Allowed) -> bool:
-    """Whether a model is served where `allowed` licences are: its weights decide."""
-    return allowed == "any" or licences.weights.name in PERMISSIVE
+def is_allowed(licences: Licences | None, allowed: Allowed) -> bool:
+    """Whether a model is served where `allowed` licences are: its weights decide.
+
+    One whose licences are not known is served only where any are allowed.
+    """
+    if allowed == "any":
+        return True
+    return licences is not None and licences.weights.name in PERMISSIVE
 
 
 def refusal(model: str, licences: Licences, allowed: Allowed) -> str | None:
