@@ -256,7 +256,7 @@ class Settings(BaseSettings):
         model = str(info.data.get("model", AUTO))
         known = licences.of(model)
         if known and (refusal := licences.refusal(model, known, value)):
-            raise ValueError(f"STEMSERVE_MODEL={model} can't be the default. {refusal}")
+            raise ValueError(f"STEMSERVE_MODEL={model} is not allowed. {refusal}")
         return value
 
     @property

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serve_app.cli.configuration import read_settings
-from serve_app.licences import Licence, Licences, refusal
+from serve_app.licences import VARIABLE, Licence, Licences, refusal
 from serve_app.separation.models import REGISTRY, ModelSpec, check_allowed, find
 from serve_app.separation.weights import WeightsCache
 from serve_app.settings import Settings
@@ -46,7 +46,9 @@ def show(as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(entry) for entry in entries], indent=2))
         return
-    table = Table(title="Models", show_lines=True)
+    allowed = settings.allowed_licences
+    caption = None if allowed == "any" else f"{VARIABLE}={allowed}"
+    table = Table(title="Models", show_lines=True, caption=caption)
     table.add_column("model", no_wrap=True)
     table.add_column("about")
     for entry in entries:
@@ -101,8 +103,6 @@ def _lines(entry: Entry) -> Iterator[str]:
         licence: Licence = getattr(entry.licences, field.name)
         what = field.name.replace("_", " ")
         yield f"licence of the {what}: {licence.name}. {licence.summary} {licence.url}"
-    if entry.refusal:
-        yield entry.refusal
 
 
 def _cache(settings: Settings) -> WeightsCache:

@@ -69,7 +69,9 @@ def test_models_that_are_not_allowed_are_marked_and_not_pulled(
     monkeypatch.setenv("STEMSERVE_ALLOWED_LICENCES", "permissive")
     refused = {name for name, entry in listed().items() if entry["refusal"]}
     assert refused == set(REGISTRY) - {"demo"}
-    assert run("list").stdout.count("not allowed") == len(refused)
+    shown = run("list").stdout
+    assert shown.count("not allowed") == len(refused)
+    assert "STEMSERVE_ALLOWED_LICENCES=permissive" in shown
     result = run("pull", PUBLISHED)
     assert result.exit_code == 1
     assert "STEMSERVE_ALLOWED_LICENCES" in result.stderr
