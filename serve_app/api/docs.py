@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -62,7 +63,7 @@ class _Assets(StaticFiles):
 
 def serve(app: FastAPI) -> None:
     """Have `app` serve its documentation."""
-    app.add_api_route(PATH, _page, include_in_schema=False)
+    app.add_route(PATH, _page, include_in_schema=False)
     app.mount(f"{PATH}/assets", _Assets(directory=_ASSETS))
 
 
@@ -80,5 +81,5 @@ def _source(file: str, suffix: str) -> str:
     return (_ASSETS / "examples" / f"{file}.{suffix}").read_text(encoding="utf-8")
 
 
-async def _page() -> FileResponse:
+async def _page(_: Request) -> Response:
     return FileResponse(_ASSETS / "docs.html", headers=_PAGE_HEADERS)
