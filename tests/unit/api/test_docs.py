@@ -73,7 +73,8 @@ async def test_the_page_may_load_from_its_own_server_only(server: Server) -> Non
         for directive in page.headers["content-security-policy"].split("; ")
     )
     assert policy["default-src"] == "'none'"
-    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    for what in ("script-src", "style-src", "connect-src"):
+        assert policy[what] == "'self'"
     assert not any("http" in sources for sources in policy.values())
     assert page.headers["cache-control"] == "no-cache"
     head = await server.client.head("/docs")
