@@ -157,6 +157,12 @@ def test_a_song_is_separated(server: Server, reader: Reader, language: str) -> N
     assert [reader.read(f"{name}.wav") for name in ("vocals", "drums")] == [
         *("vocals", "drums")
     ]
+    # Now the song is known, and the first answer says that it is completed.
+    (reader.directory / "vocals.wav").unlink()
+    assert "completed" in assert_done(reader.run(SEPARATE, language))
+    caches = [job.result.cache for job in server.store.recent(9) if job.result]
+    assert sorted(caches, key=str) == [None, "hit"]
+    assert reader.read("vocals.wav") == "vocals"
 
 
 @in_every_language

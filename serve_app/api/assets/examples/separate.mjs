@@ -13,12 +13,14 @@ async function ask(url, options) {
 const form = new FormData()
 form.append('file', await openAsBlob('song.mp3'), 'song.mp3')
 form.append('stems', 'vocals,drums')
-let job = await (await ask(`${server}/separate`, { method: 'POST', body: form })).json()
+const taken = await ask(`${server}/separate`, { method: 'POST', body: form })
+const { job_id } = await taken.json()
 
-while (job.status === 'pending' || job.status === 'processing') {
-  job = await (await ask(`${server}/job/${job.job_id}?wait=30`)).json()
+let job
+do {
+  job = await (await ask(`${server}/job/${job_id}?wait=30`)).json()
   console.log(job.status, job.progress, '%')
-}
+} while (job.status === 'pending' || job.status === 'processing')
 if (job.status !== 'completed') throw new Error(job.error ?? 'The job was cancelled.')
 
 for (const [name, stem] of Object.entries(job.stems)) {

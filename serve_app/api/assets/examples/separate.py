@@ -7,14 +7,16 @@ with httpx.Client(base_url="http://localhost:8000", timeout=60) as server:
             "/separate", files={"file": song}, data={"stems": "vocals,drums"}
         )
     answer.raise_for_status()
-    job = answer.json()
+    job_id = answer.json()["job_id"]
 
-    while job["status"] in ("pending", "processing"):
-        answer = server.get(f"/job/{job['job_id']}", params={"wait": 30})
+    status = "pending"
+    while status in ("pending", "processing"):
+        answer = server.get(f"/job/{job_id}", params={"wait": 30})
         answer.raise_for_status()
         job = answer.json()
-        print(job["status"], job["progress"], "%")
-    if job["status"] != "completed":
+        status = job["status"]
+        print(status, job["progress"], "%")
+    if status != "completed":
         raise SystemExit(job.get("error", "The job was cancelled."))
 
     for name, stem in job["stems"].items():
