@@ -30,6 +30,7 @@ def main() -> int:
     options = _parse()
     try:
         args = read_args(options.config)
+        _check_settings(args)
         _check_port(options.host, options.port)
     except (OSError, ValueError) as error:
         print(f"stemserve: {error}", file=sys.stderr)
@@ -101,6 +102,18 @@ def read_args(config: Path) -> AppArgs:
         return AppArgs.model_validate(applications[0].get("args") or {})
     except ValidationError as error:
         raise ValueError(f"{config}: {error}") from error
+
+
+def _check_settings(args: AppArgs) -> None:
+    """Raise ValueError, with a line on each wrong one, before anything is started."""
+    try:
+        args.resolved_settings()
+    except ValidationError as error:
+        lines = (
+            f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
+            for wrong in error.errors(include_input=False, include_url=False)
+        )
+        raise ValueError("\n".join(lines)) from error
 
 
 def _parse() -> argparse.Namespace:

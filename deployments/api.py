@@ -1,8 +1,9 @@
 """The HTTP face of the service on Serve."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from deployments.wiring import (
     now,
     webhook_check,
 )
+from serve_app import licences
 from serve_app.api.app import create_app
 from serve_app.api.services import Limits, ModelInfo, Services
 from serve_app.audio.facts import AudioFacts
@@ -30,8 +32,13 @@ from serve_app.jobs.answers import Answers
 from serve_app.jobs.job import Job
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.store import JobStore
-from serve_app.separation.models import REGISTRY, ModelSpec, find
-from serve_app.settings import Settings
+from serve_app.separation.models import (
+    REGISTRY,
+    ModelSpec,
+    auto_candidates,
+    find,
+)
+from serve_app.settings import AUTO, Settings
 from serve_app.webhooks.outbox import Outbox
 
 _HEALTH_TIMEOUT_SECONDS = 2.0
@@ -82,23 +89,41 @@ class Pools:
         return status
 
 
-def model_infos(default: str) -> tuple[ModelInfo, ...]:
+def model_infos(
+    default: str, allowed: licences.Allowed = "any"
+) -> tuple[ModelInfo, ...]:
     """Return what clients may ask for: the registry, and `auto` where it is served."""
-    infos = [_info(spec, spec.name) for spec in REGISTRY.values()]
-    if default == "auto":
-        infos.insert(0, _info(REGISTRY["demo"], "auto"))
+    infos = [_info(spec, allowed) for spec in REGISTRY.values()]
+    if default == AUTO:
+        infos.insert(0, _auto(auto_candidates(allowed)))
     return tuple(infos)
 
 
-def _info(spec: ModelSpec, name: str) -> ModelInfo:
+def _info(spec: ModelSpec, allowed: licences.Allowed) -> ModelInfo:
     return ModelInfo(
-        name=name,
+        name=spec.name,
         sources=spec.sources,
         sample_rate=spec.sample_rate,
         trained_on=spec.trained_on,
         licence=spec.licence,
+        licences=spec.licences,
         description=spec.description,
+        refusal=licences.refusal(spec.name, spec.licences, allowed),
     )
+
+
+def _auto(candidates: Sequence[ModelSpec]) -> ModelInfo:
+    """Describe `auto`, which stands for the best of the candidates that can be had."""
+    names = " or ".join(spec.name for spec in candidates)
+    info = replace(
+        _info(candidates[0], "any"),
+        name=AUTO,
+        description=f"The best model that can be had: {names}",
+    )
+    if len(candidates) == 1:
+        return info
+    depends = f"that of {names}; a job's answer says which"
+    return replace(info, trained_on=depends, licence=depends, licences=None)
 
 
 class Api:
@@ -129,7 +154,7 @@ class Api:
             Services(
                 jobs=store,
                 answers=Answers(shared, now),
-                reuse=Reuse(store, storage, now).result,
+                reuse=Reuse(store, storage, now, settings.allowed_licences).result,
                 deliveries=outbox,
                 storage=storage,
                 follow=follow,
@@ -141,7 +166,7 @@ class Api:
                 wake=self._pools.wake,
                 stop=self._pools.stop,
                 health=self._pools.health,
-                models=model_infos(settings.model),
+                models=model_infos(settings.model, settings.allowed_licences),
                 default_model=settings.model,
                 limits=Limits(
                     max_upload_bytes=settings.max_upload_bytes,

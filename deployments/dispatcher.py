@@ -121,7 +121,7 @@ class DispatcherReplica:
                 max_attempts=settings.max_attempts,
                 retention_seconds=settings.retention_seconds,
             ),
-            reuse=Reuse(store, storage, now).result,
+            reuse=Reuse(store, storage, now, settings.allowed_licences).result,
         )
         self._answers = Answers(shared, now)
         self._sender = webhook_sender(settings, self._outbox)

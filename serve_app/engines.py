@@ -9,11 +9,10 @@ from serve_app.separation.backends.port import BackendOptions
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.weights import WeightsCache
-from serve_app.settings import Settings
+from serve_app.settings import AUTO, Settings
 
 logger = logging.getLogger(__name__)
 
-AUTO = "auto"
 # An untuned allocator needs some 16 000; what else the process does needs a few.
 MOST_PAGE_FAULTS = 2_000
 
@@ -28,10 +27,16 @@ def weights_cache(settings: Settings) -> WeightsCache:
 
 
 def resolve(settings: Settings, model: str) -> ModelSpec:
-    """Return the spec of `model`; `auto` is the best one that can be had now."""
+    """Return the spec of `model`; `auto` is the best one that can be had now.
+
+    Raises InvalidInput for an unknown model, and for one whose licence is not allowed.
+    """
+    allowed = settings.allowed_licences
     if model != AUTO:
-        return models.find(model)
-    spec, warning = models.resolve_auto(weights_cache(settings))
+        spec = models.find(model)
+        models.check_allowed(spec, allowed)
+        return spec
+    spec, warning = models.resolve_auto(weights_cache(settings), allowed=allowed)
     if warning is not None:
         logger.warning(warning)
     return spec
@@ -40,7 +45,8 @@ def resolve(settings: Settings, model: str) -> ModelSpec:
 def load_engine(settings: Settings, model: str) -> Engine:
     """Load and warm the engine of `model`, fetching its weights if they are missing.
 
-    Raises InvalidInput for an unknown model and WeightsUnavailable without weights.
+    Raises InvalidInput for a model that is unknown or not allowed, and
+    WeightsUnavailable without weights.
     """
     spec = resolve(settings, model)
     path = weights_cache(settings).pull(spec)

@@ -1,13 +1,14 @@
 """What goes over the wire: the shapes of answers, as clients read them."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from serve_app import titles
+from serve_app import licences, titles
 
 UtcTime = Annotated[datetime, AfterValidator(lambda time: time.astimezone(UTC))]
 
@@ -25,6 +26,8 @@ _DELIVERY_ID = "msg_7c1d0a9e4b6f4c2d8e3f5a6b7c8d9e0f"
 _CREATED = "2026-11-20T12:00:00Z"
 _UPDATED = "2026-11-20T12:01:10Z"
 _EXPIRES = "2026-11-20T12:31:10Z"
+
+_LICENCES = asdict(licences.BY_MODEL["hdemucs_high_musdb_plus"])
 
 
 class Wire(BaseModel):
@@ -159,6 +162,22 @@ class Stem(Wire):
     sha256: str = Field(description="Hash of its bytes; also its ETag.")
 
 
+class Licence(Wire):
+    """A licence, and what it means for the model that has it."""
+
+    name: str = Field(description="SPDX identifier, or `LicenseRef-…` if it has none.")
+    summary: str
+    url: str = Field(description="The source: a URL, or a file of the repository.")
+
+
+class Licences(Wire):
+    """The licences of a model: its code, its weights, what these were trained on."""
+
+    code: Licence
+    weights: Licence
+    training_data: Licence
+
+
 class JobView(Wire):
     """A job: how far it is, and what it gave or why it failed."""
 
@@ -185,6 +204,7 @@ class JobView(Wire):
                 "gain": 1.0,
                 "engine": {"runtime": "torch", "precision": "bf16", "device": "cuda"},
                 "analysis": {"bpm": 124.0, "key": "C# minor"},
+                "licences": _LICENCES,
                 "stems": {
                     "drums": {
                         "filename": "song_drums.wav",
@@ -231,6 +251,11 @@ class JobView(Wire):
     )
     analysis_error: str | None = Field(
         default=None, description="Why there is no analysis."
+    )
+    licences: Licences | None = Field(
+        default=None,
+        description="Of the model that makes the stems, or has made them; for `auto` "
+        "once it is known which model that is.",
     )
     cache: str | None = Field(
         default=None, description="`hit`: the stems were there from another job."
@@ -375,7 +400,12 @@ class Model(Wire):
     sources: tuple[str, ...] = Field(description="The stems that it makes.")
     sample_rate: int = Field(description="The rate it works at, in Hz.")
     trained_on: str
-    licence: str
+    licence: str = Field(description="The names of the licences, in a line.")
+    licences: Licences | None = Field(
+        default=None,
+        description="Each licence with its source; null for `auto` where that may be "
+        "one of several models.",
+    )
     description: str
     default: bool = Field(description="Whether it is used when none is named.")
 

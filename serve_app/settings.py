@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from serve_app import licences
+from serve_app.licences import Allowed
+
 MIB = 1024**2
+AUTO = "auto"
 
 
 def _either(*names: str) -> AliasChoices:
@@ -63,9 +67,15 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="Longest silence of a download of weights."
     )
     model: str = Field(
-        default="auto",
+        default=AUTO,
         description="Model for requests that name none; `auto` is the best one that "
         "can be had.",
+    )
+    allowed_licences: Allowed = Field(
+        default="any",
+        validation_alias=_either(licences.VARIABLE, "STEMSERVE_ALLOWED_LICENSES"),
+        description="`permissive` serves only models whose weights have a licence such "
+        "as MIT, `any` serves all; `stemserve models list` shows the licences.",
     )
     device: str = Field(
         default="auto",
@@ -238,6 +248,15 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_licences")
+    @classmethod
+    def _allow_the_default_model(cls, value: Allowed, info: ValidationInfo) -> Allowed:
+        model = str(info.data.get("model", AUTO))
+        known = licences.of(model)
+        if known and (refusal := licences.refusal(model, known, value)):
+            raise ValueError(f"STEMSERVE_MODEL={model} is not allowed. {refusal}")
         return value
 
     @property

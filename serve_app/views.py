@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
+from serve_app import licences
 from serve_app.jobs.job import Job, State, StemFile
 from serve_app.schema import (
     DeliveryAttempt,
@@ -12,6 +13,7 @@ from serve_app.schema import (
     JobStatus,
     JobSummary,
     JobView,
+    Licences,
     Stem,
 )
 from serve_app.webhooks.delivery import Delivery, DeliveryState
@@ -46,6 +48,7 @@ def job_view(job: Job, now: datetime, links: Mapping[str, str] = _NO_LINKS) -> J
     `links` has the addresses of stems that are to be fetched elsewhere.
     """
     options, result = job.options, job.result
+    model = options.model if result is None else result.model
     view = JobView(
         job_id=job.id,
         status=status(job),
@@ -56,7 +59,8 @@ def job_view(job: Job, now: datetime, links: Mapping[str, str] = _NO_LINKS) -> J
         expires_at=job.expires_at,
         stage=job.stage if job.state is State.RUNNING else None,
         eta_seconds=_eta_seconds(job, now),
-        model=options.model if result is None else result.model,
+        model=model,
+        licences=licences_view(licences.of(model)),
         format=options.format,
         options=JobOptions(
             model=options.model,
@@ -68,6 +72,11 @@ def job_view(job: Job, now: datetime, links: Mapping[str, str] = _NO_LINKS) -> J
         sample_rate=job.source.sample_rate,
     )
     return view.model_copy(update=_outcome(job, links))
+
+
+def licences_view(of_model: licences.Licences | None) -> Licences | None:
+    """Return what clients are told of a model's licences, if they are known."""
+    return None if of_model is None else Licences.model_validate(asdict(of_model))
 
 
 def _outcome(job: Job, links: Mapping[str, str]) -> dict[str, object]:

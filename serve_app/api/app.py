@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from serve_app.api import problems
+from serve_app.api import docs, problems
 from serve_app.api.middleware import Failures, RequestLog, cors
 from serve_app.api.routers import (
     analyze,
@@ -40,12 +40,14 @@ Errors are `application/problem+json` (RFC 9457); `detail` says what to do.
 
 
 class Api(FastAPI):
-    """FastAPI, whose description also has the shape of our problems."""
+    """FastAPI, whose description has the shape of our problems, and examples."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI description of all routes."""
         if self.openapi_schema is None:
-            schemas = super().openapi()["components"]["schemas"]
+            description = super().openapi()
+            docs.add_examples(description)
+            schemas = description["components"]["schemas"]
             template = "#/components/schemas/{model}"
             problem = Problem.model_json_schema(ref_template=template)
             schemas.update(problem.pop("$defs"), Problem=problem)
@@ -63,6 +65,9 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
         summary="Stems and analysis of songs",
         description=_DESCRIPTION,
         version=version("stemserve"),
+        # In their place `docs` serves a page that needs nothing from elsewhere.
+        docs_url=None,
+        redoc_url=None,
         middleware=_middleware(services.cors_origins, answers_request_id),
         exception_handlers={
             AppError: problems.on_app_error,
@@ -84,6 +89,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
         service.router,
     ):
         app.include_router(router)
+    docs.serve(app)
     return app
 
 

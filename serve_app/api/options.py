@@ -92,9 +92,11 @@ def _single(given: dict[str, list[str]], name: str) -> str:
 def _model(name: str, models: Sequence[ModelInfo], default_model: str) -> ModelInfo:
     wanted = default_model if name in ("", DEFAULT_MODEL) else name
     for model in models:
+        if model.name == wanted and model.refusal:
+            raise InvalidField(model.refusal, "model")
         if model.name == wanted:
             return model
-    choices = ", ".join(model.name for model in models)
+    choices = ", ".join(model.name for model in models if not model.refusal)
     raise InvalidField(
         f"There is no model {wanted[:40]!r}. Choose one of: {choices}.", "model"
     )

@@ -114,7 +114,9 @@ def documented(form: Mapping[str, Any]) -> dict[str, Any]:
             "type": "object",
             "additionalProperties": False,
             "properties": {**_PROPERTIES, **rest},
-        }
+        },
+        # Else "Try it out" sends each field, `upload_id` beside `url`.
+        "example": {URL: "https://example.com/song.mp3"},
     }
     return both
 

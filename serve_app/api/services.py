@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.job import Job, Result, State
+from serve_app.licences import Licences
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.webhooks.delivery import Delivery
 
@@ -90,7 +91,11 @@ class Follower(Protocol):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model that clients can ask for."""
+    """A model that clients can ask for.
+
+    With a `refusal`, which says why, it is not served; `licences` are None for a name
+    that may stand for one of several models.
+    """
 
     name: str
     sources: tuple[str, ...]
@@ -98,6 +103,8 @@ class ModelInfo:
     trained_on: str
     licence: str
     description: str
+    licences: Licences | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)

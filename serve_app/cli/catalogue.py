@@ -1,7 +1,8 @@
 """The models and their weights, told and fetched at a terminal."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 
 from rich.console import Console
 from rich.progress import (
@@ -16,44 +17,56 @@ from rich.table import Table
 from rich.text import Text
 
 from serve_app.cli.configuration import read_settings
-from serve_app.separation.models import REGISTRY, ModelSpec, find
+from serve_app.licences import VARIABLE, Licence, Licences, refusal
+from serve_app.separation.models import REGISTRY, ModelSpec, check_allowed, find
 from serve_app.separation.weights import WeightsCache
+from serve_app.settings import Settings
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model as it is listed; `weights` says whether they are at hand."""
+    """A model as it is listed.
+
+    `weights` says whether they are at hand, `refusal` why the settings don't allow it.
+    """
 
     name: str
     description: str
     licence: str
+    licences: Licences
+    refusal: str | None
     trained_on: str
     weights: str
 
 
 def show(as_json: bool) -> None:
     """Print all models."""
-    cache = _cache()
-    entries = [_entry(spec, cache) for spec in REGISTRY.values()]
+    settings = read_settings()
+    entries = [_entry(spec, settings) for spec in REGISTRY.values()]
     if as_json:
         print(json.dumps([asdict(entry) for entry in entries], indent=2))
         return
-    table = Table(title="Models", show_lines=True)
+    allowed = settings.allowed_licences
+    caption = None if allowed == "any" else f"{VARIABLE}={allowed}"
+    table = Table(title="Models", show_lines=True, caption=caption)
     table.add_column("model", no_wrap=True)
     table.add_column("about")
     for entry in entries:
         name = Text.assemble((entry.name, "bold"), (f"\n{entry.weights}", "dim"))
-        about = f"{entry.description}\nlicence: {entry.licence}\n"
-        table.add_row(name, Text(f"{about}trained on: {entry.trained_on}"))
+        if entry.refusal:
+            name.append("\nnot allowed", "bold red")
+        table.add_row(name, Text("\n".join(_lines(entry))))
     Console().print(table)
 
 
 def pull(name: str) -> None:
-    """Fetch the weights of a model; InvalidInput for an unknown one.
+    """Fetch the weights of a model.
 
-    Raises WeightsUnavailable when they can't be had.
+    Raises InvalidInput for a model that is unknown or not allowed, and
+    WeightsUnavailable when they can't be had.
     """
-    spec = find(name)
+    spec, settings = find(name), read_settings()
+    check_allowed(spec, settings.allowed_licences)
     console = Console()
     columns = (
         TextColumn("{task.description}"),
@@ -64,29 +77,39 @@ def pull(name: str) -> None:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task(spec.name, total=None)
-        path = _cache().pull(
+        path = _cache(settings).pull(
             spec,
             lambda done, total: bars.update(task, completed=done, total=total),
         )
     print(path)
 
 
-def _cache() -> WeightsCache:
-    settings = read_settings()
-    return WeightsCache(
-        settings.weights_dir,
-        mirror=settings.weights_mirror,
-        timeout_seconds=settings.weights_timeout_seconds,
-    )
-
-
-def _entry(spec: ModelSpec, cache: WeightsCache) -> Entry:
+def _entry(spec: ModelSpec, settings: Settings) -> Entry:
     return Entry(
         name=spec.name,
         description=spec.description,
         licence=spec.licence,
+        licences=spec.licences,
+        refusal=refusal(spec.name, spec.licences, settings.allowed_licences),
         trained_on=spec.trained_on,
-        weights=_weights(spec, cache),
+        weights=_weights(spec, _cache(settings)),
+    )
+
+
+def _lines(entry: Entry) -> Iterator[str]:
+    yield entry.description
+    yield f"trained on: {entry.trained_on}"
+    for field in fields(entry.licences):
+        licence: Licence = getattr(entry.licences, field.name)
+        what = field.name.replace("_", " ")
+        yield f"licence of the {what}: {licence.name}. {licence.summary} {licence.url}"
+
+
+def _cache(settings: Settings) -> WeightsCache:
+    return WeightsCache(
+        settings.weights_dir,
+        mirror=settings.weights_mirror,
+        timeout_seconds=settings.weights_timeout_seconds,
     )
 
 

@@ -84,6 +84,7 @@ def _options(order: Order, spec: ModelSpec) -> Options:
         sample_rate=spec.sample_rate,
         trained_on=spec.trained_on,
         licence=spec.licence,
+        licences=spec.licences,
         description=spec.description,
     )
     fields = {**order.fields, "model": spec.name}

@@ -8,10 +8,11 @@ from datetime import datetime
 from functools import partial
 from pathlib import PurePath
 
-from serve_app import titles
+from serve_app import licences, titles
 from serve_app.errors import Unavailable
 from serve_app.jobs.job import STEMS, Job, Result, State, StemFile
 from serve_app.jobs.store import JobStore
+from serve_app.licences import Allowed
 from serve_app.storage.port import Storage
 
 logger = logging.getLogger(__name__)
@@ -23,14 +24,20 @@ class Reuse:
     """Gives jobs the stems of others that had the same song and the same options.
 
     The files are copied within `storage`, so that each job's go when that job goes.
+    Only stems are given whose model's weights have one of the `allowed` licences.
     """
 
     def __init__(
-        self, store: JobStore, storage: Storage, clock: Callable[[], datetime]
+        self,
+        store: JobStore,
+        storage: Storage,
+        clock: Callable[[], datetime],
+        allowed: Allowed = "any",
     ) -> None:
         self._store = store
         self._storage = storage
         self._clock = clock
+        self._allowed = allowed
 
     def result(self, job: Job, donors: Sequence[Job] = ()) -> Result | None:
         """Return a result for `job`, whose files are stored; None if it must be made.
@@ -44,6 +51,8 @@ class Reuse:
         for donor in donors or self._store.with_audio(job.audio_key):
             if donor.state is not State.SUCCEEDED or not self._is_kept(donor):
                 continue
+            if not self._is_allowed(donor):
+                continue
             try:
                 return self._copied(donor, job)
             except (FileNotFoundError, Unavailable) as err:
@@ -53,6 +62,10 @@ class Reuse:
 
     def _is_kept(self, job: Job) -> bool:
         return job.expires_at is None or job.expires_at > self._clock()
+
+    def _is_allowed(self, job: Job) -> bool:
+        made_by = None if job.result is None else licences.of(job.result.model)
+        return licences.is_allowed(made_by, self._allowed)
 
     def _copied(self, donor: Job, job: Job) -> Result:
         if donor.result is None:

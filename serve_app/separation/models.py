@@ -7,7 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from serve_app import licences
 from serve_app.errors import InvalidInput, WeightsUnavailable
+from serve_app.licences import Allowed, Licences
 from serve_app.separation.windows import WindowSpec
 
 if TYPE_CHECKING:
@@ -22,11 +24,7 @@ _TRANSFORMER_WINDOW = WindowSpec(window_samples=342_016, overlap_samples=40_960)
 # second of audio; the network's error reaches its plateau 0.25 to 0.5 s from an edge.
 _WINDOW = WindowSpec(window_samples=409_600, overlap_samples=20_480)
 _PUBLISHED = "https://download.pytorch.org/torchaudio/models"
-_PUBLISHED_LICENCE = (
-    "none stated for the weights; torchaudio leaves it to you to determine whether "
-    "the terms of the training data permit your use, and MUSDB18-HQ is for academic "
-    "purposes only"
-)
+_BEST, _DEMO = "hdemucs_high_musdb_plus", "demo"
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,15 @@ class ModelSpec:
     window: WindowSpec
     make: Callable[[tuple[str, ...]], "Module"]
     weights: WeightsSource
-    licence: str
+    licences: Licences
     trained_on: str
     description: str
     needs: str | None = None
+
+    @property
+    def licence(self) -> str:
+        """The licences' names, in a line."""
+        return str(self.licences)
 
 
 class Weights(Protocol):
@@ -91,27 +94,47 @@ def find(name: str) -> ModelSpec:
         raise InvalidInput(f"Unknown model {name!r}; choose one of: {names}.") from None
 
 
+def check_allowed(spec: ModelSpec, allowed: Allowed) -> None:
+    """Raise InvalidInput, saying why, unless `spec`'s weights may be used."""
+    if refusal := licences.refusal(spec.name, spec.licences, allowed):
+        raise InvalidInput(refusal)
+
+
+def auto_candidates(allowed: Allowed = "any") -> tuple[ModelSpec, ...]:
+    """Return what `auto` may stand for, the best first."""
+    specs = (REGISTRY[_BEST], REGISTRY[_DEMO])
+    return tuple(spec for spec in specs if licences.is_allowed(spec.licences, allowed))
+
+
 def resolve_auto(
-    weights: Weights, progress: Progress | None = None
+    weights: Weights, progress: Progress | None = None, allowed: Allowed = "any"
 ) -> tuple[ModelSpec, str | None]:
     """Return the best model that can be had now and, if it is the demo, a warning.
 
     Fetches the published weights when they are not in the cache yet.
     """
-    best = REGISTRY["hdemucs_high_musdb_plus"]
+    best, demo = REGISTRY[_BEST], REGISTRY[_DEMO]
+    if refusal := licences.refusal(best.name, best.licences, allowed):
+        return demo, _demo_warning(refusal)
     if weights.path(best) is not None:
         return best, None
     try:
         weights.pull(best, progress)
     except WeightsUnavailable as err:
-        return REGISTRY["demo"], (
-            "Using the model 'demo', trained on synthetic music, for trying the system "
-            f"out, because the weights of '{best.name}' can't be had: {err.detail} "
+        return demo, _demo_warning(
+            f"The weights of '{best.name}' can't be had: {err.detail} "
             f"To get them, run `stemserve models pull {best.name}` where "
             f"{best.weights.address} can be reached, or set STEMSERVE_WEIGHTS_MIRROR "
             f"to a directory or URL that has {best.weights.filename}; then start again."
         )
     return best, None
+
+
+def _demo_warning(reason: str) -> str:
+    return (
+        "Using the model 'demo', trained on synthetic music, for trying the system "
+        f"out. {reason}"
+    )
 
 
 def _make_high(sources: tuple[str, ...]) -> "Module":
@@ -143,7 +166,7 @@ def _published(name: str, filename: str, trained_on: str) -> ModelSpec:
         window=_WINDOW,
         make=_make_high,
         weights=WeightsSource(f"{_PUBLISHED}/{filename}"),
-        licence=_PUBLISHED_LICENCE,
+        licences=licences.BY_MODEL[name],
         trained_on=trained_on,
         description="Hybrid Demucs, 84 million parameters, weights of torchaudio",
     )
@@ -152,7 +175,7 @@ def _published(name: str, filename: str, trained_on: str) -> ModelSpec:
 _MODELS = (
     # The training data are quoted from torchaudio's description of its bundles.
     _published(
-        "hdemucs_high_musdb_plus",
+        _BEST,
         "hdemucs_high_trained.pt",
         "training and test sets of MUSDB18-HQ, and 150 songs produced for Meta",
     ),
@@ -162,13 +185,13 @@ _MODELS = (
         "training set of MUSDB18-HQ",
     ),
     ModelSpec(
-        name="demo",
+        name=_DEMO,
         sources=_FOUR_SOURCES,
         sample_rate=44_100,
         window=_WINDOW,
         make=_make_demo,
         weights=WeightsSource("demo.safetensors"),
-        licence="MIT",
+        licences=licences.BY_MODEL[_DEMO],
         trained_on="synthetic music, for trying the system out",
         description="Hybrid Demucs, small, with weights that come with the package",
     ),
@@ -181,7 +204,7 @@ _MODELS = (
         weights=WeightsSource(
             "https://huggingface.co/adefossez/HTDemucs/resolve/main/955717e8.safetensors"
         ),
-        licence="MIT, as the repository of demucs",
+        licences=licences.BY_MODEL["htdemucs"],
         trained_on="MUSDB18-HQ, and 800 songs of Meta's",
         description="Hybrid Transformer Demucs, 42 million parameters, of demucs 4",
         needs="demucs",

@@ -49,6 +49,18 @@ def test_auto_with_weights_in_the_cache_is_the_published_model(tmp_path: Path) -
     assert resolve(settings(tmp_path, "auto"), "auto").name == PUBLISHED
 
 
+def test_a_model_whose_weights_are_not_allowed_is_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "hdemucs_high_trained.pt").write_bytes(b"not looked into")
+    allowed = settings(tmp_path, "auto").model_copy(
+        update={"allowed_licences": "permissive"}
+    )
+    assert resolve(allowed, "auto").name == "demo"
+    assert resolve(allowed, "demo").name == "demo"
+    with pytest.raises(InvalidInput, match="STEMSERVE_ALLOWED_LICENCES"):
+        load_engine(allowed, PUBLISHED)
+
+
 def test_the_shelf_loads_each_model_once(tmp_path: Path) -> None:
     shelf = EngineShelf(settings(tmp_path, "auto"))
     try:

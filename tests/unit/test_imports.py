@@ -20,6 +20,7 @@ MODULES = sorted(
 # Values and ports: any room may import them.
 OPEN = (
     "serve_app.errors",
+    "serve_app.licences",
     "serve_app.schema",
     "serve_app.titles",
     "serve_app.content_disposition",
@@ -36,6 +37,7 @@ OPEN = (
 # What else of ours a room may import besides itself; None is everything.
 ROOMS: dict[str, tuple[str, ...] | None] = {
     "serve_app.errors": (),
+    "serve_app.licences": (),
     "serve_app.settings": (),
     "serve_app.schema": (),
     "serve_app.titles": (),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.audio.formats import FORMATS
+from serve_app.licences import BY_MODEL
 from serve_app.separation.models import REGISTRY
 from serve_app.settings import Settings
 
@@ -22,3 +23,14 @@ def test_every_setting_stands_in_the_table(name: str) -> None:
 @pytest.mark.parametrize("name", [*REGISTRY, *FORMATS])
 def test_every_model_and_format_is_named(name: str) -> None:
     assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", BY_MODEL)
+def test_every_models_licences_stand_in_its_row(name: str) -> None:
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+    *_, weights, _, end = row.split("|")
+    assert end == ""
+    if BY_MODEL[name].weights.name == "LicenseRef-research-only":
+        assert "research only" in weights or weights.strip() == "likewise"
+    else:
+        assert BY_MODEL[name].weights.name == weights.strip()

@@ -1,9 +1,11 @@
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from serve_app import views
 from serve_app.jobs.job import Job, Options, Result, Source, State
+from serve_app.licences import BY_MODEL
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SOURCE = Source("a.mp3", "originals/1", 10, "0" * 64, 48_000, 2, 96_000, 0.0, 0.1)
@@ -52,6 +54,25 @@ def test_the_model_of_a_result_is_the_one_that_was_used() -> None:
     assert view.model == "other"
     assert view.options.model == "demo"
     assert view.stems == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "result", "known"),
+    [
+        ("demo", None, "demo"),
+        ("auto", "hdemucs_high_musdb_plus", "hdemucs_high_musdb_plus"),
+        ("demo", "htdemucs", "htdemucs"),
+        ("auto", None, None),
+    ],
+)
+def test_a_job_has_the_licences_of_the_model_that_makes_it(
+    options: str, result: str | None, known: str | None
+) -> None:
+    job = JOB.evolve(options=Options(options, ("bass",), "wav"))
+    if result is not None:
+        job = job.evolve(state=State.SUCCEEDED, result=Result(result, (), 1.0))
+    told = views.job_view(job, NOW).model_dump()["licences"]
+    assert told == (None if known is None else asdict(BY_MODEL[known]))
 
 
 def test_a_failed_job_has_a_reason_even_when_nobody_gave_one() -> None:

@@ -66,6 +66,7 @@ SEPARATE_FORM: dict[str, Any] = {
                         "stems": {
                             "type": "array",
                             "items": {"type": "string"},
+                            "example": ["drums", "bass", "other", "vocals"],
                             "description": "Stems of the model, repeated or separated "
                             "by commas; or `vocals` and `accompaniment`, all but the "
                             "vocals in one. All of the model's when left out.",

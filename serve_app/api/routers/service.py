@@ -22,6 +22,7 @@ from serve_app.schema import (
     Ping,
     QueueHealth,
 )
+from serve_app.views import licences_view
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["service"], responses=documented())
@@ -67,10 +68,12 @@ async def models(services: InjectedServices) -> ModelList:
             sample_rate=model.sample_rate,
             trained_on=model.trained_on,
             licence=model.licence,
+            licences=licences_view(model.licences),
             description=model.description,
             default=model.name == services.default_model,
         )
         for model in services.models
+        if not model.refusal
     ]
     return ModelList(count=len(offered), models=offered)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from serve_app.api import options
@@ -23,6 +25,17 @@ def choose(*fields: tuple[str, str]) -> Options:
 )
 def test_what_is_left_open_is_the_default(fields: list[tuple[str, str]]) -> None:
     assert choose(*fields) == Options("demo", ALL, "wav")
+
+
+@pytest.mark.parametrize("name", ["duo", "DUO", " duo "])
+def test_a_model_that_is_not_served_is_refused_with_the_reason(name: str) -> None:
+    models = (MODELS[0], replace(MODELS[1], refusal="Its licence is not allowed."))
+    assert options.choose([], models, "demo").model == "demo"
+    with pytest.raises(InvalidField, match="Its licence is not allowed") as refused:
+        options.choose([("model", name)], models, "demo")
+    assert refused.value.field == "model"
+    with pytest.raises(InvalidField, match=r"Choose one of: demo\."):
+        options.choose([("model", "nope")], models, "demo")
 
 
 @pytest.mark.parametrize(

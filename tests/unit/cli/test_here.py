@@ -56,6 +56,18 @@ def test_a_stem_that_the_model_has_not_is_told(tune: Path, tmp_path: Path) -> No
     assert "Traceback" not in result.output
 
 
+def test_a_model_that_is_not_allowed_is_told(
+    tune: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEMSERVE_ALLOWED_LICENCES", "permissive")
+    options = ("-o", tmp_path / "out", "--model", "hdemucs_high_musdb")
+    result = run("separate", tune, *options)
+    assert result.exit_code == 1
+    assert "STEMSERVE_ALLOWED_LICENCES=permissive" in result.stderr
+    assert "Traceback" not in result.output
+    assert list((tmp_path / "out").rglob("*.wav")) == []
+
+
 def test_songs_are_analysed_here(tune: Path) -> None:
     result = run("analyze", tune, "--json")
     assert result.exit_code == 0

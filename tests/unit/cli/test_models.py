@@ -1,7 +1,9 @@
 """`stemserve models`: what there is, and its weights fetched from a mirror."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -32,7 +34,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["models", *arguments])
 
 
-def listed() -> dict[str, dict[str, str]]:
+def listed() -> dict[str, dict[str, Any]]:
     entries = json.loads(run("list", "--json").stdout)
     return {entry["name"]: entry for entry in entries}
 
@@ -41,6 +43,8 @@ def test_every_model_is_listed_with_its_licence_and_training_data() -> None:
     assert set(listed()) == set(REGISTRY)
     for name, entry in listed().items():
         assert entry["licence"] == REGISTRY[name].licence
+        assert entry["licences"] == asdict(REGISTRY[name].licences)
+        assert entry["refusal"] is None
         assert entry["trained_on"] == REGISTRY[name].trained_on
 
 
@@ -48,6 +52,30 @@ def test_people_get_names_that_are_not_cut() -> None:
     result = run("list")
     assert result.exit_code == 0
     assert all(name in result.stdout for name in REGISTRY)
+
+
+def test_people_get_the_licences_of_code_weights_and_training_data() -> None:
+    shown = " ".join(run("list").stdout.split())
+    for part in ("licence of the code", "of the weights", "of the training data"):
+        assert shown.count(part) == len(REGISTRY), part
+    assert "LicenseRef-research-only" in shown
+    assert "not allowed" not in shown
+
+
+@pytest.mark.usefixtures("mirror")
+def test_models_that_are_not_allowed_are_marked_and_not_pulled(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setenv("STEMSERVE_ALLOWED_LICENCES", "permissive")
+    refused = {name for name, entry in listed().items() if entry["refusal"]}
+    assert refused == set(REGISTRY) - {"demo"}
+    shown = run("list").stdout
+    assert shown.count("not allowed") == len(refused)
+    assert "STEMSERVE_ALLOWED_LICENCES=permissive" in shown
+    result = run("pull", PUBLISHED)
+    assert result.exit_code == 1
+    assert "STEMSERVE_ALLOWED_LICENCES" in result.stderr
+    assert not cache.exists()
 
 
 @pytest.mark.usefixtures("mirror")

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "deployments", *arguments]
@@ -34,3 +36,15 @@ def test_a_config_that_is_missing_is_named() -> None:
     done = run("--config", "nowhere.yaml")
     assert done.returncode == 2
     assert "nowhere.yaml" in done.stderr
+
+
+def test_a_default_model_that_is_not_allowed_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEMSERVE_MODEL", "hdemucs_high_musdb")
+    monkeypatch.setenv("STEMSERVE_ALLOWED_LICENCES", "permissive")
+    done = run()
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    for part in ("hdemucs_high_musdb", "STEMSERVE_ALLOWED_LICENCES", "demo"):
+        assert part in done.stderr

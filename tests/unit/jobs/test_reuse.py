@@ -140,3 +140,27 @@ def test_a_store_that_fails_half_way_leaves_nothing(
     monkeypatch.setattr(storage, "copy", fail)
     assert reuse.result(wanting()) is None
     assert list(storage.list("stems/b")) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "is_given"),
+    [
+        ("demo", True),
+        ("hdemucs_high_musdb_plus", False),
+        ("htdemucs", False),
+        ("of another version", False),
+    ],
+)
+def test_stems_of_a_model_that_is_not_allowed_are_not_given(
+    store: JobStore,
+    storage: LocalStorage,
+    clock: ManualClock,
+    donor: Job,
+    model: str,
+    is_given: bool,
+) -> None:
+    assert donor.result is not None
+    made = donor.evolve(result=replace(donor.result, model=model))
+    strict = Reuse(store, storage, clock, "permissive")
+    assert (strict.result(wanting(), [made]) is not None) == is_given
+    assert Reuse(store, storage, clock).result(wanting("c"), [made]) is not None

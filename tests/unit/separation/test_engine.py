@@ -421,7 +421,7 @@ def test_an_engine_says_what_runs_on_what(mirror: Mirror) -> None:
         assert engine.describe() == {
             "model": "demo",
             "trained_on": "synthetic music, for trying the system out",
-            "licence": "MIT",
+            "licence": SPEC.licence,
             "runtime": "torch",
             "precision": "fp32",
             "device": "cpu",

@@ -10,6 +10,7 @@ from serve_app.separation.models import (
     REGISTRY,
     ModelSpec,
     Progress,
+    check_allowed,
     find,
     resolve_auto,
 )
@@ -50,7 +51,7 @@ def test_every_model_says_what_it_is(name: str) -> None:
     assert spec.sample_rate == 44_100
     assert 7 < spec.window.window_samples / spec.sample_rate < 10
     assert 0.4 < spec.window.overlap_samples / spec.sample_rate < 1
-    assert spec.licence
+    assert spec.licence == str(spec.licences)
     assert spec.trained_on
     assert spec.description
 
@@ -67,7 +68,8 @@ def test_published_weights_lie_where_torchaudio_looks_for_them() -> None:
 def test_the_demo_says_that_it_is_one() -> None:
     demo = find("demo")
     assert demo.weights.is_bundled
-    assert demo.licence == "MIT"
+    assert demo.licences.weights.name == "MIT"
+    assert "weights MIT" in demo.licence
     assert demo.trained_on == "synthetic music, for trying the system out"
 
 
@@ -108,3 +110,22 @@ def test_auto_falls_back_to_the_demo_and_says_how_to_get_the_best() -> None:
     assert "no connection within 5 s." in warning
     assert f"stemserve models pull {BEST}" in warning
     assert "STEMSERVE_WEIGHTS_MIRROR" in warning
+
+
+@pytest.mark.parametrize("weights", [FakeWeights(here=True), FakeWeights(), None])
+def test_auto_never_takes_what_is_not_allowed(weights: FakeWeights | None) -> None:
+    weights = weights or FakeWeights(reachable=True)
+    spec, warning = resolve_auto(weights, allowed="permissive")
+    assert spec.name == "demo"
+    assert weights.pulled == []
+    assert warning is not None
+    assert BEST in warning
+    assert "STEMSERVE_ALLOWED_LICENCES" in warning
+
+
+@pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"demo"}))
+def test_a_model_that_is_not_allowed_is_refused(name: str) -> None:
+    check_allowed(find(name), "any")
+    check_allowed(find("demo"), "permissive")
+    with pytest.raises(InvalidInput, match=f"{name}.*research-only.*demo"):
+        check_allowed(find(name), "permissive")

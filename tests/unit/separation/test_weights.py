@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from serve_app.errors import WeightsUnavailable
+from serve_app.licences import BY_MODEL
 from serve_app.separation.models import ModelSpec, WeightsSource, find
 from serve_app.separation.weights import WeightsCache, load
 from serve_app.separation.windows import WindowSpec
@@ -28,7 +29,7 @@ def small_spec(address: str, sha256: str | None = None) -> ModelSpec:
         window=WindowSpec(4096, 2048),
         make=make_small,
         weights=WeightsSource(address, sha256),
-        licence="MIT",
+        licences=BY_MODEL["demo"],
         trained_on="nothing",
         description="for tests",
     )

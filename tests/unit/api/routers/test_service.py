@@ -1,11 +1,13 @@
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from serve_app.api.routers import service
 from serve_app.errors import StorageUnavailable, Unavailable
+from serve_app.licences import BY_MODEL
 from tests.unit.api.conftest import LIMITS, MODELS, Server
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +44,17 @@ async def test_the_models_are_listed(server: Server) -> None:
     assert [model["name"] for model in listed["models"]] == ["demo", "duo"]
     assert [model["default"] for model in listed["models"]] == [True, False]
     assert listed["models"][0]["trained_on"] == "synthetic music"
+
+
+async def test_models_are_listed_with_their_licences_unless_they_are_refused(
+    server: Server,
+) -> None:
+    demo = replace(MODELS[0], licences=BY_MODEL["demo"])
+    duo = replace(MODELS[1], refusal="Its licence is not allowed.")
+    async with server.with_services(models=(demo, duo)) as client:
+        listed = (await client.get("/models")).json()
+    assert [model["name"] for model in listed["models"]] == ["demo"]
+    assert listed["models"][0]["licences"] == asdict(BY_MODEL["demo"])
 
 
 async def health(server: Server, **changes: Any) -> tuple[int, Mapping[str, Any]]:

@@ -1,0 +1,13 @@
+# Prints the job whenever it changes, and ends with it.
+import json
+
+import httpx
+
+job_id = "0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f"
+url = f"http://localhost:8000/job/{job_id}/events"
+with httpx.stream("GET", url, timeout=60) as events:
+    events.raise_for_status()
+    for line in events.iter_lines():
+        if line.startswith("data: "):
+            job = json.loads(line.removeprefix("data: "))
+            print(job["status"], job["progress"], "%")

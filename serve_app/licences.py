@@ -1,0 +1,141 @@
+"""What may be done with the models: code, weights and training data apart.
+
+Names are SPDX identifiers where there is one. A `LicenseRef-` is not on SPDX's list.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Allowed = Literal["any", "permissive"]
+VARIABLE = "STEMSERVE_ALLOWED_LICENCES"
+
+# What weights may have that are served where only permissive ones are.
+PERMISSIVE = frozenset(
+    ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0")
+)
+
+
+@dataclass(frozen=True)
+class Licence:
+    """A licence: its name, what it means here, its source (a URL or a file of ours)."""
+
+    name: str
+    summary: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Licences:
+    """The licences of a model; as a string, their names."""
+
+    code: Licence
+    weights: Licence
+    training_data: Licence
+
+    def __str__(self) -> str:
+        """Name all three."""
+        return (
+            f"code {self.code.name}; weights {self.weights.name}; "
+            f"training data {self.training_data.name}"
+        )
+
+
+def of(model: str) -> Licences | None:
+    """Return the licences of the model called `model`, or None if it is unknown."""
+    return BY_MODEL.get(model)
+
+
+def is_allowed(licences: Licences | None, allowed: Allowed) -> bool:
+    """Whether a model is served where `allowed` licences are: its weights decide.
+
+    One whose licences are not known is served only where any are allowed.
+    """
+    if allowed == "any":
+        return True
+    return licences is not None and licences.weights.name in PERMISSIVE
+
+
+def refusal(model: str, licences: Licences, allowed: Allowed) -> str | None:
+    """Return why a model is not served, and what to do; None if it is."""
+    if is_allowed(licences, allowed):
+        return None
+    choices = ", ".join(
+        name for name, others in BY_MODEL.items() if is_allowed(others, allowed)
+    )
+    return (
+        f"The model {model!r} is not served here: its weights have the licence "
+        f"{licences.weights.name}, and {VARIABLE}={allowed} allows permissive ones "
+        f"only. Choose one of: {choices}; or have the operator unset {VARIABLE}."
+    )
+
+
+_OURS = Licence("MIT", "Ours, under the repository's licence.", "LICENSE")
+_TORCHAUDIO_CODE = Licence(
+    "MIT AND BSD-2-Clause",
+    "The network is torchaudio's (BSD-2-Clause); what runs it is ours (MIT).",
+    "https://github.com/pytorch/audio/blob/main/LICENSE",
+)
+_TORCHAUDIO_WEIGHTS = Licence(
+    "LicenseRef-research-only",
+    "Their author says that the MIT licence of his code does not cover them and that "
+    "they are provided only for scientific purposes. torchaudio, which publishes them, "
+    "names no licence and leaves it to you to determine whether you may use them.",
+    "https://github.com/facebookresearch/demucs/issues/327",
+)
+_MUSDB = Licence(
+    "LicenseRef-MUSDB18-HQ",
+    "MUSDB18-HQ: for academic purposes only; each track also has its own licence.",
+    "https://sigsep.github.io/datasets/musdb.html",
+)
+
+
+def _musdb_and(songs: str) -> Licence:
+    return Licence(
+        "LicenseRef-MUSDB18-HQ AND LicenseRef-unpublished",
+        f"{_MUSDB.summary} And {songs}, which are not published.",
+        _MUSDB.url,
+    )
+
+
+BY_MODEL: Mapping[str, Licences] = MappingProxyType(
+    {
+        "hdemucs_high_musdb_plus": Licences(
+            code=_TORCHAUDIO_CODE,
+            weights=_TORCHAUDIO_WEIGHTS,
+            training_data=_musdb_and("150 songs produced for Meta"),
+        ),
+        "hdemucs_high_musdb": Licences(
+            code=_TORCHAUDIO_CODE,
+            weights=_TORCHAUDIO_WEIGHTS,
+            training_data=_MUSDB,
+        ),
+        "demo": Licences(
+            code=_TORCHAUDIO_CODE,
+            weights=_OURS,
+            training_data=Licence(
+                "MIT AND BSD-3-Clause AND CC-BY-SA-4.0",
+                "Synthetic music that our own tools made: from seeds and from the "
+                "music of Freedoom (BSD-3-Clause), played by soundfonts under MIT, "
+                "under CC BY-SA 4.0 and in the public domain.",
+                "docs/demo-model.md",
+            ),
+        ),
+        "htdemucs": Licences(
+            code=Licence(
+                "MIT",
+                "The network is that of the package demucs, what runs it is ours.",
+                "https://github.com/adefossez/demucs/blob/main/LICENSE",
+            ),
+            weights=Licence(
+                "LicenseRef-research-only",
+                "Their author says that they are provided for research purposes. His "
+                "copy of them on the hub, which is the one that is fetched, is tagged "
+                "MIT; while the two differ, they count as for research only.",
+                "https://github.com/facebookresearch/demucs/issues/508",
+            ),
+            training_data=_musdb_and("800 songs of Meta's"),
+        ),
+    }
+)
