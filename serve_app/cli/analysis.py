@@ -36,6 +36,7 @@ def run(songs: Sequence[Path], server: str | None, manner: Manner) -> int:
     interrupt = Interrupt()
     tally = Tally(len(wanted), "analysed")
     with interrupt.heeded(), Board(manner.is_quiet) as board:
+        interrupt.on_leave = [board.abandon]
         with _analyzer(server, board, interrupt) as analyzer:
 
             def work(song: Path, track: Track) -> Mapping[str, Any]:

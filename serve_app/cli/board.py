@@ -1,9 +1,12 @@
 """What a person sees while songs are worked on: a bar for each, a line when done."""
 
+import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +20,7 @@ from rich.progress import (
 
 from serve_app.cli.summary import Summary, clock
 
+_SHOW_CURSOR = b"\x1b[?25h"
 # A line of a bar fits into 80 columns.
 _LONGEST_NAME = 26
 _BAR_WIDTH = 16
@@ -46,6 +50,7 @@ class Board:
 
     def __init__(self, is_quiet: bool = False) -> None:
         console = Console(stderr=True)
+        self._lock = Lock()
         self._has_bars = console.is_terminal and not is_quiet
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -70,6 +75,12 @@ class Board:
         with suppress(OSError):
             self._progress.stop()
 
+    def abandon(self) -> None:
+        """Leave the terminal usable, in a process that ends without closing this."""
+        if self._has_bars:
+            with suppress(OSError):
+                os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+
     def bar(self, title: str) -> "Bar":
         """Add a bar; it goes when it is closed."""
         name = shown(title)
@@ -82,11 +93,9 @@ class Board:
     def say(self, line: str) -> None:
         """Print a line of the result."""
         if self._has_bars and sys.stdout.isatty():
-            self._progress.console.print(
-                line, markup=False, highlight=False, soft_wrap=True
-            )
+            self._print_above(line)
         else:
-            print(line, flush=True)
+            self._print(line, sys.stdout)
 
     def sum_up(self, summary: Summary, manner: Manner) -> None:
         """Print what came of a batch, for people; one song needs none."""
@@ -97,7 +106,21 @@ class Board:
     def complain(self, line: str) -> None:
         """Print a line about what went wrong."""
         with suppress(OSError):
-            print(line, file=sys.stderr, flush=True)
+            if self._has_bars:
+                self._print_above(line)
+            else:
+                self._print(line, sys.stderr)
+
+    def _print(self, line: str, stream: TextIO) -> None:
+        # Several songs are worked on at once, and each line is one.
+        with self._lock:
+            print(line, file=stream, flush=True)
+
+    def _print_above(self, line: str) -> None:
+        """Print a line above the bars; the terminal breaks it, so it copies whole."""
+        self._progress.console.print(
+            line, markup=False, highlight=False, soft_wrap=True
+        )
 
 
 class Bar:

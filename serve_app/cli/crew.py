@@ -3,12 +3,12 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from types import FrameType
 from typing import Generic, TypeVar
 
@@ -19,33 +19,36 @@ from serve_app.errors import AppError, Cancelled
 
 Result = TypeVar("Result")
 
-# What else than Ctrl-C ends the work: `kill`, and the end of the terminal.
-_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+# What ends the work: Ctrl-C, `kill`, and the end of the terminal.
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Interrupt:
     """Whether the user has ended the work; work asks often.
 
-    `on_leave` is called before the process ends without waiting for its threads.
+    `on_leave` are called before the process ends without waiting for its threads.
     """
 
     def __init__(self) -> None:
         self.event = Event()
-        self.on_leave: Callable[[], None] = lambda: None
-        self._signal: int = signal.SIGINT
+        self.on_leave: Sequence[Callable[[], None]] = ()
+        self._signals: list[int] = []
 
     @property
     def exit_code(self) -> int:
-        """What shells report of a program that this signal ended."""
-        return 128 + self._signal
+        """What shells report of a program that such a signal ended."""
+        return 128 + (self._signals[-1] if self._signals else signal.SIGINT)
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
         """Have SIGTERM and SIGHUP end the block as Ctrl-C does, with their exit code.
 
-        What this process was told to ignore (`nohup`) stays ignored.
+        A second signal ends the process at once. What this process was told to ignore
+        (`nohup`) stays ignored.
         """
-        heard = [one for one in _ENDINGS if signal.getsignal(one) is signal.SIG_DFL]
+        before = {one: signal.getsignal(one) for one in _ENDINGS}
+        heard = [one for one in _ENDINGS if before[one] in _DEFAULTS]
         for one in heard:
             signal.signal(one, self._end)
         try:
@@ -54,7 +57,7 @@ class Interrupt:
             raise typer.Exit(self.exit_code) from None
         finally:
             for one in heard:
-                signal.signal(one, signal.SIG_DFL)
+                signal.signal(one, before[one])
 
     def pause(self, seconds: float) -> None:
         """Wait; Cancelled as soon as the user has ended the work."""
@@ -65,15 +68,14 @@ class Interrupt:
         """Raise Cancelled if the user has ended the work."""
         self.pause(0.0)
 
-    def leave(self) -> None:
-        """End the process now, whatever its threads do."""
-        self.on_leave()
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._signals.append(number)
+        if len(self._signals) == 1:
+            raise KeyboardInterrupt
+        for call in self.on_leave:
+            call()
         # Threads can't be ended from outside; the process can.
         os._exit(self.exit_code)
-
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number
-        raise KeyboardInterrupt
 
 
 class Track:
@@ -128,11 +130,15 @@ class Crew(Generic[Result]):
         results: dict[Path, Result] = {}
         total = _Total(self._board, len(wanted))
         with ThreadPoolExecutor(self._at_once) as pool:
-            futures = [pool.submit(self._do, song, results, total) for song in wanted]
             try:
+                futures = [
+                    pool.submit(self._do, song, results, total) for song in wanted
+                ]
                 wait(futures)
             except KeyboardInterrupt:
-                self._end(pool)
+                self._interrupt.event.set()
+                self._board.complain("Cancelling; Ctrl-C again leaves at once.")
+                pool.shutdown(cancel_futures=True)
                 raise typer.Exit(self._interrupt.exit_code) from None
         for future in futures:
             # What is no error of a song is a bug, and is raised.
@@ -153,36 +159,32 @@ class Crew(Generic[Result]):
             self._fail(song, reason)
         finally:
             bar.close()
-            total.advance()
+            total.advance(len(results))
 
     def _fail(self, song: Path, reason: str) -> None:
         self._board.complain(f"{shown(song)}: {shown(reason)}")
         if self._on_failure is not None:
             self._on_failure(song, reason)
 
-    def _end(self, pool: ThreadPoolExecutor) -> None:
-        self._interrupt.event.set()
-        self._board.complain("Cancelling; Ctrl-C again leaves at once.")
-        try:
-            pool.shutdown(cancel_futures=True)
-        except KeyboardInterrupt:
-            self._interrupt.leave()
-
 
 class _Total:
     """The bar of all songs together, where there are several."""
 
     def __init__(self, board: Board, songs: int) -> None:
-        self._bar = board.bar(f"all {songs} songs") if songs > 1 else None
+        self._bar = board.bar("all songs") if songs > 1 else None
         self._songs = songs
-        self._over: list[float] = []
+        self._over = 0
         self._began = time.monotonic()
+        self._lock = Lock()
 
-    def advance(self) -> None:
-        """Count a song that is over, whatever came of it."""
-        self._over.append(time.monotonic())
-        if self._bar is not None:
-            done = len(self._over)
-            took = self._over[-1] - self._began
-            left = took * (self._songs - done) / done
-            self._bar.show(f"{done} done", done / self._songs, left)
+    def advance(self, well: int) -> None:
+        """Count a song that is over; `well` is how many came out well so far."""
+        with self._lock:
+            self._over += 1
+            if self._bar is None:
+                return
+            # Songs that fail, fail soon: they say nothing of how long others take.
+            took = time.monotonic() - self._began
+            left = took * (self._songs - self._over) / well if well else None
+            share = self._over / self._songs
+            self._bar.show(f"{self._over} of {self._songs}", share, left)

@@ -38,7 +38,11 @@ class Output:
 
     def discard(self) -> None:
         """Delete all that is not published, also while it is being made."""
-        shutil.rmtree(self._working, ignore_errors=True)
+        # Under another name, nobody adds to it while it is deleted.
+        ended = self._working.with_name(f"{self._working.name}-ended")
+        with suppress(OSError):
+            self._working.rename(ended)
+        shutil.rmtree(ended, ignore_errors=True)
         _remove_empty(self._made)
 
 

@@ -141,7 +141,7 @@ def run(
         Board(manner.is_quiet) as board,
         output.opened(out) as results,
     ):
-        interrupt.on_leave = results.discard
+        interrupt.on_leave = [results.discard, board.abandon]
         batch = _Batch(places, results, board, manner, tally)
         with _separator(order, server, board, interrupt) as separator:
 
