@@ -100,6 +100,8 @@ class RangeNotSatisfiable(AppError):
 
 
 class InvalidInput(AppError):
+    """What was asked cannot be done; `detail` says what can."""
+
     code, status = "invalid_input", 422
 
 
@@ -142,6 +144,8 @@ class QueueFull(AppError):
 
 
 class Cancelled(AppError):
+    """The job was cancelled while it ran."""
+
     code, status = "cancelled", 409
 
 

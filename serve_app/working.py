@@ -1,5 +1,6 @@
 """Working directories that do not outlive the process that made them."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -10,17 +11,26 @@ from pathlib import Path
 
 from serve_app.errors import StorageUnavailable
 
+# What file systems answer that have no such locks, some network shares among them.
+_NO_LOCKS = (
+    *(errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS),
+    *(errno.ENOTSUP, errno.EOPNOTSUPP),
+)
+
 
 @contextmanager
-def working_directory(root: Path, prefix: str) -> Iterator[Path]:
+def working_directory(
+    root: Path, prefix: str, has_root_alone: bool = True
+) -> Iterator[Path]:
     """Make a directory `root/prefix…` and delete it, with all in it, at the end.
 
     What processes that were killed left in `root` goes first: the kernel drops their
-    locks. `root` must be on a local file system. Raises StorageUnavailable when the
-    disk takes no files.
+    locks. Where `root` holds other things too, that is only what has this prefix. On a
+    file system without locks nothing is swept. Raises StorageUnavailable when the disk
+    takes no files.
     """
     try:
-        directory, lock = _make(root, prefix)
+        directory, lock = _make(root, prefix, "" if has_root_alone else prefix)
     except OSError as error:
         raise StorageUnavailable(
             f"No working files can be written here ({error.strerror}): the disk of "
@@ -34,10 +44,10 @@ def working_directory(root: Path, prefix: str) -> Iterator[Path]:
             os.close(lock)
 
 
-def _make(root: Path, prefix: str) -> tuple[Path, int | None]:
+def _make(root: Path, prefix: str, swept: str) -> tuple[Path, int | None]:
     root.mkdir(parents=True, exist_ok=True)
     with _guarded(root):
-        _sweep(root)
+        _sweep(root, swept)
         directory = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
         return directory, _lock(directory)
 
@@ -54,14 +64,16 @@ def _guarded(root: Path) -> Iterator[None]:
     """Keep others from sweeping a directory between its making and its locking."""
     guard = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        _acquire(guard, fcntl.LOCK_EX)
         yield
     finally:
         os.close(guard)
 
 
-def _sweep(root: Path) -> None:
+def _sweep(root: Path, prefix: str = "") -> None:
     for directory in root.iterdir():
+        if not directory.name.startswith(prefix):
+            continue
         lock = _lock(directory)
         if lock is not None:
             shutil.rmtree(directory, ignore_errors=True)
@@ -73,9 +85,21 @@ def _lock(directory: Path) -> int | None:
     with suppress(FileNotFoundError, NotADirectoryError):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked = _acquire(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(descriptor)
-            return None
-        return descriptor
+            is_locked = False
+        if is_locked:
+            return descriptor
+        os.close(descriptor)
     return None
+
+
+def _acquire(descriptor: int, operation: int) -> bool:
+    """Lock, or return False on a file system that has no locks."""
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError as err:
+        if err.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True

@@ -11,6 +11,8 @@ from serve_app.cli import model_commands, storage_commands
 from serve_app.errors import AppError
 
 _DEFAULT_SERVER = "http://127.0.0.1:8000"
+# What a shell reports of a program that SIGINT ended.
+_INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
@@ -22,6 +24,8 @@ class _Commands(TyperGroup):
         except AppError as err:
             print(f"Error: {err.detail}", file=sys.stderr)
             raise typer.Exit(1) from err
+        except KeyboardInterrupt:
+            raise typer.Exit(_INTERRUPTED) from None
 
 
 app = typer.Typer(
@@ -35,13 +39,19 @@ app.add_typer(model_commands.app, name="models")
 app.add_typer(storage_commands.app, name="storage")
 
 Songs = Annotated[
-    list[Path], typer.Argument(metavar="SONG...", help="Audio files, or videos.")
+    list[Path],
+    typer.Argument(
+        metavar="SONG...", help="Audio files or videos, or folders of them."
+    ),
 ]
 Server = Annotated[
     str, typer.Option(envvar="STEMSERVE_URL", help="Address of the server.")
 ]
 Local = Annotated[bool, typer.Option("--local", help="Work here, without a server.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no summary.")
+]
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -101,12 +111,25 @@ def separate(
         str, typer.Option(help="high, normal or low, where a server has other songs.")
     ] = "",
     local: Local = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each song.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors only.")
+    ] = False,
 ) -> None:
-    """Separate songs into their stems."""
+    """Separate songs into their stems.
+
+    With --json each song is an object on a line of its own as soon as it is over: song,
+    files, model, gain, duration and seconds, or song and error. The exit status is 0 if
+    all songs were separated.
+    """
     from serve_app.cli import separation
+    from serve_app.cli.board import Manner
 
     order = separation.Order(model=model, stems=stems, format=format, priority=priority)
-    failures = separation.run(songs, out, order, None if local else server)
+    manner = Manner(as_json=json, is_quiet=quiet)
+    failures = separation.run(songs, out, order, None if local else server, manner)
     raise typer.Exit(1 if failures else 0)
 
 
@@ -116,11 +139,14 @@ def analyze(
     server: Server = _DEFAULT_SERVER,
     local: Local = False,
     json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Tell the tempo and the key of songs; with --json, an object a line."""
     from serve_app.cli import analysis
+    from serve_app.cli.board import Manner
 
-    failures = analysis.run(songs, None if local else server, as_json=json)
+    manner = Manner(as_json=json, is_quiet=quiet)
+    failures = analysis.run(songs, None if local else server, manner)
     raise typer.Exit(1 if failures else 0)
 
 

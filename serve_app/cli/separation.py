@@ -1,12 +1,21 @@
 """Songs into stems: what is asked for, where it goes, and what is said of it."""
 
+import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from math import log10
 from pathlib import Path
+from typing import Any
 
 from serve_app import titles
+from serve_app.cli import output
+from serve_app.cli.board import Board, Manner, shown
+from serve_app.cli.crew import Crew, Interrupt, Track
+from serve_app.cli.songs import find
+from serve_app.cli.summary import Tally
 
 
 @dataclass(frozen=True)
@@ -26,11 +35,17 @@ class Order:
 
 @dataclass(frozen=True)
 class Separated:
-    """The stems of a song, their model, and the gain that kept them from clipping."""
+    """The stems of a song, their model, and the gain that kept them from clipping.
+
+    `duration_seconds` is the song's length, None if a server does not tell it, and
+    `took_seconds` how long all of it took.
+    """
 
     files: Sequence[Path]
     model: str
     gain: float
+    duration_seconds: float | None = None
+    took_seconds: float = 0.0
 
     def __str__(self) -> str:
         """Say it in a line."""
@@ -39,6 +54,28 @@ class Separated:
         if self.gain < 1.0:
             line += f", all by {20 * log10(self.gain):.1f} dB so that none clips"
         return line
+
+    def to_dict(self) -> dict[str, Any]:
+        """Say it to a program."""
+        return {
+            "files": {path.stem: str(path) for path in self.files},
+            "model": self.model,
+            "gain": self.gain,
+            "duration": self.duration_seconds,
+            "seconds": round(self.took_seconds, 3),
+        }
+
+
+# Makes the stems of a song in a directory.
+Separate = Callable[[Path, Path, Track], Separated]
+
+
+@dataclass(frozen=True)
+class Separator:
+    """What separates songs, and how many at once."""
+
+    separate: Separate
+    songs_at_once: int
 
 
 def folders(songs: Iterable[Path], out: Path) -> dict[Path, Path]:
@@ -57,16 +94,77 @@ def folders(songs: Iterable[Path], out: Path) -> dict[Path, Path]:
     return chosen
 
 
-def run(songs: Sequence[Path], out: Path, order: Order, server: str | None) -> int:
+@dataclass(frozen=True)
+class _Batch:
+    """Songs, the directories of their stems, and all that they have in common."""
+
+    places: Mapping[Path, Path]
+    output: output.Output
+    board: Board
+    manner: Manner
+    tally: Tally
+
+    def separate(self, separate: Separate, song: Path, track: Track) -> None:
+        """Separate a song into its place, and say so."""
+        began = time.monotonic()
+        with self.output.workplace() as directory:
+            made = separate(song, directory, track)
+            files = self.output.publish(made.files, self.places[song])
+        took = time.monotonic() - began
+        separated = replace(made, files=files, took_seconds=took)
+        self.tally.done(separated.duration_seconds)
+        if self.manner.as_json:
+            self._say_object(song, separated.to_dict())
+        elif not self.manner.is_quiet:
+            self.board.say(shown(str(separated)))
+
+    def fail(self, song: Path, reason: str) -> None:
+        """Count a song that failed; programs are told on stdout, too."""
+        self.tally.failed(song, reason)
+        if self.manner.as_json:
+            self._say_object(song, {"error": reason})
+
+    def _say_object(self, song: Path, facts: Mapping[str, Any]) -> None:
+        self.board.say(json.dumps({"song": str(song), **facts}))
+
+
+def run(
+    songs: Sequence[Path], out: Path, order: Order, server: str | None, manner: Manner
+) -> int:
     """Separate songs into `out` by a server, or here if there is none.
 
-    Says a line for each song and returns how many failed.
+    Says a line for each song, or as `manner` is, and returns how many failed.
     """
-    places = folders(songs, out)
+    places = folders(find(songs, out), out)
+    interrupt = Interrupt()
+    tally = Tally(len(places), "separated")
+    with (
+        interrupt.heeded(),
+        Board(manner.is_quiet) as board,
+        output.opened(out) as results,
+    ):
+        interrupt.on_leave = [results.discard, board.abandon]
+        batch = _Batch(places, results, board, manner, tally)
+        with _separator(order, server, board, interrupt) as separator:
+
+            def work(song: Path, track: Track) -> None:
+                batch.separate(separator.separate, song, track)
+
+            crew = Crew(board, interrupt, work, separator.songs_at_once, batch.fail)
+            try:
+                crew.run(places)
+            finally:
+                board.sum_up(tally.summary(), manner)
+    return len(tally.failures)
+
+
+def _separator(
+    order: Order, server: str | None, board: Board, interrupt: Interrupt
+) -> AbstractContextManager[Separator]:
     if server is None:
         from serve_app.cli import here
 
-        return here.separate(places, order)
+        return here.separator(order, board, interrupt)
     from serve_app.cli import there
 
-    return there.separate(places, order, server)
+    return there.separator(order, server, board, interrupt)

@@ -1,12 +1,27 @@
-"""The service from the other side: songs sent, jobs waited for, stems fetched."""
+"""A client of the service: send songs, wait for their jobs, download the stems.
 
-from serve_app.client.client import Client
-from serve_app.client.errors import JobFailed, Refused, ServerUnreachable
+See docs/client.md; these names are its promises, all others may change.
+"""
+
+from serve_app.client.analysis import Analysis
+from serve_app.client.client import DEFAULT_URL, Client
+from serve_app.client.errors import (
+    JobFailed,
+    Refused,
+    ServerUnreachable,
+    WaitTimedOut,
+)
 from serve_app.client.job import RemoteJob, RemoteStem, Ticket
 from serve_app.client.retry import RetryPolicy
+from serve_app.errors import AppError, Cancelled, InvalidInput
 
 __all__ = [
+    "DEFAULT_URL",
+    "Analysis",
+    "AppError",
+    "Cancelled",
     "Client",
+    "InvalidInput",
     "JobFailed",
     "Refused",
     "RemoteJob",
@@ -14,4 +29,5 @@ __all__ = [
     "RetryPolicy",
     "ServerUnreachable",
     "Ticket",
+    "WaitTimedOut",
 ]

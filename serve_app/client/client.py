@@ -1,51 +1,78 @@
 """A client of the service that does not give up easily."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import httpx
 
 from serve_app import titles
-from serve_app.client.errors import JobFailed, Refused
-from serve_app.client.exchange import not_understood, read_object, sent
+from serve_app.client.analysis import Analysis, read_analysis
+from serve_app.client.errors import JobFailed, Refused, ServerUnreachable, WaitTimedOut
+from serve_app.client.exchange import (
+    Credentials,
+    built,
+    not_understood,
+    read_object,
+    sent,
+)
 from serve_app.client.job import RemoteJob, RemoteStem, Ticket, read_job, read_ticket
-from serve_app.client.retry import Pause, RetryPolicy, retrying
+from serve_app.client.retry import OnRetry, Pause, RetryPolicy, TryAgain, retrying
 from serve_app.client.transfer import Download, OnFraction, Upload
 from serve_app.errors import AppError, Cancelled, InvalidInput
 
+Result = TypeVar("Result")
 OnJob = Callable[[RemoteJob], None]
+File = str | os.PathLike[str]
 
+DEFAULT_URL = "http://127.0.0.1:8000"
 POLL_SECONDS = 2.0
 _CONNECT_SECONDS = 10.0
 # Silence for this long is a dead connection, but a song is decoded, and may have to
 # wait to be analysed, before its upload is answered.
 _SILENCE_SECONDS = 60.0
 _UPLOAD_SECONDS = 600.0
-_NO_OPTIONS: Mapping[str, str] = {}
+_NOTHING: Mapping[str, str] = {}
 
 
 class Client:
     """A server at `base_url`, for any number of threads. Close it, or use it in `with`.
 
-    Every call raises Refused when the server says no and ServerUnreachable when it
-    still does not answer after `policy.tries`; network errors, 5xx and 429 are tried
-    again. All waiting is done by `pause`, which may raise to end the call.
+    Network errors, 5xx and 429 are tried again as `policy` says; then a call raises
+    ServerUnreachable, or Refused with the server's answer. Other errors of the server
+    are raised at once. All waiting is done by `pause`, which may raise to end the call;
+    `on_retry` is told the error and the seconds before each wait. `headers` go to
+    `base_url` alone, as does a user name in it: other hosts that the server names, for
+    stems in S3 say, never get them.
     """
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str = DEFAULT_URL,
         policy: RetryPolicy | None = None,
         pause: Pause = time.sleep,
+        headers: Mapping[str, str] = _NOTHING,
+        on_retry: OnRetry | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._policy = policy or RetryPolicy()
         self._pause = pause
+        self._on_retry = on_retry
+        # Whether the server is there, as far as is known: it answered the last call.
+        self._has_answered = False
         self._http = httpx.Client(
-            timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS, pool=None)
+            timeout=httpx.Timeout(
+                _SILENCE_SECONDS, connect=_CONNECT_SECONDS, pool=None
+            ),
+            event_hooks={
+                "request": [Credentials(self._base_url, headers)],
+                "response": [self._note_answer],
+            },
         )
 
     def __enter__(self) -> "Client":
@@ -58,18 +85,24 @@ class Client:
         """Close the connections."""
         self._http.close()
 
+    def ping(self) -> None:
+        """Return if the server is there and well; it is the cheapest call."""
+        self._persist(lambda: self._send("GET", f"{self._base_url}/ping"))
+
     def separate(
         self,
-        song: Path,
-        options: Mapping[str, str] = _NO_OPTIONS,
+        song: File,
+        options: Mapping[str, str] = _NOTHING,
         on_progress: OnFraction | None = None,
     ) -> Ticket:
         """Send a song with its options (`model`, `stems`, …) and get a ticket.
 
-        A song whose answer was lost is sent again; the server then has two jobs of it,
-        of which one expires without having been asked for.
+        However often it has to be sent, the server makes one job of it. `on_progress`
+        gets the fraction sent. Raises InvalidInput where the song can't be read.
         """
-        answer = self._upload("/separate", song, options, on_progress)
+        # One name for all tries of this call: an answer that was lost is given again.
+        once = {"Idempotency-Key": str(uuid4())}
+        answer = self._upload("/separate", Path(song), options, once, on_progress)
         try:
             return read_ticket(answer, self._base_url)
         except ValueError as err:
@@ -78,11 +111,20 @@ class Client:
                 200,
             ) from err
 
-    def analyze(
-        self, song: Path, on_progress: OnFraction | None = None
-    ) -> Mapping[str, Any]:
-        """Send a song and return what the server found out about it."""
-        return self._upload("/analyze", song, _NO_OPTIONS, on_progress)
+    def analyze(self, song: File, on_progress: OnFraction | None = None) -> Analysis:
+        """Send a song and return what the server found out about it.
+
+        Raises InvalidInput where the song can't be read.
+        """
+        answer = self._upload("/analyze", Path(song), _NOTHING, _NOTHING, on_progress)
+        try:
+            return read_analysis(answer)
+        except ValueError as err:
+            raise Refused(
+                f"{self._base_url} took the song but gave no tempo and key: check the "
+                "address.",
+                200,
+            ) from err
 
     def job(self, ticket: Ticket) -> RemoteJob:
         """Return how far a job is; Refused with `http_status` 404 once it is gone."""
@@ -90,57 +132,68 @@ class Client:
 
     def _job(self, ticket: Ticket, url: str) -> RemoteJob:
         def attempt() -> RemoteJob:
-            with sent(self._http, self._request("GET", url)) as answer:
+            with sent(self._http, built(self._http, "GET", url)) as answer:
                 try:
                     return read_job(read_object(answer), ticket.base_url)
                 except ValueError as err:
                     raise not_understood(answer) from err
 
-        return retrying(attempt, self._policy, self._pause)
+        return self._persist(attempt)
 
-    def wait(self, ticket: Ticket, on_progress: OnJob | None = None) -> RemoteJob:
+    def wait(
+        self,
+        ticket: Ticket,
+        on_progress: OnJob | None = None,
+        timeout_seconds: float = inf,
+    ) -> RemoteJob:
         """Return the job once it is completed, asking every 2 s.
 
         The server is asked to answer earlier if the job is over; older ones don't.
-        Raises JobFailed with the server's reason, or Cancelled.
+        Raises JobFailed with the server's reason, Cancelled, or WaitTimedOut.
         """
+        deadline = time.monotonic() + timeout_seconds
         while True:
             asked = time.monotonic()
             job = self._job(ticket, f"{ticket.url}?wait={POLL_SECONDS:g}")
             if on_progress is not None:
                 on_progress(job)
-            if job.status == "completed":
+            if _is_completed(job):
                 return job
-            if job.status == "failed":
-                raise JobFailed(job.error or "The server gives no reason. Try again.")
-            if job.status == "cancelled":
-                raise Cancelled("The job was cancelled on the server.")
-            self._pause(max(0.0, POLL_SECONDS - (time.monotonic() - asked)))
+            left_seconds = deadline - time.monotonic()
+            if left_seconds <= 0:
+                raise WaitTimedOut(
+                    f"The job is {job.status} ({job.progress:.0%}) after "
+                    f"{timeout_seconds:g} s. It goes on: wait again, or cancel it."
+                )
+            rest_seconds = max(0.0, POLL_SECONDS - (time.monotonic() - asked))
+            self._pause(min(rest_seconds, left_seconds))
 
     def download(
-        self, stem: RemoteStem, path: Path, on_progress: OnFraction | None = None
-    ) -> None:
-        """Fetch a stem to `path`, which is replaced by the whole file or left alone.
+        self, stem: RemoteStem, path: File, on_progress: OnFraction | None = None
+    ) -> Path:
+        """Download a stem to `path`, or into it if it is a directory; return the file.
 
-        A download that was cut goes on where it stopped. Raises InvalidInput where
-        nothing can be written.
+        The file is replaced by the whole stem or left alone. A download that was cut
+        goes on where it stopped. `on_progress` gets the fraction done. Raises
+        InvalidInput where nothing can be written.
         """
+        path = Path(path)
+        path = path / stem.filename if path.is_dir() else path
         try:
             with Download(stem, path, on_progress) as download:
-                retrying(
-                    lambda: download.attempt(self._http), self._policy, self._pause
-                )
+                self._persist(lambda: download.attempt(self._http))
         except OSError as err:
             raise InvalidInput(f"{path} can't be written: {err.strerror}.") from err
+        return path
 
     def cancel(self, ticket: Ticket) -> None:
         """Cancel a job and delete its files, if the server can be reached: one try."""
+        once = RetryPolicy(tries=1, patience_seconds=0.0)
         with suppress(AppError):
-            once = RetryPolicy(tries=1)
-            retrying(lambda: self._delete(ticket), once, self._pause)
+            retrying(lambda: self._send("DELETE", ticket.url), once, self._pause)
 
-    def _delete(self, ticket: Ticket) -> None:
-        with sent(self._http, self._request("DELETE", ticket.url)):
+    def _send(self, method: str, url: str) -> None:
+        with sent(self._http, built(self._http, method, url)):
             pass
 
     def _upload(
@@ -148,15 +201,18 @@ class Client:
         path: str,
         song: Path,
         fields: Mapping[str, str],
+        headers: Mapping[str, str],
         on_progress: OnFraction | None,
     ) -> Mapping[str, Any]:
         name = titles.of_file(song)
 
         def attempt() -> Mapping[str, Any]:
             with Upload(song, on_progress) as file:
-                request = self._request(
+                request = built(
+                    self._http,
                     "POST",
                     f"{self._base_url}{path}",
+                    headers=headers,
                     data=fields,
                     files={"file": (name, file)},
                     timeout=httpx.Timeout(_UPLOAD_SECONDS, connect=_CONNECT_SECONDS),
@@ -165,12 +221,39 @@ class Client:
                     return read_object(answer)
 
         try:
-            return retrying(attempt, self._policy, self._pause)
+            return self._persist(attempt)
         except OSError as err:
             raise InvalidInput(f"{song} can't be read: {err.strerror}.") from err
 
-    def _request(self, method: str, url: str, **body: Any) -> httpx.Request:
+    def _persist(self, attempt: Callable[[], Result]) -> Result:
+        """Make an attempt until it succeeds or the policy ends it."""
+        misses = 0
+
+        def guarded() -> Result:
+            nonlocal misses
+            try:
+                return attempt()
+            except TryAgain as again:
+                misses += again.is_away and not self._has_answered
+                if misses >= self._policy.first_contact_tries:
+                    raise again.error from again.__cause__
+                raise
+
         try:
-            return self._http.build_request(method, url, **body)
-        except (httpx.InvalidURL, UnicodeError) as err:
-            raise InvalidInput(f"{url} is no address of a server: {err}.") from err
+            return retrying(guarded, self._policy, self._pause, self._on_retry)
+        except ServerUnreachable:
+            # The calls that follow find that out sooner, until it is back.
+            self._has_answered = False
+            raise
+
+    def _note_answer(self, answer: httpx.Response) -> None:
+        self._has_answered = True
+
+
+def _is_completed(job: RemoteJob) -> bool:
+    """Whether a job has its stems; raises if it never will have any."""
+    if job.status == "failed":
+        raise JobFailed(job.error or "The server gives no reason. Try again.")
+    if job.status == "cancelled":
+        raise Cancelled("The job was cancelled on the server.")
+    return job.status == "completed"

@@ -9,7 +9,10 @@ from urllib.parse import urljoin
 
 @dataclass(frozen=True)
 class Ticket:
-    """What a song was given for when it was taken in: the job and where to ask."""
+    """A job that the server accepted: its id, and the server to ask about it.
+
+    Keep both texts to go on with the job in another process.
+    """
 
     job_id: str
     base_url: str
@@ -22,7 +25,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class RemoteStem:
-    """A stem that can be fetched. Its name and suffix are safe as parts of a path."""
+    """A stem to download. Its name and suffix are safe as parts of a path."""
 
     name: str
     suffix: str
@@ -30,12 +33,20 @@ class RemoteStem:
     size_bytes: int | None = None
     sha256: str | None = None
 
+    @property
+    def filename(self) -> str:
+        """The name that the stem gets in a directory, such as `drums.wav`."""
+        return f"{self.name}{self.suffix}"
+
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """How far a job is, 0 to 1, and its stems once it is completed.
+    """A job as it was when the server was asked, and its stems once it is completed.
 
-    `gain` is the factor that kept the stems from clipping, 1 when none was needed.
+    `status` is `pending`, `processing`, `completed`, `failed` or `cancelled`;
+    `progress` goes from 0 to 1; `eta_seconds` is about how long the job still takes.
+    `gain` is the factor that kept the stems from clipping, 1 when none was needed. What
+    an older server does not tell is None.
     """
 
     status: str
@@ -45,6 +56,8 @@ class RemoteJob:
     model: str | None = None
     gain: float = 1.0
     error: str | None = None
+    eta_seconds: float | None = None
+    duration_seconds: float | None = None
 
 
 def read_ticket(answer: Mapping[str, Any], base_url: str) -> Ticket:
@@ -71,6 +84,8 @@ def read_job(answer: Mapping[str, Any], base_url: str) -> RemoteJob:
         model=_text(answer.get("model")),
         gain=_number(answer.get("gain"), 1.0),
         error=_text(answer.get("error")),
+        eta_seconds=_optional_number(answer.get("eta_seconds")),
+        duration_seconds=_optional_number(answer.get("duration")),
     )
 
 
@@ -100,4 +115,9 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any, default: float) -> float:
-    return float(value) if isinstance(value, int | float) else default
+    number = _optional_number(value)
+    return default if number is None else number
+
+
+def _optional_number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from serve_app.client.errors import Refused, ServerUnreachable
-from serve_app.client.exchange import sent
+from serve_app.client.exchange import built, sent
 from serve_app.client.job import RemoteStem
 from serve_app.client.retry import TryAgain
 
@@ -79,7 +79,7 @@ class Download:
         done = self._file.tell()
         if done > 0 and done == self._stem.size_bytes:
             return
-        request = http.build_request("GET", self._stem.url, headers=self._headers(done))
+        request = built(http, "GET", self._stem.url, headers=self._headers(done))
         with sent(http, request, follow_redirects=True) as answer:
             if done > 0 and not self._continues(answer, done):
                 self._restart()

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from serve_app.cli import app
@@ -72,3 +73,26 @@ def test_no_song_at_all_prints_no_table(service: Service, song: Path) -> None:
     result = run(song, "--server", service.url)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == f"{song}: It is not audio.\n"
+
+
+def test_a_folder_is_analysed_and_summed_up(service: Service, tmp_path: Path) -> None:
+    for name in ("b.mp3", "a.mp3", "cover.jpg"):
+        (tmp_path / name).write_bytes(b"music")
+    service.on("POST", "/analyze", json_answer(FOUND))
+    result = run(tmp_path, "--server", service.url)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1].startswith("2 songs: 2 analysed, ")
+    assert result.stdout.splitlines()[-1].endswith("x real time")
+    quiet = run(tmp_path, "--quiet", "--server", service.url)
+    assert "2 songs" not in quiet.stdout
+    assert quiet.stdout.count("C# minor") == 2
+
+
+@pytest.mark.parametrize("answer", [{}, {"bpm": "fast", "key": "A"}, {"bpm": 90}])
+def test_what_is_no_analysis_is_told(
+    answer: dict[str, object], service: Service, song: Path
+) -> None:
+    service.on("POST", "/analyze", json_answer(answer))
+    result = run(song, "--server", service.url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no tempo and key" in result.stderr

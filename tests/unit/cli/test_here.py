@@ -1,6 +1,9 @@
 """`--local` gives what a server would, without one."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +48,25 @@ def test_songs_are_separated_here(tune: Path, tmp_path: Path) -> None:
     mix = soundfile.read(tune)[0]
     error = mix[:, None] - vocals - accompaniment
     assert np.sum(error**2) < 0.1 * 2 * np.sum(mix**2)
+
+
+def test_a_run_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
+    song, out = tmp_path / "noise.wav", tmp_path / "new" / "out"
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, (44_100 * 300, 2))
+    soundfile.write(song, noise, 44_100)
+    command = [sys.executable, "-m", "serve_app.cli", "separate", "--local"]
+    command += [str(song), "--model", "demo", "--out", str(out), "--quiet"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 300
+        while not list(out.glob(".*/*/drums.wav")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert complaints.endswith("Cancelling; Ctrl-C again leaves at once.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["noise.wav"]
 
 
 def test_a_stem_that_the_model_has_not_is_told(tune: Path, tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
 """`stemserve separate` against a server: stems in folders, a line for every song."""
 
+import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -15,6 +20,7 @@ from serve_app.cli import app
 from tests.unit.client.service import (
     Service,
     Stem,
+    closed_port,
     json_answer,
     problem,
 )
@@ -178,6 +184,157 @@ def test_a_song_without_utf_8_that_fails_is_named(
     result = run(song, "-o", tmp_path / "out", "--server", service.url)
     assert result.exit_code == 1
     assert "café.mp3 can't be read: No such file" in result.stderr
+
+
+def test_programs_get_an_object_for_each_song_and_nothing_else(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    service.complete(STEMS, model="demo", gain=0.5, duration=2.5)
+    missing, out = tmp_path / "missing.mp3", tmp_path / "out"
+    result = run(song, missing, "-o", out, "--json", "--server", service.url)
+    assert result.exit_code == 1
+    objects = {one["song"]: one for one in map(json.loads, result.stdout.splitlines())}
+    separated = objects.pop(str(song))
+    assert separated.pop("seconds") >= 0.0
+    assert separated == {
+        "song": str(song),
+        "files": {
+            "drums": str(out / "My [song]" / "drums.wav"),
+            "vocals": str(out / "My [song]" / "vocals.wav"),
+        },
+        "model": "demo",
+        "gain": 0.5,
+        "duration": 2.5,
+    }
+    error = f"{missing} can't be read: No such file or directory."
+    assert objects == {str(missing): {"song": str(missing), "error": error}}
+
+
+def test_each_line_of_many_songs_is_whole(service: Service, tmp_path: Path) -> None:
+    service.complete(STEMS)
+    songs = [tmp_path / f"{number}.mp3" for number in range(40)]
+    for song in songs:
+        song.write_bytes(b"music")
+    arguments = (*songs, "-o", tmp_path / "out", "--json", "--server", service.url)
+    lines = run(*arguments).stdout.splitlines()
+    assert {json.loads(line)["song"] for line in lines} == set(map(str, songs))
+
+
+def test_a_quiet_run_says_errors_only(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    service.complete(STEMS)
+    arguments = ("-o", tmp_path / "out", "--quiet", "--server", service.url)
+    assert run(song, *arguments).output == ""
+    result = run(song, tmp_path / "missing.mp3", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_folder_is_separated_and_summed_up(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    service.complete(STEMS, duration=60)
+    folder = tmp_path / "songs"
+    (folder / "album").mkdir(parents=True)
+    for name in ("b.mp3", "album/a.flac", "cover.jpg", ".hidden.mp3"):
+        (folder / name).write_bytes(b"music")
+    # Twice: the stems of the first run are no songs of the second.
+    for _ in range(2):
+        result = run(folder, "-o", folder / "stems", "--server", service.url)
+        assert result.exit_code == 0
+        assert sorted(files(folder / "stems")) == [
+            *("a/drums.wav", "a/vocals.wav", "b/drums.wav", "b/vocals.wav")
+        ]
+        lines = result.stdout.splitlines()
+        assert len(lines) == 3
+        assert re.fullmatch(
+            r"2 songs: 2 separated, \d+\.\d s, \d+\.\dx real time", lines[-1]
+        )
+
+
+def test_a_folder_without_songs_is_said(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    result = run(tmp_path / "empty", "-o", out, "--server", service.url)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {tmp_path / 'empty'} has no song in it")
+    assert not out.exists()
+
+
+def test_a_server_that_is_not_there_is_said_soon_and_once(
+    song: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.mp3"
+    other.write_bytes(b"music")
+    url = f"http://127.0.0.1:{closed_port()}"
+    began = time.monotonic()
+    result = run(song, other, "-o", tmp_path / "out", "--server", url)
+    assert time.monotonic() - began < 10.0
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    for words in (url, "does not answer", "stemserve serve", "--local"):
+        assert words in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_restart_of_the_server_goes_unnoticed(song: Path, tmp_path: Path) -> None:
+    first = Service()
+    port = int(first.url.rpartition(":")[2])
+    first.on("POST", "/separate", json_answer({"job_id": "j1"}))
+    first.on("GET", "/job/j1", json_answer({"status": "processing"}))
+
+    def restart() -> None:
+        _until(lambda: bool(first.asked("GET", "/job/j1")))
+        first.close()
+        time.sleep(1.0)
+        again.append(Service(port))
+        again[0].complete(STEMS)
+
+    again: list[Service] = []
+    restarting = Thread(target=restart)
+    restarting.start()
+    result = run(song, "-o", tmp_path / "out", "--server", first.url)
+    restarting.join()
+    again[0].close()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert len(files(tmp_path / "out")) == 2
+
+
+def test_a_person_at_a_terminal_sees_words_and_the_time_left(
+    service: Service, song: Path, tmp_path: Path
+) -> None:
+    running = {"status": "processing", "progress": 40, "stage": "separate"}
+    service.on("POST", "/separate", json_answer({"job_id": "j1"}))
+    service.on(
+        "GET",
+        "/job/j1",
+        json_answer({"status": "pending", "progress": 0}),
+        json_answer({**running, "eta_seconds": 83.2}),
+        problem(503, "It restarts."),
+    )
+    service.complete(STEMS)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "serve_app.cli", "separate", str(song)]
+    command += ["--out", str(tmp_path / "out"), "--server", service.url]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=theirs, env=environment
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        # At the end of the program the terminal is closed, which Linux calls an error.
+        with suppress(OSError):
+            while piece := os.read(ours, 4096):
+                seen += piece
+        said, _ = process.communicate()
+    os.close(ours)
+    assert process.returncode == 0
+    shown = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", seen).decode()
+    for words in ("My [song].mp3", "waiting", "separating", "1:23 left", "is away"):
+        assert words in shown
+    # Results are on stdout, progress is not.
+    assert said.decode().startswith(f"{tmp_path / 'out' / 'My [song]'}: drums.wav")
 
 
 @pytest.fixture

@@ -68,10 +68,10 @@ def problem(status: int, detail: str, **headers: str) -> Answer:
 class Service:
     """The server. Answers are given in order, and the last of a path for ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.requests: list[Request] = []
         self._answers: dict[tuple[str, str], list[Answer | Stem]] = defaultdict(list)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = False
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
@@ -81,6 +81,10 @@ class Service:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop answering; connections are refused from then on."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
