@@ -120,9 +120,10 @@ def separate(
 ) -> None:
     """Separate songs into their stems.
 
-    With --json each song is an object on a line of its own as soon as it is over: song,
-    files, model, gain, duration and seconds, or song and error. The exit status is 0 if
-    all songs were separated.
+    With --json each song is an object on a line of its own, once it is over:
+    song, files, model, gain, duration and seconds, or song and error.
+
+    The exit status is 0 if all songs were separated.
     """
     from serve_app.cli import separation
     from serve_app.cli.board import Manner

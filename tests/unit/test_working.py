@@ -1,8 +1,12 @@
 """Working directories go with their work, or with the death of their process."""
 
+import errno
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from serve_app.working import sweep, working_directory
 
@@ -49,3 +53,26 @@ def test_what_a_killed_process_left_goes_and_what_is_used_stays(tmp_path: Path) 
 def test_a_missing_root_has_nothing_to_sweep(tmp_path: Path) -> None:
     sweep(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("code", [errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_without_locks_there_is_a_directory_and_nothing_is_swept(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "job-of another").mkdir()
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(code, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with working_directory(tmp_path, "job-") as directory:
+        assert directory.is_dir()
+    assert directories(tmp_path) == [tmp_path / "job-of another"]
+
+
+def test_in_a_root_of_others_only_what_is_called_alike_is_swept(tmp_path: Path) -> None:
+    for name in ("job-left", "a song", ".hidden"):
+        (tmp_path / name).mkdir()
+    with working_directory(tmp_path, "job-", has_root_alone=False):
+        assert not (tmp_path / "job-left").exists()
+    assert {path.name for path in directories(tmp_path)} == {"a song", ".hidden"}

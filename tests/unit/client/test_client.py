@@ -1,5 +1,6 @@
 """The client against a real server that is slow, cut off, full, or wrong."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from serve_app.client import (
     RetryPolicy,
     ServerUnreachable,
     Ticket,
+    WaitTimedOut,
 )
 from serve_app.errors import Cancelled, InvalidInput
 from tests.unit.client.service import (
@@ -249,3 +251,44 @@ def test_analysis_is_given_as_the_server_gave_it(
     found = {"bpm": 124.0, "key": "C# minor", "new_field": 1}
     service.on("POST", "/analyze", json_answer(found))
     assert client.analyze(song) == found
+
+
+def test_wait_ends_after_the_time_that_is_allowed(
+    service: Service, client: Client, pauses: list[float]
+) -> None:
+    running = {"status": "processing", "progress": 40}
+    service.on("GET", "/job/j1", json_answer(running))
+    with pytest.raises(WaitTimedOut, match=r"processing \(40%\) after 0 s"):
+        client.wait(Ticket("j1", service.url), timeout_seconds=0)
+    assert len(service.requests) == 1
+    assert pauses == []
+
+
+def test_a_refusal_has_the_servers_word_for_it_and_survives_pickle(
+    service: Service, client: Client, song: Path
+) -> None:
+    body = {"detail": "Send at most 2 h.", "code": "audio_too_long"}
+    service.on("POST", "/separate", json_answer(body, 413))
+    with pytest.raises(Refused) as caught:
+        client.separate(str(song))
+    again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own bytes
+    for error in (caught.value, again):
+        assert (error.http_status, error.server_code) == (413, "audio_too_long")
+        assert error.detail == "Send at most 2 h."
+
+
+@pytest.mark.parametrize("body", [{}, {"key": "A minor"}, {"bpm": 90, "key": ""}])
+def test_what_is_no_analysis_is_refused(
+    body: dict[str, object], service: Service, client: Client, song: Path
+) -> None:
+    service.on("POST", "/analyze", json_answer(body))
+    with pytest.raises(Refused, match="no tempo and key"):
+        client.analyze(song)
+
+
+@pytest.mark.parametrize("status", [200, 202])
+def test_servers_that_accept_and_older_ones_are_understood(
+    status: int, service: Service, client: Client, song: Path
+) -> None:
+    service.on("POST", "/separate", json_answer({"job_id": "j1"}, status))
+    assert client.separate(song) == Ticket("j1", service.url)
