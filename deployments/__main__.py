@@ -107,6 +107,9 @@ def _start_ray() -> None:
     # Said outright: ray.init would otherwise leave a token that changes later starts.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Else Serve's proxy believes X-Forwarded-* of whatever connects from this machine:
+    # STEMSERVE_TRUSTED_PROXIES says whom to believe.
+    os.environ["FORWARDED_ALLOW_IPS"] = ""
     # Five seconds by default, which a busy laptop needs only to import the proxy.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     # Else Ray's workers, ours too, give way to everything, even Ray's idle daemons.

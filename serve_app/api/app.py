@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from serve_app.api import problems
+from serve_app.api.forwarding import ForwardedHeaders
+from serve_app.api.hosts import CheckedHost
 from serve_app.api.middleware import Cors, Failures, RequestLog
 from serve_app.api.routers import (
     analyze,
@@ -37,6 +39,9 @@ Takes a song and gives back its stems, and its analysis.
 
 Errors are `application/problem+json` (RFC 9457); `detail` says what to do.
 """
+
+# Browsers cut it down to what they keep at most: Chromium to two hours.
+_PREFLIGHT_SECONDS = 24 * 3600
 
 # What scripts in browsers may read of an answer beside its body.
 _EXPOSED_HEADERS = (
@@ -75,7 +80,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
         summary="Stems and analysis of songs",
         description=_DESCRIPTION,
         version=version("stemserve"),
-        middleware=_middleware(services.cors_origins, answers_request_id),
+        middleware=_middleware(services, answers_request_id),
         exception_handlers={
             AppError: problems.on_app_error,
             HTTPException: problems.on_http_exception,
@@ -99,11 +104,11 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     return app
 
 
-def _middleware(
-    cors_origins: tuple[str, ...], answers_request_id: bool
-) -> list[Middleware]:
+def _middleware(services: Services, answers_request_id: bool) -> list[Middleware]:
     """Outermost first: every answer, also that to a failure, gets CORS headers."""
+    cors_origins = services.cors_origins
     return [
+        Middleware(ForwardedHeaders, trusted=services.trusted_proxies),
         Middleware(RequestLog, answers_id=answers_request_id),
         Middleware(
             Cors,
@@ -113,6 +118,8 @@ def _middleware(
             # With `*` any site could act for whoever is logged in at a proxy before us.
             allow_credentials="*" not in cors_origins,
             expose_headers=_EXPOSED_HEADERS,
+            max_age=_PREFLIGHT_SECONDS,
         ),
         Middleware(Failures),
+        Middleware(CheckedHost),
     ]

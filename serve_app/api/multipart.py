@@ -27,7 +27,7 @@ _QUOTED_NAME = re.compile(rb'filename="((?:[^"\\]|\\.)*)"', re.IGNORECASE | re.D
 
 @dataclass(frozen=True)
 class FormRules:
-    """The text fields that a form may have beside its file, and the file's limit."""
+    """The text fields of a form that are read beside its file, and the file's limit."""
 
     fields: tuple[str, ...]
     max_file_bytes: int
@@ -56,6 +56,7 @@ class _Part:
     name: str = ""
     text: bytearray = field(default_factory=bytearray)
     is_file: bool = False
+    is_ignored: bool = False
 
 
 class FormReader:
@@ -145,7 +146,12 @@ class FormReader:
         part.name = options[b"name"].decode("utf-8", "replace")
         part.is_file = b"filename" in options
         if part.name != FILE_FIELD:
-            self._check_field(part)
+            # Clients send what other servers know, be it text or a file.
+            part.is_ignored = part.name not in self._rules.fields
+            if part.is_file and not part.is_ignored:
+                raise InvalidField(
+                    f"The field {part.name!r} is text, not a file.", part.name
+                )
             return
         if not part.is_file:
             raise InvalidField(
@@ -164,17 +170,9 @@ class FormReader:
         self._filename = filenames.checked(name.decode("utf-8", "replace"))
         self._file = self._path.open("xb")
 
-    def _check_field(self, part: _Part) -> None:
-        name = part.name[:40]
-        if part.name not in self._rules.fields:
-            known = ", ".join((FILE_FIELD, *self._rules.fields))
-            raise InvalidField(
-                f"There is no field {name!r}. The form has these: {known}.", name
-            )
-        if part.is_file:
-            raise InvalidField(f"The field {name!r} is text, not a file.", name)
-
     def _add_data(self, data: bytes, start: int, end: int) -> None:
+        if self._part.is_ignored:
+            return
         if self._file is None or not self._part.is_file:
             self._text_bytes += end - start
             if self._text_bytes > MAX_FIELDS_BYTES:
@@ -190,7 +188,7 @@ class FormReader:
         self._file.write(piece)
 
     def _end_part(self) -> None:
-        if not self._part.is_file:
+        if not self._part.is_file and not self._part.is_ignored:
             text = self._part.text.decode("utf-8", "replace")
             self._fields.append((self._part.name, text))
 

@@ -103,8 +103,7 @@ def test_a_name_that_is_not_plain_is_refused(tmp_path: Path, name: str) -> None:
         ([part('name="model"', b"demo")], "no file"),
         ([part('name="file"', b"la la")], "Send it as a file"),
         ([song(), song()], "two files"),
-        ([song(), part('name="audio"', b"1")], "file, model, stems"),
-        ([part('name="song"; filename="a.mp3"', b"la")], "file, model, stems"),
+        ([part('name="song"; filename="a.mp3"', b"la")], "no file"),
         ([part('name="model"; filename="a.mp3"', b"la")], "not a file"),
         ([part('name="model"', b"x" * (MAX_FIELDS_BYTES + 1))], "too long"),
     ],
@@ -114,6 +113,28 @@ def test_a_form_with_other_fields_is_refused(
 ) -> None:
     with pytest.raises(InvalidField, match=says):
         read(tmp_path / "upload", body(*parts))
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        part('name="audio"', b"1"),
+        part('name=""', b"1"),
+        part('name="cover"; filename="a.png"', b"PNG"),
+        part('name="File"; filename="a.mp3"', b"another song"),
+        part('name="notes"', b"x" * (MAX_FIELDS_BYTES + 1)),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_field_that_is_not_known_is_ignored(
+    tmp_path: Path, unknown: bytes, is_first: bool
+) -> None:
+    path, stems = tmp_path / "upload", part('name="stems"', b"bass")
+    parts = [unknown, song(), stems] if is_first else [song(), stems, unknown]
+    whole = body(song(), stems)
+    known = read(tmp_path / "known", whole)
+    assert read(path, body(*parts)) == known
+    assert path.read_bytes() == (tmp_path / "known").read_bytes()
 
 
 @pytest.mark.parametrize(
