@@ -42,7 +42,7 @@ async def job(server: Server, job_id: str) -> dict[str, Any]:
 
 
 def assert_utc(text: str) -> None:
-    """Check that it is a time of ISO 8601, in UTC, which JavaScript's Date reads too."""
+    """Check that it is a time of ISO 8601 in UTC, which JavaScript's Date reads."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text), text
     assert datetime.fromisoformat(text).utcoffset() == timedelta(0)
 
