@@ -119,6 +119,9 @@ def _middleware(services: Services, answers_request_id: bool) -> list[Middleware
             allow_credentials="*" not in cors_origins,
             expose_headers=_EXPOSED_HEADERS,
             max_age=_PREFLIGHT_SECONDS,
+            # A page on the web may use the service on its reader's own machine: which
+            # pages may is what the origins say.
+            allow_private_network=True,
         ),
         Middleware(Failures),
         Middleware(CheckedHost),
