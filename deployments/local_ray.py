@@ -43,6 +43,9 @@ _ENVIRONMENT = {
     # Statistics of Ray about itself, which nobody reads here.
     "RAY_event_stats": "0",
     "RAY_enable_metrics_collection": "0",
+    # Else Serve's proxy believes X-Forwarded-* of whatever connects from this machine:
+    # STEMSERVE_TRUSTED_PROXIES says whom to believe.
+    "FORWARDED_ALLOW_IPS": "",
     gate.VARIABLE: gate.IMPORT_PATH,
     allocator.VARIABLE: _TUNABLES,
 }

@@ -1,5 +1,6 @@
 """Which database the settings choose, and how clients are told."""
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +12,9 @@ from serve_app.security.urls import UrlRules
 from serve_app.settings import Settings
 from serve_app.webhooks import signing
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.sender import Sender
+from serve_app.webhooks.sender import Sender, SendPolicy
+
+logger = logging.getLogger(__name__)
 
 # While receivers change over from one to the other.
 _MOST_WEBHOOK_SECRETS = 2
@@ -29,10 +32,17 @@ def database(settings: Settings) -> Database:
 
 def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:
     """Return what sends the messages in `outbox`; ValueError for a wrong secret."""
+    keys = _webhook_keys(settings)
+    if keys and not settings.public_url:
+        logger.warning(
+            "webhooks will have no download_url: STEMSERVE_PUBLIC_URL is not set. Set "
+            "it to the URL at which their receivers reach this service."
+        )
+    policy = SendPolicy(public_url=settings.public_url)
     is_private = settings.allow_private_webhooks
     network = CheckedNetwork(is_allowed=lambda _: is_private)
     asker = Asker(_webhook_rules(settings), network)
-    return Sender(outbox, asker, _webhook_keys(settings), now)
+    return Sender(outbox, asker, keys, now, policy)
 
 
 def webhook_check(settings: Settings) -> Callable[[str], object] | None:

@@ -7,7 +7,7 @@ from threading import Event
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app import parts
+from serve_app import parts, views
 from serve_app.audio import wave
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.encode import encoded_rate
@@ -59,7 +59,7 @@ class Follower:
     def is_ready(self) -> bool:
         """Whether the next block can be had without waiting, or nothing will come."""
         self._job = self._look()
-        if self._job.state.is_final:
+        if views.is_over(self._job):
             return True
         self._engine = self._engine or self._found_engine()
         if self._engine is None:
@@ -123,7 +123,7 @@ class Follower:
         while not self.is_ready():
             if self._stopped.wait(POLL_SECONDS):
                 raise Cancelled("Nobody listens any more.")
-        if self._job.state.is_final:
+        if views.is_over(self._job):
             raise _JobIsOverError
 
     def _found_engine(self) -> str | None:
@@ -134,12 +134,13 @@ class Follower:
 
     def _rest(self, position: int) -> Iterator[Samples]:
         """Yield the stem from there on as the finished file has it."""
-        while not (job := self._look()).state.is_final:
+        while not views.is_over(job := self._look()):
             # Its parts are gone a moment before its stems are published.
             if self._stopped.wait(POLL_SECONDS):
                 raise Cancelled("Nobody listens any more.")
         if job.state is not State.SUCCEEDED or job.result is None:
-            raise NotReady(f"The job has ended without stems: {job.error or job.state}")
+            reason = job.error or views.status(job).value
+            raise NotReady(f"The job has ended without stems: {reason}")
         result, rate = job.result, job.source.sample_rate
         (stem,) = (one for one in result.stems if one.name == self._stem)
         with fetched(self._storage, stem.key, self._working_dir, "follow-") as path:

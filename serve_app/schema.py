@@ -21,6 +21,7 @@ IgnoredFields = Annotated[
     ),
 ]
 
+_BASE_URL = "https://stems.example.com"
 _JOB_ID = "0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f"
 _DELIVERY_ID = "msg_7c1d0a9e4b6f4c2d8e3f5a6b7c8d9e0f"
 _CREATED = "2026-11-20T12:00:00Z"
@@ -85,14 +86,15 @@ class Accepted(Wire):
                 "model": "hdemucs_high_musdb_plus",
                 "stems": ["drums", "bass", "other", "vocals"],
                 "format": "wav",
-                "status_url": f"/job/{_JOB_ID}",
+                "status_url": f"{_BASE_URL}/job/{_JOB_ID}",
+                "hf_space_url": _BASE_URL,
             }
         }
     )
 
     success: Literal[True] = True
     job_id: str = Field(description="What to poll `/job/{job_id}` with.")
-    status: JobStatus
+    status: Literal[JobStatus.PENDING] = JobStatus.PENDING
     message: str
     filename: str
     size_bytes: int
@@ -100,12 +102,13 @@ class Accepted(Wire):
     model: str
     stems: tuple[str, ...] = Field(description="The stems that will be made.")
     format: str = Field(description="The file format that they will have.")
-    status_url: str = Field(description="Where to poll, relative to the base URL.")
-    hf_space_url: str | None = Field(
-        default=None, description="Base URL to poll instead of this one, if any."
+    status_url: str = Field(description="Where to poll: an absolute URL.")
+    hf_space_url: str = Field(
+        default="", description="The service's public base URL; empty if it has none."
     )
     cache: str | None = Field(
-        default=None, description="`hit`: the stems were there from another job."
+        default=None,
+        description="`hit`: the stems are there already, from another job.",
     )
     ignored_fields: IgnoredFields = ()
 
@@ -152,14 +155,23 @@ class JobOptions(Wire):
     priority: str
 
 
-class Stem(Wire):
-    """A finished stem."""
+class WebhookStem(Wire):
+    """A finished stem, as a webhook tells of it."""
 
     filename: str
     size: int = Field(description="Its size in bytes.")
-    download_url: str = Field(description="Where it is, relative to the base URL.")
+    download_url: str | None = Field(
+        description="Where it is: an absolute URL; null if the service has no public "
+        "one, which its operator sets."
+    )
     media_type: str
     sha256: str = Field(description="Hash of its bytes; also its ETag.")
+
+
+class Stem(WebhookStem):
+    """A finished stem."""
+
+    download_url: str = Field(description="Where it is: an absolute URL.")
 
 
 class Licence(Wire):
@@ -178,8 +190,8 @@ class Licences(Wire):
     training_data: Licence
 
 
-class JobView(Wire):
-    """A job: how far it is, and what it gave or why it failed."""
+class WebhookJob(Wire):
+    """A job, as a webhook tells of it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -209,7 +221,7 @@ class JobView(Wire):
                     "drums": {
                         "filename": "song_drums.wav",
                         "size": 35509364,
-                        "download_url": f"/job/{_JOB_ID}/stems/drums",
+                        "download_url": f"{_BASE_URL}/job/{_JOB_ID}/stems/drums",
                         "media_type": "audio/wav",
                         "sha256": "a" * 64,
                     }
@@ -236,7 +248,7 @@ class JobView(Wire):
     options: JobOptions
     duration: float = Field(description="Length of the song in seconds.")
     sample_rate: int = Field(description="Of the song and of its stems, in Hz.")
-    stems: Mapping[str, Stem] | None = Field(
+    stems: Mapping[str, WebhookStem] | None = Field(
         default=None, description="The stems by name, once the job is completed."
     )
     gain: float | None = Field(
@@ -262,6 +274,17 @@ class JobView(Wire):
     )
     error: str | None = Field(default=None, description="Why the job failed.")
     error_code: str | None = Field(default=None, description="That as a stable word.")
+    hf_space_url: str | None = Field(
+        default=None, description="The service's public base URL, if it has one."
+    )
+
+
+class JobView(WebhookJob):
+    """A job: how far it is, and what it gave or why it failed."""
+
+    stems: Mapping[str, Stem] | None = Field(
+        default=None, description="The stems by name, once the job is completed."
+    )
 
 
 class JobSummary(Wire):
@@ -319,7 +342,7 @@ class WebhookMessage(Wire):
 
     type: str = Field(description="`job.completed`, `job.failed` or `job.cancelled`.")
     timestamp: UtcTime = Field(description="When the job ended.")
-    data: JobView = Field(description="The job as it was then.")
+    data: WebhookJob = Field(description="The job as it was then.")
 
 
 class DeliveryAttempt(Wire):
@@ -374,6 +397,7 @@ class Analysis(Wire):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
+                "success": True,
                 "filename": "song.mp3",
                 "size_bytes": 4831216,
                 "bpm": 124.0,
@@ -384,6 +408,7 @@ class Analysis(Wire):
         }
     )
 
+    success: Literal[True] = True
     filename: str
     size_bytes: int
     bpm: float = Field(description="Tempo in beats per minute.")
@@ -426,17 +451,36 @@ class Config(Wire):
                 "hf_space_url": "",
                 "default_model": "hdemucs_high_musdb_plus",
                 "formats": ["wav", "flac"],
+                "supported_formats": ["mp3", "wav", "flac"],
                 "max_upload_bytes": 52428800,
+                "max_file_size_mb": 50,
                 "retention_seconds": 1800,
             }
         }
     )
 
-    hf_space_url: str = Field(description="Base URL to poll instead, or empty.")
+    hf_space_url: str = Field(
+        description="The service's public base URL, which clients poll; empty if it "
+        "has none."
+    )
     default_model: str
-    formats: tuple[str, ...]
+    formats: tuple[str, ...] = Field(description="File formats that stems can have.")
+    supported_formats: tuple[str, ...] = Field(
+        description="Usual suffixes of the songs that are taken; what is in a file "
+        "counts, not its name."
+    )
     max_upload_bytes: int
+    max_file_size_mb: float = Field(description="That in MiB.")
     retention_seconds: float
+
+
+class Root(Wire):
+    """What is served here, and where to read on."""
+
+    name: Literal["stemserve"] = "stemserve"
+    version: str
+    docs: str = Field(description="The description of the API.")
+    health: str = Field(description="Whether the service is ready.")
 
 
 class Ping(Wire):
@@ -466,9 +510,11 @@ class Health(Wire):
         json_schema_extra={
             "example": {
                 "status": "ok",
+                "timestamp": _CREATED,
                 "ready": True,
                 "model": "hdemucs_high_musdb_plus",
                 "device": "cuda:0",
+                "jobs_count": 4,
                 "queue": {"queued": 0, "running": 1, "max_queued": 100},
                 "storage": {"ok": True},
             }
@@ -476,9 +522,13 @@ class Health(Wire):
     )
 
     status: Literal["ok", "degraded", "unavailable"]
+    timestamp: UtcTime
     ready: bool
     model: str | None = Field(default=None, description="The model that is loaded.")
     device: str | None = Field(default=None, description="What it runs on.")
+    jobs_count: int | None = Field(
+        default=None, description="The jobs that are kept, whatever became of them."
+    )
     queue: QueueHealth | None = None
     storage: StorageHealth
     reason: str | None = Field(

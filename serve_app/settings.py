@@ -1,9 +1,19 @@
 """Every setting of the service, with a default that starts."""
 
+import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from serve_app import licences
@@ -215,12 +225,23 @@ class Settings(BaseSettings):
         ),
         description="Origins that browsers may call from, comma-separated; `*` is any.",
     )
-    hf_space_url: str = Field(
+    public_url: str = Field(
         default="",
         validation_alias=_either(
-            "STEMSERVE_HF_SPACE_URL", "HF_SPACE_URL", "HUGGINGFACE_SPACE_URL"
+            "STEMSERVE_PUBLIC_URL",
+            "STEMSERVE_HF_SPACE_URL",
+            "HF_SPACE_URL",
+            "HUGGINGFACE_SPACE_URL",
         ),
-        description="Base URL that clients are told to poll instead of this one.",
+        description="Where clients reach the service: `https://stems.example.com`, "
+        "with a path if need be. It is the base of all URLs that they are given, also "
+        "in webhooks. When unset, the address that each request was sent to.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses and networks of your proxies, comma-separated, as in "
+        "`10.0.0.0/8,::1`: only from these do `X-Forwarded-For`, `-Proto` and `-Host` "
+        "count. `*` believes every client: only where nothing but a proxy can connect.",
     )
     log_level: str = Field(
         default="INFO",
@@ -242,6 +263,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("cors_origins", "input_url_schemes", "input_url_hosts", "webhook_hosts"),
+        "trusted_proxies",
         mode="before",
     )
     @classmethod
@@ -259,6 +281,27 @@ class Settings(BaseSettings):
             raise ValueError(f"STEMSERVE_MODEL={model} is not allowed. {refusal}")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return _public_url(value) if value else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            _check_network(each)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, values: Any) -> Any:
+        """Take `hf_space_url` from Serve configs written when that was its name."""
+        if isinstance(values, dict) and "hf_space_url" in values:
+            values = dict(values)
+            values["STEMSERVE_PUBLIC_URL"] = values.pop("hf_space_url")
+        return values
+
     @property
     def effective_database_url(self) -> str:
         """The job database's URL, the embedded one when none is set."""
@@ -275,3 +318,37 @@ class Settings(BaseSettings):
     def effective_storage(self) -> tuple[str, ...]:
         """Where files are kept, the embedded directory when nothing is set."""
         return self.storage or (str(self.data_dir.absolute() / "files"),)
+
+
+# The characters of RFC 3986's path; in anything else a URL would have to be escaped.
+_URL_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
+_URL_HOST = re.compile(r"[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]")
+
+
+def _public_url(value: str) -> str:
+    """Return a base URL without a slash at its end; ValueError if it is none."""
+    try:
+        parts = urlsplit(value)
+        # Raises for what is no port.
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        parts, port = urlsplit(""), ""
+    host = parts.netloc.removesuffix(port)
+    is_base = _URL_HOST.fullmatch(host) and _URL_PATH.fullmatch(parts.path)
+    if parts.scheme not in ("http", "https") or not is_base or set(value) & {"?", "#"}:
+        raise ValueError(
+            "it must be http:// or https:// with a host, and perhaps a port and a "
+            "path, but no user, query or fragment: https://stems.example.com"
+        )
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+
+def _check_network(value: str) -> None:
+    if value == "*":
+        return
+    try:
+        ip_network(value, strict=False)
+    except ValueError as err:
+        raise ValueError(
+            f"{value!r} is no address or network: write 10.0.0.5, 10.0.0.0/8, ::1 or *"
+        ) from err

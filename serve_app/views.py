@@ -42,10 +42,13 @@ def is_over(job: Job) -> bool:
     return job.state.is_final or job.cancel_requested
 
 
-def job_view(job: Job, now: datetime, links: Mapping[str, str] = _NO_LINKS) -> JobView:
+def job_view(
+    job: Job, now: datetime, base_url: str = "", links: Mapping[str, str] = _NO_LINKS
+) -> JobView:
     """Return all that a client may know of `job`.
 
-    `links` has the addresses of stems that are to be fetched elsewhere.
+    Its stems are below `base_url`; `links` has the addresses of those that are to be
+    fetched elsewhere.
     """
     options, result = job.options, job.result
     model = options.model if result is None else result.model
@@ -71,7 +74,7 @@ def job_view(job: Job, now: datetime, links: Mapping[str, str] = _NO_LINKS) -> J
         duration=job.source.duration_seconds,
         sample_rate=job.source.sample_rate,
     )
-    return view.model_copy(update=_outcome(job, links))
+    return view.model_copy(update=_outcome(job, base_url, links))
 
 
 def licences_view(of_model: licences.Licences | None) -> Licences | None:
@@ -79,7 +82,7 @@ def licences_view(of_model: licences.Licences | None) -> Licences | None:
     return None if of_model is None else Licences.model_validate(asdict(of_model))
 
 
-def _outcome(job: Job, links: Mapping[str, str]) -> dict[str, object]:
+def _outcome(job: Job, base_url: str, links: Mapping[str, str]) -> dict[str, object]:
     if job.state is State.FAILED:
         return {
             "error": job.error or "The separation failed.",
@@ -89,7 +92,9 @@ def _outcome(job: Job, links: Mapping[str, str]) -> dict[str, object]:
         return {}
     return {
         "stems": {
-            stem.name: _stem(job.id, stem, links.get(stem.name))
+            stem.name: _stem(
+                stem, links.get(stem.name) or f"{base_url}{stem_path(job.id, stem)}"
+            )
             for stem in job.result.stems
         },
         "gain": job.result.gain,
@@ -150,11 +155,16 @@ def _percent(job: Job) -> float:
     return round(min(max(job.progress, 0.0), 1.0) * 100, 1)
 
 
-def _stem(job_id: str, stem: StemFile, link: str | None) -> Stem:
+def stem_path(job_id: str, stem: StemFile) -> str:
+    """Return where a stem is below the service's base URL."""
+    return f"/job/{job_id}/stems/{stem.name}"
+
+
+def _stem(stem: StemFile, url: str) -> Stem:
     return Stem(
         filename=stem.filename,
         size=stem.size_bytes,
-        download_url=link or f"/job/{job_id}/stems/{stem.name}",
+        download_url=url,
         media_type=stem.media_type,
         sha256=stem.sha256,
     )

@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from serve_app.api import docs, problems
+from serve_app.api.forwarding import ForwardedHeaders
+from serve_app.api.hosts import CheckedHost
 from serve_app.api.middleware import Failures, RequestLog, cors
 from serve_app.api.routers import (
     analyze,
@@ -68,7 +70,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
         # In their place `docs` serves a page that needs nothing from elsewhere.
         docs_url=None,
         redoc_url=None,
-        middleware=_middleware(services.cors_origins, answers_request_id),
+        middleware=_middleware(services, answers_request_id),
         exception_handlers={
             AppError: problems.on_app_error,
             HTTPException: problems.on_http_exception,
@@ -93,12 +95,13 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     return app
 
 
-def _middleware(
-    cors_origins: tuple[str, ...], answers_request_id: bool
-) -> list[Middleware]:
+def _middleware(services: Services, answers_request_id: bool) -> list[Middleware]:
     """Outermost first: every answer, also that to a failure, gets CORS headers."""
+    cors_origins = services.cors_origins
     return [
+        Middleware(ForwardedHeaders, trusted=services.trusted_proxies),
         Middleware(RequestLog, answers_id=answers_request_id),
         Middleware(cors, cors_origins),
         Middleware(Failures),
+        Middleware(CheckedHost),
     ]

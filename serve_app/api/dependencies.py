@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from serve_app.api import hosts
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
 from serve_app.api.watch import JobWatch
@@ -28,3 +29,12 @@ async def _watch(request: Request) -> JobWatch:
 InjectedServices = Annotated[Services, Depends(_services)]
 InjectedWatch = Annotated[JobWatch, Depends(_watch)]
 InjectedIntake = Annotated[Intake, Depends(_intake)]
+
+
+async def _base_url(request: Request, services: InjectedServices) -> str:
+    return services.public_url or hosts.base_url(request.scope)
+
+
+# Of this service, as the client of the request at hand reaches it. It must not get into
+# anything that others are answered: the client may have made up its host.
+InjectedBaseUrl = Annotated[str, Depends(_base_url)]

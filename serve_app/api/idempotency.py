@@ -36,36 +36,42 @@ class Once:
     id: str
     fingerprint: str
 
-    async def before(self) -> JSONResponse | None:
+    async def before(self) -> Answer | None:
         """Return the answer to the same request if there was one; raises KeyReused."""
         answer = await run(self.services.answers.find, self.id)
-        return None if answer is None else self.replayed(answer)
+        return None if answer is None else self.checked(answer)
 
     def answer(
         self, status: int, headers: Mapping[str, str], body: Mapping[str, Any]
     ) -> Answer:
-        """Return what is to be kept, and replayed for a day."""
+        """Return what is to be kept, and replayed for a day.
+
+        No URL of this service may be in it: it would lead whoever sends the request
+        again to a host that another client has named.
+        """
         expires_at = self.services.clock() + timedelta(seconds=KEPT_SECONDS)
         return Answer(self.id, self.fingerprint, status, headers, body, expires_at)
 
-    async def keep(self, status: int, body: Mapping[str, Any]) -> JSONResponse | None:
+    async def keep(self, status: int, body: Mapping[str, Any]) -> Answer | None:
         """Keep an answer, or return the one that a twin was given in the meantime."""
         answer = self.answer(status, {}, body)
         before = await run(self.services.answers.keep, answer)
-        return None if before is None else self.replayed(before)
+        return None if before is None else self.checked(before)
 
-    def replayed(self, answer: Answer) -> JSONResponse:
-        """Return the answer as it was given, unless this request says something else.
-
-        Raises KeyReused then.
-        """
+    def checked(self, answer: Answer) -> Answer:
+        """Return the answer; KeyReused if it was given to something else."""
         if answer.fingerprint != self.fingerprint:
             raise KeyReused(
                 f"This {HEADER} was sent before with another song or other options. "
                 "Use a new key for each new request."
             )
-        headers = {**answer.headers, REPLAYED: "true"}
-        return JSONResponse(answer.body, answer.status, headers)
+        return answer
+
+
+def replayed(answer: Answer) -> JSONResponse:
+    """Give an answer again, as it was given before."""
+    headers = {**answer.headers, REPLAYED: "true"}
+    return JSONResponse(answer.body, answer.status, headers)
 
 
 # How routes describe the header.

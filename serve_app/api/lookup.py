@@ -18,21 +18,28 @@ _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def find_job(services: Services, job_id: str) -> Job:
-    """Return a job; JobNotFound when it is unknown or expired, or the id is none."""
+    """Return a job; JobNotFound when it is unknown, deleted or expired.
+
+    Or when the id is none.
+    """
     if not _JOB_ID.fullmatch(job_id):
         raise _no_job()
     job = services.jobs.get(job_id)
+    # A deleted one stays in the database until whoever works on it has let it go.
+    if job.cancel_requested:
+        raise _no_job()
     if job.expires_at is not None and job.expires_at <= services.clock():
         raise _no_job()
     return job
 
 
-async def shown(services: Services, job: Job) -> JobView:
-    """Return `job` as its client sees it now."""
+async def shown(services: Services, job: Job, base_url: str) -> JobView:
+    """Return `job` as a client sees it now that reaches this service at `base_url`."""
     outside = {}
     if services.limits.link_seconds and job.result is not None:
         outside = await run(_links, services, job.result, job.expires_at)
-    return views.job_view(job, services.clock(), outside)
+    view = views.job_view(job, services.clock(), base_url, outside)
+    return view.model_copy(update={"hf_space_url": services.public_url or None})
 
 
 def _links(
@@ -107,8 +114,8 @@ def _no_stem(name: str, names: Iterable[str]) -> StemNotFound:
 
 def _no_job() -> JobNotFound:
     return JobNotFound(
-        "There is no such job: it may have expired, or its id was mistyped. Upload the "
-        "song again with POST /separate."
+        "There is no such job: it may have expired or been deleted, or its id was "
+        "mistyped. Upload the song again with POST /separate."
     )
 
 

@@ -14,6 +14,9 @@ from serve_app.errors import BadRequest
 
 logger = logging.getLogger(__name__)
 
+# Browsers cut it down to what they keep at most: Chromium to two hours.
+_PREFLIGHT_SECONDS = 24 * 3600
+
 # What scripts in browsers may read of an answer beside its body.
 _EXPOSED_HEADERS = (
     "Accept-Ranges",
@@ -59,12 +62,28 @@ class RequestLog:
             elapsed_ms = (perf_counter() - started) * 1000
             # The path alone: a query may carry secrets. Quoted: it may carry newlines.
             path = quote(scope["path"])
-            line = "%s %s %s %.1f ms [%s]"
-            logger.info(line, scope["method"], path, status, elapsed_ms, identity)
+            client = (scope.get("client") or ("unknown", 0))[0]
+            line = "%s %s %s client=%s %.1f ms [%s]"
+            method = scope["method"]
+            logger.info(line, method, path, status, client, elapsed_ms, identity)
 
 
 class Cors(CORSMiddleware):
-    """Starlette's CORS, with refusals of preflights in the form of all other errors."""
+    """Starlette's CORS, with refusals of preflights in the form of all other errors.
+
+    Where any origin may call, answers say so to requests without an Origin as well: a
+    browser may keep what a link or an `<audio>` has loaded, and give it to a script.
+    """
+
+    async def send(
+        self, message: Message, send: Send, request_headers: Headers
+    ) -> None:
+        """Pass on a message of an answer, with CORS headers."""
+        is_start = message["type"] == "http.response.start"
+        if is_start and self.allow_all_origins and "origin" not in request_headers:
+            message.setdefault("headers", [])
+            MutableHeaders(scope=message).update(self.simple_headers)
+        await super().send(message, send, request_headers)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """Answer a preflight request."""
@@ -91,6 +110,10 @@ def cors(app: ASGIApp, origins: tuple[str, ...]) -> Cors:
         # With `*` any site could act for whoever is logged in at a proxy before us.
         allow_credentials="*" not in origins,
         expose_headers=_EXPOSED_HEADERS,
+        max_age=_PREFLIGHT_SECONDS,
+        # A page on the web may use the service on its reader's own machine: which
+        # pages may is what the origins say.
+        allow_private_network=True,
     )
 
 

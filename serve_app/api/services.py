@@ -37,8 +37,8 @@ class Jobs(Protocol):
     def find(self, job_ids: Collection[str]) -> Mapping[str, Job]:
         """Return, by id, those of some jobs that there are."""
 
-    def recent(self, limit: int) -> Sequence[Job]:
-        """Return the newest jobs, the newest first."""
+    def listed(self, limit: int) -> Sequence[Job]:
+        """Return the newest jobs that were not deleted, the newest first."""
 
     def check_room(self, max_queued: int) -> None:
         """Raise QueueFull when `max_queued` jobs wait already."""
@@ -135,6 +135,9 @@ class Services:
     `reuse` returns a result for a job if another one had made the same, one of those
     given or, without any, one that it looks for; it is asked if `reuses`.
     `tenant_header` names the header that says whose a request is.
+    `public_url` is where clients reach the service, without a slash at its end; empty
+    where each request's own address is used. `trusted_proxies` are the addresses and
+    networks whose X-Forwarded-* headers count.
     `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
     where none are sent at all.
     """
@@ -157,7 +160,8 @@ class Services:
     working_dir: Path
     clock: Callable[[], datetime]
     cors_origins: tuple[str, ...] = ("*",)
-    hf_space_url: str = ""
+    public_url: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     reuses: bool = True
     tenant_header: str = ""
     uploads: DirectUploads | None = None

@@ -1,9 +1,10 @@
 """A song that was taken in becomes a job, or finds that it was one already."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from fastapi import Request
@@ -30,24 +31,31 @@ from serve_app.jobs.job import (
 )
 from serve_app.schema import Accepted, JobStatus
 
-STATUS = 202
+# The gateways of old clients take any other status for a failure, 202 too.
+STATUS = 200
 
 
 class Submission:
-    """One request to separate a song, from the song's arrival to the answer."""
+    """One request to separate a song, from the song's arrival to the answer.
 
-    def __init__(self, request: Request, services: Services, intake: Intake) -> None:
+    `base_url` is where its client reaches this service.
+    """
+
+    def __init__(
+        self, request: Request, services: Services, intake: Intake, base_url: str
+    ) -> None:
         self._request = request
         self._services = services
         self._intake = intake
+        self._base_url = base_url
         self._tenant = tenants.of(request, services)
 
     async def answer(self, arrival: Arrival) -> JSONResponse:
         """Make a job of what has come, or repeat what the request was answered."""
         services = self._services
         once = idempotency.once(self._request, services, arrival.said)
-        if once is not None and (replayed := await once.before()):
-            return replayed
+        if once is not None and (before := await once.before()):
+            return self._served(before.body, {idempotency.REPLAYED: "true"})
         upload = await arrival.upload()
         options = wanted.choose(
             upload.form.fields, services.models, services.default_model
@@ -108,17 +116,36 @@ class Submission:
         self, job: Job, upload: Upload, once: Once | None
     ) -> JSONResponse:
         services = self._services
-        accepted = _accepted(job, services.hf_space_url, upload.form.ignored)
-        body = accepted.model_dump(mode="json", exclude_none=True)
-        root = self._request.scope.get("root_path", "")
-        headers = {"Location": root + accepted.status_url}
-        answer = once.answer(STATUS, headers, body) if once else None
+        body: Mapping[str, Any] = _accepted(job, upload.form.ignored).model_dump(
+            mode="json", exclude_none=True
+        )
+        answer = once.answer(STATUS, {}, body) if once else None
         before = await run(_hand_in, services, job, upload.path, answer)
         if once is not None and before is not None:
-            return once.replayed(before)
+            body = once.checked(before).body
+            return self._served(body, {idempotency.REPLAYED: "true"})
         if not job.state.is_final:
             services.wake()
-        return JSONResponse(body, STATUS, headers)
+        return self._served(body, {})
+
+    def _served(
+        self, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> JSONResponse:
+        """Return the answer with the URLs that this request's client can follow.
+
+        Replayed ones may be of an earlier version, which gave others.
+        """
+        url = f"{self._base_url}/job/{body['job_id']}"
+        return JSONResponse(
+            {
+                **body,
+                "status": JobStatus.PENDING,
+                "status_url": url,
+                "hf_space_url": self._services.public_url,
+            },
+            STATUS,
+            {"Location": url, "Cache-Control": "no-store", **headers},
+        )
 
 
 def _is_unwilling(request: Request) -> bool:
@@ -179,14 +206,13 @@ def _discard(services: Services, job: Job) -> None:
         services.storage.delete(f"{folder}/{job.id}")
 
 
-def _accepted(job: Job, hf_space_url: str, ignored: Sequence[str]) -> Accepted:
+def _accepted(job: Job, ignored: Sequence[str]) -> Accepted:
     if job.result is None:
         message = f"Separation started. Poll /job/{job.id} for its progress."
     else:
         message = f"Separated before: the stems are ready at /job/{job.id}."
     return Accepted(
         job_id=job.id,
-        status=JobStatus.PENDING if job.result is None else JobStatus.COMPLETED,
         message=message,
         filename=job.source.filename,
         size_bytes=job.source.size_bytes,
@@ -195,7 +221,6 @@ def _accepted(job: Job, hf_space_url: str, ignored: Sequence[str]) -> Accepted:
         stems=job.options.stems,
         format=job.options.format,
         status_url=f"/job/{job.id}",
-        hf_space_url=hf_space_url or None,
         ignored_fields=tuple(ignored),
         cache=None if job.result is None else job.result.cache,
     )

@@ -37,10 +37,7 @@ class JobWatch:
         self._task: asyncio.Task[None] | None = None
 
     async def until_over(self, job: Job, seconds: float) -> Job:
-        """Return the job once it is over, or as it is after so many seconds.
-
-        One that is deleted meanwhile is returned as it was last.
-        """
+        """Return the job once it is over, or as it is after so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), aclosing(self.changes(job)) as changes:
                 async for changed in changes:
@@ -54,8 +51,9 @@ class JobWatch:
     ) -> AsyncGenerator[Job, None]:
         """Yield the job each time it differs from what was known of it; ends with it.
 
-        After so many seconds without a change it is yielded again. Close it, so that
-        nobody asks for the job any more.
+        One that is deleted meanwhile is yielded as cancelled. After so many seconds
+        without a change it is yielded again. Close it, so that nobody asks for the job
+        any more.
         """
         queue: asyncio.Queue[Job | None] = asyncio.Queue()
         self._waiting.setdefault(job.id, set()).add(queue)
@@ -67,6 +65,8 @@ class JobWatch:
                 if found != known or monotonic() - told_at >= repeat_seconds:
                     yield found
                     known, told_at = found, monotonic()
+            if not views.is_over(known):
+                yield known.evolve(cancel_requested=True)
         finally:
             self._waiting[job.id].discard(queue)
             if not self._waiting[job.id]:

@@ -1,4 +1,4 @@
-"""The file formats that stems can be had in."""
+"""The file formats that stems can be had in, and those that songs usually have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +38,13 @@ FORMATS: Mapping[str, StemFormat] = MappingProxyType(
             StemFormat("opus", ".opus", "audio/ogg"),
         )
     }
+)
+
+# What a client may offer in a file dialog: what is taken is decided by what is in the
+# file, not by its name.
+SONG_SUFFIXES = (
+    *("mp3", "wav", "flac", "m4a", "aac", "ogg", "opus", "aiff", "aif", "wma", "webm"),
+    *("mp4", "mov", "mkv", "avi", "caf", "w64", "au", "ac3", "ape", "wv", "tta"),
 )
 
 

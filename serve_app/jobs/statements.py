@@ -231,6 +231,16 @@ def recent(connection: Connection, limit: int) -> list[Job]:
     return _all(connection, query.limit(limit))
 
 
+def listed(connection: Connection, now: datetime, limit: int) -> list[Job]:
+    """Return the youngest jobs that clients may see, youngest first."""
+    query = select(jobs).where(
+        not_(jobs.c.cancel_requested),
+        or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > now),
+    )
+    query = query.order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+    return _all(connection, query.limit(limit))
+
+
 def has_as_many(connection: Connection, state: State, number: int) -> bool:
     """Whether at least so many jobs are in `state`; no more of them are counted."""
     some = select(jobs.c.id).where(_is(state)).limit(number).subquery()

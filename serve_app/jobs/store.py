@@ -101,6 +101,11 @@ class JobStore:
         with self._database.reading() as connection:
             return statements.recent(connection, limit)
 
+    def listed(self, limit: int) -> list[Job]:
+        """Return at most `limit` jobs, newest first, but those deleted or expired."""
+        with self._database.reading() as connection:
+            return statements.listed(connection, self._clock(), limit)
+
     def check_room(self, max_queued: int) -> None:
         """Raise QueueFull when `max_queued` jobs wait already."""
         with self._database.reading() as connection:

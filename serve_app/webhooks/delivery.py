@@ -28,7 +28,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message to `url`, which has the same id and body however often it is sent.
+    """A message to `url`, which has the same id however often it is sent.
+
+    Its `body` has the paths of stems, which become URLs when it is sent.
 
     `attempt` counts how often it was handed out to be sent: a fencing token, never
     reused. `failures` counts those attempts that have failed since the delivery began,

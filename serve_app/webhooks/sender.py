@@ -13,7 +13,7 @@ from typing import Any
 
 from serve_app.errors import AppError, RefusedUrl, UnreachableUrl
 from serve_app.security.asking import Asker
-from serve_app.webhooks import signing
+from serve_app.webhooks import message, signing
 from serve_app.webhooks.delivery import Attempt, Delivery
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.schedule import delay_seconds, wish_seconds
@@ -32,10 +32,12 @@ _NO_KEY = (
 class SendPolicy:
     """How many messages are sent at once, and how patient the sender is with each.
 
-    A lease must outlast an attempt, the look-up of a name included.
+    `public_url` is where receivers reach the service, empty if that is not known. A
+    lease must outlast an attempt, the look-up of a name included.
     """
 
     at_once: int = 8
+    public_url: str = ""
     answer_seconds: float = 15.0
     lease_seconds: float = 60.0
     poll_seconds: float = 1.0
@@ -140,7 +142,7 @@ class Sender:
         at, start = self._clock(), time.monotonic()
         status = error = None
         wish = 0.0
-        body = delivery.body.encode()
+        body = message.rendered(delivery.body, self._policy.public_url).encode()
         headers = {
             "Content-Type": "application/json",
             **signing.headers(self._keys, delivery.id, body, at),

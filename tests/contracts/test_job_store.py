@@ -159,6 +159,24 @@ def test_recent_jobs_come_newest_first(store: JobStore) -> None:
     assert [job.id for job in store.recent(3)] == ["at-3", "at-2", "at-1"]
 
 
+def test_deleted_and_expired_jobs_take_no_place_in_the_list(
+    store: JobStore, clock: ManualClock
+) -> None:
+    names = ("kept", "expired", "running", "waiting")
+    for minute, name in enumerate(names):
+        add(store, new_job(name, created_at=NOON + timedelta(minutes=minute)))
+    for name, seconds in (("kept", KEPT), ("expired", 1.0)):
+        mine = claimed(store)
+        assert mine.job_id == name
+        store.succeed(mine, RESULT, seconds)
+    assert claimed(store).job_id == "running"
+    for name in ("running", "waiting"):
+        store.cancel(name, KEPT)
+    assert [job.id for job in store.listed(1)] == ["expired"]
+    clock.advance(1)
+    assert [job.id for job in store.listed(1)] == ["kept"]
+
+
 def test_counts_name_every_state(store: JobStore) -> None:
     add(store, new_job("a"), new_job("b"), new_job("c"))
     claim(store)

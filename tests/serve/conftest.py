@@ -37,6 +37,7 @@ def cluster() -> Iterator[int]:
     """Start Ray and Serve; give the port of the HTTP proxy."""
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["FORWARDED_ALLOW_IPS"] = ""
     os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
     os.environ[gate.VARIABLE] = gate.IMPORT_PATH
     ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)

@@ -33,18 +33,21 @@ class Service:
                 headers={"Cache-Control": "no-cache"},
                 timeout=60,
             )
-        assert answer.is_success, answer.text
+        assert answer.status_code == 200, answer.text
         body = answer.json()
         assert body["success"] is True
         assert body["status"] == "pending"
         return str(body["job_id"])
 
-    def job(self, job_id: str) -> dict[str, Any]:
+    def job(
+        self, job_id: str, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Return the job as it stands; 404 is an error here."""
         # A replica that was just killed costs a client a retry, as it does in life.
         for _ in range(50):
             try:
-                answer = httpx.get(f"{self.url}/job/{job_id}", timeout=10)
+                url = f"{self.url}/job/{job_id}"
+                answer = httpx.get(url, headers=headers, timeout=10)
             except httpx.TransportError:
                 time.sleep(POLL_SECONDS)
                 continue
@@ -54,6 +57,11 @@ class Service:
         answer.raise_for_status()
         body: dict[str, Any] = answer.json()
         return body
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the newest jobs, the newest first."""
+        found: list[dict[str, Any]] = httpx.get(f"{self.url}/jobs").json()["jobs"]
+        return found
 
     def health(self) -> dict[str, Any]:
         """Return what the service says of itself."""

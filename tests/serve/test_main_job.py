@@ -1,5 +1,7 @@
 """The main job, end to end, as clients of the HTTP contract see it."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +104,13 @@ def test_a_cancelled_job_stops_and_leaves_no_file(
     media.write_song(long, seconds=240.0, sample_rate=22_050)
     job_id = service.submit(long)
     service.wait_until(job_id, lambda job: job["progress"] > 0)
-    answer = httpx.delete(f"{service.url}/job/{job_id}")
-    assert answer.json()["success"] is True
-    assert service.wait(job_id, 15)["status"] == "cancelled"
+    url = f"{service.url}/job/{job_id}"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(httpx.get, f"{url}?wait=30", timeout=60)
+        time.sleep(0.5)
+        assert httpx.delete(url).json()["success"] is True
+        assert waiting.result().json()["status"] == "cancelled"
+    assert httpx.get(url).status_code == 404
     wait_for(lambda: set(service.files()) <= before)
 
 
@@ -121,6 +127,22 @@ def test_a_long_poll_ends_with_the_job(service: Service, song: Path) -> None:
     job_id = service.submit(song)
     answer = httpx.get(f"{service.url}/job/{job_id}?wait=60", timeout=70)
     assert answer.json()["status"] == "completed"
+
+
+def test_only_a_trusted_proxy_can_name_another_scheme_or_host(
+    service: Service, song: Path
+) -> None:
+    """Serve's own proxy has a server that would believe this machine."""
+    job_id = service.submit(song)
+    made_up = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.example",
+    }
+    service.wait(job_id)
+    stems = service.job(job_id, made_up)["stems"]
+    url = f"{service.url}/job/{job_id}/stems/drums"
+    assert stems["drums"]["download_url"] == url
 
 
 def test_health_says_what_is_loaded(service: Service) -> None:

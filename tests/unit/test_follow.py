@@ -210,3 +210,19 @@ def test_a_job_that_fails_is_not_passed_off_as_a_whole_song(start: Start) -> Non
     )
     with pytest.raises(NotReady, match="It is damaged"):
         list(follower.chunks())
+
+
+def test_a_job_that_is_deleted_ends_its_readers_at_once(start: Start) -> None:
+    """Whoever separates it may need a while to let it go."""
+    running = start()
+    deleted = running.job.evolve(cancel_requested=True)
+    looks = iter([running.job, running.job, running.job])
+    follower = Follower(
+        lambda: next(looks, deleted),
+        lambda name: running.spec,
+        running.storage,
+        running.directory,
+        "drums",
+    )
+    with pytest.raises(NotReady, match="cancelled"):
+        list(follower.chunks())

@@ -77,7 +77,10 @@ ANALYZE_FORM: dict[str, Any] = {
 async def analyze(
     request: Request, services: InjectedServices, intake: InjectedIntake
 ) -> Analysis:
-    """Find a song's tempo and key; nothing of it is kept."""
+    """Find a song's tempo and key; nothing of it is kept.
+
+    Form fields that are not known are ignored.
+    """
     async with intake.receive(request) as arrival:
         upload = await arrival.upload()
         facts = await intake.measure(upload)

@@ -56,12 +56,12 @@ async def replay(
     If it fails it is tried again on the schedule of a new one.
     """
     once = idempotency.once(request, services, [])
-    if once is not None and (replayed := await once.before()):
-        return replayed
+    if once is not None and (before := await once.before()):
+        return idempotency.replayed(before)
     view = delivery_view(await run(_replay, services, job_id, delivery_id))
     begun = view.model_dump(mode="json", exclude_none=True)
     if once is not None and (before := await once.keep(_ACCEPTED, begun)):
-        return before
+        return idempotency.replayed(before)
     return JSONResponse(begun, _ACCEPTED)
 
 

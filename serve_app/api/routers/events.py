@@ -1,14 +1,19 @@
 """Jobs as they change, without polling."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from serve_app import views
 from serve_app.api import lookup
-from serve_app.api.dependencies import InjectedServices, InjectedWatch
+from serve_app.api.dependencies import (
+    InjectedBaseUrl,
+    InjectedServices,
+    InjectedWatch,
+)
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
 from serve_app.api.threads import run
@@ -36,12 +41,17 @@ KEEPALIVE_SECONDS = 15.0
     },
 )
 async def read_events(
-    job_id: str, request: Request, services: InjectedServices, watch: InjectedWatch
+    job_id: str,
+    request: Request,
+    services: InjectedServices,
+    watch: InjectedWatch,
+    base_url: InjectedBaseUrl,
 ) -> Response:
     """Send the job, as `/job/{job_id}` shows it, now and whenever it changes.
 
-    A stream of server-sent events (`EventSource` in browsers) that ends with the job.
-    Whoever comes back with `Last-Event-ID` gets what has changed since.
+    A stream of server-sent events (`EventSource` in browsers) that ends with the job,
+    as `cancelled` if it is deleted meanwhile. Whoever comes back with `Last-Event-ID`
+    gets what has changed since.
     """
     job = await run(lookup.find_job, services, job_id)
     seen = request.headers.get("last-event-id")
@@ -49,23 +59,27 @@ async def read_events(
         # What makes an EventSource stop asking.
         return Response(status_code=204)
     return EventSourceResponse(
-        _events(services, watch, job, seen),
+        _events(partial(_event, services, base_url), watch, job, seen),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
 async def _events(
-    services: Services, watch: JobWatch, job: Job, seen: str | None
+    event: Callable[[Job], Awaitable[bytes]],
+    watch: JobWatch,
+    job: Job,
+    seen: str | None,
 ) -> AsyncIterator[bytes]:
     # At once, so that a client knows it is connected.
-    yield KEEPALIVE_COMMENT if seen == _version(job) else await _event(services, job)
+    yield KEEPALIVE_COMMENT if seen == _version(job) else await event(job)
     if views.is_over(job):
         return
     last = _version(job)
     async with aclosing(watch.changes(job, KEEPALIVE_SECONDS)) as changes:
         async for changed in changes:
-            is_new, last = _version(changed) != last, _version(changed)
-            yield await _event(services, changed) if is_new else KEEPALIVE_COMMENT
+            is_new = _version(changed) != last or views.is_over(changed)
+            last = _version(changed)
+            yield await event(changed) if is_new else KEEPALIVE_COMMENT
             if views.is_over(changed):
                 return
 
@@ -74,7 +88,7 @@ def _version(job: Job) -> str:
     return job.updated_at.isoformat()
 
 
-async def _event(services: Services, job: Job) -> bytes:
-    view = await lookup.shown(services, job)
+async def _event(services: Services, base_url: str, job: Job) -> bytes:
+    view = await lookup.shown(services, job, base_url)
     data = view.model_dump_json(exclude_none=True)
     return format_sse_event(data_str=data, id=_version(job))

@@ -8,6 +8,7 @@ from serve_app import views
 from serve_app.api import idempotency, lookup, references
 from serve_app.api import options as wanted
 from serve_app.api.dependencies import (
+    InjectedBaseUrl,
     InjectedIntake,
     InjectedServices,
     InjectedWatch,
@@ -105,7 +106,6 @@ SEPARATE_FORM: dict[str, Any] = {
 
 @router.post(
     "/separate",
-    status_code=202,
     summary="Separate a song",
     response_model=Accepted,
     responses=documented(
@@ -130,19 +130,22 @@ async def separate(
     request: Request,
     services: InjectedServices,
     intake: InjectedIntake,
+    base_url: InjectedBaseUrl,
     _: idempotency.Key = None,
 ) -> Response:
     """Take a song in and answer at once; poll `/job/{job_id}` for its stems.
 
     The song is decoded whole before the answer, so an accepted one can be separated.
-    One that was separated before, with the same options, is completed at once (`cache`
-    says so), unless the request has `Cache-Control: no-cache`.
+    The `status` is `pending` always. A song that was separated before, with the same
+    options, is completed at once (`cache` says so), unless the request has
+    `Cache-Control: no-cache`. Form fields that are not known are ignored.
     """
     if not idempotency.is_named(request):
         # Nobody should upload a song to be told that the queue is full.
         await run(services.jobs.check_room, services.limits.max_queued_jobs)
     async with intake.receive(request, wanted.FIELDS) as arrival:
-        return await Submission(request, services, intake).answer(arrival)
+        submission = Submission(request, services, intake, base_url)
+        return await submission.answer(arrival)
 
 
 @router.get(
@@ -156,6 +159,7 @@ async def read_job(
     response: Response,
     services: InjectedServices,
     watch: InjectedWatch,
+    base_url: InjectedBaseUrl,
     wait: Annotated[
         float,
         Query(
@@ -167,14 +171,14 @@ async def read_job(
 ) -> JobView:
     """Say how far a job is and, once it is completed, where its stems are.
 
-    Poll every 2 seconds, or give `wait`. A 404 is final: the job is unknown or has
-    expired.
+    Poll every 2 seconds, or give `wait`. A 404 is final: the job is unknown, was
+    deleted or has expired. Who waits when it is deleted is told that it is `cancelled`.
     """
     response.headers["Cache-Control"] = "no-store"
     job = await run(lookup.find_job, services, job_id)
     if wait and not views.is_over(job):
         job = await watch.until_over(job, wait)
-    return await lookup.shown(services, job)
+    return await lookup.shown(services, job, base_url)
 
 
 @router.get(
@@ -188,14 +192,9 @@ async def list_jobs(
     services: InjectedServices,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
 ) -> JobList:
-    """List the newest jobs that have not expired, the newest first."""
+    """List the newest jobs that were not deleted nor have expired, newest first."""
     response.headers["Cache-Control"] = "no-store"
-    now = services.clock()
-    jobs = [
-        views.job_summary(job)
-        for job in await run(services.jobs.recent, limit)
-        if job.expires_at is None or job.expires_at > now
-    ]
+    jobs = [views.job_summary(job) for job in await run(services.jobs.listed, limit)]
     return JobList(count=len(jobs), jobs=jobs)
 
 
@@ -205,21 +204,21 @@ async def list_jobs(
     responses=documented(JobNotFound, Unavailable),
 )
 async def delete_job(job_id: str, services: InjectedServices) -> Deleted:
-    """Cancel a job if it is not over, and delete its files.
+    """Cancel a job if it is not over, and delete its files; it is gone then (404).
 
-    One that was over is gone afterwards (404); any other is `cancelled`.
+    Whoever waits for it just then is told that it is `cancelled`.
     """
     return Deleted(message=await run(_delete, services, job_id))
 
 
 def _delete(services: Services, job_id: str) -> str:
-    had_ended = lookup.find_job(services, job_id).state.is_final
-    services.jobs.cancel(job_id, services.limits.retention_seconds)
+    lookup.find_job(services, job_id)
+    job = services.jobs.cancel(job_id, services.limits.retention_seconds)
     services.stop(job_id)
     # What runs can only end as cancelled now, whatever it finds missing.
     for folder in FOLDERS:
         services.storage.delete(f"{folder}/{job_id}")
-    if not had_ended:
+    if job.cancel_requested:
         return "The job is cancelled and its files are deleted."
     services.jobs.remove(job_id)
     return "The job and its files are deleted."

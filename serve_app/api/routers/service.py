@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from serve_app.api.dependencies import InjectedServices
+from serve_app.api.dependencies import InjectedBaseUrl, InjectedServices
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
-from serve_app.audio.formats import FORMATS
+from serve_app.audio.formats import FORMATS, SONG_SUFFIXES
 from serve_app.errors import AppError
 from serve_app.jobs.job import State
 from serve_app.schema import (
@@ -21,6 +21,7 @@ from serve_app.schema import (
     ModelList,
     Ping,
     QueueHealth,
+    Root,
 )
 from serve_app.views import licences_view
 
@@ -32,6 +33,18 @@ T = TypeVar("T")
 HEALTH_TIMEOUT_SECONDS = 4.0
 # A good part of the shortest lease that makes sense.
 MOST_SKEW_SECONDS = 2.0
+
+
+@router.head("/", include_in_schema=False)
+@router.get("/", summary="Say what is served here")
+async def root(request: Request, response: Response, base_url: InjectedBaseUrl) -> Root:
+    """Name the service and its version, and say where its documentation is."""
+    response.headers["Cache-Control"] = "no-store"
+    return Root(
+        version=request.app.version,
+        docs=f"{base_url}/docs",
+        health=f"{base_url}/health",
+    )
 
 
 @router.get("/ping", summary="Say hello")
@@ -50,10 +63,12 @@ async def livez() -> Ping:
 async def config(services: InjectedServices) -> Config:
     """Say what clients need to know before they upload."""
     return Config(
-        hf_space_url=services.hf_space_url,
+        hf_space_url=services.public_url,
         default_model=services.default_model,
         formats=tuple(FORMATS),
+        supported_formats=SONG_SUFFIXES,
         max_upload_bytes=services.limits.max_upload_bytes,
+        max_file_size_mb=services.limits.max_upload_bytes / 1024**2,
         retention_seconds=services.limits.retention_seconds,
     )
 
@@ -98,11 +113,14 @@ async def _health(services: Services) -> Health:
         _asked("The job database", asyncio.to_thread(_look_at_jobs, services)),
         _asked("The store of files", asyncio.to_thread(_probe, services)),
     )
-    report = dict(pools or {"ready": False})
+    report = {**(pools or {"ready": False}), "timestamp": services.clock()}
     limit = services.limits.max_queued_jobs
     failures = [failure for failure in (no_pools, no_jobs, no_storage) if failure]
     if jobs is not None:
         counts, skew_seconds = jobs
+        # Those that were deleted are only there until they can be forgotten.
+        kept = [count for state, count in counts.items() if state != State.CANCELLED]
+        report["jobs_count"] = sum(kept)
         report["queue"] = _queue(counts, limit)
         if abs(skew_seconds) > MOST_SKEW_SECONDS:
             report["reason"] = (

@@ -59,8 +59,8 @@ async def begin_upload(
         raise too_large(rules)
     said = [new.filename, new.size_bytes]
     once = idempotency.once(request, services, said)
-    if once is not None and (replayed := await once.before()):
-        return replayed
+    if once is not None and (before := await once.before()):
+        return idempotency.replayed(before)
     upload_id, now = uuid4().hex, services.clock()
     offer = await run(uploads.begin, upload_id, new.filename, new.size_bytes)
     begun = DirectUpload(
@@ -74,7 +74,7 @@ async def begin_upload(
     ).model_dump(mode="json")
     if once is not None and (before := await once.keep(_CREATED, begun)):
         await run(uploads.give_up, upload_id)
-        return before
+        return idempotency.replayed(before)
     return JSONResponse(begun, _CREATED)
 
 

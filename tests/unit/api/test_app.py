@@ -12,6 +12,7 @@ from tests.unit.api.conftest import Server, assert_problem
 pytestmark = pytest.mark.anyio
 
 CALLS = {
+    ("GET", "/"),
     ("GET", "/ping"),
     ("GET", "/livez"),
     ("GET", "/config"),
@@ -50,7 +51,7 @@ async def test_every_call_is_described_with_its_problems(server: Server) -> None
         assert problems.MEDIA_TYPE in operation["responses"]["default"]["content"]
     assert "HTTPValidationError" not in description["components"]["schemas"]
     assert set(described["POST", "/separate"]["responses"]) == {
-        *("202", "400", "404", "409", "413", "422", "429", "501", "503", "default")
+        *("200", "400", "404", "409", "413", "422", "429", "501", "503", "default")
     }
 
 

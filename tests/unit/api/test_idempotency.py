@@ -1,14 +1,19 @@
 """What is sent twice under one key acts once."""
 
 import asyncio
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from serve_app.api.idempotency import KEPT_SECONDS
+from serve_app.jobs.answer import Answer
+from serve_app.jobs.answers import answers, keep
 from serve_app.jobs.job import Job
 from tests.unit.api.conftest import LIMITS, Server, assert_problem, refuse_to_read
 
@@ -28,7 +33,7 @@ async def send(
 async def test_the_first_answer_is_given_again(server: Server, song: bytes) -> None:
     first = await send(server, song)
     again = await send(server, song)
-    assert (first.status_code, again.status_code) == (202, 202)
+    assert (first.status_code, again.status_code) == (200, 200)
     assert again.json() == first.json()
     assert again.headers["location"] == first.headers["location"]
     assert "idempotent-replayed" not in first.headers
@@ -39,10 +44,81 @@ async def test_the_first_answer_is_given_again(server: Server, song: bytes) -> N
 
 async def test_the_answer_outlives_the_job(server: Server, song: bytes) -> None:
     first = (await send(server, song)).json()
-    await server.client.delete(f"/job/{first['job_id']}")
+    server.succeed({"drums": b"RIFF"})
     await server.client.delete(f"/job/{first['job_id']}")
     assert (await send(server, song)).json() == first
     assert server.store.recent(10) == []
+
+
+async def test_a_host_that_one_client_makes_up_does_not_reach_another(
+    server: Server, song: bytes
+) -> None:
+    async def sent_to(host: str) -> httpx.Response:
+        return await send(server, song, {**KEY, "Host": host})
+
+    first, again = await sent_to("evil.example"), await sent_to("good.example:8000")
+    assert first.json()["status_url"].startswith("http://evil.example/job/")
+    assert again.headers["idempotent-replayed"] == "true"
+    job_id = first.json()["job_id"]
+    url = f"http://good.example:8000/job/{job_id}"
+    assert again.json()["status_url"] == again.headers["location"] == url
+    assert "evil" not in again.text + str(again.headers)
+    assert again.headers["cache-control"] == "no-store"
+
+
+async def test_twins_at_once_get_their_own_hosts(server: Server, song: bytes) -> None:
+    hosts = [f"host-{number}.example" for number in range(4)]
+    answers = await asyncio.gather(
+        *(send(server, song, {**KEY, "Host": host}) for host in hosts)
+    )
+    for host, answer in zip(hosts, answers, strict=True):
+        url = f"http://{host}/job/{answer.json()['job_id']}"
+        assert answer.json()["status_url"] == answer.headers["location"] == url
+
+
+async def test_what_an_earlier_version_kept_is_given_as_this_one_answers(
+    server: Server, song: bytes
+) -> None:
+    """It answered 202, with paths, and said when a song had been separated before."""
+    first = (await send(server, song)).json()
+    job_id = first["job_id"]
+    (kept,) = rows(server)
+    old = {**kept.body, "status": "completed", "cache": "hit"}
+    old |= {"status_url": f"/job/{job_id}", "hf_space_url": "https://old.example"}
+    headers = {"Location": f"/job/{job_id}"}
+    rewrite(server, replace(kept, status=202, headers=headers, body=old))
+    async with server.with_services(public_url="https://stems.example") as client:
+        again = await client.post(
+            "/separate", files={"file": ("song.wav", song)}, headers=KEY
+        )
+    url = f"https://stems.example/job/{job_id}"
+    assert (again.status_code, again.headers["location"]) == (200, url)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json() == {
+        **first,
+        "status_url": url,
+        "hf_space_url": "https://stems.example",
+        "cache": "hit",
+    }
+
+
+def rows(server: Server) -> list[Answer]:
+    with server.database.reading() as connection:
+        return [Answer(**row._asdict()) for row in connection.execute(select(answers))]
+
+
+def rewrite(server: Server, answer: Answer) -> None:
+    with server.database.writing() as connection:
+        keep(connection, answer)
+
+
+async def test_nothing_that_is_kept_has_a_host_in_it(
+    server: Server, song: bytes
+) -> None:
+    await send(server, song, {**KEY, "Host": "evil.example"})
+    (kept,) = rows(server)
+    assert "evil" not in json.dumps([kept.body, dict(kept.headers)])
+    assert "http" not in json.dumps([kept.body, dict(kept.headers)])
 
 
 @pytest.mark.parametrize("change", ["song", "name", "option"])
@@ -77,7 +153,7 @@ async def test_what_failed_may_be_tried_again_under_its_key(
     server: Server, song: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_problem(await send(server, b"no song"), 422, "unreadable_audio")
-    assert (await send(server, song)).status_code == 202
+    assert (await send(server, song)).status_code == 200
 
 
 async def test_an_answer_is_kept_for_a_day(server: Server, song: bytes) -> None:
@@ -161,7 +237,7 @@ async def test_a_song_that_lies_elsewhere_is_not_fetched_again(
     body = {"url": "https://example.com/song.wav", "stems": ["bass"]}
     first = await client.post("/separate", json=body, headers=KEY)
     again = await client.post("/separate", json=body, headers=KEY)
-    assert (first.status_code, again.json()) == (202, first.json())
+    assert (first.status_code, again.json()) == (200, first.json())
     assert again.headers["idempotent-replayed"] == "true"
     assert fetched == [body["url"]]
     other = await client.post("/separate", json={**body, "stems": "drums"}, headers=KEY)

@@ -112,6 +112,15 @@ async def test_a_preflight_allows_what_the_routes_take(server: Server) -> None:
     assert "range" in answer.headers["access-control-allow-headers"]
 
 
+async def test_a_page_on_the_web_may_call_a_service_in_a_private_network(
+    server: Server,
+) -> None:
+    headers = {**preflight(ORIGIN), "Access-Control-Request-Private-Network": "true"}
+    answer = await server.client.options("/job/1", headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-private-network"] == "true"
+
+
 async def test_a_refused_preflight_is_a_problem_that_says_so(server: Server) -> None:
     async with server.with_services(cors_origins=(ORIGIN,)) as client:
         answer = await client.options("/job/1", headers=preflight("https://x.example"))
@@ -142,7 +151,7 @@ async def test_a_request_is_one_line_of_log_without_what_its_query_says(
         if record.name.startswith("serve_app.api")
     ]
     assert len(lines) == 1
-    assert lines[0].startswith("GET /job/a%0Ab 404 ")
+    assert lines[0].startswith("GET /job/a%0Ab 404 client=127.0.0.1 ")
     assert lines[0].endswith(" ms [r1]")
 
 

@@ -205,6 +205,28 @@ def test_a_form_that_says_not_one_thing_is_refused(
 
 
 @pytest.mark.parametrize(
+    "unknown",
+    [
+        part('name="audio"', b"1"),
+        part('name=""', b"1"),
+        part('name="cover"; filename="a.png"', b"PNG"),
+        part('name="File"; filename="a.mp3"', b"another song"),
+        part('name="notes"', b"x" * (MAX_FIELDS_BYTES + 1)),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_field_that_is_not_known_is_ignored(
+    tmp_path: Path, unknown: bytes, is_first: bool
+) -> None:
+    path, stems = tmp_path / "upload", part('name="stems"', b"bass")
+    parts = [unknown, song(), stems] if is_first else [song(), stems, unknown]
+    whole = body(song(), stems)
+    known = read(tmp_path / "known", whole)
+    assert read(path, body(*parts)) == known
+    assert path.read_bytes() == (tmp_path / "known").read_bytes()
+
+
+@pytest.mark.parametrize(
     ("data", "content_type"),
     [
         (b"{}", "application/json"),

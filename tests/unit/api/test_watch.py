@@ -76,8 +76,9 @@ async def test_a_cancelled_job_is_over_for_its_client() -> None:
     assert found == cancelled
 
 
-async def test_a_deleted_job_is_told_as_it_was() -> None:
-    assert await JobWatch(Database()).until_over(RUNNING, 60) == RUNNING
+async def test_a_deleted_job_is_told_as_cancelled() -> None:
+    cancelled = RUNNING.evolve(cancel_requested=True)
+    assert await JobWatch(Database()).until_over(RUNNING, 60) == cancelled
 
 
 async def test_all_that_wait_cost_one_question_and_nobody_none() -> None:
@@ -113,7 +114,7 @@ async def test_changes_are_told_once_each_and_end_with_the_job() -> None:
 
     async def follow() -> None:
         async for job in JobWatch(database).changes(RUNNING):
-            seen.append(job.progress)
+            seen.append((job.progress, job.cancel_requested))
 
     following = asyncio.create_task(follow())
     for progress in (0.25, 0.5):
@@ -122,4 +123,4 @@ async def test_changes_are_told_once_each_and_end_with_the_job() -> None:
     await database.asked_again()
     database.jobs.clear()
     await asyncio.wait_for(following, 5)
-    assert seen == [0.25, 0.5]
+    assert seen == [(0.25, False), (0.5, False), (0.5, True)]

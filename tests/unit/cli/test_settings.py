@@ -9,6 +9,9 @@ from typer.testing import CliRunner
 from serve_app.cli import app
 from serve_app.settings import Settings
 
+# Settings that take no one.
+CHECKED = {"public_url": "https://stems.example", "trusted_proxies": "10.0.0.0/8"}
+
 DATABASE = "postgresql://user:hunter2@db/stems"
 
 
@@ -35,6 +38,7 @@ def test_the_variables_that_are_shown_do_set_it(
             # Most can be a one; those with a choice of words take the last of them.
             kind = Settings.model_fields[name].annotation
             value = get_args(kind)[-1] if get_origin(kind) is Literal else "1"
+            value = CHECKED.get(name, value)
             patch.setenv(variable, value)
             assert rows()[name]["is_set"], variable
     assert not rows()[name]["is_set"]

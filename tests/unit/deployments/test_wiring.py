@@ -11,6 +11,7 @@ from deployments.wiring import (
     webhook_check,
     webhook_sender,
 )
+from serve_app.database import Database
 from serve_app.errors import RefusedUrl
 from serve_app.jobs.job import Webhook
 from serve_app.jobs.store import JobStore
@@ -102,3 +103,22 @@ async def _sent(sender: Sender, outbox: Outbox) -> None:
             await asyncio.sleep(0.01)
     loop.cancel()
     await asyncio.wait([loop])
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_warned"),
+    [
+        ({}, False),
+        ({"webhook_secrets": SECRET}, True),
+        ({"webhook_secrets": SECRET, "public_url": "https://a.example"}, False),
+    ],
+)
+def test_webhooks_without_a_public_url_are_warned_of_at_start(
+    settings: dict[str, str],
+    is_warned: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}") as jobs:
+        webhook_sender(Settings(**settings), Outbox(jobs, now))
+    assert ("STEMSERVE_PUBLIC_URL" in caplog.text) is is_warned

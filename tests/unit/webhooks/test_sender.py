@@ -17,7 +17,7 @@ from serve_app.jobs.job import Webhook
 from serve_app.jobs.store import JobStore
 from serve_app.security.asking import Asker, CheckedNetwork
 from serve_app.security.urls import UrlRules
-from serve_app.webhooks import signing
+from serve_app.webhooks import message, signing
 from serve_app.webhooks.delivery import Delivery, DeliveryState
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.sender import Sender, SendPolicy
@@ -103,7 +103,7 @@ def test_a_message_arrives_signed_with_each_key(
     assert request.headers["content-type"] == "application/json"
     assert request.headers["user-agent"] == "stemserve"
     assert request.headers["webhook-id"] == delivery.id
-    assert request.body.decode() == delivery.body
+    assert request.body.decode() == message.rendered(delivery.body, "")
     assert json.loads(request.body)["data"]["job_id"] == "a"
     for key in KEYS:
         signing.verify([key], request.headers, request.body, clock())

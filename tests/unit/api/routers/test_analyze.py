@@ -16,6 +16,7 @@ async def test_an_analysis_has_what_its_clients_read(
     answer = await server.client.post("/analyze", files={"file": ("a.wav", song)})
     assert answer.status_code == 200
     assert answer.json() == {
+        "success": True,
         "filename": "a.wav",
         "size_bytes": len(song),
         "bpm": 124.0,
@@ -73,9 +74,12 @@ async def test_an_analysis_that_is_given_up_keeps_nothing(
     assert server.left_behind() == []
 
 
-async def test_an_analysis_takes_no_options(server: Server, song: bytes) -> None:
+async def test_what_else_is_in_the_form_is_ignored(server: Server, song: bytes) -> None:
     answer = await server.client.post(
-        "/analyze", files={"file": ("a.wav", song)}, data={"model": "demo"}
+        "/analyze",
+        files={"file": ("a.wav", song), "cover": ("a.png", b"PNG" * 50_000)},
+        data={"model": "demo", "session": "7"},
     )
-    assert answer.status_code == 200
-    assert answer.json()["ignored_fields"] == ["model"]
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["ignored_fields"] == ["cover", "model", "session"]
+    assert server.left_behind() == []

@@ -6,10 +6,12 @@ import pytest
 from serve_app.errors import Unavailable
 from serve_app.jobs.job import Event, Webhook
 from serve_app.webhooks.delivery import Attempt, Delivery
+from serve_app.webhooks.message import rendered
 from tests.unit.api.conftest import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
+BASE = "https://stems.example/songs"
 URL = "https://example.com/Hook,1?token=Secret"
 
 
@@ -123,8 +125,10 @@ async def test_what_is_sent_is_the_job_as_it_is_shown(
     server: Server, song: bytes
 ) -> None:
     job_id = await ended(server, song)
-    message = json.loads(claimed(server).body)
-    shown = (await server.client.get(f"/job/{job_id}")).json()
+    message = json.loads(rendered(claimed(server).body, BASE))
+    async with server.with_services(public_url=BASE) as client:
+        shown = (await client.get(f"/job/{job_id}")).json()
+    assert shown["hf_space_url"] == BASE
     assert message == {
         "type": "job.completed",
         "timestamp": shown["updated_at"],

@@ -83,11 +83,34 @@ async def test_who_comes_back_gets_what_was_missed(server: Server, song: bytes) 
     following = follow(server, job_id, known)
     await asyncio.sleep(0.5)
     server.clock.move(1)
-    server.store.cancel(job_id, 1800.0)
+    server.store.fail(server.claim(), "code", "It is damaged.", 1800.0)
     first = read((await asyncio.wait_for(following, 10)).text)
-    assert [event.job["status"] for event in first] == ["cancelled"]
+    assert [event.job["status"] for event in first][-1] == "failed"
     missed = read((await follow(server, job_id, known)).text)
-    assert missed == first
+    assert missed == first[-1:]
+
+
+@pytest.mark.parametrize("state", ["waiting", "running", "completed unseen"])
+async def test_who_follows_a_job_that_is_deleted_is_told_that_it_is_cancelled(
+    server: Server, song: bytes, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it was completed so shortly before that nobody has seen that."""
+    job_id = await server.separate(song)
+    if state == "running":
+        server.claim()
+    following = follow(server, job_id)
+    waiting = asyncio.create_task(server.client.get(f"/job/{job_id}?wait=30"))
+    await asyncio.sleep(0.5)
+    if state == "completed unseen":
+        monkeypatch.setattr(server.store, "find", lambda job_ids: {})
+        server.succeed({"drums": b"RIFF"})
+    await server.client.delete(f"/job/{job_id}")
+    told = read((await asyncio.wait_for(following, 10)).text)
+    assert [event.job["status"] for event in told][-1] == "cancelled"
+    answer = await asyncio.wait_for(waiting, 10)
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    again = await follow(server, job_id, told[-1].id)
+    assert_problem(again, 404, "job_not_found")
 
 
 async def test_a_silent_stream_is_kept_alive(

@@ -34,7 +34,7 @@ BAD_IDS = [
 
 async def test_a_song_is_accepted_at_once(server: Server, song: bytes) -> None:
     answer = await server.client.post("/separate", files={"file": ("노래.wav", song)})
-    assert answer.status_code == 202
+    assert answer.status_code == 200
     accepted = answer.json()
     job_id = accepted["job_id"]
     assert accepted == {
@@ -48,9 +48,10 @@ async def test_a_song_is_accepted_at_once(server: Server, song: bytes) -> None:
         "model": "demo",
         "stems": ["drums", "bass", "other", "vocals"],
         "format": "wav",
-        "status_url": f"/job/{job_id}",
+        "status_url": f"http://server/job/{job_id}",
+        "hf_space_url": "",
     }
-    assert answer.headers["location"] == f"/job/{job_id}"
+    assert answer.headers["location"] == f"http://server/job/{job_id}"
 
 
 async def test_a_long_poll_is_answered_once_the_job_is_over(
@@ -96,12 +97,14 @@ async def test_an_accepted_song_is_stored_and_queued(
     assert list(server.services.working_dir.iterdir()) == []
 
 
-async def test_clients_are_sent_to_another_server_when_there_is_one(
+async def test_clients_are_sent_to_the_public_url_when_there_is_one(
     server: Server, song: bytes
 ) -> None:
-    async with server.with_services(hf_space_url="https://space.example") as client:
+    async with server.with_services(public_url="https://space.example") as client:
         answer = await client.post("/separate", files={"file": ("a.wav", song)})
+    url = f"https://space.example/job/{answer.json()['job_id']}"
     assert answer.json()["hf_space_url"] == "https://space.example"
+    assert answer.json()["status_url"] == answer.headers["location"] == url
 
 
 @pytest.mark.parametrize(
@@ -222,7 +225,7 @@ async def test_a_completed_job_lists_its_stems(server: Server, song: bytes) -> N
     drums = view["stems"]["drums"]
     assert drums["filename"] == "song_drums.wav"
     assert drums["size"] == len(STEMS["drums"])
-    assert drums["download_url"] == f"/job/{job_id}/stems/drums"
+    assert drums["download_url"] == f"http://server/job/{job_id}/stems/drums"
     assert drums["media_type"] == "audio/wav"
     assert view["gain"] == 0.5
     assert view["analysis"] == {"bpm": 124.0, "key": "C# minor"}
@@ -267,6 +270,19 @@ async def test_an_expired_job_is_not_found(server: Server, song: bytes) -> None:
     assert (await server.client.get("/jobs")).json() == {"count": 0, "jobs": []}
 
 
+async def assert_gone(server: Server, job_id: str) -> None:
+    """Check that nothing of a deleted job can be seen any more."""
+    for method, path in (
+        *(("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "?wait=5")),
+        *(("GET", "/stems/drums"), ("HEAD", "/stems/drums")),
+        *(("GET", "/stems/drums?follow=1"), ("GET", "/deliveries")),
+    ):
+        answer = await server.client.request(method, f"/job/{job_id}{path}")
+        assert answer.status_code == 404, (method, path)
+    jobs = (await server.client.get("/jobs")).json()["jobs"]
+    assert job_id not in [job["job_id"] for job in jobs]
+
+
 async def test_a_waiting_job_is_cancelled_and_its_song_deleted(
     server: Server, song: bytes
 ) -> None:
@@ -275,7 +291,7 @@ async def test_a_waiting_job_is_cancelled_and_its_song_deleted(
     assert answer.status_code == 200
     assert answer.json()["success"] is True
     assert answer.json()["message"]
-    assert (await read(server, job_id))["status"] == "cancelled"
+    await assert_gone(server, job_id)
     assert server.left_behind() == []
 
 
@@ -286,9 +302,11 @@ async def test_a_running_job_is_cancelled_for_its_client_at_once(
     claim = server.claim()
     answer = await server.client.delete(f"/job/{job_id}")
     assert answer.json()["success"] is True
-    assert (await read(server, job_id))["status"] == "cancelled"
+    await assert_gone(server, job_id)
     assert server.pools.stopped == [job_id]
     assert server.store.report(claim, Stage.SEPARATE, 0.5) is True
+    server.store.release(claim)
+    await assert_gone(server, job_id)
     assert server.left_behind() == []
 
 
@@ -297,9 +315,35 @@ async def test_a_finished_job_is_gone_once_deleted(server: Server, song: bytes) 
     server.succeed(STEMS)
     answer = await server.client.delete(f"/job/{job_id}")
     assert answer.json()["success"] is True
-    assert_problem(await server.client.get(f"/job/{job_id}"), 404, "job_not_found")
-    assert_problem(await server.client.delete(f"/job/{job_id}"), 404, "job_not_found")
+    await assert_gone(server, job_id)
     assert server.left_behind() == []
+
+
+async def test_a_job_that_ends_while_it_is_deleted_is_gone_too(
+    server: Server, song: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await server.separate(song)
+    cancel = server.store.cancel
+
+    def end_first(job_id: str, retention_seconds: float) -> Job:
+        server.succeed(STEMS)
+        return cancel(job_id, retention_seconds)
+
+    monkeypatch.setattr(server.store, "cancel", end_first)
+    assert (await server.client.delete(f"/job/{job_id}")).status_code == 200
+    await assert_gone(server, job_id)
+    assert server.left_behind() == []
+
+
+async def test_deleted_jobs_take_no_place_in_the_list(
+    server: Server, song: bytes
+) -> None:
+    kept = await server.separate(song)
+    server.clock.move(1)
+    deleted = await server.separate(song)
+    await server.client.delete(f"/job/{deleted}")
+    listed = (await server.client.get("/jobs?limit=1")).json()
+    assert [job["job_id"] for job in listed["jobs"]] == [kept]
 
 
 async def test_deleting_one_job_leaves_the_others(server: Server, song: bytes) -> None:
@@ -337,12 +381,13 @@ async def test_a_limit_that_is_none_is_refused_in_one_sentence(
 async def test_a_server_behind_a_prefix_points_to_itself(
     server: Server, song: bytes
 ) -> None:
-    """Location is absolute; status_url is relative to the client's base URL."""
     server.app.root_path = "/api"
     answer = await server.client.post("/api/separate", files={"file": ("a.wav", song)})
-    job_id = answer.json()["job_id"]
-    assert answer.headers["location"] == f"/api/job/{job_id}"
-    assert answer.json()["status_url"] == f"/job/{job_id}"
+    url = f"http://server/api/job/{answer.json()['job_id']}"
+    assert answer.headers["location"] == answer.json()["status_url"] == url
+    server.succeed(STEMS)
+    job = (await server.client.get(url)).json()
+    assert job["stems"]["drums"]["download_url"] == f"{url}/stems/drums"
 
 
 def test_the_form_in_the_description_has_the_fields_that_are_read() -> None:

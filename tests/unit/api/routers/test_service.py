@@ -33,9 +33,33 @@ async def test_the_configuration_is_what_clients_need(server: Server) -> None:
     assert config["hf_space_url"] == ""
     assert config["max_upload_bytes"] == LIMITS.max_upload_bytes
     assert config["formats"][0] == "wav"
-    async with server.with_services(hf_space_url="https://space.example") as client:
+    assert config["max_file_size_mb"] == LIMITS.max_upload_bytes / 1024**2
+    assert {"mp3", "wav", "flac", "m4a"} <= set(config["supported_formats"])
+    async with server.with_services(public_url="https://space.example") as client:
         config = (await client.get("/config")).json()
     assert config["hf_space_url"] == "https://space.example"
+
+
+async def test_the_root_says_what_is_served(server: Server) -> None:
+    answer = await server.client.get("/")
+    assert answer.status_code == 200
+    root = answer.json()
+    assert root["name"] == "stemserve"
+    assert root["version"] == server.app.version
+    for link in (root["docs"], root["health"]):
+        assert (await server.client.get(link)).status_code == 200
+    head = await server.client.head("/")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_deleted_jobs_are_not_counted(server: Server, song: bytes) -> None:
+    for _ in range(2):
+        await server.separate(song)
+    deleted = await server.separate(song)
+    await server.client.delete(f"/job/{deleted}")
+    server.succeed({"drums": b"RIFF"})
+    report = (await server.client.get("/health")).json()
+    assert report["jobs_count"] == 2
 
 
 async def test_the_models_are_listed(server: Server) -> None:
@@ -73,10 +97,12 @@ async def test_a_healthy_server_says_what_is_loaded(
         200,
         {
             "status": "ok",
+            "timestamp": "2026-11-20T12:00:00Z",
             "ready": True,
             "model": "demo",
             "device": "cpu",
             "songs": 2,
+            "jobs_count": 1,
             "queue": {"queued": 1, "running": 0, "max_queued": LIMITS.max_queued_jobs},
             "storage": {"ok": True},
         },
@@ -118,6 +144,8 @@ async def test_a_store_that_does_not_answer_is_named(
     assert body["storage"] == {"ok": False}
     assert body["reason"] == "The bucket is away. The bucket is away."
     assert "queue" not in body
+    assert "jobs_count" not in body
+    assert body["timestamp"] == "2026-11-20T12:00:00Z"
 
 
 async def test_a_pool_that_hangs_does_not_hang_the_answer(

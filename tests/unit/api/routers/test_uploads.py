@@ -76,7 +76,7 @@ async def test_a_file_that_was_sent_to_the_store_becomes_a_job(
     await send(offer, song)
     wanted = {"upload_id": offer["upload_id"], "stems": "vocals"}
     answer = await client.post("/separate", json=wanted)
-    assert answer.status_code == 202, answer.text
+    assert answer.status_code == 200, answer.text
     job = server.store.get(answer.json()["job_id"])
     assert (job.source.filename, job.source.size_bytes) == ("노래.wav", len(song))
     assert job.options.stems == ("vocals",)
@@ -86,7 +86,7 @@ async def test_a_file_that_was_sent_to_the_store_becomes_a_job(
 
 async def test_an_upload_is_used_once(client: httpx.AsyncClient, song: bytes) -> None:
     named = await sent(client, song)
-    assert (await client.post("/separate", json=named)).status_code == 202
+    assert (await client.post("/separate", json=named)).status_code == 200
     again = await client.post("/separate", json=named)
     assert_problem(again, 404, "upload_not_found")
 
@@ -99,7 +99,7 @@ async def test_two_requests_at_once_make_one_job(
         *(client.post("/separate", json=named) for _ in range(3))
     )
     statuses = sorted(answer.status_code for answer in answers)
-    assert statuses[0] == 202
+    assert statuses[0] == 200
     assert set(statuses[1:]) <= {404, 409}
     assert len(server.store.recent(9)) == 1
     assert stored(bucket) == []
@@ -113,7 +113,7 @@ async def test_what_has_not_come_is_named_and_can_be_sent_still(
     answer = await client.post("/separate", json=named)
     assert "whole: 1." in assert_problem(answer, 409, "upload_incomplete")
     await send(offer, song)
-    assert (await client.post("/separate", json=named)).status_code == 202
+    assert (await client.post("/separate", json=named)).status_code == 200
 
 
 async def test_a_request_that_is_refused_leaves_the_upload_for_another(
@@ -257,7 +257,7 @@ async def test_a_job_is_accepted_also_when_its_upload_can_not_be_deleted(
 
     named = await sent(client, song)
     monkeypatch.setattr(uploads, "give_up", fail)
-    assert (await client.post("/separate", json=named)).status_code == 202
+    assert (await client.post("/separate", json=named)).status_code == 200
     assert server.pools.woken == 1
 
 
@@ -285,7 +285,7 @@ async def test_a_request_cancelled_while_its_upload_is_fetched_leaves_no_claim(
         await task
     monkeypatch.setattr(uploads, "fetch", fetch)
     assert server.left_behind() == []
-    assert (await client.post("/separate", json=named)).status_code == 202
+    assert (await client.post("/separate", json=named)).status_code == 200
 
 
 async def test_an_upload_is_begun_once_under_its_key(

@@ -1,0 +1,171 @@
+"""A console in a real browser, from another origin, over all that may be in between."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from ray import serve
+
+from deployments.api import Api
+from serve_app.settings import Settings
+from tests import media
+from tests.serve.fronts import INNER_HOST, Front, Gateway, Page, Proxy
+from tests.serve.service import STEMS, Service
+
+# From the extra `dev`; Chromium is Debian's. `CHROMIUM` says where it must be.
+playwright = pytest.importorskip("playwright.sync_api")
+
+CONSOLE = Path(__file__).parent / "console" / "index.html"
+PATIENCE_MS = 100_000
+# As root, in containers, it has neither a sandbox nor much of /dev/shm.
+_FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=path, args=_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def console(browser: Any) -> Iterator[Any]:
+    """Open the console; nothing of it is of the service's origin."""
+    with Page(CONSOLE) as front:
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(f"{front.url}/")
+        yield page
+        page.close()
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song, and how long exactly it is."""
+
+    path: Path
+    frames: int
+    sample_rate: int
+
+
+@pytest.fixture(scope="module", params=[("wav16", 44_100, 2), ("flac", 48_000, 1)])
+def song(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Song:
+    kind, sample_rate, channels = request.param
+    path = tmp_path_factory.mktemp("song") / f"노래 1{media.KINDS[kind]}"
+    media.write_song(
+        path, kind, seconds=2.345, sample_rate=sample_rate, channels=channels
+    )
+    return Song(path, soundfile.info(path).frames, sample_rate)
+
+
+@pytest.fixture(scope="module")
+def proxy(service: Service) -> Iterator[Front]:
+    with Proxy(service.url) as front:
+        yield front
+
+
+@contextmanager
+def api(service: Service, name: str, **settings: Any) -> Iterator[str]:
+    """Run one more Api, below /{name}, over the pools and the data of the service."""
+    pools = [
+        serve.get_deployment_handle(deployment, "stemserve")
+        for deployment in ("DispatcherReplica", "Analyzer")
+    ]
+    chosen = Settings(data_dir=service.data_dir, model="demo", **settings)
+    deployment = serve.deployment(serve.ingress()(Api)).options(
+        ray_actor_options={"num_cpus": 0.1}
+    )
+    serve.run(deployment.bind(chosen, *pools), name=name, route_prefix=f"/{name}")
+    yield f"/{name}"
+    serve.delete(name)
+
+
+@pytest.fixture(scope="module")
+def public(service: Service, proxy: Front) -> Iterator[str]:
+    """Give the public URL of an Api that knows it."""
+    with api(service, "public", public_url=f"{proxy.url}/public") as path:
+        yield f"{proxy.url}{path}"
+
+
+@pytest.fixture(scope="module")
+def trusting(service: Service, proxy: Front) -> Iterator[str]:
+    """Give the URL at the proxy of an Api that believes it."""
+    with api(service, "trusting", trusted_proxies=("127.0.0.0/8",)) as path:
+        yield f"{proxy.url}{path}"
+
+
+def use(console: Any, song: Song, url: str) -> dict[str, Any]:
+    """Analyse and separate a song in the browser; return what it got."""
+    console.set_input_files("#song", song.path)
+    found: dict[str, Any] = console.evaluate("api => use(api)", url)
+    return found
+
+
+def assert_whole(found: dict[str, Any], song: Song, base: str) -> None:
+    """Check that each stem came from `base` and has the song's exact length."""
+    assert found["analysis"]["bpm"] > 0
+    assert set(found["stems"]) == set(STEMS)
+    for name, stem in found["stems"].items():
+        assert stem["url"] == f"{base}/job/{found['id']}/stems/{name}"
+        assert (stem["frames"], stem["sampleRate"]) == (song.frames, song.sample_rate)
+    assert max(stem["peak"] for stem in found["stems"].values()) > 0.05
+
+
+def test_without_a_public_url(console: Any, song: Song, service: Service) -> None:
+    found = use(console, song, service.url)
+    assert found["base"] == service.url
+    assert_whole(found, song, service.url)
+    assert console.evaluate("job => forgotten(job)", found) == 404
+
+
+def test_with_a_public_url_behind_a_proxy_that_changes_the_host(
+    console: Any, song: Song, public: str
+) -> None:
+    found = use(console, song, public)
+    assert found["base"] == public
+    assert_whole(found, song, public)
+
+
+def test_behind_a_trusted_proxy_that_changes_the_host(
+    console: Any, song: Song, trusting: str
+) -> None:
+    found = use(console, song, trusting)
+    assert_whole(found, song, trusting)
+
+
+def test_a_proxy_that_is_not_trusted_is_not_believed(
+    console: Any, song: Song, service: Service, proxy: Front
+) -> None:
+    """The stems are at the host that it named to the service: not for this browser."""
+    with pytest.raises(playwright.Error, match="Failed to fetch"):
+        use(console, song, proxy.url)
+    newest = service.listed()[0]["job_id"]
+    headers = {"Host": INNER_HOST, "X-Forwarded-Host": "evil.example"}
+    stems = service.job(newest, headers)["stems"]
+    assert stems["drums"]["download_url"].startswith(f"http://{INNER_HOST}/job/")
+
+
+def test_through_a_gateway(console: Any, song: Song, service: Service) -> None:
+    with Gateway(service.url) as gateway:
+        found = use(console, song, gateway.url)
+        assert found["base"] == gateway.url
+    assert_whole(found, song, service.url)
+
+
+def test_through_a_gateway_past_which_clients_poll(
+    console: Any, song: Song, public: str
+) -> None:
+    with Gateway(public) as gateway:
+        found = use(console, song, gateway.url)
+    assert found["base"] == public
+    assert_whole(found, song, public)

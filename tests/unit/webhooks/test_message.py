@@ -1,0 +1,88 @@
+"""Messages lead to the service by its public URL, or not at all."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from serve_app.jobs.job import Webhook
+from serve_app.jobs.store import JobStore
+from serve_app.webhooks.message import rendered
+from serve_app.webhooks.outbox import Outbox
+from serve_app.webhooks.sender import SendPolicy
+from tests.jobs import ManualClock, new_job
+from tests.unit.webhooks.receiver import Receiver
+from tests.unit.webhooks.test_sender import QUICK, ended, has_log, only, send, until
+from tests.unit.webhooks.test_sender import sending as sender_of
+
+BASE = "https://stems.example/songs"
+
+
+def stems(job: dict[str, Any]) -> dict[str, str | None]:
+    return {name: stem["download_url"] for name, stem in job["stems"].items()}
+
+
+@pytest.mark.parametrize(
+    ("base", "url"), [(BASE, f"{BASE}/job/a/stems/drums"), ("", None)]
+)
+def test_a_message_has_absolute_urls_or_null(
+    store: JobStore,
+    outbox: Outbox,
+    clock: ManualClock,
+    receiver: Receiver,
+    base: str,
+    url: str | None,
+) -> None:
+    ended(store, receiver.url, "a")
+    policy = SendPolicy(poll_seconds=0.01, public_url=base)
+    send(outbox, clock, policy=policy)
+    job = json.loads(receiver.received[0].body)["data"]
+    assert stems(job)["drums"] == url
+    # A null is sent, not left out.
+    assert all("download_url" in stem for stem in job["stems"].values())
+    assert job.get("hf_space_url") == (base or None)
+
+
+def test_a_replay_leads_to_where_the_service_is_now(
+    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+) -> None:
+    ended(store, receiver.url, "a")
+    send(outbox, clock)
+    outbox.replay("a", only(outbox).id)
+
+    async def work() -> None:
+        policy = SendPolicy(poll_seconds=0.01, public_url=BASE)
+        async with sender_of(outbox, clock, policy):
+            await until(has_log(outbox, 2))
+
+    asyncio.run(work())
+    first, again = (json.loads(request.body)["data"] for request in receiver.received)
+    assert stems(first)["drums"] is None
+    assert stems(again)["drums"] == f"{BASE}/job/a/stems/drums"
+
+
+def test_what_has_no_stems_is_sent_as_it_is(
+    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+) -> None:
+    store.add(new_job("a", webhook=Webhook(receiver.url)), max_queued=9)
+    store.cancel("a", 1800)
+    send(outbox, clock, policy=QUICK)
+    assert receiver.received[0].body.decode() == only(outbox).body
+
+
+@pytest.mark.parametrize("name", ["노래.wav", 'a "b".wav', "\u2028.wav", "1e400.wav"])
+def test_nothing_else_of_a_message_is_changed(name: str) -> None:
+    message = {
+        "type": "job.completed",
+        "data": {
+            "filename": name,
+            "gain": 0.1,
+            "stems": {"vocals": {"download_url": "/job/a/stems/vocals", "size": 1}},
+        },
+    }
+    sent = json.loads(rendered(json.dumps(message), ""))
+    assert sent["data"]["stems"]["vocals"].pop("download_url") is None
+    assert sent["data"]["stems"] == {"vocals": {"size": 1}}
+    del sent["data"]["stems"], message["data"]["stems"]  # type: ignore[attr-defined]
+    assert sent == message
