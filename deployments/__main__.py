@@ -6,19 +6,17 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import ray
-import yaml
-from pydantic import ValidationError
 from ray import serve
 
+from deployments import python_path
 from deployments.app import build
 from deployments.args import AppArgs
+from deployments.config import read_args
+from serve_app import serve_config, settings_check
 from serve_app.separation import allocator
-
-_DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "local.yaml"
 
 # By default glibc gives the memory of each message back to the system and faults it in
 # anew: a quarter of what Serve's proxy does for a song. Larger blocks it still does.
@@ -32,6 +30,8 @@ _LOGICAL_CPUS = 8
 def main() -> int:
     """Serve until SIGINT or SIGTERM, then stop every process that was started."""
     options = _parse()
+    for line in settings_check.warnings():
+        print(f"stemserve: warning: {line}", file=sys.stderr)
     try:
         args = read_args(options.config)
         _check_port(options.host, options.port)
@@ -69,26 +69,11 @@ def _serve(args: AppArgs, host: str, port: int) -> NoReturn:
         signal.pause()
 
 
-def read_args(config: Path) -> AppArgs:
-    """Return the application's arguments in a Serve config file.
-
-    Raises OSError or ValueError, the latter for what is not in the schema too.
-    """
-    document: Any = yaml.safe_load(config.read_text())
-    applications = document.get("applications") if isinstance(document, dict) else None
-    if not applications or len(applications) != 1:
-        raise ValueError(f"{config}: exactly one entry is wanted under `applications`")
-    try:
-        return AppArgs.model_validate(applications[0].get("args") or {})
-    except ValidationError as error:
-        raise ValueError(f"{config}: {error}") from error
-
-
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deployments")
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  a server listens
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--config", type=Path, default=_DEFAULT_CONFIG)
+    parser.add_argument("--config", default=serve_config.DEFAULT)
     return parser.parse_args()
 
 
@@ -117,6 +102,7 @@ def _start_ray() -> None:
     ray.init(
         address="local",
         num_cpus=_LOGICAL_CPUS,
+        runtime_env=python_path.runtime_env(),
         include_dashboard=False,
         logging_level=logging.WARNING,
         log_to_driver=True,

@@ -9,6 +9,7 @@ import pytest
 import ray
 from ray import serve
 
+from deployments import python_path
 from deployments.app import build
 from deployments.args import AppArgs
 from tests.serve.service import Service
@@ -37,7 +38,13 @@ def cluster() -> Iterator[int]:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
-    ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=16,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env=python_path.runtime_env(),
+    )
     port = free_port()
     serve.start(
         http_options={"host": "127.0.0.1", "port": port},

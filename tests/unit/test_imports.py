@@ -34,7 +34,18 @@ OPEN = (
 # What else of ours a room may import besides itself; None is everything.
 ROOMS: dict[str, tuple[str, ...] | None] = {
     "serve_app.errors": (),
-    "serve_app.settings": (),
+    "serve_app.environment": (),
+    "serve_app.settings": ("serve_app.environment",),
+    "serve_app.settings_check": (
+        "serve_app.database",
+        "serve_app.environment",
+        "serve_app.security.urls",
+        "serve_app.separation.models",
+        "serve_app.settings",
+        "serve_app.storage.places",
+        "serve_app.webhooks.signing",
+    ),
+    "serve_app.serve_config": (),
     "serve_app.schema": (),
     "serve_app.views": (),
     "serve_app.working": (),
