@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "deployments", *arguments]
@@ -34,3 +36,23 @@ def test_a_config_that_is_missing_is_named() -> None:
     done = run("--config", "nowhere.yaml")
     assert done.returncode == 2
     assert "nowhere.yaml" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("STEMSERVE_THREADS", "many", "STEMSERVE_THREADS=many must be a whole number"),
+        ("STEMSERVE_STORAGE", "one two", "STEMSERVE_STORAGE_SALT"),
+        ("STEMSERVE_WEBHOOK_SECRETS", "short", "24 to 64 bytes"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STEMSERVE_MODLE", "demo")
+    done = run()
+    assert done.returncode == 2
+    warning, problem = done.stderr.splitlines()
+    assert "Did you mean STEMSERVE_MODEL?" in warning
+    assert words in problem
