@@ -26,5 +26,4 @@ ENV STEMSERVE_DATA_DIR=/data \
     RAY_USAGE_STATS_ENABLED=0
 VOLUME /data
 EXPOSE 8000
-# The working directory holds configs/, which `stemserve serve` reads by default.
-CMD ["python", "-m", "deployments", "--host", "0.0.0.0", "--port", "8000", "--config", "configs/local.yaml"]
+CMD ["python", "-m", "deployments", "--host", "0.0.0.0", "--port", "8000"]

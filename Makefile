@@ -1,21 +1,28 @@
 # Every target sets up what it needs: `make serve` on a fresh machine is enough.
 VENV := .venv
-PYTHON := $(VENV)/bin/python
+# Not the scripts beside it: in a directory with blanks their first line can't name it.
+PYTHON := "$(VENV)/bin/python"
 PORT ?= 8000
 HOST ?= 0.0.0.0
 BENCH ?= data/bench
+# What serving needs, and what tests and development add to that.
 READY := $(VENV)/.ready
+DEV_READY := $(VENV)/.ready-dev
 
 .PHONY: setup serve test test-unit check format bench chaos lock clean
 
-setup: $(READY)
+setup: $(DEV_READY)
 
 $(READY): requirements.lock pyproject.toml scripts/setup.sh
-	@scripts/setup.sh $(VENV)
+	@scripts/setup.sh "$(VENV)" requirements.lock
 	@touch $@
 
-serve: setup
-	@exec $(VENV)/bin/stemserve serve --host $(HOST) --port $(PORT)
+$(DEV_READY): requirements-dev.lock $(READY)
+	@scripts/setup.sh "$(VENV)" requirements-dev.lock
+	@touch $@
+
+serve: $(READY)
+	@exec $(PYTHON) -m serve_app.cli serve --host "$(HOST)" --port "$(PORT)"
 
 test: setup
 	$(PYTHON) -m pytest
@@ -24,20 +31,20 @@ test-unit: setup
 	$(PYTHON) -m pytest tests/unit tests/contracts
 
 check: setup
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m pytest tests/unit tests/contracts
 
 format: setup
-	$(VENV)/bin/ruff check --fix .
-	$(VENV)/bin/ruff format .
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
 
 # About an hour on two cores, which should have nothing else to do.
 bench: setup
-	@mkdir -p $(BENCH)
-	$(PYTHON) benchmarks/engine.py --json $(BENCH)/engine.json --plot $(BENCH)/engine.svg
-	$(PYTHON) benchmarks/service.py --json $(BENCH)/service.json
+	@mkdir -p "$(BENCH)"
+	$(PYTHON) benchmarks/engine.py --json "$(BENCH)/engine.json" --plot "$(BENCH)/engine.svg"
+	$(PYTHON) benchmarks/service.py --json "$(BENCH)/service.json"
 	$(PYTHON) benchmarks/fairness.py
 	$(PYTHON) benchmarks/memory.py
 	$(PYTHON) benchmarks/first_audio.py
@@ -49,12 +56,15 @@ chaos: setup
 	$(PYTHON) -m tools.chaos
 
 # From nothing: versions that are locked already would split packages in two.
+COMPILE = $(PYTHON) -m uv pip compile --quiet --no-emit-index-url --no-emit-find-links \
+	--no-header --universal --fork-strategy fewest --python-version 3.11 pyproject.toml
+SERVING := --extra postgres --extra s3 --extra openvino --extra demucs
+
 lock:
-	@[ -x $(VENV)/bin/uv ] || $(MAKE) setup
-	rm -f requirements.lock
-	$(VENV)/bin/uv pip compile --quiet --no-emit-index-url --no-emit-find-links --no-header \
-		--universal --fork-strategy fewest --python-version 3.11 --all-extras pyproject.toml \
-		-o requirements.lock
+	@[ -x $(PYTHON) ] || $(MAKE) $(READY)
+	rm -f requirements.lock requirements-dev.lock
+	$(COMPILE) $(SERVING) -o requirements.lock
+	$(COMPILE) --all-extras -c requirements.lock -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache data
+	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache data

@@ -7,20 +7,19 @@ import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import ray
-import yaml
-from pydantic import ValidationError
 from ray import serve
 
 from deployments import console, local_ray
 from deployments.app import build
 from deployments.args import AppArgs
+from deployments.config import read_args
 from deployments.console import Console
 from deployments.local_ray import RayDidNotStart
+from serve_app import serve_config, settings_check
 
-_DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "local.yaml"
 # What a server that listens on all addresses is called on its own machine.
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
 
@@ -28,9 +27,10 @@ _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
 def main() -> int:
     """Serve until SIGINT or SIGTERM, then stop every process that was started."""
     options = _parse()
+    for line in settings_check.warnings():
+        print(f"stemserve: warning: {line}", file=sys.stderr)
     try:
         args = read_args(options.config)
-        _check_settings(args)
         _check_port(options.host, options.port)
     except (OSError, ValueError) as error:
         print(f"stemserve: {error}", file=sys.stderr)
@@ -89,38 +89,11 @@ def _logs() -> Path:
     return Path("/tmp/ray") / session / "logs" / "serve"  # noqa: S108  Ray's own
 
 
-def read_args(config: Path) -> AppArgs:
-    """Return the application's arguments in a Serve config file.
-
-    Raises OSError or ValueError, the latter for what is not in the schema too.
-    """
-    document: Any = yaml.safe_load(config.read_text())
-    applications = document.get("applications") if isinstance(document, dict) else None
-    if not applications or len(applications) != 1:
-        raise ValueError(f"{config}: exactly one entry is wanted under `applications`")
-    try:
-        return AppArgs.model_validate(applications[0].get("args") or {})
-    except ValidationError as error:
-        raise ValueError(f"{config}: {error}") from error
-
-
-def _check_settings(args: AppArgs) -> None:
-    """Raise ValueError, with a line on each wrong one, before anything is started."""
-    try:
-        args.resolved_settings()
-    except ValidationError as error:
-        lines = (
-            f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
-            for wrong in error.errors(include_input=False, include_url=False)
-        )
-        raise ValueError("\n".join(lines)) from error
-
-
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deployments")
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  a server listens
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--config", type=Path, default=_DEFAULT_CONFIG)
+    parser.add_argument("--config", default=serve_config.DEFAULT)
     return parser.parse_args()
 
 

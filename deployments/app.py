@@ -18,7 +18,8 @@ _BACKLOG = 1.5
 def build(args: dict[str, Any] | AppArgs) -> Application:
     """Bind the application; what `import_path: deployments.app:build` means.
 
-    Raises pydantic's ValidationError for an argument that is misspelt or out of range.
+    Raises pydantic's ValidationError for an argument that is misspelt or out of range,
+    and WrongSettings for a setting that cannot be.
     """
     checked = args if isinstance(args, AppArgs) else AppArgs.model_validate(args)
     settings = checked.resolved_settings()

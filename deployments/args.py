@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve_app import settings_check
 from serve_app.separation import allocator
 from serve_app.settings import Settings
 
@@ -87,5 +88,8 @@ class AppArgs(Strict):
     analyzer: Pool = Pool(max_ongoing_requests=1, env={"NUMBA_CACHE_DIR": NUMBA_CACHE})
 
     def resolved_settings(self) -> Settings:
-        """Return the settings, these arguments over the environment's."""
-        return Settings(**self.settings)
+        """Return the settings, these arguments over the environment's.
+
+        Raises WrongSettings, a ValueError, for those that cannot be.
+        """
+        return settings_check.read(self.settings)

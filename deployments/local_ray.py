@@ -11,7 +11,7 @@ import ray
 from ray import serve
 from ray._private import worker
 
-from deployments import gate
+from deployments import gate, python_path
 from serve_app.errors import AppError
 from serve_app.separation import allocator
 
@@ -83,6 +83,7 @@ def _start() -> None:
             ray.init(
                 address="local",
                 num_cpus=_LOGICAL_CPUS,
+                runtime_env=python_path.runtime_env(),
                 include_dashboard=False,
                 logging_level=logging.WARNING,
                 # Its lines are in its log files; ours come through the console.

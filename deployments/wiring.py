@@ -16,9 +16,6 @@ from serve_app.webhooks.sender import Sender, SendPolicy
 
 logger = logging.getLogger(__name__)
 
-# While receivers change over from one to the other.
-_MOST_WEBHOOK_SECRETS = 2
-
 
 def now() -> datetime:
     """Return the time, in UTC."""
@@ -62,13 +59,8 @@ def _webhook_rules(settings: Settings) -> UrlRules:
 
 
 def _webhook_keys(settings: Settings) -> list[bytes]:
-    secrets = settings.webhook_secrets
-    if len(secrets) > _MOST_WEBHOOK_SECRETS:
-        raise ValueError(
-            f"STEMSERVE_WEBHOOK_SECRETS: give at most {_MOST_WEBHOOK_SECRETS}, the new "
-            "one first"
-        )
+    secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
     try:
-        return [signing.key_of(secret.get_secret_value()) for secret in secrets]
+        return signing.keys_of(secrets)
     except ValueError as err:
         raise ValueError(f"STEMSERVE_WEBHOOK_SECRETS: {err}") from err

@@ -1,5 +1,6 @@
 """Every setting of the service, with a default that starts."""
 
+import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,9 +15,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
-from serve_app import licences
+from serve_app import environment, licences
 from serve_app.licences import Allowed
 
 MIB = 1024**2
@@ -28,12 +35,62 @@ def _either(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
+class _Source(PydanticBaseSettingsSource):
+    """Arguments, and the environment's variables for settings that they don't name.
+
+    An empty variable counts as unset: then the next one of the same setting is read.
+    """
+
+    def __init__(
+        self, settings_cls: type[BaseSettings], given: PydanticBaseSettingsSource
+    ) -> None:
+        super().__init__(settings_cls)
+        self._given = given
+        self._environ = environment.cleaned(os.environ)
+
+    def get_field_value(
+        self, field: FieldInfo, field_name: str
+    ) -> tuple[Any, str, bool]:
+        variable = environment.first_set(variables(field_name, field), self._environ)
+        return self._environ.get(variable or ""), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = dict(self._given())
+        for name, field in self.settings_cls.model_fields.items():
+            # What is given by its field's name arrives here by its first variable's.
+            given = [values.pop(key) for key in variables(name, field) if key in values]
+            if given:
+                values[name] = given[0]
+            elif name not in values:
+                value, _, _ = self.get_field_value(field, name)
+                if value is not None:
+                    values[name] = value
+        return values
+
+
 class Settings(BaseSettings):
     """What an operator can set, by environment variables `STEMSERVE_<FIELD>`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STEMSERVE_", frozen=True, extra="forbid", populate_by_name=True
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        # Errors name the field, whichever of its variables was set.
+        loc_by_alias=False,
+        allow_inf_nan=False,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments and the environment, and nothing else."""
+        return (_Source(settings_cls, init_settings),)
 
     data_dir: Path = Field(
         default=Path("data"),
@@ -299,7 +356,7 @@ class Settings(BaseSettings):
         """Take `hf_space_url` from Serve configs written when that was its name."""
         if isinstance(values, dict) and "hf_space_url" in values:
             values = dict(values)
-            values["STEMSERVE_PUBLIC_URL"] = values.pop("hf_space_url")
+            values["public_url"] = values.pop("hf_space_url")
         return values
 
     @property
@@ -352,3 +409,17 @@ def _check_network(value: str) -> None:
         raise ValueError(
             f"{value!r} is no address or network: write 10.0.0.5, 10.0.0.0/8, ::1 or *"
         ) from err
+
+
+def variables(name: str, field: FieldInfo) -> tuple[str, ...]:
+    """Return the environment variables that set a field, the first that is set wins."""
+    if isinstance(field.validation_alias, AliasChoices):
+        choices = field.validation_alias.choices
+        return tuple(choice for choice in choices if isinstance(choice, str))
+    return (f"{environment.PREFIX}{name.upper()}",)
+
+
+def all_variables() -> tuple[str, ...]:
+    """Return every environment variable that sets something."""
+    fields = Settings.model_fields.items()
+    return tuple(name for item in fields for name in variables(*item))

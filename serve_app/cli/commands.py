@@ -170,8 +170,13 @@ def listen(
 
 
 @app.command()
-def settings(json: AsJson = False) -> None:
-    """Show every setting, its value, and the environment variables that set it."""
+def settings(
+    json: AsJson = False,
+    config: Annotated[
+        Path | None, typer.Option(help="A Serve config instead of the local one.")
+    ] = None,
+) -> None:
+    """Show every setting, its value, where that is from, and what can set it."""
     from serve_app.cli import configuration
 
-    configuration.show(as_json=json)
+    configuration.show(as_json=json, config=config)

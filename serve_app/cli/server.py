@@ -8,7 +8,9 @@ from typing import NoReturn
 
 def become(host: str, port: int, config: Path | None) -> NoReturn:
     """Replace this process by the server: signals reach it, and no parent stays."""
-    command = [sys.executable, "-m", "deployments", "--host", host, "--port", str(port)]
+    # -P: a file of the user's called ray.py or deployments must not be taken for ours.
+    command = [sys.executable, "-P", "-m", "deployments"]
+    command += ["--host", host, "--port", str(port)]
     if config is not None:
         command += ["--config", str(config)]
     sys.stdout.flush()

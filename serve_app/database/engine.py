@@ -23,7 +23,7 @@ def connect(url: str) -> Engine:
     made; a database in memory is refused: every connection would have its own. Raises
     ValueError for what is no address of either.
     """
-    address = _address(url)
+    address = parsed(url)
     if address.get_backend_name() == "postgresql":
         return _connect_postgres(address)
     _make_directory(address)
@@ -33,8 +33,11 @@ def connect(url: str) -> Engine:
     return engine
 
 
-def _address(url: str) -> URL:
-    """Return the address with the driver that we use."""
+def parsed(url: str) -> URL:
+    """Return the address with the driver that we use.
+
+    Raises ValueError for what is neither of Postgres nor of a SQLite file.
+    """
     try:
         address = make_url(url)
     except exc.ArgumentError:
@@ -47,6 +50,10 @@ def _address(url: str) -> URL:
         raise ValueError(
             f"{address.drivername} is no database for jobs: sqlite or postgresql are"
         )
+    if address.get_backend_name() == "postgresql":
+        return address
+    if address.database in (None, "", ":memory:"):
+        raise ValueError("jobs need a database in a file: sqlite:////path/jobs.sqlite3")
     return address
 
 
@@ -94,8 +101,6 @@ def begin_reading(engine: Engine) -> Iterator[Connection]:
 
 
 def _make_directory(address: URL) -> None:
-    if address.database in (None, "", ":memory:"):
-        raise ValueError("jobs need a database in a file: sqlite:////path/jobs.sqlite3")
     Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
 
 

@@ -26,16 +26,25 @@ def is_directory(place: str) -> bool:
 
 
 def bucket(place: str, setting: str) -> Bucket:
+    """Return the bucket at `place`; ValueError, which names the setting, for none."""
+    try:
+        return parsed(place)
+    except ValueError as err:
+        raise ValueError(f"{setting}: {err}") from err
+
+
+def parsed(place: str) -> Bucket:
     """Return the bucket `s3://bucket/folder?endpoint_url=…&region=…`.
 
-    Raises ValueError, which names the setting but not what may be secret in it, for
-    what is none.
+    Raises ValueError, which does not repeat what may be secret in it, for what is none.
     """
     address = urlsplit(place)
     options = dict(parse_qsl(address.query))
-    if address.scheme != "s3" or not address.netloc or set(options) - _OPTIONS:
+    user, _, host = address.netloc.rpartition("@")
+    if address.scheme != "s3" or not host or user or set(options) - _OPTIONS:
+        plain = place.partition("?")[0].replace(f"{user}@", "")
         raise ValueError(
-            f"{setting}: {place.partition('?')[0]} is no s3://bucket/folder with at "
-            f"most {' and '.join(sorted(_OPTIONS))}"
+            f"{plain} is no s3://bucket/folder with at most "
+            f"{' and '.join(sorted(_OPTIONS))}"
         )
-    return Bucket(address.netloc, address.path.strip("/"), **options)
+    return Bucket(host, address.path.strip("/"), **options)

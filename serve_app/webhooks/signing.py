@@ -7,7 +7,7 @@ HMAC-SHA256 of `{id}.{timestamp}.{body}`, in base64.
 import hmac
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
@@ -18,6 +18,8 @@ TOLERANCE_SECONDS = 300
 _PREFIX = "whsec_"
 _VERSION = "v1"
 _SHORTEST_BYTES, _LONGEST_BYTES = 24, 64
+# While receivers change over from one to the other.
+_MOST_KEYS = 2
 
 
 def new_secret() -> str:
@@ -41,6 +43,13 @@ def key_of(secret: str) -> bytes:
             "bytes in base64"
         )
     return key
+
+
+def keys_of(secrets: Sequence[str]) -> list[bytes]:
+    """Return the keys of at most two secrets; ValueError for a wrong one or more."""
+    if len(secrets) > _MOST_KEYS:
+        raise ValueError(f"give at most {_MOST_KEYS}, the new one first")
+    return [key_of(secret) for secret in secrets]
 
 
 def headers(

@@ -9,7 +9,7 @@ import pytest
 import ray
 from ray import serve
 
-from deployments import gate
+from deployments import gate, python_path
 from deployments.app import build
 from deployments.args import AppArgs
 from tests.serve.service import Service
@@ -40,7 +40,13 @@ def cluster() -> Iterator[int]:
     os.environ["FORWARDED_ALLOW_IPS"] = ""
     os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
     os.environ[gate.VARIABLE] = gate.IMPORT_PATH
-    ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=16,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env=python_path.runtime_env(),
+    )
     port = free_port()
     serve.start(
         http_options={"host": "127.0.0.1", "port": port},

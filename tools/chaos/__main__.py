@@ -23,7 +23,7 @@ from pathlib import Path
 import ray
 from ray import serve
 
-from deployments import gate
+from deployments import gate, python_path
 from tests import s3
 from tests.databases import Postgres
 from tools.chaos.judge import Plan
@@ -40,7 +40,13 @@ def cluster() -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])
     # Ray keeps an idle worker for each: these would take the cores from the service.
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env=python_path.runtime_env(),
+    )
     # After Ray's own: nothing that was started is to stay when this is ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

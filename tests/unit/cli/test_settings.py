@@ -1,6 +1,7 @@
 """`stemserve settings` shows all of them and gives no secret away."""
 
 import json
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -9,10 +10,24 @@ from typer.testing import CliRunner
 from serve_app.cli import app
 from serve_app.settings import Settings
 
-# Settings that take no one.
-CHECKED = {"public_url": "https://stems.example", "trusted_proxies": "10.0.0.0/8"}
-
 DATABASE = "postgresql://user:hunter2@db/stems"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published one
+
+# Most settings can be a one; the others take these.
+SAMPLES = {
+    "database_url": "sqlite:////tmp/jobs.sqlite3",
+    "weights_mirror": "https://example.com",
+    "model": "demo",
+    "device": "cpu",
+    "runtime": "torch",
+    "input_url_schemes": "http",
+    "input_buckets": "s3://songs",
+    "webhook_secrets": SECRET,
+    "cors_origins": "https://example.com",
+    "public_url": "https://example.com",
+    "trusted_proxies": "10.0.0.0/8",
+    "log_level": "DEBUG",
+}
 
 
 def rows() -> dict[str, dict[str, Any]]:
@@ -35,13 +50,13 @@ def test_the_variables_that_are_shown_do_set_it(
 ) -> None:
     for variable in rows()[name]["environment"]:
         with monkeypatch.context() as patch:
-            # Most can be a one; those with a choice of words take the last of them.
             kind = Settings.model_fields[name].annotation
-            value = get_args(kind)[-1] if get_origin(kind) is Literal else "1"
-            value = CHECKED.get(name, value)
-            patch.setenv(variable, value)
-            assert rows()[name]["is_set"], variable
-    assert not rows()[name]["is_set"]
+            words = get_args(kind) if get_origin(kind) is Literal else ("1",)
+            patch.setenv(variable, SAMPLES.get(name, words[0]))
+            row = rows()[name]
+            assert (row["is_set"], row["source"]) == (True, variable)
+    row = rows()[name]
+    assert (row["is_set"], row["source"]) == (False, "default")
 
 
 @pytest.mark.parametrize("arguments", [["settings"], ["settings", "--json"]])
@@ -49,9 +64,10 @@ def test_secrets_are_masked(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", DATABASE)
-    monkeypatch.setenv("STEMSERVE_WEBHOOK_SECRETS", "hunter2 hunter2")
+    monkeypatch.setenv("STEMSERVE_WEBHOOK_SECRETS", SECRET)
     result = CliRunner().invoke(app, arguments)
     assert "hunter2" not in result.stdout
+    assert SECRET not in result.stdout
     assert "***" in result.stdout
 
 
@@ -61,11 +77,64 @@ def test_people_get_names_that_are_not_cut() -> None:
         assert all(name in output for name in row["environment"])
 
 
-def test_a_wrong_value_is_told_without_repeating_it(
+def test_a_wrong_value_is_told_with_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("STEMSERVE_MAX_QUEUED_JOBS", "hunter2")
+    monkeypatch.setenv("STEMSERVE_MAX_QUEUED_JOBS", "many")
     result = CliRunner().invoke(app, ["settings"])
     assert result.exit_code == 2
-    assert "max_queued_jobs" in result.stderr.lower()
+    [line] = result.stderr.splitlines()
+    assert "STEMSERVE_MAX_QUEUED_JOBS=many must be a whole number" in line
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("STEMSERVE_WEBHOOK_SECRETS", "hunter2"),
+        ("STEMSERVE_DATABASE_URL", "mysql://user:hunter2@db/stems"),
+        ("STEMSERVE_STORAGE", "ftp://user:hunter2@host/x"),
+        ("STEMSERVE_STORAGE", "s3://songs?secret=hunter2"),
+    ],
+)
+def test_a_wrong_value_that_is_secret_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    result = CliRunner().invoke(app, ["settings"])
+    assert result.exit_code == 2
+    assert variable in result.stderr
     assert "hunter2" not in result.output
+
+
+def test_a_variable_that_sets_nothing_is_told_beside_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEMSERVE_MODLE", "demo")
+    result = CliRunner().invoke(app, ["settings", "--json"])
+    assert result.exit_code == 0
+    assert "Did you mean STEMSERVE_MODEL?" in result.stderr
+    assert json.loads(result.stdout)
+
+
+def test_a_config_is_over_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("applications: [{args: {settings: {threads: 3}}}]")
+    monkeypatch.setenv("STEMSERVE_THREADS", "5")
+    monkeypatch.setenv("STEMSERVE_MODEL", "demo")
+    command = ["settings", "--json", "--config", str(config)]
+    result = CliRunner().invoke(app, command)
+    shown = {row["name"]: row for row in json.loads(result.stdout)}
+    assert (shown["threads"]["value"], shown["threads"]["source"]) == (3, "config")
+    assert shown["model"]["source"] == "STEMSERVE_MODEL"
+
+
+@pytest.mark.parametrize("content", ["", "applications: [{args: {settings: 3}}]"])
+def test_a_config_that_is_none_is_told(tmp_path: Path, content: str) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(content)
+    result = CliRunner().invoke(app, ["settings", "--config", str(config)])
+    assert result.exit_code == 2
+    assert str(config) in result.stderr

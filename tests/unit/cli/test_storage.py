@@ -41,13 +41,15 @@ def test_no_file_goes_while_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("--days", "3").exit_code == 0
 
 
-@pytest.mark.parametrize("place", ["", "/srv/songs", "ftp://host/x?k=hunter2"])
+@pytest.mark.parametrize(
+    ("place", "exit_code"), [("", 1), ("songs", 1), ("ftp://host/x?k=hunter2", 2)]
+)
 def test_where_there_is_no_bucket_it_is_said(
-    monkeypatch: pytest.MonkeyPatch, place: str
+    monkeypatch: pytest.MonkeyPatch, place: str, exit_code: int
 ) -> None:
     monkeypatch.setenv("STEMSERVE_STORAGE", place)
     result = run()
-    assert result.exit_code == 1
+    assert result.exit_code == exit_code
     assert "STEMSERVE_STORAGE" in result.stderr
     assert "hunter2" not in result.output
 

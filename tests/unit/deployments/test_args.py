@@ -1,5 +1,6 @@
 """A config that is misspelt is refused, not half obeyed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import yaml
 from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.__main__ import read_args
 from deployments.args import AppArgs, Autoscaling, Pool
+from deployments.config import read_args
+from serve_app.settings_check import WrongSettings
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
@@ -36,7 +38,7 @@ def test_a_typo_is_refused(args: dict[str, object]) -> None:
 
 
 def test_a_misspelt_setting_is_refused() -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(WrongSettings, match="Did you mean max_upload_bytes"):
         AppArgs(settings={"max_upload_byte": 1}).resolved_settings()
 
 
@@ -72,3 +74,25 @@ def test_a_config_without_exactly_one_application_is_refused(
     path.write_text(text)
     with pytest.raises(ValueError, match="exactly one"):
         read_args(path)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("{separater: {}}", "no `separater`. Did you mean `separator`"),
+        ("{separator: {num_gpu: 1}}", "no `separator.num_gpu`. Did you mean"),
+        ("{api: {num_cpus: -1}}", "`api.num_cpus` is -1"),
+        ("{settings: {modle: demo}}", "settings.modle in the config"),
+        ("{settings: {threads: many}}", "settings.threads in the config=many must be"),
+        ("[1]", "`args` must be a mapping"),
+    ],
+)
+def test_a_wrong_config_is_explained_in_lines(
+    tmp_path: Path, args: str, words: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"applications: [{{args: {args}}}]")
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        read_args(path)
+    assert "pydantic" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -48,3 +48,23 @@ def test_a_default_model_that_is_not_allowed_is_named(
     assert len(done.stderr.splitlines()) == 1
     for part in ("hdemucs_high_musdb", "STEMSERVE_ALLOWED_LICENCES", "demo"):
         assert part in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("STEMSERVE_THREADS", "many", "STEMSERVE_THREADS=many must be a whole number"),
+        ("STEMSERVE_STORAGE", "one two", "STEMSERVE_STORAGE_SALT"),
+        ("STEMSERVE_WEBHOOK_SECRETS", "short", "24 to 64 bytes"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STEMSERVE_MODLE", "demo")
+    done = run()
+    assert done.returncode == 2
+    warning, problem = done.stderr.splitlines()
+    assert "Did you mean STEMSERVE_MODEL?" in warning
+    assert words in problem
