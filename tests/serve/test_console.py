@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from tests import media
 from tests.serve.fronts import INNER_HOST, Front, Gateway, Page, Proxy
 from tests.serve.service import STEMS, Service
 
-# From the extra `dev`; Chromium is Debian's. `CHROMIUM` says where it must be.
-playwright = pytest.importorskip("playwright.sync_api")
+# Where Chromium must be, in CI; else these tests run where it and Playwright are found.
+CHROMIUM = os.environ.get("CHROMIUM")
+_imported = import_module if CHROMIUM else pytest.importorskip
+playwright: Any = _imported("playwright.sync_api")
 
 CONSOLE = Path(__file__).parent / "console" / "index.html"
 PATIENCE_MS = 100_000
@@ -29,7 +32,7 @@ _FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    path = CHROMIUM or shutil.which("chromium")
     if path is None:
         pytest.skip("there is no chromium: apt-get install chromium")
     with playwright.sync_playwright() as running:
