@@ -16,8 +16,9 @@ from serve_app.audio.resample import exactly, resampled, resampled_samples
 from serve_app.errors import Cancelled, NotReady
 from serve_app.jobs.job import Job, State
 from serve_app.mixing import mixed, stem_parts
+from serve_app.separation.level import Level, restored
 from serve_app.separation.models import ModelSpec
-from serve_app.separation.overlap_add import join, restored
+from serve_app.separation.overlap_add import join
 from serve_app.separation.windows import plan
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
@@ -103,8 +104,9 @@ class Follower:
         total = len(plan(length, spec.window))
         (wanted,) = stem_parts(spec.sources, (self._stem,))
         joined = join(self._windows(total), length, spec.window)
+        level = Level(source.mean, source.deviation, source.side_mean)
         # In the order of the pipeline, so that no bit differs.
-        blocks = restored(joined, source.mean, source.deviation)
+        blocks = restored(joined, level)
         stems = (mixed(block, (wanted,))[0] for block in blocks)
         return resampled(stems, spec.sample_rate, source.sample_rate)
 

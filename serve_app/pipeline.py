@@ -27,6 +27,8 @@ class SongFacts(Protocol):
     def mean(self) -> float: ...
     @property
     def deviation(self) -> float: ...
+    @property
+    def side_mean(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,10 @@ def separate_song(
     Cancelled soon after `cancelled` is set, and leaves no file then.
     """
     facts, rate = task.facts, engine.spec.sample_rate
-    length = resampled_samples(facts.samples, facts.sample_rate, rate)
+    length = max(1, resampled_samples(facts.samples, facts.sample_rate, rate))
     stems = engine.separate(
         resampled(read_blocks(task.source), facts.sample_rate, rate),
-        MixStatistics(max(length, 1), facts.mean, facts.deviation),
+        MixStatistics(length, facts.mean, facts.deviation, facts.side_mean),
         on_progress=lambda done, total: on_progress(done / total),
         cancelled=cancelled,
         turns=task.turns,

@@ -43,6 +43,7 @@ def with_audio(job: Job, facts: AudioFacts) -> Job:
         sample_rate=facts.sample_rate,
         mean=facts.mean,
         deviation=facts.deviation,
+        side_mean=facts.side_mean,
     )
     return job.evolve(source=source)
 

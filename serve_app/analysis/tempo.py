@@ -24,6 +24,12 @@ _FLOOR_DECIBELS = 50.0
 _CANDIDATES_PER_OCTAVE = 96
 _MULTIPLES = 4
 _OFF_BEAT_WEIGHT = 0.2
+# A bar of three or four beats, counted as they are, at half or at double speed.
+_BEATS_IN_A_LOOP = (2, 3, 4, 6, 8)
+# A bar of four beats at 60. Longer loops repeat themselves.
+_LONGEST_LOOP_SECONDS = 4.0
+# What is cut at no beat mostly has less of a pulse when it is repeated.
+_LOOP_PULSE = 0.5
 _BEATS_IN_A_LINE = (64, 16)
 # Beats are found to 12 ms; on a line they miss it by little more.
 _STRAIGHT_SECONDS = 0.015
@@ -52,7 +58,56 @@ def bpm(mono: Samples) -> float:
     fine = _bpm_of_beats(np.asarray(beats, np.float64))
     # A tracker that lost the beat says nothing better than the rough tempo.
     is_sane = fine is not None and abs(fine / rough - 1) < 0.04
-    return fine if fine is not None and is_sane else rough
+    found = fine if fine is not None and is_sane else rough
+    loop = _loop_bpm(mono)
+    if loop is not None:
+        # Its length tells the beats apart; at which speed they count, the beats tell.
+        speeds = loop * 2.0 ** np.arange(-3, 4)
+        speeds = speeds[(speeds >= SLOWEST_BPM) & (speeds <= FASTEST_BPM)]
+        found = float(speeds[np.argmin(np.abs(np.log2(speeds / found)))])
+    # A line through the beats can leave the range by as much as it may differ.
+    return float(np.clip(found, SLOWEST_BPM, FASTEST_BPM))
+
+
+def _loop_bpm(mono: Samples) -> float | None:
+    """Return the tempo of a short loop from its length; None if it seems to be none.
+
+    Too few beats are in a bar to repeat themselves, but played on and on it repeats.
+    Where it goes on in time, its length is a whole number of beats, and is exact.
+    """
+    seconds = len(mono) / SAMPLE_RATE
+    tempi = 60.0 * np.array(_BEATS_IN_A_LOOP) / seconds
+    tempi = tempi[(tempi >= SLOWEST_BPM) & (tempi <= FASTEST_BPM)]
+    if seconds > _LONGEST_LOOP_SECONDS or not len(tempi):
+        return None
+    frames = round(seconds * _FRAMES_PER_SECOND)
+    # In the middle of three, what rings over its end is heard at its beginning.
+    strength = _onset_strength(np.tile(mono, 3))[frames : 2 * frames]
+    spectrum = np.fft.rfft(strength - strength.mean())
+    repeats = np.fft.irfft(np.abs(spectrum) ** 2, frames)
+    if not repeats[0] > np.finfo(np.float32).tiny:
+        return None
+    # Four beats can be twice the loop, which goes on after its end.
+    around = np.tile(repeats / repeats[0], _MULTIPLES)
+    lags = 60.0 * _FRAMES_PER_SECOND / tempi
+    pulse = _pulse(around, lags, np.arange(1, _MULTIPLES + 1))
+    best = int(np.argmax(pulse * _preference(tempi)))
+    return float(tempi[best]) if pulse[best] > _LOOP_PULSE else None
+
+
+def _pulse(repeats: Curve, lags: Curve, beats: NDArray[np.intp]) -> Curve:
+    """Return how much better onsets repeat after these beats than between them."""
+    on = _near(repeats, lags[:, None] * beats).mean(axis=1)
+    off = _near(repeats, lags[:, None] * (beats - 0.5)).mean(axis=1)
+    pulse: Curve = on - _OFF_BEAT_WEIGHT * off
+    return pulse
+
+
+def _preference(tempi: Curve) -> Curve:
+    """Return the weight of each tempo, 1 at 120 and less the farther it is from it."""
+    distance = np.log2(tempi / DEFAULT_BPM) / PREFERENCE_OCTAVES
+    weight: Curve = np.exp(-0.5 * distance**2)
+    return weight
 
 
 def _onset_strength(mono: Samples) -> Curve:
@@ -84,11 +139,8 @@ def _rough_bpm(strength: Curve) -> float | None:
     steps = np.arange(octaves * _CANDIDATES_PER_OCTAVE + 1) / _CANDIDATES_PER_OCTAVE
     candidates = SLOWEST_BPM * 2**steps
     lags = 60.0 * _FRAMES_PER_SECOND / candidates
-    beats = np.arange(1, _MULTIPLES + 1)
-    on = _near(repeats, lags[:, None] * beats).mean(axis=1)
-    off = _near(repeats, lags[:, None] * (beats - 0.5)).mean(axis=1)
-    distance = np.log2(candidates / DEFAULT_BPM) / PREFERENCE_OCTAVES
-    score = (on - _OFF_BEAT_WEIGHT * off) * np.exp(-0.5 * distance**2)
+    pulse = _pulse(repeats, lags, np.arange(1, _MULTIPLES + 1))
+    score = pulse * _preference(candidates)
     best = int(np.argmax(score))
     return float(candidates[best]) if score[best] > 0 else None
 

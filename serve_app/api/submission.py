@@ -165,6 +165,7 @@ def _source(upload: Upload, facts: AudioFacts) -> Source:
         samples=facts.samples,
         mean=facts.mean,
         deviation=facts.deviation,
+        side_mean=facts.side_mean,
     )
 
 

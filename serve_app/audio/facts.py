@@ -7,9 +7,12 @@ from dataclasses import dataclass
 class AudioFacts:
     """A song's audio. `samples` are per channel; full scale is 1.
 
-    `mean` and `deviation` (the sample standard deviation, of n - 1) are those of the
-    mono mix at the song's own rate; `peak` is the largest magnitude in any channel.
-    `sha256` is the hash of what was decoded: songs that sound the same have the same.
+    `mean` is that of the mono mix, and `side_mean` half of what the left channel's is
+    over the right one's. `deviation` (the sample standard deviation, of n - 1) is that
+    of the mono mix, but at least a quarter of that of the two channels, so that it is
+    not 0 for channels that cancel each other. All are at the song's own rate.
+    `peak` is the largest magnitude in any channel. `sha256` is the hash of what was
+    decoded: songs that sound the same have the same.
     """
 
     sample_rate: int
@@ -20,6 +23,7 @@ class AudioFacts:
     peak: float
     codec: str
     sha256: str
+    side_mean: float = 0.0
 
     @property
     def duration_seconds(self) -> float:

@@ -83,7 +83,8 @@ def content_key(tenant: str, content_sha256: str, options: Options) -> str:
 class Source:
     """The song that came in: its name, where it lies, and what its audio is.
 
-    `mean` and `deviation` are those of the mono mix, full scale being 1.
+    `mean`, `deviation` and `side_mean` are what normalises it; see
+    `serve_app.audio.facts`. Jobs that an older version queued have no `side_mean`.
     """
 
     filename: str
@@ -95,6 +96,7 @@ class Source:
     samples: int
     mean: float
     deviation: float
+    side_mean: float = 0.0
 
     @property
     def duration_seconds(self) -> float:

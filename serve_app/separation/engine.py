@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
-from math import isfinite
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -22,8 +21,10 @@ from serve_app.separation import weights
 from serve_app.separation.backends import choice
 from serve_app.separation.backends.port import Backend, BackendFacts, BackendOptions
 from serve_app.separation.batcher import Batcher
+from serve_app.separation.level import Level, normalised, restored
 from serve_app.separation.models import ModelSpec
-from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join, restored
+from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join
+from serve_app.separation.polarity import invert_right, is_out_of_phase
 from serve_app.separation.threads import run_apart
 from serve_app.separation.windows import plan
 
@@ -33,25 +34,27 @@ OnProgress = Callable[[int, int], None]
 _CANCEL_POLL_SECONDS = 0.1
 # Longer than this, about ten minutes, is a DJ's set or a concert: songs go before it.
 _LONG_WINDOWS = 64
-# Demucs's guard against the division by the deviation of silence.
-_EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
 class MixStatistics:
-    """A song's length at the model's rate; mean and deviation of its mono mix."""
+    """A song's length at the model's rate, and its level; see `Level`."""
 
     length: int
     mean: float
     deviation: float
+    side_mean: float = 0.0
 
     def __post_init__(self) -> None:
         if self.length < 1:
             raise ValueError("length must be at least 1 sample")
-        if not (isfinite(self.mean) and isfinite(self.deviation)):
-            raise ValueError("mean and deviation must be finite")
-        if self.deviation < 0:
-            raise ValueError("deviation must not be negative")
+        # What can't be a level is refused here, not in the song's midst.
+        _ = self.level
+
+    @property
+    def level(self) -> Level:
+        """What the mix is normalised with."""
+        return Level(self.mean, self.deviation, self.side_mean)
 
 
 class KeptWindows(Protocol):
@@ -138,15 +141,14 @@ class Engine:
         runs, and Unavailable when the engine is closed.
         """
         # As Demucs does: the mix normalised before, the stems scaled back after.
-        scale = float(stats.deviation) + _EPSILON
-        normalised = ((block - float(stats.mean)) / scale for block in mix_blocks)
-        windows = cut(normalised, stats.length, self.spec.window)
+        level, blocks = stats.level, normalised(mix_blocks, stats.level)
+        windows = cut(blocks, stats.length, self.spec.window)
         total = len(plan(stats.length, self.spec.window))
         weight = turns if total > _LONG_WINDOWS else 2 * turns
         with closing(self._run(windows, weight, cancelled, kept)) as outputs:
             stems = _reported(outputs, total, on_progress)
-            blocks = join(stems, stats.length, self.spec.window)
-            yield from restored(blocks, stats.mean, stats.deviation)
+            joined = join(stems, stats.length, self.spec.window)
+            yield from restored(joined, level)
 
     def warm_up(self) -> None:
         """Run one window of silence, so that the first song waits for nothing."""
@@ -204,9 +206,11 @@ class Engine:
             for index, window in enumerate(windows):
                 stems = kept.load(index) if kept else None
                 if stems is None:
+                    if is_inverted := is_out_of_phase(window):
+                        invert_right(window)
                     mix = torch.from_numpy(window)
                     future = self._batcher.submit(song_id, mix, weight)
-                    pending.append(_Pending(index, future, kept))
+                    pending.append(_Pending(index, future, kept, is_inverted))
                 else:
                     pending.append(_Pending(index, _done(stems), None))
                 most = self._under_way_batches * self._batcher.max_windows
@@ -220,14 +224,20 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Pending:
-    """A window on its way through the network, to be kept where it is wanted."""
+    """A window on its way through the network, to be kept where it is wanted.
+
+    With `is_inverted` the network got it with its right channel turned over.
+    """
 
     index: int
     future: Future[Tensor]
     kept: KeptWindows | None
+    is_inverted: bool = False
 
     def result(self, cancelled: Event) -> Samples:
         stems = _result(self.future, cancelled)
+        if self.is_inverted:
+            invert_right(stems)
         if self.kept is not None:
             self.kept.keep(self.index, stems)
         return stems

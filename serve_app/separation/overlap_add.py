@@ -55,19 +55,6 @@ def join(
         yield window[..., : until - start]
 
 
-def restored(
-    blocks: Iterable[Samples], mean: float, deviation: float
-) -> Iterator[Samples]:
-    """Yield blocks at the song's level again, each in its own memory.
-
-    As Demucs does: scaled by the mix's deviation, and its mean added to each stem.
-    """
-    for block in blocks:
-        block *= float(deviation)
-        block += float(mean)
-        yield block
-
-
 def _filled(held: Samples, incoming: Iterator[Samples], wanted: int) -> Samples:
     """Return `held` with blocks appended until it has `wanted` samples, if it can."""
     parts, count = [held], held.shape[1]

@@ -82,9 +82,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
         form: str = "wav",
         sample_rate: int = 44_100,
         shares: tuple[float, ...] = (0.4, 0.3, 0.2, 0.1),
+        change: Callable[[media.Wave], media.Wave] = lambda wave: wave,
     ) -> Running:
         song = tmp_path / "song.wav"
-        media.write_song(song, seconds=3.0, sample_rate=sample_rate)
+        wave = change(media.song(3.0, sample_rate))
+        media.write_wave(song, wave.astype(np.float32), sample_rate)
         facts = measure(song, AudioLimits(60))
         storage.put("originals/a", song)
         job = new_job(state=State.RUNNING, owner="me", attempt=1)
@@ -142,6 +144,34 @@ def test_what_is_heard_is_the_finished_stem_to_the_last_bit(
     wave, rate = decoded(b"".join(heard))
     published, gain = running.published(stem)
     assert (rate, gain) == (sample_rate, 1.0)
+    np.testing.assert_array_equal(wave, published)
+
+
+def turned_over(wave: media.Wave) -> media.Wave:
+    return np.stack([wave[0], -wave[0]])
+
+
+CHANGES: dict[str, Callable[[media.Wave], media.Wave]] = {
+    "offset": lambda wave: wave + np.float32(0.1),
+    "opposite offsets": lambda wave: wave + np.array([[0.05], [-0.05]]),
+    "out of phase": turned_over,
+    "out of phase on an offset": lambda wave: turned_over(wave) + np.float32(0.2),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("stem", ["drums", "accompaniment"])
+def test_a_song_with_an_offset_or_out_of_phase_is_heard_as_it_is_finished(
+    start: Start, stem: str, change: Callable[[media.Wave], media.Wave]
+) -> None:
+    running = start(change=change)
+    chunks = running.follower(stem).chunks()
+    heard = [next(chunks), next(chunks), next(chunks)]
+    running.finish()
+    wave, _ = decoded(b"".join([*heard, *chunks]))
+    published, gain = running.published(stem)
+    assert gain == 1.0
+    assert np.abs(published).max() > 1_000
     np.testing.assert_array_equal(wave, published)
 
 

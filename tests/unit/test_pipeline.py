@@ -13,6 +13,7 @@ from serve_app.audio.measure import measure
 from serve_app.errors import Cancelled
 from serve_app.pipeline import SeparatedSong, SongTask, separate_song
 from tests import media
+from tests.media import Wave
 from tests.networks import SHARES, sharing_engine
 from tests.signals import offset_samples, snr_db
 
@@ -21,9 +22,10 @@ LIMITS = AudioLimits(max_duration_seconds=60)
 
 
 def write_centred_song(path: Path, seconds: float, sample_rate: int = 44_100) -> None:
-    """Write a song without offset, which Demucs would add to every stem."""
+    """Write a song without offset, of which each stem is just its share."""
     wave = media.song(seconds, sample_rate)
-    media.write_wave(path, wave - wave.mean(), sample_rate, "wavfloat")
+    centred = wave - wave.mean(axis=1, keepdims=True)
+    media.write_wave(path, centred, sample_rate, "wavfloat")
 
 
 def separated(
@@ -70,6 +72,70 @@ def test_accompaniment_is_all_but_the_vocals(tmp_path: Path) -> None:
     for name, share in (("accompaniment", 0.9), ("vocals", 0.1)):
         wave, _ = soundfile.read(paths[name], dtype="float32")
         np.testing.assert_allclose(wave, share * mix, atol=1e-4)
+
+
+def with_offset(left: float, right: float) -> Wave:
+    offsets = np.array([[left], [right]], np.float32)
+    return media.song(1.0) * np.float32(0.5) + offsets
+
+
+def inverted(wave: Wave, likeness: float = 1.0) -> Wave:
+    """Return a song whose right channel is its left one turned over."""
+    return np.stack([wave[0], -np.float32(likeness) * wave[0]])
+
+
+def silent_at_first(wave: Wave) -> Wave:
+    silent = wave.copy()
+    silent[:, :9_000] = 0
+    return silent
+
+
+UNUSUAL = {
+    "offset": with_offset(0.01, 0.01),
+    "large offset": with_offset(0.2, 0.2),
+    "offset on the left": with_offset(0.02, 0.0),
+    "opposite offsets": with_offset(0.05, -0.05),
+    "offset, silent at first": silent_at_first(with_offset(0.1, 0.05)),
+    "offset only": with_offset(0.1, 0.1) * 0 + np.float32(0.1),
+    "out of phase": inverted(media.song(1.0)),
+    "nearly out of phase": inverted(media.song(1.0), 0.999),
+    "out of phase on an offset": inverted(media.song(1.0)) * 0.5 + np.float32(0.2),
+    "left only": media.song(1.0) * np.array([[1], [0]], np.float32),
+    "very quiet": media.song(1.0) * np.float32(1e-7),
+}
+
+
+@pytest.mark.parametrize("sample_rate", [44_100, 48_000])
+@pytest.mark.parametrize("wave", UNUSUAL.values(), ids=UNUSUAL)
+@pytest.mark.parametrize("stems", [SOURCES, ("accompaniment", "vocals")])
+def test_stems_sum_to_a_song_whatever_its_offset_and_phase(
+    tmp_path: Path, wave: Wave, stems: tuple[str, ...], sample_rate: int
+) -> None:
+    song = tmp_path / "song.wav"
+    media.write_wave(song, wave.astype(np.float32), sample_rate, "wavfloat")
+    paths = separated(song, tmp_path, stems).paths
+    waves = {name: soundfile.read(paths[name], dtype="float32")[0].T for name in stems}
+    assert snr_db(wave, np.sum(list(waves.values()), axis=0)) > (
+        100 if sample_rate == 44_100 else 25
+    )
+    # Each starts with its part of the song's own first step.
+    limit = 1.1 * np.abs(wave[:, 0]).max() + 1e-6
+    assert max(np.abs(stem[:, 0]).max() for stem in waves.values()) < limit
+    # The vocals are a tenth of the song, but for an offset.
+    left, share = wave[0] - wave[0].mean(), waves["vocals"][0]
+    if left.std() > 1e-9:
+        assert (share - share.mean()).std() == pytest.approx(0.1 * left.std(), rel=0.01)
+
+
+def test_a_single_stem_has_no_more_of_an_offset_than_beside_all_others(
+    tmp_path: Path,
+) -> None:
+    song = tmp_path / "song.wav"
+    media.write_wave(song, with_offset(0.2, 0.1), 44_100, "wavfloat")
+    alone = separated(song, tmp_path / "alone", ("bass",)).paths["bass"]
+    beside = separated(song, tmp_path / "beside").paths["bass"]
+    assert alone.read_bytes() == beside.read_bytes()
+    assert np.abs(soundfile.read(alone)[0].mean(axis=0)).max() < 0.2
 
 
 def test_stems_over_full_scale_share_one_gain(tmp_path: Path) -> None:

@@ -30,8 +30,10 @@ def evaluate(engine: Engine, clips: Iterable[Clip]) -> list[Score]:
 
 
 def _separated(engine: Engine, mix: np.ndarray) -> np.ndarray:
-    mono = mix.mean(0)
-    stats = MixStatistics(mix.shape[1], float(mono.mean()), float(mono.std()))
+    mono, side = mix.mean(0), (mix[0] - mix[1]) / 2
+    stats = MixStatistics(
+        mix.shape[1], float(mono.mean()), float(mono.std()), float(side.mean())
+    )
     blocks = engine.separate(
         [mix], stats, on_progress=lambda done, total: None, cancelled=Event()
     )

@@ -71,3 +71,54 @@ def test_noise_gets_a_tempo_within_the_range(seconds: float) -> None:
     samples = int(seconds * music.RATE)
     noise = np.random.default_rng(3).standard_normal(samples).astype(np.float32)
     assert tempo.SLOWEST_BPM <= tempo.bpm(noise) <= tempo.FASTEST_BPM
+
+
+PATTERNS = {
+    "kick and snare": ((0, 8), (4, 12), range(0, 16, 2)),
+    "four on the floor": ((0, 4, 8, 12), (4, 12), range(2, 16, 4)),
+    "sixteenths": ((0, 4, 8, 12), (), range(16)),
+    "kick only": ((0, 4, 8, 12), (), ()),
+    "break": ((0, 2, 10, 11), (4, 12), range(0, 16, 2)),
+}
+
+
+def looped(bpm: float, pattern: str, bars: int = 1) -> music.Mono:
+    """Make bars of four beats as one loop: what rings over its end is at its start."""
+    length = round(bars * 4 * 60 / bpm * music.RATE)
+    loop = np.zeros(length, np.float32)
+    step = 60 / bpm / 4 * music.RATE
+    sounds = (music.kick(), music.snare(), music.hat())
+    for sound, places in zip(sounds, PATTERNS[pattern], strict=True):
+        for place in (16 * bar + place for bar in range(bars) for place in places):
+            at = round(place * step) + np.arange(len(sound))
+            np.add.at(loop, at % length, sound)
+    return loop
+
+
+@pytest.mark.parametrize("bars", [1, 2])
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("bpm", [62, 90, 110, 128, 140, 150, 160, 174, 185, 200])
+def test_a_loop_has_its_tempo_or_an_octave_of_it(
+    bpm: float, pattern: str, bars: int
+) -> None:
+    found = tempo.bpm(looped(bpm, pattern, bars))
+    assert 40 <= found <= 240
+    assert min(abs(found / (bpm * octave) - 1) for octave in (0.5, 1, 2)) < 0.01
+
+
+@pytest.mark.parametrize("bpm", [236, 238, 240, 242, 245])
+@pytest.mark.parametrize("seconds", [6.0, 20.0])
+def test_no_tempo_is_over_the_fastest(bpm: float, seconds: float) -> None:
+    found = tempo.bpm(music.clicks(bpm, seconds))
+    assert tempo.SLOWEST_BPM <= found <= tempo.FASTEST_BPM
+
+
+@pytest.mark.parametrize("bpm", [112.0, 128.0])
+@pytest.mark.parametrize("seconds", [2.3, 2.8, 3.4])
+def test_a_short_piece_that_is_no_loop_is_counted_by_its_beats(
+    bpm: float, seconds: float
+) -> None:
+    start = music.RATE // 3
+    piece = music.clicks(bpm)[start : start + int(seconds * music.RATE)]
+    found = tempo.bpm(piece)
+    assert min(abs(found / (bpm * octave) - 1) for octave in (0.5, 1, 2)) < 0.04

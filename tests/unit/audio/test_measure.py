@@ -43,6 +43,77 @@ def test_mean_and_deviation_are_exact(tmp_path: Path) -> None:
     assert facts.peak == float(np.abs(wave).max())
 
 
+def channels(wave: media.Wave, left: float, right: float) -> media.Wave:
+    """Return a song of two channels that are the first one, by these factors."""
+    return wave[:1] * np.array([[left], [right]], np.float32)
+
+
+WIDE = {
+    "mono": channels(media.song(1.0), 1, 1),
+    "unlike": media.song(1.0),
+    "left only": channels(media.song(1.0), 1, 0),
+    "right only": channels(media.song(1.0), 0, 1),
+    "nothing in common": np.stack([media.song(1.0, seed=s)[0] for s in (1, 2)]),
+    "the difference 6 dB over the sum": channels(media.song(1.0), 1, -0.33),
+    "half of it out of phase": np.concatenate(
+        [channels(media.song(0.5), 1, 1), channels(media.song(0.5), 1, -1)], axis=1
+    ),
+    "silence": np.zeros((2, 100), np.float32),
+}
+CANCELLED = {
+    "exactly": channels(media.song(1.0), 1, -1),
+    "nearly": channels(media.song(1.0), 1, -0.999),
+    "quietly": channels(media.song(1.0), 1e-4, -1e-4),
+    "on an offset": channels(media.song(1.0), 1, -1) * 0.5 + np.float32(0.2),
+}
+
+
+@pytest.mark.parametrize("wave", WIDE.values(), ids=WIDE)
+def test_the_deviation_is_the_mono_mixs_however_wide_the_song(
+    tmp_path: Path, wave: media.Wave
+) -> None:
+    """As Demucs normalises, to the last bit: mono or not, no statistic is added."""
+    media.write_wave(tmp_path / "song", wave, 44_100, "wavfloat")
+    facts = measure(tmp_path / "song", LIMITS)
+    mono = wave.astype(np.float64).mean(axis=0)
+    assert facts.deviation == pytest.approx(mono.std(ddof=1), rel=1e-12)
+
+
+@pytest.mark.parametrize("wave", CANCELLED.values(), ids=CANCELLED)
+def test_channels_that_cancel_each_other_have_the_deviation_of_both(
+    tmp_path: Path, wave: media.Wave
+) -> None:
+    media.write_wave(tmp_path / "song", wave, 44_100, "wavfloat")
+    facts = measure(tmp_path / "song", LIMITS)
+    both = np.sqrt(wave.astype(np.float64).var(axis=1, ddof=1).mean())
+    assert facts.deviation == pytest.approx(both / 4, rel=1e-9)
+
+
+def test_the_deviation_has_no_step_where_channels_begin_to_cancel_each_other(
+    tmp_path: Path,
+) -> None:
+    found = []
+    for likeness in np.linspace(0.55, 0.65, 21):
+        wave = channels(media.song(0.2), 1, -likeness)
+        media.write_wave(tmp_path / "song", wave, 44_100, "wavfloat")
+        found.append(measure(tmp_path / "song", LIMITS).deviation)
+    assert np.abs(np.diff(found)).max() < 0.02 * max(found)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [(0.01, 0.01), (0.2, 0.0), (0.0, -0.1), (0.05, -0.05)]
+)
+def test_the_means_are_those_of_both_channels(
+    tmp_path: Path, left: float, right: float
+) -> None:
+    wave = media.song(3.0) * 0.1 + np.array([[left], [right]], np.float32)
+    media.write_wave(tmp_path / "song", wave.astype(np.float32), 44_100, "wavfloat")
+    facts = measure(tmp_path / "song", LIMITS)
+    expected = wave.astype(np.float32).mean(axis=1, dtype=np.float64)
+    found = (facts.mean + facts.side_mean, facts.mean - facts.side_mean)
+    assert found == pytest.approx(tuple(expected), abs=1e-12)
+
+
 def test_the_hash_is_that_of_what_is_heard(tmp_path: Path) -> None:
     hashes = {}
     wave = np.round(media.song(1.0) * 2**15) / np.float32(2**15)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -38,6 +39,20 @@ def test_a_job_from_before_priorities_has_the_normal_one() -> None:
     row = to_row(new_job())
     del row["options"]["priority"]
     assert to_job(row) == new_job()
+
+
+def test_a_job_from_before_side_means_has_its_other_facts() -> None:
+    row = to_row(new_job())
+    del row["source"]["side_mean"]
+    assert to_job(row) == new_job()
+    assert to_job(row).source.side_mean == 0.0
+
+
+@pytest.mark.parametrize("side_mean", [0.05, -1e-9])
+def test_a_side_mean_is_kept_to_the_last_bit(side_mean: float) -> None:
+    job = new_job()
+    job = job.evolve(source=replace(job.source, side_mean=side_mean))
+    assert to_job(to_row(job)) == job
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)

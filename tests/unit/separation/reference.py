@@ -4,16 +4,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from serve_app.separation.level import Level, restored
 from serve_app.separation.windows import WindowSpec, plan
 
 
 def separate_plainly(
     network: torch.nn.Module, mix: NDArray[np.float32], spec: WindowSpec
-) -> NDArray[np.float64]:
+) -> NDArray[np.float32]:
     """Separate a mix (2, samples) with the whole song in memory, window by window.
 
-    Everything but the forward passes is float64. The samples that neighbours share go
-    over linearly from the earlier one to the later one.
+    Everything but the forward passes and the last step is float64. The samples that
+    neighbours share go over linearly from the earlier one to the later one.
     """
     length, mono = mix.shape[1], mix.mean(0, dtype=np.float64)
     mean, deviation = float(mono.mean()), float(mono.std())
@@ -31,4 +32,5 @@ def separate_plainly(
         later[:shared] = (np.arange(shared) + 1) / (shared + 1)
         stems[:, :, start:end] = (1 - later) * stems[:, :, start:end] + later * output
         covered = end
-    return stems[:, :, :length] * deviation + mean
+    whole = stems[:, :, :length].astype(np.float32)
+    return next(restored([whole], Level(mean, deviation)))

@@ -16,7 +16,9 @@ from serve_app.errors import (
     WeightsUnavailable,
 )
 from serve_app.separation.engine import Engine, MixStatistics
+from serve_app.separation.level import restored
 from serve_app.separation.models import find
+from serve_app.separation.overlap_add import join
 from serve_app.separation.windows import WindowSpec, plan
 from tests.networks import ON_CPU, on_cpu
 from tests.unit.separation.reference import separate_plainly
@@ -94,7 +96,7 @@ def separate(
 def test_stems_are_those_of_the_same_windows_run_plainly(
     network: torch.nn.Module, max_windows: int
 ) -> None:
-    mix = song(3 * HOP + WINDOW // 2)
+    mix = 2 * song(3 * HOP + WINDOW // 2)
     with Engine(SPEC, on_cpu(network), max_windows) as engine:
         stems = separate(engine, mix)
     expected = separate_plainly(network, mix, SPEC.window)
@@ -116,7 +118,7 @@ def test_a_song_of_one_window_is_one_plain_forward_pass(
     padded[0, :, :length] = (mix - stats.mean) / (stats.deviation + 1e-8)
     with torch.inference_mode():
         plain = network(torch.from_numpy(padded))[0, :, :, :length].numpy()
-    expected = plain * stats.deviation + stats.mean
+    (expected,) = restored([plain], stats.level)
     np.testing.assert_allclose(stems, expected, rtol=0, atol=1e-5)
 
 
@@ -128,8 +130,9 @@ def test_a_model_that_returns_the_mix_gives_the_song_back(
     stats = MixStatistics(length, 0.05, 0.08)
     with Engine(SPEC, on_cpu(mirror)) as engine:
         stems = separate(engine, mix, stats)
-    np.testing.assert_allclose(stems[0], mix, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(stems[1:], 0.05, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(stems.sum(axis=0), mix, rtol=0, atol=1e-6)
+    # What the others have of the mean, the first one lacks.
+    assert np.abs(stems[1:]).max() <= 0.0501
 
 
 def test_eight_songs_after_a_long_one_take_hardly_longer_than_alone(
@@ -455,6 +458,105 @@ def test_statistics_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="must"):
         MixStatistics(length, mean, deviation)
+
+
+@pytest.mark.parametrize("side_mean", [float("nan"), float("inf")])
+def test_a_side_mean_that_is_no_number_is_refused(side_mean: float) -> None:
+    with pytest.raises(ValueError, match="must"):
+        MixStatistics(1, 0.0, 1.0, side_mean)
+
+
+def out_of_phase(mix: Samples, likeness: float = 1.0) -> Samples:
+    """Return a mix whose right channel is its left one turned over, and quieter."""
+    return np.stack([mix[0], -np.float32(likeness) * mix[0]])
+
+
+@pytest.mark.parametrize("likeness", [1.0, 0.999, 0.6])
+def test_a_song_out_of_phase_is_separated_as_if_it_were_in_phase(
+    network: torch.nn.Module, likeness: float
+) -> None:
+    inverted = out_of_phase(song(3 * HOP + WINDOW), likeness)
+    inverted -= inverted.mean(axis=1, keepdims=True)
+    upright = inverted * np.array([[1], [-1]], np.float32)
+    stats = MixStatistics(upright.shape[1], 0.0, 0.1)
+    with Engine(SPEC, on_cpu(network)) as engine:
+        expected = separate(engine, upright, stats)
+        found = separate(engine, inverted, stats)
+    np.testing.assert_array_equal(found[:, 0], expected[:, 0])
+    np.testing.assert_array_equal(found[:, 1], -expected[:, 1])
+
+
+@pytest.mark.parametrize("likeness", [-1.0, -0.3, 0.0, 0.4])
+def test_a_song_that_is_only_wide_goes_through_the_network_as_it_is(
+    network: torch.nn.Module, likeness: float
+) -> None:
+    """In phase, one channel alone, or the difference 7 dB over the sum."""
+    mix = out_of_phase(song(WINDOW), likeness)
+    with Engine(SPEC, on_cpu(network)) as engine:
+        found = separate(engine, mix)
+    expected = separate_plainly(network, mix, SPEC.window)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_song_is_turned_over_only_where_it_is_out_of_phase(
+    network: torch.nn.Module,
+) -> None:
+    """In phase at first, then out of phase, then in phase again."""
+    windows = 9
+    mix = np.stack([song((windows - 1) * HOP + WINDOW)[0]] * 2)
+    mix -= mix.mean()
+    turned = mix.copy()
+    turned[1, 3 * HOP + OVERLAP : 6 * HOP] *= -1
+    stats = MixStatistics(mix.shape[1], 0.0, 0.1)
+    with Engine(SPEC, on_cpu(network)) as engine:
+        expected = separate(engine, mix, stats)
+        found = separate(engine, turned, stats)
+    # Windows 3 and 5 have some of both.
+    first, middle = slice(0, 3 * HOP), slice(4 * HOP + OVERLAP, 5 * HOP)
+    np.testing.assert_array_equal(found[..., first], expected[..., first])
+    np.testing.assert_array_equal(found[:, 0, middle], expected[:, 0, middle])
+    np.testing.assert_array_equal(found[:, 1, middle], -expected[:, 1, middle])
+    last = slice(6 * HOP + OVERLAP, None)
+    np.testing.assert_array_equal(found[..., last], expected[..., last])
+
+
+@pytest.mark.parametrize("deviation", [0.0, 1e-9])
+def test_a_song_out_of_phase_that_an_older_version_measured_is_separated(
+    network: torch.nn.Module, deviation: float
+) -> None:
+    """Such jobs wait with the deviation of a mono mix that is silent."""
+    mix = out_of_phase(song(2 * WINDOW))
+    mix -= mix.mean(axis=1, keepdims=True)
+    with Engine(SPEC, on_cpu(network)) as engine:
+        expected = separate(engine, mix, MixStatistics(mix.shape[1], 0.0, 0.1))
+        found = separate(engine, mix, MixStatistics(mix.shape[1], 0.0, deviation))
+    assert np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
+def test_windows_kept_of_a_song_out_of_phase_are_the_songs_own(
+    network: torch.nn.Module,
+) -> None:
+    """Who plays them meanwhile knows nothing of how the network got them."""
+    mix, memory = out_of_phase(song(3 * HOP + WINDOW)), Memory()
+    stats = MixStatistics(mix.shape[1], 0.0, 0.1)
+
+    def run(engine: Engine) -> Samples:
+        blocks = engine.separate(
+            *(in_blocks(mix), stats),
+            on_progress=lambda done, total: None,
+            cancelled=Event(),
+            kept=memory,
+        )
+        return np.concatenate(list(blocks), axis=-1)
+
+    with Engine(SPEC, on_cpu(network)) as engine:
+        expected = run(engine)
+        joined = join(map(memory.load, range(4)), mix.shape[1], SPEC.window)
+        played = np.concatenate(list(restored(joined, stats.level)), axis=-1)
+        np.testing.assert_array_equal(played, expected)
+        del memory.windows[1], memory.windows[2]
+        np.testing.assert_array_equal(run(engine), expected)
 
 
 def test_windows_of_the_tests_are_several() -> None:

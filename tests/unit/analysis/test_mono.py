@@ -1,0 +1,121 @@
+"""What the channels of a song cancel of each other is heard all the same."""
+
+import numpy as np
+import pytest
+
+from serve_app.analysis import key, tempo
+from serve_app.analysis.excerpt import excerpt
+from serve_app.analysis.mono import mono
+from tests.unit.analysis import music
+from tests.unit.analysis.music import RATE, Mono
+
+# The first time on a machine, numba compiles what librosa is made of.
+pytestmark = pytest.mark.timeout(400)
+
+SONG = np.tile(music.cadence(2, True), 3)
+BPM = 60 / music.CHORD_SECONDS
+DRUMS = music.drums(BPM, seconds=len(SONG) / RATE)[: len(SONG)]
+SONG = SONG[: len(DRUMS)] * np.float32(0.3) + DRUMS
+NOISE = np.random.default_rng(4).standard_normal((2, len(SONG))).astype(np.float32)
+
+
+def heard(left: Mono, right: Mono) -> Mono:
+    """Return what is listened to of two channels that come block by block."""
+    stereo = np.stack([left, right]).astype(np.float32)
+    blocks = (stereo[:, at : at + 65_536] for at in range(0, len(left), 65_536))
+    return excerpt(blocks, RATE)
+
+
+def low(wave: Mono, hertz: float) -> Mono:
+    """Return what lies below a frequency."""
+    bins = np.fft.rfft(wave)
+    bins[np.fft.rfftfreq(len(wave), 1 / RATE) > hertz] = 0
+    return np.fft.irfft(bins, n=len(wave)).astype(np.float32)
+
+
+def off_db(found: Mono, expected: Mono) -> float:
+    """Return how far the error lies below what is expected."""
+    error = np.square(found - expected, dtype=np.float64).mean()
+    return float(10 * np.log10(np.square(expected).mean() / max(error, 1e-30)))
+
+
+@pytest.mark.parametrize(("likeness", "least_db"), [(1.0, 100), (0.999, 80), (0.9, 40)])
+def test_a_song_out_of_phase_is_heard_as_its_left_channel(
+    likeness: float, least_db: float
+) -> None:
+    found = heard(SONG, np.float32(-likeness) * SONG)
+    assert off_db(found, heard(SONG, SONG)) > least_db
+
+
+@pytest.mark.parametrize("offset", [0.01, -0.3])
+def test_an_offset_makes_no_difference(offset: float) -> None:
+    found = heard(SONG + np.float32(offset), np.float32(offset) - SONG)
+    expected = heard(SONG, SONG)
+    assert tempo.bpm(found) == pytest.approx(tempo.bpm(expected), rel=1e-3)
+    assert key.find(found).name == key.find(expected).name == "D minor"
+
+
+WIDE = {
+    "mono": (SONG, SONG),
+    "left only": (SONG, 0 * SONG),
+    "right only": (0 * SONG, SONG),
+    "nothing in common": (NOISE[0], NOISE[1]),
+    "with a wide part": (SONG + 0.5 * NOISE[0], SONG + 0.5 * NOISE[1]),
+    "a quieter left": (0.1 * SONG, SONG),
+    "the difference 6 dB over the sum": (
+        NOISE[0] + 2 * NOISE[1],
+        NOISE[0] - 2 * NOISE[1],
+    ),
+    "faint hiss out of phase": (SONG + 1e-4 * NOISE[0], SONG - 1e-4 * NOISE[0]),
+}
+
+
+@pytest.mark.parametrize("channels", WIDE.values(), ids=WIDE)
+def test_a_song_that_is_only_wide_is_half_the_sum_to_the_last_bit(
+    channels: tuple[Mono, Mono],
+) -> None:
+    left, right = (np.asarray(channel, np.float32) for channel in channels)
+    plain = np.stack([left, right]).mean(axis=0, dtype=np.float32)
+    np.testing.assert_array_equal(heard(left, right), heard(plain, plain))
+
+
+@pytest.mark.parametrize("hertz", [90.0, 200.0, 1_000.0])
+def test_what_is_out_of_phase_in_the_bass_only_is_heard(hertz: float) -> None:
+    bass = low(SONG, hertz)
+    found = heard(SONG, SONG - 2 * bass)
+    lost = SONG - bass
+    expected = heard(SONG, SONG)
+    assert off_db(found, expected) > off_db(lost, expected) + 5
+    assert tempo.bpm(found) == pytest.approx(tempo.bpm(expected), rel=2e-3)
+    assert key.find(found).name == key.find(expected).name
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.8])
+def test_a_song_may_turn_out_of_phase_on_its_way(share: float) -> None:
+    turn = int(share * len(SONG))
+    right = np.concatenate([SONG[:turn], -SONG[turn:]])
+    found, expected = heard(SONG, right), heard(SONG, SONG)
+    near = slice(max(turn - 2 * RATE, 0), turn + 2 * RATE)
+    found[near] = expected[near]
+    assert off_db(found, expected) > 60
+    assert tempo.bpm(heard(SONG, right)) == pytest.approx(BPM, rel=0.002)
+    assert key.find(heard(SONG, right)).name == "D minor"
+
+
+def test_it_goes_over_by_degrees() -> None:
+    """However little more the channels cancel each other, little more is added."""
+    levels = []
+    for likeness in np.linspace(0.3, 0.8, 101):
+        found = mono(SONG * (1 - likeness) / 2, SONG * (1 + likeness) / 2)
+        levels.append(float(np.sqrt(np.square(found).mean())))
+    steps = np.abs(np.diff(levels))
+    assert steps.max() < 0.12 * max(levels)
+    assert levels[-1] == pytest.approx(float(np.sqrt(np.square(SONG).mean())), rel=1e-3)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 16_383, 16_384, 16_385, 32_769])
+def test_songs_of_any_length_are_heard(samples: int) -> None:
+    song = SONG[5_000 : 5_000 + samples]
+    found = mono(np.zeros(samples, np.float32), song)
+    np.testing.assert_allclose(found, song, rtol=0, atol=1e-6)
+    assert found.dtype == np.float32
