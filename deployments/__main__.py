@@ -41,6 +41,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _start_ray()
+        # Ray has put a handler of its own in its place, which aborts 3 seconds later.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         _serve(args, options.host, options.port)
     except KeyboardInterrupt:
         print("stemserve is stopping", flush=True)
