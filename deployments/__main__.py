@@ -43,18 +43,10 @@ def main() -> int:
 
 
 def _run(terminal: Console, args: AppArgs, host: str, port: int) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     terminal.say(f"stemserve {version('stemserve')} is starting")
     try:
         with local_ray.running():
-            # Ray has put its own in place.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            try:
-                _serve(terminal, args, host, port)
-            finally:
-                # An impatient second Ctrl-C would leave processes behind.
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            _serve(terminal, args, host, port)
     except KeyboardInterrupt:
         terminal.say("stemserve has stopped; unfinished songs go on at the next start")
         return 0

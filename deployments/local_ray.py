@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from ray._private import worker
 from deployments import gate, python_path
 from serve_app.errors import AppError
 from serve_app.separation import allocator
+
+logger = logging.getLogger(__name__)
 
 # A laptop's cores are shared out by hand: Ray's own count is only bookkeeping here, and
 # must not keep the service from starting on a single core.
@@ -64,17 +67,26 @@ class RayDidNotStart(AppError):
 def running() -> Iterator[None]:
     """Run Ray for the length of the block; whatever Serve runs in it ends with it.
 
-    A machine that is busy gets three tries. Raises RayDidNotStart.
+    A machine that is busy gets three tries. SIGINT and SIGTERM raise KeyboardInterrupt
+    once, and are ignored while all that was started is ended. Raises RayDidNotStart.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    _start()
-    _end_idle_helpers()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        _start()
+        # Ray has put a handler of its own in place, which aborts 3 seconds later.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _end_idle_helpers()
         yield
     finally:
-        serve.shutdown()
+        # An impatient second Ctrl-C would leave processes behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if ray.is_initialized():
+            serve.shutdown()
         ray.shutdown()
+        _end_children()
 
 
 def _start() -> None:
@@ -91,7 +103,9 @@ def _start() -> None:
             )
             return
         except Exception as err:
+            logger.warning("Ray did not start attempt=%d", attempt, exc_info=err)
             # Whatever kept it, what was started so far must not be in the way.
+            ray.shutdown()
             _end_children()
             if attempt == _TRIES:
                 raise RayDidNotStart(_reason(err)) from err
@@ -107,8 +121,6 @@ def _reason(err: Exception) -> str:
 
 
 def _end_children() -> None:
-    with suppress(Exception):
-        ray.shutdown()
     children = psutil.Process().children(recursive=True)
     for child in children:
         with suppress(psutil.NoSuchProcess):

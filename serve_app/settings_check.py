@@ -274,10 +274,9 @@ def _check_mirror(settings: Settings) -> None:
     mirror = settings.weights_mirror
     if mirror is None or _is_web(mirror) or mirror.startswith("file://"):
         return
+    # A directory that is not there may be mounted later: `auto` goes on without it.
     if "://" in mirror:
         raise ValueError("must be a URL with http:// or https://, or a directory")
-    if not Path(mirror).exists():
-        raise ValueError("there is no such file or directory")
 
 
 def _check_directory(path: Path) -> None:

@@ -49,5 +49,5 @@ def test_serve_becomes_the_server(
     became: list[tuple[str, list[str]]] = []
     monkeypatch.setattr(os, "execv", lambda *call: became.append(call))
     CliRunner().invoke(app, ["serve", *arguments])
-    expected = [sys.executable, "-m", "deployments", *options]
+    expected = [sys.executable, "-P", "-m", "deployments", *options]
     assert became == [(sys.executable, expected)]
