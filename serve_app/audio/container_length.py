@@ -1,4 +1,4 @@
-"""What a file's container promises of its contents, so that a cut file is noticed.
+"""How long the sound in a container is, by what the container states of it.
 
 Only lengths that are written down count: those that FFmpeg estimates from a bit rate
 do not.
@@ -6,31 +6,27 @@ do not.
 
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from av import AudioStream
 from av.container import InputContainer
 
-from serve_app.audio import mpeg
+from serve_app.audio import mpeg, ogg
+from serve_app.audio.splice import read_at
 
 # FFmpeg's names of the containers whose audio stream states its length.
-_STATED = ("aiff", "au", "ape", "caf", "flac", "mov", "ogg", "tta", "w64", "wv")
+_STATED = ("aiff", "au", "ape", "caf", "flac", "mov", "tta", "w64", "wv")
 
 # Of these the stated length is that of the samples, to the sample.
 _EXACT = ("aiff", "au", "flac", "tta", "w64", "wv")
 
 _OPUS_RATE = 48_000
 
-# RIFF sizes from here up are what streaming writers leave in place of the unknown.
-_UNKNOWN_RIFF_BYTES = 0x7FFF_F000
-
-# Some writers count the header into the size of the data.
-_RIFF_SLACK_BYTES = 44
-
-# An Ogg page is at most 27 + 255 + 255 * 255 bytes: two of them hold a whole one.
-_OGG_TAIL_BYTES = 2 * 65_307
-_OGG_END_OF_STREAM = 0x04
+# ISO/IEC 14496-12 and QuickTime: what a file of boxes has outside of all others.
+_BOXES = (
+    *(b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"moof", b"mfra"),
+    *(b"sidx", b"ssix", b"styp", b"meta", b"pdin", b"prft", b"emsg", b"pnot", b"udta"),
+)
 
 
 def container_name(container: InputContainer) -> str:
@@ -39,18 +35,26 @@ def container_name(container: InputContainer) -> str:
 
 
 def stated_seconds(
-    path: Path, container: InputContainer, stream: AudioStream
+    file: BinaryIO,
+    container: InputContainer,
+    stream: AudioStream,
+    link: ogg.Link | None = None,
 ) -> Fraction | None:
-    """Return the audio's length as the file states it, None where it does not."""
+    """Return the audio's length as the file states it, None where it does not.
+
+    `link` is what is known of an Ogg.
+    """
     name = container_name(container)
     if name == "mp3":
-        samples = mpeg.stated_samples(path)
+        samples = mpeg.samples_of(file)
         return None if samples is None else Fraction(samples, stream.sample_rate)
     if name == "matroska":
         return _matroska_seconds(container, stream)
+    if link is not None:
+        return _ogg_seconds(link, stream)
     if name not in _STATED or not stream.duration or stream.time_base is None:
         return None
-    return stream.duration * stream.time_base - _pre_skip_seconds(name, stream)
+    return stream.duration * stream.time_base
 
 
 def is_exact(container: InputContainer) -> bool:
@@ -58,21 +62,35 @@ def is_exact(container: InputContainer) -> bool:
     return container_name(container) in _EXACT
 
 
-def is_cut_short(path: Path, container: InputContainer) -> bool:
+def is_cut_short(file: BinaryIO, container: InputContainer) -> bool:
     """Whether the container's structure runs on past the end of the file."""
     check = _CHECKS.get(container_name(container))
     if check is None:
         return False
-    with path.open("rb") as file:
-        return check(file, path.stat().st_size)
+    size_bytes = file.seek(0, 2)
+    file.seek(0)
+    return check(file, size_bytes)
 
 
-def _pre_skip_seconds(name: str, stream: AudioStream) -> Fraction:
+def _ogg_seconds(link: ogg.Link, stream: AudioStream) -> Fraction | None:
+    """The last page says where the sound ends, and FFmpeg where it begins."""
     head = stream.codec_context.extradata or b""
-    if name != "ogg" or not head.startswith(b"OpusHead") or len(head) < 12:
-        return Fraction(0)
-    # RFC 7845, 5.1: the samples at 48 kHz that a decoder drops at the start.
-    return Fraction(int.from_bytes(head[10:12], "little"), _OPUS_RATE)
+    if stream.codec_context.name == "flac":
+        return _flac_seconds(head, stream)
+    end = link.last_granule(stream.index)
+    if end <= 0 or stream.time_base is None:
+        return None
+    seconds = (end - (stream.start_time or 0)) * stream.time_base
+    if head.startswith(b"OpusHead") and len(head) >= 12:
+        # RFC 7845, 5.1: the samples at 48 kHz that a decoder drops at the start.
+        seconds -= Fraction(int.from_bytes(head[10:12], "little"), _OPUS_RATE)
+    return seconds if seconds > 0 else None
+
+
+def _flac_seconds(facts: bytes, stream: AudioStream) -> Fraction | None:
+    """RFC 9639, 8.2: the samples are 36 bits; 0 is unknown."""
+    samples = int.from_bytes(facts[13:18], "big") & (1 << 36) - 1
+    return Fraction(samples, stream.sample_rate) if samples else None
 
 
 def _matroska_seconds(
@@ -92,23 +110,19 @@ def _matroska_seconds(
     return end - max(start, Fraction(0))
 
 
-def _riff_is_cut(file: BinaryIO, size_bytes: int) -> bool:
-    big = file.read(4) in (b"FORM", b"RIFX")
-    order: Literal["big", "little"] = "big" if big else "little"
-    position, data_bytes = 12, None
-    while position + 8 <= size_bytes:
-        file.seek(position)
-        name = file.read(4)
-        chunk_bytes = int.from_bytes(file.read(4), order)
-        if name == b"ds64":  # EBU 3306: the sizes that 32 bits can't hold
-            data_bytes = int.from_bytes(file.read(16)[8:], "little")
-        if name in (b"data", b"SSND") or (name, file.read(4)) == (b"LIST", b"movi"):
-            if data_bytes is None and chunk_bytes >= _UNKNOWN_RIFF_BYTES:
-                return False
-            end = position + 8 + (data_bytes or chunk_bytes)
-            return end > size_bytes + _RIFF_SLACK_BYTES
+def _avi_is_cut(file: BinaryIO, size_bytes: int) -> bool:
+    position = 12
+    while position + 12 <= size_bytes:
+        name, chunk_bytes, kind = _riff_chunk(file, position)
+        if (name, kind) == (b"LIST", b"movi"):
+            return position + 8 + chunk_bytes > size_bytes
         position += 8 + chunk_bytes + chunk_bytes % 2
     return False
+
+
+def _riff_chunk(file: BinaryIO, position: int) -> tuple[bytes, int, bytes]:
+    data = read_at(file, position, 12)
+    return data[:4], int.from_bytes(data[4:8], "little"), data[8:]
 
 
 def _boxes_are_cut(file: BinaryIO, size_bytes: int) -> bool:
@@ -120,22 +134,10 @@ def _boxes_are_cut(file: BinaryIO, size_bytes: int) -> bool:
         name = file.read(4)
         if box_bytes == 1:
             box_bytes = int.from_bytes(file.read(8), "big")
-        if box_bytes < 8 or not name.isascii():
+        if box_bytes < 8 or name not in _BOXES:
             return False
         position += box_bytes
     return position > size_bytes
-
-
-def _ogg_is_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """RFC 3533, 6: the last page of a stream says so, and the last page of all too."""
-    file.seek(max(0, size_bytes - _OGG_TAIL_BYTES))
-    tail = file.read()
-    start = tail.rfind(b"OggS")
-    header = tail[start : start + 27]
-    if start < 0 or len(header) < 27 or not header[5] & _OGG_END_OF_STREAM:
-        return True
-    table = tail[start + 27 : start + 27 + header[26]]
-    return len(table) < header[26] or start + 27 + len(table) + sum(table) > len(tail)
 
 
 def _segment_is_cut(file: BinaryIO, size_bytes: int) -> bool:
@@ -163,10 +165,7 @@ def _ebml_element(file: BinaryIO) -> tuple[bytes, int | None]:
 
 
 _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
-    "aiff": _riff_is_cut,
-    "avi": _riff_is_cut,
+    "avi": _avi_is_cut,
     "matroska": _segment_is_cut,
     "mov": _boxes_are_cut,
-    "ogg": _ogg_is_cut,
-    "wav": _riff_is_cut,
 }

@@ -1,0 +1,122 @@
+"""Ogg: pages, and the songs that follow one another in a file (RFC 3533).
+
+What proves that a part is missing: a page that the file ends in, a packet that no page
+finishes, or numbers of pages that are left out between two pages with sound. A missing
+end-of-stream flag proves nothing, for recorders that are switched off leave it out, and
+neither do bytes behind the last page or a stream that does not start at 0.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from serve_app.audio.splice import find, read_at
+
+# With the version, which is 0.
+CAPTURE = b"OggS\0"
+
+_HEADER_BYTES = 27
+_BEGIN_OF_STREAM = 0x02
+_UNFINISHED = 255
+_NO_GRANULE = -1
+
+
+@dataclass(frozen=True)
+class _Page:
+    start: int
+    end: int
+    flags: int
+    granule: int
+    serial: int
+    number: int
+    ends_in_packet: bool
+
+
+@dataclass
+class _Stream:
+    last_granule: int = _NO_GRANULE
+    last_number: int = -1
+    ends_in_packet: bool = False
+    has_gap: bool = False
+
+    def add(self, page: _Page) -> None:
+        # A stream that was joined late: its headers are numbered from 0, and its sound
+        # from wherever it was.
+        if self.last_granule > 0 and page.number > self.last_number + 1:
+            self.has_gap = True
+        self.last_number, self.ends_in_packet = page.number, page.ends_in_packet
+        if page.granule != _NO_GRANULE:
+            self.last_granule = page.granule
+
+
+@dataclass
+class Link:
+    """A song in an Ogg file: its bytes, and its streams in the order they begin."""
+
+    start: int
+    end: int
+    is_cut: bool = False
+    streams: dict[int, _Stream] = field(default_factory=dict)
+    has_strays: bool = False
+
+    def last_granule(self, index: int) -> int:
+        """Return the position at the end of a stream, by its place in the link."""
+        streams = list(self.streams.values())
+        return streams[index].last_granule if index < len(streams) else _NO_GRANULE
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether pages are missing between others."""
+        gaps = (stream.has_gap for stream in self.streams.values())
+        return self.has_strays or any(gaps)
+
+
+def links(file: BinaryIO, size_bytes: int) -> list[Link]:
+    """Return the songs of an Ogg file, one after another."""
+    found: list[Link] = []
+    is_beginning = False
+    for page in _pages(file, size_bytes):
+        begins = bool(page.flags & _BEGIN_OF_STREAM)
+        if not found or (begins and not is_beginning):
+            found.append(Link(page.start, page.end))
+        is_beginning = begins
+        link = found[-1]
+        link.end = min(page.end, size_bytes)
+        link.is_cut |= page.end > size_bytes
+        if begins or page.serial in link.streams:
+            link.streams.setdefault(page.serial, _Stream()).add(page)
+        else:
+            link.has_strays = True
+    for link in found:
+        link.is_cut |= any(stream.ends_in_packet for stream in link.streams.values())
+    return found
+
+
+def _pages(file: BinaryIO, size_bytes: int) -> Iterator[_Page]:
+    position = 0
+    while position < size_bytes:
+        data = read_at(file, position, _HEADER_BYTES + 255)
+        if not data.startswith(CAPTURE):
+            found = find(file, CAPTURE, position, size_bytes)
+            if found is None:
+                return
+            position = found
+            continue
+        page = _page(data, position, size_bytes)
+        yield page
+        position = page.end
+
+
+def _page(data: bytes, start: int, size_bytes: int) -> _Page:
+    segments = data[26] if len(data) >= _HEADER_BYTES else 255
+    table = data[_HEADER_BYTES : _HEADER_BYTES + segments]
+    end = start + _HEADER_BYTES + segments + sum(table)
+    return _Page(
+        start=start,
+        end=end if len(table) == segments else size_bytes + 1,
+        flags=data[5] if len(data) > 5 else 0,
+        granule=int.from_bytes(data[6:14], "little", signed=True),
+        serial=int.from_bytes(data[14:18], "little"),
+        number=int.from_bytes(data[18:22], "little"),
+        ends_in_packet=table[-1:] == bytes([_UNFINISHED]),
+    )
