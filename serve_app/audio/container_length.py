@@ -4,7 +4,6 @@ Only lengths that are written down count: those that FFmpeg estimates from a bit
 do not.
 """
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -12,21 +11,17 @@ from av import AudioStream
 from av.container import InputContainer
 
 from serve_app.audio import mpeg, ogg
-from serve_app.audio.splice import read_at
 
 # FFmpeg's names of the containers whose audio stream states its length.
-_STATED = ("aiff", "au", "ape", "caf", "flac", "mov", "tta", "w64", "wv")
+_STATED = (
+    *("aiff", "au", "ape", "caf", "dsf", "flac", "mov", "mxf", "tta", "w64"),
+    "wv",
+)
 
 # Of these the stated length is that of the samples, to the sample.
-_EXACT = ("aiff", "au", "flac", "tta", "w64", "wv")
+_EXACT = ("aiff", "au", "dsf", "flac", "tta", "w64", "wv")
 
 _OPUS_RATE = 48_000
-
-# ISO/IEC 14496-12 and QuickTime: what a file of boxes has outside of all others.
-_BOXES = (
-    *(b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"moof", b"mfra"),
-    *(b"sidx", b"ssix", b"styp", b"meta", b"pdin", b"prft", b"emsg", b"pnot", b"udta"),
-)
 
 
 def container_name(container: InputContainer) -> str:
@@ -60,16 +55,6 @@ def stated_seconds(
 def is_exact(container: InputContainer) -> bool:
     """Whether the length that the container states is right to the sample."""
     return container_name(container) in _EXACT
-
-
-def is_cut_short(file: BinaryIO, container: InputContainer) -> bool:
-    """Whether the container's structure runs on past the end of the file."""
-    check = _CHECKS.get(container_name(container))
-    if check is None:
-        return False
-    size_bytes = file.seek(0, 2)
-    file.seek(0)
-    return check(file, size_bytes)
 
 
 def _ogg_seconds(link: ogg.Link, stream: AudioStream) -> Fraction | None:
@@ -108,64 +93,3 @@ def _matroska_seconds(
             return None
         end = Fraction(container.duration, 1_000_000)
     return end - max(start, Fraction(0))
-
-
-def _avi_is_cut(file: BinaryIO, size_bytes: int) -> bool:
-    position = 12
-    while position + 12 <= size_bytes:
-        name, chunk_bytes, kind = _riff_chunk(file, position)
-        if (name, kind) == (b"LIST", b"movi"):
-            return position + 8 + chunk_bytes > size_bytes
-        position += 8 + chunk_bytes + chunk_bytes % 2
-    return False
-
-
-def _riff_chunk(file: BinaryIO, position: int) -> tuple[bytes, int, bytes]:
-    data = read_at(file, position, 12)
-    return data[:4], int.from_bytes(data[4:8], "little"), data[8:]
-
-
-def _boxes_are_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """ISO/IEC 14496-12, 4.2: boxes, one after another, each with its size."""
-    position = 0
-    while position + 8 <= size_bytes:
-        file.seek(position)
-        box_bytes = int.from_bytes(file.read(4), "big")
-        name = file.read(4)
-        if box_bytes == 1:
-            box_bytes = int.from_bytes(file.read(8), "big")
-        if box_bytes < 8 or name not in _BOXES:
-            return False
-        position += box_bytes
-    return position > size_bytes
-
-
-def _segment_is_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """RFC 8794, 6.2: an EBML header, then a segment, each with its size."""
-    _, header_bytes = _ebml_element(file)
-    if header_bytes is None:
-        return False
-    file.seek(header_bytes, 1)
-    name, segment_bytes = _ebml_element(file)
-    if name != b"\x18\x53\x80\x67" or segment_bytes is None:
-        return False
-    return file.tell() + segment_bytes > size_bytes
-
-
-def _ebml_element(file: BinaryIO) -> tuple[bytes, int | None]:
-    name = file.read(4)
-    first = file.read(1)
-    if not first or first == b"\0":
-        return name, None
-    length = 9 - first[0].bit_length()
-    value = int.from_bytes(first + file.read(length - 1), "big")
-    unknown = (1 << 7 * length) - 1
-    value &= unknown
-    return name, None if value == unknown else value
-
-
-_CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
-    "avi": _avi_is_cut,
-    "matroska": _segment_is_cut,
-    "mov": _boxes_are_cut,
-}

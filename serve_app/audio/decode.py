@@ -15,7 +15,7 @@ from av import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from serve_app.audio import container_length, frames
+from serve_app.audio import container_length, frames, truncation
 from serve_app.audio.frames import Part
 from serve_app.audio.resample import resampled
 from serve_app.audio.sections import Section, sections
@@ -28,8 +28,9 @@ BLOCK_SAMPLES = 65_536
 # What is read, by FFmpeg's names. A list of what may be, not of what may not: FFmpeg
 # also knows playlists and scripts, by which a file could name other files and hosts.
 _CONTAINERS = (
-    *("aac", "ac3", "aiff", "ape", "asf", "au", "avi", "caf", "eac3", "flac", "flv"),
-    *("matroska", "mov", "mp3", "ogg", "tta", "w64", "wav", "wv"),
+    *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dsf", "dts"),
+    *("eac3", "flac", "flv", "gsm", "iff", "matroska", "mlp", "mov", "mp3", "mpeg"),
+    *("mpegts", "mxf", "ogg", "truehd", "tta", "voc", "w64", "wav", "wtv", "wv"),
 )
 _OPTIONS = {"format_whitelist": ",".join(_CONTAINERS), "protocol_whitelist": "file"}
 
@@ -138,9 +139,10 @@ def _source(path: Path, section: Section) -> Iterator[_Source]:
             raise UnreadableAudio(
                 f"The audio is encrypted or in a codec that is not known. {_ACCEPTED}"
             )
+        name = container_length.container_name(container)
         # FFmpeg goes on from where it is: what is read beside it has its own position.
         with spliced(path, section.pieces) as beside:
-            is_cut = container_length.is_cut_short(beside, container)
+            is_cut = truncation.is_cut_short(beside, name)
             stated = (
                 container_length.stated_seconds(beside, container, stream, section.link)
                 if stream.codec_context.sample_rate > 0
