@@ -49,7 +49,11 @@ def stated_seconds(
         return _ogg_seconds(link, stream)
     if name not in _STATED or not stream.duration or stream.time_base is None:
         return None
-    return stream.duration * stream.time_base
+    seconds = stream.duration * stream.time_base
+    if name == "flac" and stream.start_time:
+        # Its frames are numbered: what came before the first of them is not here.
+        seconds -= stream.start_time * stream.time_base
+    return seconds
 
 
 def is_exact(container: InputContainer) -> bool:

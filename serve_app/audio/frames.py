@@ -104,12 +104,13 @@ def _numbered_frames(
     Once all samples have come, what is left is none: a tag, or another's rest.
     """
     expected: int | None = None
+    left = total_samples
     frames = container.decode(stream)
     while True:
         try:
             frame = next(frames, None)
         except av.FFmpegError:
-            if expected == total_samples:
+            if left == 0:
                 return
             raise
         if frame is None:
@@ -117,6 +118,7 @@ def _numbered_frames(
         if frame.pts is None or expected not in (None, frame.pts):
             raise UnreadableAudio(DAMAGED)
         expected = frame.pts + frame.samples
+        left -= frame.samples
         yield frame
 
 

@@ -86,10 +86,11 @@ def frame(header: bytes) -> Frame | None:
     return Frame(slots * slot, samples, side_info)
 
 
-def frame_bytes(head: bytes) -> int | None:
-    """Return how long the frame is that starts so, None where that is not known."""
-    header = frame(head)
-    return None if header is None else header.size_bytes
+def kind(head: bytes) -> bytes:
+    """Return what all frames of a stream have in common: version, layer and rate."""
+    if frame(head) is None:
+        return b""
+    return bytes([head[1] & 0x1E, head[2] & 0x0C])
 
 
 def is_tag_frame(head: bytes) -> bool:

@@ -6,23 +6,33 @@ Tags before, between and behind the sound are left out here, so that the size of
 picture in them makes no difference.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from serve_app.audio import chunks, mpeg, ogg, tags
+from serve_app.audio import chunks, frame_sizes, mpeg, ogg, tags
+from serve_app.audio.frame_sizes import HEAD_BYTES, Measure
 from serve_app.audio.splice import Piece, Stretch, find, read_at, spliced
 
 _FLAC = b"fLaC"
 # Where a FLAC's first block must be its facts, which are so long.
 _FLAC_FACTS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
 
-_ADTS_HEADER_BYTES = 7
 _BLOCK_BYTES = 65_536
 
-# Tells how long the frame is whose first bytes it gets; None if they are of no frame.
-_Measure = Callable[[bytes], int | None]
+# Behind the size and time of an MLP's or TrueHD's first access unit.
+_MLP_SYNC = b"\xf8\x72\x6f"
+_MEASURES = (
+    frame_sizes.mpeg_bytes,
+    frame_sizes.adts_bytes,
+    frame_sizes.ac3_bytes,
+    frame_sizes.wavpack_bytes,
+)
+_NAMED: dict[Measure, str] = {
+    frame_sizes.mpeg_bytes: "mp3",
+    frame_sizes.adts_bytes: "aac",
+}
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,11 @@ def _sections(file: BinaryIO, whole: Stretch) -> Iterator[Section]:
     elif (name := chunks.format_of(head)) is not None:
         repair = chunks.repaired(file, whole)
         yield Section(repair.pieces, name, repair.is_cut)
-    elif _is_run(file, mpeg.frame_bytes):
-        for run in _runs(file, whole, mpeg.frame_bytes):
-            yield Section(run.pieces, "mp3")
-    elif _is_run(file, _adts_bytes):
-        for run in _runs(file, whole, _adts_bytes):
-            yield Section(run.pieces, "aac", run.is_cut)
+    elif (measure := _measure_of(file, head)) is not None:
+        # MPEG frames that stand alone are too few for FFmpeg to be sure of.
+        name = _NAMED.get(measure)
+        for run in _runs(file, whole, measure):
+            yield Section(run.pieces, name, run.is_cut)
     else:
         yield Section((whole,))
 
@@ -88,12 +97,18 @@ def _within(whole: Stretch, start: int, end: int) -> Stretch:
     return Stretch(whole.start + start, whole.start + end)
 
 
-def _is_run(file: BinaryIO, measure: _Measure) -> bool:
+def _measure_of(file: BinaryIO, head: bytes) -> Measure | None:
+    if head[4:7] == _MLP_SYNC:
+        return frame_sizes.mlp_bytes
+    return next((m for m in _MEASURES if _fits(file, m)), None)
+
+
+def _fits(file: BinaryIO, measure: Measure) -> bool:
     """Whether a file begins with two frames, or with one that is all of it."""
-    size_bytes = measure(read_at(file, 0, mpeg.PROBE_BYTES))
+    size_bytes = measure(read_at(file, 0, HEAD_BYTES))
     if not size_bytes:
         return False
-    following = read_at(file, size_bytes, mpeg.PROBE_BYTES)
+    following = read_at(file, size_bytes, HEAD_BYTES)
     return not following or measure(following) is not None
 
 
@@ -105,20 +120,21 @@ class _Run:
     is_cut: bool = False
 
 
-def _runs(file: BinaryIO, whole: Stretch, measure: _Measure) -> Iterator[_Run]:
-    """Yield frames without the tags between; a stream that has its own tag is another.
+def _runs(file: BinaryIO, whole: Stretch, measure: Measure) -> Iterator[_Run]:
+    """Yield frames without the tags between; what starts anew is a run of its own.
 
     From the first byte on that is neither, all is left to FFmpeg.
     """
     pieces: list[Stretch] = []
     start = position = 0
+    kind = mpeg.kind(read_at(file, 0, HEAD_BYTES))
     while position < len(whole):
-        head = read_at(file, position, mpeg.PROBE_BYTES)
+        head = read_at(file, position, HEAD_BYTES)
         size_bytes = measure(head)
         if size_bytes:
-            if position and mpeg.is_tag_frame(head):
+            if position and (mpeg.is_tag_frame(head) or mpeg.kind(head) != kind):
                 yield _Run((*pieces, _within(whole, start, position)))
-                pieces, start = [], position
+                pieces, start, kind = [], position, mpeg.kind(head)
             position += size_bytes
             continue
         after = _end_of_filling(file, tags.end_of_tags(file, position))
@@ -140,11 +156,3 @@ def _end_of_filling(file: BinaryIO, position: int) -> int:
         if rest:
             break
     return position
-
-
-def _adts_bytes(head: bytes) -> int | None:
-    """ISO/IEC 13818-7, 6.2: the size of a whole frame, as its ADTS header states it."""
-    if len(head) < _ADTS_HEADER_BYTES or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
-        return None
-    size_bytes = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-    return size_bytes if size_bytes >= _ADTS_HEADER_BYTES else None

@@ -28,16 +28,6 @@ _AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, *[1] * 7)
 _AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, *[1] * 6)
 _AMR_MAGIC, _AMR_WB_MAGIC = b"#!AMR\n", b"#!AMR-WB\n"
 
-# ATSC A/52, table 5.18: kilobits a second, and the rates in kHz.
-_AC3_KILOBITS = (
-    *(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512),
-    *(576, 640),
-)
-_AC3_HERTZ = (48_000, 44_100, 32_000)
-
-# Tells how long the frame is whose first bytes it gets; None if they are of no frame.
-_Measure = Callable[[bytes], int | None]
-
 
 def is_cut_short(file: BinaryIO, container: str) -> bool:
     """Whether a file, of the container that FFmpeg calls so, ends too early."""
@@ -170,59 +160,21 @@ def _gsm_is_cut(_: BinaryIO, size_bytes: int) -> bool:
 def _amr_is_cut(file: BinaryIO, size_bytes: int) -> bool:
     is_wide = read_at(file, 0, len(_AMR_WB_MAGIC)) == _AMR_WB_MAGIC
     sizes = _AMR_WB_BYTES if is_wide else _AMR_BYTES
-    start = len(_AMR_WB_MAGIC if is_wide else _AMR_MAGIC)
-    return _ends_in_frame(
-        file, start, size_bytes, lambda head: sizes[head[0] >> 3 & 15]
-    )
-
-
-def _frames_are_cut(measure: _Measure) -> Callable[[BinaryIO, int], bool]:
-    return lambda file, size_bytes: _ends_in_frame(file, 0, size_bytes, measure)
-
-
-def _ends_in_frame(
-    file: BinaryIO, position: int, size_bytes: int, measure: _Measure
-) -> bool:
+    position = len(_AMR_WB_MAGIC if is_wide else _AMR_MAGIC)
     while position < size_bytes:
-        frame_bytes = measure(read_at(file, position, 8))
-        if not frame_bytes:
-            return False
-        position += frame_bytes
+        position += sizes[read_at(file, position, 1)[0] >> 3 & 15]
     return position > size_bytes
 
 
-def _ac3_bytes(head: bytes) -> int | None:
-    """ATSC A/52, 5.3 and E.1.2: the size of a frame of AC-3 or E-AC-3."""
-    if len(head) < 6 or head[:2] != b"\x0b\x77":
-        return None
-    if head[5] >> 3 > 10:
-        return 2 * (((head[2] & 7) << 8 | head[3]) + 1)
-    rate, size = head[4] >> 6, head[4] & 63
-    if rate == 3 or size >> 1 >= len(_AC3_KILOBITS):
-        return None
-    words = _AC3_KILOBITS[size >> 1] * 1000 * 1536 // 16 // _AC3_HERTZ[rate]
-    # At 44.1 kHz every other size has a word more.
-    return 2 * (words + (size & 1 if rate == 1 else 0))
-
-
-def _mlp_bytes(head: bytes) -> int | None:
-    """MLP and TrueHD: access units, whose size is counted in words."""
-    return 2 * (int.from_bytes(head[:2], "big") & 0xFFF) or None
-
-
 _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
-    "ac3": _frames_are_cut(_ac3_bytes),
     "amr": _amr_is_cut,
     "avi": _avi_is_cut,
-    "eac3": _frames_are_cut(_ac3_bytes),
     "gsm": _gsm_is_cut,
     "iff": _iff_is_cut,
     "matroska": _segment_is_cut,
-    "mlp": _frames_are_cut(_mlp_bytes),
     "mov": _boxes_are_cut,
     "mpeg": _ps_is_cut,
     "mpegts": _ts_is_cut,
     "mxf": _klv_is_cut,
-    "truehd": _frames_are_cut(_mlp_bytes),
     "voc": _voc_is_cut,
 }
