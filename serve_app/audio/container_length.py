@@ -14,12 +14,12 @@ from serve_app.audio import mpeg, ogg
 
 # FFmpeg's names of the containers whose audio stream states its length.
 _STATED = (
-    *("aiff", "au", "ape", "caf", "dsf", "flac", "mov", "mxf", "tta", "w64"),
+    *("aiff", "au", "ape", "caf", "flac", "mov", "mxf", "tta", "w64"),
     "wv",
 )
 
 # Of these the stated length is that of the samples, to the sample.
-_EXACT = ("aiff", "au", "dsf", "flac", "tta", "w64", "wv")
+_EXACT = ("aiff", "au", "flac", "tta", "w64", "wv")
 
 _OPUS_RATE = 48_000
 

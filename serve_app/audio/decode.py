@@ -28,8 +28,8 @@ BLOCK_SAMPLES = 65_536
 # What is read, by FFmpeg's names. A list of what may be, not of what may not: FFmpeg
 # also knows playlists and scripts, by which a file could name other files and hosts.
 _CONTAINERS = (
-    *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dsf", "dts"),
-    *("eac3", "flac", "flv", "gsm", "iff", "matroska", "mlp", "mov", "mp3", "mpeg"),
+    *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dts"),
+    *("eac3", "flac", "flv", "gsm", "matroska", "mlp", "mov", "mp3", "mpeg"),
     *("mpegts", "mxf", "ogg", "truehd", "tta", "voc", "w64", "wav", "wtv", "wv"),
 )
 _OPTIONS = {"format_whitelist": ",".join(_CONTAINERS), "protocol_whitelist": "file"}

@@ -7,7 +7,7 @@ neither do bytes behind the last page or a stream that does not start at 0.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from serve_app.audio.splice import find, read_at
@@ -30,6 +30,7 @@ class _Page:
     serial: int
     number: int
     ends_in_packet: bool
+    is_cut: bool
 
 
 @dataclass
@@ -82,7 +83,7 @@ def links(file: BinaryIO, size_bytes: int) -> list[Link]:
         is_beginning = begins
         link = found[-1]
         link.end = min(page.end, size_bytes)
-        link.is_cut |= page.end > size_bytes
+        link.is_cut |= page.is_cut
         if begins or page.serial in link.streams:
             link.streams.setdefault(page.serial, _Stream()).add(page)
         else:
@@ -103,8 +104,16 @@ def _pages(file: BinaryIO, size_bytes: int) -> Iterator[_Page]:
             position = found
             continue
         page = _page(data, position, size_bytes)
+        if not read_at(file, page.end, len(CAPTURE)).startswith(CAPTURE):
+            page = _without_another(file, page, min(page.end, size_bytes))
         yield page
         position = page.end
+
+
+def _without_another(file: BinaryIO, page: _Page, end: int) -> _Page:
+    """End a page that was cut where another one begins inside of it."""
+    inside = find(file, CAPTURE, page.start + len(CAPTURE), end)
+    return page if inside is None else replace(page, end=inside, is_cut=True)
 
 
 def _page(data: bytes, start: int, size_bytes: int) -> _Page:
@@ -119,4 +128,5 @@ def _page(data: bytes, start: int, size_bytes: int) -> _Page:
         serial=int.from_bytes(data[14:18], "little"),
         number=int.from_bytes(data[18:22], "little"),
         ends_in_packet=table[-1:] == bytes([_UNFINISHED]),
+        is_cut=len(table) < segments or end > size_bytes,
     )

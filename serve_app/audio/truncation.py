@@ -146,13 +146,6 @@ def _voc_is_cut(file: BinaryIO, size_bytes: int) -> bool:
     return position > size_bytes
 
 
-def _iff_is_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """EA IFF 85: a FORM with its size; DSDIFF has the same in 64 bits."""
-    is_wide = read_at(file, 0, 4) == b"FRM8"
-    size = read_at(file, 4, 8 if is_wide else 4)
-    return 4 + len(size) + int.from_bytes(size, "big") > size_bytes
-
-
 def _gsm_is_cut(_: BinaryIO, size_bytes: int) -> bool:
     return size_bytes % _GSM_FRAME_BYTES != 0
 
@@ -170,7 +163,6 @@ _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
     "amr": _amr_is_cut,
     "avi": _avi_is_cut,
     "gsm": _gsm_is_cut,
-    "iff": _iff_is_cut,
     "matroska": _segment_is_cut,
     "mov": _boxes_are_cut,
     "mpeg": _ps_is_cut,
