@@ -1,11 +1,11 @@
 """Containers put together byte by byte, as programs in the field write them."""
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -227,7 +227,8 @@ def mux(
         streams = [_add_track(output, track) for track in tracks]
         if video is not None:
             image = np.zeros((64, 64, 3), dtype=np.uint8)
-            for _ in range(25):
+            longest = max(t.wave.shape[1] / t.sample_rate for t in tracks)
+            for _ in range(round(25 * longest)):
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 output.mux(video.encode(frame))
             output.mux(video.encode(None))
