@@ -84,7 +84,7 @@ class Repair:
 
 @dataclass(frozen=True)
 class _Header:
-    """The chunk with the sound, and those that come before it by their names."""
+    """The chunk with the sound, and by their names those that tell of it."""
 
     sound: _Chunk
     chunks: Mapping[bytes, _Chunk]
@@ -100,6 +100,8 @@ _LAYOUTS = {
     b"caff": _Layout(8, b"data", "big", 4, 8, 1, lead_bytes=4),
     b"riff": _Layout(40, b"data", "little", 16, 8, 8, counted=24),
 }
+# What is read of what comes before the sound.
+_FACTS = (b"fmt ", b"ds64", b"COMM")
 _FORMATS = {b"FORM": "aiff", b"caff": "caf", b"riff": "w64"}
 
 
@@ -159,7 +161,8 @@ def _header(file: BinaryIO, layout: _Layout, size_bytes: int) -> _Header | None:
     for chunk in _chunks(file, layout, layout.first, size_bytes):
         if chunk.name == layout.sound:
             return _Header(chunk, chunks)
-        chunks[chunk.name] = chunk
+        if chunk.name in _FACTS:
+            chunks[chunk.name] = chunk
     return None
 
 
@@ -184,8 +187,10 @@ def _sound_end(
         return stated
     start = max(sound.start, stated or 0, size_bytes - _TAIL_BYTES)
     tail = read_at(file, start, size_bytes - start)
+    # Where chunks led nowhere: what leads there leads nowhere too.
+    dead: set[int] = set()
     for match in _KNOWN_PATTERN.finditer(tail):
-        if _reaches_the_end(file, layout, start + match.start(), size_bytes):
+        if _reaches_the_end(file, layout, start + match.start(), size_bytes, dead):
             return start + match.start()
     return size_bytes
 
@@ -203,12 +208,18 @@ def _goes_on(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool
 
 
 def _reaches_the_end(
-    file: BinaryIO, layout: _Layout, position: int, size_bytes: int
+    file: BinaryIO,
+    layout: _Layout,
+    position: int,
+    size_bytes: int,
+    dead: set[int] | None = None,
 ) -> bool:
-    end = position
+    end, dead = position, set() if dead is None else dead
     for chunk in _chunks(file, layout, position, size_bytes):
-        if not all(32 <= byte < 127 for byte in chunk.name):
+        is_printable = all(32 <= byte < 127 for byte in chunk.name)
+        if not is_printable or chunk.start in dead:
             return False
+        dead.add(chunk.start)
         end = chunk.end
     return end > position and 0 <= size_bytes - end < layout.alignment
 

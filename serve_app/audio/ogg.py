@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from serve_app.audio.splice import find, read_at
+from serve_app.errors import UnreadableAudio
 
 # With the version, which is 0.
 CAPTURE = b"OggS\0"
@@ -19,6 +20,9 @@ _HEADER_BYTES = 27
 _BEGIN_OF_STREAM = 0x02
 _UNFINISHED = 255
 _NO_GRANULE = -1
+
+# FFmpeg reads no more either.
+_MOST_STREAMS = 1_000
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,37 @@ class Link:
 
     start: int
     end: int
-    is_cut: bool = False
-    streams: dict[int, _Stream] = field(default_factory=dict)
+    has_cut_page: bool = False
     has_strays: bool = False
+    streams: dict[int, _Stream] = field(default_factory=dict)
+
+    def add(self, page: _Page, end: int) -> None:
+        """Take the next page into account, which ends at `end`."""
+        self.end = end
+        self.has_cut_page |= page.is_cut
+        is_new = page.serial not in self.streams
+        if is_new and page.flags & _BEGIN_OF_STREAM:
+            self.streams[page.serial] = _Stream()
+        elif is_new:
+            self.has_strays = True
+            return
+        if len(self.streams) > _MOST_STREAMS:
+            raise UnreadableAudio(
+                f"The Ogg has more than {_MOST_STREAMS} streams at once. Export the "
+                "song again."
+            )
+        self.streams[page.serial].add(page)
 
     def last_granule(self, index: int) -> int:
         """Return the position at the end of a stream, by its place in the link."""
         streams = list(self.streams.values())
         return streams[index].last_granule if index < len(streams) else _NO_GRANULE
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the end of a page or of a packet is missing."""
+        unfinished = (stream.ends_in_packet for stream in self.streams.values())
+        return self.has_cut_page or any(unfinished)
 
     @property
     def has_gap(self) -> bool:
@@ -72,25 +99,20 @@ class Link:
         return self.has_strays or any(gaps)
 
 
-def links(file: BinaryIO, size_bytes: int) -> list[Link]:
-    """Return the songs of an Ogg file, one after another."""
-    found: list[Link] = []
+def links(file: BinaryIO, size_bytes: int) -> Iterator[Link]:
+    """Yield the songs of an Ogg file, one after another."""
+    link: Link | None = None
     is_beginning = False
     for page in _pages(file, size_bytes):
         begins = bool(page.flags & _BEGIN_OF_STREAM)
-        if not found or (begins and not is_beginning):
-            found.append(Link(page.start, page.end))
+        if link is None or (begins and not is_beginning):
+            if link is not None:
+                yield link
+            link = Link(page.start, page.end)
         is_beginning = begins
-        link = found[-1]
-        link.end = min(page.end, size_bytes)
-        link.is_cut |= page.is_cut
-        if begins or page.serial in link.streams:
-            link.streams.setdefault(page.serial, _Stream()).add(page)
-        else:
-            link.has_strays = True
-    for link in found:
-        link.is_cut |= any(stream.ends_in_packet for stream in link.streams.values())
-    return found
+        link.add(page, min(page.end, size_bytes))
+    if link is not None:
+        yield link
 
 
 def _pages(file: BinaryIO, size_bytes: int) -> Iterator[_Page]:

@@ -8,12 +8,16 @@ picture in them makes no difference.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from serve_app.audio import chunks, frame_sizes, mpeg, ogg, tags
 from serve_app.audio.frame_sizes import HEAD_BYTES, Measure
 from serve_app.audio.splice import Piece, Stretch, find, read_at, spliced
+from serve_app.errors import UnreadableAudio
+
+_MOST_SECTIONS = 1_000
 
 _FLAC = b"fLaC"
 # Where a FLAC's first block must be its facts, which are so long.
@@ -56,7 +60,13 @@ def sections(path: Path) -> list[Section]:
         start = tags.end_of_tags(file, 0)
     whole = Stretch(start if start < size_bytes else 0, size_bytes)
     with spliced(path, [whole]) as file:
-        return list(_sections(file, whole))
+        found = list(islice(_sections(file, whole), _MOST_SECTIONS + 1))
+    if len(found) > _MOST_SECTIONS:
+        raise UnreadableAudio(
+            f"The file holds more than {_MOST_SECTIONS} songs, one after another. "
+            "Send them one by one."
+        )
+    return found or [Section((whole,))]
 
 
 def _sections(file: BinaryIO, whole: Stretch) -> Iterator[Section]:

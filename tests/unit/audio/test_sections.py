@@ -162,3 +162,39 @@ def test_a_frame_that_is_not_whole_is_a_cut(
     path.write_bytes(change(song_bytes(path, kind)))
     with pytest.raises(UnreadableAudio, match=r"cut short.*ffmpeg -i"):
         measure(path, LIMITS)
+
+
+def begin(serial: int) -> made.Page:
+    return made.Page(2, 0, serial, 0, b"\x01", b"x")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"fLaC\0\0\0\x22" * 50_000, "more than 1000 songs"),
+        (
+            made.ogg([begin(1), made.Page(0, 9, 1, 1, b"\1", b"x")]) * 2_000,
+            "1000 songs",
+        ),
+        (made.ogg(map(begin, range(2_000))), "1000 streams"),
+        (made.id3v2(1) * 20_000, "not an audio file"),
+        (b"RIFF\0\0\0\0WAVE" + b"JUNK\0\0\0\0" * 200_000, "not an audio file"),
+    ],
+    ids=["FLAC", "Ogg", "Ogg streams", "tags", "chunks"],
+)
+def test_a_file_of_nothing_but_beginnings_is_refused(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    (tmp_path / "song").write_bytes(data)
+    with pytest.raises(UnreadableAudio, match=words):
+        measure(tmp_path / "song", LIMITS)
+
+
+@pytest.mark.timeout(20)
+def test_chunks_that_lead_nowhere_are_followed_once(tmp_path: Path) -> None:
+    """Each of them would lead through all of the rest."""
+    fmt = made.chunk(b"fmt ", made.wav_format(bits=16))
+    head = made.riff(fmt, b"data\4\0\0\0")
+    data = bytes(4) + b"\1" * 4 + b"LIST\0\0\0\0" * 50_000 + b"\1" * 8
+    (tmp_path / "song").write_bytes(head + data)
+    assert measure(tmp_path / "song", LIMITS).samples == len(data) // 4
