@@ -104,6 +104,12 @@ def caf(data: bytes, *, data_bytes: int | None = None) -> bytes:
     return b"caff\0\1\0\0" + body + b"data" + struct.pack(">qI", stated, 0) + data
 
 
+def au(data: bytes, *, data_bytes: int | None = None) -> bytes:
+    """Return a stereo AU of 16 bits at 44.1 kHz."""
+    stated = len(data) if data_bytes is None else data_bytes
+    return b".snd" + struct.pack(">IIIII", 28, stated, 3, 44_100, 2) + bytes(4) + data
+
+
 # Tags.
 
 

@@ -14,11 +14,12 @@ from typing import BinaryIO
 
 from serve_app.audio import chunks, frame_sizes, mpeg, ogg, tags
 from serve_app.audio.frame_sizes import HEAD_BYTES, Measure
-from serve_app.audio.splice import Piece, Stretch, find, read_at, spliced
+from serve_app.audio.splice import Piece, Stretch, find, read_at, replaced, spliced
 from serve_app.errors import UnreadableAudio
 
 _MOST_SECTIONS = 1_000
 
+_AU = b".snd"
 _FLAC = b"fLaC"
 # Where a FLAC's first block must be its facts, which are so long.
 _FLAC_FACTS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
@@ -79,6 +80,8 @@ def _sections(file: BinaryIO, whole: Stretch) -> Iterator[Section]:
     elif (name := chunks.format_of(head)) is not None:
         repair = chunks.repaired(file, whole)
         yield Section(repair.pieces, name, repair.is_cut)
+    elif head.startswith(_AU):
+        yield Section(_of_au(whole, head), "au")
     elif (measure := _measure_of(file, head)) is not None:
         # MPEG frames that stand alone are too few for FFmpeg to be sure of.
         name = _NAMED.get(measure)
@@ -91,6 +94,13 @@ def _sections(file: BinaryIO, whole: Stretch) -> Iterator[Section]:
 def _of_link(link: ogg.Link, start: int) -> Section:
     stretch = Stretch(start + link.start, start + link.end)
     return Section((stretch,), "ogg", link.is_cut, link.has_gap, link)
+
+
+def _of_au(whole: Stretch, head: bytes) -> tuple[Piece, ...]:
+    """Say "unknown" where the header says that there is no sound: FFmpeg goes on."""
+    if head[8:12] != bytes(4):
+        return (whole,)
+    return replaced(whole, [(whole.start + 8, b"\xff" * 4)])
 
 
 def _of_flac(file: BinaryIO, whole: Stretch) -> Iterator[Section]:

@@ -95,11 +95,17 @@ def aiff_saying(data: bytes, data_bytes: int | None) -> bytes:
     return made.aiff(swapped, frames=stated // 4, data_bytes=data_bytes)
 
 
+def au_saying(data: bytes, data_bytes: int | None) -> bytes:
+    swapped = np.frombuffer(data, "<i2").astype(">i2").tobytes()
+    return made.au(swapped, data_bytes=data_bytes)
+
+
 SAYING: dict[str, Callable[[bytes, int | None], bytes]] = {
     "wav": wav_saying,
     "rf64": lambda data, data_bytes: made.rf64(FMT, data, data_bytes),
     "w64": lambda data, data_bytes: made.w64(FMT, data, data_bytes),
     "aiff": aiff_saying,
+    "au": au_saying,
     "caf": lambda data, data_bytes: made.caf(data, data_bytes=data_bytes),
 }
 
