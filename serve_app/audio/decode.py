@@ -1,11 +1,13 @@
 """A song's samples, read as a stream from whatever file they came in."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -13,8 +15,12 @@ from av import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from serve_app.audio import frames, promises
+from serve_app.audio import container_length, frames, truncation
+from serve_app.audio.frames import Part
 from serve_app.audio.resample import resampled
+from serve_app.audio.sections import Section, sections
+from serve_app.audio.splice import read_at, spliced
+from serve_app.audio.tracks import song_track
 from serve_app.errors import UnreadableAudio
 
 BLOCK_SAMPLES = 65_536
@@ -22,53 +28,70 @@ BLOCK_SAMPLES = 65_536
 # What is read, by FFmpeg's names. A list of what may be, not of what may not: FFmpeg
 # also knows playlists and scripts, by which a file could name other files and hosts.
 _CONTAINERS = (
-    *("aac", "ac3", "aiff", "ape", "asf", "au", "avi", "caf", "eac3", "flac", "flv"),
-    *("matroska", "mov", "mp3", "ogg", "tta", "w64", "wav", "wv"),
+    *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dts"),
+    *("eac3", "flac", "flv", "gsm", "matroska", "mlp", "mov", "mp3", "mpeg"),
+    *("mpegts", "mxf", "ogg", "truehd", "tta", "voc", "w64", "wav", "wtv", "wv"),
 )
 _OPTIONS = {"format_whitelist": ",".join(_CONTAINERS), "protocol_whitelist": "file"}
+
+# Titles need not be UTF-8. From version 19 on PyAV reads any, and has no such option.
+_LENIENT: dict[str, Any] = (
+    {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 
 _ACCEPTED = (
     "Send mp3, wav, flac, ogg, opus, m4a or aiff, or a video that has sound, such as "
     "mp4, mkv or webm."
 )
 
+# How many frames a lossy file may lack: encoders count their own padding differently.
+_LOSSY_SLACK_FRAMES = 2
+
 Wave = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class _Source:
+    """An open section of a file, its track, and how long it says that it is."""
+
+    section: Section
+    container: InputContainer
+    stream: AudioStream
+    stated_seconds: Fraction | None
+    is_cut_short: bool
+
+    @property
+    def codec(self) -> str:
+        return self.stream.codec_context.codec.canonical_name
+
+
 class Song:
-    """An open file with one audio stream, to be decoded once.
+    """An open file with one audio track, to be decoded once.
 
     `sample_rate` and `channels` are those of the header until the first frame is
-    decoded, and then those of that frame.
+    decoded, and then those of that frame. `is_cut_short` and `stated_samples` are known
+    before any sound is decoded.
     """
 
-    def __init__(
-        self, path: Path, container: InputContainer, stream: AudioStream
-    ) -> None:
-        self._container = container
-        self._stream = stream
-        self._stated_seconds: Fraction | None = None
-        self.codec = stream.codec_context.codec.canonical_name
-        self.channels = stream.codec_context.layout.nb_channels
-        self.sample_rate = stream.codec_context.sample_rate
-        self.largest_frame_samples = 0
-        self.is_exact = promises.is_exact(container)
-        self.is_cut_short = promises.is_cut_short(path, container)
-        if self.sample_rate > 0:
-            self._stated_seconds = promises.stated_seconds(path, container, stream)
+    def __init__(self, path: Path, first: _Source, rest: Sequence[Section]) -> None:
+        self._path = path
+        self._first = first
+        self._rest = rest
+        self.codec = first.codec
+        self.channels = first.stream.codec_context.layout.nb_channels
+        self.sample_rate = first.stream.codec_context.sample_rate
+        self.is_cut_short = first.is_cut_short or any(part.is_cut for part in rest)
 
     @property
     def stated_samples(self) -> int | None:
-        """The length that the file states for itself, None if it states none."""
-        if self._stated_seconds is None:
-            return None
-        return round(self._stated_seconds * self.sample_rate)
+        """The length that the file's first section states, None if it states none."""
+        return _stated_samples(self._first, self.sample_rate)
 
     def blocks(self, block_samples: int) -> Iterator[Wave]:
         """Yield all of the song as float32 (2, block_samples), the last one shorter.
 
         Should the rate change on the way, the rest is brought to the first rate.
-        Raises UnreadableAudio where the file can't be decoded.
+        Raises UnreadableAudio where the file can't be decoded, or ends too early.
         """
         runs = groupby(self._waves(), key=itemgetter(0))
         waves = (
@@ -79,16 +102,18 @@ class Song:
         yield from _regrouped(waves, block_samples)
 
     def _waves(self) -> Iterator[tuple[int, Wave]]:
-        parts = frames.read(
-            self._container, self._stream, self.codec, self._stated_seconds
-        )
-        for part in parts:
-            if self.largest_frame_samples == 0:
+        is_first = True
+        for part in self._parts():
+            if is_first:
                 self.sample_rate, self.channels = part.sample_rate, part.channels
-            self.largest_frame_samples = max(
-                self.largest_frame_samples, part.wave.shape[1]
-            )
+                is_first = False
             yield part.sample_rate, part.wave
+
+    def _parts(self) -> Iterator[Part]:
+        yield from _whole_parts(self._first)
+        for section in self._rest:
+            with _source(self._path, section) as source:
+                yield from _whole_parts(source)
 
 
 @contextmanager
@@ -99,21 +124,66 @@ def opened(path: Path) -> Iterator[Song]:
     """
     if path.stat().st_size == 0:
         raise UnreadableAudio(f"The file is empty. {_ACCEPTED}")
-    try:
-        container = av.open(
-            f"file:{path.absolute()}", options=_OPTIONS, metadata_errors="ignore"
-        )
-    except (av.FFmpegError, ValueError) as err:
-        raise UnreadableAudio(_why_unreadable(path)) from err
-    with container:
-        stream = container.streams.best("audio")
-        if not isinstance(stream, AudioStream):
+    first, *rest = sections(path)
+    with _source(path, first) as source:
+        yield Song(path, source, rest)
+
+
+@contextmanager
+def _source(path: Path, section: Section) -> Iterator[_Source]:
+    with spliced(path, section.pieces) as file, _container(file, section) as container:
+        stream = song_track(container)
+        if stream is None and not container.streams.audio:
             raise UnreadableAudio(f"There is no sound in this file. {_ACCEPTED}")
-        if stream.codec_context is None:
+        if stream is None:
             raise UnreadableAudio(
                 f"The audio is encrypted or in a codec that is not known. {_ACCEPTED}"
             )
-        yield Song(path, container, stream)
+        name = container_length.container_name(container)
+        # FFmpeg goes on from where it is: what is read beside it has its own position.
+        with spliced(path, section.pieces) as beside:
+            is_cut = truncation.is_cut_short(beside, name)
+            stated = (
+                container_length.stated_seconds(beside, container, stream, section.link)
+                if stream.codec_context.sample_rate > 0
+                else None
+            )
+        yield _Source(section, container, stream, stated, section.is_cut or is_cut)
+
+
+def _container(file: BinaryIO, section: Section) -> InputContainer:
+    try:
+        container: InputContainer = av.open(
+            file, "r", section.format, options=_OPTIONS, **_LENIENT
+        )
+    except (av.FFmpegError, ValueError) as err:
+        raise UnreadableAudio(_why_unreadable(file)) from err
+    return container
+
+
+def _stated_samples(source: _Source, sample_rate: int) -> int | None:
+    if source.stated_seconds is None:
+        return None
+    return round(source.stated_seconds * sample_rate)
+
+
+def _whole_parts(source: _Source) -> Iterator[Part]:
+    """Yield what a section holds; UnreadableAudio where that is less than it says."""
+    if source.section.is_damaged:
+        raise UnreadableAudio(frames.DAMAGED)
+    samples = largest = sample_rate = 0
+    for part in frames.read(
+        source.container, source.stream, source.codec, source.stated_seconds
+    ):
+        sample_rate = sample_rate or part.sample_rate
+        samples += part.wave.shape[1]
+        largest = max(largest, part.wave.shape[1])
+        yield part
+    is_exact = container_length.is_exact(source.container)
+    slack = 0 if is_exact else _LOSSY_SLACK_FRAMES * largest
+    stated = _stated_samples(source, sample_rate)
+    if sample_rate and stated is not None and samples < stated - slack:
+        raise UnreadableAudio(frames.CUT_SHORT)
 
 
 def read_blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wave]:
@@ -128,11 +198,10 @@ def read_blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wave
         yield from song.blocks(block_samples)
 
 
-def _why_unreadable(path: Path) -> str:
-    with path.open("rb") as file:
-        if file.read(8)[4:] == b"ftyp":
-            # The index of an mp4 often comes last: without it nothing can be read.
-            return frames.CUT_SHORT
+def _why_unreadable(file: BinaryIO) -> str:
+    if read_at(file, 4, 4) == b"ftyp":
+        # The index of an mp4 often comes last: without it nothing can be read.
+        return frames.CUT_SHORT
     return f"This is not an audio file that can be read. {_ACCEPTED}"
 
 

@@ -11,7 +11,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from serve_app.audio import downmix, mpeg
-from serve_app.audio.promises import container_name
+from serve_app.audio.container_length import container_name
 from serve_app.errors import UnreadableAudio
 
 _EDIT_SLACK_SECONDS = Fraction(2, 1000)
@@ -20,11 +20,13 @@ _MPEG_CODECS = ("mp1", "mp2", "mp3")
 
 DAMAGED = (
     "The audio is damaged: a part of it can't be decoded. Export or download the "
-    "song again and send the new file."
+    "song again and send the new file, or keep what is left of it: "
+    "ffmpeg -err_detect ignore_err -i song -vn repaired.flac"
 )
 CUT_SHORT = (
     "The file is cut short: its end is missing. Download or export the song again "
-    "and send the whole file."
+    "and send the whole file, or keep what there is of it: "
+    "ffmpeg -i song -vn repaired.flac"
 )
 
 
@@ -53,7 +55,8 @@ def read(
         if codec in _MPEG_CODECS:
             yield from map(_part, _mpeg_frames(container, stream))
         elif name == "flac":
-            yield from map(_part, _numbered_frames(container, stream))
+            total = round((stated_seconds or 0) * stream.sample_rate)
+            yield from map(_part, _numbered_frames(container, stream, total))
         elif name in ("mov", "ogg") and stated_seconds is not None:
             yield from _ended_parts(container, stream, stated_seconds)
         else:
@@ -94,14 +97,28 @@ def _mpeg_frames(
 
 
 def _numbered_frames(
-    container: InputContainer, stream: AudioStream
+    container: InputContainer, stream: AudioStream, total_samples: int
 ) -> Iterator[AudioFrame]:
-    """Miss no frame: FFmpeg leaves out those of a FLAC that are damaged, silently."""
+    """Miss no frame: FFmpeg leaves out those of a FLAC that are damaged, silently.
+
+    Once all samples have come, what is left is none: a tag, or another's rest.
+    """
     expected: int | None = None
-    for frame in container.decode(stream):
+    left = total_samples
+    frames = container.decode(stream)
+    while True:
+        try:
+            frame = next(frames, None)
+        except av.FFmpegError:
+            if left == 0:
+                return
+            raise
+        if frame is None:
+            return
         if frame.pts is None or expected not in (None, frame.pts):
             raise UnreadableAudio(DAMAGED)
         expected = frame.pts + frame.samples
+        left -= frame.samples
         yield frame
 
 

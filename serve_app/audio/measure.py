@@ -20,9 +20,6 @@ _HIGHEST_PEAK = 1e6
 # difference is 6 dB over the sum. Below, the channels cancel each other.
 _LEAST_DEVIATION = 0.25
 
-# How many frames a lossy file may lack: encoders count their own padding differently.
-_LOSSY_SLACK_FRAMES = 2
-
 
 def measure(path: Path, limits: AudioLimits) -> AudioFacts:
     """Decode a song whole, as a stream, and return what it is.
@@ -43,7 +40,7 @@ def measure(path: Path, limits: AudioLimits) -> AudioFacts:
             sound.update(np.ascontiguousarray(block.T).data)
             _check_length(song, level.samples, limits)
         _check_rate(song, limits)
-        _check_whole(song, level.samples)
+        _check_sound(level.samples)
         return AudioFacts(
             sample_rate=song.sample_rate,
             channels=song.channels,
@@ -150,12 +147,9 @@ def _check_length(song: decode.Song, samples: int, limits: AudioLimits) -> None:
         )
 
 
-def _check_whole(song: decode.Song, samples: int) -> None:
+def _check_sound(samples: int) -> None:
     if samples == 0:
         raise UnreadableAudio(
             "There is no sound in this file: it has a header but no samples. Export "
             "the song again."
         )
-    slack = 0 if song.is_exact else _LOSSY_SLACK_FRAMES * song.largest_frame_samples
-    if song.stated_samples is not None and samples < song.stated_samples - slack:
-        raise UnreadableAudio(frames.CUT_SHORT)

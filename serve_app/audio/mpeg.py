@@ -5,8 +5,15 @@ ISO/IEC 11172-3, 2.4.1.3 and 13818-3; the tag is that of Xing, LAME and Fraunhof
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+from serve_app.audio import tags
+from serve_app.audio.splice import read_at
 
 HEADER_BYTES = 4
+
+# Of these first bytes of a frame one knows whether it is a tag's.
+PROBE_BYTES = 40
 
 # The first frame is looked for in so much of a file after its ID3 tags.
 _SEARCH_BYTES = 65_536
@@ -24,6 +31,7 @@ _RATES_HZ = (44_100, 48_000, 32_000)
 _FRAMES_FLAG = 0x01
 # The tag's fields in the order they come, each with its flag and size.
 _OPTIONAL_FIELDS = ((_FRAMES_FLAG, 4), (0x02, 4), (0x04, 100), (0x08, 4))
+_TAG_NAMES = (b"Xing", b"Info")
 _TAG_ENCODERS = (b"LAME", b"Lavf", b"Lavc")
 # In LAME's part of the tag: the samples added at both ends, 12 bits each, and the
 # check of all of the frame before it.
@@ -78,9 +86,31 @@ def frame(header: bytes) -> Frame | None:
     return Frame(slots * slot, samples, side_info)
 
 
+def kind(head: bytes) -> bytes:
+    """Return what all frames of a stream have in common: version, layer and rate."""
+    if frame(head) is None:
+        return b""
+    return bytes([head[1] & 0x1E, head[2] & 0x0C])
+
+
+def is_tag_frame(head: bytes) -> bool:
+    """Whether the frame that starts so is a tag, and the first of an mp3."""
+    header = frame(head)
+    if header is None:
+        return False
+    start = HEADER_BYTES + header.side_info_bytes
+    return head[start : start + 4] in _TAG_NAMES or head[36:40] == b"VBRI"
+
+
 def stated_samples(path: Path) -> int | None:
     """Return how many samples an mp3's tag says it decodes to; None without a tag."""
-    tag = _find_tag(path)
+    with path.open("rb") as file:
+        return samples_of(file)
+
+
+def samples_of(file: BinaryIO) -> int | None:
+    """Return what `stated_samples` does, of an open file."""
+    tag = _find_tag(file)
     return None if tag is None or tag.samples < 1 else tag.samples
 
 
@@ -90,7 +120,8 @@ def state_samples(path: Path, samples: int) -> None:
     FFmpeg counts what the last frame was padded with. Where the encoder's delay pushes
     the song's end out of the frame before, that one is padded too.
     """
-    tag = _find_tag(path)
+    with path.open("rb") as written:
+        tag = _find_tag(written)
     if tag is None or tag.encoder_start is None or tag.samples == samples:
         return
     padding = tag.padding + tag.samples - samples
@@ -108,14 +139,9 @@ def state_samples(path: Path, samples: int) -> None:
         file.write(check.to_bytes(2, "big"))
 
 
-def _find_tag(path: Path) -> _Tag | None:
-    with path.open("rb") as file:
-        start = 0
-        while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:
-            start += 10 + _syncsafe(head[6:]) + (10 if head[5] & 0x10 else 0)
-            file.seek(start)
-        file.seek(start)
-        data = file.read(_SEARCH_BYTES)
+def _find_tag(file: BinaryIO) -> _Tag | None:
+    start = tags.end_of_tags(file, 0)
+    data = read_at(file, start, _SEARCH_BYTES)
     position = 0
     while (position := data.find(b"\xff", position)) >= 0:
         first = frame(data[position : position + HEADER_BYTES])
@@ -133,11 +159,6 @@ def _is_followed(data: bytes, position: int, first: Frame) -> bool:
     return frame(data[following : following + HEADER_BYTES]) is not None
 
 
-def _syncsafe(field: bytes) -> int:
-    """ID3v2, 6.2: an integer of seven bits a byte."""
-    return sum((byte & 0x7F) << 7 * (3 - index) for index, byte in enumerate(field))
-
-
 def _read_tag(data: bytes, first: Frame, frame_start: int) -> _Tag | None:
     fraunhofer = HEADER_BYTES + 32
     if data[fraunhofer : fraunhofer + 4] == b"VBRI":
@@ -145,7 +166,7 @@ def _read_tag(data: bytes, first: Frame, frame_start: int) -> _Tag | None:
         return _Tag(frame_start, count * first.samples)
     start = HEADER_BYTES + first.side_info_bytes
     flags = int.from_bytes(data[start + 4 : start + 8], "big")
-    if data[start : start + 4] not in (b"Xing", b"Info") or not flags & _FRAMES_FLAG:
+    if data[start : start + 4] not in _TAG_NAMES or not flags & _FRAMES_FLAG:
         return None
     coded = int.from_bytes(data[start + 8 : start + 12], "big") * first.samples
     encoder = start + 8 + sum(size for flag, size in _OPTIONAL_FIELDS if flags & flag)

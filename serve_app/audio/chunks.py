@@ -1,0 +1,276 @@
+"""Files of chunks (wav, RF64, W64, AIFF, CAF) and what their headers get wrong.
+
+How long the sound is: as long as its chunk says, if the file goes on behind it with
+another chunk, with a tag, or not at all. If anything else follows, or if the chunk says
+0 or one of the sizes that stand for "unknown", then whoever wrote the file did not get
+to correct its header, and the sound goes on to the end of the file, or up to the chunks
+that reach from there exactly to the end. What follows is a chunk if its name is one
+that is known, or if chunks with printable names reach exactly to the end. Less than one
+frame of samples is never sound. A chunk that says more than there is was cut.
+
+How wide a sample is: as wide as its container. The valid bits of WAVE_FORMAT_EXTENSIBLE
+are the upper ones of it, so reading the whole container is exact.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+from serve_app.audio import tags
+from serve_app.audio.splice import Piece, Stretch, read_at, replaced
+
+# RIFF sizes from here up are what streaming writers leave in place of the unknown.
+_UNKNOWN_RIFF_BYTES = 0x7FFF_F000
+
+# Some writers count the header into the size of the data.
+_SLACK_BYTES = 44
+
+# Where chunks may begin behind a sound whose size is wrong: pictures are this large.
+_TAIL_BYTES = 16 * 2**20
+
+_EXTENSIBLE, _PCM, _FLOAT = 0xFFFE, 1, 3
+# What follows the format's code in a subformat: KSDATAFORMAT_SUBTYPE.
+_SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
+_W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+
+# Chunks that stand behind the sound, of all kinds of files here, four letters each.
+_NAMES = (
+    b"LISTlistid3 ID3 bextcue smplfactJUNKjunkPAD FLLRiXMLaxmlchna_PMXinstaciddesc"
+    b"afspDISPcartlevlstrcplstPEAKumidminfelm1regnovwfDGDASyLpCr8rLGWVResUbxmluuid"
+    b"sxmlubxtdbmdcsettlstSAURclm marksummCOMMMARKINSTCOMTNAMEAUTHANNO(c) MIDIAESD"
+    b"APPLSAXLCHANFVERbasctrnscatefreeinfostrgmidiovvwpeakpaktkukichanedct"
+)
+_KNOWN = frozenset(_NAMES[start : start + 4] for start in range(0, len(_NAMES), 4))
+_KNOWN_PATTERN = re.compile(b"|".join(map(re.escape, sorted(_KNOWN))))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a kind of file writes its chunks. `counted` is what a size holds of them."""
+
+    first: int
+    sound: bytes
+    order: Literal["big", "little"] = "little"
+    name_bytes: int = 4
+    size_bytes: int = 4
+    alignment: int = 2
+    counted: int = 0
+    # Bytes of the sound's chunk before its samples.
+    lead_bytes: int = 0
+
+    @property
+    def header_bytes(self) -> int:
+        return self.name_bytes + self.size_bytes
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A chunk: where its size and its contents are, and where it says that they end."""
+
+    name: bytes
+    size_at: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Repair:
+    """How a file is to be read, and whether a part of its sound is missing."""
+
+    pieces: tuple[Piece, ...]
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The chunk with the sound, and by their names those that tell of it."""
+
+    sound: _Chunk
+    chunks: Mapping[bytes, _Chunk]
+
+
+_RIFF = _Layout(12, b"data")
+_LAYOUTS = {
+    b"RIFF": _RIFF,
+    b"RIFX": _Layout(12, b"data", "big"),
+    b"RF64": _RIFF,
+    b"BW64": _RIFF,
+    b"FORM": _Layout(12, b"SSND", "big", lead_bytes=8),
+    b"caff": _Layout(8, b"data", "big", 4, 8, 1, lead_bytes=4),
+    b"riff": _Layout(40, b"data", "little", 16, 8, 8, counted=24),
+}
+# What is read of what comes before the sound.
+_FACTS = (b"fmt ", b"ds64", b"COMM")
+_FORMATS = {b"FORM": "aiff", b"caff": "caf", b"riff": "w64"}
+
+
+def format_of(head: bytes) -> str | None:
+    """Return FFmpeg's name for a file of chunks by its first 16 bytes, else None."""
+    name = head[:4]
+    if name in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return "wav"
+    if name == b"FORM" and head[8:12] not in (b"AIFF", b"AIFC"):
+        return None
+    if name == b"riff" and head != _W64_RIFF:
+        return None
+    return _FORMATS.get(name)
+
+
+def repaired(file: BinaryIO, whole: Stretch) -> Repair:
+    """Return how to read a file of chunks whose header may be wrong."""
+    layout = _LAYOUTS[read_at(file, 0, 4)]
+    size_bytes = len(whole)
+    header = _header(file, layout, size_bytes)
+    if header is None:
+        return Repair((whole,))
+    changes = _container_widths(file, layout, header)
+    stated = _stated_end(file, layout, header)
+    if stated is not None and stated > size_bytes:
+        return Repair((whole,), stated > size_bytes + _SLACK_BYTES)
+    end = _sound_end(file, layout, header.sound, stated, size_bytes)
+    if end - (stated or header.sound.start) < max(
+        1, _frame_bytes(file, layout, header)
+    ):
+        return Repair(_moved(whole, changes, whole.end))
+    changes += _sizes(file, layout, header, end)
+    return Repair(_moved(whole, changes, whole.start + end))
+
+
+def _moved(
+    whole: Stretch, changes: list[tuple[int, bytes]], end: int
+) -> tuple[Piece, ...]:
+    moved = ((whole.start + position, data) for position, data in changes)
+    return replaced(Stretch(whole.start, end), moved)
+
+
+def _chunks(
+    file: BinaryIO, layout: _Layout, position: int, size_bytes: int
+) -> Iterator[_Chunk]:
+    while position + layout.header_bytes <= size_bytes:
+        data = read_at(file, position, layout.header_bytes)
+        stated = int.from_bytes(data[layout.name_bytes :], layout.order)
+        start = position + layout.header_bytes
+        end = start + max(0, stated - layout.counted)
+        yield _Chunk(data[:4], position + layout.name_bytes, start, end)
+        position = end + -end % layout.alignment
+
+
+def _header(file: BinaryIO, layout: _Layout, size_bytes: int) -> _Header | None:
+    chunks: dict[bytes, _Chunk] = {}
+    for chunk in _chunks(file, layout, layout.first, size_bytes):
+        if chunk.name == layout.sound:
+            return _Header(chunk, chunks)
+        if chunk.name in _FACTS:
+            chunks[chunk.name] = chunk
+    return None
+
+
+def _stated_end(file: BinaryIO, layout: _Layout, header: _Header) -> int | None:
+    """Return where the sound ends by what the file says, None where it says nothing."""
+    sound = header.sound
+    size = sound.end - sound.start
+    if b"ds64" in header.chunks:  # EBU 3306: the sizes that 32 bits can't hold
+        stated = read_at(file, header.chunks[b"ds64"].start + 8, 8)
+        size = int.from_bytes(stated, "little")
+    elif layout.size_bytes == 4 and size >= _UNKNOWN_RIFF_BYTES:
+        return None
+    if size <= layout.lead_bytes or size >= 2**63 - 2**16:
+        return None
+    return sound.start + size
+
+
+def _sound_end(
+    file: BinaryIO, layout: _Layout, sound: _Chunk, stated: int | None, size_bytes: int
+) -> int:
+    if stated is not None and _goes_on(file, layout, stated, size_bytes):
+        return stated
+    start = max(sound.start, stated or 0, size_bytes - _TAIL_BYTES)
+    tail = read_at(file, start, size_bytes - start)
+    # Where chunks led nowhere: what leads there leads nowhere too.
+    dead: set[int] = set()
+    for match in _KNOWN_PATTERN.finditer(tail):
+        if _reaches_the_end(file, layout, start + match.start(), size_bytes, dead):
+            return start + match.start()
+    return size_bytes
+
+
+def _goes_on(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool:
+    """Whether what is behind a sound is something else, or nothing."""
+    padded = end + -end % layout.alignment
+    if padded >= size_bytes or tags.end_of_tags(file, end) > end:
+        return True
+    return any(
+        read_at(file, position, 4) in _KNOWN
+        or _reaches_the_end(file, layout, position, size_bytes)
+        for position in (padded, end)
+    )
+
+
+def _reaches_the_end(
+    file: BinaryIO,
+    layout: _Layout,
+    position: int,
+    size_bytes: int,
+    dead: set[int] | None = None,
+) -> bool:
+    end, dead = position, set() if dead is None else dead
+    for chunk in _chunks(file, layout, position, size_bytes):
+        is_printable = all(32 <= byte < 127 for byte in chunk.name)
+        if not is_printable or chunk.start in dead:
+            return False
+        dead.add(chunk.start)
+        end = chunk.end
+    return end > position and 0 <= size_bytes - end < layout.alignment
+
+
+def _frame_bytes(file: BinaryIO, layout: _Layout, header: _Header) -> int:
+    if b"fmt " in header.chunks:
+        field = read_at(file, header.chunks[b"fmt "].start + 12, 2)
+        return int.from_bytes(field, layout.order)
+    if b"COMM" in header.chunks:
+        facts = read_at(file, header.chunks[b"COMM"].start, 8)
+        bits = int.from_bytes(facts[6:], "big")
+        return int.from_bytes(facts[:2], "big") * ((bits + 7) // 8)
+    return 1
+
+
+def _sizes(
+    file: BinaryIO, layout: _Layout, header: _Header, end: int
+) -> list[tuple[int, bytes]]:
+    """Return the changes that make a header say that its sound goes on to `end`."""
+    size = end - header.sound.start
+    largest = (1 << 8 * layout.size_bytes) - 1
+    stated = min(size + layout.counted, largest)
+    changes = [(header.sound.size_at, stated.to_bytes(layout.size_bytes, layout.order))]
+    if b"ds64" in header.chunks:
+        changes.append((header.chunks[b"ds64"].start + 8, size.to_bytes(8, "little")))
+    frame_bytes = _frame_bytes(file, layout, header)
+    if b"COMM" in header.chunks and frame_bytes:
+        frames = (size - layout.lead_bytes) // frame_bytes
+        changes.append((header.chunks[b"COMM"].start + 2, frames.to_bytes(4, "big")))
+    return changes
+
+
+def _container_widths(
+    file: BinaryIO, layout: _Layout, header: _Header
+) -> list[tuple[int, bytes]]:
+    """Return the changes that make all bits of each sample's container valid ones."""
+    chunk = header.chunks.get(b"fmt ")
+    if chunk is None or chunk.end - chunk.start < 40:
+        return []
+    facts = read_at(file, chunk.start, 40)
+
+    def number(offset: int) -> int:
+        return int.from_bytes(facts[offset : offset + 2], layout.order)
+
+    code, channels, frame_bytes, bits = number(24), number(2), number(12), number(14)
+    if number(0) != _EXTENSIBLE or facts[26:] != _SUBFORMAT:
+        return []
+    if code not in (_PCM, _FLOAT) or bits == 0:
+        return []
+    width = 8 * ((bits + 7) // 8)
+    if code == _PCM and width == 24 and frame_bytes == 4 * channels:
+        width = 32
+    data = width.to_bytes(2, layout.order)
+    return [(chunk.start + 14, data), (chunk.start + 18, data)]

@@ -1,0 +1,61 @@
+"""How long a frame is, by its first bytes, in files that are nothing but frames."""
+
+from collections.abc import Callable
+
+from serve_app.audio import mpeg
+
+# So many first bytes say it, and whether an MPEG frame is the tag of its file.
+HEAD_BYTES = mpeg.PROBE_BYTES
+
+# Returns the size in bytes; None for bytes that no frame starts with.
+Measure = Callable[[bytes], int | None]
+
+_ADTS_HEADER_BYTES = 7
+
+# ATSC A/52, table 5.18: kilobits a second, and the rates in Hz.
+_AC3_KILOBITS = (
+    *(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512),
+    *(576, 640),
+)
+_AC3_HERTZ = (48_000, 44_100, 32_000)
+_AC3_SAMPLES = 1536
+
+
+def mpeg_bytes(head: bytes) -> int | None:
+    """ISO/IEC 11172-3 and 13818-3; frames of a free bit rate are not measured."""
+    frame = mpeg.frame(head)
+    return None if frame is None else frame.size_bytes
+
+
+def adts_bytes(head: bytes) -> int | None:
+    """ISO/IEC 13818-7, 6.2: AAC."""
+    if len(head) < _ADTS_HEADER_BYTES or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return None
+    size_bytes = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    return size_bytes if size_bytes >= _ADTS_HEADER_BYTES else None
+
+
+def ac3_bytes(head: bytes) -> int | None:
+    """ATSC A/52, 5.3 and E.1.2: AC-3 and E-AC-3."""
+    if len(head) < 6 or head[:2] != b"\x0b\x77":
+        return None
+    if head[5] >> 3 > 10:
+        return 2 * (((head[2] & 7) << 8 | head[3]) + 1)
+    rate, size = head[4] >> 6, head[4] & 63
+    if rate == 3 or size >> 1 >= len(_AC3_KILOBITS):
+        return None
+    bits = _AC3_KILOBITS[size >> 1] * 1000 * _AC3_SAMPLES // _AC3_HERTZ[rate]
+    # At 44.1 kHz every other size has a word of 16 bits more.
+    return 2 * (bits // 16 + (size & 1 if rate == 1 else 0))
+
+
+def mlp_bytes(head: bytes) -> int | None:
+    """MLP and TrueHD: access units, whose size is counted in words of 16 bits."""
+    return 2 * (int.from_bytes(head[:2], "big") & 0xFFF) or None
+
+
+def wavpack_bytes(head: bytes) -> int | None:
+    """WavPack 4: blocks, whose size does not count the first 8 bytes."""
+    if len(head) < 8 or head[:4] != b"wvpk":
+        return None
+    return 8 + int.from_bytes(head[4:8], "little")

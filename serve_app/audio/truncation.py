@@ -1,0 +1,172 @@
+"""Whether a container's structure runs on past the end of its file.
+
+A file that ends inside of a box, an element, a packet, a block or a frame was cut. One
+that ends between two of them may be whole, and is taken for it.
+"""
+
+from collections.abc import Callable
+from typing import BinaryIO
+
+from serve_app.audio.splice import read_at
+
+# ISO/IEC 14496-12 and QuickTime: what a file of boxes has outside of all others.
+_BOXES = (
+    *(b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"moof", b"mfra"),
+    *(b"sidx", b"ssix", b"styp", b"meta", b"pdin", b"prft", b"emsg", b"pnot", b"udta"),
+)
+
+_TS_SYNC = 0x47
+# Packets as they are broadcast, with time codes (Blu-ray, cameras), and with parity.
+_TS_PACKET_BYTES = (188, 192, 204)
+_PS_TAIL_BYTES = 2 * 65_536
+_START_CODE = b"\x00\x00\x01"
+_PACK, _PROGRAM_END, _FIRST_PES = 0xBA, 0xB9, 0xBB
+
+_GSM_FRAME_BYTES = 33
+# 3GPP TS 26.101 and 26.201: bytes of a frame by its type, in RFC 4867's file format.
+_AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, *[1] * 7)
+_AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, *[1] * 6)
+_AMR_MAGIC, _AMR_WB_MAGIC = b"#!AMR\n", b"#!AMR-WB\n"
+
+
+def is_cut_short(file: BinaryIO, container: str) -> bool:
+    """Whether a file, of the container that FFmpeg calls so, ends too early."""
+    check = _CHECKS.get(container)
+    return check is not None and check(file, file.seek(0, 2))
+
+
+def _avi_is_cut(file: BinaryIO, size_bytes: int) -> bool:
+    position = 12
+    while position + 12 <= size_bytes:
+        name, chunk_bytes, kind = _riff_chunk(file, position)
+        if (name, kind) == (b"LIST", b"movi"):
+            return position + 8 + chunk_bytes > size_bytes
+        position += 8 + chunk_bytes + chunk_bytes % 2
+    return False
+
+
+def _riff_chunk(file: BinaryIO, position: int) -> tuple[bytes, int, bytes]:
+    data = read_at(file, position, 12)
+    return data[:4], int.from_bytes(data[4:8], "little"), data[8:]
+
+
+def _boxes_are_cut(file: BinaryIO, size_bytes: int) -> bool:
+    """ISO/IEC 14496-12, 4.2: boxes, one after another, each with its size."""
+    position = 0
+    while position + 8 <= size_bytes:
+        file.seek(position)
+        box_bytes = int.from_bytes(file.read(4), "big")
+        name = file.read(4)
+        if box_bytes == 1:
+            box_bytes = int.from_bytes(file.read(8), "big")
+        if box_bytes < 8 or name not in _BOXES:
+            return False
+        position += box_bytes
+    return position > size_bytes
+
+
+def _segment_is_cut(file: BinaryIO, size_bytes: int) -> bool:
+    """RFC 8794, 6.2: an EBML header, then a segment, each with its size."""
+    file.seek(0)
+    _, header_bytes = _ebml_element(file)
+    if header_bytes is None:
+        return False
+    file.seek(header_bytes, 1)
+    name, segment_bytes = _ebml_element(file)
+    if name != b"\x18\x53\x80\x67" or segment_bytes is None:
+        return False
+    return file.tell() + segment_bytes > size_bytes
+
+
+def _ebml_element(file: BinaryIO) -> tuple[bytes, int | None]:
+    name = file.read(4)
+    first = file.read(1)
+    if not first or first == b"\0":
+        return name, None
+    length = 9 - first[0].bit_length()
+    value = int.from_bytes(first + file.read(length - 1), "big")
+    unknown = (1 << 7 * length) - 1
+    value &= unknown
+    return name, None if value == unknown else value
+
+
+def _klv_is_cut(file: BinaryIO, size_bytes: int) -> bool:
+    """SMPTE ST 336 and 377-1: keys of 16 bytes, each with the length of its value."""
+    position = 0
+    while position + 17 <= size_bytes:
+        data = read_at(file, position, 25)
+        if not data.startswith(b"\x06\x0e\x2b\x34"):
+            return False
+        wide = data[16] & 0x7F if data[16] & 0x80 else 0
+        length = int.from_bytes(data[17 : 17 + wide], "big") if wide else data[16]
+        position += 17 + wide + length
+    return position > size_bytes
+
+
+def _ts_is_cut(file: BinaryIO, size_bytes: int) -> bool:
+    """ISO/IEC 13818-1, 2.4.3.2: packets, all of one size."""
+    for packet_bytes in _TS_PACKET_BYTES:
+        lead = 4 if packet_bytes == 192 else 0
+        starts = [lead + packet_bytes * index for index in range(4)]
+        if all(read_at(file, start, 1) == bytes([_TS_SYNC]) for start in starts):
+            return size_bytes % packet_bytes != 0
+    return False
+
+
+def _ps_is_cut(file: BinaryIO, size_bytes: int) -> bool:
+    """ISO/IEC 13818-1, 2.5.3: packs, of packets that state their size."""
+    start = max(0, size_bytes - _PS_TAIL_BYTES)
+    tail = read_at(file, start, _PS_TAIL_BYTES)
+    position = tail.find(_START_CODE + bytes([_PACK]))
+    while 0 <= position < len(tail):
+        head = tail[position : position + 14]
+        if not head.startswith(_START_CODE) or len(head) < 6:
+            return _START_CODE.startswith(head[:3])
+        if head[3] == _PROGRAM_END:
+            return False
+        if head[3] == _PACK:
+            # MPEG-1's header is of 12 bytes; MPEG-2's says how it is filled up.
+            is_first = head[4] >> 4 == 2
+            position += 12 if is_first else 14 + (head[-1] & 7)
+        elif head[3] >= _FIRST_PES:
+            position += 6 + int.from_bytes(head[4:6], "big")
+        else:
+            return False
+    return position > len(tail)
+
+
+def _voc_is_cut(file: BinaryIO, size_bytes: int) -> bool:
+    """Blocks, each with its type and size; type 0 ends the file."""
+    position = int.from_bytes(read_at(file, 20, 2), "little")
+    while position + 4 <= size_bytes:
+        head = read_at(file, position, 4)
+        if head[0] == 0:
+            return False
+        position += 4 + int.from_bytes(head[1:], "little")
+    return position > size_bytes
+
+
+def _gsm_is_cut(_: BinaryIO, size_bytes: int) -> bool:
+    return size_bytes % _GSM_FRAME_BYTES != 0
+
+
+def _amr_is_cut(file: BinaryIO, size_bytes: int) -> bool:
+    is_wide = read_at(file, 0, len(_AMR_WB_MAGIC)) == _AMR_WB_MAGIC
+    sizes = _AMR_WB_BYTES if is_wide else _AMR_BYTES
+    position = len(_AMR_WB_MAGIC if is_wide else _AMR_MAGIC)
+    while position < size_bytes:
+        position += sizes[read_at(file, position, 1)[0] >> 3 & 15]
+    return position > size_bytes
+
+
+_CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
+    "amr": _amr_is_cut,
+    "avi": _avi_is_cut,
+    "gsm": _gsm_is_cut,
+    "matroska": _segment_is_cut,
+    "mov": _boxes_are_cut,
+    "mpeg": _ps_is_cut,
+    "mpegts": _ts_is_cut,
+    "mxf": _klv_is_cut,
+    "voc": _voc_is_cut,
+}

@@ -1,0 +1,191 @@
+"""Files of chunks: what their headers get wrong does no harm to the sound."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from serve_app.audio.decode import read_blocks
+from serve_app.audio.limits import AudioLimits
+from serve_app.audio.measure import measure
+from serve_app.errors import UnreadableAudio
+from tests import containers as made
+from tests import media
+
+LIMITS = AudioLimits(max_duration_seconds=60)
+SAMPLES = 3_001
+
+
+def noise(frame_bytes: int, samples: int = SAMPLES) -> bytes:
+    return np.random.default_rng(1).bytes(frame_bytes * samples)
+
+
+def music(samples: int = SAMPLES) -> bytes:
+    wave = media.song(samples / 44_100)[:, :samples]
+    return np.round(wave.T * 32_767).astype("<i2").tobytes()
+
+
+def decoded(path: Path) -> NDArray[np.float32]:
+    return np.concatenate(list(read_blocks(path)), axis=1)
+
+
+def by_libsndfile(data: bytes) -> NDArray[np.float32]:
+    samples, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    return np.asarray(samples.T, dtype=np.float32)
+
+
+def wav(fmt: bytes, data: bytes) -> bytes:
+    return made.riff(made.chunk(b"fmt ", fmt), made.chunk(b"data", data))
+
+
+@pytest.mark.parametrize("wrap", [wav, made.rf64, made.w64])
+@pytest.mark.parametrize(
+    ("bits", "valid_bits"),
+    [(24, 16), (32, 24), (24, 20), (16, 12), (32, 20), (32, 16), (16, 8), (24, 24)],
+)
+def test_valid_bits_are_read_as_libsndfile_reads_them(
+    tmp_path: Path,
+    wrap: Callable[[bytes, bytes], bytes],
+    bits: int,
+    valid_bits: int,
+) -> None:
+    fmt = made.wav_format(bits=bits, valid_bits=valid_bits)
+    data = wrap(fmt, noise(2 * bits // 8))
+    (tmp_path / "song").write_bytes(data)
+    out = decoded(tmp_path / "song")
+    assert out.shape == (2, SAMPLES)
+    np.testing.assert_array_equal(out, by_libsndfile(data))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_valid_bits_have_nothing_to_do_with_channels(
+    tmp_path: Path, channels: int
+) -> None:
+    fmt = made.wav_format(bits=32, valid_bits=24, channels=channels)
+    (tmp_path / "song").write_bytes(wav(fmt, noise(4 * channels)))
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
+    assert measure(tmp_path / "song", LIMITS).channels == channels
+
+
+@pytest.mark.parametrize(("bits", "valid_bits"), [(32, 32), (32, 24), (64, 64)])
+def test_floats_stay_floats(tmp_path: Path, bits: int, valid_bits: int) -> None:
+    fmt = made.wav_format(bits=bits, valid_bits=valid_bits, code=3)
+    wave = media.song(SAMPLES / 44_100)[:, :SAMPLES]
+    data = wav(fmt, wave.T.astype(f"<f{bits // 8}").tobytes())
+    (tmp_path / "song").write_bytes(data)
+    np.testing.assert_array_equal(decoded(tmp_path / "song"), wave)
+
+
+FMT = made.wav_format(bits=16)
+
+
+def wav_saying(data: bytes, data_bytes: int | None) -> bytes:
+    return made.riff(
+        made.chunk(b"fmt ", FMT), made.chunk(b"data", data, size=data_bytes)
+    )
+
+
+def aiff_saying(data: bytes, data_bytes: int | None) -> bytes:
+    stated = len(data) if data_bytes is None else data_bytes
+    swapped = np.frombuffer(data, "<i2").astype(">i2").tobytes()
+    return made.aiff(swapped, frames=stated // 4, data_bytes=data_bytes)
+
+
+def au_saying(data: bytes, data_bytes: int | None) -> bytes:
+    swapped = np.frombuffer(data, "<i2").astype(">i2").tobytes()
+    return made.au(swapped, data_bytes=data_bytes)
+
+
+SAYING: dict[str, Callable[[bytes, int | None], bytes]] = {
+    "wav": wav_saying,
+    "rf64": lambda data, data_bytes: made.rf64(FMT, data, data_bytes),
+    "w64": lambda data, data_bytes: made.w64(FMT, data, data_bytes),
+    "aiff": aiff_saying,
+    "au": au_saying,
+    "caf": lambda data, data_bytes: made.caf(data, data_bytes=data_bytes),
+}
+
+
+@pytest.mark.parametrize("kind", SAYING)
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.9])
+def test_a_song_longer_than_its_header_says_is_read_to_its_end(
+    tmp_path: Path, kind: str, share: float
+) -> None:
+    """Whoever recorded it did not get to correct the header."""
+    data = music()
+    stated = int(SAMPLES * share) * 4
+    (tmp_path / "whole").write_bytes(SAYING[kind](data, None))
+    (tmp_path / "song").write_bytes(SAYING[kind](data, stated))
+    out = decoded(tmp_path / "song")
+    assert out.shape == (2, SAMPLES)
+    np.testing.assert_array_equal(out, decoded(tmp_path / "whole"))
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
+
+
+def test_silence_behind_the_stated_end_is_sound_too(tmp_path: Path) -> None:
+    media.write_pcm_wav(tmp_path / "song", sample_rate=44_100, claimed_bytes=2_000)
+    assert measure(tmp_path / "song", LIMITS).samples == 1_000
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        made.chunk(b"LIST", b"INFOINAM\4\0\0\0Song"),
+        made.chunk(b"id3 ", made.id3v2(5_000)),
+        made.chunk(b"bext", bytes(602)) + made.chunk(b"cue ", bytes(4)),
+        made.chunk(b"smpl", bytes(36)) + made.chunk(b"LIST", b"adtl"),
+        made.chunk(b"xyz1", b"a program's own"),
+        made.id3v1(),
+        made.id3v2(500),
+        b"\0",
+    ],
+    ids=["LIST", "id3", "bext", "smpl", "unknown", "ID3v1", "ID3v2", "padding"],
+)
+def test_what_stands_behind_the_sound_is_no_sound(
+    tmp_path: Path, behind: bytes
+) -> None:
+    (tmp_path / "song").write_bytes(wav_saying(music(), None) + behind)
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
+
+
+@pytest.mark.parametrize("pad", [b"", b"\0"], ids=["unpadded", "padded"])
+def test_a_chunk_behind_an_odd_number_of_bytes_is_found(
+    tmp_path: Path, pad: bytes
+) -> None:
+    fmt = made.chunk(b"fmt ", made.wav_format(bits=8, channels=1))
+    head = made.riff(fmt, b"data" + SAMPLES.to_bytes(4, "little"))
+    tail = made.chunk(b"LIST", b"INFOINAM\4\0\0\0Song")
+    (tmp_path / "song").write_bytes(head + noise(1) + pad + tail)
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
+
+
+@pytest.mark.parametrize("stated", [0, 4_000, 0xFFFF_FFFF])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        made.chunk(b"LIST", b"INFOINAM\4\0\0\0Song"),
+        made.chunk(b"id3 ", made.id3v2(70_000)),
+        made.chunk(b"cue ", bytes(4)) + made.chunk(b"PEAK", bytes(24)),
+    ],
+    ids=["LIST", "id3", "two"],
+)
+def test_chunks_end_a_sound_whose_size_is_wrong(
+    tmp_path: Path, stated: int, behind: bytes
+) -> None:
+    (tmp_path / "song").write_bytes(wav_saying(music(), stated) + behind)
+    out = decoded(tmp_path / "song")
+    assert out.shape == (2, SAMPLES)
+    (tmp_path / "whole").write_bytes(wav_saying(music(), None))
+    np.testing.assert_array_equal(out, decoded(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("kind", SAYING)
+def test_a_song_shorter_than_its_header_says_is_cut(tmp_path: Path, kind: str) -> None:
+    data = music()
+    (tmp_path / "song").write_bytes(SAYING[kind](data, len(data) + 8_000))
+    with pytest.raises(UnreadableAudio, match=r"cut short.*ffmpeg -i"):
+        measure(tmp_path / "song", LIMITS)
