@@ -6,21 +6,15 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from serve_app.audio.formats import SONG_SUFFIXES
+
 DEFAULT = "song"
 LONGEST_CHARACTERS = 255
 # File systems take 255 bytes; browsers append ` (1)` and `.crdownload`.
 LONGEST_FILE_NAME_BYTES = 240
 
 # Only these are cut off a title: `Mr. Brightside` has no suffix.
-_SUFFIX = re.compile(
-    r"\.(?:"
-    r"3g2|3gp|aac|ac3|adts|aif|aifc|aiff|amr|ape|asf|au|avi|awb|caf|dff|dsf|dts|"
-    r"eac3|ec3|f4a|f4v|flac|flv|gsm|m2t|m2ts|m4a|m4b|m4p|m4r|m4v|mka|mkv|mov|mp1|"
-    r"mp2|mp3|mp4|mpa|mpc|mpeg|mpg|mpga|mts|mxf|oga|ogg|ogm|ogv|ogx|opus|qt|ra|"
-    r"rf64|rm|shn|snd|spx|tak|ts|tta|vob|voc|w64|wav|wave|weba|webm|wma|wmv|wv"
-    r")\Z",
-    re.IGNORECASE,
-)
+_SUFFIX = re.compile(rf"\.(?:{'|'.join(SONG_SUFFIXES)})\Z", re.IGNORECASE)
 _WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:|\.{1,2})?\\")
 _BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 # They turn the text around that follows them: `song\u202egpm.exe`.

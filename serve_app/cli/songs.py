@@ -1,25 +1,12 @@
 """The songs that arguments name: files, and folders of them."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from serve_app.audio.formats import SONG_SUFFIXES
 from serve_app.errors import InvalidInput
 from serve_app.jobs.job import ACCOMPANIMENT
-
-# What is taken from a folder. A file that is named itself may be called anything.
-_SUFFIX = re.compile(
-    r"""\.(
-    # audio
-    aac|ac3|aif|aifc|aiff|amr|ape|au|caf|dff|dsf|dts|eac3|flac|m4a|m4b|m4r|mka|mp1|mp2|
-    mp3|mpa|mpc|oga|ogg|oma|opus|ra|snd|spx|tak|tta|voc|w64|wav|wave|weba|wma|wv|
-    # video
-    3g2|3gp|asf|avi|f4v|flv|m2ts|m4v|mkv|mov|mp4|mpeg|mpg|mts|mxf|ogm|ogv|rm|rmvb|ts|
-    vob|webm|wmv
-    )""",
-    re.VERBOSE | re.IGNORECASE,
-)
 
 # How the files are called that a run leaves in OUT/<song>/.
 _STEMS = frozenset(
@@ -63,7 +50,9 @@ def _songs_in(folder: Path, out: Path | None) -> Iterator[Path]:
         is_result = holds_results and here.parent == folder
         for name in sorted(files):
             path = here / name
-            if name.startswith(".") or not _SUFFIX.fullmatch(path.suffix):
+            # A file that is named itself may be called anything.
+            suffix = path.suffix.removeprefix(".").lower()
+            if name.startswith(".") or suffix not in SONG_SUFFIXES:
                 continue
             if not (is_result and path.stem in _STEMS):
                 yield path
