@@ -19,6 +19,7 @@ from deployments.config import read_args
 from deployments.console import Console
 from deployments.local_ray import RayDidNotStart
 from serve_app import serve_config, settings_check
+from serve_app.separation import allocator
 
 # What a server that listens on all addresses is called on its own machine.
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
@@ -67,6 +68,7 @@ def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
     url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     terminal.say(f"stemserve is ready on {url}; how to use it: {url}/docs")
     terminal.say(f"Logs: {_logs()}. Ctrl-C stops the server.")
+    allocator.give_back()
     try:
         while True:
             signal.pause()

@@ -32,6 +32,7 @@ from serve_app.jobs.answers import Answers
 from serve_app.jobs.job import Job
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.store import JobStore
+from serve_app.separation import allocator
 from serve_app.separation.models import (
     REGISTRY,
     ModelSpec,
@@ -150,7 +151,7 @@ class Api:
             look = partial(store.get, job.id)
             return Follower(look, find, storage, settings.working_dir, stem)
 
-        return create_app(
+        app = create_app(
             Services(
                 jobs=store,
                 answers=Answers(shared, now),
@@ -187,3 +188,6 @@ class Api:
             # Serve does, and would send it twice.
             answers_request_id=False,
         )
+        # Half of what starting took is free by now.
+        allocator.give_back()
+        return app

@@ -29,6 +29,7 @@ from serve_app.jobs.log import quoted
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied
 from serve_app.jobs.store import JobStore
+from serve_app.separation import allocator
 from serve_app.settings import Settings
 from serve_app.webhooks.outbox import Outbox
 from serve_app.working import sweep
@@ -133,6 +134,8 @@ class DispatcherReplica:
             asyncio.ensure_future(self._describe_forever()),
             asyncio.ensure_future(self._sweep_forever(settings)),
         ]
+        # Half of what starting took is free by now.
+        allocator.give_back()
 
     async def wake(self) -> None:
         """Look for new jobs at once."""

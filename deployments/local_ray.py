@@ -43,6 +43,9 @@ _ENVIRONMENT = {
     "RAY_task_events_report_interval_ms": "0",
     "RAY_DASHBOARD_AGENT_CHECK_PARENT_INTERVAL_S": "2",
     "REPORTER_UPDATE_INTERVAL_MS": "60000",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "5000",
+    "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",
+    "RAY_memory_monitor_refresh_ms": "2000",
     # Statistics of Ray about itself, which nobody reads here.
     "RAY_event_stats": "0",
     "RAY_enable_metrics_collection": "0",

@@ -16,6 +16,8 @@ from serve_app.webhooks.sender import Sender, SendPolicy
 
 logger = logging.getLogger(__name__)
 
+_SELDOM_SECONDS = 60.0
+
 
 def now() -> datetime:
     """Return the time, in UTC."""
@@ -35,7 +37,9 @@ def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:
             "webhooks will have no download_url: STEMSERVE_PUBLIC_URL is not set. Set "
             "it to the URL at which their receivers reach this service."
         )
-    policy = SendPolicy(public_url=settings.public_url)
+    # Without a secret none are taken; at most some of an earlier start are left.
+    poll_seconds = SendPolicy.poll_seconds if keys else _SELDOM_SECONDS
+    policy = SendPolicy(public_url=settings.public_url, poll_seconds=poll_seconds)
     is_private = settings.allow_private_webhooks
     network = CheckedNetwork(is_allowed=lambda _: is_private)
     asker = Asker(_webhook_rules(settings), network)

@@ -156,6 +156,7 @@ class Engine:
         song_id = object()
         self._batcher.submit(song_id, torch.from_numpy(window)).result()
         self._batcher.forget(song_id)
+        self._backend.rest()
 
     @property
     def facts(self) -> BackendFacts:

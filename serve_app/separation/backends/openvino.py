@@ -85,6 +85,7 @@ class OpenVinoBackend:
                 "ENABLE_CPU_PINNING": False,
             },
         )
+        self._compiled = compiled
         # Each holds the activations of one window.
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self._streams):
@@ -112,6 +113,10 @@ class OpenVinoBackend:
         """Map mixes (batch, 2, window) to stems, one by one; see `Backend`."""
         stems = [self._one(window[None]) for window in batch]
         return stems[0] if len(stems) == 1 else torch.cat(stems)
+
+    def rest(self) -> None:
+        """Give up the activations of all streams; see `Backend`."""
+        self._compiled.release_memory()
 
     def _one(self, mix: Tensor) -> Tensor:
         with self._transforming:

@@ -61,3 +61,6 @@ class Backend(Protocol):
         Both are float32 in the host's memory, and the stems are the caller's to change.
         Raises OutOfMemory. Is called by as many threads at once as there are streams.
         """
+
+    def rest(self) -> None:
+        """Give up the memory that only a forward needs; called while none runs."""

@@ -82,6 +82,9 @@ class TorchBackend:
             torch.cuda.empty_cache()
             raise OutOfMemory(str(err)) from err
 
+    def rest(self) -> None:
+        """Do nothing: on a CPU torch keeps none, on a GPU what it keeps is captured."""
+
     def _graph(self, batch: Tensor) -> "_Graph":
         size = 1 << (len(batch) - 1).bit_length()
         if size not in self._graphs:
