@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from serve_app import settings_check
 from serve_app.separation import allocator
@@ -86,6 +92,17 @@ class AppArgs(Strict):
     )
     # Compiled once for all starts: cold, numba takes a replica 20 seconds.
     analyzer: Pool = Pool(max_ongoing_requests=1, env={"NUMBA_CACHE_DIR": NUMBA_CACHE})
+
+    @field_validator("api", "dispatcher", "separator", "analyzer", mode="before")
+    @classmethod
+    def _over_defaults(cls, given: Any, info: ValidationInfo) -> Any:
+        """Lay what a config says of a pool over that pool's own defaults."""
+        if not isinstance(given, dict):
+            return given
+        name = str(info.field_name)
+        own = cls.model_fields[name].default.model_dump(exclude_unset=True)
+        env = {**own.get("env", {}), **(given.get("env") or {})}
+        return {**own, **given, "env": env}
 
     def resolved_settings(self) -> Settings:
         """Return the settings, these arguments over the environment's.

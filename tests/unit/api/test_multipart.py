@@ -1,5 +1,6 @@
 import hashlib
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,7 @@ def test_a_field_that_is_not_known_is_ignored(
     parts = [unknown, song(), stems] if is_first else [song(), stems, unknown]
     whole = body(song(), stems)
     known = read(tmp_path / "known", whole)
-    assert read(path, body(*parts)) == known
+    assert replace(read(path, body(*parts)), ignored=()) == known
     assert path.read_bytes() == (tmp_path / "known").read_bytes()
 
 

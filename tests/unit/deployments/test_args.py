@@ -96,3 +96,21 @@ def test_a_wrong_config_is_explained_in_lines(
         read_args(path)
     assert "pydantic" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_what_a_config_does_not_say_of_a_pool_stays_as_it_was(path: Path) -> None:
+    args, default = read_args(path), AppArgs()
+    assert args.api.max_ongoing_requests == default.api.max_ongoing_requests
+    assert args.separator.env == default.separator.env
+    assert args.analyzer.env == default.analyzer.env
+    for name in ("api", "dispatcher", "separator", "analyzer"):
+        mine, its = getattr(args, name), getattr(default, name)
+        assert mine.graceful_shutdown_timeout_s == its.graceful_shutdown_timeout_s
+
+
+def test_what_a_config_says_of_a_pool_counts() -> None:
+    args = AppArgs.model_validate({"analyzer": {"num_cpus": 2, "env": {"A": "b"}}})
+    assert args.analyzer.num_cpus == 2
+    assert args.analyzer.env == {**AppArgs().analyzer.env, "A": "b"}
+    assert args.analyzer.max_ongoing_requests == 1
