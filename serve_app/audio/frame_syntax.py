@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from serve_app.audio import frame_sizes, mpeg
 from serve_app.audio.frame_sizes import Measure
 
-_CHECKED = "crccheck+bitstream+buffer+explode"
-
 
 @dataclass(frozen=True)
 class Syntax:
     """What is known of the frames of a kind.
 
-    `start` matches the first bytes of each, and of few others. `strictly` is how
-    FFmpeg's decoder, by its option `err_detect`, makes no sound of a broken one.
+    `start` matches the first bytes of each, and of few others. By each of `strictly`,
+    values of its option `err_detect`, FFmpeg's decoder makes no sound of some that are
+    broken.
     `format` is FFmpeg's name for the kind, None where FFmpeg finds that out.
     """
 
@@ -23,7 +22,7 @@ class Syntax:
     start: re.Pattern[bytes]
     codec: Callable[[bytes], str]
     seconds: Callable[[bytes], float | None]
-    strictly: str = _CHECKED
+    strictly: tuple[str, ...] = ("crccheck+bitstream+buffer+explode",)
     format: str | None = None
 
 
@@ -47,7 +46,7 @@ MPEG = Syntax(
     _mpeg_codec,
     _mpeg_seconds,
     # Encoders' own checks of single frames are often wrong: they are left out.
-    "bitstream+buffer",
+    ("bitstream+buffer", "bitstream+buffer+aggressive"),
     "mp3",
 )
 SYNTAXES = (

@@ -12,15 +12,26 @@ the two apart, and any one of them is proof of damage:
 3. The frame before the gap, or one of those after it, does not decode to what was
    encoded: what destroys sound does not begin and end at the borders of frames, and in
    layer III a frame's sound begins in the frames before it.
-4. The gap begins with a frame that the next one cuts off: recordings were joined, or
+4. The gap is not evidently something else, text or a tag, and may be the rest of a
+   frame: where bytes were lost from MPEG frames that no tag counts, less than a frame
+   is left over; AAC's have no constant size, and their faults are not always found.
+5. The gap begins with a frame that the next one cuts off: recordings were joined, or
    bytes lost, in the middle of a frame.
 
-Without any of them the gap is junk. That frames of changing size without a tag were
-replaced from border to border is not seen then: nothing known does that.
+Without any of them the gap is junk. So a song with a harmless gap may be refused: that
+is seen and repaired with one command, while a hole that is taken for junk is heard by
+nobody until it is too late. That frames of changing size were replaced from border to
+border, with no tag that counts them, is not seen: nothing known does that.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
+
+# What tags begin with, and the header that sound may have been wrapped in.
+_NAMES = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"RIFF")
+_MPEG = ("mp1", "mp2", "mp3")
+_PRINTABLE = bytes([*b"\t\r\n", *range(32, 127)])
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Gap:
     seconds: float | None
     has_cut_frame: bool = False
     is_spoilt: bool = False
+    is_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,19 @@ class FrameCount:
     smallest: int
     largest: int
     slot_bytes: int = 1
+    codec: str = ""
+
+
+def is_text(junk: bytes) -> bool:
+    """Whether these first bytes of a gap are words or a tag, which no sound looks like.
+
+    Some that are neither are allowed: lengths, padding, letters of other alphabets.
+    """
+    junk = junk.rstrip(b"\0")
+    others = junk.translate(None, _PRINTABLE)
+    is_readable = len(others) < 0.4 * len(junk)
+    is_clean = len(others.replace(b"\0", b"")) < 0.1 * len(junk)
+    return junk.startswith(_NAMES) or (is_readable and is_clean)
 
 
 def damage(count: FrameCount, gaps: Sequence[Gap]) -> str | None:
@@ -63,10 +88,20 @@ def _reason(count: FrameCount, gap: Gap) -> str | None:
         return "a frame breaks off, as where recordings were joined or bytes lost"
     if gap.is_spoilt:
         return "the frames beside them are broken"
+    if not gap.is_text and gap.size_bytes < _least_bytes(count):
+        return "nothing shows that they are no rest of a frame"
     replaced = _whole_frames(count, gap.size_bytes)
     if replaced and count.frames != count.stated:
         return f"they are as long as {replaced} frames, which they have replaced"
     return None
+
+
+def _least_bytes(count: FrameCount) -> float:
+    """Return from how many bytes on a gap that is no text may be junk."""
+    if count.codec == "aac":
+        return inf
+    is_counted = count.frames == count.stated
+    return 0 if is_counted or count.codec not in _MPEG else count.largest
 
 
 def _whole_frames(count: FrameCount, size_bytes: int) -> int:

@@ -27,9 +27,11 @@ def are_intact(syntax: Syntax, before: Sequence[bytes], after: Sequence[bytes]) 
     if not codec:
         return False
     lenient = _decoded(codec, frames, "ignore_err")
-    strict = _decoded(codec, frames, syntax.strictly)
     first = max(0, len(before) - 1)
-    return all(map(_are_alike, lenient[first:], strict[first:]))
+    return all(
+        all(map(_are_alike, lenient[first:], _decoded(codec, frames, option)[first:]))
+        for option in syntax.strictly
+    )
 
 
 def _decoded(

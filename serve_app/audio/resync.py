@@ -20,7 +20,7 @@ class Resync:
 
     def __init__(self, file: BinaryIO, end: int, syntax: Syntax) -> None:
         self._file = file
-        self._end = end
+        self.end = end
         self._syntax = syntax
         self._tries_left = _MOST_TRIES
 
@@ -33,7 +33,7 @@ class Resync:
         self, start: int, kind: bytes | None, limit: int | None = None
     ) -> int | None:
         """Return where the next frames begin from `start` up to `limit`, or None."""
-        limit = self._end if limit is None else min(limit, self._end)
+        limit = self.end if limit is None else min(limit, self.end)
         while start < limit and not self.is_spent:
             # The regular expressions look ahead.
             block = read_at(self._file, start, min(_BLOCK_BYTES, limit - start) + 4)
@@ -55,10 +55,14 @@ class Resync:
             head = read_at(self._file, position, HEAD_BYTES)
             size_bytes = self._syntax.measure(head)
             if not size_bytes:
-                is_end = tags.end_of_tags(self._file, position) >= self._end
-                return first is not None and first == kind and is_end
+                is_own = first is not None and first == kind
+                return is_own and self._is_end(position)
             first = mpeg.kind(head) if first is None else first
             if mpeg.kind(head) != first:
                 return False
             position += size_bytes
         return True
+
+    def _is_end(self, position: int) -> bool:
+        is_inside = position <= self.end
+        return is_inside and tags.end_of_tags(self._file, position) >= self.end

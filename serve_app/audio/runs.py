@@ -8,13 +8,15 @@ from typing import BinaryIO
 from serve_app.audio import mpeg, neighbours, tags
 from serve_app.audio.frame_sizes import HEAD_BYTES
 from serve_app.audio.frame_syntax import Syntax
-from serve_app.audio.gaps import FrameCount, Gap, damage
+from serve_app.audio.gaps import FrameCount, Gap, damage, is_text
 from serve_app.audio.resync import Resync
 from serve_app.audio.splice import Stretch, read_at
 
 _BLOCK_BYTES = 65_536
 # So much of a tag's frame holds all that is read of it.
 _TAG_BYTES = 200
+# By so many first bytes one knows what junk is.
+_JUNK_BYTES = 65_536
 # Bytes by which frames of constant size differ from each other.
 _SLOT_BYTES = {"mp1": 4, "ac3": 2, "eac3": 2}
 
@@ -48,8 +50,8 @@ def runs(file: BinaryIO, whole: Stretch, syntax: Syntax, start: int) -> Iterator
         elif size_bytes and resync.has_frames(position):
             yield run.ended(position)
             run = _Growing(file, whole, syntax, position)
-        elif (after := _end_of_known(file, position, len(whole), syntax)) > position:
-            run.skip(position, after)
+        elif (after := _end_of_known(file, position, resync, run.kind)) > position:
+            run.pause(position, after)
             position = after
         else:
             found = resync.next_frame(run.last_start + 1, run.kind)
@@ -65,13 +67,13 @@ def runs(file: BinaryIO, whole: Stretch, syntax: Syntax, start: int) -> Iterator
     yield run.ended(position)
 
 
-def _end_of_known(file: BinaryIO, position: int, end: int, syntax: Syntax) -> int:
-    """Return where tags and zeros end, if a frame or the end of the file is there.
+def _end_of_known(file: BinaryIO, position: int, resync: Resync, kind: bytes) -> int:
+    """Return where tags and zeros end, if frames or the end of the file are there.
 
     Else the sizes that the tags state are wrong, or something else follows.
     """
     after = _end_of_filling(file, tags.end_of_tags(file, position))
-    is_known = after == end or syntax.measure(read_at(file, after, HEAD_BYTES))
+    is_known = after == resync.end or resync.has_frames(after, kind)
     return after if is_known else position
 
 
@@ -108,6 +110,10 @@ class _Growing:
         """Where the last frame begins."""
         return self._recent[-1].start if self._recent else self._start
 
+    @property
+    def _last_end(self) -> int:
+        return self._recent[-1].end if self._recent else self._start
+
     def takes(self, head: bytes, position: int) -> bool:
         """Whether the frame that begins so is of this run."""
         is_other = position > self._start and mpeg.is_tag_frame(head)
@@ -121,12 +127,19 @@ class _Growing:
 
     def lead(self, size_bytes: int) -> None:
         """Note junk before the first frame."""
-        self._gaps.append(Gap(size_bytes, 0.0))
+        self._gaps.append(Gap(size_bytes, 0.0, is_text=True))
 
     def skip(self, start: int, end: int) -> None:
         """Leave out what is known to be no sound."""
         self._close(start)
         self._piece_start = end
+
+    def pause(self, position: int, after: int) -> None:
+        """Leave out tags and zeros; zeros may stand where frames were."""
+        is_filling = read_at(self._file, position, 1) == b"\0"
+        if is_filling and self.takes(read_at(self._file, after, HEAD_BYTES), after):
+            self._gaps.append(Gap(after - position, self._seconds(), is_text=True))
+        self.skip(position, after)
 
     def interrupt(self, position: int, found: int) -> None:
         """Leave out what stands between the frames before it and those at `found`."""
@@ -144,15 +157,20 @@ class _Growing:
                 self._seconds(),
                 has_cut_frame,
                 not self._is_intact(self._frames_from(found)),
+                is_text(self._junk(junk_start, found)),
             )
         )
         self.skip(end, found)
 
     def ended(self, position: int) -> Run:
         """Return the run, whose frames end at `position`."""
-        self._close(min(position, len(self._whole)))
-        is_cut = position > len(self._whole)
-        return Run(tuple(self._pieces), is_cut, damage(self._count(), self._gaps))
+        size_bytes = len(self._whole)
+        self._close(min(position, size_bytes))
+        count = self._count()
+        # A tag behind all frames that runs on past the end of the file is no loss.
+        is_complete = count.frames == count.stated and self._last_end <= size_bytes
+        is_cut = position > size_bytes and not is_complete
+        return Run(tuple(self._pieces), is_cut, damage(count, self._gaps))
 
     def ended_in_junk(self, position: int, *, is_certain: bool) -> Run:
         """Return the run, behind whose last frame no other was found."""
@@ -169,6 +187,9 @@ class _Growing:
     def _is_intact(self, after: list[bytes]) -> bool:
         before = [read_at(self._file, f.start, len(f)) for f in self._recent]
         return bool(before) and neighbours.are_intact(self._syntax, before, after)
+
+    def _junk(self, start: int, end: int) -> bytes:
+        return read_at(self._file, start, min(end - start, _JUNK_BYTES))
 
     def _frames_from(self, position: int) -> list[bytes]:
         frames: list[bytes] = []
@@ -187,11 +208,13 @@ class _Growing:
 
     def _count(self) -> FrameCount:
         sizes = +self._sizes
+        codec = self._syntax.codec(self._head)
         return FrameCount(
             frames=sizes.total(),
             stated=self._stated,
             total_bytes=sum(size * count for size, count in sizes.items()),
             smallest=min(sizes, default=0),
             largest=max(sizes, default=0),
-            slot_bytes=_SLOT_BYTES.get(self._syntax.codec(self._head), 1),
+            slot_bytes=_SLOT_BYTES.get(codec, 1),
+            codec=codec,
         )
