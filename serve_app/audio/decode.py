@@ -154,6 +154,9 @@ def _source(path: Path, section: Section) -> Iterator[_Source]:
 
 def _is_bare(file: BinaryIO) -> bool:
     """Whether FFmpeg takes a file for nothing but frames, or for nothing."""
+    if _is_mp4(file):
+        return False
+    file.seek(0)
     try:
         with av.open(file, "r", options=_OPTIONS, **_LENIENT) as container:
             return container_length.container_name(container) in _BARE
@@ -209,10 +212,14 @@ def read_blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wave
 
 
 def _why_unreadable(file: BinaryIO) -> str:
-    if read_at(file, 4, 4) == b"ftyp":
+    if _is_mp4(file):
         # The index of an mp4 often comes last: without it nothing can be read.
         return frames.CUT_SHORT
     return f"This is not an audio file that can be read. {_ACCEPTED}"
+
+
+def _is_mp4(file: BinaryIO) -> bool:
+    return read_at(file, 4, 4) == b"ftyp"
 
 
 def _regrouped(waves: Iterable[Wave], block_samples: int) -> Iterator[Wave]:

@@ -119,21 +119,27 @@ def _numbered_frames(
         except av.FFmpegError as err:
             junk = err
             continue
+        packet_start = bytes(memoryview(packet)[:_FLAC_HEAD_BYTES])
         for frame in decoded:
-            # FFmpeg numbers none of the frames that it takes for one with the junk.
-            start = expected if frame.pts is None else frame.pts
-            if start is None or expected not in (None, start):
-                raise UnreadableAudio(DAMAGED)
-            packet_start = bytes(memoryview(packet)[:_FLAC_HEAD_BYTES])
-            is_later = expected is None and start > 0
-            if is_later and not _begins_with(packet_start, start, frame.samples):
-                raise UnreadableAudio(DAMAGED)
+            start = _start(frame, expected, packet_start)
             is_numbered = frame.pts is not None
             expected = start + frame.samples
             left -= frame.samples
             yield frame
     if left and (junk is not None or not is_numbered):
         raise UnreadableAudio(DAMAGED) from junk
+
+
+def _start(frame: AudioFrame, expected: int | None, packet_start: bytes) -> int:
+    """Return a FLAC frame's first sample; UnreadableAudio if those before are lost."""
+    # FFmpeg numbers none of the frames that it takes for one with the junk.
+    start = expected if frame.pts is None else frame.pts
+    if start is None or expected not in (None, start):
+        raise UnreadableAudio(DAMAGED)
+    is_later = expected is None and start > 0
+    if is_later and not _begins_with(packet_start, start, frame.samples):
+        raise UnreadableAudio(DAMAGED)
+    return start
 
 
 def _begins_with(head: bytes, sample: int, block_samples: int) -> bool:

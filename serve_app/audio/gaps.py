@@ -92,7 +92,8 @@ def _reason(count: FrameCount, gap: Gap) -> str | None:
         return "nothing shows that they are no rest of a frame"
     replaced = _whole_frames(count, gap.size_bytes)
     if replaced and count.frames != count.stated:
-        return f"they are as long as {replaced} frames, which they have replaced"
+        frames = "a frame, which" if replaced == 1 else f"{replaced} frames, which"
+        return f"they are as long as {frames} they have replaced"
     return None
 
 

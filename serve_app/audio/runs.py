@@ -55,12 +55,8 @@ def runs(file: BinaryIO, whole: Stretch, syntax: Syntax, start: int) -> Iterator
             position = after
         else:
             found = resync.next_frame(run.last_start + 1, run.kind)
-            stated_end = tags.end_of_tags(file, position)
-            if found is None and stated_end > len(whole):
-                position = stated_end
-                break
             if found is None:
-                yield run.ended_in_junk(position, is_certain=not resync.is_spent)
+                yield run.ended_in_junk(position, resync)
                 return
             run.interrupt(position, found)
             position = found
@@ -172,9 +168,12 @@ class _Growing:
         is_cut = position > size_bytes and not is_complete
         return Run(tuple(self._pieces), is_cut, damage(count, self._gaps))
 
-    def ended_in_junk(self, position: int, *, is_certain: bool) -> Run:
+    def ended_in_junk(self, position: int, resync: Resync) -> Run:
         """Return the run, behind whose last frame no other was found."""
-        is_over = is_certain and self._is_intact([])
+        stated_end = tags.end_of_tags(self._file, position)
+        if stated_end > len(self._whole):
+            return self.ended(stated_end)
+        is_over = not resync.is_spent and self._is_intact([])
         return self.ended(position if is_over else len(self._whole))
 
     def _close(self, end: int) -> None:
