@@ -50,9 +50,9 @@ def stated_seconds(
     if name not in _STATED or not stream.duration or stream.time_base is None:
         return None
     seconds = stream.duration * stream.time_base
-    if name == "flac" and stream.start_time:
+    if name == "flac" and (stream.start_time or 0) > 0:
         # Its frames are numbered: what came before the first of them is not here.
-        seconds -= stream.start_time * stream.time_base
+        seconds -= (stream.start_time or 0) * stream.time_base
     return seconds
 
 

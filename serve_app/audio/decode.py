@@ -32,6 +32,7 @@ _CONTAINERS = (
     *("eac3", "flac", "flv", "gsm", "matroska", "mlp", "mov", "mp3", "mpeg"),
     *("mpegts", "mxf", "ogg", "truehd", "tta", "voc", "w64", "wav", "wtv", "wv"),
 )
+_BARE = ("aac", "ac3", "eac3", "mp3", "wv")
 _OPTIONS = {"format_whitelist": ",".join(_CONTAINERS), "protocol_whitelist": "file"}
 
 # Titles need not be UTF-8. From version 19 on PyAV reads any, and has no such option.
@@ -124,7 +125,7 @@ def opened(path: Path) -> Iterator[Song]:
     """
     if path.stat().st_size == 0:
         raise UnreadableAudio(f"The file is empty. {_ACCEPTED}")
-    first, *rest = sections(path)
+    first, *rest = sections(path, _is_bare)
     with _source(path, first) as source:
         yield Song(path, source, rest)
 
@@ -151,6 +152,18 @@ def _source(path: Path, section: Section) -> Iterator[_Source]:
         yield _Source(section, container, stream, stated, section.is_cut or is_cut)
 
 
+def _is_bare(file: BinaryIO) -> bool:
+    """Whether FFmpeg takes a file for nothing but frames, or for nothing."""
+    if _is_mp4(file):
+        return False
+    file.seek(0)
+    try:
+        with av.open(file, "r", options=_OPTIONS, **_LENIENT) as container:
+            return container_length.container_name(container) in _BARE
+    except (av.FFmpegError, ValueError):
+        return True
+
+
 def _container(file: BinaryIO, section: Section) -> InputContainer:
     try:
         container: InputContainer = av.open(
@@ -169,8 +182,8 @@ def _stated_samples(source: _Source, sample_rate: int) -> int | None:
 
 def _whole_parts(source: _Source) -> Iterator[Part]:
     """Yield what a section holds; UnreadableAudio where that is less than it says."""
-    if source.section.is_damaged:
-        raise UnreadableAudio(frames.DAMAGED)
+    if source.section.is_damaged or source.section.damage:
+        raise UnreadableAudio(source.section.damage or frames.DAMAGED)
     samples = largest = sample_rate = 0
     for part in frames.read(
         source.container, source.stream, source.codec, source.stated_seconds
@@ -199,10 +212,14 @@ def read_blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wave
 
 
 def _why_unreadable(file: BinaryIO) -> str:
-    if read_at(file, 4, 4) == b"ftyp":
+    if _is_mp4(file):
         # The index of an mp4 often comes last: without it nothing can be read.
         return frames.CUT_SHORT
     return f"This is not an audio file that can be read. {_ACCEPTED}"
+
+
+def _is_mp4(file: BinaryIO) -> bool:
+    return read_at(file, 4, 4) == b"ftyp"
 
 
 def _regrouped(waves: Iterable[Wave], block_samples: int) -> Iterator[Wave]:

@@ -12,6 +12,13 @@ Measure = Callable[[bytes], int | None]
 
 _ADTS_HEADER_BYTES = 7
 
+# ISO/IEC 14496-3, table 1.18: by a code of four bits.
+_ADTS_HERTZ = (
+    *(96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000),
+    *(12_000, 11_025, 8_000, 7_350),
+)
+_ADTS_SAMPLES = 1024
+
 # ATSC A/52, table 5.18: kilobits a second, and the rates in Hz.
 _AC3_KILOBITS = (
     *(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512),
@@ -59,3 +66,18 @@ def wavpack_bytes(head: bytes) -> int | None:
     if len(head) < 8 or head[:4] != b"wvpk":
         return None
     return 8 + int.from_bytes(head[4:8], "little")
+
+
+def adts_seconds(head: bytes) -> float | None:
+    """Return how long a frame of AAC sounds."""
+    code = head[2] >> 2 & 15
+    if code >= len(_ADTS_HERTZ):
+        return None
+    return _ADTS_SAMPLES * ((head[6] & 3) + 1) / _ADTS_HERTZ[code]
+
+
+def ac3_seconds(head: bytes) -> float | None:
+    """Return how long a frame of AC-3 sounds; None for one of E-AC-3."""
+    if head[5] >> 3 > 10 or head[4] >> 6 == 3:
+        return None
+    return _AC3_SAMPLES / _AC3_HERTZ[head[4] >> 6]

@@ -18,6 +18,9 @@ _EDIT_SLACK_SECONDS = Fraction(2, 1000)
 
 _MPEG_CODECS = ("mp1", "mp2", "mp3")
 
+# Of a FLAC frame: what comes before its number, and the number.
+_FLAC_HEAD_BYTES = 4 + 7
+
 DAMAGED = (
     "The audio is damaged: a part of it can't be decoded. Export or download the "
     "song again and send the new file, or keep what is left of it: "
@@ -101,25 +104,54 @@ def _numbered_frames(
 ) -> Iterator[AudioFrame]:
     """Miss no frame: FFmpeg leaves out those of a FLAC that are damaged, silently.
 
-    Once all samples have come, what is left is none: a tag, or another's rest.
+    Frames are numbered. Where no number is missing, and at the end no sample, bytes
+    that decode to nothing are junk: a tag, or another program's rest.
     """
+    # Each has a checksum. It is what proves those whole that come without a number.
+    stream.codec_context.options = {"err_detect": "crccheck+explode"}
     expected: int | None = None
+    junk: av.FFmpegError | None = None
+    is_numbered = True
     left = total_samples
-    frames = container.decode(stream)
-    while True:
+    for packet in container.demux(stream):
         try:
-            frame = next(frames, None)
-        except av.FFmpegError:
-            if left == 0:
-                return
-            raise
-        if frame is None:
-            return
-        if frame.pts is None or expected not in (None, frame.pts):
-            raise UnreadableAudio(DAMAGED)
-        expected = frame.pts + frame.samples
-        left -= frame.samples
-        yield frame
+            decoded = packet.decode()
+        except av.FFmpegError as err:
+            junk = err
+            continue
+        packet_start = bytes(memoryview(packet)[:_FLAC_HEAD_BYTES])
+        for frame in decoded:
+            start = _start(frame, expected, packet_start)
+            is_numbered = frame.pts is not None
+            expected = start + frame.samples
+            left -= frame.samples
+            yield frame
+    if left and (junk is not None or not is_numbered):
+        raise UnreadableAudio(DAMAGED) from junk
+
+
+def _start(frame: AudioFrame, expected: int | None, packet_start: bytes) -> int:
+    """Return a FLAC frame's first sample; UnreadableAudio if those before are lost."""
+    # FFmpeg numbers none of the frames that it takes for one with the junk.
+    start = expected if frame.pts is None else frame.pts
+    if start is None or expected not in (None, start):
+        raise UnreadableAudio(DAMAGED)
+    is_later = expected is None and start > 0
+    if is_later and not _begins_with(packet_start, start, frame.samples):
+        raise UnreadableAudio(DAMAGED)
+    return start
+
+
+def _begins_with(head: bytes, sample: int, block_samples: int) -> bool:
+    """Whether a FLAC frame begins so that starts at `sample`, and no broken one.
+
+    RFC 9639, 9.1.5: its number is that of the frame, or of its first sample where the
+    block size varies, coded as UTF-8 codes letters.
+    """
+    number = sample if head[1:2] == b"\xf9" else sample // block_samples
+    if number >= 1 << 16:
+        return head.startswith(b"\xff")
+    return head[4:].startswith(chr(number).encode("utf-8", "surrogatepass"))
 
 
 def _ended_parts(

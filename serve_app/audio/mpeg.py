@@ -46,6 +46,8 @@ class Frame:
     size_bytes: int | None
     samples: int
     side_info_bytes: int
+    sample_rate: int
+    layer: int
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,12 @@ def frame(header: bytes) -> Frame | None:
     mono = header[3] >> 6 == 3
     side_info = (17 if mono else 32) if version == 1 else (9 if mono else 17)
     if bit_rate_code == 0:
-        return Frame(None, samples, side_info)
+        return Frame(None, samples, side_info, rate, layer)
     bits = _KILOBITS[version, layer][bit_rate_code - 1] * 1000
     # Layer I counts in slots of four bytes.
     slot = 4 if layer == 1 else 1
     slots = samples // 8 // slot * bits // rate + (header[2] >> 1 & 1)
-    return Frame(slots * slot, samples, side_info)
+    return Frame(slots * slot, samples, side_info, rate, layer)
 
 
 def kind(head: bytes) -> bytes:
@@ -112,6 +114,13 @@ def samples_of(file: BinaryIO) -> int | None:
     """Return what `stated_samples` does, of an open file."""
     tag = _find_tag(file)
     return None if tag is None or tag.samples < 1 else tag.samples
+
+
+def stated_frames(tag_frame: bytes) -> int | None:
+    """Return how many frames follow a tag's frame, by the tag; None if it is open."""
+    first = frame(tag_frame)
+    tag = None if first is None else _read_tag(tag_frame, first, 0)
+    return None if tag is None or first is None else tag.coded_samples // first.samples
 
 
 def state_samples(path: Path, samples: int) -> None:

@@ -6,14 +6,17 @@ Tags before, between and behind the sound are left out here, so that the size of
 picture in them makes no difference.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from serve_app.audio import chunks, frame_sizes, mpeg, ogg, tags
+from serve_app.audio import chunks, ogg, tags
 from serve_app.audio.frame_sizes import HEAD_BYTES, Measure
+from serve_app.audio.frame_syntax import MLP, SYNTAXES, Syntax
+from serve_app.audio.resync import Resync
+from serve_app.audio.runs import runs
 from serve_app.audio.splice import Piece, Stretch, find, read_at, replaced, spliced
 from serve_app.errors import UnreadableAudio
 
@@ -24,20 +27,10 @@ _FLAC = b"fLaC"
 # Where a FLAC's first block must be its facts, which are so long.
 _FLAC_FACTS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
 
-_BLOCK_BYTES = 65_536
-
 # Behind the size and time of an MLP's or TrueHD's first access unit.
 _MLP_SYNC = b"\xf8\x72\x6f"
-_MEASURES = (
-    frame_sizes.mpeg_bytes,
-    frame_sizes.adts_bytes,
-    frame_sizes.ac3_bytes,
-    frame_sizes.wavpack_bytes,
-)
-_NAMED: dict[Measure, str] = {
-    frame_sizes.mpeg_bytes: "mp3",
-    frame_sizes.adts_bytes: "aac",
-}
+# The first frame is looked for in so much of a file behind its tags.
+_LEAD_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -51,23 +44,43 @@ class Section:
     format: str | None = None
     is_cut: bool = False
     is_damaged: bool = False
+    damage: str | None = None
     link: ogg.Link | None = None
+    is_known: bool = True
 
 
-def sections(path: Path) -> list[Section]:
-    """Return what lies in a file, in order; at least one section."""
+def sections(path: Path, is_bare: Callable[[BinaryIO], bool]) -> list[Section]:
+    """Return what lies in a file, in order; at least one section.
+
+    `is_bare` says of a file that begins with nothing that is known here whether it is
+    none of the containers that may have frames in them.
+    """
     size_bytes = path.stat().st_size
-    with spliced(path, [Stretch(0, size_bytes)]) as file:
+    everything = Stretch(0, size_bytes)
+    with spliced(path, [everything]) as file:
         start = tags.end_of_tags(file, 0)
-    whole = Stretch(start if start < size_bytes else 0, size_bytes)
+    whole = Stretch(start, size_bytes) if start < size_bytes else everything
     with spliced(path, [whole]) as file:
-        found = list(islice(_sections(file, whole), _MOST_SECTIONS + 1))
-    if len(found) > _MOST_SECTIONS:
+        found = _at_most(_sections(file, whole))
+    if found and found[0].is_known:
+        return found
+    with spliced(path, [whole]) as file:
+        if not is_bare(file):
+            return found
+    # A tag's size may be wrong: what it says of itself is searched too.
+    with spliced(path, [everything]) as file:
+        limit = start + _LEAD_BYTES
+        return _at_most(_behind_junk(file, everything, limit)) or [Section((whole,))]
+
+
+def _at_most(found: Iterator[Section]) -> list[Section]:
+    first = list(islice(found, _MOST_SECTIONS + 1))
+    if len(first) > _MOST_SECTIONS:
         raise UnreadableAudio(
             f"The file holds more than {_MOST_SECTIONS} songs, one after another. "
             "Send them one by one."
         )
-    return found or [Section((whole,))]
+    return first
 
 
 def _sections(file: BinaryIO, whole: Stretch) -> Iterator[Section]:
@@ -82,18 +95,27 @@ def _sections(file: BinaryIO, whole: Stretch) -> Iterator[Section]:
         yield Section(repair.pieces, name, repair.is_cut)
     elif head.startswith(_AU):
         yield Section(_of_au(whole, head), "au")
-    elif (measure := _measure_of(file, head)) is not None:
-        # MPEG frames that stand alone are too few for FFmpeg to be sure of.
-        name = _NAMED.get(measure)
-        for run in _runs(file, whole, measure):
-            yield Section(run.pieces, name, run.is_cut)
+    elif (syntax := _syntax_of(file, head)) is not None:
+        yield from _of_frames(file, whole, syntax)
     else:
-        yield Section((whole,))
+        yield Section((whole,), is_known=False)
+
+
+def _behind_junk(file: BinaryIO, whole: Stretch, limit: int) -> Iterator[Section]:
+    """Yield what begins later than where it should; nothing where nothing does."""
+    position = 0
+    while (found := find(file, _FLAC, position, min(limit, len(whole)))) is not None:
+        position = found + len(_FLAC)
+        if read_at(file, position, 4) in _FLAC_FACTS:
+            yield from _of_flac(file, whole, found)
+            return
+    if (first := _first_frame(file, len(whole), limit)) is not None:
+        yield from _of_frames(file, whole, *first)
 
 
 def _of_link(link: ogg.Link, start: int) -> Section:
     stretch = Stretch(start + link.start, start + link.end)
-    return Section((stretch,), "ogg", link.is_cut, link.has_gap, link)
+    return Section((stretch,), "ogg", link.is_cut, link.has_gap, link=link)
 
 
 def _of_au(whole: Stretch, head: bytes) -> tuple[Piece, ...]:
@@ -103,8 +125,8 @@ def _of_au(whole: Stretch, head: bytes) -> tuple[Piece, ...]:
     return replaced(whole, [(whole.start + 8, b"\xff" * 4)])
 
 
-def _of_flac(file: BinaryIO, whole: Stretch) -> Iterator[Section]:
-    start, position = 0, len(_FLAC)
+def _of_flac(file: BinaryIO, whole: Stretch, start: int = 0) -> Iterator[Section]:
+    position = start + len(_FLAC)
     while (found := find(file, _FLAC, position, len(whole))) is not None:
         position = found + len(_FLAC)
         if read_at(file, position, 4) in _FLAC_FACTS:
@@ -117,10 +139,10 @@ def _within(whole: Stretch, start: int, end: int) -> Stretch:
     return Stretch(whole.start + start, whole.start + end)
 
 
-def _measure_of(file: BinaryIO, head: bytes) -> Measure | None:
+def _syntax_of(file: BinaryIO, head: bytes) -> Syntax | None:
     if head[4:7] == _MLP_SYNC:
-        return frame_sizes.mlp_bytes
-    return next((m for m in _MEASURES if _fits(file, m)), None)
+        return MLP
+    return next((syntax for syntax in SYNTAXES if _fits(file, syntax.measure)), None)
 
 
 def _fits(file: BinaryIO, measure: Measure) -> bool:
@@ -132,47 +154,20 @@ def _fits(file: BinaryIO, measure: Measure) -> bool:
     return not following or measure(following) is not None
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Frames that belong together."""
-
-    pieces: tuple[Stretch, ...]
-    is_cut: bool = False
-
-
-def _runs(file: BinaryIO, whole: Stretch, measure: Measure) -> Iterator[_Run]:
-    """Yield frames without the tags between; what starts anew is a run of its own.
-
-    From the first byte on that is neither, all is left to FFmpeg.
-    """
-    pieces: list[Stretch] = []
-    start = position = 0
-    kind = mpeg.kind(read_at(file, 0, HEAD_BYTES))
-    while position < len(whole):
-        head = read_at(file, position, HEAD_BYTES)
-        size_bytes = measure(head)
-        if size_bytes:
-            if position and (mpeg.is_tag_frame(head) or mpeg.kind(head) != kind):
-                yield _Run((*pieces, _within(whole, start, position)))
-                pieces, start, kind = [], position, mpeg.kind(head)
-            position += size_bytes
-            continue
-        after = _end_of_filling(file, tags.end_of_tags(file, position))
-        if after == position:
-            position = len(whole)
-            break
-        pieces.append(_within(whole, start, position))
-        start = position = after
-    if start < len(whole):
-        pieces.append(_within(whole, start, len(whole)))
-    yield _Run(tuple(pieces), position > len(whole))
+def _of_frames(
+    file: BinaryIO, whole: Stretch, syntax: Syntax, start: int = 0
+) -> Iterator[Section]:
+    # MPEG frames that stand alone are too few for FFmpeg to be sure of.
+    for run in runs(file, whole, syntax, start):
+        yield Section(run.pieces, syntax.format, run.is_cut, damage=run.damage)
 
 
-def _end_of_filling(file: BinaryIO, position: int) -> int:
-    """Return where zeros end."""
-    while block := read_at(file, position, _BLOCK_BYTES):
-        rest = len(block.lstrip(b"\0"))
-        position += len(block) - rest
-        if rest:
-            break
-    return position
+def _first_frame(file: BinaryIO, end: int, limit: int) -> tuple[Syntax, int] | None:
+    """Return where the first frames are, behind junk, and of which kind."""
+    found = (
+        (position, index)
+        for index, syntax in enumerate(SYNTAXES)
+        if (position := Resync(file, end, syntax).next_frame(0, None, limit))
+    )
+    position, index = min(found, default=(0, 0))
+    return (SYNTAXES[index], position) if position else None
