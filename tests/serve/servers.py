@@ -48,9 +48,11 @@ def own_server(
             wait_ready(service, process, log)
             yield service, psutil.Process(process.pid)
         finally:
-            if process.poll() is None:
+            is_alive = process.poll() is None
+            if is_alive:
                 process.send_signal(signal.SIGINT)
-            process.wait(60)
+            status = process.wait(60)
+        assert status == 0 or not is_alive, log.read_text()
 
 
 def wait_ready(service: Service, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -1,6 +1,7 @@
 """Whatever dies, an accepted job completes, once, with the right stems."""
 
 import hashlib
+import re
 import sqlite3
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from serve_app.separation.models import find
 from serve_app.separation.windows import plan
 from tests import media
+from tests.serve.conftest import free_port
+from tests.serve.polling import polled
 from tests.serve.servers import own_server
 from tests.serve.service import STEMS, Service, replica_processes, wait_for
 
@@ -111,12 +114,18 @@ def attempts_of(service: Service, job_id: str) -> int:
         return int(row.fetchone()[0])
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_everything_killed_and_started_again_completes_every_job(
     tmp_path: Path, calm: dict[str, str], long_song: Path
 ) -> None:
-    data_dir = tmp_path / "data"
-    with own_server(data_dir, tmp_path / "first.log") as (service, process):
+    """Meanwhile a job that exists is never 404, and people read a handful of lines."""
+    data_dir, port = tmp_path / "data", free_port()
+    first, second = tmp_path / "first.log", tmp_path / "second.log"
+    song = tmp_path / "Blue Monday.wav"
+    media.write_song(song, seconds=3.0)
+    with own_server(data_dir, first, port) as (service, process):
+        done = service.submit(song)
+        assert service.wait(done)["status"] == "completed"
         running = service.submit(long_song)
         service.wait_until(running, lambda job: 5 < job["progress"] < 80)
         queued = service.submit(long_song)
@@ -124,10 +133,30 @@ def test_everything_killed_and_started_again_completes_every_job(
         for one in everything:
             one.kill()
         psutil.wait_procs(everything, timeout=20)
-    with own_server(data_dir, tmp_path / "second.log") as (service, process):
-        for job_id in (running, queued):
-            assert hashes(service, job_id) == calm
-            assert_done_once(service, job_id)
-        started = [process, *process.children(recursive=True)]
-    _, alive = psutil.wait_procs(started, timeout=20)
+    with polled(f"{service.url}/job/{done}") as seen:
+        with own_server(data_dir, second, port) as (service, process):
+            for job_id in (running, queued):
+                assert hashes(service, job_id) == calm
+                assert_done_once(service, job_id)
+            started = [process, *process.children(recursive=True)]
+        _, alive = psutil.wait_procs(started, timeout=20)
     assert not alive, "SIGINT left processes behind"
+    assert not seen.wrong
+    assert seen.statuses[200] > 0
+    assert seen.refused > 0, "the polling began too late to see the port open"
+    assert_a_person_can_read(first.read_text(), port, done, song.name)
+    assert_a_person_can_read(second.read_text(), port, running, long_song.name)
+    assert "has stopped" in second.read_text().splitlines()[-1]
+
+
+def assert_a_person_can_read(shown: str, port: int, job_id: str, name: str) -> None:
+    lines = shown.splitlines()
+    assert 5 <= len(lines) <= 10, shown
+    assert "pid=" not in shown
+    assert "infinite retries" not in shown
+    assert f"http://127.0.0.1:{port}/docs" in shown
+    assert re.search(r"model loaded name=demo runtime=\w+", shown)
+    done = next(line for line in lines if f"song separated job={job_id}" in line)
+    assert f'name="{name}"' in done
+    assert re.search(r"speed=[\d.]+x queued=[\d.]+s fetch=[\d.]+s separate=", done)
+    assert "analyze=" in done
