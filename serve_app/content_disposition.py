@@ -3,6 +3,7 @@
 RFC 6266 and RFC 7578 say how; browsers and libraries differ from them and each other.
 """
 
+import hashlib
 import re
 import unicodedata
 from base64 import b64decode
@@ -71,7 +72,11 @@ def attachment(name: str) -> str:
     Both forms of RFC 6266: ASCII for old clients, UTF-8 for all others.
     """
     name = titles.safe(name)
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    parts = unicodedata.normalize("NFKD", name)
+    plain = parts.encode("ascii", "ignore").decode()
+    if any(not (part.isascii() or unicodedata.combining(part)) for part in parts):
+        # Letters are lost: without them all songs in Japanese would have one name.
+        plain = f"{hashlib.sha256(name.encode()).hexdigest()[:8]}{plain}"
     # What was one character may have become a slash.
     plain = titles.safe(plain).replace("%", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

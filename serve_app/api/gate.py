@@ -31,7 +31,7 @@ class Gate:
         self._full = cors(_answer_full, cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_OWN_PATHS):
+        if scope["type"] != "http" or not _is_for_the_application(scope["path"]):
             await self._app(scope, receive, send)
             return
         status: int | None = None
@@ -49,6 +49,11 @@ class Gate:
         if is_replaced or status is None:
             answer = self._full if status == _TOO_MANY_REQUESTS else self._away
             await answer(scope, receive, send)
+
+
+def _is_for_the_application(path: str) -> bool:
+    """Whether a path is not the server's own, nor the `*` of `OPTIONS *`."""
+    return path.startswith("/") and not path.startswith(_OWN_PATHS)
 
 
 def middleware(cors_origins: tuple[str, ...]) -> Middleware:

@@ -24,6 +24,7 @@ _EXPOSED_HEADERS = (
     "Content-Length",
     "Content-Range",
     "ETag",
+    "Idempotent-Replayed",
     "Location",
     "Retry-After",
     "X-Request-ID",

@@ -24,6 +24,11 @@ _PACK, _PROGRAM_END, _FIRST_PES = 0xBA, 0xB9, 0xBB
 
 _GSM_FRAME_BYTES = 33
 # 3GPP TS 26.101 and 26.201: bytes of a frame by its type, in RFC 4867's file format.
+# What comes before the first object of a header, and the object with the file's size.
+_ASF_HEADER_BYTES = 30
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_PROPERTIES_BYTES = 92
+
 _AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, *[1] * 7)
 _AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, *[1] * 6)
 _AMR_MAGIC, _AMR_WB_MAGIC = b"#!AMR\n", b"#!AMR-WB\n"
@@ -159,8 +164,29 @@ def _amr_is_cut(file: BinaryIO, size_bytes: int) -> bool:
     return position > size_bytes
 
 
+def _asf_is_cut(file: BinaryIO, size_bytes: int) -> bool:
+    """ASF specification 01.20.05, 3.2: the file properties state the file's size.
+
+    In a broadcast, which a flag tells, they state nothing.
+    """
+    position = _ASF_HEADER_BYTES
+    while position + _ASF_PROPERTIES_BYTES <= size_bytes:
+        head = read_at(file, position, _ASF_PROPERTIES_BYTES)
+        if head[:16] == _ASF_PROPERTIES:
+            is_broadcast = head[88] & 1
+            return (
+                not is_broadcast and int.from_bytes(head[40:48], "little") > size_bytes
+            )
+        object_bytes = int.from_bytes(head[16:24], "little")
+        if object_bytes < 24:
+            return False
+        position += object_bytes
+    return False
+
+
 _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
     "amr": _amr_is_cut,
+    "asf": _asf_is_cut,
     "avi": _avi_is_cut,
     "gsm": _gsm_is_cut,
     "matroska": _segment_is_cut,

@@ -182,6 +182,23 @@ def test_a_download_is_named_for_old_and_new_browsers(name: str, expected: str) 
     assert content_disposition.attachment(name) == expected
 
 
+def test_songs_in_any_script_have_names_of_their_own_for_old_clients() -> None:
+    """curl -OJ reads the plain form only: one name for all would lose files."""
+    names = [
+        "夜に駆ける_vocals.wav",
+        "群青_vocals.wav",
+        "🎵_vocals.wav",
+        "Ой_vocals.wav",
+    ]
+    plain = [
+        content_disposition.attachment(name).split('"')[1]
+        for name in (*names, "café_vocals.wav")
+    ]
+    assert len(set(plain)) == len(plain)
+    assert all(name.endswith("_vocals.wav") for name in plain)
+    assert plain[-1] == "cafe_vocals.wav"
+
+
 @given(name=NAMES)
 def test_a_download_has_a_safe_name_in_a_header_of_ascii(name: str) -> None:
     header = content_disposition.attachment(name).encode("ascii")

@@ -70,6 +70,17 @@ async def test_preflights_are_answered_while_the_application_is_away() -> None:
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
+async def test_a_question_about_the_server_is_not_about_the_application() -> None:
+    gate = Gate(saying(404, "no such path"), ("*",))
+
+    async def asterisk(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate({**scope, "path": "*"}, receive, send)
+
+    transport = httpx.ASGITransport(asterisk)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        assert (await client.options("/")).status_code == 404
+
+
 @pytest.mark.parametrize("path", ["/-/healthz", "/-/routes"])
 async def test_the_answers_to_probes_of_the_server_stand(path: str) -> None:
     answer = await asked(saying(503, "Route table is not populated yet."), path)
