@@ -64,8 +64,10 @@ class PoolRunner:
             async for event in stream:
                 match value_of(event):
                     case Finished(result):
+                        stored_seconds = time.monotonic()
                         found = replace(result, **await analysis)
-                        yield Finished(found, beside_seconds)
+                        waited_seconds = time.monotonic() - stored_seconds
+                        yield Finished(found, beside_seconds, waited_seconds)
                     case other:
                         yield other
         except (RayActorError, WorkerCrashedError) as error:

@@ -23,6 +23,7 @@ class Attempt:
         self.job = job
         self.began_seconds = began_seconds
         self.beside_seconds: Mapping[str, float] = {}
+        self.waited_seconds = 0.0
         self.claim = job.claim
         self.work: asyncio.Task[Result] | None = None
         self.replica: str | None = None
@@ -45,8 +46,8 @@ class Attempt:
         return True
 
     def steps_seconds(self, now_seconds: float) -> dict[str, float]:
-        """Return how long each stage took, if the last one ends now."""
-        marks = [*self._stages_began.items(), (None, now_seconds)]
+        """Return how long each stage took, if the whole attempt ends now."""
+        marks = [*self._stages_began.items(), (None, now_seconds - self.waited_seconds)]
         steps = {
             stage.value: end - began
             for (stage, began), (_, end) in pairwise(marks)

@@ -191,8 +191,9 @@ class Dispatcher:
                         attempt.replica = replica
                     case Progress():
                         await self._report(attempt, event)
-                    case Finished(result, beside_seconds):
+                    case Finished(result, beside_seconds, waited_seconds):
                         attempt.beside_seconds = beside_seconds
+                        attempt.waited_seconds = waited_seconds
                         return result
         raise RuntimeError("the runner ended without a result")
 

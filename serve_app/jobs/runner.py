@@ -27,11 +27,13 @@ class Progress:
 class Finished:
     """The job is done and its files are stored.
 
-    `beside_seconds` is what went on at the same time, and how long it took.
+    `beside_seconds` is what went on at the same time, and how long it took;
+    `waited_seconds` is how long the rest has waited for that.
     """
 
     result: Result
     beside_seconds: Mapping[str, float] = field(default_factory=dict)
+    waited_seconds: float = 0.0
 
 
 Event = Started | Progress | Finished

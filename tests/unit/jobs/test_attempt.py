@@ -93,3 +93,21 @@ def test_a_job_that_had_not_started_is_not_suspected() -> None:
 def test_a_policy_that_can_not_work_is_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         DispatchPolicy(**changes)  # type: ignore[arg-type]
+
+
+def test_each_stage_is_timed_and_waiting_for_others_is_none_of_them() -> None:
+    mine = attempt("a")
+    for stage, now in [
+        (Stage.FETCH, 1.0),
+        (Stage.SEPARATE, 1.5),
+        (Stage.SEPARATE, 4.0),
+        (Stage.UPLOAD, 6.5),
+    ]:
+        mine.advance(Progress(stage, 0.5), now)
+    mine.beside_seconds, mine.waited_seconds = {"analyze": 9.0}, 3.0
+    assert mine.steps_seconds(10.0) == {
+        "fetch": 0.5,
+        "separate": 5.0,
+        "upload": 0.5,
+        "analyze": 9.0,
+    }
