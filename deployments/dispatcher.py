@@ -40,8 +40,10 @@ logger = logging.getLogger(__name__)
 _DESCRIBE_SECONDS = 10.0
 _FIRST_DESCRIBE_SECONDS = 1.0
 _DESCRIBE_TIMEOUT_SECONDS = 2.0
-_SWEEP_SECONDS = 2.0
-_ORPHAN_ROUNDS = 5
+_SWEEP_SECONDS = 5.0
+_ORPHAN_ROUNDS = 2
+# New jobs wake their dispatcher; this finds retries, and what a dead one has left.
+_POLL_SECONDS = 2.0
 
 
 class PoolRunner:
@@ -121,6 +123,7 @@ class DispatcherReplica:
                 lease_seconds=settings.lease_seconds,
                 renew_seconds=settings.lease_seconds / 3,
                 in_flight=in_flight,
+                poll_seconds=_POLL_SECONDS,
                 max_attempts=settings.max_attempts,
                 retention_seconds=settings.retention_seconds,
             ),
