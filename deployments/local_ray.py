@@ -99,6 +99,7 @@ def _start() -> None:
                 address="local",
                 num_cpus=_LOGICAL_CPUS,
                 runtime_env=python_path.runtime_env(),
+                job_config=python_path.InstalledOnly(),
                 include_dashboard=False,
                 logging_level=logging.WARNING,
                 # Its lines are in its log files; ours come through the console.

@@ -1,9 +1,11 @@
-"""Ray gets the path of Python in a form that bash reads as one word."""
+"""Ray's workers find Python at any path, and only modules that are installed."""
 
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
+from ray.core.generated.common_pb2 import JobConfig
 
 from deployments import python_path
 
@@ -22,3 +24,11 @@ def test_a_path_with_blanks_is_one_word(
 def test_a_plain_path_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3.11")
     assert python_path.runtime_env() == {}
+
+
+def test_workers_do_not_import_from_the_current_directory(tmp_path: Path) -> None:
+    config = python_path.InstalledOnly()
+    # As ray.init does, which knows no way to leave it out.
+    config._py_driver_sys_path.append(str(tmp_path))
+    told = JobConfig.FromString(config._serialize())
+    assert list(told.py_driver_sys_path) == []
