@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Thread
 
 import psutil
 import ray
@@ -56,6 +57,9 @@ _ENVIRONMENT = {
     allocator.VARIABLE: _TUNABLES,
 }
 
+# Songs under way are handed back within it, even on a busy machine.
+_STOP_SECONDS = 120.0
+
 _TRIES = 3
 _PAUSE_SECONDS = 5.0
 
@@ -87,7 +91,10 @@ def running() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if ray.is_initialized():
-            serve.shutdown()
+            # A controller that never came up would be waited for without end.
+            stopping = Thread(target=serve.shutdown, daemon=True)
+            stopping.start()
+            stopping.join(_STOP_SECONDS)
         ray.shutdown()
         _end_children()
 
