@@ -28,14 +28,6 @@ def separated(
     )
 
 
-def known(job: Job, model: str) -> None:
-    """Tell that a job was over as it came, because its song was separated before."""
-    logger.info(
-        "song known job=%s name=%s duration=%.1fs model=%s cache=hit",
-        *(job.id, quoted(job.source.filename), job.source.duration_seconds, model),
-    )
-
-
 def failed(job: Job, claim: Claim, code: str, detail: str) -> None:
     """Tell that an attempt at a job went wrong, which may be tried again."""
     logger.warning(
