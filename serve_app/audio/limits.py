@@ -14,3 +14,15 @@ class AudioLimits:
     max_duration_seconds: float
     min_sample_rate: int = 4_000
     max_sample_rate: int = 192_000
+
+
+@dataclass(frozen=True)
+class ProcessLimits:
+    """What a process may use that decodes one song.
+
+    `wall_seconds` is longer than `cpu_seconds`: the process shares the machine.
+    """
+
+    cpu_seconds: int
+    memory_bytes: int
+    wall_seconds: float

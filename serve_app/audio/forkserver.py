@@ -1,0 +1,150 @@
+"""The process that forks another one for each song, which measures it under limits.
+
+Run as `python -m serve_app.audio.forkserver DESCRIPTOR`. It has one thread and no
+secrets, listens nowhere, and ends with whoever holds the other end of its socket; see
+`serve_app.audio.isolated`, which starts it.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+
+from serve_app.audio.limits import AudioLimits, ProcessLimits
+from serve_app.errors import AudioTooLong, UnreadableAudio
+
+# Without a song for so long the process ends: at rest it would cost its memory.
+IDLE_SECONDS = 60.0
+MOST_REQUEST_BYTES = 16_384
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class _Child:
+    """A process that measures a song, and the connection of whoever waits for it."""
+
+    def __init__(self, pid: int, connection: socket.socket) -> None:
+        self.pid = pid
+        self.connection = connection
+        self.process = os.pidfd_open(pid)
+
+    def kill(self) -> None:
+        """End the process, if it has not ended."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.process, signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Tell whoever waits how the process has ended."""
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.process)
+        ending = {"exit_code": os.waitstatus_to_exitcode(status)}
+        with self.connection, suppress(OSError):
+            _send(self.connection, ending)
+
+
+def serve(control: socket.socket) -> None:
+    """Answer requests until the other end of `control` closes, or none have come."""
+    children: set[_Child] = set()
+    with DefaultSelector() as selector:
+        selector.register(control, EVENT_READ)
+        while events := selector.select(None if children else IDLE_SECONDS):
+            for key, _ in events:
+                child: _Child | None = key.data
+                if child is None:
+                    request, connection = _received(control)
+                    if connection is None:
+                        for each in children:
+                            each.kill()
+                        return
+                    child = _forked(request, connection, control, selector)
+                    children.add(child)
+                    selector.register(child.process, EVENT_READ, child)
+                    # Nothing is ever sent here: readable means that it was closed.
+                    selector.register(connection, EVENT_READ, child)
+                elif child in children and key.fd == child.process:
+                    selector.unregister(child.process)
+                    if child.connection in selector.get_map():
+                        selector.unregister(child.connection)
+                    child.reap()
+                    children.remove(child)
+                elif child in children:
+                    selector.unregister(child.connection)
+                    child.kill()
+
+
+def _received(control: socket.socket) -> tuple[bytes, socket.socket | None]:
+    request, descriptors, _, _ = socket.recv_fds(control, MOST_REQUEST_BYTES, 1)
+    if not descriptors:
+        return b"", None
+    return request, socket.socket(fileno=descriptors[0])
+
+
+def _forked(
+    request: bytes,
+    connection: socket.socket,
+    control: socket.socket,
+    selector: DefaultSelector,
+) -> _Child:
+    if pid := os.fork():
+        return _Child(pid, connection)
+    try:
+        # Held open, it would keep the forkserver from seeing its other end close.
+        control.close()
+        selector.close()
+        _send(connection, _answer(json.loads(request)))
+    finally:
+        os._exit(0)
+
+
+def _answer(request: dict[str, dict[str, float] | str]) -> dict[str, object]:
+    """Return what the measured song is, or what is wrong with it."""
+    try:
+        _restrict(ProcessLimits(**request["process_limits"]))  # type: ignore[arg-type]
+        module, _, name = str(request["function"]).partition(":")
+        function = getattr(import_module(module), name)
+        limits = AudioLimits(**request["audio_limits"])  # type: ignore[arg-type]
+        return {"facts": asdict(function(Path(str(request["path"])), limits))}
+    except (UnreadableAudio, AudioTooLong) as err:
+        return {"error_code": err.code, "detail": err.detail}
+    except MemoryError:
+        return {"is_out_of_memory": True}
+    except BaseException:
+        return {"traceback": traceback.format_exc()}
+
+
+def _restrict(limits: ProcessLimits) -> None:
+    """Bound this process; nothing that it starts later can lift that."""
+    # Its parent kills it when it is not wanted; this is for when the parent is killed.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The first process that the kernel ends when memory runs out.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    for what, limit in (
+        (resource.RLIMIT_CPU, limits.cpu_seconds),
+        # Not RLIMIT_AS, which also counts what is only mapped, such as libraries.
+        (resource.RLIMIT_DATA, limits.memory_bytes),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (limit, limit))
+
+
+def _send(connection: socket.socket, message: dict[str, object]) -> None:
+    connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    # What each child needs, loaded once for all of them.
+    import_module("serve_app.audio.measure")
+    # Objects that are never looked at stay shared between the processes.
+    gc.freeze()
+    serve(socket.socket(fileno=int(sys.argv[1])))
