@@ -2,6 +2,7 @@
 
 AppError
 ├── BadRequest            400  the request itself is malformed
+├── TenantRequired        403  the gateway did not say whose the request is
 ├── JobNotFound           404  unknown or expired
 ├── StemNotFound          404  the job has no such stem
 ├── UploadNotFound        404  unknown, used, given up or expired
@@ -48,6 +49,10 @@ class AppError(Exception):
 
 class BadRequest(AppError):
     code, status = "bad_request", 400
+
+
+class TenantRequired(AppError):
+    code, status = "tenant_required", 403
 
 
 class JobNotFound(AppError):

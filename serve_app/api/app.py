@@ -3,12 +3,12 @@
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from serve_app.api import docs, problems
+from serve_app.api import dependencies, docs, problems
 from serve_app.api.forwarding import ForwardedHeaders
 from serve_app.api.hosts import CheckedHost
 from serve_app.api.middleware import Failures, RequestLog, cors
@@ -24,7 +24,7 @@ from serve_app.api.routers import (
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
 from serve_app.api.watch import JobWatch
-from serve_app.errors import AppError
+from serve_app.errors import AppError, TenantRequired
 from serve_app.schema import Problem
 
 _DESCRIPTION = """
@@ -81,6 +81,8 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     app.state.services = services
     app.state.intake = Intake(services)
     app.state.watch = JobWatch(services.jobs)
+    # What probes ask stays open, and so does the documentation.
+    app.include_router(service.router)
     for router in (
         jobs.router,
         events.router,
@@ -88,9 +90,12 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
         uploads.router,
         deliveries.router,
         analyze.router,
-        service.router,
     ):
-        app.include_router(router)
+        app.include_router(
+            router,
+            dependencies=[Depends(dependencies.client)],
+            responses=problems.documented(TenantRequired),
+        )
     docs.serve(app)
     return app
 

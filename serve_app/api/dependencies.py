@@ -4,10 +4,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from serve_app.api import hosts
+from serve_app.api import clients, hosts
+from serve_app.api.clients import Client
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
 from serve_app.api.watch import JobWatch
+from serve_app.errors import TenantRequired
 
 
 # Coroutines, so that no thread is needed to look into a dict.
@@ -38,3 +40,21 @@ async def _base_url(request: Request, services: InjectedServices) -> str:
 # Of this service, as the client of the request at hand reaches it. It must not get into
 # anything that others are answered: the client may have made up its host.
 InjectedBaseUrl = Annotated[str, Depends(_base_url)]
+
+
+async def client(request: Request, services: InjectedServices) -> Client:
+    """Return who sends a request; TenantRequired when it must be a tenant and is none.
+
+    Each route that has to do with jobs or songs asks for it: see `create_app`.
+    """
+    found = clients.of(request.scope, services.tenant_header)
+    if services.tenant_header and not found.is_tenant:
+        raise TenantRequired(
+            f"The header {services.tenant_header} must be there once, with the name of "
+            "one tenant and no comma in it. The gateway before this service sets it: "
+            "send the request through the gateway."
+        )
+    return found
+
+
+InjectedClient = Annotated[Client, Depends(client)]

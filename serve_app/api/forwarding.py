@@ -51,7 +51,7 @@ class ForwardedHeaders:
         if proxies == 0:
             return scope
         changed = dict(scope)
-        client = _address(hops[max(0, len(hops) - 1 - proxies)])
+        client = read_address(hops[max(0, len(hops) - 1 - proxies)])
         if client is not None:
             changed["client"] = (str(client), 0)
         scheme = _added(_values(headers, "x-forwarded-proto"), proxies).lower()
@@ -66,7 +66,7 @@ class ForwardedHeaders:
     def _count_trusted(self, hops: list[str]) -> int:
         """Return how many of the last `hops`, one after the other, are trusted."""
         for count, hop in enumerate(reversed(hops)):
-            if not self._is_trusted(_address(hop)):
+            if not self._is_trusted(read_address(hop)):
                 return count
         return len(hops)
 
@@ -90,7 +90,7 @@ def _added(values: list[str], proxies: int) -> str:
     return values[max(0, len(values) - proxies)] if values else ""
 
 
-def _address(text: str) -> Address | None:
+def read_address(text: str) -> Address | None:
     """Read `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse
 
-from serve_app.api import tenants
+from serve_app.api.clients import Client
 from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.errors import BadRequest, KeyReused
@@ -90,7 +90,9 @@ def is_named(request: Request) -> bool:
     return HEADER in request.headers
 
 
-def once(request: Request, services: Services, said: Sequence[Any]) -> Once | None:
+def once(
+    request: Request, services: Services, client: Client, said: Sequence[Any]
+) -> Once | None:
     """Return what to do once, if the client gave the request a key.
 
     `said` is all that the request says, as JSON can hold it. Raises BadRequest for a
@@ -103,8 +105,7 @@ def once(request: Request, services: Services, said: Sequence[Any]) -> Once | No
         raise BadRequest(
             f"The {HEADER} must be 1 to 255 printable ASCII characters: use a UUID."
         )
-    tenant = tenants.of(request, services)
-    name = [tenant, request.method, request.url.path, key]
+    name = [client.tenant, request.method, request.url.path, key]
     return Once(services, _digest(name), _digest(said))
 
 

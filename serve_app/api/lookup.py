@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from serve_app import views
+from serve_app.api.clients import Client
 from serve_app.api.ranges import ByteRange
 from serve_app.api.services import Services
 from serve_app.api.threads import run
@@ -17,14 +18,16 @@ from serve_app.schema import JobStatus, JobView
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def find_job(services: Services, job_id: str) -> Job:
-    """Return a job; JobNotFound when it is unknown, deleted or expired.
+def find_job(services: Services, client: Client, job_id: str) -> Job:
+    """Return a client's job; JobNotFound when it is unknown, deleted or expired.
 
-    Or when the id is none.
+    Another tenant's is as unknown as an id that no job has.
     """
     if not _JOB_ID.fullmatch(job_id):
         raise _no_job()
-    job = services.jobs.get(job_id)
+    job = services.jobs.find([job_id]).get(job_id)
+    if job is None or job.tenant != client.tenant:
+        raise _no_job()
     # A deleted one stays in the database until whoever works on it has let it go.
     if job.cancel_requested:
         raise _no_job()
@@ -62,13 +65,13 @@ def _links(
     return found
 
 
-def find_stem(services: Services, job_id: str, name: str) -> StemFile:
+def find_stem(services: Services, client: Client, job_id: str, name: str) -> StemFile:
     """Return a finished stem that is there.
 
     Raises JobNotFound, NotReady while the job runs or when it has failed, and
     StemNotFound, which lists the stems that there are.
     """
-    job = find_job(services, job_id)
+    job = find_job(services, client, job_id)
     if job.state is not State.SUCCEEDED or job.result is None:
         raise _not_ready(job)
     for stem in job.result.stems:
@@ -79,12 +82,12 @@ def find_stem(services: Services, job_id: str, name: str) -> StemFile:
     raise _no_stem(name, [stem.name for stem in job.result.stems])
 
 
-def find_running(services: Services, job_id: str, name: str) -> Job:
+def find_running(services: Services, client: Client, job_id: str, name: str) -> Job:
     """Return a job that makes the stem `name`, or has made it.
 
     Raises JobNotFound, NotReady when it ended without stems, and StemNotFound.
     """
-    job = find_job(services, job_id)
+    job = find_job(services, client, job_id)
     if views.is_over(job) and job.state is not State.SUCCEEDED:
         raise _not_ready(job)
     if name not in job.options.stems:

@@ -31,14 +31,11 @@ class Jobs(Protocol):
     def with_file(self, file_key: str) -> Sequence[Job]:
         """Return the newest jobs with the same file and options, the newest first."""
 
-    def get(self, job_id: str) -> Job:
-        """Return the job; JobNotFound if there is none."""
-
     def find(self, job_ids: Collection[str]) -> Mapping[str, Job]:
         """Return, by id, those of some jobs that there are."""
 
-    def listed(self, limit: int) -> Sequence[Job]:
-        """Return the newest jobs that were not deleted, the newest first."""
+    def listed(self, tenant: str, limit: int) -> Sequence[Job]:
+        """Return a tenant's newest jobs that were not deleted, the newest first."""
 
     def check_room(self, max_queued: int) -> None:
         """Raise QueueFull when `max_queued` jobs wait already."""
@@ -134,7 +131,8 @@ class Services:
     `default_model` is the name of one of `models`.
     `reuse` returns a result for a job if another one had made the same, one of those
     given or, without any, one that it looks for; it is asked if `reuses`.
-    `tenant_header` names the header that says whose a request is.
+    `tenant_header` names the header that says whose a request is; empty where all
+    clients are one.
     `public_url` is where clients reach the service, without a slash at its end; empty
     where each request's own address is used. `trusted_proxies` are the addresses and
     networks whose X-Forwarded-* headers count.

@@ -10,8 +10,9 @@ from uuid import uuid4
 from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from serve_app.api import idempotency, tenants
+from serve_app.api import idempotency
 from serve_app.api import options as wanted
+from serve_app.api.clients import Client
 from serve_app.api.idempotency import Once
 from serve_app.api.services import Services
 from serve_app.api.threads import run
@@ -42,18 +43,23 @@ class Submission:
     """
 
     def __init__(
-        self, request: Request, services: Services, intake: Intake, base_url: str
+        self,
+        request: Request,
+        client: Client,
+        services: Services,
+        intake: Intake,
+        base_url: str,
     ) -> None:
         self._request = request
+        self._client = client
         self._services = services
         self._intake = intake
         self._base_url = base_url
-        self._tenant = tenants.of(request, services)
 
     async def answer(self, arrival: Arrival) -> JSONResponse:
         """Make a job of what has come, or repeat what the request was answered."""
         services = self._services
-        once = idempotency.once(self._request, services, arrival.said)
+        once = idempotency.once(self._request, services, self._client, arrival.said)
         if once is not None and (before := await once.before()):
             return self._served(before.body, {idempotency.REPLAYED: "true"})
         upload = await arrival.upload()
@@ -78,7 +84,7 @@ class Submission:
         services = self._services
         if not services.reuses or _is_unwilling(self._request):
             return None, []
-        file_key = content_key(self._tenant, upload.form.sha256, options)
+        file_key = content_key(self._client.tenant, upload.form.sha256, options)
         return file_key, await run(services.jobs.with_file, file_key)
 
     async def _job(
@@ -98,7 +104,7 @@ class Submission:
             facts = await self._intake.measure(upload)
             source = _source(upload, facts)
             if file_key is not None:
-                audio_key = content_key(self._tenant, facts.sha256, options)
+                audio_key = content_key(self._client.tenant, facts.sha256, options)
         source = replace(source, filename=form.filename, key=f"{ORIGINALS}/{job_id}")
         return Job(
             job_id,
@@ -107,7 +113,7 @@ class Submission:
             State.QUEUED,
             created_at=now,
             updated_at=now,
-            tenant=self._tenant,
+            tenant=self._client.tenant,
             file_key=file_key,
             audio_key=audio_key,
         )

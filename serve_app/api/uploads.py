@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from serve_app import titles
 from serve_app.api import references
+from serve_app.api.clients import Client
 from serve_app.api.multipart import Form, FormReader, FormRules, too_large
 from serve_app.api.references import Reference
 from serve_app.api.services import Services
@@ -84,9 +85,9 @@ class Intake:
 
     @asynccontextmanager
     async def receive(
-        self, request: Request, fields: Sequence[str] = ()
+        self, request: Request, client: Client, fields: Sequence[str] = ()
     ) -> AsyncIterator[Arrival]:
-        """Receive the form of `request`, or the JSON body that names its song.
+        """Receive the form of a client, or the JSON body that names its song.
 
         A song that lies elsewhere is fetched when the block asks for it. The file is
         deleted at the end of the block, and so is a direct upload that was fetched if
@@ -104,11 +105,13 @@ class Intake:
             try:
                 if references.is_json(request.headers):
                     reference = await references.read(request, fields)
-                    fetch = partial(self._fetched, request, reference, path, stack)
+                    fetch = partial(
+                        self._fetched, request, client, reference, path, stack
+                    )
                     arrival = Arrival(list(astuple(reference)), fetch)
                     yield arrival
                     if arrival.has_come:
-                        await self._use_up(reference)
+                        await self._use_up(reference, client)
                 else:
                     content_type = request.headers.get("content-type", "")
                     reader = FormReader(content_type, path, rules)
@@ -124,7 +127,12 @@ class Intake:
             return await run(self._services.measure, upload.path)
 
     async def _fetched(
-        self, request: Request, reference: Reference, path: Path, stack: ExitStack
+        self,
+        request: Request,
+        client: Client,
+        reference: Reference,
+        path: Path,
+        stack: ExitStack,
     ) -> Upload:
         """Bring the song of a reference to `path`, for as long as its client waits.
 
@@ -133,9 +141,9 @@ class Intake:
         fetch = partial(self._services.fetch, reference.url)
         if reference.upload_id:
             uploads = direct_uploads(self._services)
-            upload_id = checked_id(reference.upload_id)
-            await run(stack.enter_context, uploads.claimed(upload_id))
-            fetch = partial(uploads.fetch, upload_id)
+            place = upload_place(reference.upload_id, client)
+            await run(stack.enter_context, uploads.claimed(place))
+            fetch = partial(uploads.fetch, place)
         async with self._fetching:
             task = asyncio.current_task()
             leaving = asyncio.ensure_future(_disconnected(request))
@@ -149,13 +157,13 @@ class Intake:
             finally:
                 leaving.cancel()
 
-    async def _use_up(self, reference: Reference) -> None:
+    async def _use_up(self, reference: Reference, client: Client) -> None:
         """Delete a direct upload that has become what its client wanted."""
         if not reference.upload_id:
             return
         uploads = direct_uploads(self._services)
         try:
-            await run(uploads.give_up, reference.upload_id)
+            await run(uploads.give_up, upload_place(reference.upload_id, client))
         except StorageUnavailable as err:
             # The job is accepted: the sweep deletes what is left.
             logger.warning("upload %s stays for now: %s", reference.upload_id, err)
@@ -181,13 +189,19 @@ def direct_uploads(services: Services) -> DirectUploads:
     return services.uploads
 
 
-def checked_id(upload_id: str) -> str:
-    """Return the id of an upload; UploadNotFound for what can be none."""
+def upload_place(upload_id: str, client: Client) -> str:
+    """Return the name under which the store has a client's upload.
+
+    It depends on the tenant: whoever names another's finds nothing. Raises
+    UploadNotFound for what can be no id.
+    """
     if not _UPLOAD_ID.fullmatch(upload_id):
         raise UploadNotFound(
             "There is no such upload. Begin one by POST /uploads, and use its id."
         )
-    return upload_id
+    if not client.is_tenant:
+        return upload_id
+    return f"{upload_id}-{hashlib.sha256(client.tenant.encode()).hexdigest()}"
 
 
 async def _disconnected(request: Request) -> None:

@@ -67,6 +67,7 @@ jobs = Table(
     Index("jobs_by_turn", "state", "priority", "created_at", "id"),
     Index("jobs_by_lease", "state", "lease_expires_at"),
     Index("jobs_by_age", "created_at"),
+    Index("jobs_by_tenant", "tenant", "created_at", "id"),
     Index("jobs_by_expiry", "expires_at"),
     Index("jobs_by_file", "file_key"),
     Index("jobs_by_audio", "audio_key"),

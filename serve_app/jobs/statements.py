@@ -231,9 +231,10 @@ def recent(connection: Connection, limit: int) -> list[Job]:
     return _all(connection, query.limit(limit))
 
 
-def listed(connection: Connection, now: datetime, limit: int) -> list[Job]:
-    """Return the youngest jobs that clients may see, youngest first."""
+def listed(connection: Connection, tenant: str, now: datetime, limit: int) -> list[Job]:
+    """Return the youngest jobs that a tenant may see, youngest first."""
     query = select(jobs).where(
+        jobs.c.tenant == tenant,
         not_(jobs.c.cancel_requested),
         or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > now),
     )

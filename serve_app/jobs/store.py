@@ -101,10 +101,13 @@ class JobStore:
         with self._database.reading() as connection:
             return statements.recent(connection, limit)
 
-    def listed(self, limit: int) -> list[Job]:
-        """Return at most `limit` jobs, newest first, but those deleted or expired."""
+    def listed(self, tenant: str, limit: int) -> list[Job]:
+        """Return at most `limit` of a tenant's jobs, newest first.
+
+        Those that were deleted or have expired are left out.
+        """
         with self._database.reading() as connection:
-            return statements.listed(connection, self._clock(), limit)
+            return statements.listed(connection, tenant, self._clock(), limit)
 
     def check_room(self, max_queued: int) -> None:
         """Raise QueueFull when `max_queued` jobs wait already."""

@@ -172,9 +172,9 @@ def test_deleted_and_expired_jobs_take_no_place_in_the_list(
     assert claimed(store).job_id == "running"
     for name in ("running", "waiting"):
         store.cancel(name, KEPT)
-    assert [job.id for job in store.listed(1)] == ["expired"]
+    assert [job.id for job in store.listed("", 1)] == ["expired"]
     clock.advance(1)
-    assert [job.id for job in store.listed(1)] == ["kept"]
+    assert [job.id for job in store.listed("", 1)] == ["kept"]
 
 
 def test_counts_name_every_state(store: JobStore) -> None:

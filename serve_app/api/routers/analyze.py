@@ -7,7 +7,11 @@ from uuid import uuid4
 from fastapi import APIRouter, Request
 
 from serve_app.api import references
-from serve_app.api.dependencies import InjectedIntake, InjectedServices
+from serve_app.api.dependencies import (
+    InjectedClient,
+    InjectedIntake,
+    InjectedServices,
+)
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
 from serve_app.api.threads import run
@@ -75,13 +79,16 @@ ANALYZE_FORM: dict[str, Any] = {
     openapi_extra=references.documented(ANALYZE_FORM),
 )
 async def analyze(
-    request: Request, services: InjectedServices, intake: InjectedIntake
+    request: Request,
+    client: InjectedClient,
+    services: InjectedServices,
+    intake: InjectedIntake,
 ) -> Analysis:
     """Find a song's tempo and key; nothing of it is kept.
 
     Form fields that are not known are ignored.
     """
-    async with intake.receive(request) as arrival:
+    async with intake.receive(request, client) as arrival:
         upload = await arrival.upload()
         facts = await intake.measure(upload)
         found = await _analyze_stored(services, upload.path, facts)

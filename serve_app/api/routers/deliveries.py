@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from serve_app.api import idempotency, lookup
-from serve_app.api.dependencies import InjectedServices
+from serve_app.api.clients import Client
+from serve_app.api.dependencies import InjectedClient, InjectedServices
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
 from serve_app.api.threads import run
@@ -28,11 +29,14 @@ sent = APIRouter(tags=["webhooks"])
     responses=documented(JobNotFound, Unavailable),
 )
 async def list_deliveries(
-    job_id: str, response: Response, services: InjectedServices
+    job_id: str,
+    response: Response,
+    client: InjectedClient,
+    services: InjectedServices,
 ) -> DeliveryList:
     """List the webhooks that tell of a job, once it is over, with their attempts."""
     response.headers["Cache-Control"] = "no-store"
-    deliveries = await run(_deliveries, services, job_id)
+    deliveries = await run(_deliveries, services, client, job_id)
     views = [delivery_view(delivery) for delivery in deliveries]
     return DeliveryList(count=len(views), deliveries=views)
 
@@ -48,6 +52,7 @@ async def replay(
     job_id: str,
     delivery_id: str,
     request: Request,
+    client: InjectedClient,
     services: InjectedServices,
     _: idempotency.Key = None,
 ) -> Response:
@@ -55,23 +60,26 @@ async def replay(
 
     If it fails it is tried again on the schedule of a new one.
     """
-    once = idempotency.once(request, services, [])
+    once = idempotency.once(request, services, client, [])
     if once is not None and (before := await once.before()):
         return idempotency.replayed(before)
-    view = delivery_view(await run(_replay, services, job_id, delivery_id))
+    delivery = await run(_replay, services, client, job_id, delivery_id)
+    view = delivery_view(delivery)
     begun = view.model_dump(mode="json", exclude_none=True)
     if once is not None and (before := await once.keep(_ACCEPTED, begun)):
         return idempotency.replayed(before)
     return JSONResponse(begun, _ACCEPTED)
 
 
-def _deliveries(services: Services, job_id: str) -> list[Delivery]:
-    job = lookup.find_job(services, job_id)
+def _deliveries(services: Services, client: Client, job_id: str) -> list[Delivery]:
+    job = lookup.find_job(services, client, job_id)
     return list(services.deliveries.of_job(job.id))
 
 
-def _replay(services: Services, job_id: str, delivery_id: str) -> Delivery:
-    job = lookup.find_job(services, job_id)
+def _replay(
+    services: Services, client: Client, job_id: str, delivery_id: str
+) -> Delivery:
+    job = lookup.find_job(services, client, job_id)
     return services.deliveries.replay(job.id, delivery_id)
 
 

@@ -11,6 +11,7 @@ from serve_app import views
 from serve_app.api import lookup
 from serve_app.api.dependencies import (
     InjectedBaseUrl,
+    InjectedClient,
     InjectedServices,
     InjectedWatch,
 )
@@ -43,6 +44,7 @@ KEEPALIVE_SECONDS = 15.0
 async def read_events(
     job_id: str,
     request: Request,
+    client: InjectedClient,
     services: InjectedServices,
     watch: InjectedWatch,
     base_url: InjectedBaseUrl,
@@ -53,7 +55,7 @@ async def read_events(
     as `cancelled` if it is deleted meanwhile. Whoever comes back with `Last-Event-ID`
     gets what has changed since.
     """
-    job = await run(lookup.find_job, services, job_id)
+    job = await run(lookup.find_job, services, client, job_id)
     seen = request.headers.get("last-event-id")
     if seen == _version(job) and views.is_over(job):
         # What makes an EventSource stop asking.

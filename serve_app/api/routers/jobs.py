@@ -7,8 +7,10 @@ from fastapi import APIRouter, Query, Request, Response
 from serve_app import views
 from serve_app.api import idempotency, lookup, references
 from serve_app.api import options as wanted
+from serve_app.api.clients import Client
 from serve_app.api.dependencies import (
     InjectedBaseUrl,
+    InjectedClient,
     InjectedIntake,
     InjectedServices,
     InjectedWatch,
@@ -128,6 +130,7 @@ SEPARATE_FORM: dict[str, Any] = {
 )
 async def separate(
     request: Request,
+    client: InjectedClient,
     services: InjectedServices,
     intake: InjectedIntake,
     base_url: InjectedBaseUrl,
@@ -143,8 +146,8 @@ async def separate(
     if not idempotency.is_named(request):
         # Nobody should upload a song to be told that the queue is full.
         await run(services.jobs.check_room, services.limits.max_queued_jobs)
-    async with intake.receive(request, wanted.FIELDS) as arrival:
-        submission = Submission(request, services, intake, base_url)
+    async with intake.receive(request, client, wanted.FIELDS) as arrival:
+        submission = Submission(request, client, services, intake, base_url)
         return await submission.answer(arrival)
 
 
@@ -157,6 +160,7 @@ async def separate(
 async def read_job(
     job_id: str,
     response: Response,
+    client: InjectedClient,
     services: InjectedServices,
     watch: InjectedWatch,
     base_url: InjectedBaseUrl,
@@ -175,7 +179,7 @@ async def read_job(
     deleted or has expired. Who waits when it is deleted is told that it is `cancelled`.
     """
     response.headers["Cache-Control"] = "no-store"
-    job = await run(lookup.find_job, services, job_id)
+    job = await run(lookup.find_job, services, client, job_id)
     if wait and not views.is_over(job):
         job = await watch.until_over(job, wait)
     return await lookup.shown(services, job, base_url)
@@ -189,12 +193,14 @@ async def read_job(
 )
 async def list_jobs(
     response: Response,
+    client: InjectedClient,
     services: InjectedServices,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
 ) -> JobList:
     """List the newest jobs that were not deleted nor have expired, newest first."""
     response.headers["Cache-Control"] = "no-store"
-    jobs = [views.job_summary(job) for job in await run(services.jobs.listed, limit)]
+    found = await run(services.jobs.listed, client.tenant, limit)
+    jobs = [views.job_summary(job) for job in found]
     return JobList(count=len(jobs), jobs=jobs)
 
 
@@ -203,16 +209,18 @@ async def list_jobs(
     summary="Cancel and delete a job",
     responses=documented(JobNotFound, Unavailable),
 )
-async def delete_job(job_id: str, services: InjectedServices) -> Deleted:
+async def delete_job(
+    job_id: str, client: InjectedClient, services: InjectedServices
+) -> Deleted:
     """Cancel a job if it is not over, and delete its files; it is gone then (404).
 
     Whoever waits for it just then is told that it is `cancelled`.
     """
-    return Deleted(message=await run(_delete, services, job_id))
+    return Deleted(message=await run(_delete, services, client, job_id))
 
 
-def _delete(services: Services, job_id: str) -> str:
-    lookup.find_job(services, job_id)
+def _delete(services: Services, client: Client, job_id: str) -> str:
+    lookup.find_job(services, client, job_id)
     job = services.jobs.cancel(job_id, services.limits.retention_seconds)
     services.stop(job_id)
     # What runs can only end as cancelled now, whatever it finds missing.

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from serve_app.api import lookup, ranges
-from serve_app.api.dependencies import InjectedServices
+from serve_app.api.dependencies import InjectedClient, InjectedServices
 from serve_app.api.problems import documented
 from serve_app.api.ranges import ByteRange
 from serve_app.api.services import Follower
@@ -52,6 +52,7 @@ async def read_stem(
     job_id: str,
     stem_name: str,
     request: Request,
+    client: InjectedClient,
     services: InjectedServices,
     follow: Annotated[
         bool,
@@ -63,7 +64,7 @@ async def read_stem(
 ) -> Response:
     """Send a stem's bytes; `Range`, `If-Range` and `If-None-Match` are obeyed."""
     if follow:
-        job = await run(lookup.find_running, services, job_id, stem_name)
+        job = await run(lookup.find_running, services, client, job_id, stem_name)
         if job.state is not State.SUCCEEDED:
             follower = await run(services.follow, job, stem_name)
             return StreamingResponse(
@@ -71,7 +72,7 @@ async def read_stem(
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
                 media_type="audio/wav",
             )
-    stem = await run(lookup.find_stem, services, job_id, stem_name)
+    stem = await run(lookup.find_stem, services, client, job_id, stem_name)
     headers, size_bytes = _headers(stem), stem.size_bytes
     if ranges.is_unchanged(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)
@@ -106,10 +107,14 @@ async def _followed(follower: Follower) -> AsyncIterator[bytes]:
     responses=documented(JobNotFound, StemNotFound, NotReady, Unavailable),
 )
 async def describe_stem(
-    job_id: str, stem_name: str, request: Request, services: InjectedServices
+    job_id: str,
+    stem_name: str,
+    request: Request,
+    client: InjectedClient,
+    services: InjectedServices,
 ) -> Response:
     """Send what a download would say of itself, without the bytes."""
-    stem = await run(lookup.find_stem, services, job_id, stem_name)
+    stem = await run(lookup.find_stem, services, client, job_id, stem_name)
     headers = _headers(stem)
     if ranges.is_unchanged(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)

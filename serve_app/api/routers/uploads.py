@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from serve_app.api import idempotency
-from serve_app.api.dependencies import InjectedServices
+from serve_app.api.dependencies import InjectedClient, InjectedServices
 from serve_app.api.multipart import FormRules, too_large
 from serve_app.api.problems import documented
 from serve_app.api.threads import run
-from serve_app.api.uploads import checked_id, direct_uploads
+from serve_app.api.uploads import direct_uploads, upload_place
 from serve_app.errors import (
     BadRequest,
     InvalidInput,
@@ -45,6 +45,7 @@ _CREATED = 201
 async def begin_upload(
     new: NewUpload,
     request: Request,
+    client: InjectedClient,
     services: InjectedServices,
     _: idempotency.Key = None,
 ) -> Response:
@@ -58,11 +59,12 @@ async def begin_upload(
     if new.size_bytes > rules.max_file_bytes:
         raise too_large(rules)
     said = [new.filename, new.size_bytes]
-    once = idempotency.once(request, services, said)
+    once = idempotency.once(request, services, client, said)
     if once is not None and (before := await once.before()):
         return idempotency.replayed(before)
     upload_id, now = uuid4().hex, services.clock()
-    offer = await run(uploads.begin, upload_id, new.filename, new.size_bytes)
+    place = upload_place(upload_id, client)
+    offer = await run(uploads.begin, place, new.filename, new.size_bytes)
     begun = DirectUpload(
         upload_id=upload_id,
         part_bytes=offer.part_bytes,
@@ -73,7 +75,7 @@ async def begin_upload(
         expires_at=now + timedelta(seconds=uploads.seconds),
     ).model_dump(mode="json")
     if once is not None and (before := await once.keep(_CREATED, begun)):
-        await run(uploads.give_up, upload_id)
+        await run(uploads.give_up, place)
         return idempotency.replayed(before)
     return JSONResponse(begun, _CREATED)
 
@@ -84,8 +86,10 @@ async def begin_upload(
     summary="Give up a direct upload",
     responses=documented(UploadNotFound, NoDirectUploads, StorageUnavailable),
 )
-async def give_up_upload(upload_id: str, services: InjectedServices) -> None:
+async def give_up_upload(
+    upload_id: str, client: InjectedClient, services: InjectedServices
+) -> None:
     """Delete what was sent of an upload that no job was made of."""
     uploads = direct_uploads(services)
-    if not await run(uploads.give_up, checked_id(upload_id)):
+    if not await run(uploads.give_up, upload_place(upload_id, client)):
         raise UploadNotFound("There is no such upload, or it was used already.")
