@@ -24,8 +24,8 @@ from serve_app import licences
 from serve_app.api.app import create_app
 from serve_app.api.services import Limits, ModelInfo, Services
 from serve_app.audio.facts import AudioFacts
-from serve_app.audio.limits import AudioLimits
-from serve_app.audio.measure import measure
+from serve_app.audio.isolated import IsolatedMeasure
+from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.errors import Unavailable
 from serve_app.follow import Follower
 from serve_app.jobs.answers import Answers
@@ -43,6 +43,9 @@ from serve_app.settings import AUTO, Settings
 from serve_app.webhooks.outbox import Outbox
 
 _HEALTH_TIMEOUT_SECONDS = 2.0
+
+# A decoder that shares a busy machine gets a fraction of its time.
+_DECODE_PATIENCE = 4
 
 
 class Pools:
@@ -127,6 +130,17 @@ def _auto(candidates: Sequence[ModelSpec]) -> ModelInfo:
     return replace(info, trained_on=depends, licence=depends, licences=None)
 
 
+def _measure(settings: Settings) -> IsolatedMeasure:
+    return IsolatedMeasure(
+        AudioLimits(settings.max_duration_seconds, settings.max_audio_values),
+        ProcessLimits(
+            settings.decode_cpu_seconds,
+            settings.decode_memory_bytes,
+            _DECODE_PATIENCE * settings.decode_cpu_seconds,
+        ),
+    )
+
+
 class Api:
     """Serves the FastAPI app; knows no torch, no librosa."""
 
@@ -160,9 +174,7 @@ class Api:
                 storage=storage,
                 follow=follow,
                 fetch=inputs(settings).fetch,
-                measure=partial(
-                    measure, limits=AudioLimits(settings.max_duration_seconds)
-                ),
+                measure=_measure(settings),
                 analyze=self._pools.analyze,
                 wake=self._pools.wake,
                 stop=self._pools.stop,

@@ -31,6 +31,7 @@ def build(args: dict[str, Any] | AppArgs) -> Application:
         checked.dispatcher,
         settings,
         max(1, int(capacity * _BACKLOG)),
+        capacity - 1,
         separator,
         analyzer,
     )

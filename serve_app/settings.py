@@ -220,6 +220,24 @@ class Settings(BaseSettings):
     max_duration_seconds: float = Field(
         default=2 * 3600.0, gt=0, description="Longest song; longer ones get 413."
     )
+    max_audio_values: int = Field(
+        default=2_100_000_000,
+        ge=1,
+        description="Most samples of a song, those of all channels together; more get "
+        "413. The default takes 2 hours of 48 kHz in 5.1.",
+    )
+    decode_cpu_seconds: int = Field(
+        default=120,
+        ge=1,
+        description="Most computing time for decoding a song when it comes in; one "
+        "that takes more gets 413.",
+    )
+    decode_memory_bytes: int = Field(
+        default=1024 * MIB,
+        ge=256 * MIB,
+        description="Most memory for decoding a song when it comes in; one that takes "
+        "more gets 413.",
+    )
     max_queued_jobs: int = Field(
         default=100, ge=1, description="Jobs waiting; past that, 429 with Retry-After."
     )

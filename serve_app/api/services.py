@@ -16,6 +16,9 @@ from serve_app.webhooks.delivery import Delivery
 # Brings a song from a URL to a path and returns its name, for as long as it is wanted.
 Fetch = Callable[[str, Path, Callable[[], bool]], str]
 
+# Decodes a song whole and returns what it is, for as long as it is wanted.
+Measure = Callable[[Path, Callable[[], bool]], AudioFacts]
+
 
 class Jobs(Protocol):
     """The jobs that the API hands in, looks up and ends."""
@@ -121,7 +124,8 @@ class Limits:
 class Services:
     """Everything behind the API.
 
-    `measure` decodes a file whole and raises UnreadableAudio or AudioTooLong.
+    `measure` decodes a file whole, for as long as it is wanted, and raises
+    UnreadableAudio, AudioTooLong, Unavailable, and BadRequest when nobody wants it.
     `fetch` raises RefusedUrl, UnreachableUrl, UploadTooLarge and StorageUnavailable.
     `uploads` is None where files can't be sent to the store directly.
     `analyze` analyses the stored file of a key; its answer has `bpm` and `key`.
@@ -146,7 +150,7 @@ class Services:
     deliveries: Deliveries
     storage: Storage
     fetch: Fetch
-    measure: Callable[[Path], AudioFacts]
+    measure: Measure
     analyze: Callable[[str, AudioFacts], Awaitable[Mapping[str, Any]]]
     follow: Callable[[Job, str], Follower]
     wake: Callable[[], None]

@@ -101,7 +101,7 @@ class Submission:
         if twins:
             source, audio_key = twins[0].source, twins[0].audio_key
         else:
-            facts = await self._intake.measure(upload)
+            facts = await self._intake.measure(self._request, self._client, upload)
             source = _source(upload, facts)
             if file_key is not None:
                 audio_key = content_key(self._client.tenant, facts.sha256, options)
@@ -114,6 +114,7 @@ class Submission:
             created_at=now,
             updated_at=now,
             tenant=self._client.tenant,
+            client=self._client.name,
             file_key=file_key,
             audio_key=audio_key,
         )

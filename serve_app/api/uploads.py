@@ -20,6 +20,7 @@ from serve_app.api.clients import Client
 from serve_app.api.multipart import Form, FormReader, FormRules, too_large
 from serve_app.api.references import Reference
 from serve_app.api.services import Services
+from serve_app.api.shares import Shares
 from serve_app.api.threads import run, run_in
 from serve_app.audio.facts import AudioFacts
 from serve_app.errors import (
@@ -37,8 +38,10 @@ logger = logging.getLogger(__name__)
 # Few hops to a thread per upload, little memory per upload.
 BATCH_BYTES = 1024 * 1024
 
-# The other threads stay free for the clients that poll.
-DECODES_AT_ONCE = 2
+# The other threads stay free for the clients that poll, and one of these decodes for
+# other clients, however long one's songs are.
+DECODES_AT_ONCE = 3
+DECODES_OF_A_CLIENT = 2
 
 # In threads of their own: they wait for others, some of which are slow.
 FETCHES_AT_ONCE = 8
@@ -79,7 +82,7 @@ class Intake:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._decoding = asyncio.Semaphore(DECODES_AT_ONCE)
+        self._decoding = Shares(DECODES_AT_ONCE, DECODES_OF_A_CLIENT)
         self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._fetchers = ThreadPoolExecutor(FETCHES_AT_ONCE, "fetch")
 
@@ -121,10 +124,15 @@ class Intake:
             finally:
                 await run(stack.close)
 
-    async def measure(self, upload: Upload) -> AudioFacts:
-        """Decode the song whole; raises UnreadableAudio and AudioTooLong."""
-        async with self._decoding:
-            return await run(self._services.measure, upload.path)
+    async def measure(
+        self, request: Request, client: Client, upload: Upload
+    ) -> AudioFacts:
+        """Decode the song whole, for as long as its client waits.
+
+        Raises what `Services.measure` raises.
+        """
+        async with self._decoding.held(client.name), _wanted(request) as is_wanted:
+            return await run(self._services.measure, upload.path, is_wanted)
 
     async def _fetched(
         self,
@@ -144,18 +152,9 @@ class Intake:
             place = upload_place(reference.upload_id, client)
             await run(stack.enter_context, uploads.claimed(place))
             fetch = partial(uploads.fetch, place)
-        async with self._fetching:
-            task = asyncio.current_task()
-            leaving = asyncio.ensure_future(_disconnected(request))
-
-            def is_wanted() -> bool:
-                return not (leaving.done() or (task is not None and task.cancelling()))
-
-            try:
-                made = partial(_form, fetch, reference, path, is_wanted)
-                return Upload(path, await run_in(self._fetchers, made))
-            finally:
-                leaving.cancel()
+        async with self._fetching, _wanted(request) as is_wanted:
+            made = partial(_form, fetch, reference, path, is_wanted)
+            return Upload(path, await run_in(self._fetchers, made))
 
     async def _use_up(self, reference: Reference, client: Client) -> None:
         """Delete a direct upload that has become what its client wanted."""
@@ -202,6 +201,21 @@ def upload_place(upload_id: str, client: Client) -> str:
     if not client.is_tenant:
         return upload_id
     return f"{upload_id}-{hashlib.sha256(client.tenant.encode()).hexdigest()}"
+
+
+@asynccontextmanager
+async def _wanted(request: Request) -> AsyncIterator[Callable[[], bool]]:
+    """Yield what tells, in any thread, whether the client still waits."""
+    task = asyncio.current_task()
+    leaving = asyncio.ensure_future(_disconnected(request))
+
+    def is_wanted() -> bool:
+        return not (leaving.done() or (task is not None and task.cancelling()))
+
+    try:
+        yield is_wanted
+    finally:
+        leaving.cancel()
 
 
 async def _disconnected(request: Request) -> None:

@@ -71,7 +71,8 @@ class Song:
 
     `sample_rate` and `channels` are those of the header until the first frame is
     decoded, and then those of that frame. `is_cut_short` and `stated_samples` are known
-    before any sound is decoded.
+    before any sound is decoded. `decoded_values` is how many samples have been, those
+    of all channels together.
     """
 
     def __init__(self, path: Path, first: _Source, rest: Sequence[Section]) -> None:
@@ -82,6 +83,7 @@ class Song:
         self.channels = first.stream.codec_context.layout.nb_channels
         self.sample_rate = first.stream.codec_context.sample_rate
         self.is_cut_short = first.is_cut_short or any(part.is_cut for part in rest)
+        self.decoded_values = 0
 
     @property
     def stated_samples(self) -> int | None:
@@ -108,6 +110,7 @@ class Song:
             if is_first:
                 self.sample_rate, self.channels = part.sample_rate, part.channels
                 is_first = False
+            self.decoded_values += part.channels * part.wave.shape[1]
             yield part.sample_rate, part.wave
 
     def _parts(self) -> Iterator[Part]:

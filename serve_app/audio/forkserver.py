@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import import_module
@@ -27,6 +28,8 @@ from serve_app.errors import AudioTooLong, UnreadableAudio
 IDLE_SECONDS = 60.0
 MOST_REQUEST_BYTES = 16_384
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# The only descriptor of a child, beside the standard ones.
+_CONNECTION = 3
 
 
 class _Child:
@@ -65,7 +68,7 @@ def serve(control: socket.socket) -> None:
                         for each in children:
                             each.kill()
                         return
-                    child = _forked(request, connection, control, selector)
+                    child = _forked(request, connection)
                     children.add(child)
                     selector.register(child.process, EVENT_READ, child)
                     # Nothing is ever sent here: readable means that it was closed.
@@ -88,19 +91,15 @@ def _received(control: socket.socket) -> tuple[bytes, socket.socket | None]:
     return request, socket.socket(fileno=descriptors[0])
 
 
-def _forked(
-    request: bytes,
-    connection: socket.socket,
-    control: socket.socket,
-    selector: DefaultSelector,
-) -> _Child:
+def _forked(request: bytes, connection: socket.socket) -> _Child:
     if pid := os.fork():
         return _Child(pid, connection)
     try:
-        # Held open, it would keep the forkserver from seeing its other end close.
-        control.close()
-        selector.close()
-        _send(connection, _answer(json.loads(request)))
+        # Held open here, no other connection would be seen to close.
+        os.dup2(connection.fileno(), _CONNECTION)
+        os.closerange(_CONNECTION + 1, os.sysconf("SC_OPEN_MAX"))
+        answer = _answer(json.loads(request))
+        _send(socket.socket(fileno=_CONNECTION), answer)
     finally:
         os._exit(0)
 
@@ -128,17 +127,18 @@ def _restrict(limits: ProcessLimits) -> None:
     # The first process that the kernel ends when memory runs out.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    for what, limit in (
-        (resource.RLIMIT_CPU, limits.cpu_seconds),
+    for what, soft, hard in (
+        # By SIGXCPU first: SIGKILL would not tell why.
+        (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1),
         # Not RLIMIT_AS, which also counts what is only mapped, such as libraries.
-        (resource.RLIMIT_DATA, limits.memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_CORE, 0, 0),
     ):
-        resource.setrlimit(what, (limit, limit))
+        resource.setrlimit(what, (soft, hard))
 
 
-def _send(connection: socket.socket, message: dict[str, object]) -> None:
+def _send(connection: socket.socket, message: Mapping[str, object]) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 

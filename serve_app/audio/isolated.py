@@ -15,7 +15,6 @@ from select import select
 from threading import Lock
 from typing import Any
 
-import serve_app
 from serve_app.audio.facts import AudioFacts
 from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.errors import (
@@ -30,11 +29,9 @@ logger = logging.getLogger(__name__)
 
 MEASURE = "serve_app.audio.measure:measure"
 
-_FACTS = b'{"facts"'
-
 # How soon a process is ended that nobody waits for any more.
 _POLL_SECONDS = 0.1
-_READ_BYTES = 65_536
+_MOST_ANSWER_BYTES = 65_536
 # A server that was idle may end just when it is asked.
 _TRIES = 3
 # The operator's secrets are in the environment too: a decoder needs none of them.
@@ -101,7 +98,7 @@ class IsolatedMeasure:
             self._forget()
 
     def _answer(self, request: bytes, is_wanted: Callable[[], bool]) -> dict[str, Any]:
-        """Return what the process has answered, and how it has ended."""
+        """Return what the process has answered, or how it ended without an answer."""
         ours, theirs = socket.socketpair()
         # Once it is closed, the forkserver kills the process.
         with ours:
@@ -109,11 +106,10 @@ class IsolatedMeasure:
                 self._send(request, theirs)
             deadline = time.monotonic() + self._process_limits.wall_seconds
             received = b""
-            # An answer is a line, and how the process has ended another one: there is
-            # no need to wait for that after the song's facts.
-            while not (received.startswith(_FACTS) and received.endswith(b"\n")):
+            # A line is what the process found, or how it ended if it found nothing.
+            while not received.endswith(b"\n") and len(received) < _MOST_ANSWER_BYTES:
                 if select([ours], [], [], _POLL_SECONDS)[0]:
-                    part = ours.recv(_READ_BYTES)
+                    part = ours.recv(_MOST_ANSWER_BYTES)
                     received += part
                     if not part:
                         break
@@ -126,12 +122,12 @@ class IsolatedMeasure:
                     raise Unavailable(
                         "The server is too busy to decode this song. Try again later."
                     )
-        answer: dict[str, Any] = {}
-        for line in received.splitlines():
-            answer |= json.loads(line)
-        if not answer:
+        if not received:
             raise _ServerGone
-        return answer
+        try:
+            return dict(json.loads(received))
+        except ValueError:
+            return {}
 
     def _facts(self, answer: dict[str, Any]) -> AudioFacts:
         if "facts" in answer:
@@ -174,11 +170,11 @@ class IsolatedMeasure:
             name: os.environ[name] for name in _VARIABLES if name in os.environ
         }
         # Where this process found the package, and threads that a fork would lose.
-        environment["PYTHONPATH"] = str(Path(serve_app.__file__).parents[1])
+        environment["PYTHONPATH"] = str(Path(__file__).parents[2])
         environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
         command = [sys.executable, "-P", "-m", "serve_app.audio.forkserver"]
         with theirs:
-            self._server = subprocess.Popen(
+            self._server = subprocess.Popen(  # noqa: S603
                 [*command, str(theirs.fileno())],
                 env=environment,
                 stdin=subprocess.DEVNULL,

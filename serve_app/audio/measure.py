@@ -30,7 +30,9 @@ def measure(path: Path, limits: AudioLimits) -> AudioFacts:
     """
     with decode.opened(path) as song:
         _check_rate(song, limits)
-        _check_length(song, song.stated_samples or 0, limits)
+        stated_samples = song.stated_samples or 0
+        _check_length(song, stated_samples, limits)
+        _check_values(song, stated_samples * song.channels, limits)
         if song.is_cut_short:
             raise UnreadableAudio(frames.CUT_SHORT)
         level, sound = _Level(), sha256(str(song.sample_rate).encode())
@@ -39,6 +41,7 @@ def measure(path: Path, limits: AudioLimits) -> AudioFacts:
             # Sample by sample: how they come in blocks makes no difference.
             sound.update(np.ascontiguousarray(block.T).data)
             _check_length(song, level.samples, limits)
+            _check_values(song, song.decoded_values, limits)
         _check_rate(song, limits)
         _check_sound(level.samples)
         return AudioFacts(
@@ -144,6 +147,15 @@ def _check_length(song: decode.Song, samples: int, limits: AudioLimits) -> None:
         raise AudioTooLong(
             f"The song is longer than the {minutes:g} minutes that are taken. "
             "Cut it into shorter parts."
+        )
+
+
+def _check_values(song: decode.Song, values: int, limits: AudioLimits) -> None:
+    if values > limits.max_values:
+        raise AudioTooLong(
+            f"The song has {song.channels} channels of {song.sample_rate} Hz: that is "
+            f"more than the {limits.max_values} samples that a song may have in all. "
+            "Convert it to 44.1 kHz stereo, or cut it into shorter parts."
         )
 
 

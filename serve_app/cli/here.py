@@ -44,7 +44,7 @@ def separator(order: Order, board: Board, interrupt: Interrupt) -> Iterator[Sepa
         bench = _Bench(
             engine,
             _options(order, engine.spec),
-            AudioLimits(settings.max_duration_seconds),
+            AudioLimits(settings.max_duration_seconds, settings.max_audio_values),
             interrupt,
         )
         yield Separator(bench.separate, settings.songs_at_once)
@@ -57,7 +57,8 @@ def analyzer(board: Board) -> Iterator[Analyzer]:
     """Give an analyzer, warmed up."""
     from serve_app.analysis import song as analysis
 
-    limits = AudioLimits(read_settings().max_duration_seconds)
+    settings = read_settings()
+    limits = AudioLimits(settings.max_duration_seconds, settings.max_audio_values)
 
     def analyze(song: Path, track: Track) -> Mapping[str, Any]:
         track.show("reading the song", 0.0)

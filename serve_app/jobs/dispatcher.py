@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 from serve_app.errors import AppError, Cancelled, LeaseLost, Unavailable
 from serve_app.jobs import log
 from serve_app.jobs.attempt import Attempt, retry_after
-from serve_app.jobs.job import Claim, Job, Result
+from serve_app.jobs.job import SHORT_SONG_SECONDS, Claim, Job, LongSongs, Result
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import Finished, Progress, Runner, Started
 from serve_app.jobs.store import JobStore
@@ -137,8 +138,12 @@ class Dispatcher:
             retention_seconds=self._policy.retention_seconds,
         )
         while (room := self._room()) and not self._stopping.is_set():
+            long_songs, long_room = self._long_songs()
             jobs = await asyncio.to_thread(
-                claim, include_alone=not self._running, most=room
+                claim,
+                include_alone=not self._running,
+                most=min(room, long_room) or room,
+                long_songs=long_songs,
             )
             if not jobs:
                 return
@@ -149,6 +154,22 @@ class Dispatcher:
         if any(attempt.job.run_alone for attempt in self._running.values()):
             return 0
         return self._policy.in_flight - len(self._running)
+
+    def _long_songs(self) -> tuple[LongSongs, int]:
+        """Return which long songs may be begun, and how many, whosesoever they are."""
+        running = [attempt.job for attempt in self._running.values()]
+        clients = Counter(
+            job.client
+            for job in running
+            if job.source.duration_seconds > SHORT_SONG_SECONDS
+        )
+        room = max(1, self._policy.long_songs) - clients.total()
+        if room <= 0:
+            return LongSongs(are_taken=False), 0
+        most = max(1, self._policy.long_songs - 1)
+        full = frozenset(name for name, songs in clients.items() if songs >= most)
+        free = [most - songs for songs in clients.values() if songs < most]
+        return LongSongs(full_clients=full), min(room, most, *free)
 
     def _start(self, job: Job) -> None:
         attempt = Attempt(job, _now_seconds())

@@ -151,6 +151,21 @@ class Webhook:
     events: tuple[Event, ...] = tuple(Event)
 
 
+# As long as a long symphony's movement: what is longer is a set, a film or a concert.
+SHORT_SONG_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class LongSongs:
+    """Which songs over SHORT_SONG_SECONDS may be begun: none, or not those of some."""
+
+    are_taken: bool = True
+    full_clients: frozenset[str] = frozenset()
+
+
+ANY_LENGTH = LongSongs()
+
+
 @dataclass(frozen=True)
 class Claim:
     """The right to write to a job that runs as this (owner, attempt)."""
@@ -185,6 +200,11 @@ class Job:
     result: Result | None = None
     expires_at: datetime | None = None
     tenant: str = ""  # whose it is, where the operator tells clients apart
+    client: str = ""  # for whom it is counted: the tenant, else an address; never shown
+    # In seconds since 1970, when it has its turn among others of its priority: the time
+    # at which it came, but after the other songs of its client, and as much later as it
+    # is long. Set when it is added.
+    turn: float = 0.0
     # What jobs with the same options have in common that have the same file, or the
     # same sound in it: one of them is computed.
     file_key: str | None = None

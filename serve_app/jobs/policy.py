@@ -9,9 +9,15 @@ _LONGEST_DELAY_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class DispatchPolicy:
-    """How many jobs run at once, and how patient the dispatcher is with each."""
+    """How many jobs run at once, and how patient the dispatcher is with each.
+
+    Of them at most `long_songs` are songs longer than ten minutes, and one less are of
+    one client: neither short songs nor other clients wait for hours. At least one is
+    begun however small the pool is.
+    """
 
     in_flight: int
+    long_songs: int = 1_000_000
     lease_seconds: float = 30.0
     renew_seconds: float = 10.0
     poll_seconds: float = 1.0

@@ -28,19 +28,23 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from serve_app.jobs.job import Claim, Job, State
+from serve_app.jobs.job import SHORT_SONG_SECONDS, Claim, Job, LongSongs, State
 from serve_app.jobs.schema import jobs, to_job, to_row
 from serve_app.jobs.transitions import CLAIMED, Changes
+
+# Longer than any song, and no infinity, which JSON and some databases do not know.
+_ANY_LENGTH = 1e9
 
 # Any number that nothing else in the same Postgres locks: "queue" in ASCII.
 _ADVISORY_LOCK = 0x7175657565
 
 # The order in which jobs are begun.
-_TURN = (jobs.c.priority, jobs.c.created_at, jobs.c.id)
+_TURN = (jobs.c.priority, jobs.c.turn, jobs.c.created_at, jobs.c.id)
 # Of jobs that give the same, no more are looked at: the newest one has its files still,
 # unless it ends just then.
 _MOST_SAME = 3
 _FINAL = [state.value for state in State if state.is_final]
+_UNDER_WAY = (State.QUEUED.value, State.RUNNING.value)
 _GAVE_UP = (State.FAILED.value, State.CANCELLED.value)
 
 
@@ -68,6 +72,12 @@ def _heads(most: int, *more: ColumnElement[Any]) -> Subquery:
     """
     now: BindParameter[datetime] = bindparam("now", type_=jobs.c.updated_at.type)
     is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
+    # Who may begin no long songs just now, or no more of some clients, passes them by.
+    is_fit = or_(
+        jobs.c.song_seconds <= SHORT_SONG_SECONDS,
+        (jobs.c.song_seconds <= bindparam("longest_seconds"))
+        & jobs.c.client.not_in(bindparam("full_clients", expanding=True)),
+    )
     # The first of each by an index of its own: as one condition, with OR, all that
     # waits would be sorted, and with the turns' index all that runs would be read.
     lapsed = (
@@ -84,8 +94,8 @@ def _heads(most: int, *more: ColumnElement[Any]) -> Subquery:
         return query.with_for_update(skip_locked=True, of=jobs).cte(name)
 
     found = [
-        head("waits", _is(State.QUEUED), jobs.c.waits_for.is_(None), is_time),
-        head("silent", jobs.c.id.in_(select(lapsed.c.id))),
+        head("waits", _is(State.QUEUED), jobs.c.waits_for.is_(None), is_time, is_fit),
+        head("silent", jobs.c.id.in_(select(lapsed.c.id)), is_fit),
     ]
     return union_all(*(select(each) for each in found)).subquery()
 
@@ -166,12 +176,32 @@ def held(connection: Connection, claims: Iterable[Claim]) -> list[Job]:
     return [job for job in running if job.claim in mine]
 
 
-def next_claimable(connection: Connection, now: datetime) -> Job | None:
+def last_turn(connection: Connection, client: str) -> float:
+    """Return the last turn of a client's jobs that are to be computed, 0 if none."""
+    query = select(func.max(jobs.c.turn)).where(
+        jobs.c.client == client,
+        jobs.c.state.in_(_UNDER_WAY),
+        jobs.c.waits_for.is_(None),
+    )
+    return connection.execute(query).scalar() or 0.0
+
+
+def next_claimable(
+    connection: Connection, now: datetime, long_songs: LongSongs
+) -> Job | None:
     """Return, locked, the job whose turn it is: one that waits or lost its owner.
 
-    Of those with the highest priority it is the oldest.
+    Long songs that are not to be begun now are passed by.
     """
-    return _to_first(connection.execute(_NEXT_CLAIMABLE, {"now": now}))
+    given = {"now": now, **_passing_by(long_songs)}
+    return _to_first(connection.execute(_NEXT_CLAIMABLE, given))
+
+
+def _passing_by(long_songs: LongSongs) -> dict[str, Any]:
+    return {
+        "longest_seconds": _ANY_LENGTH if long_songs.are_taken else 0.0,
+        "full_clients": sorted(long_songs.full_clients),
+    }
 
 
 def claim_next(
@@ -181,20 +211,25 @@ def claim_next(
     *,
     most: int,
     most_claims: int,
+    long_songs: LongSongs,
 ) -> list[Job]:
     """Write the changes of a claim to the jobs whose turn it is; return them in turn.
 
     They end before the first of which something else has to be decided: it was
     cancelled, must run alone, or was claimed `most_claims` times without excuse.
     """
-    given = {"now": now, "most_claims": most_claims, **_new(changes)}
+    given = {
+        **{"now": now, "most_claims": most_claims},
+        **_passing_by(long_songs),
+        **_new(changes),
+    }
     found = connection.execute(_claim_next(most), given)
     claimed = [to_job(row._asdict()) for row in found]
     return sorted(claimed, key=_turn)
 
 
-def _turn(job: Job) -> tuple[int, datetime, str]:
-    return job.options.priority.rank, job.created_at, job.id
+def _turn(job: Job) -> tuple[int, float, datetime, str]:
+    return job.options.priority.rank, job.turn, job.created_at, job.id
 
 
 def claim(connection: Connection, job_id: str, now: datetime, changes: Changes) -> Job:

@@ -10,7 +10,7 @@ from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
 from serve_app.jobs import answers, statements, transitions
 from serve_app.jobs.answer import Answer
-from serve_app.jobs.job import Claim, Job, Result, Stage, State
+from serve_app.jobs.job import ANY_LENGTH, Claim, Job, LongSongs, Result, Stage, State
 from serve_app.jobs.transitions import MAX_CLAIMS, Changes, Limits, Retry
 
 RETRY_AFTER_SECONDS = 15
@@ -65,6 +65,8 @@ class JobStore:
                 _check_room(connection, max_queued)
                 if job.audio_key is not None:
                     job = job.evolve(waits_for=statements.at_work_on(connection, job))
+                if job.client:
+                    job = job.evolve(turn=_turn(connection, job))
             try:
                 statements.add(connection, job)
             except exc.IntegrityError as err:
@@ -132,10 +134,12 @@ class JobStore:
         include_alone: bool,
         retention_seconds: float,
         most: int = 1,
+        long_songs: LongSongs = ANY_LENGTH,
     ) -> list[Job]:
         """Give `owner` at most so many jobs that wait or whose lease has run out.
 
-        They are the oldest of those with the highest priority, the next one first.
+        Of those with the highest priority they are the first in turn (see `Job.turn`),
+        the next one first, but for long songs that are not to be begun now.
 
         A job that must run alone is given out only with `include_alone`, which is for a
         caller that runs nothing else. Until then nothing behind it overtakes it: its
@@ -148,13 +152,16 @@ class JobStore:
         )
         with self._database.statement() as connection:
             claimed = statements.claim_next(
-                connection, now, changes, most=most, most_claims=MAX_CLAIMS
+                *(connection, now, changes),
+                most=most,
+                most_claims=MAX_CLAIMS,
+                long_songs=long_songs,
             )
         if claimed:
             return claimed
         expires_at = now + timedelta(seconds=retention_seconds)
         with self._database.writing() as connection:
-            while job := statements.next_claimable(connection, now):
+            while job := statements.next_claimable(connection, now, long_songs):
                 if ending := _overdue_ending(job, expires_at):
                     self._change(connection, job.id, now, ending)
                     continue
@@ -259,6 +266,17 @@ def _check_room(connection: Connection, max_queued: int) -> None:
             f"{RETRY_AFTER_SECONDS} seconds.",
             RETRY_AFTER_SECONDS,
         )
+
+
+def _turn(connection: Connection, job: Job) -> float:
+    """Return when a new job has its turn: after what its client has under way already.
+
+    By "virtual clock" (L. Zhang 1990), where each client may use a second of audio each
+    second. Whoever hands in more waits behind others that come meanwhile, but never
+    longer than what he has handed in lasts.
+    """
+    last = statements.last_turn(connection, job.client)
+    return max(job.created_at.timestamp(), last) + job.source.duration_seconds
 
 
 def _overdue_ending(job: Job, expires_at: datetime) -> Changes | None:

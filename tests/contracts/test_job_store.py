@@ -14,7 +14,17 @@ from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.answers import Answers
-from serve_app.jobs.job import Claim, Event, Job, Priority, Stage, State, Webhook
+from serve_app.jobs.job import (
+    ANY_LENGTH,
+    Claim,
+    Event,
+    Job,
+    LongSongs,
+    Priority,
+    Stage,
+    State,
+    Webhook,
+)
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
 from tests.jobs import NOON, RESULT, ManualClock, new_job
@@ -44,7 +54,11 @@ def add(store: JobStore, *jobs: Job) -> None:
 
 
 def claim_some(
-    store: JobStore, most: int, owner: str = "me", include_alone: bool = True
+    store: JobStore,
+    most: int,
+    owner: str = "me",
+    include_alone: bool = True,
+    long_songs: LongSongs = ANY_LENGTH,
 ) -> list[Job]:
     return store.claim(
         owner,
@@ -52,6 +66,7 @@ def claim_some(
         include_alone=include_alone,
         retention_seconds=KEPT,
         most=most,
+        long_songs=long_songs,
     )
 
 
@@ -220,6 +235,50 @@ def test_a_job_of_higher_priority_is_claimed_before_older_ones(
     claims = [claimed(store).job_id for _ in range(5)]
     assert claims == ["2", "4", "1", "3", "0"]
     assert store.get("2").options.priority is Priority.HIGH
+
+
+def of(client: str, name: str, seconds: int = 60, **changes: Any) -> Job:
+    """Return a client's job for a song of so many seconds."""
+    source = replace(new_job(name).source, samples=44_100 * seconds)
+    return new_job(name, client=client, source=source, **changes)
+
+
+def turns(store: JobStore, long_songs: LongSongs = ANY_LENGTH) -> list[str]:
+    """Claim all jobs that may be; return their ids in the order of their turns."""
+    jobs = claim_some(store, MANY, long_songs=long_songs)
+    return [job.id for job in jobs]
+
+
+def test_a_client_waits_behind_others_for_what_it_has_under_way(
+    store: JobStore,
+) -> None:
+    add(store, *(of("a", f"a{number}") for number in range(4)))
+    claimed(store)
+    add(store, of("b", "b0"), of("b", "b1"), of("c", "c0"))
+    assert turns(store) == ["b0", "c0", "a1", "b1", "a2", "a3"]
+
+
+def test_a_short_song_goes_before_a_long_one_that_came_no_longer_ago_than_it_lasts(
+    store: JobStore,
+) -> None:
+    add(store, of("a", "long", 3600))
+    for name, minutes in (("late", 61), ("short", 10)):
+        created_at = NOON + timedelta(minutes=minutes)
+        add(store, of(name, name, created_at=created_at))
+    assert turns(store) == ["short", "long", "late"]
+
+
+def test_a_job_that_only_waits_for_another_is_not_counted(store: JobStore) -> None:
+    add(store, of("a", "first", audio_key="song"), of("a", "same", audio_key="song"))
+    add(store, of("a", "next"), of("b", "later", 150))
+    assert turns(store) == ["first", "next", "later"]
+
+
+def test_long_songs_are_passed_by_where_they_are_not_taken(store: JobStore) -> None:
+    add(store, of("a", "a0", 601), of("a", "a1", 600), of("b", "b0", 601))
+    assert turns(store, long_songs=LongSongs(are_taken=False)) == ["a1"]
+    assert turns(store, long_songs=LongSongs(full_clients=frozenset("a"))) == ["b0"]
+    assert turns(store) == ["a0"]
 
 
 def test_each_of_many_jobs_is_claimed_exactly_once(store: JobStore) -> None:

@@ -90,7 +90,7 @@ async def analyze(
     """
     async with intake.receive(request, client) as arrival:
         upload = await arrival.upload()
-        facts = await intake.measure(upload)
+        facts = await intake.measure(request, client, upload)
         found = await _analyze_stored(services, upload.path, facts)
     return Analysis.model_validate(
         {

@@ -255,7 +255,7 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
         follow=pools.follow,
         storage=storage,
         fetch=pools.fetch,
-        measure=lambda path: measure(path, AUDIO_LIMITS),
+        measure=lambda path, _: measure(path, AUDIO_LIMITS),
         analyze=pools.analyze,
         wake=pools.wake,
         stop=pools.stopped.append,

@@ -211,10 +211,10 @@ async def test_a_request_cancelled_while_its_song_is_decoded_leaves_nothing(
 ) -> None:
     started, may_end = threading.Event(), threading.Event()
 
-    def slow(path: Path) -> AudioFacts:
+    def slow(path: Path, is_wanted: Callable[[], bool]) -> AudioFacts:
         started.set()
         may_end.wait(5)
-        return server.services.measure(path)
+        return server.services.measure(path, is_wanted)
 
     async with server.with_services(measure=slow) as client:
         request = client.post("/separate", files={"file": ("a.wav", song)})
@@ -233,9 +233,9 @@ async def test_others_are_answered_while_songs_are_decoded(
     """Not only the event loop stays free: so do threads, for those who poll."""
     may_end = threading.Event()
 
-    def slow(path: Path) -> AudioFacts:
+    def slow(path: Path, is_wanted: Callable[[], bool]) -> AudioFacts:
         may_end.wait(60)
-        return server.services.measure(path)
+        return server.services.measure(path, is_wanted)
 
     limits = LIMITS.__class__(LIMITS.max_upload_bytes, 100, 1800.0)
     services = {"measure": slow, "limits": limits}

@@ -136,6 +136,31 @@ def test_a_job_is_taken_up_at_once_when_told_of(store: JobStore) -> None:
     asyncio.run(scenario())
 
 
+def test_long_songs_leave_room_for_short_ones_and_for_other_clients(
+    store: JobStore,
+) -> None:
+    def add_song(job_id: str, client: str, minutes: int) -> None:
+        source = replace(new_job(job_id).source, samples=44_100 * 60 * minutes)
+        store.add(new_job(job_id, client=client, source=source), max_queued=100)
+
+    async def scenario() -> None:
+        fair = policy(in_flight=6, long_songs=3)
+        workers = Workers(hang)
+        dispatcher = Dispatcher(store, workers, "me", fair)
+        async with dispatching(dispatcher):
+            for number in range(4):
+                add_song(f"a{number}", "a", 120)
+            await until(is_in(store, State.RUNNING, "a0", "a1"))
+            add_song("b0", "b", 120)
+            add_song("b1", "b", 120)
+            add_song("c0", "c", 10)
+            await until(is_in(store, State.RUNNING, "b0", "c0"))
+            await asyncio.sleep(0.1)
+            assert sorted(workers.running) == ["a0", "a1", "b0", "c0"]
+
+    asyncio.run(scenario())
+
+
 def test_no_more_jobs_run_than_fit(store: JobStore) -> None:
     add(store, *"abcde")
 

@@ -1,0 +1,20 @@
+"""Jobs take turns by client, and long songs leave room for short ones."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    """Add whose a job is, its turn and its length; those of before go first."""
+    client = sa.Column("client", sa.String(64), nullable=False, server_default="")
+    op.add_column("jobs", client)
+    for name in ("turn", "song_seconds"):
+        column = sa.Column(name, sa.Float(), nullable=False, server_default="0")
+        op.add_column("jobs", column)
+    op.drop_index("jobs_by_turn", "jobs")
+    turn = ["state", "priority", "turn", "created_at", "id"]
+    op.create_index("jobs_by_turn", "jobs", turn)
+    op.create_index("jobs_by_client", "jobs", ["client", "state", "turn"])
