@@ -248,9 +248,9 @@ class Settings(BaseSettings):
     )
     tenant_header: str = Field(
         default="",
-        description="Header in which your gateway says whose a request is. Songs are "
-        "reused, and idempotency keys are one's own, only within the same; all clients "
-        "are one when unset.",
+        description="Header in which your gateway names the tenant that sends a "
+        "request. Tenants see their own jobs alone, and without the header no request "
+        "for jobs or songs is answered; all clients are one when unset.",
     )
     max_attempts: int = Field(
         default=3, ge=1, description="Charged attempts after which a job is failed."

@@ -192,6 +192,24 @@ def test_deleted_and_expired_jobs_take_no_place_in_the_list(
     assert [job.id for job in store.listed("", 1)] == ["kept"]
 
 
+def test_a_list_is_of_one_tenant_and_others_take_no_place_in_it(
+    store: JobStore,
+) -> None:
+    """Names are told apart to the last letter, and jobs of before are nobody's."""
+    long = "n" * 63
+    tenants = ("", "a", "A", "a_", "a%", f"{long}a", f"{long}b")
+    for minute in range(3):
+        for tenant in tenants:
+            made_at = NOON + timedelta(minutes=minute)
+            name = f"{tenants.index(tenant)}-{minute}"
+            add(store, new_job(name, tenant=tenant, created_at=made_at))
+    for index, tenant in enumerate(tenants):
+        found = store.listed(tenant, 2)
+        assert [job.id for job in found] == [f"{index}-2", f"{index}-1"]
+        assert {job.tenant for job in found} == {tenant}
+    assert store.listed("nobody", 2) == []
+
+
 def test_counts_name_every_state(store: JobStore) -> None:
     add(store, new_job("a"), new_job("b"), new_job("c"))
     claim(store)
