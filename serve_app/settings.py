@@ -241,6 +241,25 @@ class Settings(BaseSettings):
     max_queued_jobs: int = Field(
         default=100, ge=1, description="Jobs waiting; past that, 429 with Retry-After."
     )
+    client_queue_share: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Part of these that the jobs of one client may be: a tenant, or an "
+        "address where there are none.",
+    )
+    max_job_disk_bytes: int = Field(
+        default=64 * 1024 * MIB,
+        ge=1,
+        description="Most disk that a job may need, all its files together, by an "
+        "upper estimate (42 GB for 2 hours of 44.1 kHz); larger ones get 413.",
+    )
+    max_client_disk_bytes: int = Field(
+        default=128 * 1024 * MIB,
+        ge=1,
+        description="Most disk that the unfinished jobs of one client may need, by the "
+        "same estimate; past that, 429 with Retry-After.",
+    )
     reuse_songs: bool = Field(
         default=True,
         description="Give a song that was separated before, with the same options and "

@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.answer import Answer
+from serve_app.jobs.footprint import Share
 from serve_app.jobs.job import Job, Result, State
 from serve_app.licences import Licences
 from serve_app.storage.port import DirectUploads, Storage
@@ -24,11 +26,17 @@ class Jobs(Protocol):
     """The jobs that the API hands in, looks up and ends."""
 
     def add(
-        self, job: Job, *, max_queued: int, answer: Answer | None = None
+        self,
+        job: Job,
+        *,
+        max_queued: int,
+        share: Share | None = None,
+        answer: Answer | None = None,
     ) -> Answer | None:
         """Queue `job`, or return what the same request was answered before.
 
-        QueueFull when `max_queued` jobs wait already.
+        QueueFull when `max_queued` jobs wait already, or when the jobs of its client
+        would take more than their `share`.
         """
 
     def with_file(self, file_key: str) -> Sequence[Job]:
@@ -40,8 +48,11 @@ class Jobs(Protocol):
     def listed(self, tenant: str, limit: int) -> Sequence[Job]:
         """Return a tenant's newest jobs that were not deleted, the newest first."""
 
-    def check_room(self, max_queued: int) -> None:
-        """Raise QueueFull when `max_queued` jobs wait already."""
+    def check_room(self, max_queued: int, share: Share, client: str) -> None:
+        """Raise QueueFull when `max_queued` jobs wait already.
+
+        Or when those of the client take all of its `share`.
+        """
 
     def counts(self) -> Mapping[State, int]:
         """Count the jobs in each state."""
@@ -112,12 +123,22 @@ class Limits:
     """How much is taken and how long it is kept.
 
     `link_seconds` is how long addresses of stems outside this service last; 0 for none.
+    `client_queue_share` is the part of the queue that one client's jobs may fill.
     """
 
     max_upload_bytes: int
     max_queued_jobs: int
     retention_seconds: float
     link_seconds: int = 0
+    client_queue_share: float = 1.0
+    max_job_disk_bytes: int = 64 * 1024**3
+    max_client_disk_bytes: int = 128 * 1024**3
+
+    @property
+    def share(self) -> Share:
+        """What one client's jobs may take."""
+        queued_jobs = ceil(self.max_queued_jobs * self.client_queue_share)
+        return Share(queued_jobs, self.max_client_disk_bytes)
 
 
 @dataclass(frozen=True)

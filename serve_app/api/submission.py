@@ -18,8 +18,9 @@ from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.api.uploads import Arrival, Intake, Upload
 from serve_app.audio.facts import AudioFacts
-from serve_app.errors import Unavailable
+from serve_app.errors import AudioTooLong, Unavailable
 from serve_app.jobs.answer import Answer
+from serve_app.jobs.footprint import disk_bytes
 from serve_app.jobs.job import (
     ORIGINALS,
     STEMS,
@@ -115,6 +116,7 @@ class Submission:
             updated_at=now,
             tenant=self._client.tenant,
             client=self._client.name,
+            disk_bytes=_disk_bytes(services, source, options),
             file_key=file_key,
             audio_key=audio_key,
         )
@@ -176,6 +178,20 @@ def _source(upload: Upload, facts: AudioFacts) -> Source:
     )
 
 
+def _disk_bytes(services: Services, source: Source, options: Options) -> int:
+    """Return the most that the job takes of disks; AudioTooLong if that is too much."""
+    model = next(each for each in services.models if each.name == options.model)
+    needed = disk_bytes(source, options, model.sources, model.sample_rate)
+    limit = services.limits.max_job_disk_bytes
+    if needed > limit:
+        raise AudioTooLong(
+            f"Separating this song may take {needed / 1e9:.1f} GB of the server's "
+            f"disk, more than the {limit / 1e9:.1f} GB that a song may take. Convert "
+            "it to 44.1 kHz, cut it into shorter parts, or ask for fewer stems."
+        )
+    return needed
+
+
 def _ended(job: Job, result: Result, retention_seconds: float) -> Job:
     """Return the job as it is when another one has made its stems."""
     return job.evolve(
@@ -196,8 +212,13 @@ def _hand_in(
     try:
         if not job.state.is_final:
             services.storage.put(job.source.key, path)
-        limit = services.limits.max_queued_jobs
-        before = services.jobs.add(job, max_queued=limit, answer=answer)
+        limits = services.limits
+        before = services.jobs.add(
+            job,
+            max_queued=limits.max_queued_jobs,
+            share=limits.share,
+            answer=answer,
+        )
     except Unavailable:
         # The job may be there all the same; if not, a sweep deletes its files.
         raise

@@ -205,6 +205,7 @@ class Job:
     # at which it came, but after the other songs of its client, and as much later as it
     # is long. Set when it is added.
     turn: float = 0.0
+    disk_bytes: int = 0  # the most that it takes of disks until it has ended
     # What jobs with the same options have in common that have the same file, or the
     # same sound in it: one of them is computed.
     file_key: str | None = None

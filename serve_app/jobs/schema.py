@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -56,6 +57,7 @@ jobs = Table(
     Column("expires_at", UtcDateTime),
     Column("tenant", String(64), nullable=False, server_default=""),
     Column("client", String(64), nullable=False, server_default=""),
+    Column("disk_bytes", BigInteger, nullable=False, server_default="0"),
     Column("turn", Float, nullable=False, server_default="0"),
     Column("file_key", String(64)),
     Column("audio_key", String(64)),

@@ -284,6 +284,16 @@ def has_as_many(connection: Connection, state: State, number: int) -> bool:
     return connection.execute(query).scalar_one() >= number
 
 
+def held_by(connection: Connection, client: str) -> tuple[int, int]:
+    """Return how many jobs of a client wait, and what disk all its unfinished need."""
+    is_queued = case((_is(State.QUEUED), 1), else_=0)
+    query = select(func.sum(is_queued), func.sum(jobs.c.disk_bytes)).where(
+        jobs.c.client == client, jobs.c.state.in_(_UNDER_WAY)
+    )
+    queued, disk_bytes = connection.execute(query).one()
+    return int(queued or 0), int(disk_bytes or 0)
+
+
 def counts(connection: Connection) -> dict[State, int]:
     """Return how many jobs are in each state."""
     query = select(jobs.c.state, func.count()).group_by(jobs.c.state)

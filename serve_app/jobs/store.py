@@ -10,6 +10,7 @@ from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
 from serve_app.jobs import answers, statements, transitions
 from serve_app.jobs.answer import Answer
+from serve_app.jobs.footprint import Share
 from serve_app.jobs.job import ANY_LENGTH, Claim, Job, LongSongs, Result, Stage, State
 from serve_app.jobs.transitions import MAX_CLAIMS, Changes, Limits, Retry
 
@@ -46,10 +47,16 @@ class JobStore:
         self._on_end = on_end
 
     def add(
-        self, job: Job, *, max_queued: int, answer: Answer | None = None
+        self,
+        job: Job,
+        *,
+        max_queued: int,
+        share: Share | None = None,
+        answer: Answer | None = None,
     ) -> Answer | None:
         """Accept a `job`, queued or ended; QueueFull when `max_queued` wait already.
 
+        Also QueueFull when its client's jobs would take more than their `share`.
         It waits for another one that is at work on the same audio for the same tenant,
         with the same options. With an `answer`, which is kept together with the job,
         nothing is added when the same request was answered before: that answer is
@@ -63,6 +70,8 @@ class JobStore:
                 answers.keep(connection, answer)
             if not job.state.is_final:
                 _check_room(connection, max_queued)
+                if share is not None:
+                    _check_share(connection, share, job.client, job.disk_bytes)
                 if job.audio_key is not None:
                     job = job.evolve(waits_for=statements.at_work_on(connection, job))
                 if job.client:
@@ -111,10 +120,14 @@ class JobStore:
         with self._database.reading() as connection:
             return statements.listed(connection, tenant, self._clock(), limit)
 
-    def check_room(self, max_queued: int) -> None:
-        """Raise QueueFull when `max_queued` jobs wait already."""
+    def check_room(self, max_queued: int, share: Share, client: str) -> None:
+        """Raise QueueFull when `max_queued` jobs wait already.
+
+        Or when those of the client take all of its `share`.
+        """
         with self._database.reading() as connection:
             _check_room(connection, max_queued)
+            _check_share(connection, share, client)
 
     def counts(self) -> Mapping[State, int]:
         """Return how many jobs are in each state."""
@@ -266,6 +279,31 @@ def _check_room(connection: Connection, max_queued: int) -> None:
             f"{RETRY_AFTER_SECONDS} seconds.",
             RETRY_AFTER_SECONDS,
         )
+
+
+def _check_share(
+    connection: Connection, share: Share, client: str, more_bytes: int = 1
+) -> None:
+    queued, disk_bytes = statements.held_by(connection, client)
+    if queued >= share.queued_jobs:
+        raise QueueFull(
+            f"{queued} of your songs are waiting already, which is your share of the "
+            f"queue: try again in {RETRY_AFTER_SECONDS} seconds.",
+            RETRY_AFTER_SECONDS,
+        )
+    # One job alone is never too large for its client.
+    if disk_bytes and disk_bytes + more_bytes > share.disk_bytes:
+        raise QueueFull(
+            f"Your songs under way may take {_gb(disk_bytes)} of the "
+            f"{_gb(share.disk_bytes)} that a client gets of the server's disk, and "
+            f"there is no room for this one: try again in {RETRY_AFTER_SECONDS} "
+            "seconds.",
+            RETRY_AFTER_SECONDS,
+        )
+
+
+def _gb(number_bytes: int) -> str:
+    return f"{number_bytes / 1e9:.1f} GB"
 
 
 def _turn(connection: Connection, job: Job) -> float:

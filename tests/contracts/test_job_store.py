@@ -14,6 +14,7 @@ from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.answers import Answers
+from serve_app.jobs.footprint import Share
 from serve_app.jobs.job import (
     ANY_LENGTH,
     Claim,
@@ -290,6 +291,39 @@ def test_a_job_that_only_waits_for_another_is_not_counted(store: JobStore) -> No
     add(store, of("a", "first", audio_key="song"), of("a", "same", audio_key="song"))
     add(store, of("a", "next"), of("b", "later", 150))
     assert turns(store) == ["first", "next", "later"]
+
+
+def test_a_client_fills_no_more_than_its_share_of_the_queue(store: JobStore) -> None:
+    share = Share(queued_jobs=2, disk_bytes=MANY)
+    for name in ("a0", "a1"):
+        store.add(of("a", name), max_queued=9, share=share)
+    with pytest.raises(QueueFull, match="2 of your songs are waiting") as full:
+        store.add(of("a", "a2"), max_queued=9, share=share)
+    assert full.value.retry_after_seconds > 0
+    with pytest.raises(QueueFull, match="2 of your songs are waiting"):
+        store.check_room(9, share, "a")
+    store.check_room(9, share, "b")
+    store.add(of("b", "b0"), max_queued=9, share=share)
+    claimed(store)
+    store.add(of("a", "a2"), max_queued=9, share=share)
+
+
+def test_a_clients_unfinished_jobs_need_no_more_disk_than_its_share(
+    store: JobStore,
+) -> None:
+    share = Share(queued_jobs=9, disk_bytes=100)
+    store.add(of("a", "a0", disk_bytes=101), max_queued=9, share=share)
+    running = claimed(store)
+    with pytest.raises(QueueFull, match="of the server's disk"):
+        store.add(of("a", "a1", disk_bytes=10), max_queued=9, share=share)
+    with pytest.raises(QueueFull, match="of the server's disk"):
+        store.check_room(9, share, "a")
+    store.add(of("b", "b0", disk_bytes=60), max_queued=9, share=share)
+    with pytest.raises(QueueFull, match="of the server's disk"):
+        store.add(of("b", "b1", disk_bytes=41), max_queued=9, share=share)
+    store.add(of("b", "b1", disk_bytes=40), max_queued=9, share=share)
+    store.succeed(running, RESULT, KEPT)
+    store.add(of("a", "a1", disk_bytes=10), max_queued=9, share=share)
 
 
 def test_long_songs_are_passed_by_where_they_are_not_taken(store: JobStore) -> None:

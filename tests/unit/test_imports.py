@@ -27,6 +27,7 @@ OPEN = (
     "serve_app.views",
     "serve_app.working",
     "serve_app.jobs.answer",
+    "serve_app.jobs.footprint",
     "serve_app.jobs.job",
     "serve_app.webhooks.delivery",
     "serve_app.storage.port",

@@ -145,7 +145,8 @@ async def separate(
     """
     if not idempotency.is_named(request):
         # Nobody should upload a song to be told that the queue is full.
-        await run(services.jobs.check_room, services.limits.max_queued_jobs)
+        limits, check_room = services.limits, services.jobs.check_room
+        await run(check_room, limits.max_queued_jobs, limits.share, client.name)
     async with intake.receive(request, client, wanted.FIELDS) as arrival:
         submission = Submission(request, client, services, intake, base_url)
         return await submission.answer(arrival)

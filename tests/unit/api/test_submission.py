@@ -1,6 +1,7 @@
 """A song that was separated before is not separated again."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -9,7 +10,7 @@ import soundfile
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.job import State
-from tests.unit.api.conftest import LIMITS, MODELS, Server
+from tests.unit.api.conftest import LIMITS, MODELS, Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -169,3 +170,40 @@ async def test_a_hit_finds_room_in_a_full_queue(server: Server, song: bytes) -> 
         await submit(server, song, headers={"Cache-Control": "no-cache"})
     key = {"Idempotency-Key": "a"}
     assert (await submit(server, song, headers=key))["cache"] == "hit"
+
+
+async def test_a_song_that_needs_more_disk_than_one_may_take_is_refused(
+    server: Server, song: bytes
+) -> None:
+    limits = replace(LIMITS, max_job_disk_bytes=1_000_000)
+    client = server.with_services(limits=limits)
+    answer = await client.post("/separate", files={"file": ("a.wav", song)})
+    detail = assert_problem(answer, 413, "audio_too_long")
+    assert "0.0 GB of the server's disk" in detail
+    assert server.left_behind() == []
+
+
+async def test_a_client_that_has_its_share_of_the_queue_is_told_before_it_uploads(
+    server: Server, song: bytes
+) -> None:
+    limits = replace(LIMITS, client_queue_share=0.3)
+    client = server.with_services(limits=limits)
+    headers = {"Cache-Control": "no-cache"}
+    answers = [
+        await client.post("/separate", files={"file": ("a.wav", song)}, headers=headers)
+        for _ in range(2)
+    ]
+    assert answers[0].status_code == 200
+    answer = answers[1]
+    assert_problem(answer, 429, "queue_full")
+    assert answer.headers["retry-after"] == "15"
+
+
+async def test_whom_a_job_is_counted_for_is_told_nobody(
+    server: Server, song: bytes
+) -> None:
+    job_id = (await submit(server, song))["job_id"]
+    client = server.store.get(job_id).client
+    assert client
+    for path in (f"/job/{job_id}", "/jobs"):
+        assert client not in (await server.client.get(path)).text

@@ -43,6 +43,18 @@ def test_mean_and_deviation_are_exact(tmp_path: Path) -> None:
     assert facts.peak == float(np.abs(wave).max())
 
 
+@pytest.mark.parametrize("kind", ["flac", "mp3"])
+def test_a_song_has_no_more_samples_in_all_its_channels_than_are_taken(
+    tmp_path: Path, kind: str
+) -> None:
+    media.write_song(tmp_path / "song", kind, seconds=1.0)
+    facts = measure(tmp_path / "song", LIMITS)
+    values = facts.samples * facts.channels
+    measure(tmp_path / "song", AudioLimits(60, max_values=values))
+    with pytest.raises(AudioTooLong, match="2 channels of 44100 Hz"):
+        measure(tmp_path / "song", AudioLimits(60, max_values=values // 2))
+
+
 def channels(wave: media.Wave, left: float, right: float) -> media.Wave:
     """Return a song of two channels that are the first one, by these factors."""
     return wave[:1] * np.array([[left], [right]], np.float32)

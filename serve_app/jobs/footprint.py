@@ -1,0 +1,35 @@
+"""How much of a disk a job can take."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from serve_app.jobs.job import Options, Source
+
+_CHANNELS = 2
+_FLOAT_BYTES = 4
+# Neighbouring windows overlap by up to an eighth, and each is stored whole.
+_OVERLAP = 8 / 7
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one client's jobs that have not ended may take of the service."""
+
+    queued_jobs: int
+    disk_bytes: int
+
+
+def disk_bytes(
+    source: Source, options: Options, sources: Collection[str], sample_rate: int
+) -> int:
+    """Return the most bytes that a job takes on disks, working files included.
+
+    `sources` and `sample_rate` are the model's. It is an upper bound: no stem is
+    larger than as 32-bit floats, and no window is deleted before the stems are stored.
+    """
+    frame_bytes = _CHANNELS * _FLOAT_BYTES
+    window_frames = source.duration_seconds * sample_rate * _OVERLAP
+    windows = window_frames * frame_bytes * len(sources)
+    # Unclipped, to be encoded again with less gain; then as a file here, and stored.
+    stems = 3 * source.samples * frame_bytes * len(options.stems)
+    return round(2 * source.size_bytes + windows + stems)

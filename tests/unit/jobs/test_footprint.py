@@ -1,0 +1,23 @@
+from serve_app.jobs.footprint import disk_bytes
+from serve_app.jobs.job import Options
+from tests.jobs import new_job
+
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+def test_a_job_needs_room_for_its_windows_and_its_stems_and_their_copies() -> None:
+    """For each second: 1.4 MB of windows and their overlap, and 3 times the stems."""
+    source = new_job().source
+    options = Options("demo", STEMS, "wav")
+    needed = disk_bytes(source, options, STEMS, 44_100) - 2 * source.size_bytes
+    second_bytes = 44_100 * 2 * 4 * 4
+    assert needed == round(180 * second_bytes * (8 / 7 + 3))
+
+
+def test_fewer_stems_need_less_but_all_windows() -> None:
+    source = new_job().source
+    all_of_them, one = (
+        disk_bytes(source, Options("demo", stems, "wav"), STEMS, 44_100)
+        for stems in (STEMS, STEMS[:1])
+    )
+    assert all_of_them - one == 3 * 180 * 44_100 * 2 * 4 * 3
