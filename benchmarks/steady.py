@@ -313,7 +313,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     port, rows = free_port(), []
-    print("| situation | /livez p50 s | p99 s | max s | 5 s song, median/max s |", end="")
+    print(
+        "| situation | /livez p50 s | p99 s | max s | 5 s song, median/max s |", end=""
+    )
     print(" other client | load |\n|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as directory, server(Path(directory), port):
         for name in options.only:

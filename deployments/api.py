@@ -133,11 +133,13 @@ class Api:
     def __init__(
         self,
         settings: Settings,
+        max_ongoing_requests: int,
         dispatcher: DeploymentHandle,
         analyzer: DeploymentHandle,
     ) -> None:
         configure_logging(settings)
         self._settings = settings
+        self._max_ongoing_requests = max_ongoing_requests
         self._pools = Pools(dispatcher, analyzer)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -174,6 +176,7 @@ class Api:
                     max_queued_jobs=settings.max_queued_jobs,
                     retention_seconds=settings.retention_seconds,
                     link_seconds=settings.download_link_seconds,
+                    max_ongoing_requests=self._max_ongoing_requests,
                 ),
                 working_dir=settings.working_dir,
                 clock=now,

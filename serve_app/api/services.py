@@ -109,12 +109,14 @@ class Limits:
     """How much is taken and how long it is kept.
 
     `link_seconds` is how long addresses of stems outside this service last; 0 for none.
+    `max_ongoing_requests` is what the server takes at once; long ones get parts of it.
     """
 
     max_upload_bytes: int
     max_queued_jobs: int
     retention_seconds: float
     link_seconds: int = 0
+    max_ongoing_requests: int = 512
 
 
 @dataclass(frozen=True)
