@@ -1,4 +1,4 @@
-"""How many requests of a kind may be under way, and how many of them from one client."""
+"""How many requests of a kind may be under way, and how many of one client."""
 
 from collections import Counter
 from collections.abc import Iterator
