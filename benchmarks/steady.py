@@ -38,6 +38,9 @@ _LONG_SONG_SECONDS = 1800
 _SETTLE_SECONDS = 3.0
 _PAUSE_SECONDS = 1.0
 
+# What answers say in Retry-After.
+_RETRY_SECONDS = 5.0
+
 # What a part of the load does until it is cancelled; it counts what it was answered.
 Load = Callable[[int, str, "Counter[str]"], Awaitable[None]]
 
@@ -138,7 +141,7 @@ async def upload(port: int, _: str, seen: Counter[str]) -> None:
                     await writer.drain()
             status = await answered
             seen[status] += 1
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(_RETRY_SECONDS)
     await asyncio.Event().wait()
 
 
@@ -194,7 +197,7 @@ async def _again(load: Load, port: int, job_id: str, seen: Counter[str]) -> None
             await load(port, job_id, seen)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             seen[type(error).__name__] += 1
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def make_load(name: str, port: int, job_id: str, seconds: float, path: Path) -> None:

@@ -57,12 +57,13 @@ async def read_events(
     as `cancelled` if it is deleted meanwhile. Whoever comes back with `Last-Event-ID`
     gets what has changed since.
     """
+    # First of all: a crowd that is refused must cost little.
+    count_waiting()
     job = await run(lookup.find_job, services, client, job_id)
     seen = request.headers.get("last-event-id")
     if seen == _version(job) and views.is_over(job):
         # What makes an EventSource stop asking.
         return Response(status_code=204)
-    count_waiting()
     return EventSourceResponse(
         _events(partial(_event, services, base_url), watch, job, seen),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
