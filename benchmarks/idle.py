@@ -58,11 +58,15 @@ class Idle:
         return sum(one.pss_mib for one in self.processes)
 
 
-@contextmanager
-def server(directory: Path) -> Iterator[psutil.Process]:
-    """Run a server until the block ends; it is ready when the block begins."""
+def free_port() -> int:
+    """Return a port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def server(directory: Path, port: int) -> Iterator[psutil.Process]:
+    """Run a server until the block ends; it is ready when the block begins."""
     environment = {
         **os.environ,
         "STEMSERVE_DATA_DIR": str(directory / "data"),
@@ -144,7 +148,10 @@ def main() -> None:
     parser.add_argument("--settle", type=float, default=30.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory, server(Path(directory)) as root:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        server(Path(directory), free_port()) as root,
+    ):
         time.sleep(options.settle)
         idle = measured(root, options.seconds)
     for one in sorted(idle.processes, key=lambda one: -one.pss_mib):

@@ -147,11 +147,13 @@ class Api:
     def __init__(
         self,
         settings: Settings,
+        max_ongoing_requests: int,
         dispatcher: DeploymentHandle,
         analyzer: DeploymentHandle,
     ) -> None:
         configure_logging(settings)
         self._settings = settings
+        self._max_ongoing_requests = max_ongoing_requests
         self._pools = Pools(dispatcher, analyzer)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -189,6 +191,7 @@ class Api:
                     client_queue_share=settings.client_queue_share,
                     max_job_disk_bytes=settings.max_job_disk_bytes,
                     max_client_disk_bytes=settings.max_client_disk_bytes,
+                    max_ongoing_requests=self._max_ongoing_requests,
                 ),
                 working_dir=settings.working_dir,
                 clock=now,

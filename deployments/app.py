@@ -35,7 +35,14 @@ def build(args: dict[str, Any] | AppArgs) -> Application:
         separator,
         analyzer,
     )
-    return _bind(serve.ingress()(Api), checked.api, settings, dispatcher, analyzer)
+    return _bind(
+        serve.ingress()(Api),
+        checked.api,
+        settings,
+        checked.api.max_ongoing_requests,
+        dispatcher,
+        analyzer,
+    )
 
 
 def _bind(target: type, pool: Pool, *args: Any) -> Application:

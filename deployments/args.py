@@ -87,8 +87,9 @@ class AppArgs(Strict):
     """
 
     settings: dict[str, Any] = Field(default_factory=dict)
-    # Most of them wait for a job, or send a file: the work itself is in few threads.
-    api: Pool = Pool(max_ongoing_requests=512, max_queued_requests=128)
+    # Most of them wait for a job, or send a file: the work itself is in few threads. A
+    # crowd is refused by the API itself, soon and in its own words, so it may queue.
+    api: Pool = Pool(max_ongoing_requests=512, max_queued_requests=1024)
     dispatcher: Pool = Pool(max_ongoing_requests=1000, graceful_shutdown_timeout_s=60)
     separator: Pool = Pool(
         max_ongoing_requests=8,

@@ -6,6 +6,7 @@ Serve calls `middlewares` in each proxy where the environment of its cluster has
 
 from typing import Any
 
+from deployments import http_protocol
 from serve_app.api import gate
 from serve_app.settings import Settings
 
@@ -14,5 +15,9 @@ IMPORT_PATH = f"{__name__}:middlewares"
 
 
 def middlewares() -> list[Any]:
-    """Return what a proxy wraps itself in; the environment says who may call."""
+    """Return what a proxy wraps itself in; the environment says who may call.
+
+    Called before the proxy begins to listen: it gets our HTTP protocol as well.
+    """
+    http_protocol.install()
     return [gate.middleware(Settings().cors_origins)]

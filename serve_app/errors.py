@@ -2,6 +2,7 @@
 
 AppError
 ├── BadRequest            400  the request itself is malformed
+├── BodyTooSlow           408  the request's body came too slowly
 ├── TenantRequired        403  the gateway did not say whose the request is
 ├── JobNotFound           404  unknown or expired
 ├── StemNotFound          404  the job has no such stem
@@ -19,12 +20,13 @@ AppError
 │   ├── UnreachableUrl    422  an address that does not give us its file
 │   ├── InvalidField      422  a form field we cannot use; `field` is its name
 │   └── UnreadableAudio   422  the file is not audio that we can decode whole
-├── TooManyRequests       429  the server holds as many as it can
+├── TooManyRequests       429  the client, or the server, has as many as it may
 ├── QueueFull             429  try again after `retry_after_seconds`
 ├── Cancelled             409  the job was cancelled while it ran
 ├── LeaseLost             409  another attempt owns the job now
 ├── NoDirectUploads       501  the store of files can't be sent anything directly
 └── Unavailable           503  try again later
+    ├── Busy                   the server has as many such requests as it takes
     ├── WeightsUnavailable     a model's weights can't be had
     ├── FileLost               a file is not where it was stored
     └── StorageUnavailable     the store of files does not answer
@@ -53,6 +55,10 @@ class BadRequest(AppError):
 
 class TenantRequired(AppError):
     code, status = "tenant_required", 403
+
+
+class BodyTooSlow(AppError):
+    code, status, retryable = "body_too_slow", 408, True
 
 
 class JobNotFound(AppError):
@@ -160,6 +166,10 @@ class LeaseLost(AppError):
 
 class Unavailable(AppError):
     code, status, retryable = "unavailable", 503, True
+
+
+class Busy(Unavailable):
+    code = "busy"
 
 
 class WeightsUnavailable(Unavailable):

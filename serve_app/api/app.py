@@ -9,8 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from serve_app.api import dependencies, docs, problems
+from serve_app.api.bodies import Bodies
 from serve_app.api.forwarding import ForwardedHeaders
 from serve_app.api.hosts import CheckedHost
+from serve_app.api.limits import Limit, limits_of
 from serve_app.api.middleware import Failures, RequestLog, cors
 from serve_app.api.routers import (
     analyze,
@@ -62,6 +64,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     `answers_request_id` is False behind a server that sends the header itself.
     """
     services.working_dir.mkdir(parents=True, exist_ok=True)
+    limits = limits_of(services.limits.max_ongoing_requests)
     app = Api(
         title="stemserve",
         summary="Stems and analysis of songs",
@@ -70,7 +73,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
         # In their place `docs` serves a page that needs nothing from elsewhere.
         docs_url=None,
         redoc_url=None,
-        middleware=_middleware(services, answers_request_id),
+        middleware=_middleware(services, limits.bodies, answers_request_id),
         exception_handlers={
             AppError: problems.on_app_error,
             HTTPException: problems.on_http_exception,
@@ -80,6 +83,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     app.webhooks.include_router(deliveries.sent)
     app.state.services = services
     app.state.intake = Intake(services)
+    app.state.waiting = limits.waiting
     app.state.watch = JobWatch(services.jobs)
     # What probes ask stays open, and so does the documentation.
     app.include_router(service.router)
@@ -100,7 +104,9 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     return app
 
 
-def _middleware(services: Services, answers_request_id: bool) -> list[Middleware]:
+def _middleware(
+    services: Services, bodies: Limit, answers_request_id: bool
+) -> list[Middleware]:
     """Outermost first: every answer, also that to a failure, gets CORS headers."""
     cors_origins = services.cors_origins
     return [
@@ -109,4 +115,5 @@ def _middleware(services: Services, answers_request_id: bool) -> list[Middleware
         Middleware(cors, cors_origins),
         Middleware(Failures),
         Middleware(CheckedHost),
+        Middleware(Bodies, bodies, services.tenant_header),
     ]

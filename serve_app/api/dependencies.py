@@ -1,11 +1,14 @@
 """What routes ask for."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from serve_app.api import clients, hosts
 from serve_app.api.clients import Client
+from serve_app.api.limits import Limit
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
 from serve_app.api.watch import JobWatch
@@ -58,3 +61,16 @@ async def client(request: Request, services: InjectedServices) -> Client:
 
 
 InjectedClient = Annotated[Client, Depends(client)]
+
+
+async def _count_waiting(
+    request: Request, client: InjectedClient
+) -> AsyncIterator[Callable[[], None]]:
+    waiting: Limit = request.app.state.waiting
+    with ExitStack() as held:
+        yield lambda: held.enter_context(waiting.held(client.name))
+
+
+# Counts the request among those that wait, until the last byte of its answer is sent;
+# raises TooManyRequests and Busy.
+InjectedCountWaiting = Annotated[Callable[[], None], Depends(_count_waiting)]

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from serve_app.api import request_id
 from serve_app.errors import (
     AppError,
+    BodyTooSlow,
     InvalidField,
     InvalidInput,
     QueueFull,
@@ -72,6 +73,9 @@ async def on_app_error(request: Request, error: AppError) -> Response:
         headers["Retry-After"] = str(error.retry_after_seconds)
     elif error.retryable:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, BodyTooSlow):
+        # What may still come of the body is no request.
+        headers["Connection"] = "close"
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size_bytes}"
     return answer(problem, headers)

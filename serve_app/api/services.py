@@ -124,12 +124,14 @@ class Limits:
 
     `link_seconds` is how long addresses of stems outside this service last; 0 for none.
     `client_queue_share` is the part of the queue that one client's jobs may fill.
+    `max_ongoing_requests` is what the server takes at once; long ones get parts of it.
     """
 
     max_upload_bytes: int
     max_queued_jobs: int
     retention_seconds: float
     link_seconds: int = 0
+    max_ongoing_requests: int = 512
     client_queue_share: float = 1.0
     max_job_disk_bytes: int = 64 * 1024**3
     max_client_disk_bytes: int = 128 * 1024**3

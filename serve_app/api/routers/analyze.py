@@ -19,9 +19,12 @@ from serve_app.audio.facts import AudioFacts
 from serve_app.errors import (
     AudioTooLong,
     BadRequest,
+    BodyTooSlow,
+    Busy,
     InvalidField,
     NoDirectUploads,
     RefusedUrl,
+    TooManyRequests,
     Unavailable,
     UnreachableUrl,
     UnreadableAudio,
@@ -74,7 +77,10 @@ ANALYZE_FORM: dict[str, Any] = {
         UploadIncomplete,
         UploadBusy,
         NoDirectUploads,
+        BodyTooSlow,
+        TooManyRequests,
         Unavailable,
+        Busy,
     ),
     openapi_extra=references.documented(ANALYZE_FORM),
 )

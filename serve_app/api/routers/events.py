@@ -12,6 +12,7 @@ from serve_app.api import lookup
 from serve_app.api.dependencies import (
     InjectedBaseUrl,
     InjectedClient,
+    InjectedCountWaiting,
     InjectedServices,
     InjectedWatch,
 )
@@ -19,7 +20,7 @@ from serve_app.api.problems import documented
 from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.api.watch import JobWatch
-from serve_app.errors import JobNotFound, Unavailable
+from serve_app.errors import Busy, JobNotFound, TooManyRequests, Unavailable
 from serve_app.jobs.job import Job
 
 router = APIRouter(tags=["separation"])
@@ -38,7 +39,7 @@ KEEPALIVE_SECONDS = 15.0
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         204: {"description": "The job is over, and `Last-Event-ID` was its last event"},
-        **documented(JobNotFound, Unavailable),
+        **documented(JobNotFound, TooManyRequests, Unavailable, Busy),
     },
 )
 async def read_events(
@@ -47,6 +48,7 @@ async def read_events(
     client: InjectedClient,
     services: InjectedServices,
     watch: InjectedWatch,
+    count_waiting: InjectedCountWaiting,
     base_url: InjectedBaseUrl,
 ) -> Response:
     """Send the job, as `/job/{job_id}` shows it, now and whenever it changes.
@@ -55,6 +57,8 @@ async def read_events(
     as `cancelled` if it is deleted meanwhile. Whoever comes back with `Last-Event-ID`
     gets what has changed since.
     """
+    # First of all: a crowd that is refused must cost little.
+    count_waiting()
     job = await run(lookup.find_job, services, client, job_id)
     seen = request.headers.get("last-event-id")
     if seen == _version(job) and views.is_over(job):

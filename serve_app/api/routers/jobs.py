@@ -11,6 +11,7 @@ from serve_app.api.clients import Client
 from serve_app.api.dependencies import (
     InjectedBaseUrl,
     InjectedClient,
+    InjectedCountWaiting,
     InjectedIntake,
     InjectedServices,
     InjectedWatch,
@@ -23,6 +24,8 @@ from serve_app.audio.formats import FORMATS
 from serve_app.errors import (
     AudioTooLong,
     BadRequest,
+    BodyTooSlow,
+    Busy,
     InvalidField,
     InvalidInput,
     JobNotFound,
@@ -30,6 +33,7 @@ from serve_app.errors import (
     NoDirectUploads,
     QueueFull,
     RefusedUrl,
+    TooManyRequests,
     Unavailable,
     UnreachableUrl,
     UnreadableAudio,
@@ -124,7 +128,10 @@ SEPARATE_FORM: dict[str, Any] = {
         NoDirectUploads,
         KeyReused,
         QueueFull,
+        BodyTooSlow,
+        TooManyRequests,
         Unavailable,
+        Busy,
     ),
     openapi_extra=references.documented(SEPARATE_FORM),
 )
@@ -157,7 +164,7 @@ async def separate(
     "/job/{job_id}",
     summary="Look at a job",
     response_model_exclude_none=True,
-    responses=documented(JobNotFound, InvalidInput, Unavailable),
+    responses=documented(JobNotFound, InvalidInput, TooManyRequests, Unavailable, Busy),
 )
 async def read_job(
     job_id: str,
@@ -165,6 +172,7 @@ async def read_job(
     client: InjectedClient,
     services: InjectedServices,
     watch: InjectedWatch,
+    count_waiting: InjectedCountWaiting,
     base_url: InjectedBaseUrl,
     wait: Annotated[
         float,
@@ -183,6 +191,7 @@ async def read_job(
     response.headers["Cache-Control"] = "no-store"
     job = await run(lookup.find_job, services, client, job_id)
     if wait and not views.is_over(job):
+        count_waiting()
         job = await watch.until_over(job, wait)
     return await lookup.shown(services, job, base_url)
 

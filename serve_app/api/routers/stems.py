@@ -8,17 +8,23 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from serve_app.api import lookup, ranges
-from serve_app.api.dependencies import InjectedClient, InjectedServices
+from serve_app.api.dependencies import (
+    InjectedClient,
+    InjectedCountWaiting,
+    InjectedServices,
+)
 from serve_app.api.problems import documented
 from serve_app.api.ranges import ByteRange
 from serve_app.api.services import Follower
 from serve_app.api.threads import run
 from serve_app.content_disposition import attachment
 from serve_app.errors import (
+    Busy,
     JobNotFound,
     NotReady,
     RangeNotSatisfiable,
     StemNotFound,
+    TooManyRequests,
     Unavailable,
 )
 from serve_app.jobs.job import State, StemFile
@@ -38,7 +44,15 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {media_type: _AUDIO for media_type in _MEDIA_TYPES},
     },
     304: {"description": "The client has it already, by `If-None-Match`"},
-    **documented(JobNotFound, StemNotFound, NotReady, RangeNotSatisfiable, Unavailable),
+    **documented(
+        JobNotFound,
+        StemNotFound,
+        NotReady,
+        RangeNotSatisfiable,
+        TooManyRequests,
+        Unavailable,
+        Busy,
+    ),
 }
 
 
@@ -54,6 +68,7 @@ async def read_stem(
     request: Request,
     client: InjectedClient,
     services: InjectedServices,
+    count_waiting: InjectedCountWaiting,
     follow: Annotated[
         bool,
         Query(
@@ -66,6 +81,7 @@ async def read_stem(
     if follow:
         job = await run(lookup.find_running, services, client, job_id, stem_name)
         if job.state is not State.SUCCEEDED:
+            count_waiting()
             follower = await run(services.follow, job, stem_name)
             return StreamingResponse(
                 _followed(follower),

@@ -1,0 +1,334 @@
+"""How soon a server answers short requests while others keep it busy.
+
+    python benchmarks/steady.py [--seconds 30] [--only NAME ...] [--json FILE]
+
+A server is started as `benchmarks/idle.py` does. In each situation a process of its own
+makes the load, from 127.0.0.2, and this one is another client, from 127.0.0.1: it asks
+for /livez ten times a second, and sends songs of 5 s one after the other, each from
+`POST /separate` to `completed`. The load and both clients share the machine's cores
+with the server.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import struct
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
+
+import httpx  # noqa: E402
+
+from benchmarks.idle import free_port, server  # noqa: E402
+
+_LOAD_ADDRESS = "127.0.0.2"
+_BOUNDARY = "steady"
+_UPLOAD_BYTES = 5_000_000
+_LONG_SONG_SECONDS = 1800
+_SETTLE_SECONDS = 3.0
+_PAUSE_SECONDS = 1.0
+
+# What answers say in Retry-After.
+_RETRY_SECONDS = 5.0
+
+# What a part of the load does until it is cancelled; it counts what it was answered.
+Load = Callable[[int, str, "Counter[str]"], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the other client saw in one situation, and what the load was answered."""
+
+    situation: str
+    livez_seconds: Sequence[float]
+    song_seconds: Sequence[float]
+    statuses: dict[str, int]
+    load_statuses: dict[str, int]
+
+    def line(self) -> str:
+        """Return the row of a table."""
+        times = sorted(self.livez_seconds)
+        livez = [times[int(len(times) * share)] for share in (0.5, 0.99)]
+        songs = sorted(self.song_seconds)
+        song = f"{songs[len(songs) // 2]:.2f}/{songs[-1]:.2f}" if songs else "none"
+        return (
+            f"| {self.situation} | {livez[0]:.3f} | {livez[1]:.3f} | {times[-1]:.3f} "
+            f"| {song} | {_said(self.statuses)} | {_said(self.load_statuses)} |"
+        )
+
+
+def wav(seconds: float, rate: int, channels: int) -> bytes:
+    """Return a song of noise that no other song is, as a wav of 16 bits."""
+    data = os.urandom(int(seconds * rate) * channels * 2)
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, channels, rate),
+        *(rate * channels * 2, channels * 2, 16, b"data", len(data)),
+    )
+    return head + data
+
+
+def form(song: bytes) -> bytes:
+    """Return a song as a multipart form."""
+    head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; '
+    return (
+        f'{head}filename="song.wav"\r\n\r\n'.encode()
+        + song
+        + f"\r\n--{_BOUNDARY}--\r\n".encode()
+    )
+
+
+def post(length: int) -> bytes:
+    """Return the headers of a `POST /separate` whose body has that length."""
+    return (
+        "POST /separate HTTP/1.1\r\nHost: localhost\r\nCache-Control: no-cache\r\n"
+        f"Content-Type: multipart/form-data; boundary={_BOUNDARY}\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+async def listen(port: int, job_id: str, seen: Counter[str]) -> None:
+    """Follow a job by server-sent events."""
+    path = f"/job/{job_id}/events"
+    async with _connected(port) as (reader, writer):
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        seen[await _status(reader)] += 1
+        while await reader.read(65536):
+            pass
+
+
+async def trickle(port: int, _: str, seen: Counter[str]) -> None:
+    """Send a body at a byte each five seconds."""
+    async with _connected(port) as (reader, writer):
+        writer.write(post(1_000_000))
+        answered = asyncio.ensure_future(_status(reader))
+        try:
+            while not answered.done():
+                writer.write(b"-")
+                await writer.drain()
+                await asyncio.wait([answered], timeout=5)
+            seen[answered.result()] += 1
+            # Whether the connection is let go.
+            while await asyncio.wait_for(reader.read(65536), 60):
+                pass
+        finally:
+            answered.cancel()
+
+
+async def upload(port: int, _: str, seen: Counter[str]) -> None:
+    """Send a song of 5 MB, again after each refusal, and no other."""
+    body = form(wav(_UPLOAD_BYTES / 4 / 44_100, 44_100, 2))
+    status = ""
+    while status != "200":
+        async with _connected(port) as (reader, writer):
+            answered = asyncio.ensure_future(_status(reader))
+            writer.write(post(len(body)))
+            for start in range(0, len(body), 65536):
+                if answered.done():
+                    break
+                writer.write(body[start : start + 65536])
+                with suppress(ConnectionError):
+                    await writer.drain()
+            status = await answered
+            seen[status] += 1
+        await asyncio.sleep(_RETRY_SECONDS)
+    await asyncio.Event().wait()
+
+
+async def poll(port: int, job_id: str, seen: Counter[str]) -> None:
+    """Look at a job every two seconds."""
+    async with _connected(port) as (reader, writer):
+        while True:
+            writer.write(
+                f"GET /job/{job_id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
+            headers = await reader.readuntil(b"\r\n\r\n")
+            seen[headers.split()[1].decode()] += 1
+            length = headers.lower().partition(b"content-length:")[2].split()[0]
+            await reader.readexactly(int(length))
+            await asyncio.sleep(2)
+
+
+SITUATIONS: dict[str, tuple[int, Load | None]] = {
+    "nothing else": (0, None),
+    "1000 listeners": (1000, listen),
+    "700 trickling bodies": (700, trickle),
+    "200 pollers": (200, poll),
+    # The last one: it leaves songs in the queue.
+    "150 uploads of 5 MB": (150, upload),
+}
+
+
+class _connected:
+    """A connection to the server from the address of the load."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def __aenter__(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, self._writer = await asyncio.open_connection(
+            "127.0.0.1", self._port, local_addr=(_LOAD_ADDRESS, 0)
+        )
+        return reader, self._writer
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+
+
+async def _status(reader: asyncio.StreamReader) -> str:
+    line = await reader.readline()
+    return line.split()[1].decode() if line else "closed"
+
+
+async def _again(load: Load, port: int, job_id: str, seen: Counter[str]) -> None:
+    """Do one part of the load without end, as a patient client does."""
+    while True:
+        try:
+            await load(port, job_id, seen)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+            seen[type(error).__name__] += 1
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+def make_load(name: str, port: int, job_id: str, seconds: float, path: Path) -> None:
+    """Make the load of a situation for so long; write what it was answered."""
+    count, load = SITUATIONS[name]
+    if load is None:
+        return
+    seen: Counter[str] = Counter()
+
+    async def run() -> None:
+        tasks = [
+            asyncio.create_task(_again(load, port, job_id, seen)) for _ in range(count)
+        ]
+        await asyncio.wait(tasks, timeout=seconds)
+
+    asyncio.run(run())
+    path.write_text(json.dumps(seen))
+    # Without waiting for tasks and connections to end one by one.
+    os._exit(0)
+
+
+async def probe(url: str, seen: Counter[str], seconds: float) -> list[float]:
+    """Ask for /livez ten times a second; return how long each answer took."""
+    times, end = [], time.monotonic() + seconds
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        while time.monotonic() < end:
+            began = time.perf_counter()
+            seen[f"livez {await _asked(client, '/livez')}"] += 1
+            times.append(time.perf_counter() - began)
+            await asyncio.sleep(0.1)
+    return times
+
+
+async def songs(url: str, seen: Counter[str], seconds: float) -> list[float]:
+    """Have songs of 5 s separated; return how long each took, to `completed`."""
+    times, end = [], time.monotonic() + seconds
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        while time.monotonic() < end:
+            began = time.perf_counter()
+            try:
+                answer = await client.post(
+                    "/separate", files={"file": ("song.wav", wav(5, 44_100, 2))}
+                )
+                seen[f"song {answer.status_code}"] += 1
+                if answer.status_code == 200:
+                    await _completed(client, answer.json()["job_id"], end + 30)
+                    times.append(time.perf_counter() - began)
+            except (httpx.TransportError, TimeoutError) as error:
+                seen[f"song {type(error).__name__}"] += 1
+            await asyncio.sleep(_PAUSE_SECONDS)
+    return times
+
+
+async def _completed(client: httpx.AsyncClient, job_id: str, end: float) -> None:
+    while time.monotonic() < end:
+        answer = await client.get(f"/job/{job_id}")
+        if answer.is_success and answer.json()["status"] == "completed":
+            return
+        await asyncio.sleep(0.2)
+    raise TimeoutError
+
+
+async def _asked(client: httpx.AsyncClient, path: str) -> str:
+    try:
+        return str((await client.get(path)).status_code)
+    except httpx.TransportError as error:
+        return type(error).__name__
+
+
+async def measure(url: str, seconds: float) -> tuple[list[float], list[float], Counter]:  # type: ignore[type-arg]
+    """Probe and send songs for so long."""
+    seen: Counter[str] = Counter()
+    livez, song = await asyncio.gather(
+        probe(url, seen, seconds), songs(url, seen, seconds)
+    )
+    return livez, song, seen
+
+
+def row(name: str, url: str, seconds: float, folder: Path) -> Row:
+    """Measure one situation."""
+    port, job_id, path = int(url.rpartition(":")[2]), _long_job(url), folder / "seen"
+    path.write_text("{}")
+    load = None
+    if SITUATIONS[name][1] is not None:
+        arguments = (name, port, job_id, seconds + _SETTLE_SECONDS, path)
+        load = multiprocessing.Process(target=make_load, args=arguments)
+        load.start()
+        # Its first requests are a part of it, but for making 150 songs.
+        time.sleep(_SETTLE_SECONDS if name.startswith("150") else 0)
+    livez, song, seen = asyncio.run(measure(url, seconds))
+    if load is not None:
+        load.join()
+    httpx.delete(f"{url}/job/{job_id}", timeout=60)
+    return Row(name, livez, song, dict(seen), json.loads(path.read_text()))
+
+
+def _long_job(url: str) -> str:
+    """Hand in a song that is not done before the situation is over."""
+    answer = httpx.post(
+        f"{url}/separate",
+        files={"file": ("long.wav", wav(_LONG_SONG_SECONDS, 8000, 1))},
+        data={"priority": "low"},
+        timeout=120,
+    )
+    return str(answer.raise_for_status().json()["job_id"])
+
+
+def _said(counted: dict[str, int]) -> str:
+    return ", ".join(f"{count} x {what}" for what, count in sorted(counted.items()))
+
+
+def main() -> None:
+    """Measure each situation and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--only", nargs="+", choices=SITUATIONS, default=[*SITUATIONS])
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    port, rows = free_port(), []
+    print("| situation | /livez p50 s | p99 s | max s | song, median/max s ", end="")
+    print("| other client | load |\n|---|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as directory, server(Path(directory), port):
+        for name in options.only:
+            found = row(
+                name, f"http://127.0.0.1:{port}", options.seconds, Path(directory)
+            )
+            print(found.line(), flush=True)
+            rows.append(found)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(each) for each in rows], indent=1))
+
+
+if __name__ == "__main__":
+    main()

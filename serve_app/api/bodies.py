@@ -1,0 +1,117 @@
+"""Requests that have a body: how many at once, and how slowly it may come."""
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.api import clients, problems
+from serve_app.api.limits import Limit
+from serve_app.errors import AppError, BodyTooSlow
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The slowest that a body may come: so many bytes in so many seconds.
+
+    500 bytes/s over 20 s are the defaults of Apache's mod_reqtimeout. A bad line of
+    20 kB/s may stand still for 19 s.
+    """
+
+    seconds: float = 20.0
+    size_bytes: int = 10_000
+
+
+class Bodies:
+    """Counts requests with a body against `limit`, and ends those that come too slowly.
+
+    A request is counted from its headers to its answer. Refusals are sent before the
+    body is read.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limit: Limit,
+        tenant_header: str = "",
+        pace: Pace = Pace(),
+    ) -> None:
+        self._app = app
+        self._limit = limit
+        self._tenant_header = tenant_header
+        self._pace = pace
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope):
+            await self._app(scope, receive, send)
+            return
+        client = clients.of(scope, self._tenant_header)
+        try:
+            with self._limit.held(client.name):
+                await self._paced(scope, receive, send)
+        except AppError as error:
+            answer = await problems.on_app_error(Request(scope), error)
+            await answer(scope, receive, send)
+
+    async def _paced(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; raises BodyTooSlow if that is why it has no answer.
+
+        To the application the client of a slow body has gone.
+        """
+        body, has_started = _PacedBody(receive, self._pace), False
+
+        async def send_unless_slow(message: Message) -> None:
+            nonlocal has_started
+            if has_started or not body.is_slow:
+                has_started = True
+                await send(message)
+
+        await self._app(scope, body.receive, send_unless_slow)
+        if body.is_slow and not has_started:
+            raise BodyTooSlow(
+                f"The body came slower than {self._pace.size_bytes} bytes in "
+                f"{self._pace.seconds:g} s. Send it again over a better connection."
+            )
+
+
+class _PacedBody:
+    """A body whose messages must keep a pace, or the client counts as gone."""
+
+    def __init__(self, receive: Receive, pace: Pace) -> None:
+        self.is_slow = False
+        self._receive = receive
+        self._pace = pace
+        self._is_complete = False
+        # Of the server's own work, between two messages, nothing is counted.
+        self._waited_seconds = 0.0
+        self._received_bytes = 0
+
+    async def receive(self) -> Message:
+        """Return the next message; `http.disconnect` once the body is too slow."""
+        if self._is_complete:
+            return await self._receive()
+        began = monotonic()
+        left = self._pace.seconds - self._waited_seconds
+        try:
+            message = await asyncio.wait_for(self._receive(), left)
+        except TimeoutError:
+            self.is_slow = True
+        if self.is_slow:
+            return {"type": "http.disconnect"}
+        self._waited_seconds += monotonic() - began
+        self._received_bytes += len(message.get("body", b""))
+        if self._received_bytes >= self._pace.size_bytes:
+            self._waited_seconds, self._received_bytes = 0.0, 0
+        self._is_complete = not message.get("more_body", False)
+        return message
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return (
+        "transfer-encoding" in headers
+        or headers.get("content-length", "0").strip("0 ") != ""
+    )

@@ -1,0 +1,165 @@
+"""Bodies that trickle are ended, crowds of them refused before they are read."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from time import monotonic
+
+import httpx
+import pytest
+from starlette.types import Message
+
+from serve_app.api import bodies
+from serve_app.api.app import create_app
+from serve_app.api.bodies import Pace, _PacedBody
+from tests.unit.api.conftest import Server, refuse_to_read
+from tests.unit.api.live import serving
+
+FORM = "multipart/form-data; boundary=x"
+JSON = "application/json"
+BEGIN = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+
+
+@contextmanager
+def served(
+    server: Server, monkeypatch: pytest.MonkeyPatch, pace: Pace, ongoing: int = 512
+) -> Iterator[str]:
+    """Serve where bodies must keep `pace`."""
+    monkeypatch.setattr(bodies.Bodies.__init__, "__defaults__", ("", pace))
+    limits = replace(server.services.limits, max_ongoing_requests=ongoing)
+    with serving(create_app(replace(server.services, limits=limits))) as url:
+        yield url
+
+
+def connected(url: str, path: str, media_type: str, body: bytes) -> socket.socket:
+    """Send headers and the beginning of a body that is said to be longer."""
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=10)
+    connection.sendall(
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {media_type}\r\n"
+        f"Content-Length: 100000\r\n\r\n".encode()
+        + body
+    )
+    return connection
+
+
+def read_all(connection: socket.socket) -> str:
+    """Read until the server closes."""
+    received = b""
+    with connection:
+        while block := connection.recv(65536):
+            received += block
+    return received.decode()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "media_type", "body"),
+    [
+        ("/separate", FORM, BEGIN),
+        ("/separate", JSON, b'{"url": "'),
+        ("/analyze", FORM, BEGIN),
+        ("/uploads", JSON, b'{"filename": "'),
+    ],
+)
+async def test_a_body_that_stands_still_is_ended_and_leaves_nothing(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    media_type: str,
+    body: bytes,
+) -> None:
+    with served(server, monkeypatch, Pace(0.2, 1000)) as url:
+        said = read_all(connected(url, path, media_type, body))
+    assert said.startswith("HTTP/1.1 408 ")
+    assert "connection: close" in said.lower()
+    assert "application/problem+json" in said
+    assert '"code":"body_too_slow"' in said
+    assert "access-control-allow-origin" in said.lower()
+    assert server.left_behind() == []
+
+
+@pytest.mark.anyio
+async def test_a_body_that_trickles_is_ended(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(server, monkeypatch, Pace(0.3, 1000)) as url:
+        connection = connected(url, "/separate", FORM, BEGIN)
+        began = monotonic()
+        for _ in range(4):
+            connection.sendall(b"-")
+            await asyncio.sleep(0.05)
+        assert read_all(connection).startswith("HTTP/1.1 408 ")
+        assert monotonic() - began < 5
+
+
+@pytest.mark.anyio
+async def test_a_song_over_a_bad_line_is_taken(
+    server: Server, monkeypatch: pytest.MonkeyPatch, song: bytes
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        body = BEGIN + song + b"\r\n--x--\r\n"
+        for start in range(0, len(body), 20_000):
+            await asyncio.sleep(0.05)
+            yield body[start : start + 20_000]
+
+    with served(server, monkeypatch, Pace(0.3, 10_000)) as url:
+        async with httpx.AsyncClient(base_url=url) as client:
+            answer = await client.post(
+                "/separate", content=pieces(), headers={"Content-Type": FORM}
+            )
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.anyio
+async def test_time_that_the_server_takes_is_not_the_clients() -> None:
+    messages = iter(range(5))
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"1", "more_body": next(messages) < 4}
+
+    body = _PacedBody(receive, Pace(0.1, 1000))
+    for _ in range(5):
+        await asyncio.sleep(0.05)
+        assert (await body.receive())["type"] == "http.request"
+    assert not body.is_slow
+
+
+@pytest.mark.anyio
+async def test_a_client_with_its_share_of_bodies_is_refused_before_it_sends(
+    server: Server, monkeypatch: pytest.MonkeyPatch, song: bytes
+) -> None:
+    # Of 32 at once four have bodies, two of them of one client.
+    with served(server, monkeypatch, Pace(2.0, 1000), ongoing=32) as url:
+        first = [connected(url, "/separate", FORM, BEGIN) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        with connected(url, "/separate", FORM, b"") as refused:
+            line = refused.recv(65536).decode()
+        assert line.startswith("HTTP/1.1 429 ")
+        assert "retry-after: " in line.lower()
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.get("/livez")).status_code == 200
+            for each in first:
+                each.close()
+            await asyncio.sleep(0.3)
+            answer = await client.post("/separate", files={"file": ("a.wav", song)})
+            assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.anyio
+async def test_full_means_that_no_body_is_read(server: Server) -> None:
+    limits = replace(server.services.limits, max_ongoing_requests=8)
+    app = create_app(replace(server.services, limits=limits))
+    server = replace(server, app=app)
+    headers = {"Content-Type": FORM, "Content-Length": "1000"}
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        statuses.append(await server.post_raw("/separate", headers, refuse_to_read))
+        return {"type": "http.disconnect"}
+
+    # While its body is waited for another one comes, which has no place.
+    assert await server.post_raw("/separate", headers, receive) == 400
+    assert statuses == [429]

@@ -1,0 +1,109 @@
+"""Long requests leave room for short ones, and one client leaves room for others."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from time import monotonic
+
+import pytest
+
+from serve_app.api.app import create_app
+from serve_app.api.limits import Limit, limits_of
+from serve_app.errors import Busy, TooManyRequests
+from tests.unit.api.conftest import Server
+from tests.unit.api.live import serving
+
+ONGOING = 8
+
+
+def test_all_together_get_no_more_than_there_is_nor_one_alone_more_than_half() -> None:
+    limit = Limit("songs", 4)
+    with limit.held("a"), limit.held("a"):
+        with pytest.raises(TooManyRequests, match="2 songs"), limit.held("a"):
+            pass
+        with (
+            limit.held("b"),
+            limit.held("c"),
+            pytest.raises(Busy, match="4 songs"),
+            limit.held("d"),
+        ):
+            pass
+    with limit.held("a"), limit.held("a"):
+        """What is over holds nothing."""
+
+
+def test_a_request_that_fails_holds_nothing_afterwards() -> None:
+    limit = Limit("songs", 2)
+    for _ in range(3):
+        with pytest.raises(OSError, match="lost"), limit.held("a"):
+            raise OSError("lost")
+
+
+@pytest.mark.parametrize("ongoing", [1, 8, 64, 512])
+def test_limits_leave_room_for_short_requests(ongoing: int) -> None:
+    limits = limits_of(ongoing)
+    with ExitStack() as stack:
+        held = 0
+        for limit in limits:
+            for client in range(ongoing + 1):
+                try:
+                    stack.enter_context(limit.held(str(client)))
+                except Busy:
+                    break
+                held += 1
+    assert 0 < held <= max(2, ongoing * 5 // 8)
+
+
+class Waiting:
+    """Stands in for a stem of which nothing is done yet."""
+
+    def is_ready(self) -> bool:
+        return False
+
+    def chunks(self) -> Iterator[bytes]:
+        yield b""
+
+    def stop(self) -> None:
+        pass
+
+
+def ask(url: str, path: str) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=10)
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    return connection
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/events", "?wait=2", "/stems/drums?follow=true"])
+async def test_a_client_has_its_share_of_those_that_wait_and_can_still_ask(
+    server: Server, song: bytes, path: str
+) -> None:
+    job_id = await server.separate(song)
+    limits = replace(server.services.limits, max_ongoing_requests=ONGOING)
+    services = replace(
+        server.services, limits=limits, follow=lambda job, stem: Waiting()
+    )
+    server.claim()
+    with serving(create_app(services)) as url:
+        # Half of half of them.
+        first = [ask(url, f"/job/{job_id}{path}") for _ in range(ONGOING // 4)]
+        await asyncio.sleep(0.3)
+        with ask(url, f"/job/{job_id}{path}") as refused:
+            said = refused.recv(65536).decode()
+        assert said.startswith("HTTP/1.1 429 ")
+        assert "retry-after: " in said.lower()
+        assert f"{ONGOING // 4} requests that wait for a job" in said
+        with ask(url, f"/job/{job_id}") as short:
+            assert short.recv(65536).startswith(b"HTTP/1.1 200 ")
+        # Those who have left make room.
+        for each in first:
+            each.close()
+        end = monotonic() + 10
+        while not said.startswith("HTTP/1.1 200 ") and monotonic() < end:
+            await asyncio.sleep(0.3)
+            with ask(url, f"/job/{job_id}{path}") as again:
+                said = again.recv(65536).decode(errors="replace")
+        assert said.startswith("HTTP/1.1 200 ")
