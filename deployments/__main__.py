@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from importlib.metadata import version
+from ipaddress import ip_address
 from typing import NoReturn
 
 from deployments import isolation
@@ -26,6 +27,9 @@ from serve_app.separation import allocator
 
 # What a server that listens on all addresses is called on its own machine.
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
+# By what a server that listens on loopback is asked, unless STEMSERVE_ALLOWED_HOSTS
+# has other names.
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def main() -> int:
@@ -43,6 +47,9 @@ def main() -> int:
     settings = args.resolved_settings()
     os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(settings.cors_origins)
     isolation.close_data(settings)
+    if not settings.allowed_hosts and _is_loopback(options.host):
+        own = {**args.settings, "allowed_hosts": (*_LOOPBACK_HOSTS, options.host)}
+        args = args.model_copy(update={"settings": own})
     with console.opened() as terminal:
         return _run(terminal, args, options.host, options.port)
 
@@ -89,6 +96,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--config", default=serve_config.DEFAULT)
     return parser.parse_args()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_port(host: str, port: int) -> None:

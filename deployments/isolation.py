@@ -1,10 +1,13 @@
 """Keeps the ports and files of a server on this machine from everybody else."""
 
+import logging
 import os
 import secrets
 from pathlib import Path
 
 from serve_app.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 AUTH_MODE = "RAY_AUTH_MODE"
 TOKEN_MODE = "token"  # noqa: S105  a mode, not a secret
@@ -30,6 +33,16 @@ def isolate() -> None:
     os.environ.update(_ENVIRONMENT)
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     os.umask(_PRIVATE_UMASK)
+
+
+def warn_of_open_ray() -> None:
+    """Log a warning where Ray asks whoever connects to it for no token."""
+    if os.environ.get(AUTH_MODE, "").lower() != TOKEN_MODE:
+        logger.warning(
+            "Ray asks for no token: whoever reaches this cluster's ports can run code "
+            "in it. Start Ray with RAY_AUTH_MODE=token on every node: see the README, "
+            'under "At scale".'
+        )
 
 
 def close_data(settings: Settings) -> None:

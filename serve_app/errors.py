@@ -2,6 +2,7 @@
 
 AppError
 ├── BadRequest            400  the request itself is malformed
+├── ForeignOrigin         403  a web page that may not use this server
 ├── JobNotFound           404  unknown or expired
 ├── StemNotFound          404  the job has no such stem
 ├── UploadNotFound        404  unknown, used, given up or expired
@@ -12,6 +13,7 @@ AppError
 ├── UploadTooLarge        413
 ├── AudioTooLong          413
 ├── RangeNotSatisfiable   416  the file has no such bytes
+├── MisdirectedRequest    421  a host name that is not this server's
 ├── InvalidInput          422  what was asked cannot be done
 │   ├── KeyReused         422  an Idempotency-Key that stood for another request
 │   ├── RefusedUrl        422  an address that we don't ask
@@ -48,6 +50,10 @@ class AppError(Exception):
 
 class BadRequest(AppError):
     code, status = "bad_request", 400
+
+
+class ForeignOrigin(AppError):
+    code, status = "foreign_origin", 403
 
 
 class JobNotFound(AppError):
@@ -97,6 +103,10 @@ class RangeNotSatisfiable(AppError):
         super().__init__(detail)
         self.args = (detail, size_bytes)
         self.size_bytes = size_bytes
+
+
+class MisdirectedRequest(AppError):
+    code, status = "misdirected_request", 421
 
 
 class InvalidInput(AppError):

@@ -12,6 +12,7 @@ from serve_app.api import docs, problems
 from serve_app.api.forwarding import ForwardedHeaders
 from serve_app.api.hosts import CheckedHost
 from serve_app.api.middleware import Failures, RequestLog, cors
+from serve_app.api.origins import CheckedOrigin
 from serve_app.api.routers import (
     analyze,
     deliveries,
@@ -103,5 +104,6 @@ def _middleware(services: Services, answers_request_id: bool) -> list[Middleware
         Middleware(RequestLog, answers_id=answers_request_id),
         Middleware(cors, cors_origins),
         Middleware(Failures),
-        Middleware(CheckedHost),
+        Middleware(CheckedHost, services.allowed_hosts),
+        Middleware(CheckedOrigin, cors_origins, services.public_url),
     ]
