@@ -41,7 +41,7 @@ def warn_of_open_ray() -> None:
         logger.warning(
             "Ray asks for no token: whoever reaches this cluster's ports can run code "
             "in it. Start Ray with RAY_AUTH_MODE=token on every node: see the README, "
-            'under "At scale".'
+            'under "Who can reach it".'
         )
 
 

@@ -1,21 +1,25 @@
 """Another user of this machine, and another machine on its network."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 import psutil
-import pytest
 
 SCRIPT = Path(__file__).with_name("intruder.py")
-NAMESPACE = f"stemserve-{os.getpid()}"
-# Of the network for tests of devices (RFC 2544), which nobody routes.
-SERVER_ADDRESS, OTHER_ADDRESS = "198.18.77.1", "198.18.77.2"
+# Others may run these tests beside us. The network is one for tests of devices (RFC
+# 2544), which nobody routes.
+_PID = os.getpid()
+NAMESPACE, DEVICE, PEER = f"stemserve{_PID}", f"stem{_PID}", f"peer{_PID}"
+_NETWORK = list(ip_network("198.18.0.0/15").subnets(new_prefix=30))[_PID % 2**15]
+SERVER_ADDRESS, OTHER_ADDRESS = map(str, _NETWORK.hosts())
 
 # What is said to those without the token, and by what speaks another protocol.
 REFUSALS = {
@@ -23,6 +27,10 @@ REFUSALS = {
     *("BadStatusLine", "RemoteDisconnected", "ConnectionRefusedError"),
     *("ConnectionResetError", "TimeoutError", "DEADLINE_EXCEEDED"),
 }
+
+
+# The service's own answer: it has no such path.
+NOT_FOUND = "404"
 
 
 @dataclass(frozen=True)
@@ -112,31 +120,46 @@ def assert_shut_to_the_network(
             }
             # Serve has its replicas listen on all addresses.
             assert reached == {port for port, ip in ports.items() if ip == "::"}
+            served = {each.port for each in answers if each.answer == NOT_FOUND}
+            assert served == {http_port} - set(on_loopback(ports))
+
+
+def on_loopback(ports: Mapping[int, str]) -> list[int]:
+    """Return those of the ports that only this machine can connect to."""
+    return [port for port, ip in ports.items() if "127.0.0.1" in ip]
+
+
+@functools.cache
+def reason_not_to_try() -> str:
+    """Return why another user and another network can't be had; empty if they can."""
+    if os.geteuid() != 0:
+        return "only root can become another user and make another network"
+    try:
+        with other_network():
+            return ""
+    except (OSError, AssertionError) as error:
+        return str(error)
 
 
 @contextmanager
 def other_network() -> Iterator[Sequence[str]]:
     """Make a network of two hosts; give what runs a command on the other one."""
-    if os.geteuid() != 0:
-        pytest.skip("NOT TRIED from another network: only root can make one")
-    made = _ip("netns", "add", NAMESPACE)
-    if made.returncode != 0:
-        pytest.skip(f"NOT TRIED from another network: {made.stderr.strip()}")
     try:
         inside = ("netns", "exec", NAMESPACE)
         for command in (
-            "link add stemserve0 type veth peer stemserve1",
-            f"link set stemserve1 netns {NAMESPACE}",
-            f"address add {SERVER_ADDRESS}/30 dev stemserve0",
-            "link set stemserve0 up",
-            f"-n {NAMESPACE} address add {OTHER_ADDRESS}/30 dev stemserve1",
-            f"-n {NAMESPACE} link set stemserve1 up",
+            f"netns add {NAMESPACE}",
+            f"link add {DEVICE} type veth peer {PEER}",
+            f"link set {PEER} netns {NAMESPACE}",
+            f"address add {SERVER_ADDRESS}/30 dev {DEVICE}",
+            f"link set {DEVICE} up",
+            f"-n {NAMESPACE} address add {OTHER_ADDRESS}/30 dev {PEER}",
+            f"-n {NAMESPACE} link set {PEER} up",
         ):
             done = _ip(*command.split())
             assert done.returncode == 0, done.stderr
         yield ("ip", *inside)
     finally:
-        _ip("link", "delete", "stemserve0")
+        _ip("link", "delete", DEVICE)
         _ip("netns", "delete", NAMESPACE)
 
 
@@ -147,6 +170,5 @@ def _ip(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def _assert_refused(answers: Sequence[Answer], http_port: int, marks: Path) -> None:
     assert not list(marks.iterdir()), "an attack has run code as the server"
     for each in answers:
-        # The service's own answer: it has no such path.
-        is_ours = each.port == http_port and each.answer in ("404", "421")
+        is_ours = each.port == http_port and each.answer in (NOT_FOUND, "421")
         assert is_ours or each.answer in REFUSALS, each

@@ -1,6 +1,5 @@
 """Nobody on the network, and no other user of the machine, runs code as the server."""
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from tests.serve.intruders import (
     attack,
     listening,
     other_network,
+    reason_not_to_try,
     token_of,
 )
 from tests.serve.servers import own_server
@@ -30,8 +30,8 @@ PING = (
 
 @pytest.fixture(scope="module", autouse=True)
 def root() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("NOT TRIED as another user: only root can become one")
+    if reason := reason_not_to_try():
+        pytest.skip(f"NOT TRIED as another user, nor from another network: {reason}")
 
 
 @pytest.fixture(scope="module")
