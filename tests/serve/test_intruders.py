@@ -20,6 +20,7 @@ from tests.serve.intruders import (
     token_of,
 )
 from tests.serve.servers import own_server
+from tests.serve.service import wait_for
 
 HTTP = free_port()
 PING = (
@@ -62,7 +63,9 @@ def marks(tmp_path: Path) -> Path:
 def test_another_user_of_the_machine_runs_nothing_and_reads_nothing(
     server: psutil.Process, marks: Path, directory: Path
 ) -> None:
-    logs = (directory / "server.log").read_text().partition("Logs: ")[2]
+    log = directory / "server.log"
+    wait_for(lambda: "Logs: " in log.read_text())
+    logs = log.read_text().partition("Logs: ")[2]
     ray = Path(logs.partition("/ray/")[0])
     assert list(ray.rglob("raylet")), "Ray's sockets are elsewhere"
     files = [ray, directory / "data"]
