@@ -3,7 +3,8 @@ VENV := .venv
 # Not the scripts beside it: in a directory with blanks their first line can't name it.
 PYTHON := "$(VENV)/bin/python"
 PORT ?= 8000
-HOST ?= 0.0.0.0
+# `make serve HOST=0.0.0.0` serves the network.
+HOST ?= 127.0.0.1
 BENCH ?= data/bench
 # What serving needs, and what tests and development add to that.
 READY := $(VENV)/.ready

@@ -6,10 +6,14 @@ import signal
 import socket
 import sys
 from importlib.metadata import version
-from pathlib import Path
+from ipaddress import ip_address
 from typing import NoReturn
 
-import ray
+from deployments import isolation
+
+# Before anything imports Ray, which then reads the environment.
+isolation.isolate()
+
 from ray import serve
 
 from deployments import console, local_ray
@@ -23,6 +27,9 @@ from serve_app.separation import allocator
 
 # What a server that listens on all addresses is called on its own machine.
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
+# By what a server that listens on loopback is asked, unless STEMSERVE_ALLOWED_HOSTS
+# has other names.
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def main() -> int:
@@ -37,8 +44,12 @@ def main() -> int:
         print(f"stemserve: {error}", file=sys.stderr)
         return 2
     # The proxies of Serve do not see `args`, only the environment.
-    origins = args.resolved_settings().cors_origins
-    os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(origins)
+    settings = args.resolved_settings()
+    os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(settings.cors_origins)
+    isolation.close_data(settings)
+    if not settings.allowed_hosts and _is_loopback(options.host):
+        own = {**args.settings, "allowed_hosts": (*_LOOPBACK_HOSTS, options.host)}
+        args = args.model_copy(update={"settings": own})
     with console.opened() as terminal:
         return _run(terminal, args, options.host, options.port)
 
@@ -46,7 +57,7 @@ def main() -> int:
 def _run(terminal: Console, args: AppArgs, host: str, port: int) -> int:
     terminal.say(f"stemserve {version('stemserve')} is starting")
     try:
-        with local_ray.running():
+        with local_ray.running(terminal.directory):
             _serve(terminal, args, host, port)
     except KeyboardInterrupt:
         terminal.say("stemserve has stopped; unfinished songs go on at the next start")
@@ -67,7 +78,9 @@ def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
     name = "localhost" if host in _EVERYWHERE else host
     url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     terminal.say(f"stemserve is ready on {url}; how to use it: {url}/docs")
-    terminal.say(f"Logs: {_logs()}. Ctrl-C stops the server.")
+    terminal.say(
+        f"Logs: {local_ray.logs(terminal.directory)}. Ctrl-C stops the server."
+    )
     allocator.give_back()
     try:
         while True:
@@ -77,18 +90,19 @@ def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
         raise
 
 
-def _logs() -> Path:
-    """Return where Serve's replicas and proxies write their logs."""
-    session: str = ray.get_runtime_context().get_session_name()
-    return Path("/tmp/ray") / session / "logs" / "serve"  # noqa: S108  Ray's own
-
-
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deployments")
-    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  a server listens
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--config", default=serve_config.DEFAULT)
     return parser.parse_args()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_port(host: str, port: int) -> None:

@@ -198,6 +198,7 @@ class Api:
                 cors_origins=settings.cors_origins,
                 public_url=settings.public_url,
                 trusted_proxies=settings.trusted_proxies,
+                allowed_hosts=settings.effective_hosts,
                 reuses=settings.reuse_songs,
                 tenant_header=settings.tenant_header,
                 uploads=direct_uploads(settings),

@@ -23,12 +23,17 @@ TOLD = ("serve_app.engines", "serve_app.jobs.log")
 _LINE_BYTES = 4096
 _LOG_NAME = "stemserve.log"
 
+# Ray's sockets lie up to 68 characters below the directory of a start, whose own name
+# has 19, and the path of a Unix socket has at most 107 bytes.
+_LONGEST_PARENT = 20
+
 
 class Console:
     """The terminal, kept apart from this process's standard output and error."""
 
-    def __init__(self, terminal: int, log: Path) -> None:
-        self.log = log
+    def __init__(self, terminal: int, directory: Path) -> None:
+        self.directory = directory
+        self.log = directory / _LOG_NAME
         self._terminal = terminal
 
     def say(self, line: str) -> None:
@@ -53,14 +58,17 @@ class Console:
 def opened() -> Iterator[Console]:
     """Open the terminal for a server's lifetime; what else is written goes to a log.
 
-    The log lies in a temporary directory of its own, which stays.
+    The log lies in a temporary directory of its own, which stays, and which other
+    users of the machine can't look into.
     """
-    directory = Path(tempfile.mkdtemp(prefix="stemserve-"))
-    log = directory / _LOG_NAME
+    parent = tempfile.gettempdir()
+    if len(os.fsencode(parent)) > _LONGEST_PARENT:
+        parent = "/tmp"  # noqa: S108  mkdtemp makes a private directory there
+    directory = Path(tempfile.mkdtemp(prefix="stemserve-", dir=parent))
     sys.stdout.flush()
     sys.stderr.flush()
     terminal, errors = os.dup(1), os.dup(2)
-    console = Console(terminal, log)
+    console = Console(terminal, directory)
     pipe_path = directory / "console"
     os.mkfifo(pipe_path, 0o600)
     # Open for both, so that it has no end when the last replica closes it.
@@ -68,7 +76,7 @@ def opened() -> Iterator[Console]:
     os.environ[VARIABLE] = str(pipe_path)
     relay = Thread(target=console._relay, args=(pipe,), daemon=True)
     relay.start()
-    with log.open("ab", buffering=0) as file:
+    with console.log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:

@@ -12,6 +12,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedE
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from deployments import isolation
 from deployments.failures import cause_of, value_of
 from deployments.files import direct_uploads, file_storage
 from deployments.logs import configure_logging
@@ -110,6 +111,7 @@ class DispatcherReplica:
         analyzer: DeploymentHandle,
     ) -> None:
         configure_logging(settings)
+        isolation.warn_of_open_ray()
         shared = database(settings)
         self._outbox = Outbox(shared, now)
         store = JobStore(shared, now, self._outbox.record)

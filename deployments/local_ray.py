@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 
 import psutil
@@ -13,7 +14,7 @@ import ray
 from ray import serve
 from ray._private import worker
 
-from deployments import gate, python_path
+from deployments import gate, isolation, python_path
 from serve_app.errors import AppError
 from serve_app.separation import allocator
 
@@ -29,8 +30,6 @@ _TUNABLES = "glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=26
 
 # What Ray and Serve are told unless the user's environment says otherwise.
 _ENVIRONMENT = {
-    # Said outright: ray.init would otherwise leave a token that changes later starts.
-    "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     # A busy laptop needs a minute for what takes seconds: Ray gives up much sooner.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
@@ -65,6 +64,9 @@ _ENVIRONMENT = {
 # Songs under way are handed back within it, even on a busy machine.
 _STOP_SECONDS = 120.0
 
+# Below the directory of a start; short, since Ray's sockets lie deep in it.
+_RAY = "ray"
+
 _TRIES = 3
 _PAUSE_SECONDS = 5.0
 
@@ -76,17 +78,20 @@ class RayDidNotStart(AppError):
 
 
 @contextmanager
-def running() -> Iterator[None]:
+def running(directory: Path) -> Iterator[None]:
     """Run Ray for the length of the block; whatever Serve runs in it ends with it.
 
-    A machine that is busy gets three tries. SIGINT and SIGTERM raise KeyboardInterrupt
-    once, and are ignored while all that was started is ended. Raises RayDidNotStart.
+    Ray's sockets and logs go below `directory`, which must be closed to other users:
+    Ray lets everyone write to its own directories. A machine that is busy gets three
+    tries. SIGINT and SIGTERM raise KeyboardInterrupt once, and are ignored while all
+    that was started is ended. Raises RayDidNotStart.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ.update(isolation.haproxy_files(directory / "haproxy"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _start()
+        _start(directory / _RAY)
         # Ray has put a handler of its own in place, which aborts 3 seconds later.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         _end_idle_helpers()
@@ -104,7 +109,13 @@ def running() -> Iterator[None]:
         _end_children()
 
 
-def _start() -> None:
+def logs(directory: Path) -> Path:
+    """Return where Serve's replicas and proxies write their logs, once Ray runs."""
+    session: str = ray.get_runtime_context().get_session_name()
+    return directory / _RAY / session / "logs" / "serve"
+
+
+def _start(directory: Path) -> None:
     for attempt in range(1, _TRIES + 1):
         try:
             ray.init(
@@ -113,6 +124,7 @@ def _start() -> None:
                 runtime_env=python_path.runtime_env(),
                 job_config=python_path.InstalledOnly(),
                 include_dashboard=False,
+                _temp_dir=str(directory),
                 logging_level=logging.WARNING,
                 # Its lines are in its log files; ours come through the console.
                 log_to_driver=False,

@@ -4,6 +4,7 @@ AppError
 ├── BadRequest            400  the request itself is malformed
 ├── BodyTooSlow           408  the request's body came too slowly
 ├── TenantRequired        403  the gateway did not say whose the request is
+├── ForeignOrigin         403  a web page that may not use this server
 ├── JobNotFound           404  unknown or expired
 ├── StemNotFound          404  the job has no such stem
 ├── UploadNotFound        404  unknown, used, given up or expired
@@ -14,6 +15,7 @@ AppError
 ├── UploadTooLarge        413
 ├── AudioTooLong          413
 ├── RangeNotSatisfiable   416  the file has no such bytes
+├── MisdirectedRequest    421  a host name that is not this server's
 ├── InvalidInput          422  what was asked cannot be done
 │   ├── KeyReused         422  an Idempotency-Key that stood for another request
 │   ├── RefusedUrl        422  an address that we don't ask
@@ -59,6 +61,10 @@ class TenantRequired(AppError):
 
 class BodyTooSlow(AppError):
     code, status, retryable = "body_too_slow", 408, True
+
+
+class ForeignOrigin(AppError):
+    code, status = "foreign_origin", 403
 
 
 class JobNotFound(AppError):
@@ -108,6 +114,10 @@ class RangeNotSatisfiable(AppError):
         super().__init__(detail)
         self.args = (detail, size_bytes)
         self.size_bytes = size_bytes
+
+
+class MisdirectedRequest(AppError):
+    code, status = "misdirected_request", 421
 
 
 class InvalidInput(AppError):

@@ -28,6 +28,12 @@ from serve_app.licences import Allowed
 
 MIB = 1024**2
 AUTO = "auto"
+# Where development servers of web pages listen: create-react-app, Vite and Expo.
+LOCAL_ORIGINS = tuple(
+    f"http://{host}:{port}"
+    for port in (3000, 5173, 8081)
+    for host in ("localhost", "127.0.0.1")
+)
 
 
 def _either(*names: str) -> AliasChoices:
@@ -313,11 +319,18 @@ class Settings(BaseSettings):
         "S3; 0 has them download through this service.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("*",),
+        default=LOCAL_ORIGINS,
         validation_alias=_either(
             "STEMSERVE_CORS_ORIGINS", "CORS_ORIGINS", "ALLOW_ORIGINS"
         ),
-        description="Origins that browsers may call from, comma-separated; `*` is any.",
+        description="Origins of the web pages that may use the service beside its own, "
+        "comma-separated; `*` is any.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts that requests may name, comma-separated, beside that of "
+        "public_url; `*.example.com` is all below it, `*` is any. When unset, "
+        "localhost on a server that listens on 127.0.0.1 or ::1, else any.",
     )
     public_url: str = Field(
         default="",
@@ -357,7 +370,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("cors_origins", "input_url_schemes", "input_url_hosts", "webhook_hosts"),
-        "trusted_proxies",
+        *("allowed_hosts", "trusted_proxies"),
         mode="before",
     )
     @classmethod
@@ -402,6 +415,14 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.absolute() / 'jobs.sqlite3'}"
+
+    @property
+    def effective_hosts(self) -> tuple[str, ...]:
+        """The hosts that requests may name; any if there are none."""
+        public_host = urlsplit(self.public_url).hostname
+        if not self.allowed_hosts or not public_host:
+            return self.allowed_hosts
+        return (*self.allowed_hosts, public_host)
 
     @property
     def working_dir(self) -> Path:

@@ -216,6 +216,10 @@ def _check_hosts(hosts: Sequence[str]) -> None:
             )
 
 
+def _check_allowed_hosts(settings: Settings) -> None:
+    _check_hosts([host for host in settings.allowed_hosts if host != "*"])
+
+
 def _check_secrets(settings: Settings) -> None:
     signing.keys_of([each.get_secret_value() for each in settings.webhook_secrets])
 
@@ -318,5 +322,6 @@ _RULES: Mapping[str, _Rule] = {
     "webhook_secrets": _check_secrets,
     "webhook_hosts": lambda settings: _check_hosts(settings.webhook_hosts),
     "cors_origins": _check_origins,
+    "allowed_hosts": _check_allowed_hosts,
     "log_level": _check_log_level,
 }

@@ -7,6 +7,7 @@ import pytest
 
 from tests import s3 as s3_servers
 from tests.databases import Postgres
+from tests.serve import intruders
 
 # A test run in the background of a script begins with SIGINT ignored, and so would
 # every process that the tests start in order to interrupt it.
@@ -14,9 +15,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_report_header() -> str:
-    """Say aloud what the storage's tests are worth."""
-    return f"S3 server: {s3_servers.choice()}"
+def pytest_report_header() -> list[str]:
+    """Say aloud what the tests of the storage and of open ports are worth."""
+    reason = intruders.reason_not_to_try()
+    attacks = f"NOT TRIED: {reason}" if reason else "tried"
+    return [
+        f"S3 server: {s3_servers.choice()}",
+        f"attacks from other networks and as other users: {attacks}",
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from serve_app.api.forwarding import ForwardedHeaders
 from serve_app.api.hosts import CheckedHost
 from serve_app.api.limits import Limit, limits_of
 from serve_app.api.middleware import Failures, RequestLog, cors
+from serve_app.api.origins import CheckedOrigin
 from serve_app.api.routers import (
     analyze,
     deliveries,
@@ -114,6 +115,7 @@ def _middleware(
         Middleware(RequestLog, answers_id=answers_request_id),
         Middleware(cors, cors_origins),
         Middleware(Failures),
-        Middleware(CheckedHost),
+        Middleware(CheckedHost, services.allowed_hosts),
+        Middleware(CheckedOrigin, cors_origins, services.public_url),
         Middleware(Bodies, bodies, services.tenant_header),
     ]

@@ -17,6 +17,13 @@ logger = logging.getLogger(__name__)
 # Browsers cut it down to what they keep at most: Chromium to two hours.
 _PREFLIGHT_SECONDS = 24 * 3600
 
+# These do not stand in a refusal, nor does its first body's form.
+_OF_AN_ALLOWED_PREFLIGHT = (
+    "access-control-allow-private-network",
+    "content-length",
+    "content-type",
+)
+
 # What scripts in browsers may read of an answer beside its body.
 _EXPOSED_HEADERS = (
     "Accept-Ranges",
@@ -95,7 +102,7 @@ class Cors(CORSMiddleware):
         headers = {
             name: value
             for name, value in response.headers.items()
-            if name not in ("content-length", "content-type")
+            if name not in _OF_AN_ALLOWED_PREFLIGHT
         }
         detail = f"{refusal}. The operator can allow it: see the CORS settings."
         return problems.answer(problems.of(BadRequest(detail)), headers)

@@ -162,7 +162,8 @@ class Services:
     clients are one.
     `public_url` is where clients reach the service, without a slash at its end; empty
     where each request's own address is used. `trusted_proxies` are the addresses and
-    networks whose X-Forwarded-* headers count.
+    networks whose X-Forwarded-* headers count. `allowed_hosts` are the hosts that
+    requests may name, any if empty.
     `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
     where none are sent at all.
     """
@@ -187,6 +188,7 @@ class Services:
     cors_origins: tuple[str, ...] = ("*",)
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     reuses: bool = True
     tenant_header: str = ""
     uploads: DirectUploads | None = None

@@ -79,7 +79,10 @@ def _main(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - a server is there to be reached
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 is all of this machine's."),
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port.")] = 8000,
     config: Annotated[
         Path | None, typer.Option(help="A Serve config instead of the local one.")

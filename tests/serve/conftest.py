@@ -14,7 +14,17 @@ from deployments.app import build
 from deployments.args import AppArgs
 from tests.serve.service import Service
 
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
 LEASE_SECONDS = 3.0
+# Where the console is served from, as an operator says it.
+CONSOLE_PORT = free_port()
+CORS_ORIGINS = (f"http://localhost:{CONSOLE_PORT}",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,12 +34,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.cluster)
             item.add_marker(pytest.mark.filterwarnings("default"))
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +74,7 @@ def service(
             "threads": 1,
             "lease_seconds": LEASE_SECONDS,
             "orphan_grace_seconds": 5.0,
+            "cors_origins": CORS_ORIGINS,
         }
     )
     serve.run(build(args), name="stemserve", route_prefix="/")

@@ -22,7 +22,7 @@ Answer = tuple[int, Mapping[str, str], bytes]
 class Front:
     """A server that is reached as localhost, another origin than 127.0.0.1."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         front = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ class Front:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
         self.url = f"http://localhost:{self._server.server_port}"
 
@@ -65,8 +65,8 @@ class Front:
 class Page(Front):
     """Serves one page, whatever is asked for, as single-page applications do."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
+    def __init__(self, path: Path, port: int = 0) -> None:
+        super().__init__(port)
         self._html = path.read_bytes()
 
     def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> Answer:

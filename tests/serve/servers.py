@@ -13,12 +13,13 @@ import httpx
 import psutil
 
 from tests.serve.conftest import LEASE_SECONDS, free_port
+from tests.serve.polling import ORIGIN
 from tests.serve.service import Service
 
 
 @contextmanager
 def own_server(
-    data_dir: Path, log: Path, port: int | None = None
+    data_dir: Path, log: Path, port: int | None = None, host: str = "127.0.0.1"
 ) -> Iterator[tuple[Service, psutil.Process]]:
     """Run `python -m deployments` with its own Ray, as `make serve` does."""
     port = port or free_port()
@@ -29,6 +30,7 @@ def own_server(
         "STEMSERVE_THREADS": "1",
         "STEMSERVE_LEASE_SECONDS": str(LEASE_SECONDS),
         "STEMSERVE_ORPHAN_GRACE_SECONDS": "5",
+        "STEMSERVE_CORS_ORIGINS": ORIGIN,
     }
     # The test session's own cluster is not to be found by it.
     environment.pop("RAY_ADDRESS", None)
@@ -36,7 +38,7 @@ def own_server(
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "deployments"),
-                *("--host", "127.0.0.1", "--port", str(port)),
+                *("--host", host, "--port", str(port)),
             ],
             env=environment,
             stdout=output,

@@ -16,6 +16,7 @@ from ray import serve
 from deployments.api import Api
 from serve_app.settings import Settings
 from tests import media
+from tests.serve.conftest import CONSOLE_PORT, CORS_ORIGINS
 from tests.serve.fronts import INNER_HOST, Front, Gateway, Page, Proxy
 from tests.serve.service import STEMS, Service
 
@@ -26,6 +27,12 @@ playwright: Any = _imported("playwright.sync_api")
 
 CONSOLE = Path(__file__).parent / "console" / "index.html"
 PATIENCE_MS = 100_000
+ASK = "([url, method]) => fetch(url, { method }).then(answer => answer.text())"
+SEND = """url => {
+  const body = new FormData()
+  body.append('file', document.getElementById('song').files[0])
+  return fetch(url, { method: 'POST', mode: 'no-cors', body }).then(() => null)
+}"""
 # As root, in containers, it has neither a sandbox nor much of /dev/shm.
 _FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 
@@ -43,8 +50,15 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def console(browser: Any) -> Iterator[Any]:
-    """Open the console; nothing of it is of the service's origin."""
-    with Page(CONSOLE) as front:
+    """Open the console, whose origin is configured and not the service's."""
+    with opened(browser, CONSOLE_PORT) as page:
+        yield page
+
+
+@contextmanager
+def opened(browser: Any, port: int = 0) -> Iterator[Any]:
+    """Open the console as it is served from a port, any by default."""
+    with Page(CONSOLE, port) as front:
         page = browser.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{front.url}/")
@@ -84,7 +98,9 @@ def api(service: Service, name: str, **settings: Any) -> Iterator[str]:
         serve.get_deployment_handle(deployment, "stemserve")
         for deployment in ("DispatcherReplica", "Analyzer")
     ]
-    chosen = Settings(data_dir=service.data_dir, model="demo", **settings)
+    chosen = Settings(
+        data_dir=service.data_dir, model="demo", cors_origins=CORS_ORIGINS, **settings
+    )
     deployment = serve.deployment(serve.ingress()(Api)).options(
         ray_actor_options={"num_cpus": 0.1}
     )
@@ -129,6 +145,28 @@ def test_without_a_public_url(console: Any, song: Song, service: Service) -> Non
     assert found["base"] == service.url
     assert_whole(found, song, service.url)
     assert console.evaluate("job => forgotten(job)", found) == 404
+
+
+def test_the_page_of_a_stranger_reads_lists_and_changes_nothing(
+    browser: Any, song: Song, service: Service
+) -> None:
+    job_id = service.submit(song.path)
+    before = [job["job_id"] for job in service.listed()]
+    with opened(browser) as stranger:
+        stranger.set_input_files("#song", song.path)
+        for path, method in (
+            ("/jobs", "GET"),
+            (f"/job/{job_id}", "GET"),
+            (f"/job/{job_id}", "DELETE"),
+            ("/separate", "POST"),
+        ):
+            request = [f"{service.url}{path}", method]
+            with pytest.raises(playwright.Error, match="Failed to fetch"):
+                stranger.evaluate(ASK, request)
+        # Sent without asking first, as a form is; nobody reads the answer.
+        stranger.evaluate(SEND, f"{service.url}/separate")
+    assert service.wait(job_id)["status"] == "completed"
+    assert [job["job_id"] for job in service.listed()] == before
 
 
 def test_with_a_public_url_behind_a_proxy_that_changes_the_host(

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -13,6 +14,11 @@ from serve_app.separation.models import find
 from serve_app.separation.windows import plan
 from tests import media
 from tests.serve.conftest import free_port
+from tests.serve.intruders import (
+    assert_shut_to_the_network,
+    listening,
+    reason_not_to_try,
+)
 from tests.serve.polling import polled
 from tests.serve.servers import own_server
 from tests.serve.service import STEMS, Service, replica_processes, wait_for
@@ -138,6 +144,7 @@ def test_everything_killed_and_started_again_completes_every_job(
             for job_id in (running, queued):
                 assert hashes(service, job_id) == calm
                 assert_done_once(service, job_id)
+            assert_shut(process, port, tmp_path)
             started = [process, *process.children(recursive=True)]
         _, alive = psutil.wait_procs(started, timeout=20)
     assert not alive, "SIGINT left processes behind"
@@ -147,6 +154,18 @@ def test_everything_killed_and_started_again_completes_every_job(
     assert_a_person_can_read(first.read_text(), port, done, song.name)
     assert_a_person_can_read(second.read_text(), port, running, long_song.name)
     assert "has stopped" in second.read_text().splitlines()[-1]
+
+
+def assert_shut(server: psutil.Process, port: int, tmp_path: Path) -> None:
+    """Nobody else reaches a server on 127.0.0.1, nor a page by a name of its own."""
+    headers = {"Host": f"evil.example:{port}"}
+    answer = httpx.get(f"http://127.0.0.1:{port}/jobs", headers=headers)
+    assert answer.status_code == 421
+    assert listening(server)[port] == "127.0.0.1"
+    if not reason_not_to_try():
+        marks = tmp_path / "marks"
+        marks.mkdir()
+        assert_shut_to_the_network(server, port, marks)
 
 
 def assert_a_person_can_read(shown: str, port: int, job_id: str, name: str) -> None:

@@ -1,5 +1,7 @@
 """Settings that are checked at start."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from pydantic import ValidationError
 
@@ -84,3 +86,20 @@ def test_trusted_proxies_are_addresses_and_networks(
 def test_a_trusted_proxy_that_is_no_address_is_refused(value: str) -> None:
     with pytest.raises(ValidationError, match="no address or network"):
         Settings(trusted_proxies=(value,))
+
+
+def test_the_host_of_the_public_url_is_allowed_where_others_are() -> None:
+    url = "https://Stems.example.com:8443/songs"
+    assert Settings(public_url=url).effective_hosts == ()
+    found = Settings(public_url=url, allowed_hosts="localhost").effective_hosts
+    assert found == ("localhost", "stems.example.com")
+
+
+def test_pages_of_development_servers_on_this_machine_may_call_by_default() -> None:
+    """Those of the consoles; a page that is opened as a file has the origin null."""
+    origins = Settings().cors_origins
+    assert {f"http://localhost:{port}" for port in (3000, 5173, 8081)} < set(origins)
+    assert not {"*", "null"} & set(origins)
+    assert all(
+        urlsplit(each).hostname in ("localhost", "127.0.0.1") for each in origins
+    )

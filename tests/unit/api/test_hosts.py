@@ -93,6 +93,75 @@ async def test_a_request_to_a_host_that_cannot_be_is_refused(
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
+ALLOWED = ("localhost", "127.0.0.1", "::1", "*.Example.com", "stems.example.org")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "localhost:8000", "LOCALHOST.", "127.0.0.1:1", "[::1]:8000"),
+        *("a.example.com", "a.b.example.com:80", "stems.example.org", ""),
+    ],
+)
+async def test_a_request_to_an_allowed_host_is_answered(
+    server: Server, host: str
+) -> None:
+    async with server.with_services(allowed_hosts=ALLOWED) as client:
+        answer = await client.get("/ping", headers={"Host": host})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "evil.example:8000", "localhost.evil.example"),
+        *("example.com", "evilexample.com", "127.0.0.2", "[::2]"),
+        *("a.stems.example.org", "notlocalhost"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/ping", "/jobs", "/docs", "/nowhere"])
+async def test_a_request_to_another_host_is_misdirected(
+    server: Server, host: str, path: str
+) -> None:
+    """A web page whose name leads here by DNS is not taken for one of ours."""
+    async with server.with_services(allowed_hosts=ALLOWED) as client:
+        headers = {"Host": host, "Origin": f"http://{host}"}
+        answer = await client.get(path, headers=headers)
+    detail = assert_problem(answer, 421, "misdirected_request")
+    assert "STEMSERVE_ALLOWED_HOSTS" in detail
+    assert host in detail
+
+
+async def test_any_host_is_allowed_where_none_or_all_are_named(server: Server) -> None:
+    for allowed in ((), ("*",)):
+        async with server.with_services(allowed_hosts=allowed) as client:
+            answer = await client.get("/ping", headers={"Host": "any.example:8000"})
+            assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("trusted", "status"), [(("127.0.0.1",), 200), (("10.0.0.1",), 421), ((), 421)]
+)
+async def test_the_host_that_a_trusted_proxy_was_asked_for_counts(
+    server: Server, trusted: tuple[str, ...], status: int
+) -> None:
+    async with server.with_services(
+        allowed_hosts=("stems.example.org",), trusted_proxies=trusted
+    ) as client:
+        headers = {"Host": "inner:8000", "X-Forwarded-Host": "stems.example.org"}
+        answer = await client.get("/ping", headers=headers)
+    assert answer.status_code == status
+
+
+async def test_a_host_made_up_at_a_trusted_proxy_does_not_count(server: Server) -> None:
+    async with server.with_services(
+        allowed_hosts=("localhost",), trusted_proxies=("127.0.0.1",)
+    ) as client:
+        headers = {"Host": "localhost", "X-Forwarded-Host": "evil.example"}
+        answer = await client.get("/ping", headers=headers)
+    assert answer.status_code == 421
+
+
 async def test_a_request_to_two_hosts_is_refused(server: Server) -> None:
     both = [("Host", "a.example"), ("Host", "b.example")]
     answer = await server.client.get("/ping", headers=both)

@@ -122,8 +122,13 @@ async def test_a_page_on_the_web_may_call_a_service_in_a_private_network(
 
 
 async def test_a_refused_preflight_is_a_problem_that_says_so(server: Server) -> None:
+    headers = {
+        **preflight("https://x.example"),
+        "Access-Control-Request-Private-Network": "true",
+    }
     async with server.with_services(cors_origins=(ORIGIN,)) as client:
-        answer = await client.options("/job/1", headers=preflight("https://x.example"))
+        answer = await client.options("/job/1", headers=headers)
+    assert "access-control-allow-private-network" not in answer.headers
     assert "origin" in assert_problem(answer, 400, "bad_request")
     assert answer.headers["content-length"] == str(len(answer.content))
 

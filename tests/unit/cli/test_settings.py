@@ -24,6 +24,7 @@ SAMPLES = {
     "input_buckets": "s3://songs",
     "webhook_secrets": SECRET,
     "cors_origins": "https://example.com",
+    "allowed_hosts": "stems.example.com",
     "public_url": "https://example.com",
     "trusted_proxies": "10.0.0.0/8",
     "log_level": "DEBUG",

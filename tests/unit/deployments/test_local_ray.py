@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -32,20 +33,22 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
 
 
 def test_a_busy_machine_gets_another_try_with_nothing_left_of_the_first(
-    starts: list[subprocess.Popen[bytes]],
+    starts: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    local_ray._start()
+    local_ray._start(tmp_path)
     assert len(starts) == 2
     assert all(process.poll() is not None for process in starts)
     assert not psutil.Process().children(recursive=True)
 
 
 def test_in_the_end_it_is_explained_in_one_line(
-    starts: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+    starts: list[subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(local_ray, "_TRIES", 2)
     with pytest.raises(RayDidNotStart) as caught:
-        local_ray._start()
+        local_ray._start(tmp_path)
     assert "in 2 tries" in caught.value.detail
     assert "timed out during startup" in caught.value.detail
     assert "too busy" in caught.value.detail

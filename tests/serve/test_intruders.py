@@ -1,0 +1,92 @@
+"""Nobody on the network, and no other user of the machine, runs code as the server."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.serve.conftest import free_port
+from tests.serve.intruders import (
+    SERVER_ADDRESS,
+    assert_shut_to_other_users,
+    assert_shut_to_the_network,
+    attack,
+    listening,
+    other_network,
+    reason_not_to_try,
+    token_of,
+)
+from tests.serve.servers import own_server
+from tests.serve.service import wait_for
+
+HTTP = free_port()
+PING = (
+    *("curl", "--silent", "--max-time", "5", "--output", "/dev/null"),
+    *("--write-out", "%{http_code}", f"http://{SERVER_ADDRESS}:{HTTP}/ping"),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def root() -> None:
+    if reason := reason_not_to_try():
+        pytest.skip(f"NOT TRIED as another user, nor from another network: {reason}")
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    """Make a directory that other users can look into, as a home may be."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def server(directory: Path) -> Iterator[psutil.Process]:
+    """Serve the network."""
+    everywhere = "0.0.0.0"  # noqa: S104  of the machine of the test
+    log = directory / "server.log"
+    with own_server(directory / "data", log, HTTP, everywhere) as (_, process):
+        yield process
+
+
+@pytest.fixture
+def marks(tmp_path: Path) -> Path:
+    """Give a directory for what code that an attack has run leaves."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    return marks
+
+
+def test_another_user_of_the_machine_runs_nothing_and_reads_nothing(
+    server: psutil.Process, marks: Path, directory: Path
+) -> None:
+    log = directory / "server.log"
+    wait_for(lambda: "Logs: " in log.read_text())
+    logs = log.read_text().partition("Logs: ")[2]
+    ray = Path(logs.partition("/ray/")[0])
+    assert list(ray.rglob("raylet")), "Ray's sockets are elsewhere"
+    files = [ray, directory / "data"]
+    assert_shut_to_other_users(server, HTTP, marks, files)
+
+
+def test_another_machine_on_the_network_runs_nothing(
+    server: psutil.Process, marks: Path
+) -> None:
+    assert_shut_to_the_network(server, HTTP, marks)
+    with other_network() as through:
+        done = subprocess.run([*through, *PING], capture_output=True, text=True)
+    assert done.stdout == "200"
+
+
+def test_the_attacks_are_real_with_the_token(
+    server: psutil.Process, marks: Path
+) -> None:
+    """And the token is in no command line, where others could read it."""
+    token = token_of(server)
+    attack("127.0.0.1", list(listening(server)), marks, token=token)
+    assert list(marks.glob("pickle-*"))
+    everything = (server, *server.children(recursive=True))
+    assert not any(token in " ".join(process.cmdline()) for process in everything)
