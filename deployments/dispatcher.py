@@ -4,16 +4,19 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of, value_of
 from deployments.files import direct_uploads, file_storage
+from deployments.heartbeats import watched
 from deployments.logs import configure_logging
 from deployments.wiring import (
     database,
@@ -27,7 +30,7 @@ from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Job
 from serve_app.jobs.log import quoted
 from serve_app.jobs.reuse import Reuse
-from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied
+from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied, Started
 from serve_app.jobs.store import JobStore
 from serve_app.separation import allocator
 from serve_app.settings import Settings
@@ -42,16 +45,27 @@ _FIRST_DESCRIBE_SECONDS = 1.0
 _DESCRIBE_TIMEOUT_SECONDS = 2.0
 _SWEEP_SECONDS = 5.0
 _ORPHAN_ROUNDS = 2
+# Where Serve keeps the actors of its replicas.
+_SERVE_NAMESPACE = "serve"
 # New jobs wake their dispatcher; this finds retries, and what a dead one has left.
 _POLL_SECONDS = 2.0
 
 
 class PoolRunner:
-    """Runs a job on the pools, both halves at once, and speaks of failures as ours."""
+    """Runs a job on the pools, both halves at once, and speaks of failures as ours.
 
-    def __init__(self, separator: DeploymentHandle, analyzer: DeploymentHandle) -> None:
+    A separator that hangs is killed: else it would keep its device, and its songs.
+    """
+
+    def __init__(
+        self,
+        separator: DeploymentHandle,
+        analyzer: DeploymentHandle,
+        heartbeat_timeout_seconds: float,
+    ) -> None:
         self._separator = separator.options(stream=True)
         self._analyzer = analyzer
+        self._timeout_seconds = heartbeat_timeout_seconds
 
     async def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
         """Yield the job's events; the last one holds stems and analysis."""
@@ -62,9 +76,13 @@ class PoolRunner:
             lambda _: beside_seconds.update(analyze=time.monotonic() - began_seconds)
         )
         stream = self._separator.separate.remote(job)
+        replica = ""
         try:
-            async for event in stream:
+            async for event in watched(stream, self._timeout_seconds):
                 match value_of(event):
+                    case Started() as started:
+                        replica = started.replica
+                        yield started
                     case Finished(result):
                         stored_seconds = time.monotonic()
                         found = replace(result, **await analysis)
@@ -72,6 +90,10 @@ class PoolRunner:
                         yield Finished(found, beside_seconds, waited_seconds)
                     case other:
                         yield other
+        except TimeoutError as error:
+            logger.error("separator hangs and is killed replica=%s: %s", replica, error)
+            await asyncio.to_thread(_kill, replica)
+            raise ReplicaDied(f"The separator hung: {error}.") from error
         except (RayActorError, WorkerCrashedError) as error:
             raise ReplicaDied(str(error)) from error
         except RayTaskError as error:
@@ -98,6 +120,13 @@ class PoolRunner:
             answer.cancel()
 
 
+def _kill(replica: str) -> None:
+    """End a replica's process at once; Serve starts another one."""
+    # Another job on it may have found out first.
+    with suppress(ValueError, RayError):
+        ray.kill(ray.get_actor(replica, _SERVE_NAMESPACE))
+
+
 class DispatcherReplica:
     """Owns the loop that dispatches, and the sweep of what has expired."""
 
@@ -117,7 +146,7 @@ class DispatcherReplica:
         self._pools: Mapping[str, Any] = {}
         self._dispatcher = Dispatcher(
             store,
-            PoolRunner(separator, analyzer),
+            PoolRunner(separator, analyzer, settings.heartbeat_timeout_seconds),
             owner=uuid4().hex,
             policy=DispatchPolicy(
                 lease_seconds=settings.lease_seconds,

@@ -242,6 +242,12 @@ class Settings(BaseSettings):
         gt=0,
         description="A dispatcher silent for this long loses its jobs.",
     )
+    heartbeat_timeout_seconds: float = Field(
+        default=40.0,
+        gt=0,
+        description="A Separator whose heartbeats stop for this long hangs: it is "
+        "killed, and its jobs are run again.",
+    )
     retention_seconds: float = Field(
         default=30 * 60.0,
         ge=0,
