@@ -23,11 +23,11 @@ from deployments.wiring import (
     now,
     webhook_sender,
 )
-from serve_app.errors import AppError
+from serve_app.errors import AppError, StorageUnavailable
 from serve_app.jobs.answers import Answers
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
-from serve_app.jobs.job import Job
+from serve_app.jobs.job import Job, Source
 from serve_app.jobs.log import quoted
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied, Started
@@ -45,6 +45,9 @@ _FIRST_DESCRIBE_SECONDS = 1.0
 _DESCRIBE_TIMEOUT_SECONDS = 2.0
 _SWEEP_SECONDS = 5.0
 _ORPHAN_ROUNDS = 2
+# How long an analysis waits for a store that is away or full, and between its tries.
+_ANALYSIS_PATIENCE_SECONDS = 60.0
+_ANALYSIS_PAUSE_SECONDS = 5.0
 # Where Serve keeps the actors of its replicas.
 _SERVE_NAMESPACE = "serve"
 # New jobs wake their dispatcher; this finds retries, and what a dead one has left.
@@ -106,18 +109,29 @@ class PoolRunner:
 
     async def _analyze(self, job: Job) -> Mapping[str, Any]:
         """Return the analysis half of the result; stems are not lost for want of it."""
-        source = job.source
-        answer = self._analyzer.analyze.remote(
-            source.key, source.sample_rate, source.samples
-        )
         try:
-            return {"analysis": value_of(await answer)}
+            return {"analysis": await self._analysis(job.source)}
         except (RayError, RayServeException, AppError) as error:
             reason = str(cause_of(error)).splitlines()[0]
             logger.warning("analysis failed job=%s error=%s", job.id, quoted(reason))
             return {"analysis_error": reason}
-        finally:
-            answer.cancel()
+
+    async def _analysis(self, source: Source) -> Mapping[str, Any]:
+        """Return the analysis of a song; a store that is away is asked for a minute."""
+        until_seconds = time.monotonic() + _ANALYSIS_PATIENCE_SECONDS
+        while True:
+            answer = self._analyzer.analyze.remote(
+                source.key, source.sample_rate, source.samples
+            )
+            try:
+                analysis: Mapping[str, Any] = value_of(await answer)
+                return analysis
+            except StorageUnavailable:
+                if time.monotonic() > until_seconds:
+                    raise
+            finally:
+                answer.cancel()
+            await asyncio.sleep(_ANALYSIS_PAUSE_SECONDS)
 
 
 def _kill(replica: str) -> None:
@@ -144,6 +158,7 @@ class DispatcherReplica:
         storage = file_storage(settings)
         self._separator = separator
         self._pools: Mapping[str, Any] = {}
+        self._expiry = Expiry(store, storage, uploads=direct_uploads(settings))
         self._dispatcher = Dispatcher(
             store,
             PoolRunner(separator, analyzer, settings.heartbeat_timeout_seconds),
@@ -157,10 +172,10 @@ class DispatcherReplica:
                 retention_seconds=settings.retention_seconds,
             ),
             reuse=Reuse(store, storage, now, settings.allowed_licences).result,
+            discard=self._expiry.discard,
         )
         self._answers = Answers(shared, now)
         self._sender = webhook_sender(settings, self._outbox)
-        self._expiry = Expiry(store, storage, uploads=direct_uploads(settings))
         # Serve calls constructors on the replica's event loop.
         self._tasks = [
             asyncio.ensure_future(self._dispatcher.run_forever()),

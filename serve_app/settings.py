@@ -190,6 +190,12 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=50 * MIB, ge=1, description="Largest upload; larger ones get 413."
     )
+    disk_reserve_bytes: int = Field(
+        default=1024 * MIB,
+        ge=0,
+        description="Space that is kept free on local disks for songs that were "
+        "accepted, each of which needs some 4 MB a second: with less, others get 503.",
+    )
     upload_seconds: int = Field(
         default=3600,
         ge=1,
