@@ -15,6 +15,10 @@ from serve_app import settings_check
 from serve_app.separation import allocator
 from serve_app.settings import Settings
 
+# How often a replica that stops looks whether its last request is done. Serve's own 2 s
+# are waited for one deployment after the other, on each stop of the whole service.
+_DRAIN_POLL_SECONDS = 0.25
+
 NUMBA_CACHE = str(Path.home() / ".cache" / "stemserve" / "numba")
 
 
@@ -62,6 +66,7 @@ class Pool(Strict):
             "max_ongoing_requests": self.max_ongoing_requests,
             "max_queued_requests": self.max_queued_requests,
             "graceful_shutdown_timeout_s": self.graceful_shutdown_timeout_s,
+            "graceful_shutdown_wait_loop_s": _DRAIN_POLL_SECONDS,
             "health_check_period_s": self.health_check_period_s,
             "health_check_timeout_s": self.health_check_timeout_s,
             # The Api logs its requests itself; calls between replicas are noise.

@@ -50,6 +50,11 @@ _ENVIRONMENT = {
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "5000",
     "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",
     "RAY_memory_monitor_refresh_ms": "2000",
+    "RAY_raylet_check_gc_period_milliseconds": "5000",
+    "RAY_kill_idle_workers_interval_ms": "5000",
+    "RAY_gcs_pull_resource_loads_period_milliseconds": "10000",
+    "RAY_grpc_client_check_connection_status_interval_milliseconds": "60000",
+    "RAY_io_context_event_loop_lag_collection_interval_ms": "60000",
     # Statistics of Ray about itself, which nobody reads here.
     "RAY_event_stats": "0",
     "RAY_enable_metrics_collection": "0",

@@ -6,7 +6,8 @@ another chunk, with a tag, or not at all. If anything else follows, or if the ch
 to correct its header, and the sound goes on to the end of the file, or up to the chunks
 that reach from there exactly to the end. What follows is a chunk if its name is one
 that is known, or if chunks with printable names reach exactly to the end. Less than one
-frame of samples is never sound. A chunk that says more than there is was cut.
+frame of samples is never sound; nor is a little more, behind a file that says of itself
+as a whole that it ends with its sound. A chunk that says more than there is was cut.
 
 How wide a sample is: as wide as its container. The valid bits of WAVE_FORMAT_EXTENSIBLE
 are the upper ones of it, so reading the whole container is exact.
@@ -33,6 +34,11 @@ _EXTENSIBLE, _PCM, _FLOAT = 0xFFFE, 1, 3
 # What follows the format's code in a subformat: KSDATAFORMAT_SUBTYPE.
 _SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+
+# What is left of a disk's block, or of a transfer's, at most; and, of a header that was
+# last corrected while the recorder still wrote, more than this share of it is missing.
+_FILLER_BYTES = 4096
+_FILLER_SHARE = 1 / 16
 
 # Chunks that stand behind the sound, of all kinds of files here, four letters each.
 _NAMES = (
@@ -128,6 +134,8 @@ def repaired(file: BinaryIO, whole: Stretch) -> Repair:
     stated = _stated_end(file, layout, header)
     if stated is not None and stated > size_bytes:
         return Repair((whole,), stated > size_bytes + _SLACK_BYTES)
+    if stated is not None and _is_filled(file, layout, header, stated, size_bytes):
+        return Repair(_moved(whole, changes, whole.start + stated))
     end = _sound_end(file, layout, header.sound, stated, size_bytes)
     if end - (stated or header.sound.start) < max(
         1, _frame_bytes(file, layout, header)
@@ -205,6 +213,18 @@ def _goes_on(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool
         or _reaches_the_end(file, layout, position, size_bytes)
         for position in (padded, end)
     )
+
+
+def _is_filled(
+    file: BinaryIO, layout: _Layout, header: _Header, stated: int, size_bytes: int
+) -> bool:
+    """Whether a file that says that it ends with its sound has only filling behind."""
+    whole = next(_chunks(file, layout, 0, size_bytes)).end
+    if whole not in (stated, stated + -stated % layout.alignment):
+        return False
+    share_bytes = (stated - header.sound.start) * _FILLER_SHARE
+    is_little = size_bytes - stated <= min(_FILLER_BYTES, share_bytes)
+    return is_little and not _goes_on(file, layout, stated, size_bytes)
 
 
 def _reaches_the_end(

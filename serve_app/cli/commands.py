@@ -157,7 +157,11 @@ def listen(
         int, typer.Option(min=0, max=65_535, help="Port; 0 is any that is free.")
     ] = 8787,
     secret: Annotated[
-        str, typer.Option(help="What the server signs with; made when left out.")
+        str,
+        typer.Option(
+            envvar="STEMSERVE_WEBHOOK_SECRETS",
+            help="What the server signs with (the first one); made when left out.",
+        ),
     ] = "",
     answer: Annotated[
         int, typer.Option(min=200, max=599, help="Status to answer with.")

@@ -21,9 +21,10 @@ _HOST = "127.0.0.1"
 def run(port: int, secret: str, answer: int) -> None:
     """Show each webhook that comes to `port`, and answer it, until Ctrl-C.
 
-    Raises InvalidInput for what is no secret; one is made if it is empty.
+    Of several secrets, as the server takes them, the first is meant. One is made if
+    there is none. Raises InvalidInput for what is no secret.
     """
-    secret = secret or signing.new_secret()
+    secret = next(iter(secret.replace(",", " ").split()), "") or signing.new_secret()
     try:
         key = signing.key_of(secret)
     except ValueError as err:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,7 +61,11 @@ class Client:
         on_retry: OnRetry | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._policy = policy or RetryPolicy()
+        self._policy = policy = policy or RetryPolicy()
+        self._job_policy = replace(
+            policy,
+            patience_seconds=max(policy.patience_seconds, policy.job_patience_seconds),
+        )
         self._pause = pause
         self._on_retry = on_retry
         # Whether the server is there, as far as is known: it answered the last call.
@@ -138,7 +143,13 @@ class Client:
                 except ValueError as err:
                     raise not_understood(answer) from err
 
-        return self._persist(attempt)
+        try:
+            return self._persist(attempt, self._job_policy)
+        except ServerUnreachable as err:
+            raise ServerUnreachable(
+                f"{err.detail} The song was accepted, as job {ticket.job_id}, and goes "
+                f"on when the server is back: {ticket.url} then says how far it is."
+            ) from err
 
     def wait(
         self,
@@ -181,7 +192,7 @@ class Client:
         path = path / stem.filename if path.is_dir() else path
         try:
             with Download(stem, path, on_progress) as download:
-                self._persist(lambda: download.attempt(self._http))
+                self._persist(lambda: download.attempt(self._http), self._job_policy)
         except OSError as err:
             raise InvalidInput(f"{path} can't be written: {err.strerror}.") from err
         return path
@@ -225,8 +236,11 @@ class Client:
         except OSError as err:
             raise InvalidInput(f"{song} can't be read: {err.strerror}.") from err
 
-    def _persist(self, attempt: Callable[[], Result]) -> Result:
+    def _persist(
+        self, attempt: Callable[[], Result], policy: RetryPolicy | None = None
+    ) -> Result:
         """Make an attempt until it succeeds or the policy ends it."""
+        policy = policy or self._policy
         misses = 0
 
         def guarded() -> Result:
@@ -235,12 +249,12 @@ class Client:
                 return attempt()
             except TryAgain as again:
                 misses += again.is_away and not self._has_answered
-                if misses >= self._policy.first_contact_tries:
+                if misses >= policy.first_contact_tries:
                     raise again.error from again.__cause__
                 raise
 
         try:
-            return retrying(guarded, self._policy, self._pause, self._on_retry)
+            return retrying(guarded, policy, self._pause, self._on_retry)
         except ServerUnreachable:
             # The calls that follow find that out sooner, until it is back.
             self._has_answered = False

@@ -49,6 +49,11 @@ def _endpoint(url: httpx.URL) -> tuple[str, str, int | None]:
 
 def built(http: httpx.Client, method: str, url: str, **body: Any) -> httpx.Request:
     """Make a request; InvalidInput if its address is none."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise InvalidInput(
+            f"{url} is no address of a server: it must begin with http:// or https://, "
+            "as in http://localhost:8000."
+        )
     try:
         return http.build_request(method, url, **body)
     except (httpx.InvalidURL, UnicodeError) as err:
@@ -71,10 +76,6 @@ def sent(
             yield answer
         finally:
             answer.close()
-    except httpx.UnsupportedProtocol as err:
-        raise InvalidInput(
-            f"{request.url} is no address of a server; it must begin with http://."
-        ) from err
     except httpx.RequestError as err:
         reason = str(err) or type(err).__name__
         raise TryAgain(

@@ -19,14 +19,16 @@ class RetryPolicy:
     """How often to try, and how the waits between tries grow: each twice the last.
 
     A server that has answered before and then is away, as during its restart, is tried
-    for `patience_seconds`, however many tries that takes. One that never answered is
-    tried at most `first_contact_tries` times: its address is probably wrong.
+    for `patience_seconds`, however many tries that takes; `job_patience_seconds` if it
+    has accepted a job, which goes on when the server is back. One that never answered
+    is tried at most `first_contact_tries` times: its address is probably wrong.
     """
 
     tries: int = 6
     first_delay_seconds: float = 0.5
     longest_delay_seconds: float = 5.0
     patience_seconds: float = 60.0
+    job_patience_seconds: float = 300.0
     first_contact_tries: int = 3
 
     def delay_seconds(self, failures: int) -> float:

@@ -17,7 +17,7 @@ def test_every_promise_is_kept_while_everything_is_killed(
     # A store of its own: nobody else wants theirs to be killed.
     store = s3.start(tmp_path / "s3")
     try:
-        plan = Plan(jobs=24, songs=4, seed=2)
+        plan = Plan(jobs=24, songs=4, seed=2, least_strikes=5)
         verdict = run(plan, cluster, postgres, store, tmp_path)
     finally:
         store.close()

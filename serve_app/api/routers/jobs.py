@@ -148,6 +148,7 @@ async def separate(
         return await submission.answer(arrival)
 
 
+@router.head("/job/{job_id}", include_in_schema=False)
 @router.get(
     "/job/{job_id}",
     summary="Look at a job",
@@ -181,6 +182,7 @@ async def read_job(
     return await lookup.shown(services, job, base_url)
 
 
+@router.head("/jobs", include_in_schema=False)
 @router.get(
     "/jobs",
     summary="List jobs",

@@ -48,18 +48,21 @@ async def root(request: Request, response: Response, base_url: InjectedBaseUrl) 
     )
 
 
+@router.head("/ping", include_in_schema=False)
 @router.get("/ping", summary="Say hello")
 async def ping() -> Ping:
     """Answer, to show that requests arrive."""
     return Ping()
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Is the process alive?")
 async def livez() -> Ping:
     """Answer for as long as the process runs; nothing else is looked at."""
     return Ping()
 
 
+@router.head("/config", include_in_schema=False)
 @router.get("/config", summary="Read the configuration")
 async def config(services: InjectedServices) -> Config:
     """Say what clients need to know before they upload."""
@@ -74,6 +77,7 @@ async def config(services: InjectedServices) -> Config:
     )
 
 
+@router.head("/models", include_in_schema=False)
 @router.get("/models", summary="List the models")
 async def models(services: InjectedServices) -> ModelList:
     """List the models that `POST /separate` takes."""
@@ -94,6 +98,7 @@ async def models(services: InjectedServices) -> ModelList:
     return ModelList(count=len(offered), models=offered)
 
 
+@router.head("/health", include_in_schema=False)
 @router.get(
     "/health",
     summary="Is the service ready?",

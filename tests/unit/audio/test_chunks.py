@@ -152,6 +152,37 @@ def test_what_stands_behind_the_sound_is_no_sound(
     assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
 
 
+CLOSED: dict[str, Callable[[bytes, int | None], bytes]] = {
+    kind: SAYING[kind] for kind in ("wav", "w64", "aiff")
+}
+
+
+@pytest.mark.parametrize("kind", CLOSED)
+@pytest.mark.parametrize("behind", [noise(1)[:400], bytes(512)], ids=["noise", "zeros"])
+def test_filling_behind_a_file_that_is_complete_is_no_sound(
+    tmp_path: Path, kind: str, behind: bytes
+) -> None:
+    (tmp_path / "song").write_bytes(CLOSED[kind](music(), None) + behind)
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
+
+
+@pytest.mark.parametrize("kind", CLOSED)
+def test_a_recorder_that_died_after_it_corrected_its_header_loses_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    data = music()
+    corrected = CLOSED[kind](data[: len(data) // 2], None)
+    (tmp_path / "song").write_bytes(corrected + tail(kind, data[len(data) // 2 :]))
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
+
+
+def tail(kind: str, data: bytes) -> bytes:
+    """Return samples as that kind of file has them."""
+    if kind != "aiff":
+        return data
+    return np.frombuffer(data, "<i2").astype(">i2").tobytes()
+
+
 @pytest.mark.parametrize("pad", [b"", b"\0"], ids=["unpadded", "padded"])
 def test_a_chunk_behind_an_odd_number_of_bytes_is_found(
     tmp_path: Path, pad: bytes

@@ -104,6 +104,17 @@ def test_it_answers_as_it_is_told_and_with_the_secret_it_is_given() -> None:
     end(listener)
 
 
+def test_it_takes_the_secret_that_the_server_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEMSERVE_WEBHOOK_SECRETS", f"{SECRET},{signing.new_secret()}")
+    listener = begun()
+    assert listener.secret == SECRET
+    assert listener.post(BODY, listener.signed(BODY)) == 204
+    assert "POST /: verified" in listener.shown()
+    end(listener)
+
+
 def test_what_is_no_secret_is_refused() -> None:
     result = CliRunner().invoke(app, ["listen", "--secret", "hunter2"])
     assert result.exit_code == 1

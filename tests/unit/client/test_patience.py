@@ -154,11 +154,32 @@ def test_patience_ends_after_a_minute(song: Path) -> None:
 def test_patience_for_a_gateway_ends_too(
     service: Service, client: Client, pauses: list[float]
 ) -> None:
-    service.on("GET", "/job/j1", problem(503, "It restarts."))
+    service.on("GET", "/ping", json_answer({}), problem(503, "It restarts."))
+    client.ping()
     with pytest.raises(Refused, match="restarts") as caught:
-        client.wait(Ticket("j1", service.url))
+        client.ping()
     assert caught.value.http_status == 503
     assert 59.0 < sum(pauses) <= 60.0
+
+
+@pytest.mark.parametrize("call", [poll, download])
+def test_a_job_that_was_accepted_is_waited_for_longer(
+    call: Call, service: Service, client: Client, song: Path, pauses: list[float]
+) -> None:
+    service.on("GET", "/job/j1", problem(503, "It restarts."))
+    service.on("GET", "/job/j1/stems/drums", problem(503, "It restarts."))
+    with pytest.raises(Refused, match="restarts"):
+        call(client, song, Ticket("j1", service.url))
+    assert 299.0 < sum(pauses) <= 300.0
+
+
+def test_who_is_not_answered_about_a_job_is_told_that_it_goes_on() -> None:
+    with Service() as service, Client(service.url, pause=lambda _: None) as client:
+        answer_all(service)
+        client.ping()
+        service.close()
+        with pytest.raises(ServerUnreachable, match=r"accepted.*job j1.*/job/j1"):
+            client.wait(Ticket("j1", service.url))
 
 
 def test_what_the_server_itself_fails_at_is_not_waited_for_so_long(

@@ -185,6 +185,13 @@ async def test_a_song_that_cannot_be_stored_is_not_queued(
     assert server.left_behind() == []
 
 
+async def test_jobs_may_be_asked_about_by_head(server: Server, song: bytes) -> None:
+    for path in (f"/job/{await server.separate(song)}", "/jobs"):
+        head = await server.client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+    assert (await server.client.head("/job/unknown")).status_code == 404
+
+
 async def read(server: Server, job_id: str) -> Mapping[str, Any]:
     answer = await server.client.get(f"/job/{job_id}")
     assert answer.status_code == 200, answer.text

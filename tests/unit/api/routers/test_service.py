@@ -54,6 +54,14 @@ async def test_the_root_says_what_is_served(server: Server) -> None:
     assert (head.status_code, head.content) == (200, b"")
 
 
+@pytest.mark.parametrize("path", ["ping", "livez", "config", "models", "health"])
+async def test_probes_may_ask_by_head(server: Server, path: str) -> None:
+    answer, head = [
+        await ask(f"/{path}") for ask in (server.client.get, server.client.head)
+    ]
+    assert (head.status_code, head.content) == (answer.status_code, b"")
+
+
 async def test_deleted_jobs_are_not_counted(server: Server, song: bytes) -> None:
     for _ in range(2):
         await server.separate(song)
