@@ -15,6 +15,8 @@ from deployments.args import AppArgs
 from tests.serve.service import Service
 
 LEASE_SECONDS = 3.0
+# Short, but longer than a busy machine holds up an event loop.
+HEARTBEAT_TIMEOUT_SECONDS = 10.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,6 +71,7 @@ def service(
             "model": "demo",
             "threads": 1,
             "lease_seconds": LEASE_SECONDS,
+            "heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT_SECONDS,
             "orphan_grace_seconds": 5.0,
         }
     )
