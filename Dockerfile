@@ -23,6 +23,7 @@ ENV STEMSERVE_DATA_DIR=/data \
     NUMBA_CACHE_DIR=/tmp/numba \
     GLIBC_TUNABLES=glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456 \
     FORWARDED_ALLOW_IPS= \
+    RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS=1 \
     RAY_USAGE_STATS_ENABLED=0
 VOLUME /data
 EXPOSE 8000

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from threading import Event
 from typing import Any
 
@@ -55,6 +56,9 @@ class Analyzer:
     def _analyze(
         self, key: str, sample_rate: int, samples: int, cancelled: Event
     ) -> Mapping[str, Any]:
-        with fetched(self._storage, key, self._working_dir, "analysis-") as path:
-            blocks = read_blocks(path)
+        with (
+            fetched(self._storage, key, self._working_dir, "analysis-") as path,
+            # Closed here, or an error's traceback keeps the song open.
+            closing(read_blocks(path)) as blocks,
+        ):
             return self._find(blocks, sample_rate, samples, cancelled).to_dict()

@@ -13,7 +13,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.failures import cause_of, value_of
-from deployments.files import direct_uploads, file_storage, inputs
+from deployments.files import direct_uploads, disk_reserve, file_storage, inputs
 from deployments.logs import configure_logging
 from deployments.wiring import (
     database,
@@ -203,6 +203,7 @@ class Api:
                 tenant_header=settings.tenant_header,
                 uploads=direct_uploads(settings),
                 check_webhook=webhook_check(settings),
+                reserve=disk_reserve(settings),
             ),
             # Serve does, and would send it twice.
             answers_request_id=False,

@@ -49,6 +49,8 @@ class Pool(Strict):
     max_queued_requests: int = Field(default=-1, ge=-1)
     graceful_shutdown_timeout_s: float = Field(default=20.0, ge=0)
     health_check_period_s: float = Field(default=2.0, gt=0)
+    # Serve replaces a replica after three of them in a row: within a minute.
+    health_check_timeout_s: float = Field(default=15.0, gt=0)
     env: dict[str, str] = Field(default_factory=dict)
 
     def options(self) -> dict[str, Any]:
@@ -66,6 +68,7 @@ class Pool(Strict):
             "graceful_shutdown_timeout_s": self.graceful_shutdown_timeout_s,
             "graceful_shutdown_wait_loop_s": _DRAIN_POLL_SECONDS,
             "health_check_period_s": self.health_check_period_s,
+            "health_check_timeout_s": self.health_check_timeout_s,
             # The Api logs its requests itself; calls between replicas are noise.
             "logging_config": {"enable_access_log": False},
         }

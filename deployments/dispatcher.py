@@ -4,10 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -15,20 +17,21 @@ from ray.serve.handle import DeploymentHandle
 from deployments import isolation
 from deployments.failures import cause_of, value_of
 from deployments.files import direct_uploads, file_storage
+from deployments.heartbeats import watched
 from deployments.logs import configure_logging
 from deployments.wiring import (
     database,
     now,
     webhook_sender,
 )
-from serve_app.errors import AppError
+from serve_app.errors import AppError, StorageUnavailable
 from serve_app.jobs.answers import Answers
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
-from serve_app.jobs.job import Job
+from serve_app.jobs.job import Job, Source
 from serve_app.jobs.log import quoted
 from serve_app.jobs.reuse import Reuse
-from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied
+from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied, Started
 from serve_app.jobs.store import JobStore
 from serve_app.separation import allocator
 from serve_app.settings import Settings
@@ -43,16 +46,30 @@ _FIRST_DESCRIBE_SECONDS = 1.0
 _DESCRIBE_TIMEOUT_SECONDS = 2.0
 _SWEEP_SECONDS = 5.0
 _ORPHAN_ROUNDS = 2
+# How long an analysis waits for a store that is away or full, and between its tries.
+_ANALYSIS_PATIENCE_SECONDS = 60.0
+_ANALYSIS_PAUSE_SECONDS = 5.0
+# Where Serve keeps the actors of its replicas.
+_SERVE_NAMESPACE = "serve"
 # New jobs wake their dispatcher; this finds retries, and what a dead one has left.
 _POLL_SECONDS = 2.0
 
 
 class PoolRunner:
-    """Runs a job on the pools, both halves at once, and speaks of failures as ours."""
+    """Runs a job on the pools, both halves at once, and speaks of failures as ours.
 
-    def __init__(self, separator: DeploymentHandle, analyzer: DeploymentHandle) -> None:
+    A separator that hangs is killed: else it would keep its device, and its songs.
+    """
+
+    def __init__(
+        self,
+        separator: DeploymentHandle,
+        analyzer: DeploymentHandle,
+        heartbeat_timeout_seconds: float,
+    ) -> None:
         self._separator = separator.options(stream=True)
         self._analyzer = analyzer
+        self._timeout_seconds = heartbeat_timeout_seconds
 
     async def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
         """Yield the job's events; the last one holds stems and analysis."""
@@ -63,9 +80,13 @@ class PoolRunner:
             lambda _: beside_seconds.update(analyze=time.monotonic() - began_seconds)
         )
         stream = self._separator.separate.remote(job)
+        replica = ""
         try:
-            async for event in stream:
+            async for event in watched(stream, self._timeout_seconds):
                 match value_of(event):
+                    case Started() as started:
+                        replica = started.replica
+                        yield started
                     case Finished(result):
                         stored_seconds = time.monotonic()
                         found = replace(result, **await analysis)
@@ -73,6 +94,10 @@ class PoolRunner:
                         yield Finished(found, beside_seconds, waited_seconds)
                     case other:
                         yield other
+        except TimeoutError as error:
+            logger.error("separator hangs and is killed replica=%s: %s", replica, error)
+            await asyncio.to_thread(_kill, replica)
+            raise ReplicaDied(f"The separator hung: {error}.") from error
         except (RayActorError, WorkerCrashedError) as error:
             raise ReplicaDied(str(error)) from error
         except RayTaskError as error:
@@ -85,18 +110,36 @@ class PoolRunner:
 
     async def _analyze(self, job: Job) -> Mapping[str, Any]:
         """Return the analysis half of the result; stems are not lost for want of it."""
-        source = job.source
-        answer = self._analyzer.analyze.remote(
-            source.key, source.sample_rate, source.samples
-        )
         try:
-            return {"analysis": value_of(await answer)}
+            return {"analysis": await self._analysis(job.source)}
         except (RayError, RayServeException, AppError) as error:
             reason = str(cause_of(error)).splitlines()[0]
             logger.warning("analysis failed job=%s error=%s", job.id, quoted(reason))
             return {"analysis_error": reason}
-        finally:
-            answer.cancel()
+
+    async def _analysis(self, source: Source) -> Mapping[str, Any]:
+        """Return the analysis of a song; a store that is away is asked for a minute."""
+        until_seconds = time.monotonic() + _ANALYSIS_PATIENCE_SECONDS
+        while True:
+            answer = self._analyzer.analyze.remote(
+                source.key, source.sample_rate, source.samples
+            )
+            try:
+                analysis: Mapping[str, Any] = value_of(await answer)
+                return analysis
+            except StorageUnavailable:
+                if time.monotonic() > until_seconds:
+                    raise
+            finally:
+                answer.cancel()
+            await asyncio.sleep(_ANALYSIS_PAUSE_SECONDS)
+
+
+def _kill(replica: str) -> None:
+    """End a replica's process at once; Serve starts another one."""
+    # Another job on it may have found out first.
+    with suppress(ValueError, RayError):
+        ray.kill(ray.get_actor(replica, _SERVE_NAMESPACE))
 
 
 class DispatcherReplica:
@@ -118,9 +161,10 @@ class DispatcherReplica:
         storage = file_storage(settings)
         self._separator = separator
         self._pools: Mapping[str, Any] = {}
+        self._expiry = Expiry(store, storage, uploads=direct_uploads(settings))
         self._dispatcher = Dispatcher(
             store,
-            PoolRunner(separator, analyzer),
+            PoolRunner(separator, analyzer, settings.heartbeat_timeout_seconds),
             owner=uuid4().hex,
             policy=DispatchPolicy(
                 lease_seconds=settings.lease_seconds,
@@ -132,10 +176,10 @@ class DispatcherReplica:
                 retention_seconds=settings.retention_seconds,
             ),
             reuse=Reuse(store, storage, now, settings.allowed_licences).result,
+            discard=self._expiry.discard,
         )
         self._answers = Answers(shared, now)
         self._sender = webhook_sender(settings, self._outbox)
-        self._expiry = Expiry(store, storage, uploads=direct_uploads(settings))
         # Serve calls constructors on the replica's event loop.
         self._tasks = [
             asyncio.ensure_future(self._dispatcher.run_forever()),

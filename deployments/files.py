@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from serve_app.database import engine
+from serve_app.disk import DiskReserve
 from serve_app.inputs import Buckets, Inputs
 from serve_app.security.asking import Asker
 from serve_app.security.download import Limits
@@ -25,6 +27,19 @@ def file_storage(settings: Settings) -> Storage:
     if not salt:
         raise ValueError("STEMSERVE_STORAGE names several stores: set _STORAGE_SALT")
     return ShardedStorage(stores, salt, settings.storage_copies)
+
+
+def disk_reserve(settings: Settings) -> DiskReserve:
+    """Return what is to stay free where the service writes on disks of this machine."""
+    directories = {"working_files": settings.working_dir}
+    place, *others = settings.effective_storage
+    # Several stores make up for each other.
+    if places.is_directory(place) and not others:
+        directories["stored_files"] = Path(place)
+    database = engine.parsed(settings.effective_database_url)
+    if database.get_backend_name() == "sqlite":
+        directories["database"] = Path(str(database.database)).parent
+    return DiskReserve(directories, settings.disk_reserve_bytes)
 
 
 def direct_uploads(settings: Settings) -> DirectUploads | None:

@@ -37,6 +37,9 @@ _ENVIRONMENT = {
     "RAY_worker_register_timeout_seconds": "300",
     # Else Ray's workers, ours too, give way to everything, even Ray's idle daemons.
     "RAY_worker_niceness": "0",
+    # Else a replica that hangs is asked to stop, and keeps its memory and its device as
+    # long as a healthy one may take to finish its songs.
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
     # Each of these is done many times a second by default, for a cluster's sake.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
     "RAY_raylet_report_resources_period_milliseconds": "1000",

@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
+import ray
 from ray import serve
 
 from deployments.failures import Failed
 from deployments.files import file_storage
+from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
 from serve_app.errors import AppError
 from serve_app.jobs.job import Job, Stage
@@ -35,6 +37,8 @@ class Separator:
             settings.songs_at_once, thread_name_prefix="song"
         )
         self._replica = serve.get_replica_context().replica_id.unique_id
+        self._actor = str(ray.get_runtime_context().get_actor_name())
+        self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
 
     def describe(self) -> dict[str, Any]:
         """Return what is loaded here, for /health."""
@@ -42,9 +46,10 @@ class Separator:
 
     async def separate(
         self, job: Job
-    ) -> AsyncIterator[Started | Progress | Finished | Failed]:
+    ) -> AsyncIterator[Started | Progress | Heartbeat | Finished | Failed]:
         """Yield how far the job is, and at last its result or why there is none.
 
+        There is a heartbeat when nothing else has been told for a while.
         Closing the iterator, as a caller's cancellation does, stops the engine between
         two batches and deletes the job's working files.
         """
@@ -55,12 +60,12 @@ class Separator:
         def report(stage: Stage, fraction: float) -> None:
             loop.call_soon_threadsafe(events.put_nowait, Progress(stage, fraction))
 
-        yield Started(self._replica)
+        yield Started(self._actor)
         song = loop.run_in_executor(
             self._threads, self._worker.run, job, report, cancelled
         )
         try:
-            async for event in _until(song, events):
+            async for event in _until(song, events, self._period_seconds):
                 yield event
             yield Finished(await song)
         except AppError as error:
@@ -74,14 +79,20 @@ class Separator:
 
 
 async def _until(
-    song: asyncio.Future[Any], events: asyncio.Queue[Progress]
-) -> AsyncIterator[Progress]:
-    """Yield events until the song is done."""
+    song: asyncio.Future[Any], events: asyncio.Queue[Progress], period_seconds: float
+) -> AsyncIterator[Progress | Heartbeat]:
+    """Yield events until the song is done, and a heartbeat in periods without any."""
     while not song.done():
         getter = asyncio.ensure_future(events.get())
         try:
-            await asyncio.wait({song, getter}, return_when=asyncio.FIRST_COMPLETED)
-            if getter.done():
+            done, _ = await asyncio.wait(
+                {song, getter},
+                timeout=period_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if getter in done:
                 yield getter.result()
+            elif not done:
+                yield Heartbeat()
         finally:
             getter.cancel()

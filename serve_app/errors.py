@@ -31,7 +31,9 @@ AppError
     ├── Busy                   the server has as many such requests as it takes
     ├── WeightsUnavailable     a model's weights can't be had
     ├── FileLost               a file is not where it was stored
+    ├── DatabaseUnavailable    the database does not answer
     └── StorageUnavailable     the store of files does not answer
+        └── StorageFull        there is no room for files
 
 Arguments are positional and all are kept in `args`, so every error survives pickle.
 """
@@ -190,5 +192,13 @@ class FileLost(Unavailable):
     code = "file_lost"
 
 
+class DatabaseUnavailable(Unavailable):
+    code = "database_unavailable"
+
+
 class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
+
+
+class StorageFull(StorageUnavailable):
+    code = "storage_full"

@@ -1,6 +1,7 @@
 """One song from a file to its stems: decode, separate, resample, encode."""
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -69,22 +70,29 @@ def separate_song(
     """
     facts, rate = task.facts, engine.spec.sample_rate
     length = max(1, resampled_samples(facts.samples, facts.sample_rate, rate))
-    stems = engine.separate(
-        resampled(read_blocks(task.source), facts.sample_rate, rate),
-        MixStatistics(length, facts.mean, facts.deviation, facts.side_mean),
-        on_progress=lambda done, total: on_progress(done / total),
-        cancelled=cancelled,
-        turns=task.turns,
-        kept=kept,
-    )
     parts = stem_parts(engine.spec.sources, task.stems)
     task.directory.mkdir(parents=True, exist_ok=True)
-    # One resampler for all stems keeps them aligned.
-    mixes = (mixed(block, parts) for block in stems)
-    with StemWriter(
-        task.directory, task.stems, task.format, facts.sample_rate
-    ) as writer:
-        for block in exactly(resampled(mixes, rate, facts.sample_rate), facts.samples):
-            writer.write(block)
-        written = writer.finish()
+    # Closed here, or an error's traceback keeps the song open after it is deleted.
+    with closing(read_blocks(task.source)) as blocks:
+        stems = engine.separate(
+            resampled(blocks, facts.sample_rate, rate),
+            MixStatistics(length, facts.mean, facts.deviation, facts.side_mean),
+            on_progress=lambda done, total: on_progress(done / total),
+            cancelled=cancelled,
+            turns=task.turns,
+            kept=kept,
+        )
+        with (
+            closing(stems),
+            StemWriter(
+                task.directory, task.stems, task.format, facts.sample_rate
+            ) as writer,
+        ):
+            # One resampler for all stems keeps them aligned.
+            mixes = resampled(
+                (mixed(block, parts) for block in stems), rate, facts.sample_rate
+            )
+            for block in exactly(mixes, facts.samples):
+                writer.write(block)
+            written = writer.finish()
     return SeparatedSong(written.paths, written.gain)

@@ -503,6 +503,17 @@ class StorageHealth(Wire):
     ok: bool
 
 
+class DiskHealth(Wire):
+    """Whether there is room for more songs."""
+
+    ok: bool = Field(description="Whether each disk has as much as is kept in reserve.")
+    reserve_bytes: int
+    free_bytes: dict[str, int] = Field(
+        description="For the working files, and for stored files and the database "
+        "where these are on disks of the server."
+    )
+
+
 class Health(Wire):
     """Whether songs can be separated now, and why not."""
 
@@ -517,6 +528,11 @@ class Health(Wire):
                 "jobs_count": 4,
                 "queue": {"queued": 0, "running": 1, "max_queued": 100},
                 "storage": {"ok": True},
+                "disk": {
+                    "ok": True,
+                    "reserve_bytes": 1024**3,
+                    "free_bytes": {"working_files": 52_613_349_376},
+                },
             }
         }
     )
@@ -531,6 +547,7 @@ class Health(Wire):
     )
     queue: QueueHealth | None = None
     storage: StorageHealth
+    disk: DiskHealth | None = None
     reason: str | None = Field(
         default=None, description="Why it is not ready, or what does not work."
     )

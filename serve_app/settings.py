@@ -196,6 +196,12 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=50 * MIB, ge=1, description="Largest upload; larger ones get 413."
     )
+    disk_reserve_bytes: int = Field(
+        default=1024 * MIB,
+        ge=0,
+        description="Space that is kept free on local disks for songs that were "
+        "accepted, each of which needs some 4 MB a second: with less, others get 503.",
+    )
     upload_seconds: int = Field(
         default=3600,
         ge=1,
@@ -284,6 +290,12 @@ class Settings(BaseSettings):
         default=30.0,
         gt=0,
         description="A dispatcher silent for this long loses its jobs.",
+    )
+    heartbeat_timeout_seconds: float = Field(
+        default=40.0,
+        gt=0,
+        description="A Separator whose heartbeats stop for this long hangs: it is "
+        "killed, and its jobs are run again.",
     )
     retention_seconds: float = Field(
         default=30 * 60.0,

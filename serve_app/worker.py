@@ -1,6 +1,7 @@
 """What a Separator does with a job: fetch the song, separate it, store its stems."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Protocol
 
 from serve_app import titles
 from serve_app.audio import formats
+from serve_app.errors import StorageFull, StorageUnavailable
 from serve_app.jobs.job import STEMS, Job, Result, Stage, StemFile
 from serve_app.parts import SongParts, folder
 from serve_app.pipeline import SeparatedSong, SongTask, separate_song
 from serve_app.separation.engine import Engine
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
+
+logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[Stage, float], None]
 
@@ -51,8 +55,19 @@ class SongWorker:
         """Separate the job's song and store its stems under `stems/{job}/{attempt}/`.
 
         Blocks until done; several jobs may run in several threads. Raises Cancelled
-        soon after `cancelled` is set, StorageUnavailable, UnreadableAudio.
+        soon after `cancelled` is set, StorageUnavailable, UnreadableAudio. No stem is
+        left then, and nothing at all when a disk is full.
         """
+        try:
+            return self._run(job, on_progress, cancelled)
+        except BaseException as err:
+            self._discard(f"{STEMS}/{job.id}/{job.attempt}")
+            if isinstance(err, StorageFull):
+                # The room that the windows take may be what the next attempt needs.
+                self._discard(folder(job.id))
+            raise
+
+    def _run(self, job: Job, on_progress: OnProgress, cancelled: Event) -> Result:
         on_progress(Stage.FETCH, 0.0)
         prefix = f"job-{job.id}-{job.attempt}-"
         with fetched(
@@ -83,6 +98,13 @@ class SongWorker:
             "device": facts.device,
         }
         return Result(engine.spec.name, stems, song.gain, engine=computed)
+
+    def _discard(self, prefix: str) -> None:
+        try:
+            self._storage.delete(prefix)
+        except StorageUnavailable as err:
+            # The sweep finds it.
+            logger.warning("files not deleted yet prefix=%s: %s", prefix, err)
 
     def _parts(
         self, job: Job, engine: Engine, directory: Path

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from serve_app import disk
 from serve_app.errors import StorageUnavailable
 
 # What file systems answer that have no such locks, some network shares among them.
@@ -27,17 +28,19 @@ def working_directory(
     What processes that were killed left in `root` goes first: the kernel drops their
     locks. Where `root` holds other things too, that is only what has this prefix. On a
     file system without locks nothing is swept. Raises StorageUnavailable when the disk
-    takes no files.
+    takes no files, and StorageFull also when it gets full while they are written.
     """
     try:
-        directory, lock = _make(root, prefix, "" if has_root_alone else prefix)
+        with disk.full_as_unavailable():
+            directory, lock = _make(root, prefix, "" if has_root_alone else prefix)
     except OSError as error:
         raise StorageUnavailable(
             f"No working files can be written here ({error.strerror}): the disk of "
-            "the service may be full or read-only. Try again later."
+            "the service may be read-only. Try again later."
         ) from error
     try:
-        yield directory
+        with disk.full_as_unavailable():
+            yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         if lock is not None:

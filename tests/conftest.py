@@ -2,9 +2,11 @@
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests import disks
 from tests import s3 as s3_servers
 from tests.databases import Postgres
 from tests.serve import intruders
@@ -31,6 +33,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server = Postgres(tmp_path_factory.mktemp("postgres"))
     yield server
     server.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[disks.SmallDisk]:
+    """Mount a disk of 32 MiB, which a test can fill."""
+    with disks.mounted(tmp_path / "disk", 32 * 1024**2) as disk:
+        yield disk
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serve_app import content_disposition, titles
+from serve_app import content_disposition, disk, titles
 from serve_app.errors import BadRequest, InvalidField, Unavailable, UploadTooLarge
 
 if TYPE_CHECKING:
@@ -240,7 +240,8 @@ class FormReader:
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
-        yield
+        with disk.full_as_unavailable():
+            yield
     except FormParserError as err:
         raise _malformed() from err
     except OSError as err:

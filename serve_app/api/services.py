@@ -1,13 +1,14 @@
 """What the API is given to work with."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
 from serve_app.audio.facts import AudioFacts
+from serve_app.disk import DiskReserve
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.footprint import Share
 from serve_app.jobs.job import Job, Result, State
@@ -164,6 +165,7 @@ class Services:
     where each request's own address is used. `trusted_proxies` are the addresses and
     networks whose X-Forwarded-* headers count. `allowed_hosts` are the hosts that
     requests may name, any if empty.
+    `reserve` says when there is no room for more songs.
     `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
     where none are sent at all.
     """
@@ -193,3 +195,4 @@ class Services:
     tenant_header: str = ""
     uploads: DirectUploads | None = None
     check_webhook: Callable[[str], object] | None = None
+    reserve: DiskReserve = field(default_factory=DiskReserve)

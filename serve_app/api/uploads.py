@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from serve_app import titles
+from serve_app import disk, titles
 from serve_app.api import references
 from serve_app.api.clients import Client
 from serve_app.api.multipart import Form, FormReader, FormRules, too_large
@@ -96,12 +96,14 @@ class Intake:
         deleted at the end of the block, and so is a direct upload that was fetched if
         the block does not raise. Raises UploadTooLarge, before it reads anything where
         the length is announced, BadRequest for what is no form, InvalidField for what
-        is wrong in one, and what `Services.fetch` and `DirectUploads.fetch` raise.
+        is wrong in one, StorageFull when there is no room for more songs, and what
+        `Services.fetch` and `DirectUploads.fetch` raise.
         """
         rules = FormRules(tuple(fields), self._services.limits.max_upload_bytes)
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > rules.max_body_bytes:
             raise too_large(rules)
+        await run(self._services.reserve.check)
         with ExitStack() as stack:
             working = working_directory(self._services.working_dir, "upload-")
             path = await run(stack.enter_context, working) / "original"
@@ -232,7 +234,8 @@ def _form(
 ) -> Form:
     """Fetch a song; return the form that would have brought it."""
     try:
-        found = fetch(path, is_wanted)
+        with disk.full_as_unavailable():
+            found = fetch(path, is_wanted)
         size_bytes = path.stat().st_size
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
 """A song's samples, read as a stream from whatever file they came in."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -202,13 +202,16 @@ def _whole_parts(source: _Source) -> Iterator[Part]:
         raise UnreadableAudio(frames.CUT_SHORT)
 
 
-def read_blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Wave]:
+def read_blocks(
+    path: Path, block_samples: int = BLOCK_SAMPLES
+) -> Generator[Wave, None, None]:
     """Yield a song as float32 (2, block_samples) at its own rate, the last one shorter.
 
     Full scale is 1. Mono is doubled, and more than two channels are mixed down by
     ITU-R BS.775. Sample 0 is the song's: what its encoder put before is left out, and
-    so is what it put behind where the file says how much that is. Raises
-    UnreadableAudio; `measure` is what also refuses songs that only seem whole.
+    so is what it put behind where the file says how much that is. The file is open
+    until the last block, or `close`. Raises UnreadableAudio; `measure` is what also
+    refuses songs that only seem whole.
     """
     with opened(path) as song:
         yield from song.blocks(block_samples)

@@ -28,6 +28,9 @@ from serve_app.audio.resample import Resampler
 
 Wave = NDArray[np.float32]
 
+# More than any of the headers has.
+_HEADER_BYTES = 4096
+
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _AAC_RATES = (*_MP3_RATES, 64000, 88200, 96000)
 
@@ -101,6 +104,9 @@ class Encoder:
         )
         self._samples = 0
         self._is_open = True
+        # PyAV never closes a file whose header it could not write: on a full disk this
+        # fails instead.
+        path.write_bytes(bytes(_HEADER_BYTES))
         self._container = av.open(
             f"file:{path.absolute()}",
             "w",

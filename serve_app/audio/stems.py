@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, Self
 
@@ -39,9 +38,8 @@ class StemWriter:
     """Encodes the stems of one song as they come, and none that clips.
 
     A context: left without `finish`, it deletes what it wrote. For formats that clip,
-    the stems are also kept as float32 in files that have no name, so that they are
-    gone with the process whatever happens: 353 kB a second of audio and stem at
-    44.1 kHz, 1.41 MB for four stems, 0.3 GB for a song of 3:30.
+    the stems are also kept as float32 in files beside theirs: 353 kB a second of audio
+    and stem at 44.1 kHz, 1.41 MB for four stems, 0.3 GB for a song of 3:30.
     """
 
     def __init__(
@@ -64,9 +62,10 @@ class StemWriter:
         # Encoders release the interpreter: each stem gets a core if there is one.
         self._threads = ThreadPoolExecutor(len(names), "encode")
         try:
-            self._encoders = self._new_encoders()
+            self._open_encoders()
             if format.can_clip:
-                self._spools = [self._new_spool(directory) for _ in names]
+                for path in self._paths.values():
+                    self._spools.append(self._new_spool(path))
         except BaseException:
             self._discard()
             raise
@@ -109,11 +108,11 @@ class StemWriter:
         gain = 1.0
         if self._clips:
             gain = _CEILING / self._peak
-            self._encoders = self._new_encoders()
+            self._open_encoders()
             self._each(lambda index, encoder: self._encode_spool(index, encoder, gain))
         self._each(lambda _, encoder: encoder.close())
         self._threads.shutdown()
-        self._files.close()
+        self._close_spools()
         self._is_finished = True
         return WrittenStems(dict(self._paths), gain, self._peak)
 
@@ -121,14 +120,16 @@ class StemWriter:
     def _clips(self) -> bool:
         return self._format.can_clip and self._peak > 1
 
-    def _new_spool(self, directory: Path) -> IO[bytes]:
-        return self._files.enter_context(TemporaryFile(dir=directory))
+    def _new_spool(self, stem: Path) -> IO[bytes]:
+        # With a name, so that what takes the room on a disk can be seen.
+        path = stem.with_suffix(".spool")
+        self._files.callback(path.unlink, missing_ok=True)
+        return self._files.enter_context(path.open("w+b"))
 
-    def _new_encoders(self) -> list[Encoder]:
-        return [
-            Encoder(path, self._format, self._sample_rate)
-            for path in self._paths.values()
-        ]
+    def _open_encoders(self) -> None:
+        # One by one: those before one that can't be opened are closed as well.
+        for path in self._paths.values():
+            self._encoders.append(Encoder(path, self._format, self._sample_rate))
 
     def _each(self, action: Callable[[int, Encoder], None]) -> None:
         encoders = self._encoders
@@ -147,9 +148,15 @@ class StemWriter:
             encoder.abort()
         self._encoders = []
 
+    def _close_spools(self) -> None:
+        # On a full disk there may be no room for a spool's last block, which nobody
+        # needs any more: it is closed and deleted all the same.
+        with suppress(OSError):
+            self._files.close()
+
     def _discard(self) -> None:
         self._threads.shutdown()
-        self._files.close()
+        self._close_spools()
         self._abort_encoders()
         for path in self._paths.values():
             path.unlink(missing_ok=True)

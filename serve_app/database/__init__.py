@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exc, text
 
 from serve_app.database import engine
 from serve_app.database.migrations import upgrade
-from serve_app.errors import Unavailable
+from serve_app.errors import DatabaseUnavailable
 
 _CLOCK = text("SELECT clock_timestamp()")
 
@@ -19,7 +19,7 @@ class Database:
     """The database at `url`, whose schema is brought up to date on opening.
 
     A context that closes it. What a transaction wrote survives a crash once it has
-    ended; all of them raise Unavailable when the database does not answer.
+    ended; all of them raise DatabaseUnavailable when the database does not answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -76,6 +76,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as err:
-        raise Unavailable(
-            "The job database does not answer; try again in a moment."
+        raise DatabaseUnavailable(
+            "The job database does not answer, or its disk is full; try again in a "
+            "moment."
         ) from err

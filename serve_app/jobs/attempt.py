@@ -4,7 +4,12 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
-from serve_app.errors import AppError, StorageUnavailable
+from serve_app.errors import (
+    AppError,
+    DatabaseUnavailable,
+    StorageFull,
+    StorageUnavailable,
+)
 from serve_app.jobs.job import Job, Result, Stage
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
@@ -13,7 +18,7 @@ from serve_app.jobs.transitions import Retry
 REPORT_SECONDS = 0.5
 _STAGES = list(Stage)
 # What is away is so for every job.
-_EXCUSES = (StorageUnavailable, PoolAway)
+_EXCUSES = (StorageUnavailable, DatabaseUnavailable, PoolAway)
 
 
 class Attempt:
@@ -66,19 +71,25 @@ def retry_after(
 ) -> Retry:
     """How the job of `attempt` is tried again; only its own doing is charged to it.
 
-    When a store or a pool is away it is excused, and tried again as soon as that may be
-    back.
+    When a store, the database or a pool is away it is excused, and tried again as soon
+    as that may be back. When a disk is full it is excused, too, but each time longer,
+    and alone: several songs at once may be what has filled it.
     When a replica dies under several of the `running`, each of them is run alone before
     any is charged. One that had not started can't have been the reason.
     """
     if isinstance(err, _EXCUSES):
+        is_full = isinstance(err, StorageFull)
         return Retry(
             err.code,
             err.detail,
             charge=False,
             excused=True,
-            run_alone=attempt.job.run_alone,
-            delay_seconds=policy.backoff_seconds,
+            run_alone=attempt.job.run_alone or is_full,
+            delay_seconds=(
+                policy.full_disk_delay_seconds(attempt.job.excused)
+                if is_full
+                else policy.backoff_seconds
+            ),
         )
     died = isinstance(err, ReplicaDied)
     started = attempt.replica is not None

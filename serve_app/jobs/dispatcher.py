@@ -11,7 +11,14 @@ from typing import Any
 from serve_app.errors import AppError, Cancelled, LeaseLost, Unavailable
 from serve_app.jobs import log
 from serve_app.jobs.attempt import Attempt, retry_after
-from serve_app.jobs.job import SHORT_SONG_SECONDS, Claim, Job, LongSongs, Result
+from serve_app.jobs.job import (
+    SHORT_SONG_SECONDS,
+    Claim,
+    Job,
+    LongSongs,
+    Result,
+    State,
+)
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import Finished, Progress, Runner, Started
 from serve_app.jobs.store import JobStore
@@ -20,15 +27,17 @@ __all__ = ["DispatchPolicy", "Dispatcher"]
 
 logger = logging.getLogger(__name__)
 
-# A result is worth some patience; after these, the job's lease decides.
+# So often the end of a job is tried to be recorded after a stop. Until then there is no
+# limit: while the database is away, nobody else can have the job.
 _SETTLE_TRIES = 5
 _UNEXPECTED = (
     "The song could not be processed because of an error in the service. Upload it "
     "again; if that fails too, report it with the id of the job."
 )
 
-Ending = Callable[[], None]
+Ending = Callable[[], Job]
 Reuse = Callable[[Job], Result | None]
+Discard = Callable[[Job], None]
 
 
 class Dispatcher:
@@ -36,7 +45,8 @@ class Dispatcher:
 
     `owner` names this dispatcher in the database and must be unlike any other's, those
     of earlier processes included. A job that must run alone does so among the jobs of
-    this dispatcher. One for which `reuse` finds a result is not run.
+    this dispatcher. One for which `reuse` finds a result is not run. `discard` deletes
+    what is stored of one that has ended without a result.
     """
 
     def __init__(
@@ -46,9 +56,11 @@ class Dispatcher:
         owner: str,
         policy: DispatchPolicy,
         reuse: Reuse = lambda _: None,
+        discard: Discard = lambda _: None,
     ) -> None:
         self._store = store
         self._reuse = reuse
+        self._discard = discard
         self._run = run
         self._owner = owner
         self._policy = policy
@@ -197,7 +209,11 @@ class Dispatcher:
     async def _see_through(self, attempt: Attempt, work: asyncio.Task[Result]) -> None:
         """Wait for the end of an attempt, whatever it is, and record it."""
         try:
-            await self._settle(attempt.claim, await self._ending_of(attempt, work))
+            job = await self._settle(
+                attempt.claim, await self._ending_of(attempt, work)
+            )
+            if job and job.state in (State.FAILED, State.CANCELLED):
+                await self._survive("clean up after", self._delete_files(job))
         finally:
             del self._running[attempt.claim]
             self._wake.set()
@@ -248,9 +264,11 @@ class Dispatcher:
         total_seconds = now_seconds - attempt.began_seconds
         steps_seconds = attempt.steps_seconds(now_seconds)
 
-        def succeed() -> None:
-            self._store.succeed(claim, result, kept)
-            log.separated(attempt.job, result, total_seconds, steps_seconds)
+        def succeed() -> Job:
+            job = self._store.succeed(claim, result, kept)
+            if job.state is State.SUCCEEDED:
+                log.separated(attempt.job, result, total_seconds, steps_seconds)
+            return job
 
         return succeed
 
@@ -266,8 +284,14 @@ class Dispatcher:
         retry = retry_after(problem, attempt, self._running.values(), self._policy)
         return partial(self._store.retry, claim, retry, self._policy.limits)
 
-    async def _settle(self, claim: Claim, ending: Ending) -> None:
-        for _ in range(_SETTLE_TRIES):
+    async def _delete_files(self, job: Job) -> None:
+        await asyncio.to_thread(self._discard, job)
+
+    async def _settle(self, claim: Claim, ending: Ending) -> Job | None:
+        """Record an end; return the job as it is then, None if that is another's."""
+        tries_left = _SETTLE_TRIES
+        while tries_left:
+            tries_left -= self._stopping.is_set()
             try:
                 return await asyncio.to_thread(ending)
             except LeaseLost as err:
@@ -275,7 +299,7 @@ class Dispatcher:
                     "lease lost job=%s attempt=%d: %s",
                     *(claim.job_id, claim.attempt, err),
                 )
-                return
+                return None
             except Unavailable as err:
                 logger.warning(
                     "end of job not recorded yet job=%s attempt=%d error=%s",
@@ -286,8 +310,9 @@ class Dispatcher:
                     "end of job not recorded job=%s attempt=%d",
                     *(claim.job_id, claim.attempt),
                 )
-                return
+                return None
             await asyncio.sleep(self._policy.backoff_seconds)
+        return None
 
 
 def _now_seconds() -> float:

@@ -63,6 +63,11 @@ class Expiry:
         self._store.remove(job.id)
         return True
 
+    def discard(self, job: Job) -> None:
+        """Delete what attempts have left of a `job` that ended without a result."""
+        for folder in (PARTS, STEMS):
+            self._storage.delete(f"{folder}/{job.id}")
+
     def sweep_orphans(self, older_than_seconds: float) -> int:
         """Delete files that belong to no job, or to no attempt that counts.
 

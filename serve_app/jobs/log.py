@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 
-from serve_app.jobs.job import Claim, Job, Result
+from serve_app.jobs.job import Claim, Job, Result, State
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,25 @@ def separated(
         "queued=%.1fs %smodel=%s cache=%s",
         *(job.id, quoted(source.filename), source.duration_seconds, total_seconds),
         *(speed, _queued_seconds(job), steps, result.model, result.cache or "miss"),
+    )
+
+
+def reused(job: Job, result: Result) -> None:
+    """Tell that a job succeeded at once, since its stems were there."""
+    logger.info(
+        "song separated job=%s name=%s duration=%.1fs model=%s cache=%s",
+        *(job.id, quoted(job.source.filename), job.source.duration_seconds),
+        *(result.model, result.cache),
+    )
+
+
+def ended(job: Job) -> None:
+    """Tell that a job failed for good, was cancelled, or waits for its next attempt."""
+    event = "handed back" if job.state is State.QUEUED else job.state.value
+    logger.info(
+        "job %s job=%s name=%s attempt=%d code=%s",
+        *(event, job.id, quoted(job.source.filename), job.attempt),
+        job.error_code or "-",
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from serve_app.jobs.transitions import Limits
 
 _LONGEST_DELAY_SECONDS = 300.0
+_FULL_DISK_DOUBLINGS = 3
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,10 @@ class DispatchPolicy:
         """How long a job waits after its failed `attempt`, the first being 1."""
         seconds = self.backoff_seconds * 4.0 ** (attempt - 1)
         return min(seconds, _LONGEST_DELAY_SECONDS)
+
+    def full_disk_delay_seconds(self, excused: int) -> float:
+        """How long a job waits for room on a disk, `excused` so often before.
+
+        Its client waits as well once there is room, so that this does not grow far.
+        """
+        return self.backoff_seconds * 2.0 ** min(excused, _FULL_DISK_DOUBLINGS)

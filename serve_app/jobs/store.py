@@ -8,7 +8,7 @@ from sqlalchemy import Connection, exc
 
 from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
-from serve_app.jobs import answers, statements, transitions
+from serve_app.jobs import answers, log, statements, transitions
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.footprint import Share
 from serve_app.jobs.job import ANY_LENGTH, Claim, Job, LongSongs, Result, Stage, State
@@ -33,7 +33,8 @@ class JobStore:
     that take a claim raise LeaseLost when the job has another (owner, attempt) by now.
     `clock` returns the time, aware of its zone; the clocks of dispatchers that share a
     database must agree to a fraction of a lease. `on_end` is called with each job that
-    has ended, within the transaction that ends it.
+    has ended, within the transaction that ends it. Each end leaves a line in the log,
+    but that of a job that succeeds: whoever ran it knows more about that.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class JobStore:
                 raise ValueError(f"there is a job {job.id} already") from err
             if job.state.is_final:
                 self._on_end(connection, job)
+        if job.result is not None:
+            log.reused(job, job.result)
         return None
 
     def with_file(self, file_key: str) -> list[Job]:
@@ -173,15 +176,18 @@ class JobStore:
         if claimed:
             return claimed
         expires_at = now + timedelta(seconds=retention_seconds)
+        ended = []
         with self._database.writing() as connection:
             while job := statements.next_claimable(connection, now, long_songs):
                 if ending := _overdue_ending(job, expires_at):
-                    self._change(connection, job.id, now, ending)
+                    ended.append(self._change(connection, job.id, now, ending))
                     continue
-                if job.run_alone and not include_alone:
-                    return []
-                return [statements.claim(connection, job.id, now, changes)]
-        return []
+                if include_alone or not job.run_alone:
+                    claimed = [statements.claim(connection, job.id, now, changes)]
+                break
+        for job in ended:
+            log.ended(job)
+        return claimed
 
     def renew(self, claims: Iterable[Claim], lease_seconds: float) -> Renewal:
         """Let the leases of all `claims` that still hold begin anew."""
@@ -201,27 +207,31 @@ class JobStore:
             statements.change(connection, job.id, self._clock(), changes)
             return job.cancel_requested
 
-    def succeed(self, claim: Claim, result: Result, retention_seconds: float) -> None:
+    def succeed(self, claim: Claim, result: Result, retention_seconds: float) -> Job:
         """Publish the `result` of a job, unless its client has cancelled it."""
         kept = timedelta(seconds=retention_seconds)
-        self._end(claim, lambda _, now: transitions.succeeded(result, now + kept))
+        return self._end(
+            claim, lambda _, now: transitions.succeeded(result, now + kept)
+        )
 
     def fail(
         self, claim: Claim, error_code: str, error: str, retention_seconds: float
-    ) -> None:
+    ) -> Job:
         """End a job that can't be done; `error` tells its client what to do."""
         kept = timedelta(seconds=retention_seconds)
-        self._end(
+        return self._end(
             claim, lambda _, now: transitions.failed(error_code, error, now + kept)
         )
 
-    def retry(self, claim: Claim, retry: Retry, limits: Limits) -> None:
+    def retry(self, claim: Claim, retry: Retry, limits: Limits) -> Job:
         """Queue a job again, or fail it when it has had its charged attempts."""
-        self._end(claim, lambda job, now: transitions.retried(job, retry, limits, now))
+        return self._end(
+            claim, lambda job, now: transitions.retried(job, retry, limits, now)
+        )
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim) -> Job:
         """Hand a job back, uncharged; cancelled when its client has asked for that."""
-        self._end(claim, lambda _, now: transitions.queued(now))
+        return self._end(claim, lambda _, now: transitions.queued(now))
 
     def cancel(self, job_id: str, retention_seconds: float) -> Job:
         """Cancel a job; JobNotFound when it is unknown or expired.
@@ -239,7 +249,10 @@ class JobStore:
                 changes: Changes = {"cancel_requested": True, "expires_at": expires_at}
             else:
                 changes = transitions.cancelled(expires_at)
-            return self._change(connection, job_id, now, changes)
+            job = self._change(connection, job_id, now, changes)
+        if job.state.is_final:
+            log.ended(job)
+        return job
 
     def due_for_expiry(self, limit: int) -> list[Job]:
         """Return at most `limit` jobs whose time is up."""
@@ -251,8 +264,11 @@ class JobStore:
         with self._database.writing() as connection:
             statements.remove(connection, job_id)
 
-    def _end(self, claim: Claim, ending: Callable[[Job, datetime], Changes]) -> None:
-        """Take the job from the owner of `claim`; what was cancelled stays so."""
+    def _end(self, claim: Claim, ending: Callable[[Job, datetime], Changes]) -> Job:
+        """Take the job from the owner of `claim`; what was cancelled stays so.
+
+        Returns the job as it is then.
+        """
         with self._database.writing() as connection:
             job = _held(connection, claim)
             now = self._clock()
@@ -260,7 +276,10 @@ class JobStore:
                 changes = transitions.cancelled(job.expires_at)
             else:
                 changes = ending(job, now)
-            self._change(connection, job.id, now, changes)
+            job = self._change(connection, job.id, now, changes)
+        if job.state is not State.SUCCEEDED:
+            log.ended(job)
+        return job
 
     def _change(
         self, connection: Connection, job_id: str, now: datetime, changes: Changes

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.error import HTTPError
 
+from serve_app import disk
 from serve_app.errors import WeightsUnavailable
 
 Progress = Callable[[int, int | None], None]
@@ -27,7 +28,8 @@ def fetch(
     What was there is kept only if the server says that the file hasn't changed since
     (RFC 9110, If-Range). `progress` gets the bytes done and their total, if known.
     Raises WeightsUnavailable when there is no connection within 5 s, on a silence of
-    `timeout_seconds`, and on an answer other than success; what has come is kept.
+    `timeout_seconds`, and on an answer other than success, OSError when the disk is
+    full; what has come is kept.
     """
     if not url.startswith(("https://", "http://")):
         raise WeightsUnavailable(f"{url} is no address to download from; use https.")
@@ -44,6 +46,8 @@ def fetch(
                 partial.unlink()
                 continue
         except (OSError, http.client.HTTPException) as err:
+            if isinstance(err, OSError) and disk.is_full(err):
+                raise
             reason = str(err) or type(err).__name__
         if _size(partial) <= before:
             break

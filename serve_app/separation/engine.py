@@ -128,7 +128,7 @@ class Engine:
         cancelled: Event,
         turns: int = 1,
         kept: KeptWindows | None = None,
-    ) -> Iterator[Samples]:
+    ) -> Generator[Samples, None, None]:
         """Yield the stems (source, 2, any number) of mix blocks (2, any number).
 
         What is yielded has `stats.length` samples in all: a longer mix is cut, to a

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
+from serve_app import disk
 from serve_app.errors import WeightsUnavailable
 from serve_app.separation import download
 from serve_app.separation.models import ModelSpec, Progress
@@ -42,7 +43,8 @@ class WeightsCache:
 
         A pull that was cut goes on where it stopped; of several processes one fetches
         and the others wait. `progress` gets the bytes done and their total, if known.
-        Raises WeightsUnavailable when the weights can't be had or have a wrong hash.
+        Raises WeightsUnavailable when the weights can't be had or have a wrong hash,
+        StorageFull when there is no room for them.
         """
         place = self._place(spec)
         if spec.weights.is_bundled:
@@ -50,10 +52,11 @@ class WeightsCache:
                 raise WeightsUnavailable(f"{place} is missing; install stemserve anew.")
             return place
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            with FileLock(place.with_name(f"{place.name}.lock")):
-                if not (place.is_file() and _is_sound(spec, place)):
-                    self._fetch(spec, place, progress)
+            with disk.full_as_unavailable():
+                self._directory.mkdir(parents=True, exist_ok=True)
+                with FileLock(place.with_name(f"{place.name}.lock")):
+                    if not (place.is_file() and _is_sound(spec, place)):
+                        self._fetch(spec, place, progress)
         except OSError as err:
             raise WeightsUnavailable(
                 f"{self._directory} can't keep the weights of {spec.name}: {err}. Set "

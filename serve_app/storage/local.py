@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from serve_app import disk
 from serve_app.errors import StorageUnavailable
 from serve_app.storage import keys
 from serve_app.storage.port import StoredFile
@@ -18,7 +19,6 @@ CHUNK_BYTES = 256 * 1024
 PARTIAL = "partial"
 # A folder can be pruned by `delete` between its making and its use.
 _PUT_TRIES = 10
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class LocalStorage:
@@ -150,16 +150,13 @@ class LocalStorage:
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
-        yield
+        with disk.full_as_unavailable():
+            yield
     except (IsADirectoryError, NotADirectoryError, FileExistsError) as err:
         raise ValueError(f"{err.filename}: one key can't lie inside another") from err
     except FileNotFoundError:
         raise
     except OSError as err:
-        if err.errno in _FULL:
-            raise StorageUnavailable(
-                "The file store is full: free some space on its disk and try again."
-            ) from err
         raise StorageUnavailable(
             f"The file store does not answer ({err.strerror}); try again later."
         ) from err

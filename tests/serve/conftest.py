@@ -25,6 +25,8 @@ LEASE_SECONDS = 3.0
 # Where the console is served from, as an operator says it.
 CONSOLE_PORT = free_port()
 CORS_ORIGINS = (f"http://localhost:{CONSOLE_PORT}",)
+# Short, but longer than a busy machine holds up an event loop.
+HEARTBEAT_TIMEOUT_SECONDS = 10.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,6 +75,7 @@ def service(
             "model": "demo",
             "threads": 1,
             "lease_seconds": LEASE_SECONDS,
+            "heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT_SECONDS,
             "orphan_grace_seconds": 5.0,
             "cors_origins": CORS_ORIGINS,
         }

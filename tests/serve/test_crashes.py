@@ -64,6 +64,20 @@ def test_a_killed_replica_loses_no_job(
         assert attempts_of(service, job_id) > 1
 
 
+def test_a_separator_that_hangs_is_killed_and_its_jobs_are_completed(
+    service: Service, calm: dict[str, str], long_song: Path
+) -> None:
+    jobs = [service.submit(long_song) for _ in range(2)]
+    for job_id in jobs:
+        service.wait_until(job_id, lambda job: 1 < job["progress"] < 80)
+    (hung,) = replica_processes("Separator")
+    hung.suspend()
+    for job_id in jobs:
+        assert hashes(service, job_id) == calm
+        assert_done_once(service, job_id)
+    assert not hung.is_running(), "it keeps its memory and its device"
+
+
 @pytest.mark.timeout(300)  # Run alone, it also starts the cluster.
 def test_a_song_goes_on_from_its_last_stored_window(
     service: Service, tmp_path: Path

@@ -10,11 +10,11 @@ import pytest
 
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
-from serve_app.errors import Cancelled, FileLost
+from serve_app.errors import Cancelled, FileLost, StorageFull, StorageUnavailable
 from serve_app.jobs.job import Job, Stage
 from serve_app.storage.local import LocalStorage
 from serve_app.worker import SongWorker
-from tests import media
+from tests import disks, media
 from tests.jobs import new_job, with_audio
 from tests.networks import OneEngine, sharing_engine
 
@@ -146,3 +146,48 @@ def test_a_missing_original_is_the_stores_fault(
         worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
         with pytest.raises(FileLost, match="originals/a"):
             worker.run(job, lambda *seen: None, Event())
+
+
+def test_a_full_disk_is_away_and_an_attempt_leaves_nothing_on_it(
+    tmp_path: Path, job: Job, small_disk: disks.SmallDisk
+) -> None:
+    """Wherever the room ends; with room again the stems are those of a calm run."""
+    storage, work = LocalStorage(small_disk.path / "files"), small_disk.path / "work"
+    storage.put("originals/a", tmp_path / "song.wav")
+    step_bytes, failures = 256 * 1024, 0
+    with sharing_engine() as engine:
+        worker = SongWorker(OneEngine(engine), storage, work)
+        calm = worker.run(job, lambda *seen: None, Event())
+        storage.delete("stems")
+        for room in range(0, small_disk.free_bytes, step_bytes):
+            with small_disk.filled(room):
+                try:
+                    result = worker.run(job, lambda *seen: None, Event())
+                    break
+                except StorageFull:
+                    failures += 1
+            assert [file.key for file in storage.list("")] == ["originals/a"]
+            assert list(work.iterdir()) == []
+            assert disks.open_files(small_disk.path) == []
+    assert result == calm
+    assert failures > 3, "the disk was not full"
+
+
+def test_stems_of_an_attempt_that_failed_go_at_once(
+    tmp_path: Path, storage: LocalStorage, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its windows stay, for the next one, unless the disk is full."""
+    put = storage.put
+
+    def fail_at_the_second(key: str, path: Path, *, synced: bool = True) -> None:
+        if key.endswith("vocals.wav"):
+            raise StorageUnavailable("It is away.")
+        put(key, path, synced=synced)
+
+    monkeypatch.setattr(storage, "put", fail_at_the_second)
+    with sharing_engine() as engine:
+        worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
+        with pytest.raises(StorageUnavailable):
+            worker.run(job, lambda *seen: None, Event())
+    assert list(storage.list("stems")) == []
+    assert list(storage.list("parts/a")) != []

@@ -16,6 +16,7 @@ from serve_app.errors import AppError
 from serve_app.jobs.job import State
 from serve_app.schema import (
     Config,
+    DiskHealth,
     Health,
     Model,
     ModelList,
@@ -113,11 +114,14 @@ async def health(response: Response, services: InjectedServices) -> Health:
 
 
 async def _health(services: Services) -> Health:
-    (pools, no_pools), (jobs, no_jobs), (_, no_storage) = await asyncio.gather(
+    reserve = services.reserve
+    looks = await asyncio.gather(
         _asked("The pools", services.health()),
         _asked("The job database", asyncio.to_thread(_look_at_jobs, services)),
         _asked("The store of files", asyncio.to_thread(_probe, services)),
+        _asked("The disk", asyncio.to_thread(reserve.free_bytes)),
     )
+    (pools, no_pools), (jobs, no_jobs), (_, no_storage), (free_bytes, _) = looks
     report = {**(pools or {"ready": False}), "timestamp": services.clock()}
     limit = services.limits.max_queued_jobs
     failures = [failure for failure in (no_pools, no_jobs, no_storage) if failure]
@@ -134,6 +138,14 @@ async def _health(services: Services) -> Health:
             )
         if report["queue"].queued >= limit:
             report["reason"] = "The queue is full: songs are refused for now."
+    if free_bytes:
+        lack = reserve.lack(free_bytes)
+        report["disk"] = DiskHealth(
+            ok=lack is None,
+            reserve_bytes=reserve.reserve_bytes,
+            free_bytes=dict(free_bytes),
+        )
+        report["reason"] = lack or report.get("reason")
     is_ready = bool(report.get("ready")) and not failures
     if failures:
         report["reason"] = " ".join(failures)

@@ -317,7 +317,7 @@ async def test_a_full_disk_is_not_the_songs_fault(server: Server) -> None:
 
     async with server.with_services(fetch=full) as client:
         answer = await client.post("/separate", json={"url": "https://example.com/a"})
-    assert "disk" in assert_problem(answer, 503, "unavailable")
+    assert "disk" in assert_problem(answer, 503, "storage_full")
 
 
 async def test_a_full_queue_is_told_before_anything_is_fetched(

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from serve_app import titles
 from serve_app.api.app import create_app
 from serve_app.audio.facts import AudioFacts
+from serve_app.disk import DiskReserve
 from tests import media
+from tests.disks import SmallDisk, open_files
 from tests.unit.api.conftest import (
     LIMITS,
     Server,
@@ -277,3 +280,33 @@ async def test_a_working_directory_that_cannot_be_is_not_the_songs_fault(
     async with connect(app) as client:
         answer = await client.post("/separate", files={"file": ("a.wav", song)})
     assert "disk" in assert_problem(answer, 503, "storage_unavailable")
+
+
+@pytest.mark.parametrize("path", CALLS)
+async def test_songs_are_refused_unread_while_the_disk_is_nearly_full(
+    server: Server, tmp_path: Path, path: str
+) -> None:
+    reserve = DiskReserve({"stored_files": tmp_path}, 2**60)
+    app = create_app(replace(server.services, reserve=reserve))
+    full = replace(server, app=app)
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert await full.post_raw(path, headers, refuse_to_read) == 503
+    async with connect(app) as client:
+        answer = await client.post(path, files={"file": ("a.wav", b"RIFF")})
+    assert "stored_files" in assert_problem(answer, 503, "storage_full")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("room_bytes", [0, 40_000])
+async def test_a_disk_that_gets_full_under_an_upload_is_away(
+    server: Server, song: bytes, small_disk: SmallDisk, room_bytes: int
+) -> None:
+    app = create_app(replace(server.services, working_dir=small_disk.path / "tmp"))
+    async with connect(app) as client:
+        with small_disk.filled(room_bytes):
+            answer = await client.post("/separate", files={"file": ("a.wav", song)})
+        assert "full" in assert_problem(answer, 503, "storage_full")
+        assert open_files(small_disk.path) == []
+        assert not list((small_disk.path / "tmp").glob("*"))
+        answer = await client.post("/separate", files={"file": ("a.wav", song)})
+    assert answer.status_code == 200

@@ -7,13 +7,15 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from serve_app import disk
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.encode import Encoder, encoded_rate
 from serve_app.audio.formats import FORMATS
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.audio.resample import resampled
-from tests import media
+from serve_app.errors import StorageFull
+from tests import disks, media
 from tests.signals import offset_samples, snr_db
 
 Wave = NDArray[np.float32]
@@ -214,3 +216,24 @@ def test_an_aborted_stem_leaves_nothing(
 def test_a_stem_can_not_be_written_where_there_is_no_directory(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Encoder(tmp_path / "none" / "stem", FORMATS["wav"], 44_100)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_lacks_room_for_its_end_is_not_taken_for_whole(
+    tmp_path: Path, name: str, small_disk: disks.SmallDisk
+) -> None:
+    wave = media.song(3.0)
+    path = small_disk.path / "stem"
+    encode(path, wave, name)
+    size_bytes, allocated = path.stat().st_size, disks.allocated_bytes(path)
+    path.unlink()
+    for lacking_bytes in (disks.PAGE_BYTES, allocated // 3, allocated):
+        with (
+            small_disk.filled(allocated - lacking_bytes),
+            pytest.raises(StorageFull),
+            disk.full_as_unavailable(),
+        ):
+            encode(path, wave, name)
+        path.unlink(missing_ok=True)
+    encode(path, wave, name)
+    assert path.stat().st_size == size_bytes

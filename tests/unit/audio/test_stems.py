@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from serve_app import disk
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.formats import FORMATS
 from serve_app.audio.stems import StemWriter, WrittenStems
-from tests import media
+from serve_app.errors import StorageFull
+from tests import disks, media
 from tests.signals import snr_db
 
 Wave = NDArray[np.float32]
@@ -118,12 +120,44 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_spool_has_no_name_even_while_it_is_written(tmp_path: Path) -> None:
+def test_what_is_spooled_can_be_seen_and_goes_when_the_stems_are_done(
+    tmp_path: Path,
+) -> None:
+    stems = {f"{name}.wav" for name in NAMES}
     with StemWriter(tmp_path, NAMES, FORMATS["wav"], 44_100) as writer:
         writer.write(four_stems())
         names = {path.name for path in tmp_path.iterdir()}
-        assert names == {f"{name}.wav" for name in NAMES}
+        assert names == stems | {f"{name}.spool" for name in NAMES}
+        assert disks.deleted_files(tmp_path) == []
         writer.finish()
+    assert {path.name for path in tmp_path.iterdir()} == stems
+    assert disks.open_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_stem_that_a_full_disk_has_cut_is_never_finished(
+    small_disk: disks.SmallDisk, name: str
+) -> None:
+    """Wherever the room ends: at the first block, at the last page, in between."""
+    stems = four_stems(peak=1.2)
+    directory = small_disk.path / "stems"
+    directory.mkdir()
+    written = write(directory, stems, name)
+    whole = {path.name: path.stat().st_size for path in directory.iterdir()}
+    needed = sum(map(disks.allocated_bytes, written.paths.values()))
+    for path in written.paths.values():
+        path.unlink()
+    for room in (0, needed // 8, needed // 2, needed - disks.PAGE_BYTES):
+        with (
+            small_disk.filled(room),
+            pytest.raises(StorageFull),
+            disk.full_as_unavailable(),
+        ):
+            write(directory, stems, name)
+        assert list(directory.iterdir()) == []
+        assert disks.open_files(small_disk.path) == []
+    write(directory, stems, name)
+    assert {path.name: path.stat().st_size for path in directory.iterdir()} == whole
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import text
 
 from serve_app.database import Database, engine
-from serve_app.errors import Unavailable
+from serve_app.errors import DatabaseUnavailable, Unavailable
+from tests.disks import SmallDisk
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
@@ -52,3 +53,30 @@ def test_a_database_that_does_not_answer_is_unavailable(
             pass
         with impatient.writing() as connection:
             assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_a_full_disk_is_away_and_what_was_written_before_stays(
+    small_disk: SmallDisk,
+) -> None:
+    """Reading goes on, and so does writing as soon as there is room again."""
+    insert = text("INSERT INTO numbers VALUES (:number, zeroblob(100000))")
+
+    def write(database: Database, number: int) -> None:
+        with database.writing() as connection:
+            connection.execute(insert, {"number": number})
+
+    with Database(f"sqlite:///{small_disk.path / 'jobs.sqlite3'}") as database:
+        with database.writing() as connection:
+            connection.execute(text("CREATE TABLE numbers (number INTEGER, data BLOB)"))
+        write(database, 0)
+        with small_disk.filled():
+            for number in range(1, 4):
+                with pytest.raises(DatabaseUnavailable, match="full"):
+                    write(database, number)
+            with database.reading() as connection:
+                found = connection.execute(text("SELECT number FROM numbers"))
+                assert found.scalars().all() == [0]
+        write(database, 4)
+        with database.reading() as connection:
+            found = connection.execute(text("SELECT number FROM numbers"))
+            assert found.scalars().all() == [0, 4]

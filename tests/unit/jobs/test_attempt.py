@@ -1,6 +1,12 @@
 import pytest
 
-from serve_app.errors import AppError, FileLost, StorageUnavailable
+from serve_app.errors import (
+    AppError,
+    DatabaseUnavailable,
+    FileLost,
+    StorageFull,
+    StorageUnavailable,
+)
 from serve_app.jobs.attempt import REPORT_SECONDS, Attempt, retry_after
 from serve_app.jobs.job import Stage
 from serve_app.jobs.policy import DispatchPolicy
@@ -41,7 +47,9 @@ def test_progress_is_reported_now_and_then_and_each_new_stage_at_once() -> None:
     assert answers == [True, False, True, False, True]
 
 
-@pytest.mark.parametrize("err", [StorageUnavailable("down"), PoolAway("gone")])
+@pytest.mark.parametrize(
+    "err", [StorageUnavailable("down"), DatabaseUnavailable("away"), PoolAway("gone")]
+)
 def test_what_is_away_for_all_is_no_ones_fault(err: AppError) -> None:
     mine = attempt("a")
     mine.job = mine.job.evolve(attempt=7)
@@ -111,3 +119,13 @@ def test_each_stage_is_timed_and_waiting_for_others_is_none_of_them() -> None:
         "upload": 0.5,
         "analyze": 9.0,
     }
+
+
+def test_a_full_disk_excuses_a_job_that_waits_longer_each_time_and_runs_alone() -> None:
+    mine, delays = attempt("a"), []
+    for excused in (0, 1, 2, 3, 50):
+        mine.job = mine.job.evolve(excused=excused)
+        retry = retry_after(StorageFull("full"), mine, [mine], POLICY)
+        assert (retry.charge, retry.excused, retry.run_alone) == (False, True, True)
+        delays.append(retry.delay_seconds)
+    assert delays == [5, 10, 20, 40, 40]

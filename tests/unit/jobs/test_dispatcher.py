@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from serve_app.database import Database
-from serve_app.errors import Cancelled, FileLost, Unavailable, UnreadableAudio
+from serve_app.errors import (
+    Cancelled,
+    DatabaseUnavailable,
+    FileLost,
+    StorageFull,
+    Unavailable,
+    UnreadableAudio,
+)
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.job import Job, Stage, State
 from serve_app.jobs.runner import Event, Finished, Progress, ReplicaDied, Started
@@ -547,3 +554,52 @@ def test_what_another_job_has_made_is_not_made_again(store: JobStore) -> None:
     asyncio.run(run_until(dispatcher, is_in(store, State.SUCCEEDED, "a", "b")))
     assert (store.get("a").result, store.get("b").result) == (RESULT, found)
     assert workers.starts == ["a"]
+
+
+def test_a_result_waits_for_a_database_that_is_away_for_long(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, "a")
+    tries, succeed_now = [], store.succeed
+
+    def away(*args: Any) -> Job:
+        tries.append(1)
+        if len(tries) < 20:
+            raise DatabaseUnavailable("Its disk is full.")
+        return succeed_now(*args)
+
+    monkeypatch.setattr(store, "succeed", away)
+    workers = Workers(succeed)
+    dispatcher = Dispatcher(store, workers, "me", policy())
+    asyncio.run(run_until(dispatcher, is_in(store, State.SUCCEEDED, "a")))
+    assert workers.starts == ["a"]
+
+
+def test_files_of_a_job_that_ended_without_a_result_go_at_once(store: JobStore) -> None:
+    """Those of one that is tried again stay."""
+    add(store, *"abc")
+    discarded: list[str] = []
+
+    async def script(job: Job) -> AsyncGenerator[Event, None]:
+        yield Started("one")
+        if job.id == "a":
+            raise UnreadableAudio("noise")
+        if job.id == "b" and job.attempt == 1:
+            raise StorageFull("full")
+        yield Finished(RESULT)
+
+    dispatcher = Dispatcher(
+        store,
+        Workers(script),
+        "me",
+        policy(),
+        discard=lambda job: discarded.append(job.id),
+    )
+
+    def are_over() -> bool:
+        done = is_in(store, State.SUCCEEDED, "b", "c")
+        return done() and store.get("a").state is State.FAILED and bool(discarded)
+
+    asyncio.run(run_until(dispatcher, are_over))
+    assert discarded == ["a"]
+    assert (store.get("b").failures, store.get("b").excused) == (0, 1)

@@ -1,11 +1,13 @@
 """A person and a program can read what is logged of a job."""
 
 import logging
+from collections.abc import Callable
 
 import pytest
 
 from serve_app.jobs import log
-from serve_app.jobs.job import Claim, Result
+from serve_app.jobs.job import Claim, Result, State
+from serve_app.jobs.store import JobStore
 from tests.jobs import new_job
 
 
@@ -40,3 +42,51 @@ def test_a_failed_attempt_says_why(caplog: pytest.LogCaptureFixture) -> None:
     (line,) = caplog.messages
     assert line.startswith("attempt failed job=a name=")
     assert line.endswith(r'attempt=2 code=file_lost error="It is\ngone."')
+
+
+@pytest.mark.parametrize(
+    ("end", "line"),
+    [
+        (
+            lambda store, claim: store.fail(claim, "unreadable", "Noise.", 60.0),
+            "job failed job=a name=\"Söng 'one'.mp3\" attempt=1 code=unreadable",
+        ),
+        (
+            lambda store, claim: store.release(claim),
+            "job handed back job=a name=\"Söng 'one'.mp3\" attempt=1 code=-",
+        ),
+        (
+            lambda store, claim: (store.cancel("a", 60.0), store.release(claim)),
+            "job cancelled job=a name=\"Söng 'one'.mp3\" attempt=1 code=-",
+        ),
+        (
+            lambda store, claim: (store.release(claim), store.cancel("a", 60.0)),
+            "job cancelled job=a name=\"Söng 'one'.mp3\" attempt=1 code=-",
+        ),
+    ],
+)
+def test_each_end_of_a_job_leaves_a_line_with_its_id(
+    store: JobStore,
+    caplog: pytest.LogCaptureFixture,
+    end: Callable[[JobStore, Claim], object],
+    line: str,
+) -> None:
+    store.add(new_job("a"), max_queued=1)
+    (job,) = store.claim(
+        "me", lease_seconds=30, include_alone=True, retention_seconds=60
+    )
+    with caplog.at_level(logging.INFO):
+        end(store, job.claim)
+    assert caplog.messages[-1] == line
+
+
+def test_a_song_that_was_known_leaves_a_line_as_well(
+    store: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = Result("demo", (), 1.0, cache="hit")
+    job = new_job("a").evolve(state=State.SUCCEEDED, result=known)
+    with caplog.at_level(logging.INFO):
+        store.add(job, max_queued=1)
+    (line,) = caplog.messages
+    assert line.startswith("song separated job=a name=")
+    assert line.endswith("model=demo cache=hit")

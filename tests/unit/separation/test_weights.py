@@ -7,11 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from serve_app.errors import WeightsUnavailable
+from serve_app.errors import StorageFull, WeightsUnavailable
 from serve_app.licences import BY_MODEL
 from serve_app.separation.models import ModelSpec, WeightsSource, find
 from serve_app.separation.weights import WeightsCache, load
 from serve_app.separation.windows import WindowSpec
+from tests.disks import SmallDisk
 from tests.unit.separation.conftest import FileServer
 
 BODY = bytes(range(256)) * 64
@@ -277,3 +278,18 @@ def test_weights_without_the_pinned_hash_are_not_loaded(tmp_path: Path) -> None:
 def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable, match="stemserve models pull small"):
         load(small_spec("weights.pt"), tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("is_local", [True, False], ids=["mirror", "download"])
+def test_weights_that_find_no_room_are_not_a_jobs_fault(
+    spec: ModelSpec, tmp_path: Path, small_disk: SmallDisk, is_local: bool
+) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "weights.pt").write_bytes(BODY)
+    cache = WeightsCache(
+        small_disk.path, mirror=str(mirror) if is_local else None, timeout_seconds=5
+    )
+    with small_disk.filled(4096), pytest.raises(StorageFull):
+        cache.pull(spec)
+    assert cache.pull(spec).read_bytes() == BODY

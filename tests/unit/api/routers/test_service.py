@@ -1,11 +1,13 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serve_app.api.routers import service
+from serve_app.disk import DiskReserve
 from serve_app.errors import StorageUnavailable, Unavailable
 from serve_app.licences import BY_MODEL
 from tests.unit.api.conftest import LIMITS, MODELS, Server
@@ -192,3 +194,17 @@ async def test_a_reported_defect_is_degraded_but_ready(server: Server) -> None:
     status, body = await health(server)
     assert (status, body["status"]) == (200, "degraded")
     assert body["reason"] == "The analyzer is starting."
+
+
+async def test_a_disk_that_is_nearly_full_is_told_before_it_is(
+    server: Server, tmp_path: Path
+) -> None:
+    reserve = DiskReserve({"working_files": tmp_path}, 1)
+    _, body = await health(server, reserve=reserve)
+    free_bytes = body["disk"].pop("free_bytes")
+    assert body["disk"] == {"ok": True, "reserve_bytes": 1}
+    assert free_bytes["working_files"] > 0
+    status, body = await health(server, reserve=replace(reserve, reserve_bytes=2**60))
+    assert (status, body["status"], body["ready"]) == (200, "degraded", True)
+    assert not body["disk"]["ok"]
+    assert "working_files" in body["reason"]

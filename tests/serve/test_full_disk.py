@@ -1,0 +1,103 @@
+"""A disk that is full loses no job, and holds none up once there is room again."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from ray import serve
+
+from deployments.app import build
+from deployments.args import AppArgs
+from tests import disks, media
+from tests.serve.conftest import LEASE_SECONDS
+from tests.serve.service import Service, processes, wait_for
+
+MIB = 1024**2
+JOBS = 5
+FULL_SECONDS = 3.0
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[disks.SmallDisk]:
+    with disks.mounted(tmp_path / "files", 128 * MIB) as disk:
+        yield disk
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[disks.SmallDisk]:
+    with disks.mounted(tmp_path / "database", 8 * MIB) as disk:
+        yield disk
+
+
+@pytest.fixture
+def service(
+    cluster: int, files: disks.SmallDisk, database: disks.SmallDisk
+) -> Iterator[Service]:
+    args = AppArgs(
+        settings={
+            "data_dir": files.path,
+            "database_url": f"sqlite:///{database.path / 'jobs.sqlite3'}",
+            "model": "demo",
+            "threads": 1,
+            "lease_seconds": LEASE_SECONDS,
+            "disk_reserve_bytes": 2 * MIB,
+        }
+    )
+    serve.run(build(args), name="stemserve", route_prefix="/")
+    yield Service(f"http://127.0.0.1:{cluster}", files.path)
+    serve.delete("stemserve")
+
+
+@pytest.mark.timeout(300)
+def test_jobs_wait_for_room_and_are_completed_by_themselves(
+    service: Service,
+    files: disks.SmallDisk,
+    database: disks.SmallDisk,
+    tmp_path: Path,
+) -> None:
+    """First the disk of the files is full, then that of the database as well."""
+    song = tmp_path / "song.wav"
+    media.write_song(song, seconds=20.0, sample_rate=22_050)
+    jobs = [service.submit(song) for _ in range(JOBS)]
+    service.wait_until(jobs[0], lambda job: job["progress"] > 5)
+    for full in ([files], [files, database]):
+        with ExitStack() as stack:
+            for disk in full:
+                stack.enter_context(disk.filled())
+            time.sleep(FULL_SECONDS)
+            assert_refused(service, song)
+            assert held_open(files.path) == []
+        wait_for(lambda: service.health()["disk"]["ok"])
+    for job_id in jobs:
+        job = service.wait(job_id)
+        assert job["status"] == "completed", job
+        assert "analysis_error" not in job
+        assert len(service.stems(job, tmp_path)) == 4
+    with sqlite3.connect(database.path / "jobs.sqlite3") as rows:
+        found = rows.execute("select sum(failures), sum(excused) from jobs").fetchone()
+    charged, excused = found
+    assert charged == 0
+    assert excused > 0, "no job has met the full disk"
+    assert held_open(files.path) == []
+
+
+def assert_refused(service: Service, song: Path) -> None:
+    answer = httpx.post(
+        f"{service.url}/separate", files={"file": song.read_bytes()}, timeout=60
+    )
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["retry-after"]) > 0
+    report = service.health()
+    assert not report["disk"]["ok"]
+    assert report["status"] != "ok"
+
+
+def held_open(root: Path) -> list[str]:
+    """Return the files that any replica has open though they are deleted."""
+    replicas: list[psutil.Process] = processes("ServeReplica:stemserve")
+    return [path for each in replicas for path in disks.deleted_files(root, each)]
