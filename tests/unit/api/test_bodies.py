@@ -114,6 +114,18 @@ async def test_a_song_over_a_bad_line_is_taken(
 
 
 @pytest.mark.anyio
+async def test_bytes_in_time_do_not_help_when_they_are_few() -> None:
+    async def receive() -> Message:
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": b"1", "more_body": True}
+
+    body = _PacedBody(receive, Pace(0.3, 1000))
+    kinds = [(await body.receive())["type"] for _ in range(10)]
+    assert kinds[0] == "http.request"
+    assert kinds[-1] == "http.disconnect"
+
+
+@pytest.mark.anyio
 async def test_time_that_the_server_takes_is_not_the_clients() -> None:
     messages = iter(range(5))
 

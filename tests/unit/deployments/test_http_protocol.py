@@ -109,7 +109,10 @@ def test_a_connection_between_requests_is_kept(port: int) -> None:
         assert b"200 OK" in connection.recv(65536)
 
 
-def test_headers_without_end_are_refused(port: int) -> None:
+def test_headers_without_end_are_refused(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEADERS_SECONDS", 60)
     with connect(port) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
         with pytest.raises(ConnectionError):
