@@ -18,6 +18,7 @@ from serve_app.errors import (
     InvalidField,
     NoDirectUploads,
     RefusedUrl,
+    StorageFull,
     Unavailable,
     UnreachableUrl,
     UnreadableAudio,
@@ -71,6 +72,7 @@ ANALYZE_FORM: dict[str, Any] = {
         UploadBusy,
         NoDirectUploads,
         Unavailable,
+        StorageFull,
     ),
     openapi_extra=references.documented(ANALYZE_FORM),
 )

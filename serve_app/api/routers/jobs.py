@@ -28,6 +28,7 @@ from serve_app.errors import (
     NoDirectUploads,
     QueueFull,
     RefusedUrl,
+    StorageFull,
     Unavailable,
     UnreachableUrl,
     UnreadableAudio,
@@ -123,6 +124,7 @@ SEPARATE_FORM: dict[str, Any] = {
         KeyReused,
         QueueFull,
         Unavailable,
+        StorageFull,
     ),
     openapi_extra=references.documented(SEPARATE_FORM),
 )
