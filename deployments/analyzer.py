@@ -1,6 +1,7 @@
 """The pool that analyses songs."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping
 from contextlib import closing
@@ -10,11 +11,14 @@ from typing import Any
 from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
+from serve_app import disk
 from serve_app.audio.decode import read_blocks
-from serve_app.errors import AppError
+from serve_app.errors import AppError, StorageFull
 from serve_app.separation import allocator
 from serve_app.settings import Settings
 from serve_app.storage.fetch import fetched
+
+logger = logging.getLogger(__name__)
 
 # An analysis is a twentieth of a separation's work and is done long before it: it
 # takes what the separator leaves of the cores.
@@ -31,7 +35,12 @@ class Analyzer:
         configure_logging(settings)
         self._storage = file_storage(settings)
         self._working_dir = settings.working_dir
-        songs.warm_up()
+        try:
+            with disk.full_as_unavailable():
+                songs.warm_up()
+        except StorageFull as err:
+            # For want of a cache each process compiles for itself.
+            logger.warning("compiled code not cached: %s", err)
         allocator.give_back()
         self._find = songs.analyze
         os.nice(_NICENESS)

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 PAGE_BYTES = 4096
+_PIECE_BYTES = 1024**2
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,12 @@ class SmallDisk:
         return found.f_bavail * found.f_frsize
 
     def fill(self, room_bytes: int = 0) -> None:
-        """Leave so much room on it, until `empty`."""
-        with (self.path / ".filler").open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, self.free_bytes - room_bytes))
+        """Leave so much room on it, until `empty`; once more if others made room."""
+        filler = self.path / ".filler"
+        # Others may take some of the room meanwhile.
+        with suppress(OSError), filler.open("ab", buffering=0) as file:
+            while (size_bytes := self.free_bytes - room_bytes) > 0:
+                file.write(bytes(min(size_bytes, _PIECE_BYTES)))
 
     def empty(self) -> None:
         """Undo `fill`."""

@@ -24,6 +24,7 @@ from serve_app.errors import (
     InvalidField,
     NoDirectUploads,
     RefusedUrl,
+    StorageFull,
     TooManyRequests,
     Unavailable,
     UnreachableUrl,
@@ -81,6 +82,7 @@ ANALYZE_FORM: dict[str, Any] = {
         TooManyRequests,
         Unavailable,
         Busy,
+        StorageFull,
     ),
     openapi_extra=references.documented(ANALYZE_FORM),
 )

@@ -33,6 +33,7 @@ from serve_app.errors import (
     NoDirectUploads,
     QueueFull,
     RefusedUrl,
+    StorageFull,
     TooManyRequests,
     Unavailable,
     UnreachableUrl,
@@ -132,6 +133,7 @@ SEPARATE_FORM: dict[str, Any] = {
         TooManyRequests,
         Unavailable,
         Busy,
+        StorageFull,
     ),
     openapi_extra=references.documented(SEPARATE_FORM),
 )
