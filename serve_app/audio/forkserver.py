@@ -95,7 +95,7 @@ def _forked(request: bytes, connection: socket.socket) -> _Child:
     if pid := os.fork():
         return _Child(pid, connection)
     try:
-        # Held open here, no other connection would be seen to close.
+        # Through another's connection a hostile song could answer for it.
         os.dup2(connection.fileno(), _CONNECTION)
         os.closerange(_CONNECTION + 1, os.sysconf("SC_OPEN_MAX"))
         answer = _answer(json.loads(request))
