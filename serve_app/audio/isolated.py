@@ -55,8 +55,8 @@ class IsolatedMeasure:
     """Measures songs as `serve_app.audio.measure` does, each in a process of its own.
 
     The processes are forked from one that is started with the first song and ends after
-    a minute without any. All of them end with this process, however it ends. Methods
-    block, and are safe in any thread.
+    five minutes without any. All of them end with this process, however it ends.
+    Methods block, and are safe in any thread.
     """
 
     def __init__(
