@@ -30,8 +30,8 @@ def build(args: dict[str, Any] | AppArgs) -> Application:
         DispatcherReplica,
         checked.dispatcher,
         settings,
-        max(1, int(capacity * _BACKLOG)),
-        capacity - 1,
+        max(capacity + 1, int(capacity * _BACKLOG)),
+        capacity,
         separator,
         analyzer,
     )

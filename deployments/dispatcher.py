@@ -149,7 +149,7 @@ class DispatcherReplica:
         self,
         settings: Settings,
         in_flight: int,
-        long_songs: int,
+        of_one_kind: int,
         separator: DeploymentHandle,
         analyzer: DeploymentHandle,
     ) -> None:
@@ -170,7 +170,7 @@ class DispatcherReplica:
                 lease_seconds=settings.lease_seconds,
                 renew_seconds=settings.lease_seconds / 3,
                 in_flight=in_flight,
-                long_songs=long_songs,
+                of_one_kind=of_one_kind,
                 poll_seconds=_POLL_SECONDS,
                 max_attempts=settings.max_attempts,
                 retention_seconds=settings.retention_seconds,

@@ -33,8 +33,9 @@ class Separator:
         self._worker = SongWorker(
             *(self._engines, storage, settings.working_dir, settings.keep_windows)
         )
+        # One more than a client gets; see `DispatchPolicy`.
         self._threads = ThreadPoolExecutor(
-            settings.songs_at_once, thread_name_prefix="song"
+            settings.songs_at_once + 1, thread_name_prefix="song"
         )
         self._replica = serve.get_replica_context().replica_id.unique_id
         self._actor = str(ray.get_runtime_context().get_actor_name())

@@ -185,7 +185,8 @@ class Settings(BaseSettings):
     songs_at_once: int = Field(
         default=4,
         ge=1,
-        description="Songs that one Separator replica works on together.",
+        description="Songs that one Separator replica works on together, and one more "
+        "where that is another client's, or a short one beside long ones.",
     )
     keep_windows: bool = Field(
         default=True,

@@ -13,7 +13,9 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import traceback
+import wave
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,7 +27,7 @@ from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.errors import AudioTooLong, UnreadableAudio
 
 # Without a song for so long the process ends: at rest it would cost its memory.
-IDLE_SECONDS = 60.0
+IDLE_SECONDS = 300.0
 MOST_REQUEST_BYTES = 16_384
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # The only descriptor of a child, beside the standard ones.
@@ -95,7 +97,7 @@ def _forked(request: bytes, connection: socket.socket) -> _Child:
     if pid := os.fork():
         return _Child(pid, connection)
     try:
-        # Held open here, no other connection would be seen to close.
+        # Through another's connection a hostile song could answer for it.
         os.dup2(connection.fileno(), _CONNECTION)
         os.closerange(_CONNECTION + 1, os.sysconf("SC_OPEN_MAX"))
         answer = _answer(json.loads(request))
@@ -142,9 +144,22 @@ def _send(connection: socket.socket, message: Mapping[str, object]) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
+def _warm_up() -> None:
+    """Load what each child needs, once for all of them, by measuring some silence."""
+    from serve_app.audio.measure import measure
+
+    with tempfile.NamedTemporaryFile() as file:
+        with wave.open(file, "wb") as song:
+            song.setparams((2, 2, 44_100, 0, "NONE", ""))
+            song.writeframes(bytes(4_410 * 4))
+        file.flush()
+        measure(Path(file.name), AudioLimits(max_duration_seconds=1))
+
+
 if __name__ == "__main__":
-    # What each child needs, loaded once for all of them.
-    import_module("serve_app.audio.measure")
+    # Not needed to measure songs, only to do it soon.
+    with suppress(Exception):
+        _warm_up()
     # Objects that are never looked at stay shared between the processes.
     gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))

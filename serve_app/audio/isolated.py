@@ -41,7 +41,7 @@ _ERRORS: Mapping[str, type[AppError]] = {
     error.code: error for error in (UnreadableAudio, AudioTooLong)
 }
 _LESS = "Convert it to a 44.1 kHz stereo FLAC or mp3, or cut it into shorter parts."
-_CRASHED = (
+CRASHED = (
     "The decoder crashed on this file, so it can't be separated: it is damaged, or no "
     "program has written it like that. Export the song again."
 )
@@ -55,8 +55,8 @@ class IsolatedMeasure:
     """Measures songs as `serve_app.audio.measure` does, each in a process of its own.
 
     The processes are forked from one that is started with the first song and ends after
-    a minute without any. All of them end with this process, however it ends. Methods
-    block, and are safe in any thread.
+    five minutes without any. All of them end with this process, however it ends.
+    Methods block, and are safe in any thread.
     """
 
     def __init__(
@@ -125,7 +125,8 @@ class IsolatedMeasure:
         if not received:
             raise _ServerGone
         try:
-            return dict(json.loads(received))
+            # How it ended may have come already, too.
+            return dict(json.loads(received.splitlines()[0]))
         except ValueError:
             return {}
 
@@ -148,7 +149,7 @@ class IsolatedMeasure:
             raise AudioTooLong(
                 f"Decoding this song takes more memory than a song may take. {_LESS}"
             )
-        raise UnreadableAudio(_CRASHED)
+        raise UnreadableAudio(CRASHED)
 
     def _send(self, request: bytes, connection: socket.socket) -> None:
         with self._lock:

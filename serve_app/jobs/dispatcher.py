@@ -15,7 +15,7 @@ from serve_app.jobs.job import (
     SHORT_SONG_SECONDS,
     Claim,
     Job,
-    LongSongs,
+    PassedBy,
     Result,
     State,
 )
@@ -149,13 +149,13 @@ class Dispatcher:
             lease_seconds=self._policy.lease_seconds,
             retention_seconds=self._policy.retention_seconds,
         )
-        while (room := self._room()) and not self._stopping.is_set():
-            long_songs, long_room = self._long_songs()
+        while self._room() and not self._stopping.is_set():
+            passed_by, most = self._openings()
             jobs = await asyncio.to_thread(
                 claim,
                 include_alone=not self._running,
-                most=min(room, long_room) or room,
-                long_songs=long_songs,
+                most=most,
+                passed_by=passed_by,
             )
             if not jobs:
                 return
@@ -167,21 +167,23 @@ class Dispatcher:
             return 0
         return self._policy.in_flight - len(self._running)
 
-    def _long_songs(self) -> tuple[LongSongs, int]:
-        """Return which long songs may be begun, and how many, whosesoever they are."""
+    def _openings(self) -> tuple[PassedBy, int]:
+        """Return what must not be begun now, and how much else may, whatever it is."""
         running = [attempt.job for attempt in self._running.values()]
-        clients = Counter(
+        most = self._policy.of_one_kind
+        of_client = Counter(job.client for job in running)
+        long_of_client = Counter(
             job.client
             for job in running
             if job.source.duration_seconds > SHORT_SONG_SECONDS
         )
-        room = max(1, self._policy.long_songs) - clients.total()
-        if room <= 0:
-            return LongSongs(are_taken=False), 0
-        most = max(1, self._policy.long_songs - 1)
-        full = frozenset(name for name, songs in clients.items() if songs >= most)
-        free = [most - songs for songs in clients.values() if songs < most]
-        return LongSongs(full_clients=full), min(room, most, *free)
+        full, room = _full(of_client, most)
+        long_full, long_room = _full(long_of_client, max(1, most - 1))
+        long_room = min(long_room, most - long_of_client.total())
+        if long_room <= 0:
+            return PassedBy(full, long_songs=True), min(room, self._room())
+        passed_by = PassedBy(full, long_songs_of=long_full)
+        return passed_by, min(room, long_room, self._room())
 
     def _start(self, job: Job) -> None:
         attempt = Attempt(job, _now_seconds())
@@ -313,6 +315,12 @@ class Dispatcher:
                 return None
             await asyncio.sleep(self._policy.backoff_seconds)
         return None
+
+
+def _full(running: Counter[str], most: int) -> tuple[frozenset[str], int]:
+    """Return which clients have all that one may, and how much any other may have."""
+    full = frozenset(client for client, jobs in running.items() if jobs >= most)
+    return full, min([most - jobs for jobs in running.values() if jobs < most] + [most])
 
 
 def _now_seconds() -> float:

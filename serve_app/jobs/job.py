@@ -156,14 +156,18 @@ SHORT_SONG_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class LongSongs:
-    """Which songs over SHORT_SONG_SECONDS may be begun: none, or not those of some."""
+class PassedBy:
+    """Which jobs are not to be begun now: those of some clients, and long songs.
 
-    are_taken: bool = True
-    full_clients: frozenset[str] = frozenset()
+    Long ones are those over SHORT_SONG_SECONDS: all of them, or those of some clients.
+    """
+
+    clients: frozenset[str] = frozenset()
+    long_songs: bool = False
+    long_songs_of: frozenset[str] = frozenset()
 
 
-ANY_LENGTH = LongSongs()
+NONE_PASSED_BY = PassedBy()
 
 
 @dataclass(frozen=True)

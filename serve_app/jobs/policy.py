@@ -12,13 +12,13 @@ _FULL_DISK_DOUBLINGS = 3
 class DispatchPolicy:
     """How many jobs run at once, and how patient the dispatcher is with each.
 
-    Of them at most `long_songs` are songs longer than ten minutes, and one less are of
-    one client: neither short songs nor other clients wait for hours. At least one is
-    begun however small the pool is.
+    Of them at most `of_one_kind` are of one client, and as many are songs longer than
+    ten minutes; of the long ones one less are one client's, if that leaves any. So
+    neither other clients nor short songs wait until all that has been begun is done.
     """
 
     in_flight: int
-    long_songs: int = 1_000_000
+    of_one_kind: int = 1_000_000
     lease_seconds: float = 30.0
     renew_seconds: float = 10.0
     poll_seconds: float = 1.0
@@ -29,6 +29,8 @@ class DispatchPolicy:
     def __post_init__(self) -> None:
         if self.in_flight < 1:
             raise ValueError("in_flight must be at least 1")
+        if self.of_one_kind < 1:
+            raise ValueError("of_one_kind must be at least 1")
         if self.renew_seconds >= self.lease_seconds:
             raise ValueError("a lease must be renewed before it ends")
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     CursorResult,
     Select,
     Subquery,
+    and_,
     bindparam,
     case,
     delete,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from serve_app.jobs.job import SHORT_SONG_SECONDS, Claim, Job, LongSongs, State
+from serve_app.jobs.job import SHORT_SONG_SECONDS, Claim, Job, PassedBy, State
 from serve_app.jobs.schema import jobs, to_job, to_row
 from serve_app.jobs.transitions import CLAIMED, Changes
 
@@ -72,11 +73,13 @@ def _heads(most: int, *more: ColumnElement[Any]) -> Subquery:
     """
     now: BindParameter[datetime] = bindparam("now", type_=jobs.c.updated_at.type)
     is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
-    # Who may begin no long songs just now, or no more of some clients, passes them by.
-    is_fit = or_(
-        jobs.c.song_seconds <= SHORT_SONG_SECONDS,
-        (jobs.c.song_seconds <= bindparam("longest_seconds"))
-        & jobs.c.client.not_in(bindparam("full_clients", expanding=True)),
+    is_fit = and_(
+        jobs.c.client.not_in(bindparam("not_of", expanding=True)),
+        or_(
+            jobs.c.song_seconds <= SHORT_SONG_SECONDS,
+            (jobs.c.song_seconds <= bindparam("longest_seconds"))
+            & jobs.c.client.not_in(bindparam("no_long_of", expanding=True)),
+        ),
     )
     # The first of each by an index of its own: as one condition, with OR, all that
     # waits would be sorted, and with the turns' index all that runs would be read.
@@ -187,20 +190,21 @@ def last_turn(connection: Connection, client: str) -> float:
 
 
 def next_claimable(
-    connection: Connection, now: datetime, long_songs: LongSongs
+    connection: Connection, now: datetime, passed_by: PassedBy
 ) -> Job | None:
     """Return, locked, the job whose turn it is: one that waits or lost its owner.
 
-    Long songs that are not to be begun now are passed by.
+    Those that are not to be begun now are passed by.
     """
-    given = {"now": now, **_passing_by(long_songs)}
+    given = {"now": now, **_passing_by(passed_by)}
     return _to_first(connection.execute(_NEXT_CLAIMABLE, given))
 
 
-def _passing_by(long_songs: LongSongs) -> dict[str, Any]:
+def _passing_by(passed_by: PassedBy) -> dict[str, Any]:
     return {
-        "longest_seconds": _ANY_LENGTH if long_songs.are_taken else 0.0,
-        "full_clients": sorted(long_songs.full_clients),
+        "longest_seconds": 0.0 if passed_by.long_songs else _ANY_LENGTH,
+        "not_of": sorted(passed_by.clients),
+        "no_long_of": sorted(passed_by.long_songs_of),
     }
 
 
@@ -211,7 +215,7 @@ def claim_next(
     *,
     most: int,
     most_claims: int,
-    long_songs: LongSongs,
+    passed_by: PassedBy,
 ) -> list[Job]:
     """Write the changes of a claim to the jobs whose turn it is; return them in turn.
 
@@ -220,7 +224,7 @@ def claim_next(
     """
     given = {
         **{"now": now, "most_claims": most_claims},
-        **_passing_by(long_songs),
+        **_passing_by(passed_by),
         **_new(changes),
     }
     found = connection.execute(_claim_next(most), given)

@@ -11,7 +11,15 @@ from serve_app.errors import JobNotFound, LeaseLost, QueueFull
 from serve_app.jobs import answers, log, statements, transitions
 from serve_app.jobs.answer import Answer
 from serve_app.jobs.footprint import Share
-from serve_app.jobs.job import ANY_LENGTH, Claim, Job, LongSongs, Result, Stage, State
+from serve_app.jobs.job import (
+    NONE_PASSED_BY,
+    Claim,
+    Job,
+    PassedBy,
+    Result,
+    Stage,
+    State,
+)
 from serve_app.jobs.transitions import MAX_CLAIMS, Changes, Limits, Retry
 
 RETRY_AFTER_SECONDS = 15
@@ -150,12 +158,12 @@ class JobStore:
         include_alone: bool,
         retention_seconds: float,
         most: int = 1,
-        long_songs: LongSongs = ANY_LENGTH,
+        passed_by: PassedBy = NONE_PASSED_BY,
     ) -> list[Job]:
         """Give `owner` at most so many jobs that wait or whose lease has run out.
 
         Of those with the highest priority they are the first in turn (see `Job.turn`),
-        the next one first, but for long songs that are not to be begun now.
+        the next one first, but for those that are `passed_by`.
 
         A job that must run alone is given out only with `include_alone`, which is for a
         caller that runs nothing else. Until then nothing behind it overtakes it: its
@@ -171,14 +179,14 @@ class JobStore:
                 *(connection, now, changes),
                 most=most,
                 most_claims=MAX_CLAIMS,
-                long_songs=long_songs,
+                passed_by=passed_by,
             )
         if claimed:
             return claimed
         expires_at = now + timedelta(seconds=retention_seconds)
         ended = []
         with self._database.writing() as connection:
-            while job := statements.next_claimable(connection, now, long_songs):
+            while job := statements.next_claimable(connection, now, passed_by):
                 if ending := _overdue_ending(job, expires_at):
                     ended.append(self._change(connection, job.id, now, ending))
                     continue

@@ -16,11 +16,11 @@ from serve_app.jobs.answer import Answer
 from serve_app.jobs.answers import Answers
 from serve_app.jobs.footprint import Share
 from serve_app.jobs.job import (
-    ANY_LENGTH,
+    NONE_PASSED_BY,
     Claim,
     Event,
     Job,
-    LongSongs,
+    PassedBy,
     Priority,
     Stage,
     State,
@@ -59,7 +59,7 @@ def claim_some(
     most: int,
     owner: str = "me",
     include_alone: bool = True,
-    long_songs: LongSongs = ANY_LENGTH,
+    passed_by: PassedBy = NONE_PASSED_BY,
 ) -> list[Job]:
     return store.claim(
         owner,
@@ -67,7 +67,7 @@ def claim_some(
         include_alone=include_alone,
         retention_seconds=KEPT,
         most=most,
-        long_songs=long_songs,
+        passed_by=passed_by,
     )
 
 
@@ -262,9 +262,9 @@ def of(client: str, name: str, seconds: int = 60, **changes: Any) -> Job:
     return new_job(name, client=client, source=source, **changes)
 
 
-def turns(store: JobStore, long_songs: LongSongs = ANY_LENGTH) -> list[str]:
+def turns(store: JobStore, passed_by: PassedBy = NONE_PASSED_BY) -> list[str]:
     """Claim all jobs that may be; return their ids in the order of their turns."""
-    jobs = claim_some(store, MANY, long_songs=long_songs)
+    jobs = claim_some(store, MANY, passed_by=passed_by)
     return [job.id for job in jobs]
 
 
@@ -326,10 +326,13 @@ def test_a_clients_unfinished_jobs_need_no_more_disk_than_its_share(
     store.add(of("a", "a1", disk_bytes=10), max_queued=9, share=share)
 
 
-def test_long_songs_are_passed_by_where_they_are_not_taken(store: JobStore) -> None:
-    add(store, of("a", "a0", 601), of("a", "a1", 600), of("b", "b0", 601))
-    assert turns(store, long_songs=LongSongs(are_taken=False)) == ["a1"]
-    assert turns(store, long_songs=LongSongs(full_clients=frozenset("a"))) == ["b0"]
+def test_what_is_not_to_be_begun_now_is_passed_by(store: JobStore) -> None:
+    add(store, of("a", "a0", 601), of("a", "a1", 600), of("a", "a2"))
+    add(store, of("b", "b0", 601), of("c", "c0", 601))
+    assert turns(store, PassedBy(frozenset("ab"), long_songs=True)) == []
+    assert turns(store, PassedBy(frozenset("ab"))) == ["c0"]
+    assert turns(store, PassedBy(long_songs=True)) == ["a1", "a2"]
+    assert turns(store, PassedBy(long_songs_of=frozenset("a"))) == ["b0"]
     assert turns(store) == ["a0"]
 
 

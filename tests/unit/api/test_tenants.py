@@ -26,15 +26,17 @@ WEBHOOK = "https://example.com/hook"
 RANGE = {"Range": "bytes=0-1"}
 
 # What is no one's: probes ask for it, and browsers that read the documentation.
+OPEN_PATHS = (
+    *("/", "/ping", "/livez", "/health", "/config"),
+    *("/models", "/docs", "/openapi.json"),
+)
 OPEN = {
-    *(("GET", path) for path in ("/", "/ping", "/livez", "/health", "/config")),
-    *(("GET", path) for path in ("/models", "/docs", "/openapi.json")),
-    *(("HEAD", path) for path in ("/", "/docs", "/openapi.json")),
+    *((method, path) for method in ("GET", "HEAD") for path in OPEN_PATHS),
     ("GET", "/docs/assets"),
 }
 # What makes something, and what lists it.
 MAKERS = {("POST", "/separate"), ("POST", "/analyze"), ("POST", "/uploads")}
-LISTS = {("GET", "/jobs")}
+LISTS = {("GET", "/jobs"), ("HEAD", "/jobs")}
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ _UPLOAD = {"upload_id": "{upload_id}"}
 OF_JOBS = [
     Call("GET", _JOB),
     Call("GET", _JOB, "?wait=5"),
+    Call("HEAD", _JOB),
     Call("GET", f"{_JOB}/events"),
     Call("GET", f"{_JOB}/events", headers={"Last-Event-ID": "2026"}),
     Call("GET", _STEM),
@@ -199,8 +202,11 @@ async def test_a_list_has_the_tenant_s_own_jobs_alone(
     server: Server, client: httpx.AsyncClient, song: bytes
 ) -> None:
     names = await made_job(server, client, song, "succeeded")
-    theirs = await client.get("/jobs", headers=OTHER)
-    assert theirs.json() == {"count": 0, "jobs": []}
+    for method, path in LISTS:
+        theirs = await client.request(method, path, headers=OTHER)
+        empty = await client.request(method, path, headers={HEADER: "nobody"})
+        assert theirs.status_code == 200
+        assert told(theirs) == told(empty)
     own = (await client.get("/jobs", headers=OWNER)).json()
     assert [job["job_id"] for job in own["jobs"]] == [names["job_id"]]
 

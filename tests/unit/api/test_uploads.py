@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from serve_app import titles
 from serve_app.api.app import create_app
 from serve_app.audio.facts import AudioFacts
 from serve_app.disk import DiskReserve
+from serve_app.errors import BadRequest
 from tests import media
 from tests.disks import SmallDisk, open_files
 from tests.unit.api.conftest import (
@@ -207,6 +209,34 @@ async def test_a_client_that_goes_away_leaves_nothing(
 
     assert await server.post_raw("/separate", BOUNDARY, receive) == 400
     await assert_next_song_works(server, song)
+
+
+async def test_a_song_is_decoded_for_as_long_as_its_client_waits(
+    server: Server, song: bytes
+) -> None:
+    left, messages = asyncio.Event(), [HEAD + song + TAIL]
+
+    async def receive() -> Any:
+        if messages:
+            body = messages.pop()
+            return {"type": "http.request", "body": body, "more_body": False}
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    loop = asyncio.get_running_loop()
+
+    def measure(path: Path, is_wanted: Callable[[], bool]) -> AudioFacts:
+        assert is_wanted()
+        loop.call_soon_threadsafe(left.set)
+        while is_wanted():
+            time.sleep(0.01)
+        raise BadRequest("The connection was closed.")
+
+    app = create_app(replace(server.services, measure=measure))
+    async with asyncio.timeout(10):
+        status = await replace(server, app=app).post_raw("/separate", BOUNDARY, receive)
+    assert status == 400
+    assert server.left_behind() == []
 
 
 async def test_a_request_cancelled_while_its_song_is_decoded_leaves_nothing(

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from select import select
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -145,6 +147,19 @@ def test_a_decoder_that_does_not_end_is_killed(made: Made, song: Path) -> None:
     with pytest.raises(Unavailable):
         made("wait", ProcessLimits(30, 2**29, wall_seconds=0.2))(song)
     eventually(lambda: not decoders())
+
+
+def test_how_a_decoder_ended_may_come_together_with_what_it_found(
+    made: Made, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*given: Any) -> Any:
+        time.sleep(0.3)
+        return select(*given)
+
+    isolated = made()
+    isolated(song)
+    monkeypatch.setattr("serve_app.audio.isolated.select", late)
+    assert isolated(song) == measure(song, LIMITS)
 
 
 def test_a_decoder_is_killed_once_nobody_wants_its_song(made: Made, song: Path) -> None:

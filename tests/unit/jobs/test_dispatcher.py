@@ -151,7 +151,7 @@ def test_long_songs_leave_room_for_short_ones_and_for_other_clients(
         store.add(new_job(job_id, client=client, source=source), max_queued=100)
 
     async def scenario() -> None:
-        fair = policy(in_flight=6, long_songs=3)
+        fair = policy(in_flight=6, of_one_kind=3)
         workers = Workers(hang)
         dispatcher = Dispatcher(store, workers, "me", fair)
         async with dispatching(dispatcher):
@@ -164,6 +164,23 @@ def test_long_songs_leave_room_for_short_ones_and_for_other_clients(
             await until(is_in(store, State.RUNNING, "b0", "c0"))
             await asyncio.sleep(0.1)
             assert sorted(workers.running) == ["a0", "a1", "b0", "c0"]
+
+    asyncio.run(scenario())
+
+
+def test_one_clients_songs_leave_room_for_others(store: JobStore) -> None:
+    async def scenario() -> None:
+        workers = Workers(hang)
+        fair = policy(in_flight=4, of_one_kind=3)
+        dispatcher = Dispatcher(store, workers, "me", fair)
+        for number in range(5):
+            store.add(new_job(f"a{number}", client="a"), max_queued=100)
+        async with dispatching(dispatcher):
+            await until(is_in(store, State.RUNNING, "a0", "a1", "a2"))
+            await asyncio.sleep(0.1)
+            store.add(new_job("b0", client="b"), max_queued=100)
+            await until(is_in(store, State.RUNNING, "b0"))
+            assert sorted(workers.running) == ["a0", "a1", "a2", "b0"]
 
     asyncio.run(scenario())
 
