@@ -57,8 +57,8 @@ class Limits(NamedTuple):
 def limits_of(max_ongoing_requests: int) -> Limits:
     """Return limits that leave a quarter of a replica to short requests.
 
-    Half is for those who wait: server-sent events, `wait` and `follow`. A quarter is for
-    songs that arrive: what Serve's proxy holds of each is memory.
+    Half is for those who wait: server-sent events, `wait` and `follow`. A quarter is
+    for songs that arrive: what Serve's proxy holds of each is memory.
     """
     return Limits(
         Limit("requests that wait for a job", max(1, max_ongoing_requests // 2)),

@@ -143,8 +143,8 @@ async def test_time_that_the_server_takes_is_not_the_clients() -> None:
 async def test_a_client_with_its_share_of_bodies_is_refused_before_it_sends(
     server: Server, monkeypatch: pytest.MonkeyPatch, song: bytes
 ) -> None:
-    # Of 32 at once four have bodies, two of them of one client.
-    with served(server, monkeypatch, Pace(2.0, 1000), ongoing=32) as url:
+    # Of 16 at once four have bodies, two of them of one client.
+    with served(server, monkeypatch, Pace(2.0, 1000), ongoing=16) as url:
         first = [connected(url, "/separate", FORM, BEGIN) for _ in range(2)]
         await asyncio.sleep(0.3)
         with connected(url, "/separate", FORM, b"") as refused:
@@ -162,7 +162,7 @@ async def test_a_client_with_its_share_of_bodies_is_refused_before_it_sends(
 
 @pytest.mark.anyio
 async def test_full_means_that_no_body_is_read(server: Server) -> None:
-    limits = replace(server.services.limits, max_ongoing_requests=8)
+    limits = replace(server.services.limits, max_ongoing_requests=4)
     app = create_app(replace(server.services, limits=limits))
     server = replace(server, app=app)
     headers = {"Content-Type": FORM, "Content-Length": "1000"}

@@ -53,7 +53,7 @@ def test_limits_leave_room_for_short_requests(ongoing: int) -> None:
                 except Busy:
                     break
                 held += 1
-    assert 0 < held <= max(2, ongoing * 5 // 8)
+    assert 0 < held <= max(2, ongoing * 3 // 4)
 
 
 class Waiting:
