@@ -1,5 +1,8 @@
 """Answers for requests that the server in front of the application can't pass on."""
 
+import asyncio
+from contextlib import AsyncExitStack
+
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +16,10 @@ RETRY_AFTER_SECONDS = 1
 # Paths of the server itself, which probes ask: its own answers to them stand.
 _OWN_PATHS = "/-/"
 _TOO_MANY_REQUESTS = 429
+# Streams begin as soon as a replica has taken them: a crowd that comes at once begins
+# one after the other, and short requests pass it by.
+_STREAMS = "/events"
+_STREAMS_BEGUN_AT_ONCE = 16
 
 
 class Gate:
@@ -29,17 +36,28 @@ class Gate:
         self._app = app
         self._away = cors(_answer_away, cors_origins)
         self._full = cors(_answer_full, cors_origins)
+        self._beginning = asyncio.Semaphore(_STREAMS_BEGUN_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _is_for_the_application(scope["path"]):
             await self._app(scope, receive, send)
             return
+        async with AsyncExitStack() as turn:
+            if scope["path"].endswith(_STREAMS):
+                await turn.enter_async_context(self._beginning)
+            await self._pass_on(scope, receive, send, turn)
+
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, turn: AsyncExitStack
+    ) -> None:
+        """Have the server answer; the turn is over once it begins to."""
         status: int | None = None
         is_replaced = False
 
         async def watched_send(message: Message) -> None:
             nonlocal status, is_replaced
             if message["type"] == "http.response.start":
+                await turn.aclose()
                 status = message["status"]
                 is_replaced = _is_of_the_server(message)
             if not is_replaced:

@@ -1,5 +1,6 @@
 """While the application is away, the server's answers are as ours would be."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -7,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api.gate import Gate
 from tests.unit.api.conftest import ORIGIN, assert_problem
@@ -119,3 +120,45 @@ async def test_a_stream_passes_as_it_comes_and_a_cut_one_is_not_patched() -> Non
 
     with pytest.raises(RuntimeError, match="cut"):
         await asked(Starlette(routes=[Route("/job/x", stream)]))
+
+
+async def test_a_crowd_of_streams_begins_in_turns_and_short_requests_pass_it() -> None:
+    begun, may_begin, may_end = 0, asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal begun
+        if scope["path"] == "/job/x/events":
+            begun += 1
+            await may_begin.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["path"] == "/job/x/events":
+            await may_end.wait()
+        await send({"type": "http.response.body"})
+
+    gate = Gate(slow, ("*",))
+
+    async def ask(path: str) -> list[Message]:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope: Scope = {"type": "http", "path": path, "method": "GET", "headers": []}
+        await gate(scope, nothing, send)
+        return sent
+
+    async def nothing() -> Message:
+        raise AssertionError("nobody reads")
+
+    streams = [asyncio.create_task(ask("/job/x/events")) for _ in range(50)]
+    await asyncio.sleep(0.1)
+    assert (await ask("/livez"))[0]["status"] == 200
+    assert 0 < begun < 20
+    # One that has begun makes room for the next, long before it ends.
+    may_begin.set()
+    async with asyncio.timeout(5):
+        while begun < 50:  # noqa: ASYNC110  counted by the server
+            await asyncio.sleep(0.01)
+    may_end.set()
+    for sent in await asyncio.gather(*streams):
+        assert sent[-1]["type"] == "http.response.body"
