@@ -16,7 +16,7 @@ isolation.isolate()
 
 from ray import serve
 
-from deployments import console, local_ray
+from deployments import console, failures, local_ray
 from deployments.app import build
 from deployments.args import AppArgs
 from deployments.config import read_args
@@ -24,6 +24,8 @@ from deployments.console import Console
 from deployments.local_ray import RayDidNotStart
 from serve_app import serve_config, settings_check
 from serve_app.separation import allocator
+
+_NAME = "stemserve"
 
 # What a server that listens on all addresses is called on its own machine.
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
@@ -63,6 +65,7 @@ def _run(terminal: Console, args: AppArgs, host: str, port: int) -> int:
         terminal.say("stemserve has stopped; unfinished songs go on at the next start")
         return 0
     except (RayDidNotStart, RuntimeError) as error:
+        print(error, file=sys.stderr)  # Into the log.
         reason = str(error).strip().splitlines()[-1]
         terminal.say(f"stemserve could not start: {reason}")
         terminal.say(f"The whole story is in {terminal.log}")
@@ -74,7 +77,7 @@ def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
         http_options={"host": host, "port": port},
         logging_config={"encoding": "TEXT", "enable_access_log": False},
     )
-    serve.run(build(args), name="stemserve", route_prefix="/")
+    _deploy(args)
     name = "localhost" if host in _EVERYWHERE else host
     url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     terminal.say(f"stemserve is ready on {url}; how to use it: {url}/docs")
@@ -88,6 +91,18 @@ def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
     except KeyboardInterrupt:
         terminal.say("stemserve is stopping")
         raise
+
+
+def _deploy(args: AppArgs) -> None:
+    """Run the application; RuntimeError, whose last line says why, if it can't start."""
+    try:
+        serve.run(build(args), name=_NAME, route_prefix="/")
+    except RuntimeError as error:
+        pools = serve.status().applications[_NAME].deployments.values()
+        messages = [pool.message for pool in pools]
+        raise RuntimeError(
+            "\n".join([*messages, failures.reason_of(messages) or str(error)])
+        ) from error
 
 
 def _parse() -> argparse.Namespace:

@@ -1,5 +1,7 @@
 """Errors on their way from one replica to another."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -8,6 +10,9 @@ from ray.exceptions import RayTaskError
 from serve_app.errors import AppError
 
 T = TypeVar("T")
+
+# The class with its module that begins the last line of a traceback.
+_CLASS = re.compile(r"^[\w.]+: ")
 
 
 @dataclass(frozen=True)
@@ -32,3 +37,16 @@ def cause_of(error: BaseException) -> BaseException:
     if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
         return error.cause
     return error
+
+
+def reason_of(messages: Iterable[str]) -> str | None:
+    """Return in one line why a deployment did not start, by what Serve says of it.
+
+    That ends with the traceback of its constructor, whose last line tells the error.
+    None if no message tells anything.
+    """
+    for message in messages:
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        if lines:
+            return _CLASS.sub("", lines[-1])
+    return None

@@ -1,8 +1,10 @@
 """Settings that cannot be, found and explained before anything starts."""
 
+import errno
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -290,8 +292,18 @@ def _check_directory(path: Path) -> None:
         standing = standing.parent
     if not standing.is_dir():
         raise ValueError(f"{standing} is not a directory")
-    if not os.access(standing, os.W_OK | os.X_OK):
+    if not os.access(standing, os.W_OK | os.X_OK) or not _takes_files(standing):
         raise ValueError(f"{standing} is not writable")
+
+
+def _takes_files(directory: Path) -> bool:
+    """Whether files can be made there: in /proc and the like root may, and can't."""
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            return True
+    except OSError as error:
+        # What is full for now becomes free again.
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _is_web(url: str) -> bool:
