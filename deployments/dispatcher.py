@@ -17,7 +17,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments import isolation
 from deployments.failures import cause_of, value_of
 from deployments.files import direct_uploads, file_storage
-from deployments.heartbeats import watched
+from deployments.heartbeats import HeartbeatsStoppedError, watched
 from deployments.logs import configure_logging
 from deployments.wiring import (
     database,
@@ -94,7 +94,7 @@ class PoolRunner:
                         yield Finished(found, beside_seconds, waited_seconds)
                     case other:
                         yield other
-        except TimeoutError as error:
+        except HeartbeatsStoppedError as error:
             logger.error("separator hangs and is killed replica=%s: %s", replica, error)
             await asyncio.to_thread(_kill, replica)
             raise ReplicaDied(f"The separator hung: {error}.") from error

@@ -13,6 +13,13 @@ E = TypeVar("E")
 MISSED = 8
 
 
+class HeartbeatsStoppedError(Exception):
+    """The replica hangs, or can't be reached.
+
+    No TimeoutError: a replica's own arrive as such, wrapped by Ray.
+    """
+
+
 @dataclass(frozen=True)
 class Heartbeat:
     """The event loop of the replica runs; there is nothing else to tell."""
@@ -26,7 +33,7 @@ def period_seconds(timeout_seconds: float) -> float:
 async def watched(
     events: AsyncIterator[E | Heartbeat], timeout_seconds: float
 ) -> AsyncGenerator[E, None]:
-    """Yield the events that are no heartbeats; TimeoutError when all of them stop.
+    """Yield the events that are no heartbeats; HeartbeatsStoppedError when all stop.
 
     They must not stop from the first one on: until then the call waits for its turn.
     """
@@ -41,7 +48,9 @@ async def watched(
                 if coming.done():
                     break
             else:
-                raise TimeoutError(f"it sent nothing for {timeout_seconds:g} s")
+                raise HeartbeatsStoppedError(
+                    f"it sent nothing for {timeout_seconds:g} s"
+                )
             event = await coming
         finally:
             coming.cancel()

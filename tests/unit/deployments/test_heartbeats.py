@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deployments.heartbeats import MISSED, Heartbeat, period_seconds, watched
+from deployments.heartbeats import (
+    MISSED,
+    Heartbeat,
+    HeartbeatsStoppedError,
+    period_seconds,
+    watched,
+)
 
 TIMEOUT_SECONDS = 0.4
 
@@ -31,7 +37,7 @@ def test_heartbeats_keep_a_stream_alive_that_tells_nothing_else() -> None:
 
 def test_a_stream_without_heartbeats_is_given_up_in_time() -> None:
     began = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"nothing for 0\.4 s"):
+    with pytest.raises(HeartbeatsStoppedError, match=r"nothing for 0\.4 s"):
         asyncio.run(collected("begun", 60.0))
     assert time.monotonic() - began < 2 * TIMEOUT_SECONDS
 
