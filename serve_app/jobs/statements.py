@@ -29,7 +29,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from serve_app.jobs.job import SHORT_SONG_SECONDS, Claim, Job, PassedBy, State
+from serve_app.jobs.job import (
+    NONE_PASSED_BY,
+    SHORT_SONG_SECONDS,
+    Claim,
+    Job,
+    PassedBy,
+    State,
+)
 from serve_app.jobs.schema import jobs, to_job, to_row
 from serve_app.jobs.transitions import CLAIMED, Changes
 
@@ -66,21 +73,25 @@ _IS_CLEAR = case(
 ).label("is_clear")
 
 
-def _heads(most: int, *more: ColumnElement[Any]) -> Subquery:
+# Who may not begin just any job passes some by.
+_IS_FIT = and_(
+    jobs.c.client.not_in(bindparam("not_of", expanding=True)),
+    or_(
+        jobs.c.song_seconds <= SHORT_SONG_SECONDS,
+        (jobs.c.song_seconds <= bindparam("longest_seconds"))
+        & jobs.c.client.not_in(bindparam("no_long_of", expanding=True)),
+    ),
+)
+
+
+def _heads(most: int, *more: ColumnElement[Any], passes_by: bool) -> Subquery:
     """The first jobs in turn at the time `now`, locked, that nobody else has locked.
 
     Some wait and some are of owners who fell silent: so many of each.
     """
     now: BindParameter[datetime] = bindparam("now", type_=jobs.c.updated_at.type)
     is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
-    is_fit = and_(
-        jobs.c.client.not_in(bindparam("not_of", expanding=True)),
-        or_(
-            jobs.c.song_seconds <= SHORT_SONG_SECONDS,
-            (jobs.c.song_seconds <= bindparam("longest_seconds"))
-            & jobs.c.client.not_in(bindparam("no_long_of", expanding=True)),
-        ),
-    )
+    is_fit = [_IS_FIT] if passes_by else []
     # The first of each by an index of its own: as one condition, with OR, all that
     # waits would be sorted, and with the turns' index all that runs would be read.
     lapsed = (
@@ -91,14 +102,14 @@ def _heads(most: int, *more: ColumnElement[Any]) -> Subquery:
     )
 
     def head(name: str, *conditions: ColumnElement[bool]) -> CTE:
-        query = select(*_TURN, *more).where(*conditions).order_by(*_TURN)
+        query = select(*_TURN, *more).where(*conditions, *is_fit).order_by(*_TURN)
         # A number in the text: the planner must know how few they are.
         query = query.limit(literal_column(str(most)))
         return query.with_for_update(skip_locked=True, of=jobs).cte(name)
 
     found = [
-        head("waits", _is(State.QUEUED), jobs.c.waits_for.is_(None), is_time, is_fit),
-        head("silent", jobs.c.id.in_(select(lapsed.c.id)), is_fit),
+        head("waits", _is(State.QUEUED), jobs.c.waits_for.is_(None), is_time),
+        head("silent", jobs.c.id.in_(select(lapsed.c.id))),
     ]
     return union_all(*(select(each) for each in found)).subquery()
 
@@ -107,9 +118,9 @@ def _in_turn(found: Subquery) -> list[ColumnElement[Any]]:
     return [found.c[column.name] for column in _TURN]
 
 
-def _clear_ids(most: int) -> Select[Any]:
+def _clear_ids(most: int, passes_by: bool) -> Select[Any]:
     """The ids of the first jobs in turn, up to the first one that is not clear."""
-    found = _heads(most, _IS_CLEAR)
+    found = _heads(most, _IS_CLEAR, passes_by=passes_by)
     so_far = func.min(found.c.is_clear).over(order_by=_in_turn(found))
     ranked = select(*found.c, so_far.label("all_clear")).subquery()
     query = select(ranked.c.id).where(ranked.c.all_clear == 1)
@@ -117,11 +128,13 @@ def _clear_ids(most: int) -> Select[Any]:
 
 
 # Each is made once: making a statement takes longer than running it.
-_HEAD = _heads(1)
-_NEXT_CLAIMABLE = select(jobs).where(
-    jobs.c.id
-    == select(_HEAD.c.id).order_by(*_in_turn(_HEAD)).limit(1).scalar_subquery()
-)
+@cache
+def _next_claimable(passes_by: bool) -> Select[Any]:
+    head = _heads(1, passes_by=passes_by)
+    first = select(head.c.id).order_by(*_in_turn(head)).limit(1).scalar_subquery()
+    return select(jobs).where(jobs.c.id == first)
+
+
 _CLAIM = (
     update(jobs)
     .values(
@@ -135,8 +148,8 @@ _CLAIM_ONE = _CLAIM.where(jobs.c.id == bindparam("job_id"))
 
 
 @cache
-def _claim_next(most: int) -> ReturningUpdate[Any]:
-    return _CLAIM.where(jobs.c.id.in_(_clear_ids(most)))
+def _claim_next(most: int, passes_by: bool) -> ReturningUpdate[Any]:
+    return _CLAIM.where(jobs.c.id.in_(_clear_ids(most, passes_by)))
 
 
 def take_turns(connection: Connection) -> None:
@@ -196,11 +209,15 @@ def next_claimable(
 
     Those that are not to be begun now are passed by.
     """
-    given = {"now": now, **_passing_by(passed_by)}
-    return _to_first(connection.execute(_NEXT_CLAIMABLE, given))
+    passing_by = _passing_by(passed_by)
+    given = {"now": now, **passing_by}
+    return _to_first(connection.execute(_next_claimable(bool(passing_by)), given))
 
 
 def _passing_by(passed_by: PassedBy) -> dict[str, Any]:
+    # Lists are written into the statement anew each time: not for the usual claim.
+    if passed_by == NONE_PASSED_BY:
+        return {}
     return {
         "longest_seconds": 0.0 if passed_by.long_songs else _ANY_LENGTH,
         "not_of": sorted(passed_by.clients),
@@ -222,12 +239,13 @@ def claim_next(
     They end before the first of which something else has to be decided: it was
     cancelled, must run alone, or was claimed `most_claims` times without excuse.
     """
+    passing_by = _passing_by(passed_by)
     given = {
         **{"now": now, "most_claims": most_claims},
-        **_passing_by(passed_by),
+        **passing_by,
         **_new(changes),
     }
-    found = connection.execute(_claim_next(most), given)
+    found = connection.execute(_claim_next(most, bool(passing_by)), given)
     claimed = [to_job(row._asdict()) for row in found]
     return sorted(claimed, key=_turn)
 
