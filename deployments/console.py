@@ -23,8 +23,8 @@ TOLD = ("serve_app.engines", "serve_app.jobs.log")
 _LINE_BYTES = 4096
 _LOG_NAME = "stemserve.log"
 
-# In the directory of a start, whose own name has 19 characters, HAProxy's socket lies 68
-# further below, and may have a path of 97 bytes at most; Ray's, of 107, are no longer.
+# In the directory of a start, whose own name has 19 characters, HAProxy's socket lies
+# 68 further below. Its path may have 97 bytes; Ray's, of up to 107, are no longer.
 _LONGEST_PARENT = 10
 
 
