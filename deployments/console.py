@@ -23,9 +23,9 @@ TOLD = ("serve_app.engines", "serve_app.jobs.log")
 _LINE_BYTES = 4096
 _LOG_NAME = "stemserve.log"
 
-# Ray's sockets lie up to 68 characters below the directory of a start, whose own name
-# has 19, and the path of a Unix socket has at most 107 bytes.
-_LONGEST_PARENT = 20
+# In the directory of a start, whose own name has 19 characters, HAProxy's socket lies
+# 68 further below. Its path may have 97 bytes; Ray's, of up to 107, are no longer.
+_LONGEST_PARENT = 10
 
 
 class Console:

@@ -91,7 +91,7 @@ def running(directory: Path) -> Iterator[None]:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    os.environ.update(isolation.haproxy_files(directory / "haproxy"))
+    os.environ.update(isolation.haproxy_files(directory))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _start(directory / _RAY)

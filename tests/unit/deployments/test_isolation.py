@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deployments import isolation
+from deployments import console, isolation
 from serve_app.settings import Settings
 
 SHOW = """
 import os
-from deployments import isolation
+from deployments import console, isolation
 
 isolation.isolate()
 import ray
@@ -83,3 +83,12 @@ def test_a_cluster_without_tokens_is_warned_of(
     found = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert len(found) == warnings
     assert all("RAY_AUTH_MODE=token" in one.getMessage() for one in found)
+
+
+def test_the_longest_path_of_haproxys_socket_is_one_that_it_takes() -> None:
+    """Ray puts the node's id, 56 characters, before the name of the file."""
+    start = Path("x" * console._LONGEST_PARENT, "stemserve-abcdefgh")
+    files = isolation.haproxy_files(start)
+    socket = Path(files["RAY_SERVE_HAPROXY_SOCKET_PATH"])
+    assert all(Path(path).is_relative_to(start) for path in files.values())
+    assert len(str(socket.parent / ("f" * 56) / socket.name)) <= 97
