@@ -94,7 +94,7 @@ def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
 
 
 def _deploy(args: AppArgs) -> None:
-    """Run the application; RuntimeError, whose last line says why, if it can't start."""
+    """Run the application; RuntimeError, whose last line says why it did not start."""
     try:
         serve.run(build(args), name=_NAME, route_prefix="/")
     except RuntimeError as error:

@@ -296,6 +296,11 @@ def _check_directory(path: Path) -> None:
         raise ValueError(f"{standing} is not writable")
 
 
+def _check_temp_dir(settings: Settings) -> None:
+    if settings.temp_dir is not None:
+        _check_directory(settings.working_dir)
+
+
 def _takes_files(directory: Path) -> bool:
     """Whether files can be made there: in /proc and the like root may, and can't."""
     try:
@@ -320,7 +325,7 @@ _RULES: Mapping[str, _Rule] = {
     "storage": _check_storage,
     "storage_copies": _check_copies,
     "storage_salt": _check_salt,
-    "temp_dir": lambda settings: _check_directory(settings.working_dir),
+    "temp_dir": _check_temp_dir,
     "weights_dir": lambda settings: _check_directory(settings.weights_dir),
     "weights_mirror": _check_mirror,
     "model": _check_model,

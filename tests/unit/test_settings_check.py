@@ -51,6 +51,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published on
         ("WEBHOOK_SECRETS", "short", "24 to 64 bytes"),
         ("WEBHOOK_SECRETS", f"{SECRET} {SECRET} {SECRET}", "at most 2"),
         ("DATA_DIR", "/dev/null/data", "is not a directory"),
+        ("DATA_DIR", "/proc/data", "is not writable"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_what_can(

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from deployments.failures import Failed, value_of
+from deployments.failures import Failed, reason_of, value_of
 from serve_app.errors import FileLost
 
 
@@ -16,3 +16,13 @@ def test_an_error_that_was_returned_is_raised() -> None:
     sent = pickle.loads(pickle.dumps(Failed(FileLost("It is gone."))))  # noqa: S301
     with pytest.raises(FileLost, match="It is gone"):
         value_of(sent)
+
+
+def test_the_reason_of_a_start_that_failed_is_its_error_in_one_line() -> None:
+    told = """The deployment failed to start 3 times in a row. Error:
+    Traceback (most recent call last):
+      File "devices.py", line 30, in resolve
+    serve_app.errors.Unavailable: There is no device 'cuda' here: use `cpu`."""
+    assert reason_of(["", told]) == "There is no device 'cuda' here: use `cpu`."
+    assert reason_of(["It is unhealthy."]) == "It is unhealthy."
+    assert reason_of(["", ""]) is None
