@@ -14,13 +14,14 @@ ANY = "*"
 
 # A name or an IPv4 address, or an IPv6 address in brackets, and perhaps a port. RFC
 # 3986 has more characters: no name in use has them, and this gets into URLs.
-_HOST = re.compile(r"([A-Za-z0-9._~-]{1,255}|\[([0-9A-Fa-f:.]+)\])(:[0-9]{1,5})?")
+_HOST = re.compile(r"([A-Za-z0-9._~-]{1,255}|\[([0-9A-Fa-f:.]+)\])(:([0-9]{0,5}))?")
+_LARGEST_PORT = 65_535
 
 
 def is_valid(host: str) -> bool:
     """Whether `host` is a host as it stands in a URL, with or without a port."""
     found = _HOST.fullmatch(host)
-    if found is None:
+    if found is None or int(found[4] or 0) > _LARGEST_PORT:
         return False
     return found[2] is None or _is_ipv6(found[2])
 
