@@ -55,7 +55,7 @@ async def test_a_song_that_a_form_of_a_stranger_sends_makes_no_job(
     headers = {"Origin": STRANGERS[0]}
     answer = await client.post("/separate", files=files, headers=headers)
     assert_problem(answer, 403, "foreign_origin")
-    assert not server.store.listed(10)
+    assert not server.store.listed("", 10)
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/job/unknown", "/health", "/nowhere"])
