@@ -1,7 +1,8 @@
-"""Requests that have a body: how many at once, and how slowly it may come."""
+"""Requests that have a body: how many at once, how slow and how long it may be."""
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from starlette.datastructures import Headers
@@ -10,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api import clients, problems
 from serve_app.api.limits import Limit
-from serve_app.errors import AppError, BodyTooSlow
+from serve_app.api.multipart import MAX_FIELDS_BYTES
+from serve_app.errors import AppError, BodyTooSlow, UploadTooLarge
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class Pace:
 class Bodies:
     """Counts requests with a body against `limit`, and ends those that come too slowly.
 
-    A request is counted from its headers to its answer. Refusals are sent before the
-    body is read.
+    So it does those that are no form and longer than one without a file may be, which
+    would be kept in memory. A request is counted from its headers to its answer.
+    Refusals for want of a place are sent before the body is read.
     """
 
     def __init__(
@@ -57,40 +60,39 @@ class Bodies:
             await answer(scope, receive, send)
 
     async def _paced(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; raises BodyTooSlow if that is why it has no answer.
+        """Run the application; raises what is wrong with the body if it has no answer.
 
-        To the application the client of a slow body has gone.
+        To the application the client of such a body has gone.
         """
-        body, has_started = _PacedBody(receive, self._pace), False
+        most_bytes = inf if _is_form(scope) else MAX_FIELDS_BYTES
+        body, has_started = _CheckedBody(receive, self._pace, most_bytes), False
 
-        async def send_unless_slow(message: Message) -> None:
+        async def send_unless_wrong(message: Message) -> None:
             nonlocal has_started
-            if has_started or not body.is_slow:
+            if has_started or body.error is None:
                 has_started = True
                 await send(message)
 
-        await self._app(scope, body.receive, send_unless_slow)
-        if body.is_slow and not has_started:
-            raise BodyTooSlow(
-                f"The body came slower than {self._pace.size_bytes} bytes in "
-                f"{self._pace.seconds:g} s. Send it again over a better connection."
-            )
+        await self._app(scope, body.receive, send_unless_wrong)
+        if body.error is not None and not has_started:
+            raise body.error
 
 
-class _PacedBody:
-    """A body whose messages must keep a pace, or the client counts as gone."""
+class _CheckedBody:
+    """A body that must keep a pace and a length, or the client counts as gone."""
 
-    def __init__(self, receive: Receive, pace: Pace) -> None:
-        self.is_slow = False
+    def __init__(self, receive: Receive, pace: Pace, most_bytes: float = inf) -> None:
+        self.error: AppError | None = None
         self._receive = receive
         self._pace = pace
+        self._left_bytes = most_bytes
         self._is_complete = False
         # Of the server's own work, between two messages, nothing is counted.
         self._waited_seconds = 0.0
         self._received_bytes = 0
 
     async def receive(self) -> Message:
-        """Return the next message; `http.disconnect` once the body is too slow."""
+        """Return the next message; `http.disconnect` once there is an `error`."""
         if self._is_complete:
             return await self._receive()
         began = monotonic()
@@ -98,8 +100,18 @@ class _PacedBody:
         try:
             message = await asyncio.wait_for(self._receive(), left)
         except TimeoutError:
-            self.is_slow = True
-        if self.is_slow:
+            self.error = BodyTooSlow(
+                f"The body came slower than {self._pace.size_bytes} bytes in "
+                f"{self._pace.seconds:g} s. Send it again over a better connection."
+            )
+        else:
+            self._left_bytes -= len(message.get("body", b""))
+            if self._left_bytes < 0:
+                self.error = UploadTooLarge(
+                    f"The body is longer than {MAX_FIELDS_BYTES} bytes and no form. "
+                    "Send a song as a form: curl -F file=@song.mp3."
+                )
+        if self.error is not None:
             return {"type": "http.disconnect"}
         self._waited_seconds += monotonic() - began
         self._received_bytes += len(message.get("body", b""))
@@ -107,6 +119,11 @@ class _PacedBody:
             self._waited_seconds, self._received_bytes = 0.0, 0
         self._is_complete = not message.get("more_body", False)
         return message
+
+
+def _is_form(scope: Scope) -> bool:
+    kind = Headers(scope=scope).get("content-type", "")
+    return kind.lower().lstrip().startswith("multipart/")
 
 
 def _has_body(scope: Scope) -> bool:
