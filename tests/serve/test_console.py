@@ -91,6 +91,9 @@ def proxy(service: Service) -> Iterator[Front]:
         yield front
 
 
+_ONGOING = 64
+
+
 @contextmanager
 def api(service: Service, name: str, **settings: Any) -> Iterator[str]:
     """Run one more Api, below /{name}, over the pools and the data of the service."""
@@ -102,9 +105,10 @@ def api(service: Service, name: str, **settings: Any) -> Iterator[str]:
         data_dir=service.data_dir, model="demo", cors_origins=CORS_ORIGINS, **settings
     )
     deployment = serve.deployment(serve.ingress()(Api)).options(
-        ray_actor_options={"num_cpus": 0.1}
+        ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=_ONGOING
     )
-    serve.run(deployment.bind(chosen, *pools), name=name, route_prefix=f"/{name}")
+    bound = deployment.bind(chosen, _ONGOING, *pools)
+    serve.run(bound, name=name, route_prefix=f"/{name}")
     yield f"/{name}"
     serve.delete(name)
 
