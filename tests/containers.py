@@ -1,5 +1,6 @@
 """Containers put together byte by byte, as programs in the field write them."""
 
+import io
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 import av
 import numpy as np
+import soundfile
 from av.audio import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
@@ -102,6 +104,13 @@ def caf(data: bytes, *, data_bytes: int | None = None) -> bytes:
     stated = 4 + (len(data) if data_bytes is None else data_bytes)
     body = b"desc" + struct.pack(">q", len(description)) + description
     return b"caff\0\1\0\0" + body + b"data" + struct.pack(">qI", stated, 0) + data
+
+
+def libsndfile_caf(wave: Wave, subtype: str, sample_rate: int = 44_100) -> bytes:
+    """Return a CAF as libsndfile writes it, its packet table before its sound."""
+    file = io.BytesIO()
+    soundfile.write(file, wave.T, sample_rate, format="CAF", subtype=subtype)
+    return file.getvalue()
 
 
 def au(data: bytes, *, data_bytes: int | None = None) -> bytes:

@@ -6,8 +6,9 @@ another chunk, with a tag, or not at all. If anything else follows, or if the ch
 to correct its header, and the sound goes on to the end of the file, or up to the chunks
 that reach from there exactly to the end. What follows is a chunk if its name is one
 that is known, or if chunks with printable names reach exactly to the end. Less than one
-frame of samples is never sound; nor is a little more, behind a file that says of itself
-as a whole that it ends with its sound. A chunk that says more than there is was cut.
+frame of samples is never sound, and neither is a single byte; nor is a little more,
+behind a file that says of itself as a whole that it ends with its sound. A chunk that
+says more than there is was cut.
 
 How wide a sample is: as wide as its container. The valid bits of WAVE_FORMAT_EXTENSIBLE
 are the upper ones of it, so reading the whole container is exact.
@@ -18,11 +19,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from serve_app.audio import tags
+from serve_app.audio import caf, tags
 from serve_app.audio.splice import Piece, Stretch, read_at, replaced
 
 # RIFF sizes from here up are what streaming writers leave in place of the unknown.
 _UNKNOWN_RIFF_BYTES = 0x7FFF_F000
+
+# Writers add a byte to what would be odd, also where no alignment asks for it.
+_PADDED_BYTES = 2
 
 # Some writers count the header into the size of the data.
 _SLACK_BYTES = 44
@@ -97,17 +101,18 @@ class _Header:
 
 
 _RIFF = _Layout(12, b"data")
+_CAF = _Layout(8, b"data", "big", 4, 8, 1, lead_bytes=4)
 _LAYOUTS = {
     b"RIFF": _RIFF,
     b"RIFX": _Layout(12, b"data", "big"),
     b"RF64": _RIFF,
     b"BW64": _RIFF,
     b"FORM": _Layout(12, b"SSND", "big", lead_bytes=8),
-    b"caff": _Layout(8, b"data", "big", 4, 8, 1, lead_bytes=4),
+    b"caff": _CAF,
     b"riff": _Layout(40, b"data", "little", 16, 8, 8, counted=24),
 }
 # What is read of what comes before the sound.
-_FACTS = (b"fmt ", b"ds64", b"COMM")
+_FACTS = (b"fmt ", b"ds64", b"COMM", b"desc")
 _FORMATS = {b"FORM": "aiff", b"caff": "caf", b"riff": "w64"}
 
 
@@ -130,6 +135,10 @@ def repaired(file: BinaryIO, whole: Stretch) -> Repair:
     header = _header(file, layout, size_bytes)
     if header is None:
         return Repair((whole,))
+    if layout is _CAF and caf.has_packets(file):
+        if caf.is_cut_short(file):
+            return Repair((whole,), is_cut=True)
+        return Repair(_moved(whole, caf.without_remainder(file), whole.end))
     changes = _container_widths(file, layout, header)
     stated = _stated_end(file, layout, header)
     if stated is not None and stated > size_bytes:
@@ -137,9 +146,8 @@ def repaired(file: BinaryIO, whole: Stretch) -> Repair:
     if stated is not None and _is_filled(file, layout, header, stated, size_bytes):
         return Repair(_moved(whole, changes, whole.start + stated))
     end = _sound_end(file, layout, header.sound, stated, size_bytes)
-    if end - (stated or header.sound.start) < max(
-        1, _frame_bytes(file, layout, header)
-    ):
+    least_bytes = max(_PADDED_BYTES, _frame_bytes(file, layout, header))
+    if end - (stated or header.sound.start) < least_bytes:
         return Repair(_moved(whole, changes, whole.end))
     changes += _sizes(file, layout, header, end)
     return Repair(_moved(whole, changes, whole.start + end))
@@ -252,6 +260,9 @@ def _frame_bytes(file: BinaryIO, layout: _Layout, header: _Header) -> int:
         facts = read_at(file, header.chunks[b"COMM"].start, 8)
         bits = int.from_bytes(facts[6:], "big")
         return int.from_bytes(facts[:2], "big") * ((bits + 7) // 8)
+    if b"desc" in header.chunks:
+        field = read_at(file, header.chunks[b"desc"].start + 16, 4)
+        return int.from_bytes(field, "big")
     return 1
 
 
