@@ -73,7 +73,8 @@ def riff(*chunks: bytes) -> bytes:
 def rf64(fmt: bytes, data: bytes, data_bytes: int | None = None) -> bytes:
     """Return an RF64 file whose ds64 chunk says `data_bytes` or the truth."""
     stated = len(data) if data_bytes is None else data_bytes
-    sizes = chunk(b"ds64", struct.pack("<QQQI", 0, stated, 0, 0))
+    whole = 4 + 36 + 8 + len(fmt) + 8 + len(data)
+    sizes = chunk(b"ds64", struct.pack("<QQQI", whole, stated, 0, 0))
     body = b"WAVE" + sizes + chunk(b"fmt ", fmt) + chunk(b"data", data, size=2**32 - 1)
     return b"RF64" + struct.pack("<I", 2**32 - 1) + body
 

@@ -6,15 +6,17 @@ another chunk, with a tag, or not at all. If anything else follows, or if the ch
 to correct its header, and the sound goes on to the end of the file, or up to the chunks
 that reach from there exactly to the end. What follows is a chunk if its name is one
 that is known, or if chunks with printable names reach exactly to the end. Less than one
-frame of samples is never sound, and neither is a single byte; nor is a little more,
-behind a file that says of itself as a whole that it ends with its sound. A chunk that
-says more than there is was cut.
+frame of samples is never sound, and neither is a single byte. Nor is, behind a file
+that says of itself as a whole that it ends with its sound, a little more, text, or what
+begins as other kinds of files do. A chunk that says more than there is was cut, unless
+it is a little and the file as a whole says less.
 
 How wide a sample is: as wide as its container. The valid bits of WAVE_FORMAT_EXTENSIBLE
 are the upper ones of it, so reading the whole container is exact.
 """
 
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
@@ -43,6 +45,16 @@ _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 # last corrected while the recorder still wrote, more than this share of it is missing.
 _FILLER_BYTES = 4096
 _FILLER_SHARE = 1 / 16
+
+# How other files begin: archives, pictures, documents, programs and other sounds.
+_FOREIGN = (
+    *(b"PK\3\4", b"PK\5\6", b"Rar!\x1a\7", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b\x08"),
+    *(b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"\xff\xd8\xff", b"\x89PNG\r\n"),
+    *(b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"%PDF-", b"%!PS", b"{\\rtf"),
+    *(b"\xd0\xcf\x11\xe0", b"SQLite format 3\0", b"\x7fELF", b"OggS\0", b"fLaC"),
+)
+# By so many bytes one knows what is text.
+_FOREIGN_BYTES = 65_536
 
 # Chunks that stand behind the sound, of all kinds of files here, four letters each.
 _NAMES = (
@@ -142,8 +154,10 @@ def repaired(file: BinaryIO, whole: Stretch) -> Repair:
     changes = _container_widths(file, layout, header)
     stated = _stated_end(file, layout, header)
     if stated is not None and stated > size_bytes:
-        return Repair((whole,), stated > size_bytes + _SLACK_BYTES)
-    if stated is not None and _is_filled(file, layout, header, stated, size_bytes):
+        is_much = stated > size_bytes + _SLACK_BYTES
+        is_all = _whole_end(file, layout, header) >= stated
+        return Repair((whole,), is_much or is_all)
+    if stated is not None and _is_over(file, layout, header, stated, size_bytes):
         return Repair(_moved(whole, changes, whole.start + stated))
     end = _sound_end(file, layout, header.sound, stated, size_bytes)
     least_bytes = max(_PADDED_BYTES, _frame_bytes(file, layout, header))
@@ -223,16 +237,40 @@ def _goes_on(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool
     )
 
 
-def _is_filled(
+def _whole_end(file: BinaryIO, layout: _Layout, header: _Header) -> int:
+    """Return where a file says of itself as a whole that it ends.
+
+    A CAF says nothing, and this is far behind its end.
+    """
+    if b"ds64" in header.chunks:
+        stated = read_at(file, header.chunks[b"ds64"].start, 8)
+        return layout.header_bytes + int.from_bytes(stated, "little")
+    return next(_chunks(file, layout, 0, layout.header_bytes)).end
+
+
+def _is_over(
     file: BinaryIO, layout: _Layout, header: _Header, stated: int, size_bytes: int
 ) -> bool:
-    """Whether a file that says that it ends with its sound has only filling behind."""
-    whole = next(_chunks(file, layout, 0, size_bytes)).end
-    if whole not in (stated, stated + -stated % layout.alignment):
+    """Whether a file ends where its sound does, and what is behind is none of it."""
+    whole_end = _whole_end(file, layout, header)
+    if whole_end not in (stated, stated + -stated % layout.alignment):
         return False
     share_bytes = (stated - header.sound.start) * _FILLER_SHARE
     is_little = size_bytes - stated <= min(_FILLER_BYTES, share_bytes)
-    return is_little and not _goes_on(file, layout, stated, size_bytes)
+    is_other = is_little or _is_foreign(read_at(file, whole_end, _FOREIGN_BYTES))
+    return is_other and not _goes_on(file, layout, stated, size_bytes)
+
+
+def _is_foreign(data: bytes) -> bool:
+    """Whether bytes are of another file, or text."""
+    if data.startswith(_FOREIGN):
+        return True
+    try:
+        # It leaves a letter out that is cut at the end.
+        text = getincrementaldecoder("utf-8-sig")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter.isspace() for letter in text)
 
 
 def _reaches_the_end(

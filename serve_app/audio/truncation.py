@@ -17,7 +17,7 @@ _BOXES = (
 
 # RFC 9559, 5.1: what a file and a segment consist of, and a cluster of blocks.
 _SEGMENT, _CLUSTER = bytes.fromhex("18538067"), bytes.fromhex("1f43b675")
-_ELEMENTS = (
+_ELEMENTS: tuple[bytes, ...] = (
     *(_SEGMENT, _CLUSTER, bytes.fromhex("1a45dfa3"), bytes.fromhex("114d9b74")),
     *(bytes.fromhex("1549a966"), bytes.fromhex("1654ae6b"), bytes.fromhex("1c53bb6b")),
     *(bytes.fromhex("1941a469"), bytes.fromhex("1043a770"), bytes.fromhex("1254c367")),
