@@ -80,6 +80,23 @@ def test_floats_stay_floats(tmp_path: Path, bits: int, valid_bits: int) -> None:
     np.testing.assert_array_equal(decoded(tmp_path / "song"), wave)
 
 
+@pytest.mark.parametrize("wrap", [wav, made.rf64, made.w64])
+@pytest.mark.parametrize("channels", [1, 2, 6, 8])
+def test_integers_of_64_bits_are_read_as_those_of_32(
+    tmp_path: Path, wrap: Callable[[bytes, bytes], bytes], channels: int
+) -> None:
+    narrow = np.frombuffer(noise(4 * channels), "<i4")
+    for bits, data in (
+        (32, narrow.tobytes()),
+        (64, (narrow.astype("<i8") << 32).tobytes()),
+    ):
+        fmt = made.wav_format(bits=bits, channels=channels)
+        (tmp_path / str(bits)).write_bytes(wrap(fmt, data))
+    out = decoded(tmp_path / "64")
+    assert out.shape == (2, SAMPLES)
+    np.testing.assert_array_equal(out, decoded(tmp_path / "32"))
+
+
 FMT = made.wav_format(bits=16)
 
 
