@@ -160,6 +160,9 @@ def repaired(file: BinaryIO, whole: Stretch) -> Repair:
     if stated is not None and _is_over(file, layout, header, stated, size_bytes):
         return Repair(_moved(whole, changes, whole.start + stated))
     end = _sound_end(file, layout, header.sound, stated, size_bytes)
+    if end == stated and _is_padded(file, layout, header, end):
+        changes += _sizes(file, layout, header, end - 1)
+        return Repair(_moved(whole, changes, whole.start + end - 1))
     least_bytes = max(_PADDED_BYTES, _frame_bytes(file, layout, header))
     if end - (stated or header.sound.start) < least_bytes:
         return Repair(_moved(whole, changes, whole.end))
@@ -208,6 +211,18 @@ def _stated_end(file: BinaryIO, layout: _Layout, header: _Header) -> int | None:
     if size <= layout.lead_bytes or size >= 2**63 - 2**16:
         return None
     return sound.start + size
+
+
+def _is_padded(file: BinaryIO, layout: _Layout, header: _Header, end: int) -> bool:
+    """Whether an AIFF's sound is a byte longer than its frames.
+
+    libsndfile counts the byte that makes a size even, and FFmpeg reads it.
+    """
+    if b"COMM" not in header.chunks:
+        return False
+    field = read_at(file, header.chunks[b"COMM"].start + 2, 4)
+    sound_bytes = int.from_bytes(field, "big") * _frame_bytes(file, layout, header)
+    return end == header.sound.start + layout.lead_bytes + sound_bytes + 1
 
 
 def _sound_end(

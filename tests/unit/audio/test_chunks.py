@@ -247,6 +247,22 @@ def test_a_chunk_behind_an_odd_number_of_bytes_is_found(
     assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
 
 
+@pytest.mark.parametrize("kind", ["AIFF", "WAV", "W64", "CAF"])
+@pytest.mark.parametrize(
+    ("subtype", "channels"), [("PCM_24", 1), ("PCM_24", 3), ("PCM_S8", 3)]
+)
+def test_a_byte_that_libsndfile_adds_is_no_sound(
+    tmp_path: Path, kind: str, subtype: str, channels: int
+) -> None:
+    if not soundfile.check_format(kind, subtype):
+        subtype = "PCM_U8"
+    file = io.BytesIO()
+    wave = media.song(1)[[0] * channels, :SAMPLES].T
+    soundfile.write(file, wave, 44_100, format=kind, subtype=subtype)
+    (tmp_path / "song").write_bytes(file.getvalue())
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
+
+
 @pytest.mark.parametrize("stated", [0, 4_000, 0xFFFF_FFFF])
 @pytest.mark.parametrize(
     "behind",
