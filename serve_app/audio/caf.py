@@ -12,6 +12,7 @@ from serve_app.audio.splice import Stretch, read_at
 _HEADER_BYTES, _CHUNK_HEADER_BYTES = 8, 12
 _CODEC_OFFSET, _PACKET_OFFSET = 8, 16
 _VALID_FRAMES_OFFSET, _REMAINDER_OFFSET = 8, 20
+_TABLE_HEADER_BYTES = 24
 
 # There are a dozen kinds: more chunks are a file that only takes time.
 _MOST_CHUNKS = 1_000
@@ -57,7 +58,9 @@ def _alac_table(file: BinaryIO) -> Stretch | None:
     if b"desc" not in chunks or b"pakt" not in chunks:
         return None
     codec = read_at(file, chunks[b"desc"].start + _CODEC_OFFSET, 4)
-    return chunks[b"pakt"] if codec == b"alac" else None
+    table = chunks[b"pakt"]
+    is_whole = table.start + _TABLE_HEADER_BYTES <= table.end
+    return table if codec == b"alac" and is_whole else None
 
 
 def _chunks(file: BinaryIO) -> dict[bytes, Stretch]:
@@ -66,9 +69,9 @@ def _chunks(file: BinaryIO) -> dict[bytes, Stretch]:
     size_bytes = file.seek(0, 2)
     position = _HEADER_BYTES
     for _ in range(_MOST_CHUNKS):
-        header = read_at(file, position, _CHUNK_HEADER_BYTES)
-        if len(header) < _CHUNK_HEADER_BYTES:
+        if position + _CHUNK_HEADER_BYTES > size_bytes:
             break
+        header = read_at(file, position, _CHUNK_HEADER_BYTES)
         name, stated = struct.unpack(">4sq", header)
         start = position + _CHUNK_HEADER_BYTES
         # Sound of a size that was not known is the last chunk.

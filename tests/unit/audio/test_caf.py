@@ -94,3 +94,14 @@ def test_a_byte_that_makes_a_size_even_is_no_sound(
     data = made.libsndfile_caf(song(samples, 1), subtype)
     (tmp_path / "song").write_bytes(data)
     assert measure(tmp_path / "song", LIMITS).samples == samples
+
+
+@pytest.mark.parametrize("table_bytes", [0, 3, 23, 2**63 - 1])
+def test_a_table_that_can_not_be_is_refused(tmp_path: Path, table_bytes: int) -> None:
+    data = made.libsndfile_caf(song(PACKET_SAMPLES), "ALAC_16")
+    start = data.index(b"pakt")
+    sound = data[data.index(b"data") :]
+    table = struct.pack(">4sq", b"pakt", table_bytes) + bytes(min(table_bytes, 23))
+    (tmp_path / "song").write_bytes(data[:start] + sound[:-1] + table)
+    with pytest.raises(UnreadableAudio):
+        measure(tmp_path / "song", LIMITS)
