@@ -1,5 +1,6 @@
 """Containers put together byte by byte, as programs in the field write them."""
 
+import io
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 import av
 import numpy as np
+import soundfile
 from av.audio import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
@@ -71,7 +73,8 @@ def riff(*chunks: bytes) -> bytes:
 def rf64(fmt: bytes, data: bytes, data_bytes: int | None = None) -> bytes:
     """Return an RF64 file whose ds64 chunk says `data_bytes` or the truth."""
     stated = len(data) if data_bytes is None else data_bytes
-    sizes = chunk(b"ds64", struct.pack("<QQQI", 0, stated, 0, 0))
+    whole = 4 + 36 + 8 + len(fmt) + 8 + len(data)
+    sizes = chunk(b"ds64", struct.pack("<QQQI", whole, stated, 0, 0))
     body = b"WAVE" + sizes + chunk(b"fmt ", fmt) + chunk(b"data", data, size=2**32 - 1)
     return b"RF64" + struct.pack("<I", 2**32 - 1) + body
 
@@ -102,6 +105,13 @@ def caf(data: bytes, *, data_bytes: int | None = None) -> bytes:
     stated = 4 + (len(data) if data_bytes is None else data_bytes)
     body = b"desc" + struct.pack(">q", len(description)) + description
     return b"caff\0\1\0\0" + body + b"data" + struct.pack(">qI", stated, 0) + data
+
+
+def libsndfile_caf(wave: Wave, subtype: str, sample_rate: int = 44_100) -> bytes:
+    """Return a CAF as libsndfile writes it, its packet table before its sound."""
+    file = io.BytesIO()
+    soundfile.write(file, wave.T, sample_rate, format="CAF", subtype=subtype)
+    return file.getvalue()
 
 
 def au(data: bytes, *, data_bytes: int | None = None) -> bytes:

@@ -6,23 +6,29 @@ another chunk, with a tag, or not at all. If anything else follows, or if the ch
 to correct its header, and the sound goes on to the end of the file, or up to the chunks
 that reach from there exactly to the end. What follows is a chunk if its name is one
 that is known, or if chunks with printable names reach exactly to the end. Less than one
-frame of samples is never sound; nor is a little more, behind a file that says of itself
-as a whole that it ends with its sound. A chunk that says more than there is was cut.
+frame of samples is never sound, and neither is a single byte. Nor is, behind a file
+that says of itself as a whole that it ends with its sound, a little more, text, or what
+begins as other kinds of files do. A chunk that says more than there is was cut, unless
+it is a little and the file as a whole says less.
 
 How wide a sample is: as wide as its container. The valid bits of WAVE_FORMAT_EXTENSIBLE
 are the upper ones of it, so reading the whole container is exact.
 """
 
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from serve_app.audio import tags
+from serve_app.audio import caf, tags
 from serve_app.audio.splice import Piece, Stretch, read_at, replaced
 
 # RIFF sizes from here up are what streaming writers leave in place of the unknown.
 _UNKNOWN_RIFF_BYTES = 0x7FFF_F000
+
+# Writers add a byte to what would be odd, also where no alignment asks for it.
+_PADDED_BYTES = 2
 
 # Some writers count the header into the size of the data.
 _SLACK_BYTES = 44
@@ -39,6 +45,16 @@ _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 # last corrected while the recorder still wrote, more than this share of it is missing.
 _FILLER_BYTES = 4096
 _FILLER_SHARE = 1 / 16
+
+# How other files begin: archives, pictures, documents, programs and other sounds.
+_FOREIGN = (
+    *(b"PK\3\4", b"PK\5\6", b"Rar!\x1a\7", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b\x08"),
+    *(b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"\xff\xd8\xff", b"\x89PNG\r\n"),
+    *(b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"%PDF-", b"%!PS", b"{\\rtf"),
+    *(b"\xd0\xcf\x11\xe0", b"SQLite format 3\0", b"\x7fELF", b"OggS\0", b"fLaC"),
+)
+# By so many bytes one knows what is text.
+_FOREIGN_BYTES = 65_536
 
 # Chunks that stand behind the sound, of all kinds of files here, four letters each.
 _NAMES = (
@@ -97,17 +113,18 @@ class _Header:
 
 
 _RIFF = _Layout(12, b"data")
+_CAF = _Layout(8, b"data", "big", 4, 8, 1, lead_bytes=4)
 _LAYOUTS = {
     b"RIFF": _RIFF,
     b"RIFX": _Layout(12, b"data", "big"),
     b"RF64": _RIFF,
     b"BW64": _RIFF,
     b"FORM": _Layout(12, b"SSND", "big", lead_bytes=8),
-    b"caff": _Layout(8, b"data", "big", 4, 8, 1, lead_bytes=4),
+    b"caff": _CAF,
     b"riff": _Layout(40, b"data", "little", 16, 8, 8, counted=24),
 }
 # What is read of what comes before the sound.
-_FACTS = (b"fmt ", b"ds64", b"COMM")
+_FACTS = (b"fmt ", b"ds64", b"COMM", b"desc")
 _FORMATS = {b"FORM": "aiff", b"caff": "caf", b"riff": "w64"}
 
 
@@ -130,16 +147,24 @@ def repaired(file: BinaryIO, whole: Stretch) -> Repair:
     header = _header(file, layout, size_bytes)
     if header is None:
         return Repair((whole,))
+    if layout is _CAF and caf.has_packets(file):
+        if caf.is_cut_short(file):
+            return Repair((whole,), is_cut=True)
+        return Repair(_moved(whole, caf.without_remainder(file), whole.end))
     changes = _container_widths(file, layout, header)
     stated = _stated_end(file, layout, header)
     if stated is not None and stated > size_bytes:
-        return Repair((whole,), stated > size_bytes + _SLACK_BYTES)
-    if stated is not None and _is_filled(file, layout, header, stated, size_bytes):
+        is_much = stated > size_bytes + _SLACK_BYTES
+        is_all = _whole_end(file, layout, header) >= stated
+        return Repair((whole,), is_much or is_all)
+    if stated is not None and _is_over(file, layout, header, stated, size_bytes):
         return Repair(_moved(whole, changes, whole.start + stated))
     end = _sound_end(file, layout, header.sound, stated, size_bytes)
-    if end - (stated or header.sound.start) < max(
-        1, _frame_bytes(file, layout, header)
-    ):
+    if end == stated and _is_padded(file, layout, header, end):
+        changes += _sizes(file, layout, header, end - 1)
+        return Repair(_moved(whole, changes, whole.start + end - 1))
+    least_bytes = max(_PADDED_BYTES, _frame_bytes(file, layout, header))
+    if end - (stated or header.sound.start) < least_bytes:
         return Repair(_moved(whole, changes, whole.end))
     changes += _sizes(file, layout, header, end)
     return Repair(_moved(whole, changes, whole.start + end))
@@ -188,6 +213,18 @@ def _stated_end(file: BinaryIO, layout: _Layout, header: _Header) -> int | None:
     return sound.start + size
 
 
+def _is_padded(file: BinaryIO, layout: _Layout, header: _Header, end: int) -> bool:
+    """Whether an AIFF's sound is a byte longer than its frames.
+
+    libsndfile counts the byte that makes a size even, and FFmpeg reads it.
+    """
+    if b"COMM" not in header.chunks:
+        return False
+    field = read_at(file, header.chunks[b"COMM"].start + 2, 4)
+    sound_bytes = int.from_bytes(field, "big") * _frame_bytes(file, layout, header)
+    return end == header.sound.start + layout.lead_bytes + sound_bytes + 1
+
+
 def _sound_end(
     file: BinaryIO, layout: _Layout, sound: _Chunk, stated: int | None, size_bytes: int
 ) -> int:
@@ -215,16 +252,40 @@ def _goes_on(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool
     )
 
 
-def _is_filled(
+def _whole_end(file: BinaryIO, layout: _Layout, header: _Header) -> int:
+    """Return where a file says of itself as a whole that it ends.
+
+    A CAF says nothing, and this is far behind its end.
+    """
+    if b"ds64" in header.chunks:
+        stated = read_at(file, header.chunks[b"ds64"].start, 8)
+        return layout.header_bytes + int.from_bytes(stated, "little")
+    return next(_chunks(file, layout, 0, layout.header_bytes)).end
+
+
+def _is_over(
     file: BinaryIO, layout: _Layout, header: _Header, stated: int, size_bytes: int
 ) -> bool:
-    """Whether a file that says that it ends with its sound has only filling behind."""
-    whole = next(_chunks(file, layout, 0, size_bytes)).end
-    if whole not in (stated, stated + -stated % layout.alignment):
+    """Whether a file ends where its sound does, and what is behind is none of it."""
+    whole_end = _whole_end(file, layout, header)
+    if whole_end not in (stated, stated + -stated % layout.alignment):
         return False
     share_bytes = (stated - header.sound.start) * _FILLER_SHARE
     is_little = size_bytes - stated <= min(_FILLER_BYTES, share_bytes)
-    return is_little and not _goes_on(file, layout, stated, size_bytes)
+    is_other = is_little or _is_foreign(read_at(file, whole_end, _FOREIGN_BYTES))
+    return is_other and not _goes_on(file, layout, stated, size_bytes)
+
+
+def _is_foreign(data: bytes) -> bool:
+    """Whether bytes are of another file, or text."""
+    if data.startswith(_FOREIGN):
+        return True
+    try:
+        # It leaves a letter out that is cut at the end.
+        text = getincrementaldecoder("utf-8-sig")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter.isspace() for letter in text)
 
 
 def _reaches_the_end(
@@ -252,6 +313,9 @@ def _frame_bytes(file: BinaryIO, layout: _Layout, header: _Header) -> int:
         facts = read_at(file, header.chunks[b"COMM"].start, 8)
         bits = int.from_bytes(facts[6:], "big")
         return int.from_bytes(facts[:2], "big") * ((bits + 7) // 8)
+    if b"desc" in header.chunks:
+        field = read_at(file, header.chunks[b"desc"].start + 16, 4)
+        return int.from_bytes(field, "big")
     return 1
 
 

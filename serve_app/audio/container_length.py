@@ -10,7 +10,7 @@ from typing import BinaryIO
 from av import AudioStream
 from av.container import InputContainer
 
-from serve_app.audio import mpeg, ogg
+from serve_app.audio import caf, mpeg, ogg
 
 # FFmpeg's names of the containers whose audio stream states its length.
 _STATED = (
@@ -43,6 +43,8 @@ def stated_seconds(
     if name == "mp3":
         samples = mpeg.samples_of(file)
         return None if samples is None else Fraction(samples, stream.sample_rate)
+    if name == "caf" and (samples := caf.alac_samples(file)) is not None:
+        return Fraction(samples, stream.sample_rate) if samples > 0 else None
     if name == "matroska":
         return _matroska_seconds(container, stream)
     if link is not None:

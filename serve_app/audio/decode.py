@@ -173,7 +173,8 @@ def _container(file: BinaryIO, section: Section) -> InputContainer:
             file, "r", section.format, options=_OPTIONS, **_LENIENT
         )
     except (av.FFmpegError, ValueError) as err:
-        raise UnreadableAudio(_why_unreadable(file)) from err
+        why = frames.CUT_SHORT if section.is_cut else _why_unreadable(file)
+        raise UnreadableAudio(why) from err
     return container
 
 

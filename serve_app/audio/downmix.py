@@ -38,6 +38,9 @@ _ASSUMED = {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 # channels on: the process dies. A packed frame has one plane, however many channels.
 _UNSAFE_PLANES = 8
 
+# PyAV makes no arrays of integers of 64 bits: as doubles they are exact enough.
+_WIDE, _DOUBLE = "s64", "dbl"
+
 # Integer samples: the value of silence, and the distance from it to full scale.
 _INTEGER = {
     np.dtype(np.uint8): (128, 2**7),
@@ -61,8 +64,10 @@ def stereo(frame: AudioFrame) -> NDArray[np.float32]:
 
 
 def _planes(frame: AudioFrame) -> NDArray[np.float32]:
-    if frame.format.is_planar and frame.layout.nb_channels >= _UNSAFE_PLANES:
-        frame = _packed(frame)
+    if frame.format.packed.name == _WIDE:
+        frame = _converted(frame, _DOUBLE)
+    elif frame.format.is_planar and frame.layout.nb_channels >= _UNSAFE_PLANES:
+        frame = _converted(frame, frame.format.packed.name)
     samples: NDArray[Any] = frame.to_ndarray()
     if frame.format.is_packed:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
@@ -78,12 +83,12 @@ def _planes(frame: AudioFrame) -> NDArray[np.float32]:
     return wave
 
 
-def _packed(frame: AudioFrame) -> AudioFrame:
-    resampler = AudioResampler(format=frame.format.packed)
-    packed = [*resampler.resample(frame), *resampler.resample(None)]
-    if len(packed) != 1:
-        raise ValueError("a frame of many channels did not convert to one")
-    return packed[0]
+def _converted(frame: AudioFrame, sample_format: str) -> AudioFrame:
+    resampler = AudioResampler(format=sample_format)
+    converted = [*resampler.resample(frame), *resampler.resample(None)]
+    if len(converted) != 1:
+        raise ValueError("a frame did not convert to one of another format")
+    return converted[0]
 
 
 def _weights(layout: AudioLayout, channels: int) -> NDArray[np.float32]:

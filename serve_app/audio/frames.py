@@ -16,6 +16,9 @@ from serve_app.errors import UnreadableAudio
 
 _EDIT_SLACK_SECONDS = Fraction(2, 1000)
 
+# FFmpeg's names of the containers that say where in the last frame the sound ends.
+_ENDED = ("mov", "ogg")
+
 _MPEG_CODECS = ("mp1", "mp2", "mp3")
 
 # Of a FLAC frame: what comes before its number, and the number.
@@ -50,8 +53,8 @@ def read(
 ) -> Iterator[Part]:
     """Yield the decoded frames; UnreadableAudio where one is damaged or missing.
 
-    `stated_seconds` is the length that the file claims. In an mp4 and an Ogg, it is
-    where the last frame ends.
+    `stated_seconds` is the length that the file claims. In an mp4, an Ogg and a CAF
+    with ALAC, it is where the last frame ends.
     """
     name = container_name(container)
     try:
@@ -60,7 +63,9 @@ def read(
         elif name == "flac":
             total = round((stated_seconds or 0) * stream.sample_rate)
             yield from map(_part, _numbered_frames(container, stream, total))
-        elif name in ("mov", "ogg") and stated_seconds is not None:
+        elif stated_seconds is not None and (
+            name in _ENDED or (name, codec) == ("caf", "alac")
+        ):
             yield from _ended_parts(container, stream, stated_seconds)
         else:
             yield from map(_part, container.decode(stream))

@@ -15,6 +15,16 @@ _BOXES = (
     *(b"sidx", b"ssix", b"styp", b"meta", b"pdin", b"prft", b"emsg", b"pnot", b"udta"),
 )
 
+# RFC 9559, 5.1: what a file and a segment consist of, and a cluster of blocks.
+_SEGMENT, _CLUSTER = bytes.fromhex("18538067"), bytes.fromhex("1f43b675")
+_ELEMENTS: tuple[bytes, ...] = (
+    *(_SEGMENT, _CLUSTER, bytes.fromhex("1a45dfa3"), bytes.fromhex("114d9b74")),
+    *(bytes.fromhex("1549a966"), bytes.fromhex("1654ae6b"), bytes.fromhex("1c53bb6b")),
+    *(bytes.fromhex("1941a469"), bytes.fromhex("1043a770"), bytes.fromhex("1254c367")),
+    *(b"\xec", b"\xbf"),
+)
+_IN_CLUSTER = (b"\xe7", b"\x58\x54", b"\xa7", b"\xab", b"\xa3", b"\xa0", b"\xaf")
+
 _TS_SYNC = 0x47
 # Packets as they are broadcast, with time codes (Blu-ray, cameras), and with parity.
 _TS_PACKET_BYTES = (188, 192, 204)
@@ -70,29 +80,45 @@ def _boxes_are_cut(file: BinaryIO, size_bytes: int) -> bool:
     return position > size_bytes
 
 
-def _segment_is_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """RFC 8794, 6.2: an EBML header, then a segment, each with its size."""
-    file.seek(0)
-    _, header_bytes = _ebml_element(file)
-    if header_bytes is None:
-        return False
-    file.seek(header_bytes, 1)
-    name, segment_bytes = _ebml_element(file)
-    if name != b"\x18\x53\x80\x67" or segment_bytes is None:
-        return False
-    return file.tell() + segment_bytes > size_bytes
+def _elements_are_cut(file: BinaryIO, size_bytes: int) -> bool:
+    """RFC 8794, 6.2: elements, one after another, each with its size.
+
+    Where a size is unknown, as in what is written live, the elements inside follow.
+    """
+    position, names = 0, _ELEMENTS
+    while position < size_bytes:
+        file.seek(position)
+        name = _ebml_name(file)
+        if name not in names:
+            # What may be left of a name, or else no element at all.
+            is_rest = position + len(name) == size_bytes
+            return is_rest and any(known.startswith(name) for known in names)
+        element_bytes = _ebml_size(file)
+        position = file.tell() + (element_bytes or 0)
+        if name == _SEGMENT and element_bytes is not None:
+            break
+        if name == _CLUSTER:
+            is_open = element_bytes is None
+            names = _ELEMENTS + _IN_CLUSTER if is_open else _ELEMENTS
+    return position > size_bytes
 
 
-def _ebml_element(file: BinaryIO) -> tuple[bytes, int | None]:
-    name = file.read(4)
+def _ebml_name(file: BinaryIO) -> bytes:
     first = file.read(1)
-    if not first or first == b"\0":
-        return name, None
-    length = 9 - first[0].bit_length()
-    value = int.from_bytes(first + file.read(length - 1), "big")
+    return first + file.read(8 - first[0].bit_length())
+
+
+def _ebml_size(file: BinaryIO) -> int | None:
+    """Read an element's size, None if it is unknown."""
+    first = file.read(1)
+    if first == b"\0":
+        return None
+    # Of a size that the file ends in, any is past the end.
+    length = 9 - first[0].bit_length() if first else 1
+    data = (first + file.read(length - 1)).ljust(length, b"\x7e")
     unknown = (1 << 7 * length) - 1
-    value &= unknown
-    return name, None if value == unknown else value
+    value = int.from_bytes(data, "big") & unknown
+    return None if value == unknown else value
 
 
 def _klv_is_cut(file: BinaryIO, size_bytes: int) -> bool:
@@ -189,7 +215,7 @@ _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
     "asf": _asf_is_cut,
     "avi": _avi_is_cut,
     "gsm": _gsm_is_cut,
-    "matroska": _segment_is_cut,
+    "matroska": _elements_are_cut,
     "mov": _boxes_are_cut,
     "mpeg": _ps_is_cut,
     "mpegts": _ts_is_cut,

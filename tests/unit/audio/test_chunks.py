@@ -80,6 +80,23 @@ def test_floats_stay_floats(tmp_path: Path, bits: int, valid_bits: int) -> None:
     np.testing.assert_array_equal(decoded(tmp_path / "song"), wave)
 
 
+@pytest.mark.parametrize("wrap", [wav, made.rf64, made.w64])
+@pytest.mark.parametrize("channels", [1, 2, 6, 8])
+def test_integers_of_64_bits_are_read_as_those_of_32(
+    tmp_path: Path, wrap: Callable[[bytes, bytes], bytes], channels: int
+) -> None:
+    narrow = np.frombuffer(noise(4 * channels), "<i4")
+    for bits, data in (
+        (32, narrow.tobytes()),
+        (64, (narrow.astype("<i8") << 32).tobytes()),
+    ):
+        fmt = made.wav_format(bits=bits, channels=channels)
+        (tmp_path / str(bits)).write_bytes(wrap(fmt, data))
+    out = decoded(tmp_path / "64")
+    assert out.shape == (2, SAMPLES)
+    np.testing.assert_array_equal(out, decoded(tmp_path / "32"))
+
+
 FMT = made.wav_format(bits=16)
 
 
@@ -153,7 +170,7 @@ def test_what_stands_behind_the_sound_is_no_sound(
 
 
 CLOSED: dict[str, Callable[[bytes, int | None], bytes]] = {
-    kind: SAYING[kind] for kind in ("wav", "w64", "aiff")
+    kind: SAYING[kind] for kind in ("wav", "rf64", "w64", "aiff")
 }
 
 
@@ -166,13 +183,49 @@ def test_filling_behind_a_file_that_is_complete_is_no_sound(
     assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
 
 
+FOREIGN = {
+    "zip": b"PK\3\4" + noise(1, 9_000),
+    "jpeg": b"\xff\xd8\xff\xe0\0\x10JFIF" + noise(1, 9_000),
+    "png": media.png() + noise(1, 9_000),
+    "pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + noise(1, 9_000),
+    "text": b"Recorded in the old hall, on two microphones.\r\n" * 300,
+    "UTF-8": ("\ufeff" + "Aufgenommen für später …\n" * 3_000).encode(),
+    "XML": b"<?xml version='1.0'?>\n<song/>\n" * 300,
+    "gzip": b"\x1f\x8b\x08" + noise(1, 9_000),
+    "Ogg": b"OggS\0\2" + noise(1, 9_000),
+}
+
+
 @pytest.mark.parametrize("kind", CLOSED)
-def test_a_recorder_that_died_after_it_corrected_its_header_loses_nothing(
-    tmp_path: Path, kind: str
+@pytest.mark.parametrize("name", FOREIGN)
+def test_another_file_behind_one_that_is_complete_is_no_sound(
+    tmp_path: Path, kind: str, name: str
 ) -> None:
+    (tmp_path / "song").write_bytes(CLOSED[kind](music(), None) + FOREIGN[name])
+    out = decoded(tmp_path / "song")
+    (tmp_path / "whole").write_bytes(CLOSED[kind](music(), None))
+    np.testing.assert_array_equal(out, decoded(tmp_path / "whole"))
+    assert out.shape == (2, SAMPLES)
+
+
+def test_another_file_behind_a_padded_sound_is_no_sound(tmp_path: Path) -> None:
+    fmt = made.chunk(b"fmt ", made.wav_format(bits=8, channels=1))
+    data = made.riff(fmt, made.chunk(b"data", noise(1))) + FOREIGN["zip"]
+    (tmp_path / "song").write_bytes(data)
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
+
+
+@pytest.mark.parametrize("kind", CLOSED)
+@pytest.mark.parametrize("level", [1, 0, -1])
+def test_a_recorder_that_died_after_it_corrected_its_header_loses_nothing(
+    tmp_path: Path, kind: str, level: int
+) -> None:
+    """Its sound may be anything: music, silence, or all bits set."""
     data = music()
-    corrected = CLOSED[kind](data[: len(data) // 2], None)
-    (tmp_path / "song").write_bytes(corrected + tail(kind, data[len(data) // 2 :]))
+    half, rest = data[: len(data) // 2], data[len(data) // 2 :]
+    if level < 1:
+        rest = np.full(len(rest) // 2, level, "<i2").tobytes()
+    (tmp_path / "song").write_bytes(CLOSED[kind](half, None) + tail(kind, rest))
     assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
 
 
@@ -191,6 +244,22 @@ def test_a_chunk_behind_an_odd_number_of_bytes_is_found(
     head = made.riff(fmt, b"data" + SAMPLES.to_bytes(4, "little"))
     tail = made.chunk(b"LIST", b"INFOINAM\4\0\0\0Song")
     (tmp_path / "song").write_bytes(head + noise(1) + pad + tail)
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
+
+
+@pytest.mark.parametrize("kind", ["AIFF", "WAV", "W64", "CAF"])
+@pytest.mark.parametrize(
+    ("subtype", "channels"), [("PCM_24", 1), ("PCM_24", 3), ("PCM_S8", 3)]
+)
+def test_a_byte_that_libsndfile_adds_is_no_sound(
+    tmp_path: Path, kind: str, subtype: str, channels: int
+) -> None:
+    if not soundfile.check_format(kind, subtype):
+        subtype = "PCM_U8"
+    file = io.BytesIO()
+    wave = media.song(1)[[0] * channels, :SAMPLES].T
+    soundfile.write(file, wave, 44_100, format=kind, subtype=subtype)
+    (tmp_path / "song").write_bytes(file.getvalue())
     assert measure(tmp_path / "song", LIMITS).samples == SAMPLES
 
 
@@ -220,3 +289,23 @@ def test_a_song_shorter_than_its_header_says_is_cut(tmp_path: Path, kind: str) -
     (tmp_path / "song").write_bytes(SAYING[kind](data, len(data) + 8_000))
     with pytest.raises(UnreadableAudio, match=r"cut short.*ffmpeg -i"):
         measure(tmp_path / "song", LIMITS)
+
+
+@pytest.mark.parametrize("kind", [*CLOSED, "caf"])
+@pytest.mark.parametrize("missing", [1, 3, 4, 44])
+def test_a_song_that_lacks_its_last_bytes_is_cut(
+    tmp_path: Path, kind: str, missing: int
+) -> None:
+    (tmp_path / "song").write_bytes(SAYING[kind](music(), None)[:-missing])
+    with pytest.raises(UnreadableAudio, match="cut short"):
+        measure(tmp_path / "song", LIMITS)
+
+
+@pytest.mark.parametrize("kind", ["wav", "rf64", "w64"])
+@pytest.mark.parametrize("counted", [8, 44])
+def test_a_sound_whose_size_counts_the_header_is_whole(
+    tmp_path: Path, kind: str, counted: int
+) -> None:
+    data = music()
+    (tmp_path / "song").write_bytes(SAYING[kind](data, len(data) + counted))
+    assert measure(tmp_path / "song", LIMITS).samples == SAMPLES

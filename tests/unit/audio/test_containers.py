@@ -1,5 +1,6 @@
 """The containers that are taken: read whole, and refused where they are cut."""
 
+import re
 import shutil
 import struct
 import subprocess
@@ -167,6 +168,52 @@ def test_a_cut_container_is_refused(tmp_path: Path, name: str, keep: float) -> N
         return
     # Between two packets or sectors nothing shows that it went on: never at one.
     refused(path, data[: int(len(data) * keep) | 1])
+
+
+# A cluster's head as FFmpeg writes it here, and as browsers do: of no known size.
+CLUSTER = re.compile(rb"\x1f\x43\xb6\x75[\x20-\x3f]..", re.DOTALL)
+OPEN_CLUSTER = b"\x1f\x43\xb6\x75\x01" + b"\xff" * 7
+
+
+def live(path: Path, kind: str) -> bytes:
+    """Return what is sent while it is recorded, so that no size is known in advance."""
+    codec = "flac" if kind == "mka" else "libopus"
+    container = "matroska" if kind == "mka" else "webm"
+    made.mux(
+        path,
+        container,
+        [made.Track(codec, media.song(6 * SECONDS, 48_000))],
+        video_codec="libvpx" if kind == "video" else None,
+        options={"live": "1", "cluster_time_limit": "2000"},
+    )
+    data = path.read_bytes()
+    return CLUSTER.sub(OPEN_CLUSTER, data) if kind == "browser" else data
+
+
+LIVE = ["webm", "mka", "video", "browser"]
+
+
+@pytest.mark.parametrize("tail", [b"", made.id3v1(), bytes(999)])
+@pytest.mark.parametrize("kind", LIVE)
+def test_what_a_browser_records_is_read_whole(
+    tmp_path: Path, kind: str, tail: bytes
+) -> None:
+    path = tmp_path / "song"
+    path.write_bytes(live(path, kind) + tail)
+    assert measure(path, LIMITS).samples == pytest.approx(6 * SAMPLES, abs=2_000)
+
+
+@pytest.mark.parametrize("kind", LIVE)
+def test_what_a_browser_records_is_refused_where_a_block_breaks_off(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "song"
+    data = live(path, kind)
+    last = data.rindex(OPEN_CLUSTER[:4])
+    ends = [int(len(data) * keep) for keep in (0.3, 0.6, 0.97)]
+    ends += [last + 2, last + 4, last + 5, len(data) - 1]
+    for end in ends:
+        assert "cut short" in refused(path, data[:end]), end
 
 
 @needs_ffmpeg
