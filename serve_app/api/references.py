@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from serve_app import titles
-from serve_app.api.multipart import FILE_FIELD, MAX_FIELDS_BYTES
+from serve_app.api.multipart import FILE_FIELD
 from serve_app.errors import BadRequest, InvalidField
 
 MEDIA_TYPE = "application/json"
@@ -58,9 +58,7 @@ async def read(request: Request, fields: Sequence[str]) -> Reference:
     body = bytearray()
     try:
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_FIELDS_BYTES:
-                raise BadRequest(f"The JSON is longer than {MAX_FIELDS_BYTES} bytes.")
+            body += chunk  # Not without end: see `Bodies`.
     except ClientDisconnect as err:
         raise BadRequest("The connection was closed too early. Send it again.") from err
     return parsed(bytes(body), fields)

@@ -20,6 +20,7 @@ SAMPLES = {
     "model": "demo",
     "device": "cpu",
     "runtime": "torch",
+    "decode_memory_bytes": "1000000000",
     "input_url_schemes": "http",
     "input_buckets": "s3://songs",
     "webhook_secrets": SECRET,
