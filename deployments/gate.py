@@ -7,7 +7,7 @@ Serve calls `middlewares` in each proxy where the environment of its cluster has
 from typing import Any
 
 from deployments import http_protocol
-from serve_app.api import gate
+from serve_app.api import gate, pieces
 from serve_app.settings import Settings
 
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
@@ -20,4 +20,4 @@ def middlewares() -> list[Any]:
     Called before the proxy begins to listen: it gets our HTTP protocol as well.
     """
     http_protocol.install()
-    return [gate.middleware(Settings().cors_origins)]
+    return [gate.middleware(Settings().cors_origins), pieces.middleware()]

@@ -10,6 +10,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEADERS_SECONDS = 20.0
 # What uvicorn takes where h11 reads for it.
 MAX_HEADERS_BYTES = 64 * 1024
+# The `send_timeout` of nginx: so long a client may take nothing of an answer.
+UNREAD_SECONDS = 60.0
 # The `lingering_time` of nginx: cut at once, many clients would not see the answer.
 REST_OF_BODY_SECONDS = 30.0
 
@@ -27,7 +29,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     Headers must be complete within `HEADERS_SECONDS` of the connection, or of their
     first byte on one that was used before. A body that goes on after the answer is
-    read to nowhere for `REST_OF_BODY_SECONDS`.
+    read to nowhere for `REST_OF_BODY_SECONDS`. A client that takes nothing of its
+    answer for `UNREAD_SECONDS` has gone.
     """
 
     _is_in_headers = True
@@ -35,6 +38,7 @@ class BoundedHttp(HttpToolsProtocol):
     _has_ended_here = False
     _headers_bytes = 0
     _timer: TimerHandle | None = None
+    _unread_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for headers."""
@@ -59,6 +63,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave nothing that still waits."""
         self._stop_timer()
+        self._stop_unread_timer()
         super().connection_lost(exc)
 
     def on_headers_complete(self) -> None:
@@ -79,6 +84,22 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_response_complete()
         if self._is_in_body and not self.transport.is_closing():
             self._close_in(REST_OF_BODY_SECONDS)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to take more of its answer."""
+        super().pause_writing()
+        self._stop_unread_timer()
+        self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has taken some."""
+        self._stop_unread_timer()
+        super().resume_writing()
+
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def _close_in(self, seconds: float) -> None:
         self._stop_timer()

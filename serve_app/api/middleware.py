@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.api import problems, request_id
+from serve_app.api import pieces, problems, request_id
 from serve_app.errors import BadRequest
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,8 @@ class RequestLog:
             client = (scope.get("client") or ("unknown", 0))[0]
             line = "%s %s %s client=%s %.1f ms [%s]"
             method = scope["method"]
-            logger.info(line, method, path, status, client, elapsed_ms, identity)
+            if pieces.is_first(Headers(scope=scope)):
+                logger.info(line, method, path, status, client, elapsed_ms, identity)
 
 
 class Cors(CORSMiddleware):

@@ -101,7 +101,7 @@ class Intake:
         """
         rules = FormRules(tuple(fields), self._services.limits.max_upload_bytes)
         announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > rules.max_body_bytes:
+        if _is_more(announced, rules.max_body_bytes):
             raise too_large(rules)
         await run(self._services.reserve.check)
         with ExitStack() as stack:
@@ -168,6 +168,12 @@ class Intake:
         except StorageUnavailable as err:
             # The job is accepted: the sweep deletes what is left.
             logger.warning("upload %s stays for now: %s", reference.upload_id, err)
+
+
+def _is_more(announced: str, most_bytes: int) -> bool:
+    """Whether a Content-Length, of however many digits, is above a limit."""
+    digits = announced.lstrip("0")
+    return digits.isdecimal() and (len(digits) > 18 or int(digits) > most_bytes)
 
 
 def _arrived(upload: Upload) -> Arrival:

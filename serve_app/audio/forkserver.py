@@ -29,6 +29,8 @@ from serve_app.errors import AudioTooLong, UnreadableAudio
 # Without a song for so long the process ends: at rest it would cost its memory.
 IDLE_SECONDS = 300.0
 MOST_REQUEST_BYTES = 16_384
+# Comes before the answer to each request: this process has taken it.
+ALIVE = b"+"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # The only descriptor of a child, beside the standard ones.
 _CONNECTION = 3
@@ -70,6 +72,8 @@ def serve(control: socket.socket) -> None:
                         for each in children:
                             each.kill()
                         return
+                    with suppress(OSError):
+                        connection.sendall(ALIVE)
                     child = _forked(request, connection)
                     children.add(child)
                     selector.register(child.process, EVENT_READ, child)

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any
 
 from serve_app.audio.facts import AudioFacts
+from serve_app.audio.forkserver import ALIVE
 from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.errors import (
     AppError,
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 MEASURE = "serve_app.audio.measure:measure"
 
+# So long a forkserver may take to start, or to take a song, also on a machine with many
+# times more work than cores.
+ALIVE_SECONDS = 20.0
 # How soon a process is ended that nobody waits for any more.
 _POLL_SECONDS = 0.1
 _MOST_ANSWER_BYTES = 65_536
@@ -64,7 +68,9 @@ class IsolatedMeasure:
         audio_limits: AudioLimits,
         process_limits: ProcessLimits,
         function: str = MEASURE,
+        alive_seconds: float = ALIVE_SECONDS,
     ) -> None:
+        self._alive_seconds = alive_seconds
         self._process_limits = process_limits
         self._request = {
             "function": function,
@@ -104,6 +110,7 @@ class IsolatedMeasure:
         with ours:
             with theirs:
                 self._send(request, theirs)
+            self._check_alive(ours)
             deadline = time.monotonic() + self._process_limits.wall_seconds
             received = b""
             # A line is what the process found, or how it ended if it found nothing.
@@ -129,6 +136,18 @@ class IsolatedMeasure:
             return dict(json.loads(received.splitlines()[0]))
         except ValueError:
             return {}
+
+    def _check_alive(self, connection: socket.socket) -> None:
+        """Raise _ServerGone, and kill a forkserver that does not take the song soon."""
+        if not select([connection], [], [], self._alive_seconds)[0]:
+            logger.warning("the forkserver hangs, and is killed")
+            with self._lock:
+                if self._server is not None:
+                    self._server.kill()
+                self._forget()
+            raise _ServerGone
+        if connection.recv(len(ALIVE)) != ALIVE:
+            raise _ServerGone
 
     def _facts(self, answer: dict[str, Any]) -> AudioFacts:
         if "facts" in answer:

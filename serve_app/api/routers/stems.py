@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from serve_app.api import lookup, ranges
+from serve_app.api import lookup, pieces, ranges
 from serve_app.api.dependencies import (
     InjectedClient,
     InjectedCountWaiting,
@@ -97,6 +97,9 @@ async def read_stem(
         status, part = 206, asked
         headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size_bytes}"
     headers["Content-Length"] = str(part.size_bytes)
+    if pieces.HEADER in request.headers:
+        headers[pieces.HEADER] = "1"
+        part = pieces.asked(request.headers, part)
     blocks = await run(lookup.read_stem, services, stem, part)
     return StreamingResponse(blocks, status, headers, media_type=stem.media_type)
 

@@ -179,6 +179,18 @@ def test_songs_are_measured_again_after_the_forkserver_was_killed(
     assert isolated(song) == facts
 
 
+def test_a_forkserver_that_hangs_is_replaced(song: Path) -> None:
+    isolated = IsolatedMeasure(LIMITS, PROCESS_LIMITS, alive_seconds=5.0)
+    try:
+        isolated(song)
+        (hung,) = forkservers()
+        os.kill(hung, signal.SIGSTOP)
+        assert isolated(song) == measure(song, LIMITS)
+        assert hung not in forkservers()
+    finally:
+        isolated.close()
+
+
 def test_several_songs_are_measured_at_once(made: Made, song: Path) -> None:
     isolated, is_wanted = made("wait"), Event()
     is_wanted.set()
