@@ -5,18 +5,23 @@ is held by the replica and the proxy until the client has read it. So the proxy 
 a file piece by piece, the next one when the client has taken the last.
 """
 
+import re
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api.ranges import ByteRange
 
-# In a request: the first byte of the piece, counted in the answer's body. In an answer:
-# that its body is a piece only, though its Content-Length is that of all of it.
+# In a request: the bytes [start, end) of the answer's body, as `start-end`. In an
+# answer: that its body is a piece only, though its Content-Length is that of all of it.
 HEADER = "x-stemserve-piece"
 
-# A song's stem has some twenty, each of which costs the proxy some milliseconds.
-PIECE_BYTES = 2 * 1024**2
+# Each costs the proxy some milliseconds: whoever has read one gets twice as much.
+FIRST_BYTES = 256 * 1024
+MOST_BYTES = 4 * 1024**2
+
+_NAMED = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 
 
 def asked(headers: Headers, part: ByteRange) -> ByteRange:
@@ -24,16 +29,16 @@ def asked(headers: Headers, part: ByteRange) -> ByteRange:
 
     Only the proxy names one: it takes the header from what clients send.
     """
-    named = headers.get(HEADER, "")
-    if not (named.isascii() and named.isdecimal() and len(named) <= 18):
+    named = _NAMED.fullmatch(headers.get(HEADER, ""))
+    if named is None:
         return part
-    start = min(part.start + int(named), part.end)
-    return ByteRange(start, min(start + PIECE_BYTES, part.end))
+    start, end = (min(part.start + int(each), part.end) for each in named.groups())
+    return ByteRange(start, max(start, end))
 
 
 def is_first(headers: Headers) -> bool:
     """Whether a request is not the proxy's own for one more piece of an answer."""
-    return headers.get(HEADER, "0") == "0"
+    return headers.get(HEADER, "0-").startswith("0-")
 
 
 class Pieces:
@@ -50,12 +55,13 @@ class Pieces:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(receive, send)
+        answer, most_bytes = _Answer(receive, send), FIRST_BYTES // 2
         name = HEADER.encode()
         headers = [each for each in scope["headers"] if each[0].lower() != name]
         while answer.goes_on:
-            piece = (name, str(answer.sent_bytes).encode())
-            asking = {**scope, "headers": [*headers, piece]}
+            start, most_bytes = answer.sent_bytes, min(most_bytes * 2, MOST_BYTES)
+            piece = f"{start}-{start + most_bytes}".encode()
+            asking = {**scope, "headers": [*headers, (name, piece)]}
             await self._app(asking, answer.receiving(), answer.next_piece())
 
 

@@ -18,7 +18,8 @@ CONTENT = bytes(range(256)) * 40
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(pieces, "FIRST_BYTES", 500)
+    monkeypatch.setattr(pieces, "MOST_BYTES", 1000)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ async def test_a_song_is_taken_as_before(
 async def test_a_client_can_ask_for_no_piece(
     client: httpx.AsyncClient, url: str
 ) -> None:
-    answer = await client.get(url, headers={pieces.HEADER: "5000"})
+    answer = await client.get(url, headers={pieces.HEADER: "5000-6000"})
     assert answer.content == CONTENT
     assert pieces.HEADER not in answer.headers
 
@@ -150,7 +151,7 @@ async def test_a_client_that_does_not_read_holds_one_piece(
 
     asked = asyncio.create_task(Pieces(app)(scope(url), told(REQUEST), stuck))
     await asyncio.sleep(0.5)
-    assert 0 < app.sent_bytes <= pieces.PIECE_BYTES
+    assert 0 < app.sent_bytes <= pieces.FIRST_BYTES
     asked.cancel()
     await asyncio.wait({asked})
 
@@ -166,12 +167,12 @@ async def test_a_client_that_leaves_is_sent_no_more(server: Server, url: str) ->
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
-        if app.sent_bytes >= 2 * pieces.PIECE_BYTES:
+        if app.sent_bytes >= 2 * pieces.MOST_BYTES:
             left.set()
             await asyncio.sleep(0.05)
 
     await asyncio.wait_for(Pieces(app)(scope(url), receive, send), 10)
-    assert app.sent_bytes <= 4 * pieces.PIECE_BYTES
+    assert app.sent_bytes <= 4 * pieces.MOST_BYTES
 
 
 async def test_a_file_that_goes_meanwhile_is_seen_to_be_cut(
