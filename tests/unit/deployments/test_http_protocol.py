@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import Thread
 
 import pytest
@@ -17,6 +18,8 @@ from deployments import http_protocol
 from deployments.http_protocol import BoundedHttp
 
 SOON = 0.3
+# More than the buffers of a connection hold.
+LONG_BYTES = 50_000_000
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -25,7 +28,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await Request(scope, receive).body()
     if scope["path"] == "/late":
         await asyncio.sleep(4 * SOON)
-    await PlainTextResponse("here")(scope, receive, send)
+    body = "here" if scope["path"] != "/long" else "x" * LONG_BYTES
+    await PlainTextResponse(body)(scope, receive, send)
 
 
 @pytest.fixture
@@ -33,6 +37,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
     monkeypatch.setattr(http_protocol, "HEADERS_SECONDS", SOON)
     monkeypatch.setattr(http_protocol, "REST_OF_BODY_SECONDS", SOON)
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 3 * SOON)
     http_protocol.install()
     config = uvicorn.Config(app, ws="none", log_config=None, lifespan="off")
     server = uvicorn.Server(config)
@@ -157,3 +162,24 @@ def test_an_answer_is_waited_for_after_an_empty_line(port: int) -> None:
         time.sleep(0.05)
         connection.sendall(b"\r\n")
         assert b"200 OK" in connection.recv(65536)
+
+
+def read_bytes(connection: socket.socket, pause_seconds: float) -> int:
+    """Read what comes of an answer, after a pause; return how much that was."""
+    connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    time.sleep(pause_seconds)
+    read = 0
+    with suppress(ConnectionResetError):
+        while part := connection.recv(1 << 20):
+            read += len(part)
+    return read
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_cut(port: int) -> None:
+    with connect(port) as connection:
+        assert read_bytes(connection, 8 * SOON) < LONG_BYTES
+
+
+def test_a_client_that_pauses_gets_all_of_its_answer(port: int) -> None:
+    with connect(port) as connection:
+        assert read_bytes(connection, SOON) > LONG_BYTES
