@@ -160,7 +160,9 @@ def main() -> None:
         f"{idle.pss_mib:8.0f} MiB {idle.core_percent:6.2f} % of one core, "
         f"{len(idle.processes)} processes, {len(idle.open_ports)} open ports"
     )
-    outside = [port for port in idle.open_ports if not port.startswith("127.")]
+    # IPv4 on a socket of IPv6 has a prefix.
+    addresses = [port.removeprefix("::ffff:") for port in idle.open_ports]
+    outside = [address for address in addresses if not address.startswith("127.")]
     print(f"{len(outside)} ports beyond 127.0.0.1: {' '.join(outside)}")
     if options.json:
         options.json.write_text(json.dumps(asdict(idle), indent=2))
