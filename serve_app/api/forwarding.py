@@ -15,8 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api import hosts
 
-ANY = "*"
-
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -32,9 +30,9 @@ class ForwardedHeaders:
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str] = ()) -> None:
         self._app = app
-        self._trusts_all = ANY in trusted
+        self._trusts_all = hosts.ANY in trusted
         self._networks = [
-            ip_network(each, strict=False) for each in trusted if each != ANY
+            ip_network(each, strict=False) for each in trusted if each != hosts.ANY
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,10 +5,9 @@ from collections.abc import Collection
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_app.api import problems
+from serve_app.api import hosts, problems
 from serve_app.errors import ForeignOrigin
 
-ANY = "*"
 # By these nothing changes; whether a page may read the answer, its browser decides by
 # the CORS headers.
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -41,7 +40,7 @@ class CheckedOrigin:
         await self._app(scope, receive, send)
 
     def _may_call(self, origin: str, headers: Headers) -> bool:
-        if ANY in self._origins or origin in self._origins:
+        if hosts.ANY in self._origins or origin in self._origins:
             return True
         # Not by its scheme: a proxy that ends TLS need not say so.
         own = {self._public_host, headers.get("host", "").lower()} - {""}

@@ -33,12 +33,13 @@ _START_CODE = b"\x00\x00\x01"
 _PACK, _PROGRAM_END, _FIRST_PES = 0xBA, 0xB9, 0xBB
 
 _GSM_FRAME_BYTES = 33
-# 3GPP TS 26.101 and 26.201: bytes of a frame by its type, in RFC 4867's file format.
+
 # What comes before the first object of a header, and the object with the file's size.
 _ASF_HEADER_BYTES = 30
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_PROPERTIES_BYTES = 92
 
+# 3GPP TS 26.101 and 26.201: bytes of a frame by its type, in RFC 4867's file format.
 _AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, *[1] * 7)
 _AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, *[1] * 6)
 _AMR_MAGIC, _AMR_WB_MAGIC = b"#!AMR\n", b"#!AMR-WB\n"
