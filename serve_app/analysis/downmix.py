@@ -1,0 +1,118 @@
+"""Two channels as one at 22,050 Hz, without losing what they would cancel."""
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+Vector = NDArray[np.float64]
+Bins = NDArray[np.complexfloating]
+
+SAMPLE_RATE = 22_050
+
+# 1.5 s: in shorter ones a chorus, whose phases turn, would seem cancelled.
+_SEGMENT_SAMPLES = 32_768
+_HOP_SAMPLES = _SEGMENT_SAMPLES // 2
+_WINDOW = np.sqrt(np.hanning(_SEGMENT_SAMPLES + 1)[:-1]).astype(np.float32)
+# Octaves: the bins 0 to 31 (21 Hz), 32 to 63, and so on.
+_BAND_STARTS = (0, *(2**power for power in range(5, 14)))
+_BAND_BINS = np.diff((*_BAND_STARTS, _HOP_SAMPLES + 1))
+# The left channel is listened to where the sum's part of both is below this (-13 dB),
+# the sum where it is over that (-10 dB): so far apart are no channels that only differ.
+_CANCELLED, _AUDIBLE = 0.05, 0.1
+# What lies 30 dB below all else in the sum does not count as missing from it.
+_MASKED = 1e-3
+_NOTHING = np.zeros(0, np.float32)
+
+
+class Downmix:
+    """Half the sum of two channels, or the left one where they cancel each other.
+
+    Where is a matter of octaves and of seconds, and goes over by degrees. To the last
+    bit it is the sum for songs that never come near. Of the song no more than 3 s are
+    held.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._mid, self._side = (_resampler(sample_rate) for _ in range(2))
+        # What belongs to segments that are not full yet, from half a segment before
+        # the song on, and what the earlier ones add to it.
+        self._mids, self._sides = (np.zeros(_HOP_SAMPLES, np.float32) for _ in range(2))
+        self._missing = np.zeros(_SEGMENT_SAMPLES, np.float32)
+        self._samples_in = self._samples_out = 0
+
+    def add(self, block: Samples) -> Samples:
+        """Take a block (2, n) of the song; return mono samples (m) that are ready."""
+        mid = (block[0] + block[1]) * np.float32(0.5)
+        return self._add(mid, block[0] - mid, is_last=False)
+
+    def end(self) -> Samples:
+        """Return the samples that are left."""
+        rest = self._add(_NOTHING, _NOTHING, is_last=True)
+        padding = np.zeros(_SEGMENT_SAMPLES, np.float32)
+        return np.concatenate([rest, self._mixed(padding, padding)])
+
+    def _add(self, mid: Samples, side: Samples, *, is_last: bool) -> Samples:
+        mids = self._mid.resample_chunk(mid, last=is_last)
+        sides = self._side.resample_chunk(side, last=is_last)
+        self._samples_in += len(mids)
+        return self._mixed(mids, sides)
+
+    def _mixed(self, mids: Samples, sides: Samples) -> Samples:
+        """Return what no later segment adds to, and nothing past the song's end."""
+        self._mids = np.concatenate([self._mids, mids])
+        self._sides = np.concatenate([self._sides, sides])
+        pieces = [_NOTHING]
+        for start in range(0, len(self._mids) - _SEGMENT_SAMPLES + 1, _HOP_SAMPLES):
+            segment = slice(start, start + _SEGMENT_SAMPLES)
+            self._missing += _missing(self._mids[segment], self._sides[segment])
+            pieces.append(self._mids[segment][:_HOP_SAMPLES] + self._shift())
+        done = (len(pieces) - 1) * _HOP_SAMPLES
+        self._mids, self._sides = self._mids[done:], self._sides[done:]
+        return self._within_the_song(np.concatenate(pieces))
+
+    def _shift(self) -> Samples:
+        ready = self._missing[:_HOP_SAMPLES].copy()
+        self._missing[:_HOP_SAMPLES] = self._missing[_HOP_SAMPLES:]
+        self._missing[_HOP_SAMPLES:] = 0
+        return ready
+
+    def _within_the_song(self, samples: Samples) -> Samples:
+        # Counted from half a segment before the song.
+        before = max(_HOP_SAMPLES - self._samples_out, 0)
+        after = _HOP_SAMPLES + self._samples_in - self._samples_out
+        self._samples_out += len(samples)
+        return samples[before : max(after, 0)]
+
+
+def _resampler(sample_rate: int) -> soxr.ResampleStream:
+    return soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32")
+
+
+def _missing(mid: Samples, side: Samples) -> Samples:
+    """Return what a segment of the sum lacks, faded in and out."""
+    if not side.any():
+        return np.zeros(_SEGMENT_SAMPLES, np.float32)
+    sides = np.fft.rfft(side * _WINDOW)
+    weights = _weights(np.fft.rfft(mid * _WINDOW), sides)
+    if not weights.any():
+        return np.zeros(_SEGMENT_SAMPLES, np.float32)
+    heard = np.fft.irfft(sides * np.repeat(weights, _BAND_BINS)) * _WINDOW
+    missing: Samples = heard.astype(np.float32)
+    return missing
+
+
+def _weights(mids: Bins, sides: Bins) -> Vector:
+    """Return for each octave how much of the side must be added, 0 to 1."""
+    mid_power, side_power = _powers(mids), _powers(sides)
+    heard = mid_power + _MASKED * mid_power.sum()
+    both = np.maximum(heard + side_power, np.finfo(np.float32).tiny)
+    missing = (_AUDIBLE - heard / both) / (_AUDIBLE - _CANCELLED)
+    return np.where(side_power > 0, np.clip(missing, 0.0, 1.0), 0.0)
+
+
+def _powers(bins: Bins) -> Vector:
+    """Return the power of each octave."""
+    power = np.square(bins.real) + np.square(bins.imag)
+    powers: Vector = np.add.reduceat(power, _BAND_STARTS, dtype=np.float64)
+    return powers
