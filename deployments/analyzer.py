@@ -1,73 +1,58 @@
-"""The pool that analyses songs."""
+"""The pool that analyses songs and stems."""
 
 import asyncio
-import logging
 import os
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Any
 
 from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
-from serve_app import disk
-from serve_app.audio.decode import read_blocks
-from serve_app.errors import AppError, StorageFull
+from serve_app.errors import AppError
+from serve_app.reporter import Reporter
+from serve_app.reports import Request
 from serve_app.separation import allocator
 from serve_app.settings import Settings
-from serve_app.storage.fetch import fetched
-
-logger = logging.getLogger(__name__)
 
 # An analysis is a twentieth of a separation's work and is done long before it: it
 # takes what the separator leaves of the cores.
 _NICENESS = 10
 
+_Tell = Callable[[Request, Event], Mapping[str, Any]]
+
 
 class Analyzer:
-    """Tells a song's tempo and key."""
+    """Tells what songs and stems are.
+
+    Each call ends within half a second when its caller cancels it. What went wrong that
+    is no bug is returned as Failed.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        # Here, so that who only binds the pool does not load librosa.
-        from serve_app.analysis import song as songs
+        # Here, so that who only binds the pool does not load it.
+        from serve_app.analysis import song
 
         configure_logging(settings)
-        self._storage = file_storage(settings)
-        self._working_dir = settings.working_dir
-        try:
-            with disk.full_as_unavailable():
-                songs.warm_up()
-        except StorageFull as err:
-            # For want of a cache each process compiles for itself.
-            logger.warning("compiled code not cached: %s", err)
+        self._reporter = Reporter(file_storage(settings), settings.working_dir)
+        song.warm_up()
         allocator.give_back()
-        self._find = songs.analyze
         os.nice(_NICENESS)
 
-    async def analyze(
-        self, key: str, sample_rate: int, samples: int
-    ) -> Mapping[str, Any] | Failed:
-        """Return the analysis of the song stored under `key`, or why there is none.
+    async def of_song(self, request: Request) -> Mapping[str, Any] | Failed:
+        """Return all that is found out about a song."""
+        return await _told(self._reporter.of_song, request)
 
-        It ends within half a second when the caller cancels it.
-        """
-        cancelled = Event()
-        try:
-            return await asyncio.to_thread(
-                self._analyze, key, sample_rate, samples, cancelled
-            )
-        except AppError as error:
-            return Failed(error)
-        finally:
-            cancelled.set()
+    async def of_stem(self, request: Request) -> Mapping[str, Any] | Failed:
+        """Return a stem's loudness and levels."""
+        return await _told(self._reporter.of_stem, request)
 
-    def _analyze(
-        self, key: str, sample_rate: int, samples: int, cancelled: Event
-    ) -> Mapping[str, Any]:
-        with (
-            fetched(self._storage, key, self._working_dir, "analysis-") as path,
-            # Closed here, or an error's traceback keeps the song open.
-            closing(read_blocks(path)) as blocks,
-        ):
-            return self._find(blocks, sample_rate, samples, cancelled).to_dict()
+
+async def _told(tell: _Tell, request: Request) -> Mapping[str, Any] | Failed:
+    cancelled = Event()
+    try:
+        return await asyncio.to_thread(tell, request, cancelled)
+    except AppError as error:
+        return Failed(error)
+    finally:
+        cancelled.set()

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from deployments.failures import cause_of, value_of
 from deployments.files import direct_uploads, disk_reserve, file_storage, inputs
@@ -23,7 +23,6 @@ from deployments.wiring import (
 from serve_app import licences
 from serve_app.api.app import create_app
 from serve_app.api.services import Limits, ModelInfo, Services
-from serve_app.audio.facts import AudioFacts
 from serve_app.audio.isolated import IsolatedMeasure
 from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.errors import Unavailable
@@ -32,6 +31,7 @@ from serve_app.jobs.answers import Answers
 from serve_app.jobs.job import Job
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.store import JobStore
+from serve_app.reports import Request
 from serve_app.separation import allocator
 from serve_app.separation.models import (
     REGISTRY,
@@ -57,18 +57,24 @@ class Pools:
         self._dispatcher = dispatcher
         self._analyzer = analyzer
 
-    async def analyze(self, key: str, facts: AudioFacts) -> Mapping[str, Any]:
-        """Return the analysis of the stored song `key`."""
-        answer = self._analyzer.analyze.remote(key, facts.sample_rate, facts.samples)
+    async def tell_of_song(self, request: Request) -> Mapping[str, Any]:
+        """Return all that is found out about a stored song."""
+        return await self._answer(self._analyzer.of_song.remote(request))
+
+    async def tell_of_stem(self, request: Request) -> Mapping[str, Any]:
+        """Return the loudness and the levels of a stored stem."""
+        return await self._answer(self._analyzer.of_stem.remote(request))
+
+    async def _answer(self, answer: DeploymentResponse) -> Mapping[str, Any]:
         try:
-            analysis: Mapping[str, Any] = value_of(await answer)
+            told: Mapping[str, Any] = value_of(await answer)
         except RayTaskError as error:
             raise cause_of(error) from error
         except (RayError, RayServeException) as error:
             raise Unavailable("The analyzers do not answer now; try again.") from error
         finally:
             answer.cancel()
-        return analysis
+        return told
 
     def wake(self) -> None:
         """Tell the dispatcher of a new job; it would find it later anyway."""
@@ -177,7 +183,8 @@ class Api:
                 follow=follow,
                 fetch=inputs(settings).fetch,
                 measure=_measure(settings),
-                analyze=self._pools.analyze,
+                tell_of_song=self._pools.tell_of_song,
+                tell_of_stem=self._pools.tell_of_stem,
                 wake=self._pools.wake,
                 stop=self._pools.stop,
                 health=self._pools.health,

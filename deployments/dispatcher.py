@@ -24,11 +24,12 @@ from deployments.wiring import (
     now,
     webhook_sender,
 )
+from serve_app import reports
 from serve_app.errors import AppError, StorageUnavailable
 from serve_app.jobs.answers import Answers
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
-from serve_app.jobs.job import Job, Source
+from serve_app.jobs.job import Job
 from serve_app.jobs.log import quoted
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied, Started
@@ -111,19 +112,18 @@ class PoolRunner:
     async def _analyze(self, job: Job) -> Mapping[str, Any]:
         """Return the analysis half of the result; stems are not lost for want of it."""
         try:
-            return {"analysis": await self._analysis(job.source)}
+            return {"analysis": reports.summary(await self._analysis(job))}
         except (RayError, RayServeException, AppError) as error:
             reason = str(cause_of(error)).splitlines()[0]
             logger.warning("analysis failed job=%s error=%s", job.id, quoted(reason))
             return {"analysis_error": reason}
 
-    async def _analysis(self, source: Source) -> Mapping[str, Any]:
+    async def _analysis(self, job: Job) -> Mapping[str, Any]:
         """Return the analysis of a song; a store that is away is asked for a minute."""
+        request = reports.of_song(job)
         until_seconds = time.monotonic() + _ANALYSIS_PATIENCE_SECONDS
         while True:
-            answer = self._analyzer.analyze.remote(
-                source.key, source.sample_rate, source.samples
-            )
+            answer = self._analyzer.of_song.remote(request)
             try:
                 analysis: Mapping[str, Any] = value_of(await answer)
                 return analysis

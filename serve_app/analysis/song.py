@@ -1,96 +1,171 @@
-"""What a song is: its tempo, its key and its length."""
+"""All that is told of a song, heard in one pass; and of a stem, which is less."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from serve_app.analysis import key, tempo
-from serve_app.analysis.excerpt import SAMPLE_RATE, Samples, excerpt
+from serve_app.analysis import sections
+from serve_app.analysis.downmix import SAMPLE_RATE, Downmix, Samples
+from serve_app.analysis.key import KeyListener, Keys
+from serve_app.analysis.levels import Levels, LevelsListener
+from serve_app.analysis.loudness import Loudness, LoudnessListener
+from serve_app.analysis.rhythm import Rhythm, RhythmListener
+from serve_app.analysis.sections import Section
+from serve_app.analysis.waveform import Waveform, WaveformListener
 from serve_app.errors import Cancelled, InvalidInput
 
 _WARM_UP_SECONDS = 4
 
 
+class Listener(Protocol):
+    """What hears a sound block by block."""
+
+    def add(self, block: Samples) -> None:
+        """Take the next block (2, n) of finite samples."""
+
+
 @dataclass(frozen=True)
-class Analysis:
-    """What was found out about a song; keys are also given in the codes of DJs.
+class StemAnalysis:
+    """How loud a stem is, and its waveform."""
 
-    `bpm` is a number also for what has no pulse (120) and `key` a name also for what
-    has no pitch; `key_confidence`, 0 to 1, is near 0 then.
-    """
-
-    bpm: float
-    key: str
-    camelot: str
-    open_key: str
-    key_confidence: float
+    loudness: Loudness
+    levels: Levels
+    waveform: Waveform
     duration_seconds: float
     sample_rate: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the analysis as clients read it, rounded to what is meaningful."""
+        """Return what clients read; the waveform is read by itself."""
         return {
-            "bpm": round(self.bpm, 2),
-            "key": self.key,
-            "camelot": self.camelot,
-            "open_key": self.open_key,
-            "key_confidence": round(self.key_confidence, 3),
+            "loudness": self.loudness.to_dict(),
+            "levels": self.levels.to_dict(),
             "duration": round(self.duration_seconds, 6),
             "sample_rate": self.sample_rate,
         }
 
 
+@dataclass(frozen=True)
+class Analysis(StemAnalysis):
+    """All that was found out about a song.
+
+    `rhythm.bpm` is a number also for what has no pulse (120), and there is a key also
+    for what has no pitch; their confidence is 0 then, and `reason` says why.
+    """
+
+    rhythm: Rhythm
+    keys: Keys
+    sections: tuple[Section, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what clients read, rounded to what is meaningful."""
+        reasons = [each.reason for each in (self.rhythm, self.keys) if each.reason]
+        return {
+            **self.rhythm.to_dict(),
+            **self.keys.to_dict(),
+            **({"reason": " ".join(reasons)} if reasons else {}),
+            "sections": [section.to_dict() for section in self.sections],
+            **super().to_dict(),
+        }
+
+
+class StemListener:
+    """Hears a stem."""
+
+    def __init__(self, sample_rate: int, channels: int = 2) -> None:
+        self._sample_rate = sample_rate
+        self._samples = 0
+        self._loudness = LoudnessListener(sample_rate, channels)
+        self._levels = LevelsListener(sample_rate)
+        self._waveform = WaveformListener(sample_rate)
+
+    def add(self, block: Samples) -> None:
+        """Take the next block (2, n)."""
+        self._samples += block.shape[1]
+        self._loudness.add(block)
+        self._levels.add(block)
+        self._waveform.add(block)
+
+    def found(self) -> StemAnalysis:
+        """Return what was found out; InvalidInput for what has no samples."""
+        return StemAnalysis(**self._found())
+
+    def _found(self) -> Mapping[str, Any]:
+        if not self._samples:
+            raise InvalidInput("The song has no samples; send one that has.")
+        return {
+            "loudness": self._loudness.found(),
+            "levels": self._levels.found(),
+            "waveform": self._waveform.found(),
+            "duration_seconds": self._samples / self._sample_rate,
+            "sample_rate": self._sample_rate,
+        }
+
+
+class SongListener(StemListener):
+    """Hears a song, all of it, and keeps some KB of each second."""
+
+    def __init__(self, sample_rate: int, channels: int = 2) -> None:
+        super().__init__(sample_rate, channels)
+        self._downmix = Downmix(sample_rate)
+        self._rhythm = RhythmListener()
+        self._keys = KeyListener()
+
+    def add(self, block: Samples) -> None:
+        """Take the next block (2, n)."""
+        super().add(block)
+        self._hear(self._downmix.add(block))
+
+    def finish(
+        self,
+        bpm_range: tuple[float, float] | None = None,
+        cancelled: Event | None = None,
+    ) -> Analysis:
+        """Return what was found out about the song, once all of it was heard.
+
+        Raises InvalidInput for a song without samples, and Cancelled soon after
+        `cancelled` is set.
+        """
+        heard = self._found()
+        self._hear(self._downmix.end())
+        keys = self._keys.found()
+        _check(cancelled)
+        rhythm = self._rhythm.found(bpm_range)
+        _check(cancelled)
+        parts = sections.find(self._rhythm.colours(keys), rhythm.downbeats)
+        return Analysis(**heard, rhythm=rhythm, keys=keys, sections=tuple(parts))
+
+    def _hear(self, mono: Samples) -> None:
+        self._rhythm.add(mono)
+        self._keys.add(mono)
+
+
 def analyze(
     blocks: Iterable[Samples],
     sample_rate: int,
-    samples: int,
+    channels: int = 2,
+    bpm_range: tuple[float, float] | None = None,
     cancelled: Event | None = None,
 ) -> Analysis:
-    """Analyse a song of `samples` a channel that comes as finite blocks (2, n).
-
-    Tempo and key are those of its first 180 s, and no more blocks than that are asked
-    for. Raises InvalidInput for a song without samples, and Cancelled soon after
-    `cancelled` is set: before the next block or the next of the two.
-    """
-    if samples < 1:
-        raise InvalidInput("The song has no samples; send one that has.")
-    cancelled = cancelled or Event()
-    mono = excerpt(_while_wanted(blocks, cancelled), sample_rate)
-    found = key.find(mono)
-    _check(cancelled)
-    return Analysis(
-        bpm=tempo.bpm(mono),
-        key=found.name,
-        camelot=found.camelot,
-        open_key=found.open_key,
-        key_confidence=found.confidence,
-        duration_seconds=samples / sample_rate,
-        sample_rate=sample_rate,
-    )
-
-
-def _while_wanted(blocks: Iterable[Samples], cancelled: Event) -> Iterator[Samples]:
+    """Analyse a song that comes as finite blocks (2, n); see `SongListener`."""
+    listener = SongListener(sample_rate, channels)
     for block in blocks:
         _check(cancelled)
-        yield block
+        listener.add(block)
+    return listener.finish(bpm_range, cancelled)
 
 
-def _check(cancelled: Event) -> None:
-    if cancelled.is_set():
+def _check(cancelled: Event | None) -> None:
+    if cancelled is not None and cancelled.is_set():
         raise Cancelled("The analysis is not wanted any more.")
 
 
 def warm_up() -> None:
-    """Compile and load all that an analysis runs, so that the first song is not slow.
-
-    Compiled code is kept in NUMBA_CACHE_DIR, where that is set before librosa is
-    imported, and else beside librosa's own files.
-    """
+    """Load all that an analysis uses, so that the first song is not slow."""
     seconds = np.arange(_WARM_UP_SECONDS * SAMPLE_RATE) / SAMPLE_RATE
     # A note struck twice a second goes through every step: pitch, onsets and beats.
     struck = np.sin(2 * np.pi * 440 * seconds) * np.exp(-8 * (seconds % 0.5))
     stereo = np.stack([struck, struck]).astype(np.float32)
-    analyze([stereo], SAMPLE_RATE, stereo.shape[1])
+    analyze([stereo], SAMPLE_RATE)

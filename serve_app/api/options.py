@@ -1,5 +1,6 @@
 """What to make of a song, as the text fields of a form say it."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from serve_app.api.services import ModelInfo
@@ -14,11 +15,21 @@ from serve_app.jobs.job import (
     Webhook,
 )
 
-_OPTIONS = ("model", "stems", "format", "priority")
+BPM_RANGE = "bpm_range"
+_OPTIONS = ("model", "stems", "format", "priority", BPM_RANGE)
 WEBHOOK_URL, WEBHOOK_EVENTS = "webhook_url", "webhook_events"
 FIELDS = (*_OPTIONS, WEBHOOK_URL, WEBHOOK_EVENTS)
+BPM_RANGE_SCHEMA = {
+    "type": "string",
+    "description": "Between which tempos the song's is, as in `88-175`, where that is "
+    "known: a tempo is told at half or double speed if it is there then.",
+}
 DEFAULT_MODEL = "auto"
 DEFAULT_FORMAT = "wav"
+
+# `88-175`, in beats per minute, with any dash and space that people put there.
+_BPM_RANGE = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*[-\u2013:]\s*(\d{1,3}(?:\.\d{1,3})?)")
+_SLOWEST_BPM, _FASTEST_BPM = 20.0, 400.0
 
 
 def choose(
@@ -32,7 +43,24 @@ def choose(
     model = _model(_single(given, "model"), models, default_model)
     format = _format(_single(given, "format"))
     priority = _priority(_single(given, "priority"))
-    return Options(model.name, _stems(given["stems"], model), format, priority)
+    stems = _stems(given["stems"], model)
+    return Options(model.name, stems, format, priority, bpm_range(fields))
+
+
+def bpm_range(fields: Sequence[tuple[str, str]]) -> tuple[float, float] | None:
+    """Return the tempos between which the fields say a song's is, if they do."""
+    text = _single({BPM_RANGE: _values(fields, BPM_RANGE)}, BPM_RANGE)
+    if not text:
+        return None
+    if found := _BPM_RANGE.fullmatch(text):
+        low, high = float(found[1]), float(found[2])
+        if _SLOWEST_BPM <= low < high <= _FASTEST_BPM:
+            return low, high
+    raise InvalidField(
+        f"{text[:40]!r} is no range of tempos. Give the lowest and the highest, from "
+        f"{_SLOWEST_BPM:.0f} to {_FASTEST_BPM:.0f}, as in 88-175.",
+        BPM_RANGE,
+    )
 
 
 def webhook(

@@ -13,6 +13,7 @@ from serve_app.jobs.answer import Answer
 from serve_app.jobs.footprint import Share
 from serve_app.jobs.job import Job, Result, State
 from serve_app.licences import Licences
+from serve_app.reports import Request
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.webhooks.delivery import Delivery
 
@@ -155,7 +156,8 @@ class Services:
     UnreadableAudio, AudioTooLong, Unavailable, and BadRequest when nobody wants it.
     `fetch` raises RefusedUrl, UnreachableUrl, UploadTooLarge and StorageUnavailable.
     `uploads` is None where files can't be sent to the store directly.
-    `analyze` analyses the stored file of a key; its answer has `bpm` and `key`.
+    `tell_of_song` analyses a stored song, its answer has `bpm` and `key`;
+    `tell_of_stem` a stem.
     `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
     for at once, and `stop` stops one that was cancelled. `health` says what the pools
     report: `ready` and, where known, `model`, `device`, `reason` and more.
@@ -180,7 +182,8 @@ class Services:
     storage: Storage
     fetch: Fetch
     measure: Measure
-    analyze: Callable[[str, AudioFacts], Awaitable[Mapping[str, Any]]]
+    tell_of_song: Callable[[Request], Awaitable[Mapping[str, Any]]]
+    tell_of_stem: Callable[[Request], Awaitable[Mapping[str, Any]]]
     follow: Callable[[Job, str], Follower]
     wake: Callable[[], None]
     stop: Callable[[str], None]

@@ -12,9 +12,11 @@ from typing import Any
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 
 # Where a job's files lie in storage: `originals/{job}`, `uploads/{job}`,
-# `stems/{job}/{attempt}/{file}` and `parts/{job}/{engine}/{window}`.
+# `stems/{job}/{attempt}/{file}`, `parts/{job}/{engine}/{window}` and what is made of
+# the song and its stems, `derived/{job}/{file}`.
 ORIGINALS, UPLOADS, STEMS, PARTS = "originals", "uploads", "stems", "parts"
-FOLDERS = (ORIGINALS, UPLOADS, STEMS, PARTS)
+DERIVED = "derived"
+FOLDERS = (ORIGINALS, UPLOADS, STEMS, PARTS, DERIVED)
 
 
 class State(StrEnum):
@@ -66,6 +68,18 @@ class Options:
     stems: tuple[str, ...]
     format: str
     priority: Priority = Priority.NORMAL
+    bpm_range: tuple[float, float] | None = None  # where its tempo is, if that is known
+
+
+def given(options: Options) -> dict[str, Any]:
+    """Return options as JSON has them, without those that were added later and not given.
+
+    So older versions know all that they find, while an upgrade goes on.
+    """
+    found = asdict(options)
+    if options.bpm_range is None:
+        del found["bpm_range"]
+    return found
 
 
 def content_key(tenant: str, content_sha256: str, options: Options) -> str:
@@ -73,7 +87,7 @@ def content_key(tenant: str, content_sha256: str, options: Options) -> str:
 
     When they are made makes no difference to them.
     """
-    wanted = asdict(options)
+    wanted = given(options)
     del wanted["priority"]
     parts = [tenant, content_sha256, wanted]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -29,6 +29,7 @@ from serve_app.jobs.job import (
     State,
     StemFile,
     Webhook,
+    given,
 )
 
 _NORMAL_RANK = str(Priority.NORMAL.rank)
@@ -92,7 +93,7 @@ def to_row(job: Job) -> dict[str, Any]:
         "state": job.state.value,
         "stage": job.stage.value if job.stage else None,
         "source": asdict(job.source),
-        "options": asdict(job.options),
+        "options": given(job.options),
         "priority": job.options.priority.rank,
         "song_seconds": job.source.duration_seconds,
         "result": to_json(job.result) if job.result else None,
@@ -105,6 +106,8 @@ def to_job(row: Mapping[str, Any]) -> Job:
     options = dict(row["options"])
     options["stems"] = tuple(options["stems"])
     # Jobs older than priorities have none.
+    if "bpm_range" in options:
+        options["bpm_range"] = tuple(options["bpm_range"])
     options["priority"] = Priority(options.get("priority", Priority.NORMAL))
     return Job(
         **{name: row[name] for name in _SAME_IN_BOTH},

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
+from fastapi import Request as HttpRequest
 
-from serve_app.api import references
+from serve_app.api import options, references
 from serve_app.api.dependencies import (
     InjectedClient,
     InjectedIntake,
@@ -35,6 +36,7 @@ from serve_app.errors import (
     UploadTooLarge,
 )
 from serve_app.jobs.job import UPLOADS
+from serve_app.reports import Request
 from serve_app.schema import Analysis
 
 router = APIRouter(tags=["analysis"])
@@ -54,7 +56,8 @@ ANALYZE_FORM: dict[str, Any] = {
                             "format": "binary",
                             "description": "The song, in any format that can be "
                             "separated.",
-                        }
+                        },
+                        options.BPM_RANGE: options.BPM_RANGE_SCHEMA,
                     },
                 }
             }
@@ -87,7 +90,7 @@ ANALYZE_FORM: dict[str, Any] = {
     openapi_extra=references.documented(ANALYZE_FORM),
 )
 async def analyze(
-    request: Request,
+    request: HttpRequest,
     client: InjectedClient,
     services: InjectedServices,
     intake: InjectedIntake,
@@ -96,10 +99,11 @@ async def analyze(
 
     Form fields that are not known are ignored.
     """
-    async with intake.receive(request, client) as arrival:
+    async with intake.receive(request, client, (options.BPM_RANGE,)) as arrival:
         upload = await arrival.upload()
+        bpm_range = options.bpm_range(upload.form.fields)
         facts = await intake.measure(request, client, upload)
-        found = await _analyze_stored(services, upload.path, facts)
+        found = await _analyze_stored(services, upload.path, bpm_range)
     return Analysis.model_validate(
         {
             **found,
@@ -113,12 +117,15 @@ async def analyze(
 
 
 async def _analyze_stored(
-    services: Services, path: Path, facts: AudioFacts
+    services: Services,
+    path: Path,
+    bpm_range: tuple[float, float] | None,
 ) -> dict[str, Any]:
     # Through the storage, as the Analyzer may run on another machine.
     key = f"{UPLOADS}/{uuid4().hex}"
     try:
         await run(services.storage.put, key, path)
-        return dict(await services.analyze(key, facts))
+        request = Request(key, None, bpm_range)
+        return dict(await services.tell_of_song(request))
     finally:
         await run(services.storage.delete, key)

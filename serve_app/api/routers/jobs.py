@@ -91,6 +91,7 @@ SEPARATE_FORM: dict[str, Any] = {
                             "description": "Jobs of a higher priority are begun first "
                             "and get three times as much of a device that they share.",
                         },
+                        wanted.BPM_RANGE: wanted.BPM_RANGE_SCHEMA,
                         wanted.WEBHOOK_URL: {
                             "type": "string",
                             "format": "uri",

@@ -1,0 +1,79 @@
+"""Listens to stored sounds, and keeps what it tells of them beside them."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from serve_app.audio.decode import BLOCK_SAMPLES, opened
+from serve_app.errors import Cancelled, InvalidInput
+from serve_app.reports import Request, report_key, waveform_key
+from serve_app.storage.fetch import fetched
+from serve_app.storage.port import Storage
+
+if TYPE_CHECKING:
+    from serve_app.analysis.song import Listener, StemAnalysis
+
+L = TypeVar("L", bound="Listener")
+
+
+class Reporter:
+    """Works out what is told of sounds in `storage`, and keeps it there.
+
+    Both raise FileLost, StorageUnavailable, and Cancelled soon after `cancelled` is set.
+    """
+
+    def __init__(self, storage: Storage, working_dir: Path) -> None:
+        self._storage = storage
+        self._working_dir = working_dir
+
+    def of_song(self, request: Request, cancelled: Event) -> Mapping[str, Any]:
+        """Return all that is found out about a song."""
+        # Here, so that who only binds the pool does not load what listens.
+        from serve_app.analysis.song import SongListener
+
+        with fetched(
+            self._storage, request.key, self._working_dir, "analysis-"
+        ) as path:
+            listener = _heard(path, SongListener, cancelled)
+            found = listener.finish(request.bpm_range, cancelled)
+            return self._kept(request, found, path)
+
+    def of_stem(self, request: Request, cancelled: Event) -> Mapping[str, Any]:
+        """Return a stem's loudness and levels."""
+        from serve_app.analysis.song import StemListener
+
+        with fetched(self._storage, request.key, self._working_dir, "stem-") as path:
+            listener = _heard(path, StemListener, cancelled)
+            return self._kept(request, listener.found(), path)
+
+    def _kept(
+        self, request: Request, found: "StemAnalysis", path: Path
+    ) -> Mapping[str, Any]:
+        """Return the report, stored with its waveform, for which `path` is used."""
+        report = found.to_dict()
+        if request.keep_as is not None:
+            # The report comes last: where there is one, there is a waveform.
+            path.write_bytes(found.waveform.to_bytes())
+            self._storage.put(waveform_key(request.keep_as), path, synced=False)
+            path.unlink()
+            path.write_text(json.dumps(report))
+            self._storage.put(report_key(request.keep_as), path, synced=False)
+        return report
+
+
+def _heard(path: Path, make: Callable[[int, int], L], cancelled: Event) -> L:
+    """Return a listener, for a rate and so many channels, that has heard the file."""
+    listener: L | None = None
+    with opened(path) as song:
+        for block in song.blocks(BLOCK_SAMPLES):
+            if cancelled.is_set():
+                raise Cancelled("The analysis is not wanted any more.")
+            if listener is None:
+                # Known for sure with the first block.
+                listener = make(song.sample_rate, song.channels)
+            listener.add(block)
+    if listener is None:
+        raise InvalidInput("The song has no samples; send one that has.")
+    return listener

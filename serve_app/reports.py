@@ -1,0 +1,60 @@
+"""What is told of a song and of its stems, and where that is kept.
+
+A part of a job is its song, `mix`, or a stem by its name. Of each there are two files:
+what was found out, as JSON, and its waveform.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from serve_app.jobs.job import DERIVED, Job, StemFile
+
+MIX = "mix"
+# One number a second: a picture needs them, a list of jobs does not.
+_TOO_LONG = ("energy_dbfs",)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A stored sound to be told of: the song of a job, or one of its stems.
+
+    `keep_as` is where its files go; None where nothing is kept. `bpm_range` is between
+    which tempos the song's is, if that is known.
+    """
+
+    key: str
+    keep_as: str | None = None
+    bpm_range: tuple[float, float] | None = None
+
+
+def of_song(job: Job) -> Request:
+    """Return the request for the song of a job."""
+    return Request(job.source.key, place(job, MIX), job.options.bpm_range)
+
+
+def of_stem(job: Job, stem: StemFile) -> Request:
+    """Return the request for a stem of a job."""
+    return Request(stem.key, place(job, stem.name))
+
+
+def place(job: Job, part: str) -> str:
+    """Return where the files of a part lie, without their endings."""
+    return f"{DERIVED}/{job.id}/{part}"
+
+
+def report_key(keep_as: str) -> str:
+    """Return the key of what was found out about a part."""
+    return f"{keep_as}.json"
+
+
+def waveform_key(keep_as: str) -> str:
+    """Return the key of a part's waveform."""
+    return f"{keep_as}.waveform"
+
+
+def summary(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what of a song's report belongs into the job's own answer."""
+    levels = report.get("levels", {})
+    kept = {name: each for name, each in levels.items() if name not in _TOO_LONG}
+    return {**report, "levels": kept}
