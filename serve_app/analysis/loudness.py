@@ -5,11 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 from scipy.signal import sosfilt
 
-Samples = NDArray[np.float32]
-Vector = NDArray[np.float64]
+from serve_app.analysis.steps import Samples, StepSums, Vector, pieces
 
 # BS.1770-5, annex 1, tables 1 and 2: the K-weighting at 48 kHz, a shelf for the head's
 # effect and a high-pass, as (b0, b1, b2, a0, a1, a2).
@@ -27,11 +25,11 @@ _ABSOLUTE_GATE_LUFS = -70.0
 _RELATIVE_GATE_LU, _RANGE_GATE_LU = -10.0, -20.0
 _RANGE_PERCENTS = (10, 95)
 
-# Momentary and short-term maxima of sounds as short as their windows are told to
-# 0.06 LU when the windows move by 10 ms. The gated ones move by 100 ms.
-_STEPS_PER_SECOND = 100
-_STEPS_PER_HOP = 10
-_MOMENTARY_STEPS, _SHORT_TERM_STEPS = 40, 300
+# Tech 3341, section 2.2. The momentary windows are also the gating blocks of BS.1770.
+_MOMENTARY_SECONDS, _SHORT_TERM_SECONDS = 0.4, 3.0
+# Gated windows move by a quarter of 0.4 s. The windows of the maxima move by less, as
+# they would miss 0.6 LU of a sound of 0.4 s that way; so they miss 0.06.
+_HOPS_PER_SECOND, _STEPS_PER_SECOND = 10, 100
 
 # What ReplayGain 2.0 brings all songs to.
 _REPLAYGAIN_LUFS = -18.0
@@ -44,8 +42,6 @@ _KAISER_BETA = 5.0
 # Samples whose neighbourhoods are interpolated by one row of a matrix product.
 _ROW_SAMPLES = 32
 
-# What is done at a time of a longer block: it fits into the processor's cache.
-_PIECE_SAMPLES = 65_536
 # 600 dB below full scale. Far smaller numbers are slow, and never end by themselves.
 _NOTHING = 1e-30
 
@@ -97,28 +93,36 @@ class LoudnessListener:
         self._channels = min(channels, 2)
         self._filter = _k_weighting(sample_rate)
         self._state = np.zeros((len(self._filter), self._channels, 2))
-        self._steps = _Steps(sample_rate)
+        self._steps = StepSums(sample_rate, _STEPS_PER_SECOND)
+        self._momentary = _Maximum(round(_MOMENTARY_SECONDS * _STEPS_PER_SECOND))
+        self._short_term = _Maximum(round(_SHORT_TERM_SECONDS * _STEPS_PER_SECOND))
+        self._hops = StepSums(sample_rate, _HOPS_PER_SECOND)
+        self._hop_sums: list[Vector] = []
         self._peak = _TruePeak(sample_rate, self._channels)
 
     def add(self, block: Samples) -> None:
         """Take the next block (2, n) into account."""
-        for start in range(0, block.shape[1], _PIECE_SAMPLES):
-            piece = block[: self._channels, start : start + _PIECE_SAMPLES]
+        for piece in pieces(block[: self._channels]):
             weighted, state = sosfilt(self._filter, piece, zi=self._state)
             self._state = np.where(np.abs(state) < _NOTHING, 0.0, state)
-            self._steps.add(np.einsum("cn,cn->n", weighted, weighted))
+            powers = np.einsum("cn,cn->n", weighted, weighted)
+            steps = self._steps.add(powers)
+            self._momentary.add(steps)
+            self._short_term.add(steps)
+            self._hop_sums.append(self._hops.add(powers))
             self._peak.add(piece)
 
     def found(self) -> Loudness:
         """Return how loud the blocks are until now."""
-        hops = self._steps.hops()
-        integrated = _integrated_lufs(_means(hops, 4, self._sample_rate))
+        integrated = _integrated_lufs(self._means(_MOMENTARY_SECONDS))
+        momentary_samples = _MOMENTARY_SECONDS * self._sample_rate
+        short_term_samples = _SHORT_TERM_SECONDS * self._sample_rate
         peak = self._peak.found()
         return Loudness(
             integrated_lufs=integrated,
-            short_term_max_lufs=_lufs(self._steps.short_term_max),
-            momentary_max_lufs=_lufs(self._steps.momentary_max),
-            range_lu=_range_lu(_means(hops, 30, self._sample_rate)),
+            short_term_max_lufs=_lufs(self._short_term.found / short_term_samples),
+            momentary_max_lufs=_lufs(self._momentary.found / momentary_samples),
+            range_lu=_range_lu(self._means(_SHORT_TERM_SECONDS)),
             true_peak_dbtp=20 * float(np.log10(peak)) if peak > 0 else None,
             replaygain_gain_db=(
                 None if integrated is None else _REPLAYGAIN_LUFS - integrated
@@ -126,68 +130,31 @@ class LoudnessListener:
             replaygain_peak=self._peak.sample_peak,
         )
 
+    def _means(self, seconds: float) -> Vector:
+        """Return the mean power of each window of a length, one a hop (n)."""
+        hops = np.concatenate([np.zeros(0), *self._hop_sums])
+        length = round(seconds * _HOPS_PER_SECOND)
+        if len(hops) < length:
+            return np.zeros(0)
+        sums: Vector = sliding_window_view(hops, length).sum(axis=1)
+        return sums / (seconds * self._sample_rate)
 
-class _Steps:
-    """Sums of a stream of powers over steps of 10 ms and hops of 100 ms."""
 
-    def __init__(self, sample_rate: int) -> None:
-        self.momentary_max = self.short_term_max = 0.0
-        self._sample_rate = sample_rate
-        self._powers = np.zeros(0)
-        self._count = 0
+class _Maximum:
+    """The largest sum of a window of so many steps that moves by one step."""
+
+    def __init__(self, steps: int) -> None:
+        self.found = 0.0
+        self._steps = steps
         self._latest = np.zeros(0)
-        self._hops: list[Vector] = []
 
-    def add(self, powers: Vector) -> None:
-        """Append the powers (n) of the next samples."""
-        powers = np.concatenate([self._powers, powers])
-        start = self._edge(self._count)
-        end = start + len(powers)
-        count = ((end + 1) * _STEPS_PER_SECOND - 1) // self._sample_rate
-        if count == self._count:
-            self._powers = powers
-            return
-        edges = self._edge(np.arange(self._count, count + 1)) - start
-        sums = np.add.reduceat(powers[: edges[-1]], edges[:-1])
-        self._powers = powers[edges[-1] :].copy()
-        self._count = count
-        self._take(sums)
-
-    def hops(self) -> Vector:
-        """Return the sum of each whole hop (n)."""
-        return np.concatenate([np.zeros(0), *self._hops])
-
-    def _edge(self, step: Any) -> Any:
-        """Return the sample with which a step begins."""
-        return step * self._sample_rate // _STEPS_PER_SECOND
-
-    def _take(self, sums: Vector) -> None:
+    def add(self, sums: Vector) -> None:
         """Take the sums (n) of the next steps into account."""
-        # As many of the steps before as the first window that is new needs, and as
-        # make up whole hops.
         latest = np.concatenate([self._latest, sums])
-        self.momentary_max = max(
-            self.momentary_max, self._largest(latest, _MOMENTARY_STEPS)
-        )
-        self.short_term_max = max(
-            self.short_term_max, self._largest(latest, _SHORT_TERM_STEPS)
-        )
-        done = self._count - len(sums)
-        first = done // _STEPS_PER_HOP * _STEPS_PER_HOP
-        last = self._count // _STEPS_PER_HOP * _STEPS_PER_HOP
-        position = self._count - len(latest)
-        whole = latest[first - position : last - position]
-        if len(whole):
-            self._hops.append(whole.reshape(-1, _STEPS_PER_HOP).sum(axis=1))
-        self._latest = latest[-_SHORT_TERM_STEPS:].copy()
-
-    def _largest(self, sums: Vector, steps: int) -> float:
-        """Return the largest mean power of a window of so many steps, 0 without one."""
-        if len(sums) < steps:
-            return 0.0
-        windows = sliding_window_view(sums, steps).sum(axis=1)
-        seconds = steps / _STEPS_PER_SECOND
-        return float(windows.max()) / (seconds * self._sample_rate)
+        if len(latest) >= self._steps:
+            windows = sliding_window_view(latest, self._steps).sum(axis=1)
+            self.found = max(self.found, float(windows.max()))
+        self._latest = latest[1 - self._steps :].copy()
 
 
 class _TruePeak:
@@ -264,7 +231,8 @@ def _at_rate(table: tuple[float, ...], sample_rate: int) -> Vector | None:
         return None
     scale = (corner / np.tan(np.pi * corner_hz / sample_rate)) ** np.arange(3)
     zeros, poles = exchange @ (zeros * scale), exchange @ (poles * scale)
-    return np.concatenate([zeros, poles]) / poles[0]
+    section: Vector = np.concatenate([zeros, poles]) / poles[0]
+    return section
 
 
 def _oversampling(sample_rate: int) -> int:
@@ -287,15 +255,6 @@ def _interpolation(factor: int) -> Samples:
     for sample in range(_ROW_SAMPLES):
         matrix[sample : sample + 2 * _HALF_TAPS, sample] = filters.T
     return matrix.reshape(len(matrix), -1).astype(np.float32)
-
-
-def _means(hops: Vector, length: int, sample_rate: int) -> Vector:
-    """Return the mean power of each window of so many hops, one a hop (n)."""
-    if len(hops) < length:
-        return np.zeros(0)
-    samples = length * _STEPS_PER_HOP / _STEPS_PER_SECOND * sample_rate
-    means: Vector = sliding_window_view(hops, length).sum(axis=1) / samples
-    return means
 
 
 def _integrated_lufs(blocks: Vector) -> float | None:

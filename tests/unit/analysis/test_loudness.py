@@ -280,5 +280,5 @@ def test_ten_hours_take_less_than_ten_megabytes() -> None:
     block = noise(60, 4_000)
     for _ in range(10):
         listener.add(block)
-    held = sum(hops.nbytes for hops in listener._steps._hops)
+    held = sum(hops.nbytes for hops in listener._hop_sums)
     assert held * 60 < 10e6
