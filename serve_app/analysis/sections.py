@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import find_peaks
 
 Features = NDArray[np.float32]
 Vector = NDArray[np.float64]
@@ -24,8 +25,8 @@ _LEAST_CHANGE = 0.22
 # Sections that are nearer to each other than this are the same.
 _SAME = 0.2
 
-# What is quieter than the loudest frame by this much counts as silence.
-_FLOOR_DECIBELS = 50.0
+# What is 50 dB quieter than the loudest counts as silence.
+_FLOOR = 1e-5
 # Sections that are so much quieter than the loudest one have no energy.
 _ENERGY_DECIBELS = 40.0
 # A song of 10 h is looked at in frames of 10 s.
@@ -62,42 +63,54 @@ def find(
 ) -> list[Section]:
     """Return the sections of a song, one after the other, from features (frames, n).
 
-    Each frame has the strengths of the 12 pitch classes from C on, and behind them the
-    powers of some bands, both means over the frame; 0.5 s is a good length for one.
-    Boundaries are moved to the nearest of `downbeats` (s) where one is near.
+    Silence at the ends is in no section, and a silent song has none. Each frame has the
+    strengths of the 12 pitch classes from C on, and behind them the powers of some
+    bands, both means over the frame; 0.5 s is a good length for one. Boundaries are
+    moved to the nearest of `downbeats` (s) where one is near.
 
     The boundaries are peaks of the novelty of Foote (2000), "Automatic audio
     segmentation using a measure of audio novelty", ICME. With products as similarities
     and a kernel without a taper it is the squared distance between the means of what
     lies before and behind, so that no matrix of all frames is needed.
     """
-    if not len(features):
-        return []
     length_seconds = len(features) * frame_seconds
     frames, frame_seconds = _coarser(features.astype(np.float64), frame_seconds)
+    first, last = _sounding(frames[:, PITCH_CLASSES:].sum(axis=1))
+    frames = frames[first:last]
+    if not len(frames):
+        return []
     sounds = _sounds(frames)
     window = _window_seconds(downbeats) / frame_seconds
     shortest = max(round(_SHORTEST_SECONDS / frame_seconds), 1)
     edges = [0, *_peaks(_changes(sounds, window), shortest), len(frames)]
     edges, labels = _merged(edges, _labels(_means(sounds, edges)))
-    times = [_snapped(edge * frame_seconds, downbeats) for edge in edges]
-    times[0], times[-1] = 0.0, length_seconds
+    places = (first + np.array(edges)) * frame_seconds
+    times: list[float] = np.minimum(places, length_seconds).tolist()
+    times[1:-1] = _snapped(times[1:-1], downbeats)
     energies = _energies(_means(frames, edges)[:, PITCH_CLASSES:].sum(axis=1))
     return [
         Section(start, end, label, energy)
         for start, end, label, energy in zip(
-            times, times[1:], labels, energies, strict=False
+            times[:-1], times[1:], labels, energies, strict=True
         )
     ]
 
 
 def _coarser(frames: Vector, frame_seconds: float) -> tuple[Vector, float]:
     """Return the means of several frames each where there are too many."""
-    factor = -(-len(frames) // _MOST_FRAMES)
+    factor = max(-(-len(frames) // _MOST_FRAMES), 1)
+    if factor == 1:
+        return frames, frame_seconds
     starts = np.arange(0, len(frames), factor)
     counts = np.diff(np.append(starts, len(frames)))
     means: Vector = np.add.reduceat(frames, starts) / counts[:, None]
     return means, factor * frame_seconds
+
+
+def _sounding(powers: Vector) -> tuple[int, int]:
+    """Return the first frame that is no silence, and the one behind the last."""
+    loud = np.flatnonzero(powers > powers.max(initial=0.0) * _FLOOR)
+    return (int(loud[0]), int(loud[-1]) + 1) if len(loud) else (0, 0)
 
 
 def _window_seconds(downbeats: Sequence[float] | None) -> float:
@@ -105,18 +118,19 @@ def _window_seconds(downbeats: Sequence[float] | None) -> float:
     if downbeats is None or len(downbeats) < 2:
         return _WINDOW_SECONDS
     four_bars = 4 * float(np.median(np.diff(downbeats)))
+    if not _WINDOW_SECONDS / 4 < four_bars < _WINDOW_SECONDS * 2:
+        return _WINDOW_SECONDS
     return four_bars * max(round(_WINDOW_SECONDS / four_bars), 1)
 
 
 def _sounds(frames: Vector) -> Vector:
     """Return vectors (frames, n) whose distances say how different frames sound."""
-    floor = 10 ** (-_FLOOR_DECIBELS / 10)
     chroma, powers = frames[:, :PITCH_CLASSES], frames[:, PITCH_CLASSES:]
     strengths = np.linalg.norm(chroma, axis=1, keepdims=True)
-    is_heard = strengths > strengths.max() * np.sqrt(floor)
+    is_heard = strengths > strengths.max() * np.sqrt(_FLOOR)
     pitches = np.divide(chroma, strengths, out=np.zeros_like(chroma), where=is_heard)
     loudest = max(float(powers.max(initial=0.0)), float(np.finfo(np.float32).tiny))
-    bels = np.log10(np.maximum(powers / loudest, floor))
+    bels = np.log10(np.maximum(powers / loudest, _FLOOR))
     return np.concatenate([pitches, bels / np.sqrt(max(bels.shape[1], 1))], axis=1)
 
 
@@ -130,9 +144,11 @@ def _changes(sounds: Vector, window: float) -> Vector:
     starts = np.maximum(middles - window, 0)
     ends = np.minimum(middles + window, len(sounds))
     here = _at(sums, middles)
-    before = (here - _at(sums, starts)) / np.maximum(middles - starts, 1)[:, None]
+    before = (here - _at(sums, starts)) / np.maximum(middles - starts, 1.0)[:, None]
     behind = (_at(sums, ends) - here) / (ends - middles)[:, None]
     changes: Vector = np.linalg.norm(behind - before, axis=1)
+    # Nothing is before the first frame.
+    changes[0] = 0.0
     return changes
 
 
@@ -145,14 +161,17 @@ def _at(sums: Vector, places: Vector) -> Vector:
 
 
 def _peaks(changes: Vector, shortest: int) -> list[int]:
-    """Return the frames of changes that are large, and the largest ones nearby."""
-    found: list[int] = []
-    for frame in range(shortest, len(changes) - shortest + 1):
-        near = changes[frame - shortest + 1 : frame + shortest]
-        is_new = not found or frame - found[-1] >= shortest
-        if is_new and changes[frame] >= max(float(near.max()), _LEAST_CHANGE):
-            found.append(frame)
-    return found
+    """Return the frames of large changes, none of them near another or the ends."""
+    frames, _ = find_peaks(
+        changes,
+        height=_LEAST_CHANGE,
+        distance=shortest,
+        prominence=_LEAST_CHANGE / 2,
+    )
+    # Found and left out, so that how a song ends does not hide what was before.
+    is_inside = (frames >= shortest) & (frames <= len(changes) - shortest)
+    inside: list[int] = frames[is_inside].tolist()
+    return inside
 
 
 def _means(frames: Vector, edges: list[int]) -> Vector:
@@ -186,20 +205,21 @@ def _merged(edges: list[int], labels: list[str]) -> tuple[list[int], list[str]]:
     return [*(edges[n] for n in kept), edges[-1]], [labels[n] for n in kept]
 
 
-def _snapped(time: float, downbeats: Sequence[float] | None) -> float:
-    """Return the downbeat that is nearest to a time (s), or the time if none is near."""
+def _snapped(times: list[float], downbeats: Sequence[float] | None) -> list[float]:
+    """Return for each time (s) the nearest downbeat, or the time if none is near."""
     if downbeats is None or not len(downbeats):
-        return time
-    nearest = min(downbeats, key=lambda downbeat: abs(downbeat - time))
-    return float(nearest) if abs(nearest - time) <= _SNAP_SECONDS else time
+        return times
+    known = np.asarray(downbeats, np.float64)
+    nearest = [float(known[np.abs(known - time).argmin()]) for time in times]
+    return [
+        downbeat if abs(downbeat - time) <= _SNAP_SECONDS else time
+        for time, downbeat in zip(times, nearest, strict=True)
+    ]
 
 
 def _energies(powers: Vector) -> list[float]:
     """Return the energy of sections with mean powers (n)."""
-    loudest = float(powers.max())
-    if not loudest > 0:
-        return [0.0] * len(powers)
-    floor = 10 ** (-_ENERGY_DECIBELS / 10)
-    decibels = 10 * np.log10(np.maximum(powers / loudest, floor))
+    faintest = 10 ** (-_ENERGY_DECIBELS / 10)
+    decibels = 10 * np.log10(np.maximum(powers / powers.max(), faintest))
     energies: list[float] = (1 + decibels / _ENERGY_DECIBELS).tolist()
     return energies
