@@ -3,12 +3,14 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
+from serve_app.analysis.waveform import Pixels, Span
 from serve_app.errors import AppError
 from serve_app.reporter import Reporter
 from serve_app.reports import Request
@@ -19,7 +21,7 @@ from serve_app.settings import Settings
 # takes what the separator leaves of the cores.
 _NICENESS = 10
 
-_Tell = Callable[[Request, Event], Mapping[str, Any]]
+T = TypeVar("T")
 
 
 class Analyzer:
@@ -41,17 +43,21 @@ class Analyzer:
 
     async def of_song(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return all that is found out about a song."""
-        return await _told(self._reporter.of_song, request)
+        return await _told(partial(self._reporter.of_song, request))
 
     async def of_stem(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return a stem's loudness and levels."""
-        return await _told(self._reporter.of_stem, request)
+        return await _told(partial(self._reporter.of_stem, request))
+
+    async def peaks(self, request: Request, span: Span) -> Pixels | Failed:
+        """Return the exact peaks of a span of a song or a stem."""
+        return await _told(partial(self._reporter.peaks, request, span))
 
 
-async def _told(tell: _Tell, request: Request) -> Mapping[str, Any] | Failed:
+async def _told(tell: Callable[[Event], T]) -> T | Failed:
     cancelled = Event()
     try:
-        return await asyncio.to_thread(tell, request, cancelled)
+        return await asyncio.to_thread(tell, cancelled)
     except AppError as error:
         return Failed(error)
     finally:

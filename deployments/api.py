@@ -21,6 +21,7 @@ from deployments.wiring import (
     webhook_check,
 )
 from serve_app import licences
+from serve_app.analysis.waveform import Pixels, Span
 from serve_app.api.app import create_app
 from serve_app.api.services import Limits, ModelInfo, Services
 from serve_app.audio.isolated import IsolatedMeasure
@@ -59,15 +60,24 @@ class Pools:
 
     async def tell_of_song(self, request: Request) -> Mapping[str, Any]:
         """Return all that is found out about a stored song."""
-        return await self._answer(self._analyzer.of_song.remote(request))
+        told: Mapping[str, Any]
+        told = await self._answer(self._analyzer.of_song.remote(request))
+        return told
 
     async def tell_of_stem(self, request: Request) -> Mapping[str, Any]:
         """Return the loudness and the levels of a stored stem."""
-        return await self._answer(self._analyzer.of_stem.remote(request))
+        told: Mapping[str, Any]
+        told = await self._answer(self._analyzer.of_stem.remote(request))
+        return told
 
-    async def _answer(self, answer: DeploymentResponse) -> Mapping[str, Any]:
+    async def tell_peaks(self, request: Request, span: Span) -> Pixels:
+        """Return the exact peaks of a span of a stored song or stem."""
+        peaks: Pixels = await self._answer(self._analyzer.peaks.remote(request, span))
+        return peaks
+
+    async def _answer(self, answer: DeploymentResponse) -> Any:
         try:
-            told: Mapping[str, Any] = value_of(await answer)
+            told = value_of(await answer)
         except RayTaskError as error:
             raise cause_of(error) from error
         except (RayError, RayServeException) as error:
@@ -185,6 +195,7 @@ class Api:
                 measure=_measure(settings),
                 tell_of_song=self._pools.tell_of_song,
                 tell_of_stem=self._pools.tell_of_stem,
+                tell_peaks=self._pools.tell_peaks,
                 wake=self._pools.wake,
                 stop=self._pools.stop,
                 health=self._pools.health,

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from serve_app.analysis.waveform import PeaksListener, Pixels, Span
 from serve_app.audio.decode import BLOCK_SAMPLES, opened
 from serve_app.errors import Cancelled, InvalidInput
 from serve_app.reports import Request, report_key, waveform_key
@@ -48,18 +49,25 @@ class Reporter:
             listener = _heard(path, StemListener, cancelled)
             return self._kept(request, listener.found(), path)
 
+    def peaks(self, request: Request, span: Span, cancelled: Event) -> Pixels:
+        """Return the exact peaks of a span of a song or a stem."""
+        with fetched(self._storage, request.key, self._working_dir, "peaks-") as path:
+            return _heard(
+                path, lambda rate, _: PeaksListener(span, rate), cancelled
+            ).end()
+
     def _kept(
         self, request: Request, found: "StemAnalysis", path: Path
     ) -> Mapping[str, Any]:
         """Return the report, stored with its waveform, for which `path` is used."""
         report = found.to_dict()
-        if request.keep_as is not None:
+        if request.place:
             # The report comes last: where there is one, there is a waveform.
             path.write_bytes(found.waveform.to_bytes())
-            self._storage.put(waveform_key(request.keep_as), path, synced=False)
-            path.unlink()
+            self._storage.put(waveform_key(request.place), path, synced=False)
+            path.unlink(missing_ok=True)
             path.write_text(json.dumps(report))
-            self._storage.put(report_key(request.keep_as), path, synced=False)
+            self._storage.put(report_key(request.place), path, synced=False)
         return report
 
 

@@ -19,38 +19,38 @@ _TOO_LONG = ("energy_dbfs",)
 class Request:
     """A stored sound to be told of: the song of a job, or one of its stems.
 
-    `keep_as` is where its files go; None where nothing is kept. `bpm_range` is between
+    `place` is where its files go; empty where nothing is kept. `bpm_range` is between
     which tempos the song's is, if that is known.
     """
 
     key: str
-    keep_as: str | None = None
+    place: str = ""
     bpm_range: tuple[float, float] | None = None
 
 
 def of_song(job: Job) -> Request:
     """Return the request for the song of a job."""
-    return Request(job.source.key, place(job, MIX), job.options.bpm_range)
+    return Request(job.source.key, _place(job, MIX), job.options.bpm_range)
 
 
 def of_stem(job: Job, stem: StemFile) -> Request:
     """Return the request for a stem of a job."""
-    return Request(stem.key, place(job, stem.name))
+    return Request(stem.key, _place(job, stem.name))
 
 
-def place(job: Job, part: str) -> str:
+def _place(job: Job, part: str) -> str:
     """Return where the files of a part lie, without their endings."""
     return f"{DERIVED}/{job.id}/{part}"
 
 
-def report_key(keep_as: str) -> str:
+def report_key(place: str) -> str:
     """Return the key of what was found out about a part."""
-    return f"{keep_as}.json"
+    return f"{place}.json"
 
 
-def waveform_key(keep_as: str) -> str:
+def waveform_key(place: str) -> str:
     """Return the key of a part's waveform."""
-    return f"{keep_as}.waveform"
+    return f"{place}.waveform"
 
 
 def summary(report: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from serve_app.api import dependencies, docs, problems
 from serve_app.api.bodies import Bodies
+from serve_app.api.derived import Derived
 from serve_app.api.forwarding import ForwardedHeaders
 from serve_app.api.hosts import CheckedHost
 from serve_app.api.limits import Limit, limits_of
@@ -20,6 +21,7 @@ from serve_app.api.routers import (
     deliveries,
     events,
     jobs,
+    reports,
     service,
     stems,
     uploads,
@@ -84,6 +86,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     app.webhooks.include_router(deliveries.sent)
     app.state.services = services
     app.state.intake = Intake(services)
+    app.state.derived = Derived(services)
     app.state.waiting = limits.waiting
     app.state.watch = JobWatch(services.jobs)
     # What probes ask stays open, and so does the documentation.
@@ -92,6 +95,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
         jobs.router,
         events.router,
         stems.router,
+        reports.router,
         uploads.router,
         deliveries.router,
         analyze.router,

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from serve_app.api import clients, hosts
 from serve_app.api.clients import Client
+from serve_app.api.derived import Derived
 from serve_app.api.limits import Limit
 from serve_app.api.services import Services
 from serve_app.api.uploads import Intake
@@ -31,6 +32,12 @@ async def _watch(request: Request) -> JobWatch:
     return watch
 
 
+async def _derived(request: Request) -> Derived:
+    derived: Derived = request.app.state.derived
+    return derived
+
+
+InjectedDerived = Annotated[Derived, Depends(_derived)]
 InjectedServices = Annotated[Services, Depends(_services)]
 InjectedWatch = Annotated[JobWatch, Depends(_watch)]
 InjectedIntake = Annotated[Intake, Depends(_intake)]

@@ -76,7 +76,7 @@ def find_stem(services: Services, client: Client, job_id: str, name: str) -> Ste
         raise _not_ready(job)
     for stem in job.result.stems:
         if stem.name == name:
-            with _expired():
+            with expired():
                 services.storage.stat(stem.key)
             return stem
     raise _no_stem(name, [stem.name for stem in job.result.stems])
@@ -97,12 +97,13 @@ def find_running(services: Services, client: Client, job_id: str, name: str) -> 
 
 def read_stem(services: Services, stem: StemFile, part: ByteRange) -> Iterator[bytes]:
     """Yield the bytes of a part of `stem`; JobNotFound if it has just been deleted."""
-    with _expired():
+    with expired():
         return services.storage.read(stem.key, part.start, part.end)
 
 
 @contextmanager
-def _expired() -> Iterator[None]:
+def expired() -> Iterator[None]:
+    """Say that there is no such job where a file of it is gone."""
     try:
         yield
     except FileNotFoundError as err:

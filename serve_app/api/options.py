@@ -28,7 +28,9 @@ DEFAULT_MODEL = "auto"
 DEFAULT_FORMAT = "wav"
 
 # `88-175`, in beats per minute, with any dash and space that people put there.
-_BPM_RANGE = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*[-\u2013:]\s*(\d{1,3}(?:\.\d{1,3})?)")
+_BPM_RANGE = re.compile(
+    r"(\d{1,3}(?:\.\d{1,3})?)\s*[-\u2013:]\s*(\d{1,3}(?:\.\d{1,3})?)"
+)
 _SLOWEST_BPM, _FASTEST_BPM = 20.0, 400.0
 
 

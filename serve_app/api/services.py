@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
+from serve_app.analysis.waveform import Pixels, Span
 from serve_app.audio.facts import AudioFacts
 from serve_app.disk import DiskReserve
 from serve_app.jobs.answer import Answer
@@ -157,7 +158,7 @@ class Services:
     `fetch` raises RefusedUrl, UnreachableUrl, UploadTooLarge and StorageUnavailable.
     `uploads` is None where files can't be sent to the store directly.
     `tell_of_song` analyses a stored song, its answer has `bpm` and `key`;
-    `tell_of_stem` a stem.
+    `tell_of_stem` a stem, and `tell_peaks` has the exact peaks of a span of either.
     `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
     for at once, and `stop` stops one that was cancelled. `health` says what the pools
     report: `ready` and, where known, `model`, `device`, `reason` and more.
@@ -184,6 +185,7 @@ class Services:
     measure: Measure
     tell_of_song: Callable[[Request], Awaitable[Mapping[str, Any]]]
     tell_of_stem: Callable[[Request], Awaitable[Mapping[str, Any]]]
+    tell_peaks: Callable[[Request, Span], Awaitable[Pixels]]
     follow: Callable[[Job, str], Follower]
     wake: Callable[[], None]
     stop: Callable[[str], None]

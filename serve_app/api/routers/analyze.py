@@ -16,7 +16,6 @@ from serve_app.api.dependencies import (
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
 from serve_app.api.threads import run
-from serve_app.audio.facts import AudioFacts
 from serve_app.errors import (
     AudioTooLong,
     BadRequest,
@@ -125,7 +124,7 @@ async def _analyze_stored(
     key = f"{UPLOADS}/{uuid4().hex}"
     try:
         await run(services.storage.put, key, path)
-        request = Request(key, None, bpm_range)
+        request = Request(key, bpm_range=bpm_range)
         return dict(await services.tell_of_song(request))
     finally:
         await run(services.storage.delete, key)
