@@ -22,7 +22,7 @@ L = TypeVar("L", bound="Listener")
 class Reporter:
     """Works out what is told of sounds in `storage`, and keeps it there.
 
-    Both raise FileLost, StorageUnavailable, and Cancelled soon after `cancelled` is set.
+    All raise FileLost, StorageUnavailable, and Cancelled once `cancelled` is set.
     """
 
     def __init__(self, storage: Storage, working_dir: Path) -> None:

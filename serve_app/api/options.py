@@ -27,9 +27,9 @@ BPM_RANGE_SCHEMA = {
 DEFAULT_MODEL = "auto"
 DEFAULT_FORMAT = "wav"
 
-# `88-175`, in beats per minute, with any dash and space that people put there.
+# `88-175`, with the dashes and spaces that people put there.
 _BPM_RANGE = re.compile(
-    r"(\d{1,3}(?:\.\d{1,3})?)\s*[-\u2013:]\s*(\d{1,3}(?:\.\d{1,3})?)"
+    r"(\d{1,3}(?:\.\d+)?) *[-\u2013:] *(\d{1,3}(?:\.\d+)?)", re.ASCII
 )
 _SLOWEST_BPM, _FASTEST_BPM = 20.0, 400.0
 

@@ -72,9 +72,9 @@ class Options:
 
 
 def given(options: Options) -> dict[str, Any]:
-    """Return options as JSON has them, without those that were added later and not given.
+    """Return options as JSON has them, without newer ones that were not given.
 
-    So older versions know all that they find, while an upgrade goes on.
+    So an older version knows all that it finds, while an upgrade goes on.
     """
     found = asdict(options)
     if options.bpm_range is None:
