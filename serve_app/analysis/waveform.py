@@ -27,7 +27,7 @@ _PIXELS_PER_BAND_PIXEL = 2
 # and so on: 10 hours at 37.5.
 MOST_PIXELS = 1_350_000
 
-_PIECE_SAMPLES = 65_536
+_PIECE_SAMPLES = _PIECE_PIXELS = 65_536
 _FULL_SCALE = 32_768
 _LOUDEST = 16.0
 _VERSION = 1
@@ -99,17 +99,25 @@ class Waveform:
         What lies after the song's end is 0.
         """
         values = np.zeros((span.pixels, bands, 2), np.float32)
-        kept = self.samples_per_pixel
-        if bands == 1:
-            lowest = _reduced(np.minimum, self.peaks[:, :1], kept, span)
-            highest = _reduced(np.maximum, self.peaks[:, 1:], kept, span)
-            found = np.stack([lowest, highest], axis=2) / np.float32(_FULL_SCALE)
-        else:
-            kept *= _PIXELS_PER_BAND_PIXEL
-            amplitudes = _amplitudes(_reduced(np.maximum, self.bands, kept, span))
-            found = np.stack([-amplitudes, amplitudes], axis=2)
-        values[: len(found)] = found
+        # Piece by piece, as the numbers on the way take more memory than the pixels.
+        for start in range(0, span.pixels, _PIECE_PIXELS):
+            first = span.first + start * span.samples_per_pixel
+            end = min(first + _PIECE_PIXELS * span.samples_per_pixel, span.end)
+            piece = Span(first, end, span.samples_per_pixel)
+            found = self._peaks_of(piece) if bands == 1 else self._bands_of(piece)
+            values[start : start + len(found)] = found
         return Pixels(values, span.samples_per_pixel, self.sample_rate)
+
+    def _peaks_of(self, span: Span) -> Samples:
+        kept = self.samples_per_pixel
+        lowest = _reduced(np.minimum, self.peaks[:, :1], kept, span)
+        highest = _reduced(np.maximum, self.peaks[:, 1:], kept, span)
+        return np.stack([lowest, highest], axis=2) / np.float32(_FULL_SCALE)
+
+    def _bands_of(self, span: Span) -> Samples:
+        kept = self.samples_per_pixel * _PIXELS_PER_BAND_PIXEL
+        amplitudes = _amplitudes(_reduced(np.maximum, self.bands, kept, span))
+        return np.stack([-amplitudes, amplitudes], axis=2)
 
     def to_bytes(self) -> bytes:
         """Return the waveform as it is stored: about 350 kB for 3:30, at most 8 MB."""
@@ -362,8 +370,9 @@ def _reduced(fold: np.ufunc, rows: Rows, kept: int, span: Span) -> Rows:
         return rows[:0]
     ends = np.minimum(starts + span.samples_per_pixel, span.end)
     edges = np.stack([starts // kept, -(-ends // kept)], axis=1)
+    rows = rows[edges[0, 0] : edges[-1, 1]]
+    edges = np.minimum(edges - edges[0, 0], len(rows))
     # Of each pair of edges reduceat gives the rows between, and then one to drop.
     padded = np.concatenate([rows, rows[-1:]])
-    edges = np.minimum(edges, len(rows))
     folded: Rows = fold.reduceat(padded, edges.ravel(), axis=0)[::2]
     return folded
