@@ -112,7 +112,8 @@ class Waveform:
         kept = self.samples_per_pixel
         lowest = _reduced(np.minimum, self.peaks[:, :1], kept, span)
         highest = _reduced(np.maximum, self.peaks[:, 1:], kept, span)
-        return np.stack([lowest, highest], axis=2) / np.float32(_FULL_SCALE)
+        values: Samples = np.stack([lowest, highest], axis=2).astype(np.float32)
+        return values / np.float32(_FULL_SCALE)
 
     def _bands_of(self, span: Span) -> Samples:
         kept = self.samples_per_pixel * _PIXELS_PER_BAND_PIXEL
