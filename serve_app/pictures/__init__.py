@@ -1,0 +1,1 @@
+"""Waveforms and reports of songs, drawn as PNG and SVG from plain numbers."""
