@@ -1,0 +1,125 @@
+"""A song as the exports see it: what it is called, its grid, key and sections."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from serve_app.exports.codec_facts import CodecFacts
+from serve_app.exports.tags import Tags
+
+_DEFAULT_METER = "4/4"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of constant tempo, up to the next segment or the song's end.
+
+    `start_seconds` is the time of a beat, `beat` its number in the bar, from 1, and
+    `meter` is written as `4/4`.
+    """
+
+    start_seconds: float
+    bpm: float
+    meter: str = _DEFAULT_METER
+    beat: int = 1
+
+    @property
+    def beats_per_bar(self) -> int:
+        """The upper number of the meter."""
+        return int(self.meter.split("/")[0])
+
+    @property
+    def beat_seconds(self) -> float:
+        """The time from beat to beat."""
+        return 60 / self.bpm
+
+    def moved(self, beats: int) -> "Segment":
+        """Return the same grid told from another of its beats."""
+        return replace(
+            self,
+            start_seconds=self.start_seconds + beats * self.beat_seconds,
+            beat=(self.beat - 1 + beats) % self.beats_per_bar + 1,
+        )
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a song, such as its chorus."""
+
+    start_seconds: float
+    name: str
+
+
+@dataclass(frozen=True)
+class Track:
+    """A song and its analysis. Times are in seconds of our decoding of the file.
+
+    `location` is a URL, an absolute path (of Windows too) or a bare file name: that by
+    which the DJ's program finds the file. `key` is in words (`C# minor`) and empty
+    where there is none; `bpm` is 0 where there is no pulse.
+    """
+
+    location: str
+    samples: int
+    sample_rate: int
+    bpm: float = 0.0
+    key: str = ""
+    camelot: str = ""
+    open_key: str = ""
+    beats: Sequence[float] = ()
+    downbeats: Sequence[float] = ()
+    segments: Sequence[Segment] = ()
+    sections: Sequence[Section] = ()
+    tags: Tags = field(default_factory=Tags)
+    codec: CodecFacts = field(default_factory=CodecFacts)
+    size_bytes: int = 0
+
+    @property
+    def duration_seconds(self) -> float:
+        """The song's length."""
+        return self.samples / self.sample_rate
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the location."""
+        return self.location.replace("\\", "/").rsplit("/", 1)[-1]
+
+    @property
+    def title(self) -> str:
+        """The title, or else the file's name without its suffix."""
+        return self.tags.title or self.file_name.rsplit(".", 1)[0]
+
+    @property
+    def short_key(self) -> str:
+        """The key as ID3's TKEY has it: `C#m`, `Bb`, or nothing."""
+        tonic, _, mode = self.key.partition(" ")
+        return tonic + ("m" if mode == "minor" else "")
+
+    @property
+    def tagged(self) -> Tags:
+        """The original's tags with our title, tempo and key."""
+        return replace(self.tags, title=self.title, bpm=self.bpm, key=self.short_key)
+
+    def grid(self) -> list[Segment]:
+        """Return the segments, at least one where there is a pulse; else none.
+
+        Without segments the grid is made of the tempo and the first downbeat.
+        """
+        if self.segments:
+            return sorted(self.segments, key=lambda segment: segment.start_seconds)
+        anchor = next(iter([*self.downbeats, *self.beats]), None)
+        if self.bpm <= 0 or anchor is None:
+            return []
+        return [Segment(anchor, self.bpm)]
+
+
+def beat_times(track: Track) -> list[tuple[float, int]]:
+    """Return each beat's time and its number in the bar, by the grid."""
+    grid = track.grid()
+    ends = [segment.start_seconds for segment in grid[1:]] + [track.duration_seconds]
+    times: list[tuple[float, int]] = []
+    for segment, end in zip(grid, ends, strict=True):
+        # A beat that the next segment starts with is that segment's.
+        count = max(0, round((end - segment.start_seconds) / segment.beat_seconds))
+        beats = [segment.moved(beat) for beat in range(count)]
+        times += [(beat.start_seconds, beat.beat) for beat in beats]
+    return times
