@@ -6,18 +6,6 @@ from pathlib import Path
 from serve_app.audio import labels
 from serve_app.exports.text import plain
 
-# FFmpeg's names, and others that programs write, for our fields.
-_NAMES = {
-    "title": ("title",),
-    "artist": ("artist",),
-    "album": ("album",),
-    "album_artist": ("album_artist", "albumartist"),
-    "genre": ("genre",),
-    "date": ("date", "year", "tyer"),
-    "track": ("track", "tracknumber"),
-    "comment": ("comment", "description"),
-}
-
 
 @dataclass(frozen=True)
 class Cover:
@@ -68,10 +56,20 @@ def read(path: Path) -> Tags:
     What is in it as tempo and key is not taken: they are for the analysis to say.
     """
     found = labels.read(path)
-    fields = {
-        field: next((found.values[name] for name in names if name in found.values), "")
-        for field, names in _NAMES.items()
-    }
-    cover = None if found.cover is None else Cover(*found.cover)
-    texts = {field: plain(text) for field, text in fields.items()}
-    return replace(Tags(cover=cover), **texts)
+
+    def text(*names: str) -> str:
+        values = (found.values[name] for name in names if name in found.values)
+        return plain(next(values, ""))
+
+    # FFmpeg's names, and others that programs write.
+    return Tags(
+        title=text("title"),
+        artist=text("artist"),
+        album=text("album"),
+        album_artist=text("album_artist", "albumartist"),
+        genre=text("genre"),
+        date=text("date", "year", "tyer"),
+        track=text("track", "tracknumber"),
+        comment=text("comment", "description"),
+        cover=None if found.cover is None else Cover(*found.cover),
+    )

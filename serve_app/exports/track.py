@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 from serve_app.exports.codec_facts import CodecFacts
 from serve_app.exports.tags import Tags
 
 _DEFAULT_METER = "4/4"
+# Beats of two segments that are no further apart than this part of one are the same.
+_SAME_BEAT = 0.25
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def beat_times(track: Track) -> list[tuple[float, int]]:
     times: list[tuple[float, int]] = []
     for segment, end in zip(grid, ends, strict=True):
         # A beat that the next segment starts with is that segment's.
-        count = max(0, round((end - segment.start_seconds) / segment.beat_seconds))
+        beats_long = (end - segment.start_seconds) / segment.beat_seconds
+        count = max(0, ceil(beats_long - _SAME_BEAT))
         beats = [segment.moved(beat) for beat in range(count)]
         times += [(beat.start_seconds, beat.beat) for beat in beats]
     return times
