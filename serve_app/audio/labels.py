@@ -1,7 +1,9 @@
 """What a file says beside its sound: tags, a cover, the encoder's delay."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -13,6 +15,8 @@ from serve_app.errors import UnreadableAudio
 
 _COVER_BYTES = 8 * 2**20
 _VALUE_CHARACTERS = 4_096
+# Of a file so many packets are looked at.
+_PACKETS = 64
 _PICTURES = {"mjpeg": "image/jpeg", "png": "image/png"}
 # iTunes' tag of an m4a: hexadecimal numbers, the second of which is the delay.
 _ITUNES_GAPLESS = "itunsmpb"
@@ -45,34 +49,35 @@ def read(path: Path) -> Labels:
         values = {
             name.lower(): value[:_VALUE_CHARACTERS] for name, value in found.items()
         }
-        return Labels(values, _cover(container), _lead(container, stream, values))
+        cover, lead = _first_packets(container, stream)
+        stated = itunes_delay(values.get(_ITUNES_GAPLESS, ""))
+        is_mp4 = "mp4" in container.format.name
+        return Labels(values, cover, (stated or lead) if is_mp4 else 0)
 
 
-def _cover(container: av.container.InputContainer) -> tuple[str, bytes] | None:
-    for stream in container.streams.video:
-        media_type = _PICTURES.get(stream.codec_context.name)
-        if media_type and stream.disposition & Disposition.attached_pic:
-            packet = next(container.demux(stream), None)
-            if packet is not None and 0 < packet.size <= _COVER_BYTES:
-                return media_type, bytes(packet)
-    return None
+def _first_packets(
+    container: av.container.InputContainer, song: av.AudioStream
+) -> tuple[tuple[str, bytes] | None, int]:
+    """Return the cover, and how many of the song's samples are before its time 0."""
+    pictures = {
+        stream.index: _PICTURES[stream.codec_context.name]
+        for stream in container.streams.video
+        if stream.disposition & Disposition.attached_pic
+        and stream.codec_context.name in _PICTURES
+    }
+    cover: tuple[str, bytes] | None = None
+    # Pictures come before all sound.
+    for packet in islice(container.demux(), _PACKETS):
+        index = packet.stream.index
+        if index in pictures and cover is None and 0 < packet.size <= _COVER_BYTES:
+            cover = pictures[index], bytes(packet)
+        if index == song.index:
+            start = min(0, packet.pts or 0)
+            return cover, round(-start * packet.time_base * song.sample_rate)
+    return cover, 0
 
 
-def _lead(
-    container: av.container.InputContainer,
-    stream: av.AudioStream,
-    values: Mapping[str, str],
-) -> int:
-    if "mp4" not in container.format.name:
-        return 0
-    fields = values.get(_ITUNES_GAPLESS, "").split()
-    if len(fields) > 1:
-        try:
-            return int(fields[1], 16)
-        except ValueError:
-            pass
-    container.seek(0)
-    first = next(container.demux(stream), None)
-    if first is None or first.pts is None or first.pts > 0:
-        return 0
-    return round(-first.pts * first.time_base * stream.sample_rate)
+def itunes_delay(tag: str) -> int:
+    """Return the delay in samples that an `iTunSMPB` states, 0 where it is none."""
+    fields = re.match(r"\s*[0-9A-Fa-f]+\s+([0-9A-Fa-f]{1,8})\b", tag)
+    return 0 if fields is None else int(fields[1], 16)

@@ -5,7 +5,7 @@ How long that is depends on what its decoder does with the ends of an mp3.
 """
 
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.encode import Encoder
 from serve_app.audio.formats import FORMATS
+from serve_app.exports.files import whole
 from serve_app.exports.track import Track
 
 Wave = NDArray[np.float32]
@@ -88,17 +89,12 @@ def write_zip(
     place = extent(track, convention)
     part = target.with_name(f"{target.name}.part")
     try:
-        with zipfile.ZipFile(target, "w") as archive:
-            for name, source in _named(stems.items()):
+        with whole(target), zipfile.ZipFile(target, "w") as archive:
+            for name, source in stems.items():
                 write(source, part, track.sample_rate, place)
-                archive.write(part, name)
+                archive.write(part, f"{name}.wav")
     finally:
         part.unlink(missing_ok=True)
-
-
-def _named(stems: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
-    for name, path in stems:
-        yield f"{name}.wav", path
 
 
 def _silence(samples: int) -> Iterator[Wave]:

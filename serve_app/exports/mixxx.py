@@ -6,10 +6,20 @@ the place of every beat. Places are in frames (samples per channel).
 """
 
 import struct
+from string import Template
 
 from serve_app.exports.offsets import offset_seconds
 from serve_app.exports.text import plain
 from serve_app.exports.track import Track, beat_times
+
+_SQL = Template(
+    """\
+UPDATE library
+SET bpm = $bpm, beats = X'$blob', beats_version = '$version', beats_sub_version = ''
+WHERE abs(duration - $seconds) < 1
+  AND location IN (SELECT id FROM track_locations WHERE filename = '$name');
+"""
+)
 
 GRID, MAP = "BeatGrid-2.0", "BeatMap-1.0"
 
@@ -36,15 +46,14 @@ def render(track: Track) -> bytes:
     version, blob = beats(track)
     if not blob:
         return b"-- No pulse was found in this song.\n"
-    name = plain(track.file_name).replace("'", "''")
-    values = f"bpm = {float(track.bpm)}, beats = X'{blob.hex()}'"
-    lines = (
-        f"UPDATE library SET {values},",
-        f"  beats_version = '{version}', beats_sub_version = ''",
-        f"WHERE abs(duration - {track.duration_seconds:.3f}) < 1 AND location IN",
-        f"  (SELECT id FROM track_locations WHERE filename = '{name}');",
-    )
-    return "".join(f"{line}\n" for line in lines).encode()
+    return _SQL.substitute(
+        bpm=float(track.bpm),
+        blob=blob.hex(),
+        version=version,
+        seconds=f"{track.duration_seconds:.3f}",
+        # The only text that is not ours, in quotes that it can't end.
+        name=plain(track.file_name).replace("'", "''"),
+    ).encode()
 
 
 def _beat(track: Track, seconds: float) -> bytes:

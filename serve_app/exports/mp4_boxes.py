@@ -1,5 +1,6 @@
 """The boxes of an mp4 (ISO/IEC 14496-12), read and rewritten around its sound."""
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import BinaryIO
 from serve_app.exports.tags import Cover, Tags
 
 _COPY_BYTES = 1 << 20
+# Most mp4s have 32 bits for the place of a chunk.
+_PLACES = 2**32
 # The boxes on the way from the movie to the chunks' places in the file.
 _PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 _OFFSETS = {b"stco": ">I", b"co64": ">Q"}
@@ -36,6 +39,8 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     elsewhere than it says."""
     position = 0
     while position < len(data):
+        if position + 8 > len(data):
+            raise ValueError("a box is cut short")
         size, kind = struct.unpack_from(">I4s", data, position)
         if size < 8 or position + size > len(data):
             raise ValueError(f"a box of {size} bytes does not fit")
@@ -60,13 +65,13 @@ def rewrite(source: Path, target: Path, user_data: bytes) -> None:
         moov = box(b"moov", *(box(*pair) for pair in old), box(b"udta", user_data))
         ftyp_start, ftyp_size = places[b"ftyp"]
         mdat_start, mdat_size = places[b"mdat"]
-        is_first = ftyp_size + len(moov) + mdat_start + mdat_size < 2**32
+        is_first = ftyp_size + len(moov) + mdat_start + mdat_size < _PLACES
         shift = ftyp_size - mdat_start + (len(moov) if is_first else 0)
         moov = _shifted(moov, shift)
-        _copy(file, out, ftyp_start, ftyp_size)
+        copy(file, out, ftyp_start, ftyp_size)
         if is_first:
             out.write(moov)
-        _copy(file, out, mdat_start, mdat_size)
+        copy(file, out, mdat_start, mdat_size)
         if not is_first:
             out.write(moov)
 
@@ -78,9 +83,10 @@ def metadata(tags: Tags) -> bytes:
         for field, kind in _TEXT_ATOMS.items()
         if getattr(tags, field)
     ]
-    number = tags.track.partition("/")[0]
-    if number.isdecimal() and int(number) < 2**16:
-        atoms.append(_atom(b"trkn", 0, struct.pack(">HHHH", 0, int(number), 0, 0)))
+    numbers = re.fullmatch(r"(\d{1,4})(?:/(\d{1,4}))?", tags.track)
+    if numbers is not None:
+        number, total = int(numbers[1]), int(numbers[2] or 0)
+        atoms.append(_atom(b"trkn", 0, struct.pack(">HHHH", 0, number, total, 0)))
     if tags.bpm > 0:
         # It has no decimals; the other has.
         atoms.append(_atom(b"tmpo", _INTEGER, struct.pack(">H", round(tags.bpm))))
@@ -125,7 +131,8 @@ def _shifted(data: bytes, shift: int) -> bytes:
     return b"".join(parts)
 
 
-def _copy(file: BinaryIO, out: BinaryIO, start: int, size: int) -> None:
+def copy(file: BinaryIO, out: BinaryIO, start: int, size: int) -> None:
+    """Copy a stretch of a file, piece by piece."""
     file.seek(start)
     while size > 0:
         data = file.read(min(size, _COPY_BYTES))

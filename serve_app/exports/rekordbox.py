@@ -107,9 +107,7 @@ def _number(track: str) -> str:
 
 def _anchors(track: Track) -> Iterator[Segment]:
     """Yield the segments, and those of their downbeats that keep the grid in place."""
-    grid = track.grid()
-    ends = [segment.start_seconds for segment in grid[1:]] + [track.duration_seconds]
-    for segment, end in zip(grid, ends, strict=True):
+    for segment, end in track.stretches():
         start = _not_before_zero(segment)
         yield start
         drift = abs(60 / round(segment.bpm, 2) - segment.beat_seconds)

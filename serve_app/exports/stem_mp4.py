@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.audio.decode import BLOCK_SAMPLES, read_blocks
+from serve_app.audio.encode import encoded_rate
+from serve_app.audio.formats import FORMATS
 from serve_app.audio.multitrack import CODECS, MultitrackEncoder
 from serve_app.exports import mp4_boxes
+from serve_app.exports.files import whole
 from serve_app.exports.track import Track
 
 Wave = NDArray[np.float32]
@@ -67,21 +70,19 @@ def write(
     """
     if codec not in CODECS:
         raise ValueError(f'"codec" must be one of {", ".join(CODECS)}, got {codec!r}')
-    unmixed = target.with_name(f"{target.name}.part")
+    if codec == "aac" and encoded_rate(FORMATS["m4a"], track.sample_rate) != (
+        track.sample_rate
+    ):
+        raise ValueError(f"AAC has no {track.sample_rate} Hz. Choose alac.")
+    unlabelled = target.with_name(f"{target.name}.part")
     try:
-        encoder = MultitrackEncoder(unmixed, codec, track.sample_rate, 1 + len(STEMS))
-        try:
-            for blocks in _blocks(mix, _grouped(stems), mix_gain):
-                encoder.write(blocks)
-        except BaseException:
-            encoder.abort()
-            raise
-        encoder.close()
+        _encode(track, mix, _grouped(stems), unlabelled, codec, mix_gain)
         stem = mp4_boxes.box(b"stem", manifest().encode())
         user_data = mp4_boxes.metadata(track.tagged) + stem
-        mp4_boxes.rewrite(unmixed, target, user_data)
+        with whole(target):
+            mp4_boxes.rewrite(unlabelled, target, user_data)
     finally:
-        unmixed.unlink(missing_ok=True)
+        unlabelled.unlink(missing_ok=True)
 
 
 def manifest() -> str:
@@ -104,6 +105,24 @@ def _grouped(stems: Mapping[str, Path]) -> list[list[Path]]:
             f"A stem.mp4 needs the stems {wanted}; this song has {', '.join(stems)}."
         )
     return [rest if name == _REST else [stems[name]] for name in STEMS]
+
+
+def _encode(
+    track: Track,
+    mix: Path,
+    groups: Sequence[Sequence[Path]],
+    target: Path,
+    codec: str,
+    mix_gain: float,
+) -> None:
+    encoder = MultitrackEncoder(target, codec, track.sample_rate, 1 + len(groups))
+    try:
+        for blocks in _blocks(mix, groups, mix_gain):
+            encoder.write(blocks)
+    except BaseException:
+        encoder.abort()
+        raise
+    encoder.close()
 
 
 def _blocks(

@@ -4,6 +4,7 @@ No library does this: mutagen and TagLib's bindings are under the GPL, and FFmpe
 mp3, mp4 and Ogg anew, with delays and lengths as it counts them.
 """
 
+import os
 import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,8 @@ from typing import BinaryIO
 
 from serve_app.audio.tags import end_of_tags
 from serve_app.exports import id3, mp4_boxes, vorbis
+from serve_app.exports.files import whole
+from serve_app.exports.mp4_boxes import copy
 from serve_app.exports.tags import Tags
 
 _FLAC_COMMENTS, _FLAC_PICTURE, _FLAC_PADDING = 4, 6, 1
@@ -32,7 +35,8 @@ def write(source: Path, target: Path, tags: Tags) -> None:
         known = ", ".join(_WRITERS)
         raise ValueError(f"A {source.suffix} can't be tagged. Choose one of: {known}.")
     try:
-        writer(source, target, tags)
+        with whole(target):
+            writer(source, target, tags)
     except (struct.error, IndexError) as err:
         raise ValueError(f"{source.name} is no whole {source.suffix[1:]}") from err
 
@@ -48,24 +52,43 @@ def _wav(source: Path, target: Path, tags: Tags) -> None:
     """Append a chunk `id3 `, where DJ programs look for tags in a wav."""
     tag = id3.tag(tags)
     with source.open("rb") as file, target.open("w+b") as out:
-        shutil.copyfileobj(file, out)
-        # Chunks begin at even places.
-        out.write(bytes(out.tell() % 2))
-        out.write(b"id3 " + struct.pack("<I", len(tag)) + tag + bytes(len(tag) % 2))
-        size = out.tell() - 8
-        out.seek(0)
-        kind, stated, form = struct.unpack("<4sI4s", out.read(12))
+        kind, stated, form = struct.unpack("<4sI4s", file.read(12))
         if kind not in (b"RIFF", b"RF64") or form != b"WAVE":
             raise ValueError(f"{source.name} is no wav")
+        out.write(struct.pack("<4sI4s", kind, stated, form))
+        for name, start, size in _wav_chunks(file):
+            if name.lower() != b"id3 ":
+                copy(file, out, start, size)
+                # Chunks begin at even places.
+                out.write(bytes(out.tell() % 2))
+        out.write(b"id3 " + struct.pack("<I", len(tag)) + tag + bytes(len(tag) % 2))
+        whole = out.tell() - 8
         if stated == _WAV_SIZE_IS_ELSEWHERE:
             # EBU 3306: the first chunk is `ds64`, with the size in 64 bits.
             out.seek(20)
-            out.write(struct.pack("<Q", size))
-        elif size >= _WAV_SIZE_IS_ELSEWHERE:
+            out.write(struct.pack("<Q", whole))
+        elif whole >= _WAV_SIZE_IS_ELSEWHERE:
             raise ValueError(f"{source.name} is too long for a wav with tags")
         else:
             out.seek(4)
-            out.write(struct.pack("<I", size))
+            out.write(struct.pack("<I", whole))
+
+
+def _wav_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of each chunk, and where it is with its head."""
+    sound_bytes = 0
+    start, end = file.tell(), file.seek(0, os.SEEK_END)
+    while start + 8 <= end:
+        file.seek(start)
+        name, size = struct.unpack("<4sI", file.read(8))
+        if name == b"ds64":
+            _, sound_bytes = struct.unpack("<QQ", file.read(16))
+        if name == b"data" and size == _WAV_SIZE_IS_ELSEWHERE:
+            size = sound_bytes
+        if start + 8 + size > end:
+            raise ValueError("this wav is cut short")
+        yield name, start, 8 + size
+        start += 8 + size + size % 2
 
 
 def _flac(source: Path, target: Path, tags: Tags) -> None:
@@ -102,14 +125,14 @@ def _mp4(source: Path, target: Path, tags: Tags) -> None:
 def _opus(source: Path, target: Path, tags: Tags) -> None:
     """Replace the second packet, the comments; the pages behind it get new numbers."""
     with source.open("rb") as file, target.open("wb") as out:
-        pages = _ogg_pages(file)
+        pages = ogg_pages(file)
         first = next(pages, b"")
         if first[28:36] != b"OpusHead":
             raise ValueError(f"{source.name} is no opus")
         out.write(first)
         number = 1
         packet = b"OpusTags" + vorbis.comments(tags, with_cover=True)
-        for page in vorbis.ogg_pages(packet, first[14:18], number):
+        for page in vorbis.pages_of(packet, first[14:18], number):
             out.write(page)
             number += 1
         while not _ends_packet(next(pages, b"")):
@@ -124,7 +147,8 @@ def _ends_packet(page: bytes) -> bool:
     return page[_OGG_HEAD_BYTES + page[26] - 1] < 255
 
 
-def _ogg_pages(file: BinaryIO) -> Iterator[bytes]:
+def ogg_pages(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the pages of an Ogg file; ValueError where one is none."""
     while head := file.read(_OGG_HEAD_BYTES):
         if head[:4] != b"OggS":
             raise ValueError("this is no Ogg page")

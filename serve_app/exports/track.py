@@ -107,20 +107,26 @@ class Track:
 
         Without segments the grid is made of the tempo and the first downbeat.
         """
-        if self.segments:
-            return sorted(self.segments, key=lambda segment: segment.start_seconds)
+        segments = [segment for segment in self.segments if segment.bpm > 0]
+        if segments:
+            return sorted(segments, key=lambda segment: segment.start_seconds)
         anchor = next(iter([*self.downbeats, *self.beats]), None)
         if self.bpm <= 0 or anchor is None:
             return []
         return [Segment(anchor, self.bpm)]
 
+    def stretches(self) -> list[tuple[Segment, float]]:
+        """Return the segments of `grid`, each with the time at which it ends."""
+        grid = self.grid()
+        starts = [segment.start_seconds for segment in grid]
+        ends = [*starts[1:], self.duration_seconds]
+        return list(zip(grid, ends, strict=False))
+
 
 def beat_times(track: Track) -> list[tuple[float, int]]:
     """Return each beat's time and its number in the bar, by the grid."""
-    grid = track.grid()
-    ends = [segment.start_seconds for segment in grid[1:]] + [track.duration_seconds]
     times: list[tuple[float, int]] = []
-    for segment, end in zip(grid, ends, strict=True):
+    for segment, end in track.stretches():
         # A beat that the next segment starts with is that segment's.
         beats_long = (end - segment.start_seconds) / segment.beat_seconds
         count = max(0, ceil(beats_long - _SAME_BEAT))

@@ -57,7 +57,7 @@ def picture(cover: Cover) -> bytes:
     )
 
 
-def ogg_pages(packet: bytes, serial: bytes, first_number: int) -> Iterator[bytes]:
+def pages_of(packet: bytes, serial: bytes, first_number: int) -> Iterator[bytes]:
     """Yield the pages that one header packet fills (RFC 3533)."""
     sizes = [255] * (len(packet) // 255) + [len(packet) % 255]
     position = 0
