@@ -134,8 +134,18 @@ def opened(path: Path) -> Iterator[Song]:
 
 
 @contextmanager
+def opened_container(path: Path) -> Iterator[InputContainer]:
+    """Open a song's file for what it says beside its sound; UnreadableAudio if none."""
+    with path.open("rb") as file, _container(file) as container:
+        yield container
+
+
+@contextmanager
 def _source(path: Path, section: Section) -> Iterator[_Source]:
-    with spliced(path, section.pieces) as file, _container(file, section) as container:
+    with (
+        spliced(path, section.pieces) as file,
+        _container(file, section.format, is_cut=section.is_cut) as container,
+    ):
         stream = song_track(container)
         if stream is None and not container.streams.audio:
             raise UnreadableAudio(f"There is no sound in this file. {_ACCEPTED}")
@@ -167,13 +177,15 @@ def _is_bare(file: BinaryIO) -> bool:
         return True
 
 
-def _container(file: BinaryIO, section: Section) -> InputContainer:
+def _container(
+    file: BinaryIO, format: str | None = None, *, is_cut: bool = False
+) -> InputContainer:
     try:
         container: InputContainer = av.open(
-            file, "r", section.format, options=_OPTIONS, **_LENIENT
+            file, "r", format, options=_OPTIONS, **_LENIENT
         )
     except (av.FFmpegError, ValueError) as err:
-        why = frames.CUT_SHORT if section.is_cut else _why_unreadable(file)
+        why = frames.CUT_SHORT if is_cut else _why_unreadable(file)
         raise UnreadableAudio(why) from err
     return container
 

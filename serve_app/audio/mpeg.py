@@ -37,6 +37,9 @@ _TAG_ENCODERS = (b"LAME", b"Lavf", b"Lavc")
 # check of all of the frame before it.
 _PADDING_OFFSET, _PADDING_BITS, _PADDING_MASK = 21, 12, 0xFFF
 _CHECK_OFFSET = 34
+_ENCODER_NAME_BYTES = 9
+# A tag's frame, with LAME's part, is no longer.
+_TAG_FRAME_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,25 @@ class Frame:
     side_info_bytes: int
     sample_rate: int
     layer: int
+
+
+@dataclass(frozen=True)
+class InfoTag:
+    """An mp3's first frame where that is a tag and no sound.
+
+    `encoder` is the name in the tag (`LAME3.100`), empty where it has none. `frames`
+    are those that follow, each of `frame_samples`; `delay` and `padding` the samples
+    that the encoder says it added at the ends. `is_check_valid`: LAME's check of the
+    tag is right.
+    """
+
+    encoder: str
+    frames: int
+    frame_samples: int
+    sample_rate: int
+    delay: int
+    padding: int
+    is_check_valid: bool
 
 
 @dataclass(frozen=True)
@@ -121,6 +143,33 @@ def stated_frames(tag_frame: bytes) -> int | None:
     first = frame(tag_frame)
     tag = None if first is None else _read_tag(tag_frame, first, 0)
     return None if tag is None or first is None else tag.coded_samples // first.samples
+
+
+def info_tag(path: Path) -> InfoTag | None:
+    """Return the tag in an mp3's first frame; None without one."""
+    with path.open("rb") as file:
+        tag = _find_tag(file)
+        if tag is None:
+            return None
+        data = read_at(file, tag.frame_start, _TAG_FRAME_BYTES)
+    first = frame(data[:HEADER_BYTES])
+    if first is None:  # _find_tag has read it: the file has changed since.
+        return None
+    name, is_check_valid = b"", False
+    if tag.encoder_start is not None:
+        start = tag.encoder_start - tag.frame_start
+        name = data[start : start + _ENCODER_NAME_BYTES]
+        check = data[start + _CHECK_OFFSET : start + _CHECK_OFFSET + 2]
+        is_check_valid = check == _crc16(data[: start + _CHECK_OFFSET]).to_bytes(2)
+    return InfoTag(
+        encoder=name.partition(b"\0")[0].decode("ascii", "replace").strip(),
+        frames=tag.coded_samples // first.samples,
+        frame_samples=first.samples,
+        sample_rate=first.sample_rate,
+        delay=tag.delay,
+        padding=tag.padding,
+        is_check_valid=is_check_valid,
+    )
 
 
 def state_samples(path: Path, samples: int) -> None:

@@ -59,6 +59,7 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
     "serve_app.working": (),
     "serve_app.disk": (),
     "serve_app.audio": (),
+    "serve_app.exports": ("serve_app.audio",),
     "serve_app.separation": (),
     "serve_app.analysis": (),
     "serve_app.storage": (),

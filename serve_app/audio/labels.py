@@ -1,0 +1,83 @@
+"""What a file says beside its sound: tags, a cover, the encoder's delay."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from serve_app.audio.decode import opened_container
+from serve_app.audio.tracks import song_track
+from serve_app.errors import UnreadableAudio
+
+_COVER_BYTES = 8 * 2**20
+_VALUE_CHARACTERS = 4_096
+# Of a file so many packets are looked at.
+_PACKETS = 64
+_PICTURES = {"mjpeg": "image/jpeg", "png": "image/png"}
+# iTunes' tag of an m4a: hexadecimal numbers, the second of which is the delay.
+_ITUNES_GAPLESS = "itunsmpb"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """`values` by FFmpeg's names in lower case; `cover` as its media type and bytes.
+
+    `lead_samples`: how many samples come before the song in an mp4, by its edit list
+    or by iTunes' tag.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    cover: tuple[str, bytes] | None = None
+    lead_samples: int = 0
+
+
+def read(path: Path) -> Labels:
+    """Read the labels of a song's file; UnreadableAudio where it is none.
+
+    Of values only the first 4,096 characters are kept, and no cover over 8 MiB.
+    """
+    with opened_container(path) as container:
+        stream = song_track(container)
+        if stream is None:
+            raise UnreadableAudio("There is no sound in this file.")
+        # Ogg has them with the stream, all others with the container.
+        found = {**container.metadata, **stream.metadata}
+        values = {
+            name.lower(): value[:_VALUE_CHARACTERS] for name, value in found.items()
+        }
+        cover, lead = _first_packets(container, stream)
+        stated = itunes_delay(values.get(_ITUNES_GAPLESS, ""))
+        is_mp4 = "mp4" in container.format.name
+        return Labels(values, cover, (stated or lead) if is_mp4 else 0)
+
+
+def _first_packets(
+    container: av.container.InputContainer, song: av.AudioStream
+) -> tuple[tuple[str, bytes] | None, int]:
+    """Return the cover, and how many of the song's samples are before its time 0."""
+    pictures = {
+        stream.index: _PICTURES[stream.codec_context.name]
+        for stream in container.streams.video
+        if stream.disposition & Disposition.attached_pic
+        and stream.codec_context.name in _PICTURES
+    }
+    cover: tuple[str, bytes] | None = None
+    # Pictures come before all sound.
+    for packet in islice(container.demux(), _PACKETS):
+        index = packet.stream.index
+        if index in pictures and cover is None and 0 < packet.size <= _COVER_BYTES:
+            cover = pictures[index], bytes(packet)
+        if index == song.index:
+            start = min(0, packet.pts or 0)
+            return cover, round(-start * packet.time_base * song.sample_rate)
+    return cover, 0
+
+
+def itunes_delay(tag: str) -> int:
+    """Return the delay in samples that an `iTunSMPB` states, 0 where it is none."""
+    fields = re.match(r"\s*[0-9A-Fa-f]+\s+([0-9A-Fa-f]{1,8})\b", tag)
+    return 0 if fields is None else int(fields[1], 16)

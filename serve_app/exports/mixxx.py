@@ -1,0 +1,70 @@
+"""Beats for Mixxx, which keeps them in its library and imports no file of them.
+
+The messages are those of `src/proto/beats.proto` in mixxxdj/mixxx: a constant grid is
+`BeatGrid-2.0`, a tempo and the place of the first beat; all others are `BeatMap-1.0`,
+the place of every beat. Places are in frames (samples per channel).
+"""
+
+import struct
+from string import Template
+
+from serve_app.exports.offsets import offset_seconds
+from serve_app.exports.text import plain
+from serve_app.exports.track import Track, beat_times
+
+_SQL = Template(
+    """\
+UPDATE library
+SET bpm = $bpm, beats = X'$blob', beats_version = '$version', beats_sub_version = ''
+WHERE abs(duration - $seconds) < 1
+  AND location IN (SELECT id FROM track_locations WHERE filename = '$name');
+"""
+)
+
+GRID, MAP = "BeatGrid-2.0", "BeatMap-1.0"
+
+
+def beats(track: Track) -> tuple[str, bytes]:
+    """Return the version and the bytes of the beats, both empty without a pulse."""
+    grid = track.grid()
+    offset = offset_seconds("mixxx", track.codec)
+    if not grid:
+        return "", b""
+    if len(grid) > 1:
+        places = [time + offset for time, _ in beat_times(track)]
+        return MAP, b"".join(_field(1, _beat(track, place)) for place in places)
+    bpm = _field(1, _double(1, grid[0].bpm))
+    return GRID, bpm + _field(2, _beat(track, grid[0].start_seconds + offset))
+
+
+def render(track: Track) -> bytes:
+    """Return SQL for Mixxx's `mixxxdb.sqlite`, to be run while Mixxx is not.
+
+    It sets the tempo and the beats of all tracks with this file name that are as long
+    as this one, within a second; and nothing where there is no pulse.
+    """
+    version, blob = beats(track)
+    if not blob:
+        return b"-- No pulse was found in this song.\n"
+    return _SQL.substitute(
+        bpm=float(track.bpm),
+        blob=blob.hex(),
+        version=version,
+        seconds=f"{track.duration_seconds:.3f}",
+        # The only text that is not ours, in quotes that it can't end.
+        name=plain(track.file_name).replace("'", "''"),
+    ).encode()
+
+
+def _beat(track: Track, seconds: float) -> bytes:
+    return _double(1, seconds * track.sample_rate)
+
+
+def _double(number: int, value: float) -> bytes:
+    """Return a protobuf field of 64 bits."""
+    return bytes([number << 3 | 1]) + struct.pack("<d", value)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Return a protobuf field of bytes, fewer than 128."""
+    return bytes([number << 3 | 2, len(content)]) + content

@@ -1,0 +1,155 @@
+"""rekordbox XML: what rekordbox imports as `rekordbox xml`.
+
+Pioneer DJ, "rekordbox xml format list" (rekordbox.com, Developer).
+"""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from serve_app.exports.offsets import offset_seconds
+from serve_app.exports.text import plain
+from serve_app.exports.track import Section, Segment, Track
+
+_KINDS = {
+    "mp3": "MP3 File",
+    "aac": "M4A File",
+    "alac": "M4A File",
+    "flac": "FLAC File",
+    "wav": "WAV File",
+    "aiff": "AIFF File",
+}
+# Hot cues A to H; rekordbox shows ten memory cues of a track.
+_HOT_CUES, _MEMORY_CUES = 8, 10
+_MEMORY = -1
+# Tempos have two decimals in this format: a grid is told again before that has moved
+# it by so much.
+_DRIFT_SECONDS = 0.002
+
+
+def render(track: Track) -> bytes:
+    """Return the XML of a collection with this one track, and a playlist of it."""
+    root = ElementTree.Element("DJ_PLAYLISTS", Version="1.0.0")
+    ElementTree.SubElement(
+        root, "PRODUCT", Name="stemserve", Version="1.0.0", Company="stemserve"
+    )
+    collection = ElementTree.SubElement(root, "COLLECTION", Entries="1")
+    entry = ElementTree.SubElement(collection, "TRACK", _attributes(track))
+    offset = offset_seconds("rekordbox", track.codec)
+    for anchor in _anchors(track):
+        ElementTree.SubElement(entry, "TEMPO", _tempo(anchor, offset))
+    for section, number in _marks(track):
+        ElementTree.SubElement(entry, "POSITION_MARK", _mark(section, number, offset))
+    playlists = ElementTree.SubElement(root, "PLAYLISTS")
+    folder = ElementTree.SubElement(playlists, "NODE", Type="0", Name="ROOT", Count="1")
+    playlist = ElementTree.SubElement(
+        folder, "NODE", Name="stemserve", Type="1", KeyType="0", Entries="1"
+    )
+    ElementTree.SubElement(playlist, "TRACK", Key="1")
+    ElementTree.indent(root)
+    xml: bytes = ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return xml
+
+
+def location(place: str) -> str:
+    """Return a path, URL or file name as the URL that rekordbox wants.
+
+    >>> location("/music/a b.mp3")
+    'file://localhost/music/a%20b.mp3'
+    >>> location("C:\\\\music\\\\a.mp3")
+    'file://localhost/C:/music/a.mp3'
+    """
+    url = re.match(r"file://(?:localhost)?/(.*)", place, re.DOTALL)
+    if url is not None:
+        return f"file://localhost/{url[1]}"
+    path = place
+    if re.match(r"[A-Za-z]:[\\/]", place):
+        path = place.replace("\\", "/")
+    return f"file://localhost/{quote(plain(path).lstrip('/'), safe='/:')}"
+
+
+def _attributes(track: Track) -> dict[str, str]:
+    tags = track.tags
+    texts = {
+        "TrackID": "1",
+        "Name": track.title,
+        "Artist": tags.artist,
+        "Album": tags.album,
+        "Genre": tags.genre,
+        "Kind": _kind(track),
+        "Size": str(track.size_bytes),
+        "TotalTime": str(round(track.duration_seconds)),
+        "TrackNumber": _number(tags.track),
+        "Year": tags.year or "0",
+        "AverageBpm": f"{track.bpm:.2f}",
+        "SampleRate": str(track.sample_rate),
+        "Comments": tags.comment,
+        "Location": location(track.location),
+        "Tonality": track.short_key,
+    }
+    return {name: plain(text) for name, text in texts.items()}
+
+
+def _kind(track: Track) -> str:
+    suffix = track.file_name.rpartition(".")[2].lower()
+    codec = track.codec.codec
+    return _KINDS.get("mp3" if codec.startswith("mp3") else codec) or _KINDS.get(
+        suffix, f"{suffix.upper()} File" if suffix else "Unknown Format"
+    )
+
+
+def _number(track: str) -> str:
+    """Return the first number of `3/12`."""
+    digits = re.match(r"\d{1,6}", track)
+    return digits[0] if digits else "0"
+
+
+def _anchors(track: Track) -> Iterator[Segment]:
+    """Yield the segments, and those of their downbeats that keep the grid in place."""
+    for segment, end in track.stretches():
+        start = _not_before_zero(segment)
+        yield start
+        drift = abs(60 / round(segment.bpm, 2) - segment.beat_seconds)
+        bar_drift = drift * segment.beats_per_bar
+        if not bar_drift:
+            continue
+        bars = max(1, int(_DRIFT_SECONDS / bar_drift))
+        to_downbeat = -(start.beat - 1) % segment.beats_per_bar
+        step = bars * segment.beats_per_bar
+        anchor = start.moved(to_downbeat + step)
+        while anchor.start_seconds < end - segment.beat_seconds / 2:
+            yield anchor
+            anchor = anchor.moved(step)
+
+
+def _not_before_zero(segment: Segment) -> Segment:
+    if segment.start_seconds >= 0:
+        return segment
+    return segment.moved(int(-segment.start_seconds / segment.beat_seconds) + 1)
+
+
+def _tempo(segment: Segment, offset: float) -> dict[str, str]:
+    return {
+        "Inizio": f"{segment.start_seconds + offset:.3f}",
+        "Bpm": f"{segment.bpm:.2f}",
+        "Metro": segment.meter,
+        "Battito": str(segment.beat),
+    }
+
+
+def _marks(track: Track) -> Iterator[tuple[Section, int]]:
+    """Yield each section as a memory cue, and the first eight as hot cues too."""
+    for section in track.sections[:_MEMORY_CUES]:
+        yield section, _MEMORY
+    for number, section in enumerate(track.sections[:_HOT_CUES]):
+        yield section, number
+
+
+def _mark(section: Section, number: int, offset: float) -> dict[str, str]:
+    return {
+        "Name": plain(section.name),
+        "Type": "0",
+        "Start": f"{max(0.0, section.start_seconds) + offset:.3f}",
+        "Num": str(number),
+    }

@@ -1,0 +1,166 @@
+"""Tags put into a stem's file. Its sound is copied byte for byte.
+
+No library does this: mutagen and TagLib's bindings are under the GPL, and FFmpeg writes
+mp3, mp4 and Ogg anew, with delays and lengths as it counts them.
+"""
+
+import os
+import shutil
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from serve_app.audio.tags import end_of_tags
+from serve_app.exports import id3, mp4_boxes, vorbis
+from serve_app.exports.files import whole
+from serve_app.exports.mp4_boxes import copy
+from serve_app.exports.tags import Tags
+
+_FLAC_COMMENTS, _FLAC_PICTURE, _FLAC_PADDING = 4, 6, 1
+_FLAC_LAST = 0x80
+_FLAC_BLOCK_BYTES = 2**24 - 1
+_WAV_SIZE_IS_ELSEWHERE = 0xFFFFFFFF
+_OGG_HEAD_BYTES = 27
+
+
+def write(source: Path, target: Path, tags: Tags) -> None:
+    """Copy a stem with these tags and no others.
+
+    The file's suffix says what it is: mp3, wav, flac, m4a, mp4 or opus. ValueError for
+    others, and where the file is not what its suffix says.
+    """
+    writer = _WRITERS.get(source.suffix.lower())
+    if writer is None:
+        known = ", ".join(_WRITERS)
+        raise ValueError(f"A {source.suffix} can't be tagged. Choose one of: {known}.")
+    try:
+        with whole(target):
+            writer(source, target, tags)
+    except (struct.error, IndexError) as err:
+        raise ValueError(f"{source.name} is no whole {source.suffix[1:]}") from err
+
+
+def _mp3(source: Path, target: Path, tags: Tags) -> None:
+    with source.open("rb") as file, target.open("wb") as out:
+        out.write(id3.tag(tags))
+        file.seek(end_of_tags(file, 0))
+        shutil.copyfileobj(file, out)
+
+
+def _wav(source: Path, target: Path, tags: Tags) -> None:
+    """Append a chunk `id3 `, where DJ programs look for tags in a wav."""
+    tag = id3.tag(tags)
+    with source.open("rb") as file, target.open("w+b") as out:
+        kind, stated, form = struct.unpack("<4sI4s", file.read(12))
+        if kind not in (b"RIFF", b"RF64") or form != b"WAVE":
+            raise ValueError(f"{source.name} is no wav")
+        out.write(struct.pack("<4sI4s", kind, stated, form))
+        for name, start, size in _wav_chunks(file):
+            if name.lower() != b"id3 ":
+                copy(file, out, start, size)
+                # Chunks begin at even places.
+                out.write(bytes(out.tell() % 2))
+        out.write(b"id3 " + struct.pack("<I", len(tag)) + tag + bytes(len(tag) % 2))
+        whole = out.tell() - 8
+        if stated == _WAV_SIZE_IS_ELSEWHERE:
+            # EBU 3306: the first chunk is `ds64`, with the size in 64 bits.
+            out.seek(20)
+            out.write(struct.pack("<Q", whole))
+        elif whole >= _WAV_SIZE_IS_ELSEWHERE:
+            raise ValueError(f"{source.name} is too long for a wav with tags")
+        else:
+            out.seek(4)
+            out.write(struct.pack("<I", whole))
+
+
+def _wav_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of each chunk, and where it is with its head."""
+    sound_bytes = 0
+    start, end = file.tell(), file.seek(0, os.SEEK_END)
+    while start + 8 <= end:
+        file.seek(start)
+        name, size = struct.unpack("<4sI", file.read(8))
+        if name == b"ds64":
+            _, sound_bytes = struct.unpack("<QQ", file.read(16))
+        if name == b"data" and size == _WAV_SIZE_IS_ELSEWHERE:
+            size = sound_bytes
+        if start + 8 + size > end:
+            raise ValueError("this wav is cut short")
+        yield name, start, 8 + size
+        start += 8 + size + size % 2
+
+
+def _flac(source: Path, target: Path, tags: Tags) -> None:
+    with source.open("rb") as file, target.open("wb") as out:
+        if file.read(4) != b"fLaC":
+            raise ValueError(f"{source.name} is no flac")
+        ours = (_FLAC_COMMENTS, _FLAC_PICTURE, _FLAC_PADDING)
+        blocks = [block for block in _flac_blocks(file) if block[0] not in ours]
+        comments = vorbis.comments(tags, with_cover=False)
+        blocks.append((_FLAC_COMMENTS, comments))
+        if tags.cover is not None:
+            picture = vorbis.picture(tags.cover)
+            if len(picture) <= _FLAC_BLOCK_BYTES:
+                blocks.append((_FLAC_PICTURE, picture))
+        out.write(b"fLaC")
+        for number, (kind, content) in enumerate(blocks, 1):
+            last = _FLAC_LAST if number == len(blocks) else 0
+            out.write(struct.pack(">I", (last | kind) << 24 | len(content)) + content)
+        shutil.copyfileobj(file, out)
+
+
+def _flac_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    is_last = False
+    while not is_last:
+        (head,) = struct.unpack(">I", file.read(4))
+        is_last = bool(head >> 24 & _FLAC_LAST)
+        yield head >> 24 & ~_FLAC_LAST, file.read(head & 0xFFFFFF)
+
+
+def _mp4(source: Path, target: Path, tags: Tags) -> None:
+    mp4_boxes.rewrite(source, target, mp4_boxes.metadata(tags))
+
+
+def _opus(source: Path, target: Path, tags: Tags) -> None:
+    """Replace the second packet, the comments; the pages behind it get new numbers."""
+    with source.open("rb") as file, target.open("wb") as out:
+        pages = ogg_pages(file)
+        first = next(pages, b"")
+        if first[28:36] != b"OpusHead":
+            raise ValueError(f"{source.name} is no opus")
+        out.write(first)
+        number = 1
+        packet = b"OpusTags" + vorbis.comments(tags, with_cover=True)
+        for page in vorbis.pages_of(packet, first[14:18], number):
+            out.write(page)
+            number += 1
+        while not _ends_packet(next(pages, b"")):
+            pass
+        for page in pages:
+            out.write(vorbis.checked(page[:18] + struct.pack("<I", number) + page[22:]))
+            number += 1
+
+
+def _ends_packet(page: bytes) -> bool:
+    """Whether a packet ends with this page: its last lacing value is under 255."""
+    return page[_OGG_HEAD_BYTES + page[26] - 1] < 255
+
+
+def ogg_pages(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the pages of an Ogg file; ValueError where one is none."""
+    while head := file.read(_OGG_HEAD_BYTES):
+        if head[:4] != b"OggS":
+            raise ValueError("this is no Ogg page")
+        lacing = file.read(head[26])
+        yield head + lacing + file.read(sum(lacing))
+
+
+_WRITERS: Mapping[str, Callable[[Path, Path, Tags], None]] = {
+    ".mp3": _mp3,
+    ".wav": _wav,
+    ".flac": _flac,
+    ".m4a": _mp4,
+    ".mp4": _mp4,
+    ".opus": _opus,
+}
