@@ -1,42 +1,26 @@
-"""The key of a song, and its names."""
+"""The key of a song, its changes over time, and the names of keys."""
 
 from dataclasses import dataclass
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
+from serve_app.analysis import key_network
+from serve_app.analysis.chroma import Matrix, PitchListener, Pitches
 from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
-
-Vector = NDArray[np.float64]
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
-# How well each semitone over the tonic fits a key to listeners: the probe-tone ratings
-# of Krumhansl and Kessler (1982), Psychological Review 89, as in Krumhansl (1990),
-# Cognitive Foundations of Musical Pitch, table 2.1.
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-
-_HOP = 4_096
-_LOWEST_HZ = float(librosa.note_to_hz("C2"))
-_OCTAVES = 6
-_BINS_PER_OCTAVE = 36
-# The lowest filter is 0.8 s long: shorter music is padded to room for it.
-_SHORTEST = 2 * SAMPLE_RATE
-_PEAK_FFT = 4_096
-# From a hundredth of the loudest up, loudness goes by the logarithm.
-_COMPRESSION = 100.0
-# The lead in correlation that makes a key two thirds sure; wrong keys lead by less.
-_SURE_LEAD = 0.1
+# A key is told from 15 s around each second.
+_CONTEXT_SECONDS = 15
+# Another key must be so much likelier in all, as a logarithm, to be a modulation.
+_CHANGE = 6.0
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key: a tonic, 0 for C to 11 for B, a mode, and how sure it is, 0 to 1.
-
-    `confidence` grows with the lead over the next best key; it is no probability.
-    """
+    """A key: a tonic, 0 for C to 11 for B, a mode, and how sure it is, 0 to 1."""
 
     tonic: int
     is_minor: bool
@@ -68,77 +52,116 @@ class Key:
 NO_KEY = Key(0, is_minor=False, confidence=0.0)
 
 
-def find(mono: Samples) -> Key:
-    """Return the key of mono samples at 22,050 Hz; NO_KEY where nothing has a pitch.
+@dataclass(frozen=True)
+class KeySpan:
+    """A part of a song in one key, in seconds."""
 
-    The key is the one whose profile correlates best with how strong each of the
-    twelve pitch classes is (Krumhansl and Schmuckler, in Krumhansl 1990, chapter 4).
+    start_seconds: float
+    end_seconds: float
+    key: Key
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a song.
+
+    `key` holds for longest; `runner_up` is the next likely, its confidence the chance
+    that it is right instead. `tuning_hz` is the pitch of A4. `reason` says why there is
+    no key; `key` is NO_KEY then, `runner_up` None and the timeline empty.
     """
-    padded = np.pad(mono, (0, max(_SHORTEST - len(mono), 0)))
-    tuning = _tuning(padded)
-    if tuning is None:
-        return NO_KEY
-    chroma = _chroma(padded, tuning)
-    if not chroma.std() > 0:
-        return NO_KEY
-    fits = _profiles() @ _standardised(chroma) / len(chroma)
-    second, best = np.argsort(fits)[-2:]
-    lead = 1.0 - np.exp(-(fits[best] - fits[second]) / _SURE_LEAD)
-    confidence = float(np.clip(fits[best] * lead, 0.0, 1.0))
-    return Key(int(best) % 12, is_minor=bool(best >= 12), confidence=confidence)
+
+    key: Key
+    runner_up: Key | None
+    timeline: tuple[KeySpan, ...]
+    tuning_hz: float
+    reason: str | None = None
 
 
-def _tuning(mono: Samples) -> float | None:
-    """Return the deviation from A = 440 Hz in semitones; None without pitch."""
-    pitches, strengths = librosa.piptrack(
-        y=mono, sr=SAMPLE_RATE, n_fft=_PEAK_FFT, hop_length=_PEAK_FFT
-    )
-    is_pitch = pitches > 0
-    if not is_pitch.any():
-        return None
-    is_strong = is_pitch & (strengths >= np.median(strengths[is_pitch]))
-    return float(librosa.pitch_tuning(pitches[is_strong]))
+class KeyListener:
+    """Find the keys of a song that comes in mono blocks at 22,050 Hz."""
 
+    def __init__(self) -> None:
+        self._pitches = PitchListener()
+        self._samples = 0
 
-def _chroma(mono: Samples, tuning: float) -> Vector:
-    """Return how strong each pitch class is in the harmonic part of the music."""
-    spectrum = np.abs(
-        librosa.cqt(
-            mono,
-            sr=SAMPLE_RATE,
-            hop_length=_HOP,
-            fmin=_LOWEST_HZ,
-            n_bins=_OCTAVES * _BINS_PER_OCTAVE,
-            bins_per_octave=_BINS_PER_OCTAVE,
-            tuning=tuning * _BINS_PER_OCTAVE / 12,
+    def add(self, block: Samples) -> None:
+        """Take the next samples (n)."""
+        self._pitches.add(block)
+        self._samples += len(block)
+
+    def found(self) -> Keys:
+        """Return the keys of all samples so far; call it once, at the end."""
+        pitches = self._pitches.found()
+        tuning_hz = 440.0 * 2 ** (pitches.tuning_semitones / 12)
+        reason = _why_none(pitches)
+        if reason is not None:
+            return Keys(NO_KEY, None, (), tuning_hz, reason)
+        strengths = pitches.strengths / pitches.strengths.mean()
+        harmony = key_network.harmony(strengths)
+        weights = np.ones(len(harmony))
+        whole = np.average(harmony, axis=0, weights=weights)[None].astype(np.float32)
+        shares = _softmax(key_network.logits(whole))[0]
+        path = _path(_around(harmony))
+        second, best = np.argsort(shares)[-2:]
+        end = self._samples / SAMPLE_RATE
+        return Keys(
+            _key(best, shares), _key(second, shares), _spans(path, shares, end), tuning_hz
         )
+
+
+def find(mono: Samples) -> Key:
+    """Return the key of mono samples at 22,050 Hz; NO_KEY where nothing has a pitch."""
+    listener = KeyListener()
+    listener.add(mono)
+    return listener.found().key
+
+
+def _why_none(pitches: Pitches) -> str | None:
+    if not pitches.strengths.any():
+        return "no pitch"
+    return None
+
+
+def _key(index: int, shares: Matrix) -> Key:
+    return Key(int(index) % 12, bool(index >= 12), float(shares[index]))
+
+
+def _softmax(logits: Matrix) -> Matrix:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _around(harmony: Matrix) -> Matrix:
+    """Return the logarithm of how likely each key is around each second, (n, 24)."""
+    size = min(_CONTEXT_SECONDS, len(harmony))
+    mean = uniform_filter1d(harmony, size, axis=0, mode="nearest")
+    return np.log(_softmax(key_network.logits(mean)))
+
+
+def _path(likely: Matrix) -> NDArray[np.intp]:
+    """Return the likeliest key at each second (Viterbi), changes costing `_CHANGE`."""
+    came_from = np.empty(likely.shape, np.intp)
+    score = np.zeros(likely.shape[1])
+    for second, now in enumerate(likely):
+        best = score.argmax()
+        stays = score >= score[best] - _CHANGE
+        came_from[second] = np.where(stays, np.arange(len(score)), best)
+        score = np.where(stays, score, score[best] - _CHANGE) + now
+        score -= score.max()
+    path = np.empty(len(likely), np.intp)
+    at = score.argmax()
+    for second in range(len(likely) - 1, -1, -1):
+        path[second] = at
+        at = came_from[second, at]
+    return path
+
+
+def _spans(
+    path: NDArray[np.intp], shares: Matrix, end_seconds: float
+) -> tuple[KeySpan, ...]:
+    starts = [0, *(np.flatnonzero(np.diff(path)) + 1)]
+    ends = [*map(float, starts[1:]), end_seconds]
+    return tuple(
+        KeySpan(float(start), end, _key(path[start], shares))
+        for start, end in zip(starts, ends, strict=True)
     )
-    harmonic, _ = librosa.decompose.hpss(spectrum)
-    loudest = max(float(harmonic.max()), float(np.finfo(np.float32).tiny))
-    # Loudness, not power: one loud voice must not hide the chords.
-    levels = np.log1p(_COMPRESSION * harmonic / loudest)
-    chroma = librosa.feature.chroma_cqt(
-        C=levels,
-        fmin=_LOWEST_HZ,
-        n_octaves=_OCTAVES,
-        bins_per_octave=_BINS_PER_OCTAVE,
-        norm=None,
-    )
-    strengths: Vector = chroma.mean(axis=1, dtype=np.float64)
-    return strengths
-
-
-def _profiles() -> Vector:
-    """Return the 24 standardised profiles (key, pitch class), major keys first."""
-    return np.array(
-        [
-            np.roll(_standardised(np.array(profile)), tonic)
-            for profile in (_MAJOR, _MINOR)
-            for tonic in range(12)
-        ]
-    )
-
-
-def _standardised(vector: Vector) -> Vector:
-    standardised: Vector = (vector - vector.mean()) / vector.std()
-    return standardised

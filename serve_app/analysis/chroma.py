@@ -1,0 +1,114 @@
+"""How strong each pitch is in a song, second by second, at the song's own tuning."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
+
+Matrix = NDArray[np.float32]
+
+# MIDI pitches: C1 at 33 Hz up to B7 at 3,951 Hz.
+LOWEST_PITCH, PITCHES = 24, 84
+SEGMENT_SECONDS = 1.0
+
+# 0.74 s: long enough to separate semitones from 65 Hz up.
+_WINDOW_SAMPLES = 16_384
+_FRAMES = 4  # in a segment
+_HOP_SAMPLES = int(SEGMENT_SECONDS * SAMPLE_RATE) // _FRAMES
+_SEGMENT_SAMPLES = _FRAMES * _HOP_SAMPLES
+_READ_SAMPLES = _WINDOW_SAMPLES + (_FRAMES - 1) * _HOP_SAMPLES
+_WINDOW = np.hanning(_WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
+_BIN_HZ = SAMPLE_RATE / _WINDOW_SAMPLES
+_FIRST_BIN, _LAST_BIN = 20, 3_000  # 27 Hz to 4,037 Hz
+# Magnitudes are compressed, so that one loud voice does not hide the chords.
+_POWER = 0.4
+# A peak stands out from what lies around it, 16 Hz to each side, by a fifth.
+_FLOOR_BINS, _OVER_FLOOR = 25, 1.2
+# What is 180 dB below full scale is silence.
+_SILENCE = 1e-9
+# Fifths of a semitone: the tuning is known only when the song has been heard.
+_PARTS = 5
+_PART_CENTRES = (np.arange(PITCHES * _PARTS) + 0.5) / _PARTS - 0.5
+
+
+@dataclass(frozen=True)
+class Pitches:
+    """The pitches of a song.
+
+    `strengths` (seconds, 84) has one row for each second and one column for each
+    semitone from C1 up; no unit, compressed. `tuning_semitones` is how far the song
+    lies over A = 440 Hz, -0.5 to 0.5.
+    """
+
+    strengths: Matrix
+    tuning_semitones: float
+
+
+class PitchListener:
+    """Measure the pitches of a song that comes in mono blocks at 22,050 Hz.
+
+    It keeps 840 bytes for each second of the song.
+    """
+
+    def __init__(self) -> None:
+        # The first frame is centred on the first sample.
+        self._samples = np.zeros(_WINDOW_SAMPLES // 2, np.float32)
+        self._segments: list[NDArray[np.float16]] = []
+
+    def add(self, block: Samples) -> None:
+        """Take the next samples (n)."""
+        self._samples = np.concatenate([self._samples, block])
+        start = 0
+        while len(self._samples) - start >= _READ_SAMPLES:
+            self._segments.append(_peaks(self._samples[start : start + _READ_SAMPLES]))
+            start += _SEGMENT_SAMPLES
+        self._samples = self._samples[start:]
+
+    def found(self) -> Pitches:
+        """Return the pitches of the whole song, its last second padded with silence."""
+        self.add(np.zeros(_READ_SAMPLES - len(self._samples), np.float32))
+        parts = np.array(self._segments, np.float32)
+        tuning = _tuning(parts.sum(axis=0))
+        semitones = np.floor(_PART_CENTRES - tuning + 0.5).astype(int)
+        strengths = np.zeros((len(parts), PITCHES), np.float32)
+        for semitone in range(PITCHES):
+            strengths[:, semitone] = parts[:, semitones == semitone].sum(axis=1)
+        return Pitches(strengths, tuning)
+
+
+def _peaks(samples: Samples) -> NDArray[np.float16]:
+    """Return how strong the spectrum's peaks are in each fifth of a semitone.
+
+    The frames of a second are averaged first: noise and drums then lie in the floor,
+    from which held notes stand out.
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW_SAMPLES)
+    spectrum = scipy.fft.rfft(frames[::_HOP_SAMPLES] * _WINDOW)[:, _FIRST_BIN:_LAST_BIN]
+    magnitudes = np.abs(spectrum) * np.float32(4 / _WINDOW_SAMPLES)
+    levels = (np.maximum(magnitudes, _SILENCE) ** np.float32(_POWER)).mean(axis=0)
+    floor = _OVER_FLOOR * uniform_filter1d(levels, _FLOOR_BINS, mode="nearest")
+    top = levels[1:-1]
+    is_peak = (top > levels[:-2]) & (top >= levels[2:]) & (top > floor[1:-1])
+    at = np.flatnonzero(is_peak)
+    # A parabola through the logarithms of a peak and its neighbours.
+    left, middle, right = (np.log(levels[at + step]) for step in range(3))
+    offset = 0.5 * (left - right) / (left - 2 * middle + right)
+    heights = np.exp(middle - 0.25 * (left - right) * offset) - floor[at + 1]
+    hertz = (_FIRST_BIN + at + 1 + offset) * _BIN_HZ
+    semitones = 12 * np.log2(hertz / 440) + 69 - LOWEST_PITCH
+    parts = np.floor((semitones + 0.5) * _PARTS).astype(int)
+    is_heard = (parts >= 0) & (parts < PITCHES * _PARTS)
+    strengths = np.bincount(
+        parts[is_heard], heights[is_heard], minlength=PITCHES * _PARTS
+    )
+    return strengths.astype(np.float16)
+
+
+def _tuning(parts: Matrix) -> float:
+    """Return the mean deviation of all peaks from A = 440 Hz, on the semitone's circle."""
+    turns = np.exp(2j * np.pi * _PART_CENTRES)
+    return float(np.angle(parts @ turns) / (2 * np.pi))

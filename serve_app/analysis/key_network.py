@@ -1,0 +1,81 @@
+"""The network that tells 24 keys from the pitches of each second, run in numpy.
+
+It treats all twelve tonics alike: nothing but its input says which of them is C. It has
+learned which overtones belong to which note, which notes make chords, and which chords
+make a key, from music that was composed for it; `tools/key_training` makes it anew.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.analysis.chroma import PITCHES, Matrix
+
+Weights = Mapping[str, Matrix]
+Tensor = NDArray[np.float32]
+
+CLASSES = 12
+
+_PATH = Path(__file__).parent / "weights" / "key.npz"
+_REACH = 24  # Two octaves up and down: a note's overtones and what it is one of.
+# Pitches over C1 that are wholly bass, middle and treble; others are between them.
+_REGISTERS = (9, 28, 48)
+_BLOCK = 128  # seconds that are looked at together, to bound the memory
+
+
+@cache
+def weights() -> Weights:
+    """Return the weights that come with the package."""
+    with np.load(_PATH) as file:
+        return {name: file[name].astype(np.float32) for name in file.files}
+
+
+def harmony(strengths: Matrix) -> Tensor:
+    """Return what harmony each second has, (seconds, features, 12).
+
+    `strengths` (seconds, 84) are divided by the song's mean.
+    """
+    blocks = range(0, len(strengths), _BLOCK)
+    return np.concatenate([_harmony(strengths[at : at + _BLOCK]) for at in blocks])
+
+
+def logits(mean_harmony: Tensor) -> Matrix:
+    """Return the logits of 24 keys, major keys first, from mean harmony (n, f, 12)."""
+    scales = np.maximum(_turned(mean_harmony, "scales"), 0)
+    return _turned(scales, "keys").reshape(len(mean_harmony), -1)
+
+
+def _harmony(strengths: Matrix) -> Tensor:
+    parameters = weights()
+    padded = np.pad(strengths, ((0, 0), (_REACH, _REACH)))
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1, axis=1)
+    notes = np.maximum(
+        around @ parameters["harmonics.weight"] + parameters["harmonics.bias"], 0
+    )
+    notes = np.maximum(notes @ parameters["notes.weight"] + parameters["notes.bias"], 0)
+    octaves = notes.reshape(len(notes), PITCHES // CLASSES, CLASSES, -1)
+    registers = _registers().reshape(3, PITCHES // CLASSES, CLASSES)
+    chroma = np.einsum("toci,roc->tric", octaves, registers, optimize=True)
+    chords = _turned(chroma.reshape(len(notes), -1, CLASSES), "chords")
+    return np.maximum(chords, 0)
+
+
+def _registers() -> Matrix:
+    """Return how much each pitch belongs to bass, middle and treble, (3, 84)."""
+    pitches = np.arange(PITCHES)
+    return np.array(
+        [np.interp(pitches, _REGISTERS, shares) for shares in np.eye(3)], np.float32
+    )
+
+
+def _turned(chroma: Tensor, layer: str) -> Tensor:
+    """Apply a layer (12 * in, out) around the circle of tonics: (n, in, 12) to out."""
+    parameters = weights()
+    around = np.concatenate([chroma, chroma[:, :, : CLASSES - 1]], axis=2)
+    windows = np.lib.stride_tricks.sliding_window_view(around, CLASSES, axis=2)
+    rows = windows.transpose(0, 2, 1, 3).reshape(len(chroma) * CLASSES, -1)
+    turned = rows @ parameters[f"{layer}.weight"] + parameters[f"{layer}.bias"]
+    return turned.reshape(len(chroma), CLASSES, -1).transpose(0, 2, 1)
