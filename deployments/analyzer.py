@@ -12,8 +12,9 @@ from deployments.files import file_storage
 from deployments.logs import configure_logging
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.errors import AppError
+from serve_app.exporter import Exporter
 from serve_app.reporter import Reporter
-from serve_app.reports import Request
+from serve_app.reports import ExportRequest, Request
 from serve_app.separation import allocator
 from serve_app.settings import Settings
 
@@ -36,7 +37,9 @@ class Analyzer:
         from serve_app.analysis import song
 
         configure_logging(settings)
-        self._reporter = Reporter(file_storage(settings), settings.working_dir)
+        storage = file_storage(settings)
+        self._reporter = Reporter(storage, settings.working_dir)
+        self._exporter = Exporter(storage, settings.working_dir)
         song.warm_up()
         allocator.give_back()
         os.nice(_NICENESS)
@@ -52,6 +55,10 @@ class Analyzer:
     async def peaks(self, request: Request, span: Span) -> Pixels | Failed:
         """Return the exact peaks of a span of a song or a stem."""
         return await _told(partial(self._reporter.peaks, request, span))
+
+    async def export(self, request: ExportRequest) -> Failed | None:
+        """Make an export of a job."""
+        return await _told(partial(self._exporter.export, request))
 
 
 async def _told(tell: Callable[[Event], T]) -> T | Failed:

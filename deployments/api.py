@@ -32,7 +32,7 @@ from serve_app.jobs.answers import Answers
 from serve_app.jobs.job import Job
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.store import JobStore
-from serve_app.reports import Request
+from serve_app.reports import ExportRequest, Request
 from serve_app.separation import allocator
 from serve_app.separation.models import (
     REGISTRY,
@@ -74,6 +74,10 @@ class Pools:
         """Return the exact peaks of a span of a stored song or stem."""
         peaks: Pixels = await self._answer(self._analyzer.peaks.remote(request, span))
         return peaks
+
+    async def export(self, request: ExportRequest) -> None:
+        """Make an export of a job."""
+        await self._answer(self._analyzer.export.remote(request))
 
     async def _answer(self, answer: DeploymentResponse) -> Any:
         try:
@@ -196,6 +200,7 @@ class Api:
                 tell_of_song=self._pools.tell_of_song,
                 tell_of_stem=self._pools.tell_of_stem,
                 tell_peaks=self._pools.tell_peaks,
+                export=self._pools.export,
                 wake=self._pools.wake,
                 stop=self._pools.stop,
                 health=self._pools.health,

@@ -28,6 +28,21 @@ class Request:
     bpm_range: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class ExportRequest:
+    """An export to make of a job whose song has that `report`, to be kept as `key`."""
+
+    job: Job
+    report: Mapping[str, Any]
+    name: str
+    key: str
+
+
+def of_export(job: Job, report: Mapping[str, Any], name: str) -> ExportRequest:
+    """Return the request for the export of that name of a job."""
+    return ExportRequest(job, report, name, _place(job, f"export.{name}"))
+
+
 def of_song(job: Job) -> Request:
     """Return the request for the song of a job."""
     return Request(job.source.key, _place(job, MIX), job.options.bpm_range)

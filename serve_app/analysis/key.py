@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from serve_app.analysis import key_network
-from serve_app.analysis.chroma import Matrix, PitchListener, Pitches
+from serve_app.analysis.chroma import Matrix, Pitches, PitchListener
 from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -91,7 +91,7 @@ class KeyListener:
 
     def found(self) -> Keys:
         """Return the keys of all samples so far; call it once, at the end."""
-        pitches = self._pitches.found()
+        pitches = self.pitches = self._pitches.found()
         tuning_hz = 440.0 * 2 ** (pitches.tuning_semitones / 12)
         reason = _why_none(pitches)
         if reason is not None:
@@ -105,7 +105,10 @@ class KeyListener:
         second, best = np.argsort(shares)[-2:]
         end = self._samples / SAMPLE_RATE
         return Keys(
-            _key(best, shares), _key(second, shares), _spans(path, shares, end), tuning_hz
+            _key(best, shares),
+            _key(second, shares),
+            _spans(path, shares, end),
+            tuning_hz,
         )
 
 

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from serve_app.analysis import sections
+from serve_app.analysis import sections, wire
+from serve_app.analysis.chroma import SEGMENT_SECONDS, Pitches
 from serve_app.analysis.downmix import SAMPLE_RATE, Downmix, Samples
 from serve_app.analysis.key import KeyListener, Keys
 from serve_app.analysis.levels import Levels, LevelsListener
@@ -63,9 +64,9 @@ class Analysis(StemAnalysis):
         """Return what clients read, rounded to what is meaningful."""
         reasons = [each.reason for each in (self.rhythm, self.keys) if each.reason]
         return {
-            **self.rhythm.to_dict(),
-            **self.keys.to_dict(),
-            **({"reason": " ".join(reasons)} if reasons else {}),
+            **wire.rhythm(self.rhythm),
+            **wire.keys(self.keys),
+            **({"reason": ", ".join(reasons)} if reasons else {}),
             "sections": [section.to_dict() for section in self.sections],
             **super().to_dict(),
         }
@@ -98,7 +99,7 @@ class StemListener:
         return {
             "loudness": self._loudness.found(),
             "levels": self._levels.found(),
-            "waveform": self._waveform.found(),
+            "waveform": self._waveform.end(),
             "duration_seconds": self._samples / self._sample_rate,
             "sample_rate": self._sample_rate,
         }
@@ -134,7 +135,8 @@ class SongListener(StemListener):
         _check(cancelled)
         rhythm = self._rhythm.found(bpm_range)
         _check(cancelled)
-        parts = sections.find(self._rhythm.colours(keys), rhythm.downbeats)
+        sounds = _sounds(self._keys.pitches, heard["waveform"])
+        parts = sections.find(sounds, SEGMENT_SECONDS, rhythm.downbeats)
         return Analysis(**heard, rhythm=rhythm, keys=keys, sections=tuple(parts))
 
     def _hear(self, mono: Samples) -> None:
@@ -155,6 +157,13 @@ def analyze(
         _check(cancelled)
         listener.add(block)
     return listener.finish(bpm_range, cancelled)
+
+
+def _sounds(pitches: Pitches, waveform: Waveform) -> Samples:
+    """Return of each second the strengths of pitch classes and the powers of bands."""
+    seconds = len(pitches.strengths)
+    chroma = pitches.strengths.reshape(seconds, -1, 12).sum(axis=1)
+    return np.hstack([chroma, waveform.powers(SEGMENT_SECONDS, seconds)])
 
 
 def _check(cancelled: Event | None) -> None:

@@ -120,6 +120,17 @@ class Waveform:
         amplitudes = _amplitudes(_reduced(np.maximum, self.bands, kept, span))
         return np.stack([-amplitudes, amplitudes], axis=2)
 
+    def powers(self, step_seconds: float, steps: int) -> Samples:
+        """Return the mean powers of the bands over so many steps, (steps, 3)."""
+        powers = np.square(_amplitudes(self.bands))
+        samples = _PIXELS_PER_BAND_PIXEL * self.samples_per_pixel
+        ends = np.arange(steps + 1) * step_seconds * self.sample_rate / samples
+        sums = np.zeros((len(powers) + 1, 3))
+        np.cumsum(powers, axis=0, out=sums[1:])
+        at = np.clip(np.rint(ends).astype(np.intp), 0, len(powers))
+        counts = np.maximum(np.diff(at), 1)[:, None]
+        return (np.diff(sums[at], axis=0) / counts).astype(np.float32)
+
     def to_bytes(self) -> bytes:
         """Return the waveform as it is stored: about 350 kB for 3:30, at most 8 MB."""
         facts = (_VERSION, self.sample_rate, self.samples, self.samples_per_pixel)

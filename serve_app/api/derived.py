@@ -1,6 +1,7 @@
 """What is made of a job's song and stems when it is first asked for, and kept."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ from serve_app.api import lookup
 from serve_app.api.clients import Client
 from serve_app.api.services import Services
 from serve_app.api.threads import run
+from serve_app.exports.registry import Export
 from serve_app.jobs.job import Job
+from serve_app.storage.port import StoredFile
 
 if TYPE_CHECKING:
     from serve_app.analysis.waveform import Waveform
@@ -26,7 +29,7 @@ class Derived:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._making: dict[str, asyncio.Task[Mapping[str, Any]]] = {}
+        self._making: dict[str, asyncio.Future[object]] = {}
 
     async def find(
         self, client: Client, job_id: str, part: str
@@ -36,17 +39,38 @@ class Derived:
         Whoever leaves while it is made does not stop it: others may wait for it too.
         """
         job, make, request = await run(self._find, client, job_id, part)
-        if not await run(self._is_kept, reports.report_key(request.place)):
-            await self._once(make, request)
+        key = reports.report_key(request.place)
+        await self._kept(key, lambda: make(request))
         return job, request
 
-    async def _once(self, make: Make, request: reports.Request) -> None:
-        making = self._making.get(request.place)
+    async def export(
+        self, client: Client, job_id: str, form: Export
+    ) -> tuple[Job, StoredFile]:
+        """Return a job and the stored file of an export of it.
+
+        Raises NotReady also for a song that has no such form.
+        """
+        job, song = await self.find(client, job_id, reports.MIX)
+        if form.needs_stems:
+            lookup.check_stems(job)
+        report = json.loads(await run(self.report, song))
+        request = reports.of_export(job, report, form.name)
+        await self._kept(request.key, lambda: self._services.export(request))
+        return job, await run(self._stored, request.key)
+
+    async def _kept(self, key: str, make: Callable[[], Awaitable[object]]) -> None:
+        """Wait until the file is there, which is made by one at a time."""
+        if await run(self._is_kept, key):
+            return
+        making = self._making.get(key)
         if making is None:
-            making = asyncio.ensure_future(make(request))
-            self._making[request.place] = making
-            making.add_done_callback(lambda _: self._making.pop(request.place, None))
+            making = self._making[key] = asyncio.ensure_future(make())
+            making.add_done_callback(lambda _: self._making.pop(key, None))
         await asyncio.shield(making)
+
+    def _stored(self, key: str) -> StoredFile:
+        with lookup.expired():
+            return self._services.storage.stat(key)
 
     def _find(
         self, client: Client, job_id: str, part: str

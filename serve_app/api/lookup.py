@@ -1,7 +1,7 @@
 """Jobs and stems by what a client calls them."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -72,14 +72,19 @@ def find_stem(services: Services, client: Client, job_id: str, name: str) -> Ste
     StemNotFound, which lists the stems that there are.
     """
     job = find_job(services, client, job_id)
-    if job.state is not State.SUCCEEDED or job.result is None:
-        raise _not_ready(job)
-    for stem in job.result.stems:
+    for stem in check_stems(job):
         if stem.name == name:
             with expired():
                 services.storage.stat(stem.key)
             return stem
-    raise _no_stem(name, [stem.name for stem in job.result.stems])
+    raise _no_stem(name, [stem.name for stem in check_stems(job)])
+
+
+def check_stems(job: Job) -> Sequence[StemFile]:
+    """Return the stems of a job; NotReady while it runs or when it has failed."""
+    if job.state is not State.SUCCEEDED or job.result is None:
+        raise _not_ready(job)
+    return job.result.stems
 
 
 def find_running(services: Services, client: Client, job_id: str, name: str) -> Job:
@@ -95,10 +100,10 @@ def find_running(services: Services, client: Client, job_id: str, name: str) -> 
     return job
 
 
-def read_stem(services: Services, stem: StemFile, part: ByteRange) -> Iterator[bytes]:
-    """Yield the bytes of a part of `stem`; JobNotFound if it has just been deleted."""
+def read(services: Services, key: str, part: ByteRange) -> Iterator[bytes]:
+    """Yield a part of a job's file; JobNotFound if it has just been deleted."""
     with expired():
-        return services.storage.read(stem.key, part.start, part.end)
+        return services.storage.read(key, part.start, part.end)
 
 
 @contextmanager

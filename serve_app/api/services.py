@@ -14,7 +14,7 @@ from serve_app.jobs.answer import Answer
 from serve_app.jobs.footprint import Share
 from serve_app.jobs.job import Job, Result, State
 from serve_app.licences import Licences
-from serve_app.reports import Request
+from serve_app.reports import ExportRequest, Request
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.webhooks.delivery import Delivery
 
@@ -159,6 +159,7 @@ class Services:
     `uploads` is None where files can't be sent to the store directly.
     `tell_of_song` analyses a stored song, its answer has `bpm` and `key`;
     `tell_of_stem` a stem, and `tell_peaks` has the exact peaks of a span of either.
+    `export` makes an export of a job.
     `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
     for at once, and `stop` stops one that was cancelled. `health` says what the pools
     report: `ready` and, where known, `model`, `device`, `reason` and more.
@@ -185,6 +186,7 @@ class Services:
     measure: Measure
     tell_of_song: Callable[[Request], Awaitable[Mapping[str, Any]]]
     tell_of_stem: Callable[[Request], Awaitable[Mapping[str, Any]]]
+    export: Callable[[ExportRequest], Awaitable[None]]
     tell_peaks: Callable[[Request, Span], Awaitable[Pixels]]
     follow: Callable[[Job, str], Follower]
     wake: Callable[[], None]

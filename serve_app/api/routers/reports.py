@@ -1,15 +1,17 @@
 """What is told of a song and of its stems: numbers, waveforms and pictures."""
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import StreamingResponse
 
-from serve_app import reports
+from serve_app import reports, titles
 from serve_app.analysis import waveform_forms as forms
 from serve_app.analysis.waveform import Pixels, Waveform
-from serve_app.api import pieces
+from serve_app.api import lookup, pieces
 from serve_app.api.dependencies import (
     InjectedClient,
     InjectedCountWaiting,
@@ -17,7 +19,9 @@ from serve_app.api.dependencies import (
     InjectedServices,
 )
 from serve_app.api.problems import documented
+from serve_app.api.ranges import ByteRange
 from serve_app.api.threads import run
+from serve_app.content_disposition import attachment
 from serve_app.errors import (
     Busy,
     InvalidInput,
@@ -27,7 +31,12 @@ from serve_app.errors import (
     TooManyRequests,
     Unavailable,
 )
+from serve_app.exports import registry
+from serve_app.exports.registry import EXPORTS
 from serve_app.jobs.job import Job
+from serve_app.pictures import report as drawn_report
+from serve_app.pictures import waveform as drawn_waveform
+from serve_app.pictures.canvas import MEDIA_TYPES
 
 router = APIRouter(tags=["analysis"])
 
@@ -46,6 +55,7 @@ _PICTURES = {"image/png": _BINARY, "image/svg+xml": _BINARY}
 _HEADERS = {"Cache-Control": "private, no-cache"}
 
 _JSON_TYPE, _BINARY_TYPE = "application/json", "application/octet-stream"
+_EXPORTED = {export.media_type: _BINARY for export in EXPORTS.values()}
 _CONTENT = {_JSON_TYPE: _JSON, **_PICTURES}
 
 
@@ -57,8 +67,8 @@ class Asked(BaseModel):
     stem: str = Field(
         default=reports.MIX, description="A stem by its name, or `mix`, the song."
     )
-    width: int = Field(default=1600, ge=100, le=8000, description="Of a picture.")
-    height: int = Field(default=600, ge=40, le=4000, description="Of a picture.")
+    width: int | None = Field(default=None, description="Of a picture, in pixels.")
+    height: int | None = Field(default=None, description="Of a picture, in pixels.")
 
 
 class AskedReport(Asked):
@@ -77,9 +87,9 @@ class AskedWaveform(Asked):
     num_peaks: int | None = Field(
         default=None, description="How many pixels, instead of how fine."
     )
-    bits: Literal[8, 16] = Field(default=16, description="Of each number.")
-    bands: Literal[1, 3] = Field(
-        default=1, description="3 for low, mid and high by themselves."
+    bits: int = Field(default=16, description="Of each number: 8 or 16.")
+    bands: int = Field(
+        default=1, description="1, or 3 for low, mid and high by themselves."
     )
     start: float = Field(default=0.0, description="From so many seconds on.")
     end: float | None = Field(default=None, description="To so many seconds.")
@@ -105,9 +115,12 @@ async def read_analysis(
     loudness at a glance. What is not there yet is made, which takes some seconds.
     """
     count_waiting()
-    _, part = await derived.find(client, job_id, asked.stem)
+    job, part = await derived.find(client, job_id, asked.stem)
     body = await run(derived.report, part)
-    return pieces.answer(request.headers, body, _JSON_TYPE, _HEADERS)
+    if asked.format != "json":
+        waveform = await run(derived.waveform, part)
+        body = await run(_report_drawn, asked, json.loads(body), waveform, job)
+    return pieces.answer(request.headers, body, _media_type(asked.format), _HEADERS)
 
 
 @router.get(
@@ -137,9 +150,13 @@ async def read_waveform(
     wavesurfer.js takes, `library` has numbers from 0 to 1. Three `bands` are three
     channels.
     """
+    forms.check(asked.bits, asked.bands)
     count_waiting()
     job, part = await derived.find(client, job_id, asked.stem)
     waveform = await run(derived.waveform, part)
+    if asked.format in MEDIA_TYPES:
+        body = await run(_waveform_drawn, asked, waveform)
+        return pieces.answer(request.headers, body, _media_type(asked.format), _HEADERS)
     span = forms.span(
         waveform.sample_rate,
         waveform.samples,
@@ -172,5 +189,96 @@ def _formed(
             return b"".join(forms.audiowaveform_json(pixels, asked.bits))
 
 
+def _waveform_drawn(asked: AskedWaveform, waveform: Waveform) -> bytes:
+    width = asked.width or drawn_waveform.DEFAULT_WIDTH
+    height = asked.height or drawn_waveform.DEFAULT_HEIGHT
+    span = forms.span(
+        waveform.sample_rate,
+        waveform.samples,
+        # As fine as the picture is, or as the waveform is kept.
+        num_peaks=min(width, forms.MOST_PEAKS),
+        start_seconds=asked.start,
+        end_seconds=asked.end,
+    )
+    values = waveform.pixels(span, asked.bands).values
+    return drawn_waveform.draw(values, asked.format, width, height)
+
+
+def _report_drawn(
+    asked: AskedReport, report: Mapping[str, Any], waveform: Waveform, job: Job
+) -> bytes:
+    width = asked.width or drawn_report.DEFAULT_WIDTH
+    height = asked.height or drawn_report.DEFAULT_HEIGHT
+    span = forms.span(waveform.sample_rate, waveform.samples, num_peaks=width)
+    drawn = drawn_report.Report(
+        title=job.source.filename,
+        duration_seconds=report["duration"],
+        waveform=waveform.pixels(span, bands=3).values,
+        bpm=report.get("bpm") if report.get("bpm_confidence") else None,
+        key=report.get("key") if report.get("key_confidence") else None,
+        facts=_facts(report),
+        beats=report.get("beats", ()),
+        downbeats=report.get("downbeats", ()),
+        keys=[(*_times(key), key["key"]) for key in report.get("keys", ())],
+        sections=[
+            (*_times(part), part["label"], part["energy"])
+            for part in report.get("sections", ())
+        ],
+        loudness=report["levels"]["energy_dbfs"],
+    )
+    return drawn_report.draw(drawn, asked.format, width, height)
+
+
+def _times(part: Mapping[str, Any]) -> tuple[float, float]:
+    return part["start_seconds"], part["end_seconds"]
+
+
+def _facts(report: Mapping[str, Any]) -> list[str]:
+    loudness = report["loudness"]
+    named = (
+        ("{:.1f} LUFS", loudness["integrated_lufs"]),
+        ("{:.1f} dBTP", loudness["true_peak_dbtp"]),
+        ("range {:.1f} LU", loudness["range_lu"]),
+    )
+    return [text.format(value) for text, value in named if value is not None]
+
+
 def _media_type(format: str) -> str:
-    return {"dat": _BINARY_TYPE}.get(format, _JSON_TYPE)
+    types: dict[str, str] = {"dat": _BINARY_TYPE} | dict(MEDIA_TYPES.items())
+    return types.get(format, _JSON_TYPE)
+
+
+@router.get(
+    "/job/{job_id}/export",
+    summary="A song and its stems for a DJ program",
+    response_class=Response,
+    responses={200: {"description": "The file", "content": _EXPORTED}, **_ERRORS},
+)
+async def read_export(
+    job_id: str,
+    request: Request,
+    client: InjectedClient,
+    services: InjectedServices,
+    derived: InjectedDerived,
+    count_waiting: InjectedCountWaiting,
+    format: Annotated[str, Query(description=f"One of: {', '.join(EXPORTS)}.")],
+) -> Response:
+    """Give beat grid, key and sections, or the stems, in the form of a DJ program.
+
+    It is made when it is first asked for, which takes some seconds.
+    """
+    form = registry.parse(format)
+    count_waiting()
+    job, file = await derived.export(client, job_id, form)
+    name = titles.file_name(job.source.filename, form.suffix)
+    headers = {
+        **_HEADERS,
+        "Content-Disposition": attachment(name),
+        "Content-Length": str(file.size_bytes),
+    }
+    part = ByteRange(0, file.size_bytes)
+    if pieces.HEADER in request.headers:
+        headers[pieces.HEADER] = "1"
+        part = pieces.asked(request.headers, part)
+    blocks = await run(lookup.read, services, file.key, part)
+    return StreamingResponse(blocks, headers=headers, media_type=form.media_type)

@@ -100,7 +100,7 @@ async def read_stem(
     if pieces.HEADER in request.headers:
         headers[pieces.HEADER] = "1"
         part = pieces.asked(request.headers, part)
-    blocks = await run(lookup.read_stem, services, stem, part)
+    blocks = await run(lookup.read, services, stem.key, part)
     return StreamingResponse(blocks, status, headers, media_type=stem.media_type)
 
 

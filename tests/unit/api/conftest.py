@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import httpx
 import pytest
@@ -17,7 +17,6 @@ from starlette.types import Message, Receive, Scope
 from serve_app.api.app import create_app
 from serve_app.api.services import Limits, ModelInfo, Services
 from serve_app.audio import formats
-from serve_app.audio.facts import AudioFacts
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.database import Database
@@ -26,6 +25,7 @@ from serve_app.jobs.answers import Answers
 from serve_app.jobs.job import Claim, Job, Result, StemFile
 from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.store import JobStore
+from serve_app.reports import Request
 from serve_app.security.urls import UrlRules, checked
 from serve_app.storage.local import LocalStorage
 from serve_app.webhooks.outbox import Outbox
@@ -77,12 +77,16 @@ class Pools:
     stopped: list[str] = field(default_factory=list)
     heard: list["Heard"] = field(default_factory=list)
 
-    async def analyze(self, key: str, facts: AudioFacts) -> Mapping[str, Any]:
+    async def tell_of_song(self, request: Request) -> Mapping[str, Any]:
         """Answer as the Analyzer would."""
-        self.analyzed.append(key)
+        self.analyzed.append(request.key)
         if isinstance(self.analysis, AppError):
             raise self.analysis
         return self.analysis
+
+    async def not_asked(self, *request: object) -> Never:
+        """Stand in for what only tests of its own ask for."""
+        raise AssertionError(request)
 
     def fetch(self, url: str, path: Path, is_wanted: Callable[[], bool]) -> str:
         """Find nothing anywhere."""
@@ -256,7 +260,10 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
         storage=storage,
         fetch=pools.fetch,
         measure=lambda path, _: measure(path, AUDIO_LIMITS),
-        analyze=pools.analyze,
+        tell_of_song=pools.tell_of_song,
+        tell_of_stem=pools.not_asked,
+        tell_peaks=pools.not_asked,
+        export=pools.not_asked,
         wake=pools.wake,
         stop=pools.stopped.append,
         health=pools.health,

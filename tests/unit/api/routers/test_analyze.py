@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from serve_app.audio.facts import AudioFacts
 from serve_app.errors import Unavailable
+from serve_app.reports import Request
 from tests.unit.api.conftest import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
@@ -32,12 +32,12 @@ async def test_the_analyzer_finds_the_song_and_nothing_is_kept(
 ) -> None:
     seen = []
 
-    async def analyze(key: str, facts: AudioFacts) -> dict[str, Any]:
-        assert facts.samples == 44_100
-        seen.append(b"".join(server.storage.read(key)))
+    async def analyze(request: Request) -> dict[str, Any]:
+        assert not request.place
+        seen.append(b"".join(server.storage.read(request.key)))
         return {"bpm": 100, "key": "A minor"}
 
-    async with server.with_services(analyze=analyze) as client:
+    async with server.with_services(tell_of_song=analyze) as client:
         answer = await client.post("/analyze", files={"file": ("a.wav", song)})
     assert answer.status_code == 200
     assert seen == [song]
@@ -59,12 +59,12 @@ async def test_an_analysis_that_is_given_up_keeps_nothing(
 ) -> None:
     started = asyncio.Event()
 
-    async def analyze(key: str, facts: AudioFacts) -> dict[str, Any]:
+    async def analyze(request: Request) -> dict[str, Any]:
         started.set()
         await asyncio.sleep(60)
         return {}
 
-    async with server.with_services(analyze=analyze) as client:
+    async with server.with_services(tell_of_song=analyze) as client:
         request = client.post("/analyze", files={"file": ("a.wav", song)})
         task = asyncio.ensure_future(request)
         await asyncio.wait_for(started.wait(), 5)
