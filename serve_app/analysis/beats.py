@@ -33,11 +33,14 @@ _METER_COST = 8.0
 _CHANGE_COST = 9.0
 _NEARBY_FRAMES = 2
 _SHORTEST_FRAMES = 10
+# Before the first beat and after the last, one is believed if it is heard this much.
+_FAINT = 0.1
+_STEADY_BEATS = 9
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """Beats at `frames` (k), whole, and at `times` (k) in seconds, with how sure each is.
+    """Beats at `frames` (k), whole, and at `times` (k), seconds, and how sure each is.
 
     `strengths` (k) are the engine's probabilities; `fit` is the path's logarithmic
     likelihood, against that of no beat at all, for each second.
@@ -58,7 +61,8 @@ def track(
     that both pieces agree about the beats where they meet.
     """
     count = len(heard.beats)
-    pieces, fit = [np.zeros(0, np.intp)], 0.0
+    pieces: list[Integers] = [np.zeros(0, np.intp)]
+    fit = 0.0
     for start in range(0, count, _PIECE_FRAMES):
         end = start + _PIECE_FRAMES
         first = max(start - _OVERLAP_FRAMES, 0)
@@ -71,6 +75,7 @@ def track(
     if len(frames):
         # Two pieces can place the beat on their border a little apart.
         frames = frames[np.diff(frames, prepend=-_SHORTEST_FRAMES) >= _SHORTEST_FRAMES]
+        frames = _extended(heard.beats, frames)
     return Pulse(
         frames=frames,
         times=_times(heard.beats, frames),
@@ -138,6 +143,27 @@ def _path(
         if not new[column] > 0:
             break
     return np.array(found[::-1], np.intp), total
+
+
+def _extended(beats: NDArray[np.float32], frames: Integers) -> Integers:
+    """Go on in both directions while something is heard where the next beat is due.
+
+    Alone, such weak beats are no reason for a path.
+    """
+    ends: list[list[int]] = []
+    for edge in (frames[:_STEADY_BEATS], frames[: -_STEADY_BEATS - 1 : -1]):
+        step = float(np.median(np.diff(edge))) if len(edge) > 1 else 0.0
+        at, more = float(edge[0]), []
+        while step:
+            due = round(at - step)
+            nearby = beats[max(due - _NEARBY_FRAMES, 0) : due + _NEARBY_FRAMES + 1]
+            if due < 0 or not len(nearby) or nearby.max() < _FAINT:
+                break
+            at = float(max(due - _NEARBY_FRAMES, 0) + int(nearby.argmax()))
+            more.append(int(at))
+        ends.append(more)
+    before, after = ends
+    return np.array([*before[::-1], *frames, *after], np.intp)
 
 
 def _interval_costs(

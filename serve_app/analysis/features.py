@@ -16,8 +16,8 @@ BANDS = 81
 # audio beat tracking", EUSIPCO.
 _WINDOW_SAMPLES = 1_024
 _LOWEST_HZ, _HIGHEST_HZ = 30.0, 10_000.0
-# Below the faintest dither of 24 bits: silence is as loud as this.
-_FLOOR = np.float32(1e-12)
+# Silence is as loud as this: fainter than anything of 24 bits, made fainter by 80 dB.
+_FLOOR = np.float32(1e-20)
 # So many frames at once keep the spectra within a processor's cache.
 _FRAMES_AT_ONCE = 256
 

@@ -1,6 +1,7 @@
 """Lines through beats: a constant grid where there is one, else segments."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +142,7 @@ def segments(times: Floats) -> list[Segment]:
             end=float(times[last]),
             bpm=float(60.0 * (last - first) / (times[last] - times[first])),
         )
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True)
+        for first, last in pairwise(bounds)
     ]
 
 

@@ -21,16 +21,19 @@ Weights = Mapping[str, NDArray[np.float32]]
 # The tempi that it tells apart: 24 to the octave.
 TEMPI_BPM = 40.0 * 2.0 ** (np.arange(63) / 24)
 
-# Bands are compared over 5 frames and 3 bands, from every second band.
-FRONT_FRAMES, FRONT_BANDS, FRONT_STRIDE = 5, 3, 2
+# The first layer sees 3 frames of levels and of rises: how far each band is over the
+# loudest of it and its neighbours 40 ms ago, which vibrato does not move, as in Böck
+# and Widmer (2013), "Maximum filter vibrato suppression for onset detection", DAFx.
+FRONT_FRAMES = 3
+RISE_FRAMES = 2
+RISE_GAIN = 3.0
 TAPS = 5
 
-# Levels are told from so far below the loudest, 70 dB, to it.
-_RANGE = np.float32(7.0)
+# Levels are told from so far below the loudest, 70 dB, to it; what is fainter than
+# -100 dB is not made louder.
+_RANGE, _FAINTEST = np.float32(7.0), np.float32(-10.0)
 _BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
 _CONTEXT_FRAMES = 10 * FRAMES_PER_SECOND
-# So many frames at once keep the front's outputs within a processor's cache.
-_FRAMES_AT_ONCE = 512
 _WEIGHTS = Path(__file__).parent / "weights" / "beats.npz"
 
 
@@ -99,7 +102,9 @@ class NetworkEngine:
 
 def normalised(levels: Levels) -> Levels:
     """Return levels (n, bands) from 0, at 70 dB below the loudest of them, to 1."""
-    return np.clip((levels - levels.max()) / _RANGE + 1, 0, 1)
+    loudest = max(levels.max(initial=_FAINTEST), _FAINTEST)
+    told: Levels = np.clip((levels - loudest) / _RANGE + 1, 0, 1)
+    return told
 
 
 def run(
@@ -109,8 +114,8 @@ def run(
 
     `levels` (n, bands) are normalised. The layers are those of Davies and Böck (2019)
     and Böck and Davies (2020), "Deconstruct, analyse, reconstruct", ISMIR, but smaller:
-    a front that compares frames within a few bands, layers of dilated convolutions,
-    and a tempo read off how active each layer is.
+    a dense first layer, layers of dilated convolutions, and a tempo read off how active
+    each of them is.
     """
     hidden = _front(weights, levels)
     activity = []
@@ -135,19 +140,22 @@ def run(
 def _front(weights: Weights, levels: Levels) -> NDArray[np.float32]:
     """Return the first hidden layer (n, channels)."""
     around = FRONT_FRAMES // 2
-    padded = np.pad(levels, ((around, around), (0, 0)))
-    places = np.lib.stride_tricks.sliding_window_view(
-        padded, (FRONT_FRAMES, FRONT_BANDS)
-    )[:, ::FRONT_STRIDE]
-    kernel, bias = weights["front_weight"], weights["front_bias"]
-    parts = []
-    for first in range(0, len(levels), _FRAMES_AT_ONCE):
-        patches = places[first : first + _FRAMES_AT_ONCE]
-        found = patches.reshape(-1, len(kernel)) @ kernel + bias
-        np.maximum(found, 0, out=found)
-        parts.append(found.reshape(len(patches), -1) @ weights["bands_weight"])
-    hidden: NDArray[np.float32] = np.concatenate(parts) + weights["bands_bias"]
+    both = np.pad(_with_rises(levels), ((around, around), (0, 0)))
+    hidden = np.broadcast_to(
+        weights["front_bias"], (len(levels), len(weights["front_bias"]))
+    ).copy()
+    kernels = np.split(weights["front_weight"], FRONT_FRAMES)
+    for shift, kernel in enumerate(kernels):
+        hidden += both[shift : shift + len(levels)] @ kernel
     return np.maximum(hidden, 0, out=hidden)
+
+
+def _with_rises(levels: Levels) -> Levels:
+    """Return levels (n, bands) and, beside them, how far each rises: (n, 2 bands)."""
+    before = np.pad(levels, ((RISE_FRAMES, 0), (1, 1)))[: len(levels)]
+    highest = np.maximum(np.maximum(before[:, :-2], before[:, 2:]), before[:, 1:-1])
+    rises = np.maximum(levels - highest, 0) * np.float32(RISE_GAIN)
+    return np.concatenate([levels, rises], axis=1)
 
 
 def _dilated(

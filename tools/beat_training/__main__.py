@@ -24,7 +24,7 @@ def main() -> None:
     train = steps.add_parser("train")
     train.add_argument("folders", type=Path, nargs="+")
     train.add_argument("--target", type=Path, required=True)
-    train.add_argument("--steps", type=int, default=6_000)
+    train.add_argument("--minutes", type=float, default=35)
     train.add_argument("--channels", type=int, default=32)
     train.add_argument("--start", type=Path)
     train.add_argument("--rate", type=float, default=3e-3)
@@ -43,7 +43,7 @@ def main() -> None:
         training.train(
             options.folders,
             options.target,
-            options.steps,
+            options.minutes,
             options.channels,
             options.start,
             options.rate,

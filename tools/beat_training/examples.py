@@ -1,7 +1,6 @@
 """Examples to train on: levels with their beats, one file for each song."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np

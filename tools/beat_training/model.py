@@ -8,30 +8,32 @@ from torch.nn import functional
 
 from serve_app.analysis.features import BANDS
 from serve_app.analysis.network import (
-    FRONT_BANDS,
     FRONT_FRAMES,
-    FRONT_STRIDE,
+    RISE_FRAMES,
+    RISE_GAIN,
     TAPS,
     TEMPI_BPM,
 )
+
+
+def with_rises(levels: Tensor) -> Tensor:
+    """Put beside levels (songs, n, bands) how far each rises, as numpy does."""
+    before = functional.pad(levels, (1, 1, RISE_FRAMES, 0))[:, :-RISE_FRAMES]
+    highest = torch.maximum(
+        torch.maximum(before[..., :-2], before[..., 2:]), before[..., 1:-1]
+    )
+    rises = functional.relu(levels - highest) * RISE_GAIN
+    return torch.cat([levels, rises], dim=2)
 
 
 class BeatModel(nn.Module):
     """Beats, downbeats and tempo from normalised levels."""
 
     def __init__(
-        self, front: int = 16, channels: int = 32, layers: int = 9, dropout: float = 0.1
+        self, channels: int = 32, layers: int = 9, dropout: float = 0.1
     ) -> None:
         super().__init__()
-        bands = (BANDS - FRONT_BANDS) // FRONT_STRIDE + 1
-        self.front = nn.Conv2d(
-            1,
-            front,
-            (FRONT_FRAMES, FRONT_BANDS),
-            stride=(1, FRONT_STRIDE),
-            padding=(FRONT_FRAMES // 2, 0),
-        )
-        self.bands = nn.Linear(bands * front, channels)
+        self.front = nn.Linear(2 * BANDS * FRONT_FRAMES, channels)
         self.dilated = nn.ModuleList(
             nn.Conv1d(
                 channels,
@@ -46,13 +48,22 @@ class BeatModel(nn.Module):
         self.beat = nn.Linear(channels, 2)
         self.pool = nn.Linear(channels * layers, 64)
         self.tempo = nn.Linear(64, len(TEMPI_BPM))
-        self.dropout = nn.Dropout(dropout)
+        self.chance = dropout
+
+    def dropout(self, hidden: Tensor) -> Tensor:
+        """Leave out channels of each song, for all its frames, while training."""
+        if not self.training or not self.chance:
+            return hidden
+        kept = torch.rand(len(hidden), *[1] * (hidden.dim() - 2), hidden.shape[-1])
+        return hidden * ((kept > self.chance) / (1 - self.chance))
 
     def forward(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Turn levels (songs, n, bands) into logits (songs, n, 2) and (songs, 63)."""
-        hidden = functional.relu(self.front(levels[:, None]))
-        hidden = hidden.permute(0, 2, 3, 1).flatten(2)
-        hidden = self.dropout(functional.relu(self.bands(self.dropout(hidden))))
+        around = FRONT_FRAMES // 2
+        both = functional.pad(with_rises(levels), (0, 0, around, around))
+        frames = levels.shape[1]
+        near = [both[:, shift : shift + frames] for shift in range(FRONT_FRAMES)]
+        hidden = self.dropout(functional.relu(self.front(torch.cat(near, dim=2))))
         activity = []
         for dilated, mix in zip(self.dilated, self.mix, strict=True):
             active = functional.relu(dilated(hidden.transpose(1, 2))).transpose(1, 2)
@@ -64,12 +75,9 @@ class BeatModel(nn.Module):
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Return the weights by the names and in the shapes that numpy runs them in."""
-        arrays = {
-            "front_weight": self.front.weight.flatten(1).T,
-            "front_bias": self.front.bias,
-        }
+        arrays = {}
         for name, layer in (
-            ("bands", self.bands),
+            ("front", self.front),
             ("beat", self.beat),
             ("pool", self.pool),
             ("tempo", self.tempo),

@@ -1,5 +1,6 @@
 """Training of the beat network on one or two threads of a CPU."""
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from serve_app.analysis.features import BANDS, FRAMES_PER_SECOND
 from serve_app.analysis.network import TEMPI_BPM, normalised
 from tools.beat_training.model import BeatModel
 
-CROP_FRAMES = 30 * FRAMES_PER_SECOND
+CROP_FRAMES = 24 * FRAMES_PER_SECOND
 SONGS_AT_ONCE = 8
 # Beats are rarer than frames without one, downbeats rarer still.
 TEMPO_WEIGHT, DOWNBEAT_WEIGHT = 0.02, 1.0
@@ -24,15 +25,19 @@ REACH = 2.0
 Example = tuple[NDArray[np.float16], NDArray[np.float64], NDArray[np.float64]]
 
 
-def load(folders: Sequence[Path]) -> list[Example]:
-    """Load all examples of some folders."""
-    found = []
+def load(folders: Sequence[Path]) -> list[list[Example]]:
+    """Load the examples of each folder that has some."""
+    found: list[list[Example]] = []
     for folder in folders:
-        for path in sorted(folder.glob("*.npz")):
-            if ".part." in path.name:
-                continue
+        paths = [path for path in folder.glob("*.npz") if ".part." not in path.name]
+        examples = []
+        for path in sorted(paths):
             with np.load(path) as arrays:
-                found.append((arrays["levels"], arrays["beats"], arrays["downbeats"]))
+                examples.append(
+                    (arrays["levels"], arrays["beats"], arrays["downbeats"])
+                )
+        if examples:
+            found.append(examples)
     return found
 
 
@@ -118,17 +123,20 @@ def _varied(
     return levels.astype(np.float32)
 
 
-def batch(rng: np.random.Generator, examples: Sequence[Example]) -> list[Tensor]:
-    crops = [
-        crop(rng, examples[rng.integers(len(examples))]) for _ in range(SONGS_AT_ONCE)
-    ]
+def batch(
+    rng: np.random.Generator, examples: Sequence[Sequence[Example]]
+) -> list[Tensor]:
+    crops = []
+    for _ in range(SONGS_AT_ONCE):
+        kind = examples[rng.integers(len(examples))]
+        crops.append(crop(rng, kind[rng.integers(len(kind))]))
     return [torch.from_numpy(np.stack(part)) for part in zip(*crops, strict=True)]
 
 
 def loss_of(
     model: BeatModel, levels: Tensor, target: Tensor, tempo: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    beats, logits = model(levels)
+    beats, logits = (part.float() for part in model(levels))
     each = functional.binary_cross_entropy_with_logits(beats, target, reduction="none")
     means = each.mean(dim=(0, 1))
     has_tempo = tempo.sum(dim=1)
@@ -139,13 +147,16 @@ def loss_of(
 def train(
     folders: Sequence[Path],
     target: Path,
-    steps: int,
+    minutes: float,
     channels: int,
     start: Path | None,
     rate: float,
     seed: int,
 ) -> None:
-    """Train on the folders' examples and keep the averaged weights in `target`."""
+    """Train for so many minutes and keep the averaged weights in `target`.
+
+    Each folder gives as many examples as any other; one named twice, twice as many.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
@@ -157,30 +168,33 @@ def train(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=rate, total_steps=steps, pct_start=0.15
-    )
     began, sums = time.monotonic(), np.zeros(3)
-    print(f"{len(examples)} examples", flush=True)
-    for step in range(1, steps + 1):
-        losses = loss_of(model, *batch(rng, examples))
+    step, part, last = 0, 0.0, 0
+    while part < 1:
+        step += 1
+        part = min((time.monotonic() - began) / 60 / minutes, 1.0)
+        for group in optimizer.param_groups:
+            # Up in 200 steps, then down along half a cosine.
+            warm = min(step / 200, 1.0)
+            group["lr"] = rate * warm * (0.5 + 0.5 * np.cos(np.pi * part) + 1e-3)
+        # Half the bits take half the time, where processors have the instructions.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            losses = loss_of(model, *batch(rng, examples))
         loss = losses[0] + DOWNBEAT_WEIGHT * losses[1] + TEMPO_WEIGHT * losses[2]
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
-        schedule.step()
         averaged.update_parameters(model)
-        sums += [float(part) for part in losses]
-        if step % 200 == 0 or step == steps:
-            seconds = time.monotonic() - began
-            print(step, f"{seconds:.0f} s", np.round(sums / 200, 4), flush=True)
-            sums[:] = 0
-            # New songs join as they are rendered.
-            if step % 400 == 0:
-                examples = load(folders)
-                print(f"{len(examples)} examples", flush=True)
+        sums += [part.item() for part in losses]
+        if step % 100 == 0 or part == 1:
+            print(step, f"{60 * part * minutes:.0f} s", end=" ")
+            print(np.round(sums / (step - last), 4), [len(kind) for kind in examples])
+            sys.stdout.flush()
+            sums[:], last = 0, step
             best = averaged.module.eval()
             target.parent.mkdir(parents=True, exist_ok=True)
             np.savez(target, **best.weights())
             torch.save(best.state_dict(), target.with_suffix(".pt"))
+            if step % 300 == 0:  # new songs join as they are rendered
+                examples = load(folders)
