@@ -1,0 +1,235 @@
+"""Beats and bars: the likeliest path through what an engine hears."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.analysis.features import FRAMES_PER_SECOND
+from serve_app.analysis.network import TEMPI_BPM, Activations
+
+Floats = NDArray[np.floating]
+Integers = NDArray[np.integer]
+
+SLOWEST_BPM, FASTEST_BPM = 40.0, 240.0
+
+_TEMPI_PER_OCTAVE = 24
+# A beat comes so many frames early or late, at most, with this deviation.
+_LATEST = 2
+# Of intervals of a second; shorter ones are evener, by the square root.
+_JITTER_FRAMES = 1.4
+# What a change of tempo by one of the steps costs, and one to any other tempo.
+_STEP_COST, _JUMP_COST = 2.0, 12.0
+# How much a second of a tempo that the engine thinks unlikely costs.
+_TEMPO_WEIGHT = 0.15
+_LEAST_TEMPO = 1e-4
+_LEAST, _MOST = 0.02, 0.98
+# So long are the pieces that a path is found in, with so much of their neighbours.
+_PIECE_FRAMES, _OVERLAP_FRAMES = 600 * FRAMES_PER_SECOND, 20 * FRAMES_PER_SECOND
+
+METERS = (2, 3, 4)
+# A bar that breaks off, or one of another meter, is this unlikely (logarithm).
+_METER_COST = 8.0
+_CHANGE_COST = 9.0
+_NEARBY_FRAMES = 2
+_SHORTEST_FRAMES = 10
+# Before the first beat and after the last, one is believed if it is heard this much.
+_FAINT = 0.1
+_STEADY_BEATS = 9
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """Beats at `frames` (k), whole, and at `times` (k), seconds, and how sure each is.
+
+    `strengths` (k) are the engine's probabilities; `fit` is the path's logarithmic
+    likelihood, against that of no beat at all, for each second.
+    """
+
+    frames: Integers
+    times: Floats
+    strengths: Floats
+    fit: float
+
+
+def track(
+    heard: Activations, slowest: float = SLOWEST_BPM, fastest: float = FASTEST_BPM
+) -> Pulse:
+    """Return the likeliest beats, between the two tempi.
+
+    The path is found in pieces of ten minutes, each with 20 s of its neighbours, so
+    that both pieces agree about the beats where they meet.
+    """
+    count = len(heard.beats)
+    pieces: list[Integers] = [np.zeros(0, np.intp)]
+    fit = 0.0
+    for start in range(0, count, _PIECE_FRAMES):
+        end = start + _PIECE_FRAMES
+        first = max(start - _OVERLAP_FRAMES, 0)
+        piece = heard.beats[first : end + _OVERLAP_FRAMES]
+        found, score = _path(piece, heard.tempi, slowest, fastest)
+        found = found + first
+        pieces.append(found[(found >= start) & (found < end)])
+        fit += score
+    frames = np.concatenate(pieces)
+    if len(frames):
+        # Two pieces can place the beat on their border a little apart.
+        frames = frames[np.diff(frames, prepend=-_SHORTEST_FRAMES) >= _SHORTEST_FRAMES]
+        frames = _extended(heard.beats, frames)
+    return Pulse(
+        frames=frames,
+        times=_times(heard.beats, frames),
+        strengths=_highest(heard.beats, frames),
+        fit=fit / max(count / FRAMES_PER_SECOND, 1e-9),
+    )
+
+
+def _path(
+    beats: NDArray[np.float32],
+    tempi: NDArray[np.float32],
+    slowest: float,
+    fastest: float,
+) -> tuple[Integers, float]:
+    """Return the likeliest beats' frames and the path's score.
+
+    A semi-Markov chain: its states are a beat at a frame and the interval that it goes
+    on with, its score the log odds of a beat at each, less the cost of uneven
+    intervals. As none is shorter than the shortest, that many frames are done at once.
+    """
+    octaves = np.log2(fastest / slowest)
+    bpm = fastest * 2.0 ** -np.linspace(
+        0, octaves, max(round(octaves * _TEMPI_PER_OCTAVE), 1) + 1
+    )
+    intervals = 60.0 * FRAMES_PER_SECOND / bpm
+    lags = (
+        np.rint(intervals).astype(np.intp) + np.arange(-_LATEST, _LATEST + 1)[:, None]
+    )
+    costs = _interval_costs(intervals, lags, bpm, tempi)
+    chances = np.clip(beats, _LEAST, _MOST)
+    odds = np.log(chances / (1 - chances))
+    width, margin, together = len(intervals), int(lags.max()), int(lags.min())
+    # At [margin + t, i]: of the paths with a beat at t, the best that came with
+    # interval i, and the best that goes on with it; 0 where one rather begins later.
+    came = np.zeros((margin + len(odds), width), np.float32)
+    going = np.zeros_like(came)
+    flat = going.ravel()
+    places = (np.arange(together)[:, None] + margin - lags[:, None]) * width
+    places += np.arange(width)
+    for first in range(0, len(odds), together):
+        count = min(together, len(odds) - first)
+        options = flat[places[:, :count] + first * width]
+        options -= costs[:, None]
+        new = options.max(axis=0, out=came[margin + first :][:count])
+        new += odds[first : first + count, None]
+        on = going[margin + first :][:count]
+        np.maximum(new, new.max(axis=1, keepdims=True) - _JUMP_COST, out=on)
+        np.maximum(on[:, 1:], new[:, :-1] - _STEP_COST, out=on[:, 1:])
+        np.maximum(on[:, :-1], new[:, 1:] - _STEP_COST, out=on[:, :-1])
+        np.maximum(on, 0, out=on)
+    if not len(odds) or not came.max() > 0:
+        return np.zeros(0, np.intp), 0.0
+    row, column = divmod(int(came.argmax()), width)
+    total = float(came[row, column])
+    found = []
+    while row >= margin:
+        found.append(row - margin)
+        options = going[row - lags[:, column], column] - costs[:, column]
+        row -= int(lags[int(options.argmax()), column])
+        new = came[row] - _JUMP_COST
+        near = slice(max(column - 1, 0), column + 2)
+        new[near] += _JUMP_COST - _STEP_COST
+        new[column] += _STEP_COST
+        column = int(new.argmax())
+        if not new[column] > 0:
+            break
+    return np.array(found[::-1], np.intp), total
+
+
+def _extended(beats: NDArray[np.float32], frames: Integers) -> Integers:
+    """Go on in both directions while something is heard where the next beat is due.
+
+    Alone, such weak beats are no reason for a path.
+    """
+    ends: list[list[int]] = []
+    for edge in (frames[:_STEADY_BEATS], frames[: -_STEADY_BEATS - 1 : -1]):
+        step = float(np.median(np.diff(edge))) if len(edge) > 1 else 0.0
+        at, more = float(edge[0]), []
+        while step:
+            due = round(at - step)
+            nearby = beats[max(due - _NEARBY_FRAMES, 0) : due + _NEARBY_FRAMES + 1]
+            if due < 0 or not len(nearby) or nearby.max() < _FAINT:
+                break
+            at = float(max(due - _NEARBY_FRAMES, 0) + int(nearby.argmax()))
+            more.append(int(at))
+        ends.append(more)
+    before, after = ends
+    return np.array([*before[::-1], *frames, *after], np.intp)
+
+
+def _interval_costs(
+    intervals: Floats, lags: Integers, bpm: Floats, tempi: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return what each lag costs at each interval: (lags, intervals)."""
+    spread = _JITTER_FRAMES * np.sqrt(intervals / FRAMES_PER_SECOND)
+    deviation = 0.5 * np.square((lags - intervals) / spread)
+    likely = np.interp(
+        np.log2(bpm), np.log2(TEMPI_BPM), np.log(tempi / tempi.max() + _LEAST_TEMPO)
+    )
+    seconds = intervals / FRAMES_PER_SECOND
+    return np.asarray(deviation - _TEMPO_WEIGHT * likely * seconds, np.float32)
+
+
+def _times(beats: NDArray[np.float32], frames: Integers) -> Floats:
+    """Return the beats' times in seconds, from the centre of what is heard around."""
+    around = np.arange(-_NEARBY_FRAMES, _NEARBY_FRAMES + 1)
+    padded = np.pad(beats, 2 * _NEARBY_FRAMES).astype(np.float64)
+    # The highest of three frames is the middle.
+    near = padded[frames[:, None] + np.arange(-1, 2) + 2 * _NEARBY_FRAMES]
+    middle = frames + near.argmax(axis=1) - 1 if len(frames) else frames
+    weights = padded[middle[:, None] + around + 2 * _NEARBY_FRAMES]
+    shift = (weights * around).sum(axis=1) / (weights.sum(axis=1) + 0.02)
+    times: Floats = (middle + shift) / FRAMES_PER_SECOND
+    return times
+
+
+def _highest(activation: NDArray[np.float32], frames: Integers) -> Floats:
+    padded = np.pad(activation, _NEARBY_FRAMES)
+    around = frames[:, None] + np.arange(2 * _NEARBY_FRAMES + 1)
+    highest: Floats = padded[around].max(axis=1).astype(np.float64)
+    return highest
+
+
+def bars(heard: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
+    """Return which beats begin bars (k), and the meter: how many beats most bars have.
+
+    A hidden Markov model over places in bars of 2, 3 and 4 beats, which may break off
+    or change at a cost.
+    """
+    if not len(pulse.frames):
+        return np.zeros(0, np.bool_), 4
+    first = np.clip(_highest(heard.downbeats, pulse.frames), 0.02, 0.98)
+    on, off = np.log(first), np.log(1 - first)
+    states = [(meter, place) for meter in METERS for place in range(meter)]
+    cost = np.zeros((len(states), len(states)))
+    for i, (meter, place) in enumerate(states):
+        for j, (new_meter, new_place) in enumerate(states):
+            if meter == new_meter and new_place == (place + 1) % meter:
+                continue
+            ends = place == meter - 1 and new_place == 0
+            cost[i, j] = _CHANGE_COST if ends and new_meter != meter else np.inf
+            if new_place == 0 and not ends:
+                cost[i, j] = _METER_COST + (_CHANGE_COST if meter != new_meter else 0)
+    is_first = np.array([place == 0 for _, place in states])
+    scores = np.where(is_first, on[0], off[0])
+    came = np.zeros((len(on), len(states)), np.intp)
+    for k in range(1, len(on)):
+        options = scores[:, None] - cost
+        came[k] = options.argmax(axis=0)
+        scores = options[came[k], np.arange(len(states))]
+        scores = scores + np.where(is_first, on[k], off[k])
+    path = [int(scores.argmax())]
+    for k in range(len(on) - 1, 0, -1):
+        path.append(int(came[k, path[-1]]))
+    taken = np.array(path[::-1])
+    meters = np.array([meter for meter, _ in states])[taken]
+    return is_first[taken], int(np.bincount(meters).argmax())

@@ -1,0 +1,179 @@
+"""The network that hears beats: where they fall, which begin bars, and how fast."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.analysis.excerpt import Samples
+from serve_app.analysis.features import (
+    BANDS,
+    FRAMES_PER_SECOND,
+    Levels,
+    Spectrogram,
+)
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+# The tempi that it tells apart: 24 to the octave.
+TEMPI_BPM = 40.0 * 2.0 ** (np.arange(63) / 24)
+
+# The first layer sees 3 frames of levels and of rises: how far each band is over the
+# loudest of it and its neighbours 40 ms ago, which vibrato does not move, as in Böck
+# and Widmer (2013), "Maximum filter vibrato suppression for onset detection", DAFx.
+FRONT_FRAMES = 3
+RISE_FRAMES = 2
+RISE_GAIN = 3.0
+TAPS = 5
+
+# Levels are told from so far below the loudest, 70 dB, to it; what is fainter than
+# -100 dB is not made louder.
+_RANGE, _FAINTEST = np.float32(7.0), np.float32(-10.0)
+_BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
+_CONTEXT_FRAMES = 10 * FRAMES_PER_SECOND
+_WEIGHTS = Path(__file__).parent / "weights" / "beats.npz"
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What an engine hears, 50 frames a second.
+
+    `beats` and `downbeats` (n) are the probabilities that one falls on each frame,
+    `tempi` (63) those of each of TEMPI_BPM for the whole song; they sum to 1.
+    """
+
+    beats: NDArray[np.float32]
+    downbeats: NDArray[np.float32]
+    tempi: NDArray[np.float32]
+
+
+class NetworkEngine:
+    """Hears beats with the network that comes with the package.
+
+    Of a song of any length it keeps two numbers a frame, and two minutes of levels.
+    """
+
+    def __init__(self) -> None:
+        self._weights = _weights()
+        self._spectrogram = Spectrogram()
+        self._levels = np.zeros((0, BANDS), np.float32)
+        self._context = 0
+        self._heard: list[NDArray[np.float32]] = []
+        self._tempi = np.zeros(len(TEMPI_BPM), np.float64)
+
+    def add(self, mono: Samples) -> None:
+        """Take a block (n) of mono samples at 22,050 Hz."""
+        self._take(self._spectrogram.add(mono))
+
+    def activations(self) -> Activations:
+        """Return what was heard, once no block comes any more."""
+        self._take(self._spectrogram.end())
+        if len(self._levels) > self._context:
+            self._hear(len(self._levels))
+        heard = np.concatenate([np.zeros((0, 2), np.float32), *self._heard])
+        tempi = np.exp(self._tempi / max(len(heard), 1))
+        return Activations(
+            beats=heard[:, 0],
+            downbeats=heard[:, 1],
+            tempi=np.asarray(tempi / tempi.sum(), np.float32),
+        )
+
+    def _take(self, levels: Levels) -> None:
+        self._levels = np.concatenate([self._levels, levels])
+        wanted = self._context + _BLOCK_FRAMES
+        while len(self._levels) >= wanted + _CONTEXT_FRAMES:
+            self._hear(wanted)
+            self._levels = self._levels[wanted - _CONTEXT_FRAMES :]
+            self._context = _CONTEXT_FRAMES
+            wanted = self._context + _BLOCK_FRAMES
+
+    def _hear(self, end: int) -> None:
+        """Keep what is heard between the context and `end`."""
+        probabilities, tempi = run(
+            self._weights, normalised(self._levels[: end + _CONTEXT_FRAMES])
+        )
+        new = probabilities[self._context : end]
+        self._heard.append(new)
+        self._tempi += len(new) * np.log(tempi + 1e-6)
+
+
+def normalised(levels: Levels) -> Levels:
+    """Return levels (n, bands) from 0, at 70 dB below the loudest of them, to 1."""
+    loudest = max(levels.max(initial=_FAINTEST), _FAINTEST)
+    told: Levels = np.clip((levels - loudest) / _RANGE + 1, 0, 1)
+    return told
+
+
+def run(
+    weights: Weights, levels: Levels
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return probabilities (n, 2) of beats and downbeats, and of tempi (63).
+
+    `levels` (n, bands) are normalised. The layers are those of Davies and Böck (2019)
+    and Böck and Davies (2020), "Deconstruct, analyse, reconstruct", ISMIR, but smaller:
+    a dense first layer, layers of dilated convolutions, and a tempo read off how active
+    each of them is.
+    """
+    hidden = _front(weights, levels)
+    activity = []
+    layers = sum(name.startswith("dilated_weight") for name in weights)
+    for layer in range(layers):
+        active = _dilated(
+            hidden,
+            weights[f"dilated_weight_{layer}"],
+            weights[f"dilated_bias_{layer}"],
+            2**layer,
+        )
+        activity.append(active.mean(axis=0))
+        hidden += active @ weights[f"mix_weight_{layer}"] + weights[f"mix_bias_{layer}"]
+    np.maximum(hidden, 0, out=hidden)
+    logits = hidden @ weights["beat_weight"] + weights["beat_bias"]
+    tempo = np.concatenate(activity) @ weights["pool_weight"] + weights["pool_bias"]
+    tempo = np.maximum(tempo, 0) @ weights["tempo_weight"] + weights["tempo_bias"]
+    tempi = np.exp(tempo - tempo.max())
+    return 1 / (1 + np.exp(-logits)), tempi / tempi.sum()
+
+
+def _front(weights: Weights, levels: Levels) -> NDArray[np.float32]:
+    """Return the first hidden layer (n, channels)."""
+    around = FRONT_FRAMES // 2
+    both = np.pad(_with_rises(levels), ((around, around), (0, 0)))
+    hidden = np.broadcast_to(
+        weights["front_bias"], (len(levels), len(weights["front_bias"]))
+    ).copy()
+    kernels = np.split(weights["front_weight"], FRONT_FRAMES)
+    for shift, kernel in enumerate(kernels):
+        hidden += both[shift : shift + len(levels)] @ kernel
+    return np.maximum(hidden, 0, out=hidden)
+
+
+def _with_rises(levels: Levels) -> Levels:
+    """Return levels (n, bands) and, beside them, how far each rises: (n, 2 bands)."""
+    before = np.pad(levels, ((RISE_FRAMES, 0), (1, 1)))[: len(levels)]
+    highest = np.maximum(np.maximum(before[:, :-2], before[:, 2:]), before[:, 1:-1])
+    rises = np.maximum(levels - highest, 0) * np.float32(RISE_GAIN)
+    return np.concatenate([levels, rises], axis=1)
+
+
+def _dilated(
+    hidden: NDArray[np.float32],
+    kernel: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    dilation: int,
+) -> NDArray[np.float32]:
+    """Return the rectified convolution (n, channels) over frames so far apart."""
+    reach = TAPS // 2 * dilation
+    padded = np.pad(hidden, ((reach, reach), (0, 0)))
+    active = np.broadcast_to(bias, hidden.shape).copy()
+    for tap in range(TAPS):
+        active += padded[tap * dilation :][: len(hidden)] @ kernel[tap]
+    return np.maximum(active, 0, out=active)
+
+
+@cache
+def _weights() -> Weights:
+    with np.load(_WEIGHTS) as arrays:
+        return {name: arrays[name].astype(np.float32) for name in arrays.files}

@@ -1,0 +1,235 @@
+"""The rhythm of a song: tempo, beats, bars and grid."""
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.analysis import beats, grid, loops
+from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
+from serve_app.analysis.grid import Segment
+from serve_app.analysis.network import TEMPI_BPM, Activations, NetworkEngine
+
+Floats = NDArray[np.floating]
+
+# Said of what has no pulse, so that the tempo is always a usable number.
+DEFAULT_BPM = 120.0
+_SHORTEST_SECONDS = 1.0
+# A pulse through a loop's length is right about as often, give or take an octave.
+_LOOP_CONFIDENCE = 0.5
+# Music's beats are heard with more than this on average; see docs/beat-model.md.
+_LEAST_STRENGTH = 0.15
+
+
+class Engine(Protocol):
+    """Hears beats in mono blocks at 22,050 Hz."""
+
+    def add(self, mono: Samples) -> None:
+        """Take the next block (n)."""
+
+    def activations(self) -> Activations:
+        """Return what was heard, once no block comes any more."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A constant grid: beats at `first_beat_seconds` + 60 / `bpm` k.
+
+    `first_downbeat_seconds` is the first that begins a bar; `drift_ms` is how far the
+    music is from the grid where it is farthest, for 64 beats on average.
+    """
+
+    bpm: float
+    first_beat_seconds: float
+    first_downbeat_seconds: float
+    drift_ms: float
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """What was found out about the rhythm of a song.
+
+    `bpm_confidence` is about how often such a tempo is right; `bpm_alternatives` are
+    the likeliest tempi with their shares, likeliest first. Beats and downbeats are in
+    seconds. `grid` is None where the tempo is not constant: `segments` tell it then.
+    `reason` says why the confidence is 0: `bpm` is 120 then and there are no beats.
+    """
+
+    bpm: float
+    bpm_confidence: float = 0.0
+    bpm_alternatives: tuple[tuple[float, float], ...] = ()
+    beats: tuple[float, ...] = field(default=(), repr=False)
+    downbeats: tuple[float, ...] = field(default=(), repr=False)
+    meter: int = 4
+    grid: Grid | None = None
+    segments: tuple[Segment, ...] = field(default=(), repr=False)
+    reason: str | None = None
+
+
+class RhythmListener:
+    """Finds the rhythm of a song that comes as mono blocks at 22,050 Hz."""
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self._engine = engine or NetworkEngine()
+        self._samples = 0
+        # All of it, while it is short enough to be a loop.
+        self._short: list[Samples] = []
+
+    def add(self, mono: Samples) -> None:
+        """Take the next block (n)."""
+        self._engine.add(mono)
+        self._samples += len(mono)
+        if self._samples <= loops.LONGEST_SECONDS * SAMPLE_RATE:
+            self._short.append(mono)
+        else:
+            self._short.clear()
+
+    def found(self, bpm_range: tuple[float, float] | None = None) -> Rhythm:
+        """Return the rhythm, once no block comes any more.
+
+        With a range the tempo is told within it, an octave up or down if need be.
+        """
+        if self._samples < _SHORTEST_SECONDS * SAMPLE_RATE:
+            return Rhythm(DEFAULT_BPM, reason="too short")
+        heard = self._engine.activations()
+        found = rhythm(heard)
+        if self._short:
+            loop = loops.bpm(
+                np.concatenate(self._short), beats.SLOWEST_BPM, beats.FASTEST_BPM
+            )
+            if loop is not None:
+                found = _looped(found, loop)
+        return found if bpm_range is None else _within(found, heard, *bpm_range)
+
+
+def _within(
+    found: Rhythm, heard: Activations, slowest: float, fastest: float
+) -> Rhythm:
+    """Tell the same rhythm faster or slower by octaves, so that it is in the range.
+
+    Where no octave of it is, the likeliest beats are those of another rhythm.
+    """
+    if found.reason is not None or slowest <= found.bpm <= fastest:
+        return found
+    for octave in (1, -1, 2, -2):
+        if slowest <= found.bpm * 2.0**octave <= fastest:
+            for _ in range(abs(octave)):
+                found = _doubled(found) if octave > 0 else _halved(found)
+            return found
+    return rhythm(heard, slowest, fastest)
+
+
+def _doubled(found: Rhythm) -> Rhythm:
+    """Count at double speed: a beat more between any two; bars are as long as before.
+
+    Their beats are twice as many, unless those are more than four: then the bars are
+    half as long.
+    """
+    times = np.array(found.beats)
+    all_beats = np.sort(np.concatenate([times, (times[:-1] + times[1:]) / 2]))
+    firsts = np.array(found.downbeats)
+    meter = 2 * found.meter
+    if meter > 4:
+        meter = found.meter
+        firsts = np.sort(np.concatenate([firsts, (firsts[:-1] + firsts[1:]) / 2]))
+    return _counted(found, 2.0, all_beats, firsts, meter)
+
+
+def _halved(found: Rhythm) -> Rhythm:
+    """Count at half the speed: from the first downbeat on every second beat."""
+    times, firsts = np.array(found.beats), np.array(found.downbeats)
+    phase = int(np.searchsorted(times, firsts[0] - 1e-6)) % 2 if len(firsts) else 0
+    is_even = found.meter % 2 == 0
+    return _counted(
+        found,
+        0.5,
+        times[phase::2],
+        firsts if is_even else firsts[::2],
+        found.meter // 2 if is_even and found.meter > 2 else found.meter,
+    )
+
+
+def _counted(
+    found: Rhythm, speed: float, times: Floats, firsts: Floats, meter: int
+) -> Rhythm:
+    line = found.grid
+    return replace(
+        found,
+        bpm=found.bpm * speed,
+        bpm_alternatives=tuple(
+            (bpm * speed, share) for bpm, share in found.bpm_alternatives
+        ),
+        beats=tuple(times.tolist()),
+        downbeats=tuple(firsts.tolist()),
+        meter=meter,
+        grid=None if line is None else replace(line, bpm=line.bpm * speed),
+        segments=tuple(
+            replace(segment, bpm=segment.bpm * speed) for segment in found.segments
+        ),
+    )
+
+
+def _looped(found: Rhythm, bpm: float) -> Rhythm:
+    """Tell the tempo that a loop's length tells, at the speed that its beats tell."""
+    speeds = bpm * 2.0 ** np.arange(-3, 4)
+    speeds = speeds[(speeds >= beats.SLOWEST_BPM) & (speeds <= beats.FASTEST_BPM)]
+    told = float(speeds[np.argmin(np.abs(np.log2(speeds / found.bpm)))])
+    confidence = max(found.bpm_confidence, _LOOP_CONFIDENCE)
+    rest = tuple(other for other in found.bpm_alternatives if other[0] != found.bpm)
+    return replace(
+        found,
+        bpm=told,
+        bpm_confidence=confidence,
+        bpm_alternatives=((told, confidence), *rest),
+        reason=None,
+    )
+
+
+def rhythm(
+    heard: Activations,
+    slowest: float = beats.SLOWEST_BPM,
+    fastest: float = beats.FASTEST_BPM,
+) -> Rhythm:
+    """Return the rhythm that an engine's activations tell of."""
+    pulse = beats.track(heard, slowest, fastest)
+    if len(pulse.frames) < 2 or pulse.strengths.mean() < _LEAST_STRENGTH:
+        return Rhythm(DEFAULT_BPM, reason="no pulse")
+    is_first, meter = beats.bars(heard, pulse)
+    line = grid.line(pulse.times, pulse.strengths)
+    bpm = grid.median_bpm(pulse.times) if line is None else 60.0 / line.interval
+    alternatives = _alternatives(heard, bpm)
+    return Rhythm(
+        bpm=float(np.clip(bpm, slowest, fastest)),
+        bpm_confidence=alternatives[0][1],
+        bpm_alternatives=alternatives,
+        beats=tuple(pulse.times.tolist()),
+        downbeats=tuple(pulse.times[is_first].tolist()),
+        meter=meter,
+        grid=None if line is None else _grid(line, pulse.times[is_first]),
+        segments=tuple(grid.segments(pulse.times)),
+    )
+
+
+def _grid(line: grid.Line, downbeats: Floats) -> Grid:
+    first = line.start
+    if len(downbeats):
+        first += line.interval * round((downbeats[0] - line.start) / line.interval)
+    return Grid(
+        bpm=60.0 / line.interval,
+        first_beat_seconds=line.start,
+        first_downbeat_seconds=float(first),
+        drift_ms=1_000 * line.drift,
+    )
+
+
+def _alternatives(heard: Activations, bpm: float) -> tuple[tuple[float, float], ...]:
+    """Return the tempo told and the engine's next best, with their shares."""
+    rest = heard.tempi.astype(np.float64)
+    found = []
+    for _ in range(3):
+        near = np.abs(np.log2(TEMPI_BPM / bpm)) < 1 / 16
+        found.append((float(bpm), float(rest[near].sum())))
+        rest[near] = 0
+        bpm = float(TEMPI_BPM[int(rest.argmax())])
+    return tuple(found)

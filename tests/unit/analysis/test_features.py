@@ -1,0 +1,42 @@
+"""Frames come 50 a second, centred, whatever blocks the song comes in."""
+
+import numpy as np
+import pytest
+
+from serve_app.analysis.features import BANDS, HOP_SAMPLES, Levels, Spectrogram
+from tests.unit.analysis import music
+
+
+def levels(song: music.Mono, block: int) -> Levels:
+    spectrogram = Spectrogram()
+    blocks = [song[at : at + block] for at in range(0, len(song), block)]
+    return np.concatenate([*map(spectrogram.add, blocks), spectrogram.end()])
+
+
+@pytest.mark.parametrize("block", [1, 440, 1_024, 50_000])
+def test_blocks_of_any_length_give_the_same_frames(block: int) -> None:
+    song = music.drums(120, seconds=0.5)
+    whole = levels(song, len(song))
+    assert whole.shape == (len(song) // HOP_SAMPLES + 1, BANDS)
+    np.testing.assert_allclose(levels(song, block), whole, atol=1e-5)
+
+
+def test_a_frame_is_centred_on_its_sample() -> None:
+    song = np.zeros(music.RATE, np.float32)
+    song[20 * HOP_SAMPLES] = 1.0
+    assert int(levels(song, len(song)).sum(axis=1).argmax()) == 20
+
+
+@pytest.mark.parametrize("hertz", [110, 440, 1_000, 5_000])
+def test_a_sine_is_loudest_in_its_own_band(hertz: float) -> None:
+    time = np.arange(music.RATE) / music.RATE
+    heard = levels(np.sin(2 * np.pi * hertz * time).astype(np.float32), music.RATE)
+    mel = 1127 * np.log1p(np.array([30, hertz, 10_000]) / 700)
+    expected = (mel[1] - mel[0]) / (mel[2] - mel[0]) * (BANDS + 1) - 1
+    assert abs(int(heard[25].argmax()) - expected) <= 1
+    assert -2 < heard[25].max() < 0.1
+
+
+@pytest.mark.parametrize("song", [np.zeros(0), np.zeros(1), np.ones(5_000)])
+def test_any_song_has_finite_levels(song: music.Mono) -> None:
+    assert np.isfinite(levels(song.astype(np.float32), 1_000)).all()

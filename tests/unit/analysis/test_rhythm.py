@@ -1,0 +1,225 @@
+"""Tempo is told exactly where it is constant, and honestly where there is none."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from serve_app.analysis.rhythm import DEFAULT_BPM, Rhythm, RhythmListener
+from tests.unit.analysis import music
+
+BLOCK = 65_536
+
+
+def found(song: music.Mono, bpm_range: tuple[float, float] | None = None) -> Rhythm:
+    listener = RhythmListener()
+    for at in range(0, len(song), BLOCK):
+        listener.add(song[at : at + BLOCK])
+    return listener.found(bpm_range)
+
+
+@pytest.mark.parametrize(
+    "bpm",
+    # fmt: off
+    [
+        40,
+        44.1,
+        48,
+        53.3,
+        60,
+        66,
+        72.5,
+        78.7,
+        84,
+        90,
+        97.3,
+        104,
+        112,
+        120.5,
+        128,
+        136.6,
+        146,
+        155,
+        163,
+        174,
+        180,
+        190.2,
+        200,
+        212,
+        225,
+        240,
+    ],
+    # fmt: on
+)
+def test_clicks_are_counted(bpm: float) -> None:
+    rhythm = found(music.clicks(bpm))
+    assert rhythm.bpm == pytest.approx(bpm, rel=0.001)
+    assert rhythm.grid is not None
+    late = (rhythm.grid.first_beat_seconds + 0.02) % (60 / bpm)
+    assert late == pytest.approx(0.02, abs=0.015)
+
+
+@pytest.mark.parametrize("bpm", [60, 72.5, 84, 97.3, 112, 128, 146, 163, 180])
+@pytest.mark.parametrize("hats_per_beat", [2, 4])
+def test_drums_are_counted_by_kick_and_snare(bpm: float, hats_per_beat: int) -> None:
+    drums = music.drums(bpm, hats_per_beat=hats_per_beat)
+    assert found(drums).bpm == pytest.approx(bpm, rel=0.002)
+
+
+def test_constant_tempo_is_told_to_a_hundredth() -> None:
+    rhythm = found(music.drums(127.95, seconds=60))
+    assert rhythm.bpm == pytest.approx(127.95, abs=0.01)
+    assert rhythm.grid is not None
+    assert rhythm.grid.drift_ms < 5
+    assert [round(segment.bpm, 1) for segment in rhythm.segments] == [127.9] or [128.0]
+    assert rhythm.reason is None
+    assert 0 < rhythm.bpm_confidence <= 1
+
+
+def test_after_ten_minutes_the_grid_is_within_5_ms() -> None:
+    rhythm = found(music.drums(127.95, seconds=605))
+    assert rhythm.grid is not None
+    count = round(600 * 127.95 / 60)
+    last = rhythm.grid.first_beat_seconds + count * 60 / rhythm.grid.bpm
+    first = found(music.drums(127.95, seconds=30)).grid
+    assert first is not None
+    # Where a kick's beat is heard is a matter of its sound; it must be so to the end.
+    late = first.first_beat_seconds
+    assert last - late == pytest.approx(count * 60 / 127.95, abs=0.005)
+    assert late == pytest.approx(0, abs=0.02)
+
+
+def test_a_drummer_is_told_by_the_middle_tempo() -> None:
+    beats = np.concatenate([[0], np.cumsum(60 / np.linspace(118, 122, 120))])
+    sounds = [
+        (float(at), (music.kick, music.snare)[i % 2]()) for i, at in enumerate(beats)
+    ]
+    rhythm = found(music.placed(sounds, float(beats[-1]) + 0.5))
+    assert rhythm.bpm == pytest.approx(119.9, abs=0.3)
+    assert rhythm.grid is None
+    assert rhythm.segments[0].bpm < 120 < rhythm.segments[-1].bpm
+
+
+def test_drums_are_counted_through_noise() -> None:
+    drums = music.drums(128.0)
+    noise = np.random.default_rng(0).standard_normal(len(drums)).astype(np.float32)
+    assert found(drums + np.float32(0.05) * noise).bpm == pytest.approx(128, rel=0.002)
+
+
+@pytest.mark.parametrize("hertz", [200.0, 5_000.0])
+def test_clicks_of_any_pitch_are_counted(hertz: float) -> None:
+    assert found(music.clicks(97.3, hertz=hertz)).bpm == pytest.approx(97.3, rel=0.002)
+
+
+def test_loudness_does_not_matter() -> None:
+    drums = music.drums(112.0)
+    quiet = found(np.float32(1e-4) * drums)
+    assert quiet.bpm == pytest.approx(found(drums).bpm, rel=1e-3)
+
+
+def test_a_break_does_not_bend_the_tempo() -> None:
+    beats = [music.drums(128.0), np.zeros(7 * music.RATE, np.float32)]
+    song = np.concatenate([*beats, music.drums(128.0)])
+    assert found(song).bpm == pytest.approx(128.0, rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("bpm_range", "bpm"),
+    [((100, 200), 174), ((88, 175), 174), ((40, 80), 43.5), ((60, 120), 87)],
+)
+def test_a_range_is_kept_to(bpm_range: tuple[float, float], bpm: float) -> None:
+    rhythm = found(music.drums(87.0), bpm_range)
+    assert rhythm.bpm == pytest.approx(bpm, rel=0.002)
+    assert np.median(np.diff(rhythm.beats)) == pytest.approx(60 / bpm, rel=0.01)
+    assert rhythm.grid is not None
+    assert rhythm.grid.bpm == pytest.approx(bpm, rel=0.002)
+    assert set(np.round(rhythm.downbeats, 6)) <= set(np.round(rhythm.beats, 6))
+
+
+@pytest.mark.parametrize(
+    ("song", "reason"),
+    [
+        (np.zeros(0, np.float32), "too short"),
+        (np.full(1, 0.5, np.float32), "too short"),
+        (music.clicks(90, seconds=0.9), "too short"),
+        (np.zeros(5 * music.RATE, np.float32), "no pulse"),
+        (np.ones(5 * music.RATE, np.float32), "no pulse"),
+        (music.tone(60, 8.0), "no pulse"),
+    ],
+    ids=["nothing", "one sample", "less than a second", "silence", "offset", "a tone"],
+)
+def test_what_has_no_pulse_is_120_and_says_why(song: music.Mono, reason: str) -> None:
+    assert found(song) == Rhythm(DEFAULT_BPM, reason=reason)
+    assert DEFAULT_BPM == 120.0
+
+
+@pytest.mark.parametrize("seconds", [3.0, 10.0, 60.0])
+def test_noise_has_no_pulse(seconds: float) -> None:
+    samples = int(seconds * music.RATE)
+    noise = np.random.default_rng(3).standard_normal(samples).astype(np.float32)
+    assert found(noise).reason == "no pulse"
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
+def test_speech_has_no_pulse(tmp_path: Path) -> None:
+    text = "It is a long way to the harbour, and nobody knows when the ferry leaves. "
+    wave = tmp_path / "speech.wav"
+    subprocess.run(["espeak-ng", "-w", wave, text * 4], check=True)
+    speech, rate = soundfile.read(wave, dtype="float32")
+    rhythm = found(soxr.resample(speech, rate, music.RATE))
+    assert rhythm.bpm_confidence == 0
+    assert rhythm.reason == "no pulse"
+
+
+PATTERNS = {
+    "kick and snare": ((0, 8), (4, 12), range(0, 16, 2)),
+    "four on the floor": ((0, 4, 8, 12), (4, 12), range(2, 16, 4)),
+    "sixteenths": ((0, 4, 8, 12), (), range(16)),
+    "kick only": ((0, 4, 8, 12), (), ()),
+    "break": ((0, 2, 10, 11), (4, 12), range(0, 16, 2)),
+}
+
+
+def looped(bpm: float, pattern: str, bars: int = 1) -> music.Mono:
+    """Make bars of four beats as one loop: what rings over its end is at its start."""
+    length = round(bars * 4 * 60 / bpm * music.RATE)
+    loop = np.zeros(length, np.float32)
+    step = 60 / bpm / 4 * music.RATE
+    sounds = (music.kick(), music.snare(), music.hat())
+    for sound, places in zip(sounds, PATTERNS[pattern], strict=True):
+        for place in (16 * bar + place for bar in range(bars) for place in places):
+            at = round(place * step) + np.arange(len(sound))
+            np.add.at(loop, at % length, sound)
+    return loop
+
+
+@pytest.mark.parametrize("bars", [1, 2])
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("bpm", [62, 90, 110, 128, 140, 150, 160, 174, 185, 200])
+def test_a_loop_has_its_tempo_or_an_octave_of_it(
+    bpm: float, pattern: str, bars: int
+) -> None:
+    told = found(looped(bpm, pattern, bars)).bpm
+    assert 40 <= told <= 240
+    assert min(abs(told / (bpm * octave) - 1) for octave in (0.5, 1, 2)) < 0.01
+
+
+@pytest.mark.parametrize("bpm", [236, 238, 240, 242, 245])
+@pytest.mark.parametrize("seconds", [6.0, 20.0])
+def test_no_tempo_is_over_the_fastest(bpm: float, seconds: float) -> None:
+    assert 40 <= found(music.clicks(bpm, seconds)).bpm <= 240
+
+
+@pytest.mark.parametrize("bpm", [112.0, 128.0])
+@pytest.mark.parametrize("seconds", [2.3, 2.8, 3.4])
+def test_a_short_piece_that_is_no_loop_is_counted_by_its_beats(
+    bpm: float, seconds: float
+) -> None:
+    start = music.RATE // 3
+    piece = music.clicks(bpm)[start : start + int(seconds * music.RATE)]
+    told = found(piece).bpm
+    assert min(abs(told / (bpm * octave) - 1) for octave in (0.5, 1, 2)) < 0.04

@@ -1,0 +1,79 @@
+"""Examples to train on: levels with their beats, one file for each song."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from serve_app.analysis.excerpt import SAMPLE_RATE
+from serve_app.analysis.features import Spectrogram
+from tools.beat_training import composing, plain, rendering
+
+
+def levels(mono: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return the levels (n, bands) of a whole song."""
+    spectrogram = Spectrogram()
+    return np.concatenate([spectrogram.add(mono), spectrogram.end()]).astype(np.float16)
+
+
+def save(
+    target: Path,
+    mono: NDArray[np.float32],
+    beats: list[float],
+    downbeats: list[float],
+    style: str,
+) -> None:
+    """Keep a song's levels, beats and downbeats (s)."""
+    unfinished = target.with_suffix(".part.npz")
+    np.savez(
+        unfinished,
+        levels=levels(mono),
+        beats=np.array(beats, np.float64),
+        downbeats=np.array(downbeats, np.float64),
+        style=style,
+    )
+    unfinished.rename(target)
+
+
+def compose(folder: Path, first: int, last: int) -> None:
+    """Compose, render and keep the songs of these seeds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(first, last):
+        target = folder / f"composed-{seed:05d}.npz"
+        if not target.exists():
+            song = composing.compose(seed)
+            mono = rendering.render(song, seed)
+            save(target, mono, list(song.beats), list(song.downbeats), song.style)
+
+
+def make_plain(folder: Path, beaten: int, beatless: int) -> None:
+    """Make and keep so many plain examples with beats, and without."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(beaten):
+        rng = np.random.default_rng([seed, 16])
+        target = folder / f"beaten-{seed:05d}.npz"
+        if not target.exists():
+            save(target, *plain.beaten(rng), "plain")
+    for seed in range(beatless):
+        rng = np.random.default_rng([seed, 17])
+        target = folder / f"beatless-{seed:05d}.npz"
+        if not target.exists():
+            save(target, plain.beatless(rng), [], [], "beatless")
+
+
+def read(folder: Path, source: Path) -> None:
+    """Keep the pieces of a folder that tools.music has rendered."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for truth in sorted(source.rglob("*.json")):
+        target = folder / f"piece-{truth.stem}.npz"
+        audio = [truth.with_suffix(end) for end in (".flac", ".wav", ".mp3", ".ogg")]
+        audio = [path for path in audio if path.exists()]
+        if target.exists() or not audio:
+            continue
+        told = json.loads(truth.read_text())
+        samples, rate = soundfile.read(audio[0], dtype="float32", always_2d=True)
+        mono = soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
+        save(target, mono, told["beats"], told["downbeats"], told.get("style", ""))
