@@ -282,7 +282,9 @@ def bass(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
             steps = [(0.5, 0.4, base), (1.5, 0.4, draw.choice(scale))]
         if draw.random() < 0.08:
             steps[-1] = (*steps[-1][:2], steps[-1][2] + draw.choice([-1, 1, 2, -2]))
-        notes += [Note(at + s, d, max(p, 24), draw.randint(80, 112)) for s, d, p in steps]
+        notes += [
+            Note(at + s, d, max(p, 24), draw.randint(80, 112)) for s, d, p in steps
+        ]
     return notes
 
 
@@ -320,8 +322,13 @@ def drums(draw: random.Random, beats: int) -> list[Note]:
     grid = 4
     pattern = [(n, 36) for n in range(0, 16, draw.choice([4, 8]))]
     pattern += [(n, draw.choice([38, 40, 39])) for n in (4, 12)]
-    pattern += [(n, draw.choice([42, 42, 46, 51])) for n in range(0, 16, draw.choice([1, 2, 4]))]
-    pattern += [(draw.randrange(16), draw.choice([36, 38, 45, 47, 50, 54, 56, 64])) for _ in range(4)]
+    pattern += [
+        (n, draw.choice([42, 42, 46, 51])) for n in range(0, 16, draw.choice([1, 2, 4]))
+    ]
+    pattern += [
+        (draw.randrange(16), draw.choice([36, 38, 45, 47, 50, 54, 56, 64]))
+        for _ in range(4)
+    ]
     notes = []
     for bar in range(beats // 4):
         for step, drum in pattern:
@@ -383,7 +390,9 @@ def _tracks(draw: random.Random, parts: Sequence[Section]) -> list[Track]:
         players.append((bass, draw.choice([24, 28, 28, 31, 36]), _BASSES))
     for _ in range(draw.choice([0, 1, 1, 2, 2, 3])):
         players.append((chords, draw.choice([43, 48, 52, 55, 60, 65]), _CHORDS))
-    for _ in range(draw.choice([1, 1, 1, 2]) if players and draw.random() < 0.85 else 0):
+    for _ in range(
+        draw.choice([1, 1, 1, 2]) if players and draw.random() < 0.85 else 0
+    ):
         players.append((melody, draw.choice([52, 57, 60, 64, 67, 72, 76]), _LEADS))
     if not players:
         players.append((melody, 60, _LEADS))

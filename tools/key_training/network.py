@@ -32,7 +32,9 @@ class Turning(nn.Module):
 class KeyNetwork(nn.Module):
     """Tell 24 keys from pitches by the second."""
 
-    def __init__(self, notes: int = 12, chords: int = 24, hidden: int = 24, p: float = 0.2) -> None:
+    def __init__(
+        self, notes: int = 12, chords: int = 24, hidden: int = 24, p: float = 0.2
+    ) -> None:
         super().__init__()
         self.harmonics = nn.Conv1d(1, notes, 49, padding=24)
         self.notes = nn.Conv1d(notes, notes, 1)
@@ -51,7 +53,7 @@ class KeyNetwork(nn.Module):
         return torch.relu(self.chords(x))
 
     def decide(self, harmony: Tensor) -> Tensor:
-        """Return the logits of 24 keys, major first, from mean harmony (n, chords, 12)."""
+        """Return the logits of 24 keys, major first, from (n, chords, 12)."""
         x = torch.relu(self.scales(self.drop(harmony)))
         return self.keys(self.drop(x)).flatten(1)
 
