@@ -12,10 +12,16 @@ from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
-# A key is told from 15 s around each second.
+# A key is heard in the 15 s around each second.
 _CONTEXT_SECONDS = 15
-# Another key must be so much likelier in all, as a logarithm, to be a modulation.
-_CHANGE = 6.0
+# Another key counts as a modulation when it is so much likelier over all its seconds,
+# in natural logarithms.
+_CHANGE = 30.0
+# Peaks that agree less on one tuning are noise, drums or speech; from there up to
+# where music begins, confidence grows.
+_UNTUNED, _TUNED = 0.1, 0.2
+# Seconds a tenth as loud as the mean, after compression, say nothing of the key.
+_QUIET = 0.1
 
 
 @dataclass(frozen=True)
@@ -96,18 +102,22 @@ class KeyListener:
         reason = _why_none(pitches)
         if reason is not None:
             return Keys(NO_KEY, None, (), tuning_hz, reason)
-        strengths = pitches.strengths / pitches.strengths.mean()
-        harmony = key_network.harmony(strengths)
-        weights = np.ones(len(harmony))
-        whole = np.average(harmony, axis=0, weights=weights)[None].astype(np.float32)
-        shares = _softmax(key_network.logits(whole))[0]
-        path = _path(_around(harmony))
-        second, best = np.argsort(shares)[-2:]
-        end = self._samples / SAMPLE_RATE
+        loudness = pitches.strengths.mean(axis=1)
+        heard = np.flatnonzero(loudness > _QUIET * loudness.mean())
+        strengths = pitches.strengths[heard]
+        likely = _around(key_network.harmony(strengths / strengths.mean()))
+        path = _path(likely)
+        shares = _softmax(likely.mean(axis=0))
+        best = int(np.bincount(path).argmax())
+        second = int(np.argsort(shares)[-1])
+        if second == best:
+            second = int(np.argsort(shares)[-2])
+        certain = np.interp(pitches.in_tune, (_UNTUNED, _TUNED), (0.0, 1.0))
+        shares *= certain
         return Keys(
             _key(best, shares),
             _key(second, shares),
-            _spans(path, shares, end),
+            _spans(path, heard, shares, self._samples / SAMPLE_RATE),
             tuning_hz,
         )
 
@@ -121,8 +131,8 @@ def find(mono: Samples) -> Key:
 
 def _why_none(pitches: Pitches) -> str | None:
     if not pitches.strengths.any():
-        return "no pitch"
-    return None
+        return "silence"
+    return "no pitch" if pitches.in_tune < _UNTUNED else None
 
 
 def _key(index: int, shares: Matrix) -> Key:
@@ -131,14 +141,16 @@ def _key(index: int, shares: Matrix) -> Key:
 
 def _softmax(logits: Matrix) -> Matrix:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    softmax: Matrix = powers / powers.sum(axis=-1, keepdims=True)
+    return softmax
 
 
 def _around(harmony: Matrix) -> Matrix:
     """Return the logarithm of how likely each key is around each second, (n, 24)."""
     size = min(_CONTEXT_SECONDS, len(harmony))
     mean = uniform_filter1d(harmony, size, axis=0, mode="nearest")
-    return np.log(_softmax(key_network.logits(mean)))
+    likely: Matrix = np.log(_softmax(key_network.logits(mean)))
+    return likely
 
 
 def _path(likely: Matrix) -> NDArray[np.intp]:
@@ -160,11 +172,10 @@ def _path(likely: Matrix) -> NDArray[np.intp]:
 
 
 def _spans(
-    path: NDArray[np.intp], shares: Matrix, end_seconds: float
+    path: NDArray[np.intp], heard: NDArray[np.intp], shares: Matrix, end_seconds: float
 ) -> tuple[KeySpan, ...]:
-    starts = [0, *(np.flatnonzero(np.diff(path)) + 1)]
-    ends = [*map(float, starts[1:]), end_seconds]
-    return tuple(
-        KeySpan(float(start), end, _key(path[start], shares))
-        for start, end in zip(starts, ends, strict=True)
-    )
+    changes = np.flatnonzero(np.diff(path)) + 1
+    starts = [0.0, *(float(heard[at]) for at in changes)]
+    ends = [*starts[1:], end_seconds]
+    keys = [_key(path[at], shares) for at in (0, *changes)]
+    return tuple(map(KeySpan, starts, ends, keys))

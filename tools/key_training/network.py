@@ -53,7 +53,7 @@ class KeyNetwork(nn.Module):
         return torch.relu(self.chords(x))
 
     def decide(self, harmony: Tensor) -> Tensor:
-        """Return the logits of 24 keys, major first, from mean harmony (n, chords, 12)."""
+        """Return the logits of 24 keys, major first, from (n, chords, 12)."""
         x = torch.relu(self.scales(self.drop(harmony)))
         return self.keys(self.drop(x)).flatten(1)
 
