@@ -40,7 +40,7 @@ _FOURFOLD_BELOW_HZ, _TWOFOLD_BELOW_HZ = 64_000, 128_000
 _HALF_TAPS = 16
 _KAISER_BETA = 5.0
 # Samples whose neighbourhoods are interpolated by one row of a matrix product.
-_ROW_SAMPLES = 32
+_ROW_SAMPLES = 16
 
 # 600 dB below full scale. Far smaller numbers are slow, and never end by themselves.
 _NOTHING = 1e-30

@@ -9,11 +9,11 @@ Samples = NDArray[np.float32]
 Vector = NDArray[np.float64]
 
 # What is done at a time of a longer block: it fits into the processor's cache.
-_PIECE_SAMPLES = 65_536
+_PIECE_SAMPLES = 32_768
 
 
 def pieces(block: Samples) -> Iterator[Samples]:
-    """Yield a block (c, n) in pieces of at most 65,536 samples, none of them empty."""
+    """Yield a block (c, n) in pieces of at most 32,768 samples, none of them empty."""
     for start in range(0, block.shape[1], _PIECE_SAMPLES):
         yield block[:, start : start + _PIECE_SAMPLES]
 
@@ -34,16 +34,16 @@ class StepSums:
     def add(self, values: Vector) -> Vector:
         """Take the next values (n), and return the sums (m) of the steps they end."""
         values = np.concatenate([self.rest, values])
-        start = self._edge(self.count)
+        start = self._edges(self.count, self.count + 1)[0]
         end = start + len(values)
         count = ((end + 1) * self._steps_per_second - 1) // self._sample_rate
-        edges = [self._edge(step) - start for step in range(self.count, count + 1)]
+        edges = self._edges(self.count, count + 1) - start
         self.rest = values[edges[-1] :].copy()
-        self.count = count
+        self.count = int(count)
         if len(edges) == 1:
             return np.zeros(0)
         return np.add.reduceat(values[: edges[-1]], edges[:-1])
 
-    def _edge(self, step: int) -> int:
-        """Return the sample with which a step begins."""
-        return step * self._sample_rate // self._steps_per_second
+    def _edges(self, first: int, last: int) -> NDArray[np.int64]:
+        """Return the samples with which steps begin, from the first to before a last."""
+        return np.arange(first, last) * self._sample_rate // self._steps_per_second

@@ -178,6 +178,34 @@ def test_range_has_the_percentiles_and_the_gate_of_tech_3342() -> None:
     assert found.range_lu == pytest.approx(0.85 * counted, abs=0.5)
 
 
+@pytest.mark.parametrize(
+    ("quiet", "integrated"),
+    [(-31, -20 + 10 * np.log10((1 + 10**-1.1) / 2)), (-34, -20)],
+)
+def test_what_is_10_lu_below_the_mean_does_not_count(
+    quiet: int, integrated: float
+) -> None:
+    found = loudness(tones((-20, 20), (quiet, 20)))
+    assert found.integrated_lufs == pytest.approx(integrated, abs=0.05)
+
+
+def test_what_is_below_minus_70_does_not_count() -> None:
+    assert loudness(tones((-69, 5))).integrated_lufs == pytest.approx(-69, abs=0.05)
+    assert loudness(tones((-71, 5))).integrated_lufs is None
+
+
+def test_windows_that_fit_exactly_count() -> None:
+    assert loudness(tones((-23, 0.4))).momentary_max_lufs == pytest.approx(-23, abs=0.1)
+    assert loudness(tones((-23, 3))).short_term_max_lufs == pytest.approx(-23, abs=0.1)
+
+
+def test_a_window_may_come_in_any_number_of_blocks() -> None:
+    listener = LoudnessListener(SAMPLE_RATE)
+    for block in blocks(tones((NOTHING, 0.23), (-23, 0.4), (NOTHING, 0.5)), 480):
+        listener.add(block)
+    assert listener.found().momentary_max_lufs == pytest.approx(-23, abs=0.1)
+
+
 def test_a_full_scale_sine_in_one_channel_is_minus_3_01() -> None:
     """The calibration that BS.1770-5 states in annex 1."""
     sine = tones((0, 5), hz=997)

@@ -57,7 +57,10 @@ def test_sections_of_made_music_begin_on_their_bars_and_come_again() -> None:
     assert labels(found) == "ABCAB"
     assert starts(found) == [0, 16, 32, 48, 64]
     assert found[-1].end_seconds == pytest.approx(80)
-    assert found[1].energy > found[0].energy > found[2].energy
+    fullest = [section.energy for section in found if section.label == "B"]
+    assert min(fullest) > max(
+        section.energy for section in found if section.label != "B"
+    )
 
 
 def test_sections_are_found_to_the_frame_without_downbeats() -> None:

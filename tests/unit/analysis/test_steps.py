@@ -20,9 +20,16 @@ def test_steps_neither_drift_nor_lose_a_sample(
     assert second == pytest.approx(values[sample_rate : 2 * sample_rate].sum())
 
 
+def test_a_step_is_whole_with_its_last_sample() -> None:
+    steps = StepSums(48_000, 100)
+    assert len(steps.add(np.ones(479))) == 0
+    assert steps.add(np.ones(1)).tolist() == [480]
+    assert len(steps.rest) == 0
+
+
 def test_pieces_of_a_block_are_all_of_it() -> None:
     block = np.arange(2 * 200_000, dtype=np.float32).reshape(2, -1)
     parts = list(pieces(block))
-    assert max(part.shape[1] for part in parts) <= 65_536
+    assert max(part.shape[1] for part in parts) <= 32_768
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), block)
     assert list(pieces(block[:, :0])) == []
