@@ -122,15 +122,18 @@ class _Page:
         baseline = self._margin + large
         bpm = "no beat" if report.bpm is None else f"{report.bpm:.2f} BPM"
         key = report.key or "no key"
-        middle = self._margin + (right - self._margin) * 0.62
-        title_width = middle - self._margin - 3 * self._small
+        right_width = (right - self._margin) * 0.48
+        title_width = right - self._margin - right_width - 2 * self._small
         text = self._picture.text
         text(self._margin, baseline, report.title, large, _INK, "start", title_width)
-        text(middle, baseline, bpm, large, _INK, "start", (right - middle) / 2)
-        text(right, baseline, key, large, _INK, "end", (right - middle) / 2)
-        facts = "   ".join((_time(report.duration_seconds), *report.facts))
+        text(right, baseline, f"{bpm}    {key}", large, _INK, "end", right_width)
+        facts = "   ".join((self._length(), *report.facts))
         baseline += 1.6 * self._small
         text(self._margin, baseline, facts, self._small, _GREY, "start", self._width)
+
+    def _length(self) -> str:
+        seconds = self._report.duration_seconds
+        return _time(seconds, 1 if seconds >= 10 else 0.01)
 
     def _label(self, box: Box, label: str) -> None:
         y = box.y + box.height / 2 + self._small * 0.35
@@ -191,28 +194,29 @@ class _Page:
             share = 0.45 + 0.55 * min(max(energy, 0), 1)
             height = round(box.height * share)
             top = box.y + box.height - height
-            part = Box(0, top, 0, height)
-            self._part(part, start, end, label, colour)
+            self._part(Box(0, top, 0, height), start, end, label, colour, label)
         return box.y + box.height
 
     def _keys(self, box: Box) -> int:
         self._label(box, "Key")
         self._picture.rectangle(box.x, box.y, box.width, box.height, _TRACK)
         for start, end, name in self._report.keys:
-            self._part(box, start, end, name, _key_colour(name))
+            self._part(box, start, end, name, _key_colour(name), _short_key(name))
         return box.y + box.height
 
-    def _part(self, box: Box, start: float, end: float, text: str, colour: str) -> None:
-        """Draw a stretch of time, and what it is where there is room for it."""
+    def _part(
+        self, box: Box, start: float, end: float, text: str, colour: str, short: str
+    ) -> None:
+        """Draw a stretch of time and its name, or the short one, if there is room."""
         left, right = round(self._x(start)), round(self._x(end))
         self._picture.rectangle(left, box.y, right - left, box.height, colour)
         self._picture.rectangle(right - 1, box.y, 1, box.height, _PAGE)
         size = min(1.15 * self._small, 0.8 * box.height)
-        room = right - left - 0.4 * size
         middle, y = (left + right) / 2, box.y + box.height / 2 + size * 0.36
-        # A letter that is cut says nothing.
-        if room >= size * 0.7 * min(len(text), 4):
-            self._picture.text(middle, y, text, size, _INK, "middle", room)
+        for name in (text, short):
+            if len(name) * 0.62 * size <= right - left - 0.4 * size:
+                self._picture.text(middle, y, name, size, _INK, "middle")
+                return
 
     def _loudness(self, box: Box) -> None:
         self._label(box, "Loudness")
@@ -226,9 +230,14 @@ class _Page:
             bottoms = np.full(box.width, float(box.y + box.height))
             tops = bottoms - shares * box.height
             self._picture.columns(box.x, tops, bottoms, _LOUDNESS)
+        size = max(0.7 * self._small, 9)
         for level in _DECIBEL_LINES:
             y = box.y + round(box.height * level / _QUIETEST_DECIBELS)
             self._picture.rectangle(box.x, y, box.width, 1, _RULE)
+            # The one in the middle is where the row's name is.
+            if level != _DECIBEL_LINES[1] and box.height > 4 * size:
+                at = box.x - 0.4 * size, y + 0.35 * size
+                self._picture.text(*at, f"{level} dB", size, _GREY, "end")
         bottom = box.y + box.height - 1
         self._picture.rectangle(box.x, bottom, box.width, 1, _GREY)
 
@@ -241,10 +250,16 @@ def _key_colour(name: str) -> str:
     return _MAJOR_COLOURS[fifths % len(_MAJOR_COLOURS)]
 
 
+def _short_key(name: str) -> str:
+    """Return `Am` for `A minor` and `C` for `C major`."""
+    tonic, _, mode = name.partition(" ")
+    return tonic + ("m" if mode.startswith("minor") else "")
+
+
 def _time(seconds: float, step: float = 1) -> str:
     """Return a time as 3:05 or 1:03:05, or as seconds where steps are finer."""
-    if step < 1 or seconds < 1:
-        return f"{seconds:.2f} s"
+    if step < 1:
+        return f"{round(seconds, 2):g} s"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

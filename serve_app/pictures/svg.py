@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from serve_app.pictures import fonts
 
+_SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 # https://www.w3.org/TR/xml/#charsets
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -66,7 +67,7 @@ class SvgCanvas:
         if not fitting:
             return
         place = {"x": _number(x), "y": _number(y), "font-size": _number(size)}
-        place |= {"fill": colour, "text-anchor": anchor}
+        place |= {"fill": colour, "text-anchor": anchor, _SPACE: "preserve"}
         ElementTree.SubElement(self._root, "text", place).text = fitting
 
     def finish(self) -> bytes:

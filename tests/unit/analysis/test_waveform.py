@@ -202,6 +202,27 @@ def test_short_silent_and_overdriven_songs_have_waveforms(
         assert not values[samples // 100 + 4 :].any()
 
 
+@pytest.mark.parametrize("least", [1, 10, 300, 679, 680, 681, 5_000])
+def test_an_overview_is_exact_and_has_about_as_many_pixels_as_asked(least: int) -> None:
+    kept = heard(noise(100_000))
+    span = kept.overview(least)
+    assert kept.is_exact(span)
+    assert (span.first, span.end) == (0, 100_000)
+    assert min(least, 681) <= span.pixels < 2 * max(least, 2)
+
+
+def test_pixels_do_not_depend_on_how_many_are_made_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = heard(noise(100_000))
+    spans = [Span(0, 100_000, 441), Span(777, 120_000, 1_000)]
+    whole = [kept.pixels(span, bands).values for span in spans for bands in (1, 3)]
+    monkeypatch.setattr(waveform, "_PIECE_PIXELS", 7)
+    pieces = [kept.pixels(span, bands).values for span in spans for bands in (1, 3)]
+    for one, other in zip(whole, pieces, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_stored_waveform_is_the_same_again() -> None:
     kept = heard(noise(100_000))
     stored = kept.to_bytes()
