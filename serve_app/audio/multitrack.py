@@ -1,6 +1,7 @@
 """Several stereo songs of one length as the tracks of one mp4."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -49,6 +50,8 @@ class MultitrackEncoder:
         self._codec = _CODECS[codec]
         self._rate = sample_rate
         self._samples = 0
+        # Encoders release the interpreter: each track gets a core if there is one.
+        self._threads = ThreadPoolExecutor(tracks, "encode")
         # PyAV never closes a file whose header it could not write: on a full disk this
         # fails instead.
         path.write_bytes(bytes(_HEADER_BYTES))
@@ -74,18 +77,19 @@ class MultitrackEncoder:
             raise ValueError("the tracks of a block must be of one length")
         if samples == 0:
             return
-        for stream, track in zip(self._streams, tracks, strict=True):
-            self._container.mux(stream.encode(self._frame(track)))
+        frames = [self._frame(track) for track in tracks]
+        self._mux(frames)
         self._samples += samples
 
     def close(self) -> None:
         """Finish the file: it is whole once this returns."""
-        for stream in self._streams:
-            self._container.mux(stream.encode(None))
+        self._mux([None] * len(self._streams))
+        self._threads.shutdown()
         self._container.close()
 
     def abort(self) -> None:
         """Give up: the file goes."""
+        self._threads.shutdown()
         try:
             self._container.close()
         except av.FFmpegError:
@@ -106,6 +110,13 @@ class MultitrackEncoder:
         if self._codec.bit_rate is not None:
             stream.bit_rate = self._codec.bit_rate
         return stream
+
+    def _mux(self, frames: Sequence[av.AudioFrame | None]) -> None:
+        encoded = self._threads.map(
+            lambda stream, frame: stream.encode(frame), self._streams, frames
+        )
+        for packets in encoded:
+            self._container.mux(packets)
 
     def _frame(self, track: Wave) -> av.AudioFrame:
         is_float = self._codec.sample_format == "fltp"

@@ -57,7 +57,8 @@ def render(track: Track) -> bytes:
 
 
 def _beat(track: Track, seconds: float) -> bytes:
-    return _double(1, seconds * track.sample_rate)
+    # Mixxx has beats on whole frames.
+    return _double(1, round(seconds * track.sample_rate))
 
 
 def _double(number: int, value: float) -> bytes:

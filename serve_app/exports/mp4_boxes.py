@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from serve_app.exports.tags import Cover, Tags
 
 _COPY_BYTES = 1 << 20
@@ -13,7 +15,7 @@ _COPY_BYTES = 1 << 20
 _PLACES = 2**32
 # The boxes on the way from the movie to the chunks' places in the file.
 _PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
-_OFFSETS = {b"stco": ">I", b"co64": ">Q"}
+_OFFSETS = {b"stco": ">u4", b"co64": ">u8"}
 _FULL_BOX = bytes(4)  # version 0, no flags
 # Apple's types of values: UTF-8, signed integer, JPEG and PNG.
 _TEXT, _INTEGER, _JPEG, _PNG = 1, 21, 13, 14
@@ -123,10 +125,8 @@ def _shifted(data: bytes, shift: int) -> bytes:
             content = _shifted(content, shift)
         elif kind in _OFFSETS:
             count = int.from_bytes(content[4:8], "big")
-            form = f">{count}{_OFFSETS[kind][1]}"
-            places = struct.unpack_from(form, content, 8)
-            moved = struct.pack(form, *(place + shift for place in places))
-            content = content[:8] + moved
+            places = np.frombuffer(content, _OFFSETS[kind], count, 8).astype(np.int64)
+            content = content[:8] + (places + shift).astype(_OFFSETS[kind]).tobytes()
         parts.append(box(kind, content))
     return b"".join(parts)
 
