@@ -49,7 +49,7 @@ def arrange(
 def _program(
     rng: np.random.Generator, style: GrooveStyle, bars: tuple[Bar, ...], bpm: float
 ) -> str:
-    """Write a piece in MMA's language: a groove for each section, chords for each bar."""
+    """Write a piece in MMA's language: a groove for each section, chords by bar."""
     lines = [f"RndSeed {int(rng.integers(1, 10**6))}", f"Tempo {bpm * style.unit:.3f}"]
     library = style.file
     current = ""
@@ -144,15 +144,14 @@ def _track(track: mido.MidiTrack, scale: float) -> Track | None:
     return Track(stem, program, ordered, 100, 64, tuple(changes))
 
 
-def _leads(
-    rng: np.random.Generator, style: GrooveStyle, ground: Ground
-) -> list[Track]:
+def _leads(rng: np.random.Generator, style: GrooveStyle, ground: Ground) -> list[Track]:
     if rng.random() > 0.8:
         return []
     rhythm = str(rng.choice(["plain", "busy", "syncopated", "calm"]))
     lowest = int(rng.choice([57, 60, 64, 67]))
     rest = float(rng.choice([0.0, 0.1, 0.2]))
-    tune = Tune(rhythm, lowest, leap=0.3, rest=rest)
+    chromatic = float(rng.choice([0.0, 0.0, 0.2]))
+    tune = Tune(rhythm, lowest, 0.3, rest, chromatic)
     notes = figures.melody(rng, ground, tune)
     program = int(rng.choice(_LEADS))
     stem = "vocals" if program == 53 else "other"

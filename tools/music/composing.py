@@ -10,6 +10,7 @@ from tools.music.figures import Ground, Tune
 from tools.music.styles import PADS, STRINGS, VOICES, Style
 from tools.music.values import Bar, Composition, Key, Note, Track
 
+_TRIPLETS = ("triplets", "broken", "quarters")
 # Section letters of a form; those in small letters have fewer players.
 _FORMS = ("AABA", "iABAB", "iAABBA", "ABAB", "iABCAB", "AABB", "iAbAB", "ABAC", "iABaB")
 
@@ -28,9 +29,15 @@ def compose(
     bars_wanted = max(round(seconds * bpm / 60 / beats_per_bar), 8)
     sections = form(rng, bars_wanted, key, moves)
     per_chord = int(rng.choice(style.bars_per_chord)) if beats_per_bar > 2 else 2
-    bars = harmony.bars(rng, sections, beats_per_bar, style.sevenths, per_chord)
+    is_loop = bool(rng.random() < 0.35)
+    bars = harmony.bars(
+        rng, sections, beats_per_bar, style.sevenths, per_chord, is_loop
+    )
     ground = Ground(tuple(bars), beats_per_bar, division)
-    tracks = _players(rng, style, ground)
+    is_half_time = division == 4 and bpm > 125 and bool(rng.random() < 0.12)
+    tracks = _players(rng, style, ground, is_half_time)
+    if rng.random() < 0.3:
+        tracks = _pushing(rng, tracks, ground)
     ratio = float(rng.uniform(*style.swing))
     if ratio > 0.5:
         tracks = [_swung(track, ratio, style.swung) for track in tracks]
@@ -42,7 +49,7 @@ def compose(
         tuple(bars),
         beats_per_bar,
         pickup_beats,
-        style.traits,
+        tuple(dict.fromkeys((*style.traits, *["half-time"] * is_half_time))),
     )
 
 
@@ -73,26 +80,43 @@ def form(
     return found
 
 
-def _players(rng: np.random.Generator, style: Style, ground: Ground) -> list[Track]:
+def _players(
+    rng: np.random.Generator, style: Style, ground: Ground, is_half_time: bool
+) -> list[Track]:
     tracks: list[Track] = []
-    if style.drums and rng.random() >= style.no_drums:
+    if style.drums and rng.random() >= max(style.no_drums, 0.1):
         notes = drumming.play(
-            rng, style.drums, ground.bars, ground.beats_per_bar, ground.division
+            rng,
+            style.drums,
+            ground.bars,
+            ground.beats_per_bar,
+            ground.division,
+            is_half_time,
         )
         kit = int(rng.choice(style.kits))
-        tracks.append(Track("drums", kit, tuple(notes), int(rng.integers(80, 122))))
+        tracks.append(Track("drums", kit, tuple(notes), int(rng.integers(58, 118))))
     has_bass = rng.random() < 0.93
     if has_bass:
         kind = _kind(rng, style.bass, figures.BASS[ground.division])
         lowest = int(rng.choice([28, 31, 33, 36]))
         program = int(rng.choice(style.bass_programs))
         line = figures.bass(rng, ground, kind, lowest)
+        if rng.random() < 0.1:
+            line = figures.crossed(rng, ground, lowest, is_bass=True)
         tracks.append(Track("bass", program, tuple(line), int(rng.integers(85, 122))))
     for _ in range(int(rng.integers(1, 4))):
         kind = _kind(rng, style.comps, figures.COMPS[ground.division])
         program = int(rng.choice(style.comp_programs))
-        notes = figures.comp(rng, ground, kind, int(rng.integers(46, 62)))
-        tracks.append(_placed(rng, "other", program, notes, (58, 100)))
+        lowest = int(rng.integers(46, 62))
+        notes = figures.comp(rng, ground, kind, lowest)
+        other = rng.random()
+        if other < 0.14:
+            notes = figures.crossed(rng, ground, lowest, is_bass=False)
+        elif other < 0.22 and ground.division == 4:
+            # Triplets over what is straight.
+            odd = replace(ground, division=3)
+            notes = figures.comp(rng, odd, str(rng.choice(_TRIPLETS)), lowest)
+        tracks.append(_placed(rng, "other", program, notes, (58, 104)))
     if rng.random() < 0.35:
         pads = (*PADS, *STRINGS[-3:], *VOICES[:2])
         program = int(rng.choice(pads))
@@ -110,14 +134,18 @@ def _leads(rng: np.random.Generator, style: Style, ground: Ground) -> list[Track
         int(rng.choice([57, 60, 64, 67, 70])),
         leap=float(rng.uniform(0.1, 0.5)),
         rest=float(rng.choice([0.0, 0.05, 0.15])),
+        chromatic=float(rng.choice([0.0, 0.0, 0.15, 0.3])),
     )
-    line = figures.melody(rng, ground, tune)
+    under = ground
+    if rng.random() < 0.12 and ground.division == 4:
+        under = replace(ground, division=3)
+    line = figures.melody(rng, under, tune)
     program = int(rng.choice(style.lead_programs))
     tracks = [_placed(rng, _sung(program), program, line, (88, 122))]
     if rng.random() < 0.3:
         second = int(rng.choice(style.lead_programs))
-        under = figures.doubled_thirds(line, ground)
-        tracks.append(_placed(rng, _sung(second), second, under, (65, 100)))
+        thirds = figures.doubled_thirds(line, ground)
+        tracks.append(_placed(rng, _sung(second), second, thirds, (65, 100)))
     if rng.random() < 0.3:
         # A counter-melody in another rhythm.
         other = replace(tune, rhythm=str(rng.choice(style.tunes)), rest=0.25)
@@ -125,6 +153,24 @@ def _leads(rng: np.random.Generator, style: Style, ground: Ground) -> list[Track
         line = figures.melody(rng, ground, replace(other, lowest=tune.lowest - 7))
         tracks.append(_placed(rng, "other", program, line, (60, 95)))
     return tracks
+
+
+def _pushing(
+    rng: np.random.Generator, tracks: Sequence[Track], ground: Ground
+) -> list[Track]:
+    """Let some players come in before the bar, together, in some of the bars."""
+    share = float(rng.uniform(0.3, 1.0))
+    early = 0.5 if ground.division == 4 else 1 / 3
+    if ground.division == 4 and rng.random() < 0.25:
+        early = 0.25
+    count = len(ground.bars)
+    bars = {index for index in range(1, count) if rng.random() < share}
+    return [
+        replace(track, notes=tuple(figures.pushed(track.notes, ground, bars, early)))
+        if track.stem != "drums" and rng.random() < 0.75
+        else track
+        for track in tracks
+    ]
 
 
 def _kind(
@@ -165,7 +211,8 @@ def _resting(rng: np.random.Generator, track: Track, ground: Ground) -> Track:
     kept = tuple(
         note
         for note in track.notes
-        if names[min(int(note.beat // ground.beats_per_bar), len(names) - 1)] not in silent
+        if names[min(int(note.beat // ground.beats_per_bar), len(names) - 1)]
+        not in silent
     )
     return replace(track, notes=kept)
 

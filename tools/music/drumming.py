@@ -216,7 +216,11 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         "D:X....x S:x.xx.x",
     ),
     "shanty": ("K:X..... S:...X.. A:x.xx.x", "D:X..x.. H:xoxxox", "K:X....x C:...X.."),
-    "tarantella": ("A:xxxxxx D:X..X..", "A:X.xX.x K:X..... S:...x..", "K:X..X.. H:xoxxox"),
+    "tarantella": (
+        "A:xxxxxx D:X..X..",
+        "A:X.xX.x K:X..... S:...x..",
+        "K:X..X.. H:xoxxox",
+    ),
     # Three beats.
     "waltz": (
         "K:X........... S:....x...x... H:....x...x...",
@@ -249,9 +253,12 @@ def play(
     bars: Sequence[Bar],
     beats_per_bar: int,
     division: int,
-    loudness: float = 1.0,
+    is_half_time: bool = False,
 ) -> list[Note]:
-    """Drum over bars: a pattern for each letter of section, with fills between them."""
+    """Drum over bars: a pattern for each letter of section, with fills between them.
+
+    In half-time a pattern takes two bars, but for its hi-hats.
+    """
     chosen: dict[str, dict[str, str]] = {}
     notes: list[Note] = []
     fills = float(rng.choice([0.5, 0.9]))
@@ -260,6 +267,8 @@ def play(
         if letter not in chosen:
             group = PATTERNS[str(rng.choice(list(names)))]
             chosen[letter] = _read(str(rng.choice(group)))
+            if is_half_time:
+                chosen[letter] = _halved(chosen[letter])
         begin = float(index * beats_per_bar)
         is_last = index + 1 == len(bars) or bars[index + 1].section != bar.section
         is_fourth = index % 4 == 3
@@ -271,19 +280,25 @@ def play(
             notes += _fill(rng, begin + end / division, begin + beats_per_bar, division)
         for voice, steps in chosen[letter].items():
             for at in range(end):
-                level = _LEVELS.get(steps[at % len(steps)], 0)
+                level = _LEVELS.get(steps[(index * length + at) % len(steps)], 0)
                 if level and not (level < 60 and rng.random() < 0.3):
-                    notes.append(
-                        _hit(rng, VOICES[voice], begin + at / division, level * loudness)
-                    )
+                    notes.append(_hit(rng, VOICES[voice], begin + at / division, level))
         is_first = index == 0 or bars[index - 1].section != bar.section
         if is_first and rng.random() < 0.6:
-            notes.append(_hit(rng, VOICES["Y"], begin, 105 * loudness))
+            notes.append(_hit(rng, VOICES["Y"], begin, 105))
     return notes
 
 
 def _read(pattern: str) -> dict[str, str]:
     return dict(part.split(":") for part in pattern.split())
+
+
+def _halved(voices: dict[str, str]) -> dict[str, str]:
+    """Stretch all but what keeps the time to twice its length."""
+    return {
+        voice: steps if voice in "HIJA" else "".join(f"{step}." for step in steps)
+        for voice, steps in voices.items()
+    }
 
 
 def _hit(rng: np.random.Generator, pitch: int, beat: float, level: float) -> Note:
@@ -304,7 +319,12 @@ def _fill(
     drums = [38, 48, 45, 43, 41] if rng.random() < 0.7 else [38, 38, 40, 38, 38]
     density = float(rng.choice([0.6, 0.85, 1.0]))
     return [
-        _hit(rng, drums[i * len(drums) // max(count, 1)], begin + i * step, 85 + 25 * i / count)
+        _hit(
+            rng,
+            drums[i * len(drums) // max(count, 1)],
+            begin + i * step,
+            85 + 25 * i / count,
+        )
         for i in range(count)
         if rng.random() < density
     ]

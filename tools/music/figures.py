@@ -1,7 +1,7 @@
 """Bass lines, accompaniments and melodies over bars of chords."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -135,7 +135,9 @@ def bass(
             beat = index * ground.beats_per_bar + at
             accent = 100 if step % ground.division == 0 else 88
             notes.append(
-                Note(beat, length / ground.division * hold, pitch, _velocity(rng, accent))
+                Note(
+                    beat, length / ground.division * hold, pitch, _velocity(rng, accent)
+                )
             )
     return notes
 
@@ -156,13 +158,15 @@ def _bass_pitch(
     if sign == "t":
         return root + chord.intervals[1]
     if sign == "s":
-        return root + (chord.intervals[3] if len(chord.intervals) > 3 else 9 + 1 * bar.key.is_minor)
+        return root + (
+            chord.intervals[3] if len(chord.intervals) > 3 else 9 + 1 * bar.key.is_minor
+        )
     if sign == "p":
         return _above(bar.key.tonic, lowest)
     if sign == "a":
         target = _above(after.chords[0][1].root, lowest)
         scale = after.key.scale
-        steps = [s for s in (-2, -1, 1, 2) if (target + s) % 12 in scale]
+        steps = [s for s in (-2, -1, 1, 2) if (target + s) % 12 in scale or s == -1]
         return target + int(rng.choice(steps or [-1]))
     return root
 
@@ -187,15 +191,18 @@ def comp(
             beat = index * ground.beats_per_bar + at
             accent = 8.0 if step % ground.division == 0 else 0.0
             notes += [
-                Note(beat, length / ground.division * hold, p, _velocity(rng, level + accent))
+                Note(
+                    beat,
+                    length / ground.division * hold,
+                    p,
+                    _velocity(rng, level + accent),
+                )
                 for p in pitches
             ]
     return notes
 
 
-def _comp_pitches(
-    sign: str, chord: Chord, lowest: int, is_power: bool
-) -> list[int]:
+def _comp_pitches(sign: str, chord: Chord, lowest: int, is_power: bool) -> list[int]:
     if is_power:
         root = _above(chord.root, 40)
         return [root, root + 7, root + 12]
@@ -236,13 +243,23 @@ _CELLS: dict[int, dict[str, tuple[tuple[int, ...], ...]]] = {
         "calm": ((8,), (4, 4), (6, 2), (4, 2, 2), (-4, 4), (2, 2, 4)),
         "plain": ((4, 4), (2, 2, 4), (4, 2, 2), (2, 2, 2, 2), (6, 2), (-2, 2, 4)),
         "busy": (
-            (2, 2, 2, 2), (1, 1, 2, 2, 2), (2, 1, 1, 2, 1, 1), (3, 3, 2), (2, 2, 1, 1, 2),
+            (2, 2, 2, 2),
+            (1, 1, 2, 2, 2),
+            (2, 1, 1, 2, 1, 1),
+            (3, 3, 2),
+            (2, 2, 1, 1, 2),
             (1, 1, 1, 1, 4),
         ),
         "fast": ((1,) * 8, (2, 1, 1, 2, 1, 1), (1, 1, 2, 1, 1, 2), (2, 2, 1, 1, 1, 1)),
         "syncopated": (
-            (3, 3, 2), (-2, 4, 2), (1, 2, 3, 2), (3, 1, 2, 2), (2, 4, 2), (-1, 3, 4),
-            (-2, 2, 2, 2), (3, 5),
+            (3, 3, 2),
+            (-2, 4, 2),
+            (1, 2, 3, 2),
+            (3, 1, 2, 2),
+            (2, 4, 2),
+            (-1, 3, 4),
+            (-2, 2, 2, 2),
+            (3, 5),
         ),
     },
     3: {
@@ -263,6 +280,7 @@ class Tune:
     lowest: int
     leap: float
     rest: float
+    chromatic: float = 0.0
 
 
 def melody(rng: np.random.Generator, ground: Ground, tune: Tune) -> list[Note]:
@@ -281,13 +299,17 @@ def melody(rng: np.random.Generator, ground: Ground, tune: Tune) -> list[Note]:
             chord = bar.chord_at(at)
             is_strong = step % ground.division == 0 or length >= ground.division
             pitch = _next(pitch, move, chord, bar, is_strong, tune.lowest)
+            if not is_strong and rng.random() < tune.chromatic:
+                pitch += int(rng.choice([-1, 1]))
             is_cadence = index + 1 == len(ground.bars) and step + length >= ground.steps
             if is_cadence:
                 pitch = _nearest(pitch, {bar.key.tonic})
             beat = index * ground.beats_per_bar + at
             accent = 104 if is_strong else 92
             notes.append(
-                Note(beat, length / ground.division * 0.93, pitch, _velocity(rng, accent))
+                Note(
+                    beat, length / ground.division * 0.93, pitch, _velocity(rng, accent)
+                )
             )
     return notes
 
@@ -359,4 +381,56 @@ def doubled_thirds(notes: Sequence[Note], ground: Ground) -> list[Note]:
         below = [p for p in range(note.pitch - 9, note.pitch) if p % 12 in scale]
         pitch = below[-2] if len(below) > 1 else note.pitch - 12
         found.append(Note(note.beat, note.length, pitch, max(note.velocity - 14, 10)))
+    return found
+
+
+def crossed(
+    rng: np.random.Generator, ground: Ground, lowest: int, is_bass: bool
+) -> list[Note]:
+    """Play groups of steps that do not fit the bar: threes over sixteenths and such.
+
+    They run on over the bar lines, and begin anew with each section.
+    """
+    groups = (3, 5, 6, 6, 3) if ground.division == 4 else (2, 4, 2)
+    group = int(rng.choice(groups))
+    is_full = bool(rng.random() < 0.5) and not is_bass
+    hold = float(rng.choice([0.9, 0.6]))
+    notes: list[Note] = []
+    step = 0
+    for index, bar in enumerate(ground.bars):
+        if index == 0 or ground.bars[index - 1].section != bar.section:
+            step = 0
+        for at in range(ground.steps):
+            beat = at / ground.division
+            chord = bar.chord_at(beat)
+            is_accent = step % group == 0
+            if is_accent or is_full:
+                pitches = voicing(chord, lowest)
+                place = step // group if not is_full else step % group
+                pitch = pitches[place % len(pitches)]
+                if is_bass:
+                    pitch = _above(chord.root, lowest)
+                length = (1 if is_full else group) / ground.division * hold
+                level = 104 if is_accent else 74
+                start = index * ground.beats_per_bar + beat
+                notes.append(Note(start, length, pitch, _velocity(rng, level)))
+            step += 1
+    return notes
+
+
+def pushed(
+    notes: Sequence[Note], ground: Ground, bars: set[int], early: float
+) -> list[Note]:
+    """Let the notes that open these bars sound early, and last until they would end."""
+    per_bar = ground.beats_per_bar
+    found = []
+    for note in notes:
+        index, at = divmod(note.beat + 1e-6, per_bar)
+        is_moved = at < 0.01 and int(index) in bars and note.beat >= early
+        if is_moved:
+            found.append(
+                replace(note, beat=note.beat - early, length=note.length + early)
+            )
+        else:
+            found.append(note)
     return found

@@ -48,27 +48,88 @@ _SYMBOL = re.compile(r"([b#]?[IViv]+)(.*)")
 _PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "major": (
         (
-            "I V vi IV", "I vi IV V", "I IV I V", "I iii IV V", "I I IV V",
-            "I ii V I", "I V I V", "I IV/V I V", "I vi ii V", "I I/V vi IV/V",
-            "I IV vi V", "IV V iii vi", "I I7 IV iv", "I II7 V V7", "vi IV I V",
-            "I III7 vi IV", "ii V7 I vi", "I V/V7 I IV", "I bVII IV V", "I io7 ii V7",
+            "I V vi IV",
+            "I vi IV V",
+            "I IV I V",
+            "I iii IV V",
+            "I I IV V",
+            "I ii V I",
+            "I V I V",
+            "I IV/V I V",
+            "I vi ii V",
+            "I I/V vi IV/V",
+            "I IV vi V",
+            "IV V iii vi",
+            "I I7 IV iv",
+            "I II7 V V7",
+            "vi IV I V",
+            "I III7 vi IV",
+            "ii V7 I vi",
+            "I V/V7 I IV",
+            "I bVII IV V",
+            "I io7 ii V7",
+            "I bVI bVII I",
+            "I bIII IV iv",
+            "I III7 IV iv",
+            "I IV7 bVII V",
+            "I v IV iv",
+            "I bII I V7",
+            "I VI7 II7 V7",
+            "I #IVo7 IV V",
+            "iii vi ii V",
+            "I I+ vi II7",
         ),
         (
-            "I V vi/IV I", "IV V I I", "ii V I I", "I IV/V7 I I", "IV iv I I",
-            "vi ii V7 I", "IV I/V7 I I", "ii7 V7 I6 I", "I/VI7 ii/V7 I I",
+            "I V vi/IV I",
+            "IV V I I",
+            "ii V I I",
+            "I IV/V7 I I",
+            "IV iv I I",
+            "vi ii V7 I",
+            "IV I/V7 I I",
+            "ii7 V7 I6 I",
+            "I/VI7 ii/V7 I I",
             "bVI bVII I I",
         ),
     ),
     "minor": (
         (
-            "i bVI bIII bVII", "i iv V i", "i bVII bVI V", "i i iv V7",
-            "i bVI iv V", "i v bVI bVII", "i bVII i V", "i iv bVII bIII",
-            "i i bVI bVII", "i V i V7", "i bIII bVII iv", "bVI bVII i i",
-            "i iio V i", "i/bVII bVI/bVII i V", "i i7 bVIM7 V", "iv i V7 i",
+            "i bVI bIII bVII",
+            "i iv V i",
+            "i bVII bVI V",
+            "i i iv V7",
+            "i bVI iv V",
+            "i v bVI bVII",
+            "i bVII i V",
+            "i iv bVII bIII",
+            "i i bVI bVII",
+            "i V i V7",
+            "i bIII bVII iv",
+            "bVI bVII i i",
+            "i bII V i",
+            "i IV bVI V",
+            "i bVI iv bII",
+            "i II7 V7 i",
+            "i bvi i V",
+            "i bIII IV bVI",
+            "i v iv V",
+            "i I7 iv V7",
+            "i #IVo7 V i",
+            "iv bVII bIII bVI",
+            "i iio V i",
+            "i/bVII bVI/bVII i V",
+            "i i7 bVIM7 V",
+            "iv i V7 i",
         ),
         (
-            "iv V7 i i", "bVI bVII i i", "i iv/V7 i i", "iih7 V7 i i", "bVI V i i",
-            "iv i/V7 i i", "bVII bVI/V i i", "i bVI/bVII i i",
+            "iv V7 i i",
+            "bVI bVII i i",
+            "i iv/V7 i i",
+            "iih7 V7 i i",
+            "bVI V i i",
+            "iv i/V7 i i",
+            "bVII bVI/V i i",
+            "i bVI/bVII i i",
         ),
     ),
     "dorian": (
@@ -119,7 +180,9 @@ def phrase(
     """Draw four bars of chords in a key; one that closes ends on the tonic."""
     symbols = str(rng.choice(_PHRASES[key.mode][int(closes)]))
     return [
-        tuple(_coloured(rng, chord(s, key.tonic), key, sevenths) for s in bar.split("/"))
+        tuple(
+            _coloured(rng, chord(s, key.tonic), key, sevenths) for s in bar.split("/")
+        )
         for bar in symbols.split()
     ]
 
@@ -150,7 +213,8 @@ def scale_of(key: Key, sounding: Chord) -> tuple[int, ...]:
     bent = {
         pc
         for pc in key.scale
-        if pc in wanted or not {(pc + 1) % 12, (pc - 1) % 12} & (wanted - set(key.scale))
+        if pc in wanted
+        or not {(pc + 1) % 12, (pc - 1) % 12} & (wanted - set(key.scale))
     }
     return tuple(sorted(bent | wanted))
 
@@ -174,10 +238,12 @@ def bars(
     beats_per_bar: int,
     sevenths: float,
     bars_per_chord: int = 1,
+    is_loop: bool = False,
 ) -> list[Bar]:
     """Write the chords of sections (name, bars, key); a name's chords come again.
 
-    Each section is made of phrases of four bars, of which the last one closes.
+    Each section is made of phrases of four bars, of which the last one closes; or it is
+    a loop of four bars that never does.
     """
     kept: dict[tuple[str, str], list[tuple[Chord, ...]]] = {}
     written: list[Bar] = []
@@ -195,7 +261,9 @@ def bars(
             # The last bars of a section are those of a closing phrase.
             left = count - index
             at = index // bars_per_chord % len(source)
-            if left <= 4 and count >= 4:
+            if is_loop:
+                at %= 4
+            elif left <= 4 and count >= 4:
                 at = 8 - left if len(source) >= 8 else at
             chords = tuple(
                 Chord((c.root + key.tonic) % 12, c.intervals) for c in source[at]

@@ -135,7 +135,7 @@ def _truth(
 def _main_bpm(
     steady: list[tuple[int, float]], bpm: float, count: int, tempo: TempoMap
 ) -> float:
-    """Return the tempo that lasts longest; of one that drifts, what it drifts around."""
+    """Return the tempo that lasts longest; of one that drifts, its middle."""
     if not steady:
         return bpm
     ends = [beat for beat, _ in steady[1:]] + [count]

@@ -52,7 +52,9 @@ def midi(
             events.append((at, 1, message.copy(channel=channel)))
         begins = tempo.seconds([note.beat for note in track.notes])
         ends = tempo.seconds([note.beat + note.length for note in track.notes])
-        for note, shift, begin, end in zip(track.notes, late, begins, ends, strict=True):
+        for note, shift, begin, end in zip(
+            track.notes, late, begins, ends, strict=True
+        ):
             on = max(float(begin) + shift + bias, 0.0)
             off = max(float(end) + bias, on + 0.01)
             events += _strokes(note, channel, on, off)

@@ -21,7 +21,7 @@ Wave = NDArray[np.float32]
 
 
 def play(file: mido.MidiFile, soundfont: str, folder: Path, is_wet: bool) -> Wave:
-    """Render a MIDI file as float32 (2, samples) at 44.1 kHz; wet has reverb and chorus.
+    """Render a MIDI file as float32 (2, samples) at 44.1 kHz, wet or dry.
 
     The folder takes the files that pass between the programs. Raises RuntimeError if
     fluidsynth fails.

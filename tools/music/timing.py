@@ -90,9 +90,7 @@ def _steps(
     return steady
 
 
-def _filled(
-    steady: Sequence[tuple[int, float]], count: int
-) -> NDArray[np.float64]:
+def _filled(steady: Sequence[tuple[int, float]], count: int) -> NDArray[np.float64]:
     tempi = np.empty(count)
     for beat, tempo in steady:
         tempi[int(beat / _RESOLUTION_BEATS) :] = tempo
