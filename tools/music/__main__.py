@@ -1,6 +1,7 @@
 """Render pieces of the list: `python -m tools.music --part score --out DIR`."""
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ def make(piece: Piece, out: Path, with_stems: bool) -> str:
 
     Raises RuntimeError if it has another hash than its line: then it is another piece.
     """
-    if (out / f"{piece.name}.json").exists():
+    kept = out / f"{piece.name}.json"
+    if kept.exists() and json.loads(kept.read_text())["sha256"] == piece.sha256:
         return f"{piece.name} is there"
     began = time.perf_counter()
     written = making.write(piece)

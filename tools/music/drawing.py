@@ -64,8 +64,8 @@ def _piece(
     bpm = float(rng.uniform(*style.bpm))
     if rng.random() < 0.3:
         # Beyond what is usual, and more often so at both ends of all tempi.
-        bpm *= float(rng.uniform(1.05, 1.25) if bpm > 110 else rng.uniform(0.75, 0.95))
-        bpm = float(np.clip(bpm, 40, 218))
+        bpm *= float(rng.uniform(1.03, 1.15) if bpm > 110 else rng.uniform(0.78, 0.95))
+        bpm = float(np.clip(bpm, 40, 215))
     bpm = float(rng.choice([round(bpm), round(bpm, 1), round(bpm, 2)]))
     tempo = str(
         rng.choice(["constant", "drift", "steps", "rubato"], p=[0.76, 0.1, 0.07, 0.07])

@@ -61,11 +61,11 @@ def files() -> Iterator[tuple[str, mido.MidiFile]]:
         for path in sorted(folder.glob("*.mid")):
             yield f"{game}_{path.stem}", mido.MidiFile(path)
     seen: set[bytes] = set()
-    for game in _GAMES:
-        for name, data in _lumps(game):
+    for wad in _GAMES:
+        for name, data in _lumps(wad):
             if data not in seen:
                 seen.add(data)
-                yield f"{game.stem}_{name}", mido.MidiFile(file=io.BytesIO(data))
+                yield f"{wad.stem}_{name}", mido.MidiFile(file=io.BytesIO(data))
 
 
 def _lumps(game: Path) -> Iterator[tuple[str, bytes]]:

@@ -143,7 +143,8 @@ def _main_bpm(
     for (beat, value), end in zip(steady, ends, strict=True):
         seconds = float(tempo.seconds(end) - tempo.seconds(beat))
         lasting[value] = lasting.get(value, 0.0) + seconds
-    return round(max(lasting, key=lambda value: lasting[value]), 4)
+    longest = max(lasting, key=lambda value: lasting[value])
+    return round(float(longest), 4)
 
 
 def _keys(composition: Composition, tempo: TempoMap) -> list[dict[str, Any]]:
@@ -176,7 +177,7 @@ def render(piece: Piece, written: Written, folder: Path, with_stems: bool) -> No
                 stems[stem] = rendering.play(file, piece.soundfont, Path(place), is_wet)
             length = max(wave.shape[1] for wave in stems.values())
             stems = {name: _lengthened(wave, length) for name, wave in stems.items()}
-            mix = np.sum(list(stems.values()), axis=0, dtype=np.float32)
+            mix = np.asarray(np.sum(list(stems.values()), axis=0), np.float32)
         else:
             mix = rendering.play(written.midi, piece.soundfont, Path(place), is_wet)
     gain = 0.7 / max(float(np.abs(mix).max()), 1e-9)
@@ -198,4 +199,7 @@ def _lengthened(wave: Wave, samples: int) -> Wave:
 
 
 def _save(wave: Wave, path: Path) -> None:
-    soundfile.write(path, np.clip(wave, -1, 1).T, SAMPLE_RATE, subtype="PCM_16")
+    """Write a file whole or not at all."""
+    unfinished = path.with_name(f".{path.name}")
+    soundfile.write(unfinished, np.clip(wave, -1, 1).T, SAMPLE_RATE, format="FLAC")
+    unfinished.replace(path)

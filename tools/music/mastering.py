@@ -31,7 +31,9 @@ def master(mix: Wave, steps: str, rng: np.random.Generator) -> Wave:
 
 
 def _normalised(wave: Wave, peak: float = 0.7) -> Wave:
-    return (wave * (peak / max(float(np.abs(wave).max()), _EPSILON))).astype(np.float32)
+    return np.asarray(
+        wave * (peak / max(float(np.abs(wave).max()), _EPSILON)), np.float32
+    )
 
 
 def _tilt(wave: Wave, decibels: float, rng: np.random.Generator) -> Wave:
@@ -70,13 +72,13 @@ def _compress(wave: Wave, amount: float, rng: np.random.Generator) -> Wave:
 def _limit(wave: Wave, decibels: float, rng: np.random.Generator) -> Wave:
     """Drive the mix so many decibels into a ceiling that bends."""
     driven = _normalised(wave, 1.0) * 10 ** (decibels / 20)
-    return (np.tanh(driven) * 0.97).astype(np.float32)
+    return np.asarray(np.tanh(driven) * 0.97, np.float32)
 
 
 def _clip(wave: Wave, decibels: float, rng: np.random.Generator) -> Wave:
     """Drive the mix so many decibels over full scale, and cut it there."""
     driven = _normalised(wave, 1.0) * 10 ** (decibels / 20)
-    return np.clip(driven, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(driven, -1.0, 1.0), np.float32)
 
 
 def _room(wave: Wave, seconds: float, rng: np.random.Generator) -> Wave:
@@ -86,19 +88,19 @@ def _room(wave: Wave, seconds: float, rng: np.random.Generator) -> Wave:
     tail = rng.standard_normal((2, count)) * decay
     tail /= np.sqrt((tail**2).sum(axis=1, keepdims=True))
     wet = scipy.signal.fftconvolve(wave, tail, axes=1)[:, : wave.shape[1]]
-    return (wave + 0.35 * wet).astype(np.float32)
+    return np.asarray(wave + 0.35 * wet, np.float32)
 
 
 def _narrow(wave: Wave, width: float, rng: np.random.Generator) -> Wave:
     """Narrow the stereo image: 0 is mono."""
     middle = wave.mean(axis=0, keepdims=True)
-    return (middle + width * (wave - middle)).astype(np.float32)
+    return np.asarray(middle + width * (wave - middle), np.float32)
 
 
 def _noise(wave: Wave, decibels: float, rng: np.random.Generator) -> Wave:
     """Add white noise at so many decibels of full scale."""
     noise = rng.standard_normal(wave.shape, np.float32) * 10 ** (decibels / 20)
-    return (wave + noise).astype(np.float32)
+    return np.asarray(wave + noise, np.float32)
 
 
 def _mp3(wave: Wave, kilobits: float, rng: np.random.Generator) -> Wave:
