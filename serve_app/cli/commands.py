@@ -155,6 +155,22 @@ def analyze(
 
 
 @app.command()
+def evaluate(
+    dataset: Annotated[
+        Path, typer.Argument(help="Folder of audio and annotations.", show_default=False)
+    ],
+    json: AsJson = False,
+) -> None:
+    """Score the analysis here on songs whose tempo, beats or key are known.
+
+    DATASET is in the layout of GiantSteps tempo or key, Ballroom, GTZAN or tools/music.
+    """
+    from serve_app.cli import evaluation
+
+    evaluation.run(dataset, as_json=json)
+
+
+@app.command()
 def listen(
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port; 0 is any that is free.")

@@ -1,0 +1,235 @@
+"""How right tempi, beats and keys are: the measures that the field uses.
+
+Tempo: Gouyon et al., "An experimental comparison of audio tempo induction algorithms"
+(IEEE TASLP 2006): accuracy 1 and 2. Beats and keys: as MIREX does, and mir_eval (Raffel
+et al., ISMIR 2014).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+TOLERANCE = 0.04
+BEAT_WINDOW_SECONDS = 0.07
+# Beats of the first seconds are not judged: a listener needs them to find the beat.
+FIRST_SECONDS = 5.0
+# Keys told with at least this confidence are "sure".
+SURE = 0.8
+
+# What a wrong tempo can be of the right one.
+RATIOS = {
+    "1/2": 1 / 2,
+    "2": 2.0,
+    "2/3": 2 / 3,
+    "3/2": 3 / 2,
+    "3/4": 3 / 4,
+    "4/3": 4 / 3,
+    "1/3": 1 / 3,
+    "3": 3.0,
+}
+# Those that are another count of the same pulse.
+_OCTAVES = ("1/2", "2", "1/3", "3")
+
+_PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_KEY = re.compile(r"([A-G])([#b]?)\s*(maj(?:or)?|min(?:or)?|M|m)?\.?", re.ASCII)
+
+
+def tempo_error(told_bpm: float, true_bpm: float) -> str:
+    """Return "right", the ratio of RATIOS that a tempo is wrong by, or "other"."""
+    if _is_near(told_bpm, true_bpm):
+        return "right"
+    for name, ratio in RATIOS.items():
+        if _is_near(told_bpm, true_bpm * ratio):
+            return name
+    return "other"
+
+
+def is_acc1(told_bpm: float, true_bpm: float) -> bool:
+    """Whether a tempo is within 4 % of the true one."""
+    return _is_near(told_bpm, true_bpm)
+
+
+def is_acc2(told_bpm: float, true_bpm: float) -> bool:
+    """Whether a tempo, its half, double, third or triple is within 4 %."""
+    return tempo_error(told_bpm, true_bpm) in ("right", *_OCTAVES)
+
+
+def _is_near(told_bpm: float, true_bpm: float) -> bool:
+    return abs(told_bpm - true_bpm) <= TOLERANCE * true_bpm
+
+
+def beat_f(
+    told: ArrayLike, true: ArrayLike, window_seconds: float = BEAT_WINDOW_SECONDS
+) -> float:
+    """Return the F-measure of beats told in seconds: each true one is met once.
+
+    Beats before five seconds are left out. Without any on either side it is 0.
+    """
+    told_beats, true_beats = judged(told), judged(true)
+    if not len(told_beats) or not len(true_beats):
+        return 0.0
+    hits = _matches(told_beats, true_beats, window_seconds)
+    return 2 * hits / (len(told_beats) + len(true_beats))
+
+
+def judged(beats: ArrayLike) -> NDArray[np.float64]:
+    """Return the beats from five seconds on, in order."""
+    found = np.sort(np.asarray(beats, np.float64))
+    return found[found >= FIRST_SECONDS]
+
+
+def _matches(
+    told: NDArray[np.float64], true: NDArray[np.float64], window: float
+) -> int:
+    """Count the most pairs that lie within a window, each beat in one of them."""
+    hits = at = 0
+    for beat in true:
+        while at < len(told) and told[at] < beat - window:
+            at += 1
+        if at < len(told) and told[at] <= beat + window:
+            hits += 1
+            at += 1
+    return hits
+
+
+def best_phase(beats: Sequence[float], true: ArrayLike, meter: int = 4) -> float:
+    """Return the downbeat F-measure of beats counted in `meter`, at its best phase."""
+    return max(beat_f(beats[phase::meter], true) for phase in range(meter))
+
+
+def key_of(name: str) -> tuple[int, bool]:
+    """Read a key such as "Eb minor", "F#m" or "C": pitch class, and whether minor.
+
+    Raises ValueError for anything else.
+    """
+    match = _KEY.fullmatch(name.strip()[:1].upper() + name.strip()[1:])
+    if match is None:
+        raise ValueError(f"no key: {name!r}")
+    letter, accidental, mode = match.groups()
+    pitch_class = _PITCH_CLASSES[letter] + {"#": 1, "b": -1, "": 0}[accidental]
+    return pitch_class % 12, mode is not None and mode.startswith("m") and mode[
+        :3
+    ] != "maj"
+
+
+def is_key(told: str, true: str) -> bool:
+    """Whether two names are of one key."""
+    return key_of(told) == key_of(true)
+
+
+def mirex(told: str, true: str) -> float:
+    """Return MIREX's weight: 1 exact, .5 fifth above, .3 relative, .2 parallel."""
+    (tonic, is_minor), (true_tonic, true_minor) = key_of(told), key_of(true)
+    above = (tonic - true_tonic) % 12
+    if is_minor == true_minor:
+        return {0: 1.0, 7: 0.5}.get(above, 0.0)
+    if above == 0:
+        return 0.2
+    return 0.3 if above == (3 if true_minor else 9) else 0.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a song; None where it is not. Times are in seconds.
+
+    `bpm` is None for a tempo that is not constant. `groups` name what the song is among
+    others, as in {"style": "waltz"}.
+    """
+
+    bpm: float | None = None
+    key: str | None = None
+    beats: tuple[float, ...] | None = None
+    downbeats: tuple[float, ...] | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an analyser says of a song; None for what it says nothing of."""
+
+    bpm: float | None = None
+    key: str | None = None
+    key_confidence: float | None = None
+    beats: tuple[float, ...] | None = None
+    downbeats: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Scores over songs, 0 to 1; each is None where no song has the truth for it.
+
+    `errors` are the shares of tempi that are wrong by a ratio of RATIOS, or "other".
+    `sure` is the share of keys told with a confidence of SURE, `sure_right` how many of
+    those are right.
+    """
+
+    songs: int
+    tempo_songs: int
+    acc1: float | None
+    acc2: float | None
+    errors: Mapping[str, float]
+    beat_f: float | None
+    downbeat_f: float | None
+    key_exact: float | None
+    mirex: float | None
+    sure: float | None
+    sure_right: float | None
+
+
+def figures(songs: Sequence[tuple[Truth, Told]]) -> Figures:
+    """Return the scores of what was told of songs."""
+    tempi = [
+        tempo_error(told.bpm, truth.bpm)
+        for truth, told in songs
+        if truth.bpm is not None and told.bpm is not None
+    ]
+    beats = [
+        beat_f(told.beats, truth.beats)
+        for truth, told in songs
+        if truth.beats is not None and told.beats is not None
+    ]
+    downbeats = [
+        beat_f(told.downbeats, truth.downbeats)
+        for truth, told in songs
+        if truth.downbeats is not None and told.downbeats is not None
+    ]
+    keys = [
+        (told.key, truth.key, told.key_confidence)
+        for truth, told in songs
+        if truth.key is not None and told.key is not None
+    ]
+    graded = [key for key in keys if key[2] is not None]
+    sure = [key for key in graded if key[2] is not None and key[2] >= SURE]
+    return Figures(
+        songs=len(songs),
+        tempo_songs=len(tempi),
+        acc1=_mean([error == "right" for error in tempi]),
+        acc2=_mean([error in ("right", *_OCTAVES) for error in tempi]),
+        errors={
+            name: _mean([error == name for error in tempi]) or 0.0
+            for name in (*RATIOS, "other")
+        },
+        beat_f=_mean(beats),
+        downbeat_f=_mean(downbeats),
+        key_exact=_mean([is_key(told, true) for told, true, _ in keys]),
+        mirex=_mean([mirex(told, true) for told, true, _ in keys]),
+        sure=len(sure) / len(graded) if graded else None,
+        sure_right=_mean([is_key(told, true) for told, true, _ in sure]),
+    )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def tempo_band(bpm: float) -> str:
+    """Return the band of a tempo, as in "110-140"."""
+    edges = (80, 110, 140, 155)
+    for low, high in pairwise((0, *edges)):
+        if bpm < high:
+            return f"{low}-{high}" if low else f"<{high}"
+    return f">={edges[-1]}"

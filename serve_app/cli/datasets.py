@@ -1,0 +1,171 @@
+"""Songs whose tempo, beats or key are known, read from the layouts of datasets.
+
+Read are GiantSteps tempo and key, Ballroom, GTZAN (rhythm and keys), and the pieces
+that `tools/music` renders. Annotations are found by name wherever they lie below the
+dataset's folder, so that audio and annotations may be unpacked side by side.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from serve_app.analysis.scores import Truth, key_of, tempo_band
+from serve_app.errors import InvalidInput
+
+_AUDIO = (".mp3", ".wav", ".flac", ".au", ".ogg", ".m4a", ".opus", ".aiff", ".aif")
+# Key numbers of GTZAN's annotations by A. Lerch: twelve majors from A on, then minors.
+_NAMES = ("A", "Bb", "B", "C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab")
+_GTZAN = re.compile(r"gtzan_(?=[a-z]+_\d+$)")
+
+
+@dataclass(frozen=True)
+class Song:
+    """An audio file and what is known of it."""
+
+    path: Path
+    truth: Truth
+
+
+def read(folder: Path) -> list[Song]:
+    """Return the songs of a dataset, by name; those without annotations are left out.
+
+    Raises InvalidInput where there are none, or an annotation can't be read.
+    """
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder} is no folder.")
+    audio: dict[str, Path] = {}
+    truths: dict[str, Truth] = {}
+    for path in sorted(_files(folder)):
+        if path.suffix.lower() in _AUDIO:
+            audio.setdefault(_name(path), path)
+            continue
+        reader = _READERS.get(path.suffix.lower())
+        if reader is None:
+            continue
+        name = _name(path)
+        try:
+            truths[name] = reader(path, truths.get(name, Truth()))
+        except (ValueError, KeyError, IndexError, TypeError) as err:
+            raise InvalidInput(
+                f"{path} can't be read as an annotation: {err}."
+            ) from err
+    songs = [
+        Song(path, _grouped(truths[name], path, folder))
+        for name, path in sorted(audio.items())
+        if name in truths and _is_known(truths[name])
+    ]
+    if not songs:
+        raise InvalidInput(
+            f"{folder} has no songs with annotations: the layouts of GiantSteps, "
+            "Ballroom, GTZAN and tools/music are read, with .bpm, .beats, .key, "
+            ".lerch.txt or .json files beside or apart from the audio."
+        )
+    return songs
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _name(path: Path) -> str:
+    """Return what a song's files are all called, as in "blues.00001"."""
+    name = path.name
+    for ending in (".lerch.txt", path.suffix):
+        if name.endswith(ending):
+            name = name.removesuffix(ending)
+            break
+    # gtzan_blues_00001.beats is of blues.00001.wav.
+    return _GTZAN.sub("", name).replace("_", ".") if _GTZAN.match(name) else name
+
+
+def _is_known(truth: Truth) -> bool:
+    return any(value is not None for value in (truth.bpm, truth.key, truth.beats))
+
+
+def _grouped(truth: Truth, path: Path, folder: Path) -> Truth:
+    """Add the groups that all songs have: the band of tempo, and the genre's folder."""
+    groups = dict(truth.groups)
+    if truth.bpm is not None:
+        groups.setdefault("tempo", tempo_band(truth.bpm))
+    if path.parent != folder and path.parent.name not in ("audio", folder.name):
+        groups.setdefault("genre", path.parent.name)
+    return replace(truth, groups=groups)
+
+
+def _bpm(path: Path, truth: Truth) -> Truth:
+    """Read a number, alone or after "tempo" and a time."""
+    lines = [line for line in _lines(path) if not line.startswith("#")]
+    bpm = float(lines[0].split()[-1]) if lines else 0.0
+    # GiantSteps says 0 of songs without a beat.
+    return replace(truth, bpm=bpm) if bpm > 0 else truth
+
+
+def _beats(path: Path, truth: Truth) -> Truth:
+    """Read times with their place in the bar: "9.43 3", or Ballroom's bar and beat."""
+    rows = [line.split() for line in _lines(path) if not line.startswith("#")]
+    beats = tuple(float(row[0]) for row in rows)
+    places = [row[1].rpartition(".")[2] for row in rows if len(row) > 1]
+    if len(places) < len(beats):
+        return replace(truth, beats=beats)
+    downbeats = tuple(
+        beat for beat, place in zip(beats, places, strict=True) if int(place) == 1
+    )
+    return replace(truth, beats=beats, downbeats=downbeats)
+
+
+def _key(path: Path, truth: Truth) -> Truth:
+    """Read a key's name; what says that there is none, or several, tells nothing."""
+    text = path.read_text(errors="replace").strip()
+    try:
+        key_of(text)
+    except ValueError:
+        return truth
+    return replace(truth, key=text)
+
+
+def _lerch(path: Path, truth: Truth) -> Truth:
+    if not path.name.endswith(".lerch.txt"):
+        return truth
+    number = int(path.read_text().split()[0])
+    if not 0 <= number < 24:
+        return truth
+    mode = "minor" if number >= 12 else "major"
+    return replace(truth, key=f"{_NAMES[number % 12]} {mode}")
+
+
+def _piece(path: Path, truth: Truth) -> Truth:
+    """Read what tools/music says of a piece; other JSON tells nothing."""
+    told = json.loads(path.read_text())
+    if not isinstance(told, dict) or "downbeats" not in told:
+        return truth
+    return Truth(
+        bpm=told["bpm"],
+        key=told["key"],
+        beats=_times(told["beats"]),
+        downbeats=_times(told["downbeats"]),
+        groups={
+            "tempo": tempo_band(told["main_bpm"]),
+            "style": told["family"],
+            "drums": "with drums" if told["has_drums"] else "without drums",
+            "constancy": "constant" if told["is_constant"] else told["tempo"],
+            "soundfont": told["soundfont"],
+            "meter": str(told["meter"]),
+        },
+    )
+
+
+def _times(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _lines(path: Path) -> list[str]:
+    text = path.read_text(errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+_READERS: MappingProxyType[str, Callable[[Path, Truth], Truth]] = MappingProxyType(
+    {".bpm": _bpm, ".beats": _beats, ".key": _key, ".txt": _lerch, ".json": _piece}
+)

@@ -1,0 +1,81 @@
+"""How right the analysis is on a dataset, told at a terminal."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from serve_app.analysis import scores, song
+from serve_app.analysis.scores import Figures, Told
+from serve_app.audio import decode
+from serve_app.cli import datasets
+
+
+def run(folder: Path, as_json: bool) -> None:
+    """Analyse the songs of a dataset here, and print how right that is."""
+    songs = datasets.read(folder)
+    console = Console(stderr=True)
+    pairs = []
+    with console.status("") as status:
+        for place, each in enumerate(songs, 1):
+            status.update(f"{place} of {len(songs)}: {each.path.name}")
+            pairs.append((each.truth, told(each.path)))
+    found = scores.figures(pairs)
+    if as_json:
+        print(json.dumps({"dataset": str(folder), **asdict(found)}))
+        return
+    table = Table(show_header=False)
+    for name, value in rows(found).items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def told(path: Path) -> Told:
+    """Return what the analysis says of a song."""
+    with decode.opened(path) as opened:
+        blocks = list(opened.blocks(decode.BLOCK_SAMPLES))
+        sample_rate = opened.sample_rate
+    samples = sum(block.shape[1] for block in blocks)
+    found: Mapping[str, Any] = song.analyze(blocks, sample_rate, samples).to_dict()
+    return Told(
+        bpm=found["bpm"],
+        key=found["key"],
+        key_confidence=found.get("key_confidence"),
+        beats=_times(found.get("beats")),
+        downbeats=_times(found.get("downbeats")),
+    )
+
+
+def _times(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def rows(found: Figures) -> dict[str, str]:
+    """Return scores as they are shown, by name, in per cent."""
+    shown = {
+        "songs": str(found.songs),
+        "songs of constant tempo": str(found.tempo_songs),
+        "tempo Acc1": _percent(found.acc1),
+        "tempo Acc2": _percent(found.acc2),
+    }
+    for name, share in found.errors.items():
+        shown[
+            f"tempo wrong by {name}" if name != "other" else "tempo wrong otherwise"
+        ] = _percent(share)
+    return {
+        **shown,
+        "beats F": _percent(found.beat_f),
+        "downbeats F": _percent(found.downbeat_f),
+        "key exact": _percent(found.key_exact),
+        "key MIREX": _percent(found.mirex),
+        f"keys told with confidence >= {scores.SURE}": _percent(found.sure),
+        "of those right": _percent(found.sure_right),
+    }
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"

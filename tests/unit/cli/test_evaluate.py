@@ -1,0 +1,42 @@
+"""`stemserve evaluate`: how right the analysis is on songs that are known."""
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from serve_app.cli import app
+from tests.unit.analysis import music
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """A dataset of one song: clicks at 120 beats a minute."""
+    beats = [number / 2 for number in range(30)]
+    wave = music.placed([(beat, music.click(1_000)) for beat in beats], 15.5)
+    folder = tmp_path / "clicks"
+    (folder / "audio").mkdir(parents=True)
+    soundfile.write(folder / "audio" / "one.wav", wave, music.RATE)
+    (folder / "one.bpm").write_text("120")
+    return folder
+
+
+def test_people_get_a_table(dataset: Path) -> None:
+    result = CliRunner().invoke(app, ["evaluate", str(dataset)])
+    assert result.exit_code == 0
+    assert "tempo Acc1" in result.stdout
+    assert "100.0 %" in result.stdout
+
+
+def test_programs_get_an_object(dataset: Path) -> None:
+    result = CliRunner().invoke(app, ["evaluate", str(dataset), "--json"])
+    found = json.loads(result.stdout)
+    assert (found["songs"], found["acc1"], found["key_exact"]) == (1, 1.0, None)
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "has no songs with annotations" in result.stderr

@@ -1,0 +1,66 @@
+"""Render pieces of the list: `python -m tools.music --part score --out DIR`."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from tools.music import catalogue, making
+from tools.music.catalogue import Piece
+
+
+def make(piece: Piece, out: Path, with_stems: bool) -> str:
+    """Render a piece unless it is there; return what to say of it.
+
+    Raises RuntimeError if it has another hash than its line: then it is another piece.
+    """
+    kept = out / f"{piece.name}.json"
+    if kept.exists() and json.loads(kept.read_text())["sha256"] == piece.sha256:
+        return f"{piece.name} is there"
+    began = time.perf_counter()
+    written = making.write(piece)
+    if piece.sha256 and written.sha256 != piece.sha256:
+        raise RuntimeError(
+            f"{piece.name} has the hash {written.sha256}, not {piece.sha256}: the "
+            "composer, NumPy or MMA is not that of the list"
+        )
+    making.render(piece, written, out, with_stems and piece.stems)
+    return f"{piece.name} {piece.style} {time.perf_counter() - began:.1f} s"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Render what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=[*catalogue.PARTS, "field"], required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", default=[], help="names of pieces")
+    parser.add_argument("--first", type=int, help="so many, spread over the list")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--stems", action="store_true", help="also, where marked")
+    options = parser.parse_args(arguments)
+    if options.part == "field":
+        from tools.music import field
+
+        field.render(options.out, options.only)
+        return
+    pieces = [piece for piece in catalogue.read() if piece.part == options.part]
+    if options.only:
+        pieces = [piece for piece in pieces if piece.name in options.only]
+    if options.first:
+        pieces = pieces[:: max(len(pieces) // options.first, 1)][: options.first]
+    work = partial(make, out=options.out, with_stems=options.stems)
+    if options.jobs == 1:
+        for piece in pieces:
+            print(work(piece), flush=True)
+        return
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for said in pool.map(work, pieces):
+            print(said, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
