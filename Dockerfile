@@ -20,7 +20,6 @@ RUN uv pip install --system --no-cache --no-deps . \
 USER ray
 ENV STEMSERVE_DATA_DIR=/data \
     STEMSERVE_WEIGHTS_DIR=/data/weights \
-    NUMBA_CACHE_DIR=/tmp/numba \
     GLIBC_TUNABLES=glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456 \
     FORWARDED_ALLOW_IPS= \
     RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS=1 \

@@ -1,6 +1,5 @@
 """What `serve_config.yaml` may say, checked: a typo is an error, not a default."""
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import (
@@ -18,8 +17,6 @@ from serve_app.settings import Settings
 # How often a replica that stops looks whether its last request is done. Serve's own 2 s
 # are waited for one deployment after the other, on each stop of the whole service.
 _DRAIN_POLL_SECONDS = 0.25
-
-NUMBA_CACHE = str(Path.home() / ".cache" / "stemserve" / "numba")
 
 
 class Strict(BaseModel):
@@ -99,9 +96,9 @@ class AppArgs(Strict):
         graceful_shutdown_timeout_s=600,
         env={allocator.VARIABLE: allocator.TUNABLES},
     )
-    # Several at once, so that a short song is not behind a long one. Compiled once for
-    # all starts: cold, numba takes a replica 20 seconds.
-    analyzer: Pool = Pool(max_ongoing_requests=4, env={"NUMBA_CACHE_DIR": NUMBA_CACHE})
+    # Several at once, so that a short song is not behind a long one; each in one
+    # thread, as BLAS's own wait for each other on a busy machine.
+    analyzer: Pool = Pool(max_ongoing_requests=4, env={"OPENBLAS_NUM_THREADS": "1"})
 
     @field_validator("api", "dispatcher", "separator", "analyzer", mode="before")
     @classmethod

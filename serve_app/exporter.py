@@ -8,7 +8,7 @@ from typing import Any
 
 from serve_app.audio.decode import opened
 from serve_app.errors import Cancelled, NotReady
-from serve_app.exports import registry, tags
+from serve_app.exports import forms, tags, writers
 from serve_app.exports.codec_facts import codec_facts
 from serve_app.exports.track import Section, Segment, Track
 from serve_app.jobs.job import Job
@@ -29,7 +29,7 @@ class Exporter:
 
         Raises FileLost, StorageUnavailable, and Cancelled once `cancelled` is set.
         """
-        job, form = request.job, registry.parse(request.name)
+        job, form = request.job, forms.parse(request.name)
         with ExitStack() as files:
             mix = self._fetched(files, job.source.key, "original")
             track = _track(job, request.report, mix)
@@ -41,7 +41,8 @@ class Exporter:
             gain = 1.0 if job.result is None else job.result.gain
             target = mix.parent / "export"
             try:
-                form.write(registry.Song(track, mix, stems, gain), target)
+                song = writers.Song(track, mix, stems, gain)
+                writers.write(form.name, song, target)
             except ValueError as err:
                 raise NotReady(str(err)) from err
             _check(cancelled)

@@ -37,7 +37,7 @@ class Reporter:
         with fetched(
             self._storage, request.key, self._working_dir, "analysis-"
         ) as path:
-            listener = _heard(path, SongListener, cancelled)
+            listener = heard(path, SongListener, cancelled)
             found = listener.finish(request.bpm_range, cancelled)
             return self._kept(request, found, path)
 
@@ -46,13 +46,13 @@ class Reporter:
         from serve_app.analysis.song import StemListener
 
         with fetched(self._storage, request.key, self._working_dir, "stem-") as path:
-            listener = _heard(path, StemListener, cancelled)
+            listener = heard(path, StemListener, cancelled)
             return self._kept(request, listener.found(), path)
 
     def peaks(self, request: Request, span: Span, cancelled: Event) -> Pixels:
         """Return the exact peaks of a span of a song or a stem."""
         with fetched(self._storage, request.key, self._working_dir, "peaks-") as path:
-            return _heard(
+            return heard(
                 path, lambda rate, _: PeaksListener(span, rate), cancelled
             ).end()
 
@@ -71,8 +71,11 @@ class Reporter:
         return report
 
 
-def _heard(path: Path, make: Callable[[int, int], L], cancelled: Event) -> L:
-    """Return a listener, for a rate and so many channels, that has heard the file."""
+def heard(path: Path, make: Callable[[int, int], L], cancelled: Event) -> L:
+    """Return a listener, for a rate and so many channels, that has heard the file.
+
+    Raises UnreadableAudio, InvalidInput for a file without samples, and Cancelled.
+    """
     listener: L | None = None
     with opened(path) as song:
         for block in song.blocks(BLOCK_SAMPLES):

@@ -7,7 +7,7 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
+from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 
 Matrix = NDArray[np.float32]
 

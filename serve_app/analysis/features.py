@@ -4,7 +4,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
+from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 
 Levels = NDArray[np.float32]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
+from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 from serve_app.analysis.features import FRAMES_PER_SECOND, Spectrogram
 
 Curve = NDArray[np.float64]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.analysis.excerpt import Samples
+from serve_app.analysis.downmix import Samples
 from serve_app.analysis.features import (
     BANDS,
     FRAMES_PER_SECOND,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.analysis import beats, grid, loops
-from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
+from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 from serve_app.analysis.grid import Segment
 from serve_app.analysis.network import TEMPI_BPM, Activations, NetworkEngine
 

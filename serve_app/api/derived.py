@@ -10,7 +10,7 @@ from serve_app.api import lookup
 from serve_app.api.clients import Client
 from serve_app.api.services import Services
 from serve_app.api.threads import run
-from serve_app.exports.registry import Export
+from serve_app.exports.forms import Export
 from serve_app.jobs.job import Job
 from serve_app.storage.port import StoredFile
 

@@ -57,7 +57,7 @@ def _analyzer(
     if server is None:
         from serve_app.cli import here
 
-        return here.analyzer(board)
+        return here.analyzer(board, interrupt)
     from serve_app.cli import there
 
     return there.analyzer(server, board, interrupt)

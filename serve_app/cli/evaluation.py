@@ -4,15 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from serve_app.analysis import scores, song
+from serve_app.analysis import scores
 from serve_app.analysis.scores import Figures, Told
-from serve_app.audio import decode
+from serve_app.analysis.song import SongListener
 from serve_app.cli import datasets
+from serve_app.reporter import heard
 
 
 def run(folder: Path, as_json: bool) -> None:
@@ -36,11 +38,7 @@ def run(folder: Path, as_json: bool) -> None:
 
 def told(path: Path) -> Told:
     """Return what the analysis says of a song."""
-    with decode.opened(path) as opened:
-        blocks = list(opened.blocks(decode.BLOCK_SAMPLES))
-        sample_rate = opened.sample_rate
-    samples = sum(block.shape[1] for block in blocks)
-    found: Mapping[str, Any] = song.analyze(blocks, sample_rate, samples).to_dict()
+    found: Mapping[str, Any] = heard(path, SongListener, Event()).finish().to_dict()
     return Told(
         bpm=found["bpm"],
         key=found["key"],

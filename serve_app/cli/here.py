@@ -11,7 +11,6 @@ from typing import Any
 from serve_app.api.options import choose
 from serve_app.api.services import ModelInfo
 from serve_app.audio import formats
-from serve_app.audio.decode import read_blocks
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.cli.analysis import Analyzer
@@ -20,6 +19,7 @@ from serve_app.cli.configuration import read_settings
 from serve_app.cli.crew import Interrupt, Track
 from serve_app.cli.separation import Order, Separated, Separator
 from serve_app.jobs.job import Options
+from serve_app.reporter import heard
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
 
@@ -53,24 +53,21 @@ def separator(order: Order, board: Board, interrupt: Interrupt) -> Iterator[Sepa
 
 
 @contextmanager
-def analyzer(board: Board) -> Iterator[Analyzer]:
-    """Give an analyzer, warmed up."""
-    from serve_app.analysis import song as analysis
+def analyzer(board: Board, interrupt: Interrupt) -> Iterator[Analyzer]:
+    """Give an analyzer, loaded."""
+    bar = board.bar("loading")
+    from serve_app.analysis.song import SongListener
 
+    bar.close()
     settings = read_settings()
     limits = AudioLimits(settings.max_duration_seconds, settings.max_audio_values)
 
     def analyze(song: Path, track: Track) -> Mapping[str, Any]:
         track.show("reading the song", 0.0)
-        facts = measure(song, limits)
+        measure(song, limits)
         track.show("analysing", 0.5)
-        blocks = read_blocks(song)
-        found = analysis.analyze(blocks, facts.sample_rate, facts.samples)
-        return found.to_dict()
+        return heard(song, SongListener, interrupt.event).finish().to_dict()
 
-    bar = board.bar("loading")
-    analysis.warm_up()
-    bar.close()
     yield Analyzer(analyze, _ANALYSES_AT_ONCE)
 
 

@@ -8,7 +8,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from serve_app.analysis.excerpt import SAMPLE_RATE
+from serve_app.analysis.downmix import SAMPLE_RATE
 from serve_app.analysis.features import Spectrogram
 from tools.beat_training import composing, plain, rendering
 

@@ -1,16 +1,13 @@
 """What is told of a song and of its stems: numbers, waveforms and pictures."""
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
-from serve_app import reports, titles
-from serve_app.analysis import waveform_forms as forms
-from serve_app.analysis.waveform import Pixels, Waveform
+from serve_app import rendering, reports, titles
 from serve_app.api import lookup, pieces
 from serve_app.api.dependencies import (
     InjectedClient,
@@ -31,12 +28,8 @@ from serve_app.errors import (
     TooManyRequests,
     Unavailable,
 )
-from serve_app.exports import registry
-from serve_app.exports.registry import EXPORTS
-from serve_app.jobs.job import Job
-from serve_app.pictures import report as drawn_report
-from serve_app.pictures import waveform as drawn_waveform
-from serve_app.pictures.canvas import MEDIA_TYPES
+from serve_app.exports import forms
+from serve_app.exports.forms import EXPORTS
 
 router = APIRouter(tags=["analysis"])
 
@@ -119,8 +112,11 @@ async def read_analysis(
     body = await run(derived.report, part)
     if asked.format != "json":
         waveform = await run(derived.waveform, part)
-        body = await run(_report_drawn, asked, json.loads(body), waveform, job)
-    return pieces.answer(request.headers, body, _media_type(asked.format), _HEADERS)
+        title, size = job.source.filename, (asked.width, asked.height)
+        told = json.loads(body)
+        body = await run(rendering.report, told, waveform, title, asked.format, *size)
+    media_type = rendering.MEDIA_TYPES[asked.format]
+    return pieces.answer(request.headers, body, media_type, _HEADERS)
 
 
 @router.get(
@@ -150,102 +146,19 @@ async def read_waveform(
     wavesurfer.js takes, `library` has numbers from 0 to 1. Three `bands` are three
     channels.
     """
-    forms.check(asked.bits, asked.bands)
+    rendering.check(asked.bits, asked.bands)
     count_waiting()
     job, part = await derived.find(client, job_id, asked.stem)
     waveform = await run(derived.waveform, part)
-    if asked.format in MEDIA_TYPES:
-        body = await run(_waveform_drawn, asked, waveform)
-        return pieces.answer(request.headers, body, _media_type(asked.format), _HEADERS)
-    span = forms.span(
-        waveform.sample_rate,
-        waveform.samples,
-        pixels_per_second=asked.pixels_per_second,
-        num_peaks=asked.num_peaks,
-        start_seconds=asked.start,
-        end_seconds=asked.end,
-    )
-    if asked.num_peaks and asked.bands == 1 and not waveform.is_exact(span):
+    look = rendering.Look(**asked.model_dump(exclude={"stem"}))
+    pixels = None
+    if span := rendering.exact_span(waveform, look):
         pixels = await services.tell_peaks(part, span)
-    else:
-        pixels = await run(waveform.pixels, span, asked.bands)
-    body = await run(_formed, asked, pixels, waveform, job)
-    return pieces.answer(request.headers, body, _media_type(asked.format), _HEADERS)
-
-
-def _formed(
-    asked: AskedWaveform, pixels: Pixels, waveform: Waveform, job: Job
-) -> bytes:
-    seconds = waveform.samples / waveform.sample_rate
-    match asked.format:
-        case "dat":
-            return b"".join(forms.dat(pixels, asked.bits))
-        case "peaks":
-            return b"".join(forms.wavesurfer(pixels, asked.bits, seconds))
-        case "library":
-            # The same again for each piece of the answer.
-            return json.dumps(forms.library(pixels, seconds, job.created_at)).encode()
-        case _:
-            return b"".join(forms.audiowaveform_json(pixels, asked.bits))
-
-
-def _waveform_drawn(asked: AskedWaveform, waveform: Waveform) -> bytes:
-    width = asked.width or drawn_waveform.DEFAULT_WIDTH
-    height = asked.height or drawn_waveform.DEFAULT_HEIGHT
-    span = forms.span(
-        waveform.sample_rate,
-        waveform.samples,
-        # As fine as the picture is, or as the waveform is kept.
-        num_peaks=min(width, forms.MOST_PEAKS),
-        start_seconds=asked.start,
-        end_seconds=asked.end,
-    )
-    values = waveform.pixels(span, asked.bands).values
-    return drawn_waveform.draw(values, asked.format, width, height)
-
-
-def _report_drawn(
-    asked: AskedReport, report: Mapping[str, Any], waveform: Waveform, job: Job
-) -> bytes:
-    width = asked.width or drawn_report.DEFAULT_WIDTH
-    height = asked.height or drawn_report.DEFAULT_HEIGHT
-    span = forms.span(waveform.sample_rate, waveform.samples, num_peaks=width)
-    drawn = drawn_report.Report(
-        title=job.source.filename,
-        duration_seconds=report["duration"],
-        waveform=waveform.pixels(span, bands=3).values,
-        bpm=report.get("bpm") if report.get("bpm_confidence") else None,
-        key=report.get("key") if report.get("key_confidence") else None,
-        facts=_facts(report),
-        beats=report.get("beats", ()),
-        downbeats=report.get("downbeats", ()),
-        keys=[(*_times(key), key["key"]) for key in report.get("keys", ())],
-        sections=[
-            (*_times(part), part["label"], part["energy"])
-            for part in report.get("sections", ())
-        ],
-        loudness=report["levels"]["energy_dbfs"],
-    )
-    return drawn_report.draw(drawn, asked.format, width, height)
-
-
-def _times(part: Mapping[str, Any]) -> tuple[float, float]:
-    return part["start_seconds"], part["end_seconds"]
-
-
-def _facts(report: Mapping[str, Any]) -> list[str]:
-    loudness = report["loudness"]
-    named = (
-        ("{:.1f} LUFS", loudness["integrated_lufs"]),
-        ("{:.1f} dBTP", loudness["true_peak_dbtp"]),
-        ("range {:.1f} LU", loudness["range_lu"]),
-    )
-    return [text.format(value) for text, value in named if value is not None]
-
-
-def _media_type(format: str) -> str:
-    types: dict[str, str] = {"dat": _BINARY_TYPE} | dict(MEDIA_TYPES.items())
-    return types.get(format, _JSON_TYPE)
+    # The job's own time: each piece of the answer must be of the same one.
+    made_at = job.created_at
+    body = await run(rendering.waveform, waveform, look, made_at, pixels)
+    media_type = rendering.MEDIA_TYPES[asked.format]
+    return pieces.answer(request.headers, body, media_type, _HEADERS)
 
 
 @router.get(
@@ -267,7 +180,7 @@ async def read_export(
 
     It is made when it is first asked for, which takes some seconds.
     """
-    form = registry.parse(format)
+    form = forms.parse(format)
     count_waiting()
     job, file = await derived.export(client, job_id, form)
     name = titles.file_name(job.source.filename, form.suffix)

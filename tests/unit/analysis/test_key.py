@@ -7,9 +7,6 @@ from serve_app.analysis import key
 from serve_app.analysis.key import NO_KEY, Key
 from tests.unit.analysis import music
 
-# The first time on a machine, numba compiles what librosa is made of.
-pytestmark = pytest.mark.timeout(400)
-
 KEYS = [(tonic, is_minor) for is_minor in (False, True) for tonic in range(12)]
 
 # The circle of fifths as it is printed on the wheels, from one o'clock on.

@@ -13,9 +13,6 @@ from typer.testing import CliRunner, Result
 
 from serve_app.cli import app
 
-# The first time on a machine, numba compiles what librosa is made of.
-pytestmark = pytest.mark.timeout(400)
-
 
 @pytest.fixture
 def tune(tmp_path: Path) -> Path:

@@ -1,16 +1,15 @@
 """What the channels of a song cancel of each other is heard all the same."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
-from serve_app.analysis import key, tempo
-from serve_app.analysis.excerpt import excerpt
-from serve_app.analysis.mono import mono
+from serve_app.analysis import key
+from serve_app.analysis.downmix import SAMPLE_RATE, Downmix
+from serve_app.analysis.rhythm import RhythmListener
 from tests.unit.analysis import music
 from tests.unit.analysis.music import RATE, Mono
-
-# The first time on a machine, numba compiles what librosa is made of.
-pytestmark = pytest.mark.timeout(400)
 
 SONG = np.tile(music.cadence(2, True), 3)
 BPM = 60 / music.CHORD_SECONDS
@@ -19,11 +18,25 @@ SONG = SONG[: len(DRUMS)] * np.float32(0.3) + DRUMS
 NOISE = np.random.default_rng(4).standard_normal((2, len(SONG))).astype(np.float32)
 
 
+def mixed(blocks: Iterable[Mono], rate: int) -> Mono:
+    """Return all that is made of a song's blocks."""
+    downmix = Downmix(rate)
+    pieces = [*map(downmix.add, blocks), downmix.end()]
+    return np.concatenate(pieces)
+
+
+def bpm(mono: Mono) -> float:
+    """Return the tempo that is heard."""
+    listener = RhythmListener()
+    listener.add(mono)
+    return listener.found().bpm
+
+
 def heard(left: Mono, right: Mono) -> Mono:
     """Return what is listened to of two channels that come block by block."""
     stereo = np.stack([left, right]).astype(np.float32)
     blocks = (stereo[:, at : at + 65_536] for at in range(0, len(left), 65_536))
-    return excerpt(blocks, RATE)
+    return mixed(blocks, RATE)
 
 
 def low(wave: Mono, hertz: float) -> Mono:
@@ -51,7 +64,7 @@ def test_a_song_out_of_phase_is_heard_as_its_left_channel(
 def test_an_offset_makes_no_difference(offset: float) -> None:
     found = heard(SONG + np.float32(offset), np.float32(offset) - SONG)
     expected = heard(SONG, SONG)
-    assert tempo.bpm(found) == pytest.approx(tempo.bpm(expected), rel=1e-3)
+    assert bpm(found) == pytest.approx(bpm(expected), rel=1e-3)
     assert key.find(found).name == key.find(expected).name == "D minor"
 
 
@@ -86,7 +99,7 @@ def test_what_is_out_of_phase_in_the_bass_only_is_heard(hertz: float) -> None:
     lost = SONG - bass
     expected = heard(SONG, SONG)
     assert off_db(found, expected) > off_db(lost, expected) + 5
-    assert tempo.bpm(found) == pytest.approx(tempo.bpm(expected), rel=2e-3)
+    assert bpm(found) == pytest.approx(bpm(expected), rel=2e-3)
     assert key.find(found).name == key.find(expected).name
 
 
@@ -98,7 +111,7 @@ def test_a_song_may_turn_out_of_phase_on_its_way(share: float) -> None:
     near = slice(max(turn - 2 * RATE, 0), turn + 2 * RATE)
     found[near] = expected[near]
     assert off_db(found, expected) > 60
-    assert tempo.bpm(heard(SONG, right)) == pytest.approx(BPM, rel=0.002)
+    assert bpm(heard(SONG, right)) == pytest.approx(BPM, rel=0.002)
     assert key.find(heard(SONG, right)).name == "D minor"
 
 
@@ -106,7 +119,7 @@ def test_it_goes_over_by_degrees() -> None:
     """However little more the channels cancel each other, little more is added."""
     levels = []
     for likeness in np.linspace(0.3, 0.8, 101):
-        found = mono(SONG * (1 - likeness) / 2, SONG * (1 + likeness) / 2)
+        found = heard(SONG, np.float32(-likeness) * SONG)
         levels.append(float(np.sqrt(np.square(found).mean())))
     steps = np.abs(np.diff(levels))
     assert steps.max() < 0.12 * max(levels)
@@ -116,6 +129,35 @@ def test_it_goes_over_by_degrees() -> None:
 @pytest.mark.parametrize("samples", [0, 1, 2, 16_383, 16_384, 16_385, 32_769])
 def test_songs_of_any_length_are_heard(samples: int) -> None:
     song = SONG[5_000 : 5_000 + samples]
-    found = mono(np.zeros(samples, np.float32), song)
-    np.testing.assert_allclose(found, song, rtol=0, atol=1e-6)
-    assert found.dtype == np.float32
+    found = heard(song, -song)
+    np.testing.assert_allclose(found, heard(song, song), rtol=0, atol=1e-6)
+    assert (len(found), found.dtype) == (samples, np.float32)
+
+
+def stereo(seconds: float, rate: int) -> Mono:
+    """440 Hz on the left, twice as loud as on the right."""
+    time = np.arange(int(seconds * rate), dtype=np.float32) / rate
+    tone = np.sin(2 * np.pi * 440 * time)
+    return np.stack([tone, tone / 2]).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 192_000])
+def test_every_rate_gives_the_same_tone(rate: int) -> None:
+    found = mixed([stereo(2.0, rate)], rate)
+    time = np.arange(len(found)) / SAMPLE_RATE
+    expected = 0.75 * np.sin(2 * np.pi * 440 * time)
+    inside = slice(SAMPLE_RATE // 10, -SAMPLE_RATE // 10)
+    assert len(found) == pytest.approx(2 * SAMPLE_RATE, abs=2)
+    np.testing.assert_allclose(found[inside], expected[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 1_000, 65_536])
+def test_the_cut_into_blocks_does_not_matter(size: int) -> None:
+    song = stereo(0.2 if size == 1 else 3.0, 44_100)
+    song[1, 60_000:] *= -2
+    cut = (song[:, at : at + size] for at in range(0, song.shape[1], size))
+    np.testing.assert_allclose(mixed(cut, 44_100), mixed([song], 44_100), atol=1e-6)
+
+
+def test_no_blocks_give_no_samples() -> None:
+    assert mixed([], 44_100).shape == (0,)

@@ -1,0 +1,149 @@
+"""Waveforms and reports in the forms that clients ask for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from serve_app.analysis import waveform_forms as forms
+from serve_app.analysis.waveform import Pixels, Span, Waveform
+from serve_app.analysis.waveform_forms import check
+from serve_app.pictures import report as drawn_report
+from serve_app.pictures import waveform as drawn_waveform
+
+__all__ = ["MEDIA_TYPES", "Look", "check", "exact_span", "report", "waveform"]
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "peaks": "application/json",
+    "library": "application/json",
+    "dat": "application/octet-stream",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+}
+_PICTURES = ("png", "svg")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a waveform is to look; see `waveform_forms` for what each may be."""
+
+    format: str = "json"
+    pixels_per_second: float | None = None
+    num_peaks: int | None = None
+    bits: int = 16
+    bands: int = 1
+    start: float = 0.0
+    end: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+def exact_span(found: Waveform, look: Look) -> Span | None:
+    """Return the pixels to find in the song itself; None where the waveform will do."""
+    if look.format in _PICTURES or look.num_peaks is None or look.bands != 1:
+        return None
+    span = _span(found, look)
+    return None if found.is_exact(span) else span
+
+
+def waveform(
+    found: Waveform, look: Look, made_at: datetime, exact: Pixels | None = None
+) -> bytes:
+    """Return a waveform as it is asked for, of `exact` pixels if they were found.
+
+    Raises InvalidInput for a look that no waveform can have.
+    """
+    seconds = found.samples / found.sample_rate
+    if look.format in _PICTURES:
+        return _drawn(found, look)
+    pixels = found.pixels(_span(found, look), look.bands) if exact is None else exact
+    match look.format:
+        case "dat":
+            return b"".join(forms.dat(pixels, look.bits))
+        case "peaks":
+            return b"".join(forms.wavesurfer(pixels, look.bits, seconds))
+        case "library":
+            return json.dumps(forms.library(pixels, seconds, made_at)).encode()
+        case _:
+            return b"".join(forms.audiowaveform_json(pixels, look.bits))
+
+
+def _span(found: Waveform, look: Look) -> Span:
+    return forms.span(
+        found.sample_rate,
+        found.samples,
+        pixels_per_second=look.pixels_per_second,
+        num_peaks=look.num_peaks,
+        start_seconds=look.start,
+        end_seconds=look.end,
+    )
+
+
+def _drawn(found: Waveform, look: Look) -> bytes:
+    width = look.width or drawn_waveform.DEFAULT_WIDTH
+    height = look.height or drawn_waveform.DEFAULT_HEIGHT
+    values = _columns(found, width, look.bands, look.start, look.end)
+    return drawn_waveform.draw(values, look.format, width, height)
+
+
+def _columns(
+    found: Waveform,
+    width: int,
+    bands: int,
+    start: float = 0.0,
+    end: float | None = None,
+) -> drawn_waveform.Values:
+    """Return a column of a waveform for each of a picture's."""
+    span = forms.span(
+        found.sample_rate,
+        found.samples,
+        num_peaks=min(max(width, 1), forms.MOST_PEAKS),
+        start_seconds=start,
+        end_seconds=end,
+    )
+    return found.pixels(span, bands).values
+
+
+def report(
+    told: Mapping[str, Any],
+    found: Waveform,
+    title: str,
+    form: str,
+    width: int | None = None,
+    height: int | None = None,
+) -> bytes:
+    """Return a picture of what is told of a song or a stem; InvalidInput for sizes."""
+    width = width or drawn_report.DEFAULT_WIDTH
+    height = height or drawn_report.DEFAULT_HEIGHT
+    drawn = drawn_report.Report(
+        title=title,
+        duration_seconds=told["duration"],
+        waveform=_columns(found, width, bands=3),
+        bpm=told["bpm"] if told.get("bpm_confidence") else None,
+        key=told["key"] if told.get("key_confidence") else None,
+        facts=_facts(told["loudness"]),
+        beats=told.get("beats", ()),
+        downbeats=told.get("downbeats", ()),
+        keys=[(*_times(key), key["key"]) for key in told.get("keys", ())],
+        sections=[
+            (*_times(part), part["label"], part["energy"])
+            for part in told.get("sections", ())
+        ],
+        loudness=told["levels"]["energy_dbfs"],
+    )
+    return drawn_report.draw(drawn, form, width, height)
+
+
+def _times(part: Mapping[str, Any]) -> tuple[float, float]:
+    return part["start_seconds"], part["end_seconds"]
+
+
+def _facts(loudness: Mapping[str, float | None]) -> list[str]:
+    named = (
+        ("{:.1f} LUFS", loudness["integrated_lufs"]),
+        ("{:.1f} dBTP", loudness["true_peak_dbtp"]),
+        ("range {:.1f} LU", loudness["range_lu"]),
+    )
+    return [text.format(value) for text, value in named if value is not None]
