@@ -51,7 +51,7 @@ def _mp3(path: Path, codec: str, sample_rate: int) -> CodecFacts:
     is_stated = tag.encoder.startswith(("LAME", "Lavf", "Lavc"))
     return CodecFacts(
         codec,
-        sample_rate,
+        tag.sample_rate,
         lead_samples=tag.delay + _MP3_DECODER_SAMPLES if is_stated else 0,
         coded_samples=tag.frames * tag.frame_samples,
         tag_samples=tag.frame_samples,

@@ -8,14 +8,17 @@ import os
 import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from serve_app.audio.tags import end_of_tags
-from serve_app.exports import id3, mp4_boxes, vorbis
+from serve_app.exports import id3, mp4_boxes, serato, vorbis
+from serve_app.exports.codec_facts import codec_facts
 from serve_app.exports.files import whole
 from serve_app.exports.mp4_boxes import copy
 from serve_app.exports.tags import Tags
+from serve_app.exports.track import Track
 
 _FLAC_COMMENTS, _FLAC_PICTURE, _FLAC_PADDING = 4, 6, 1
 _FLAC_LAST = 0x80
@@ -39,6 +42,18 @@ def write(source: Path, target: Path, tags: Tags) -> None:
             writer(source, target, tags)
     except (struct.error, IndexError) as err:
         raise ValueError(f"{source.name} is no whole {source.suffix[1:]}") from err
+
+
+def write_stem(track: Track, stem: str, source: Path, target: Path) -> None:
+    """Copy a stem with its song's tags, tempo, key and grid, and its name in the title.
+
+    The grid is in Serato's tag, which goes into mp3 and wav only, and in the time of
+    this stem's file. Raises ValueError as `write` does.
+    """
+    codec = "mp3" if source.suffix.lower() == ".mp3" else ""
+    facts = codec_facts(source, codec, track.sample_rate)
+    grid = serato.beat_grid(replace(track, codec=facts))
+    write(source, target, replace(track.tagged.of_stem(stem), beat_grid=grid))
 
 
 def _mp3(source: Path, target: Path, tags: Tags) -> None:

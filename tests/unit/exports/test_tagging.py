@@ -15,6 +15,7 @@ from serve_app.audio.formats import FORMATS
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.exports import id3, serato, tagging, tags, vorbis
+from serve_app.exports.codec_facts import CodecFacts
 from serve_app.exports.tags import Cover, Tags
 from tests import media
 from tests.unit.exports.songs import PNG, track
@@ -188,3 +189,24 @@ def test_a_cover_that_is_too_large_for_a_flac_is_left_out(tmp_path: Path) -> Non
     tagging.write(stem, tmp_path / "a.flac", Tags(title="a", cover=cover))
     assert tags.read(tmp_path / "a.flac").title == "a"
     assert (tmp_path / "a.flac").stat().st_size < 2**24
+
+
+@pytest.mark.parametrize(("name", "lead"), [("wav", 0), ("mp3", 1105 + 1152)])
+def test_a_stem_has_its_songs_tags_and_grid(
+    tmp_path: Path, name: str, lead: int
+) -> None:
+    """In the time of the stem's file, whatever the original was."""
+    codec = CodecFacts("mp3", 44_100, 500, None, 1152, "D")
+    song = track(tags=replace(TAGS, bpm=0.0, key=""), codec=codec)
+    stem = write_stem(tmp_path, name)
+    target = tmp_path / f"tagged{stem.suffix}"
+    tagging.write_stem(song, "drums", stem, target)
+    found = tags.read(target)
+    assert (found.title, found.artist) == (f"{TAGS.title} (drums)", "A")
+    data = target.read_bytes()
+    grid = data.partition(b"Serato BeatGrid\0")[2][:15]
+    assert struct.unpack(">2xIffx", grid) == pytest.approx(
+        (1, 0.25 + lead / 44_100, 128.0)
+    )
+    assert b"TBPM" in data
+    assert b"F#m" in data
