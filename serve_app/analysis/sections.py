@@ -147,8 +147,6 @@ def _changes(sounds: Vector, window: float) -> Vector:
     before = (here - _at(sums, starts)) / np.maximum(middles - starts, 1.0)[:, None]
     behind = (_at(sums, ends) - here) / (ends - middles)[:, None]
     changes: Vector = np.linalg.norm(behind - before, axis=1)
-    # Nothing is before the first frame.
-    changes[0] = 0.0
     return changes
 
 

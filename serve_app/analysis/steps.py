@@ -45,5 +45,5 @@ class StepSums:
         return np.add.reduceat(values[: edges[-1]], edges[:-1])
 
     def _edges(self, first: int, last: int) -> NDArray[np.int64]:
-        """Return the samples with which steps begin, from the first to before a last."""
+        """Return the samples with which the steps from first to last - 1 begin."""
         return np.arange(first, last) * self._sample_rate // self._steps_per_second
