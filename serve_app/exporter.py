@@ -7,7 +7,7 @@ from threading import Event
 from typing import Any
 
 from serve_app.audio.decode import opened
-from serve_app.errors import Cancelled, NotReady
+from serve_app.errors import Cancelled, InvalidInput
 from serve_app.exports import forms, tags, writers
 from serve_app.exports.codec_facts import codec_facts
 from serve_app.exports.track import Section, Segment, Track
@@ -25,7 +25,7 @@ class Exporter:
         self._working_dir = working_dir
 
     def export(self, request: ExportRequest, cancelled: Event) -> None:
-        """Store an export; NotReady, which says why, for a song that has no such form.
+        """Store an export; InvalidInput, which says why, for a song that has no such form.
 
         Raises FileLost, StorageUnavailable, and Cancelled once `cancelled` is set.
         """
@@ -44,7 +44,7 @@ class Exporter:
                 song = writers.Song(track, mix, stems, gain)
                 writers.write(form.name, song, target)
             except ValueError as err:
-                raise NotReady(str(err)) from err
+                raise InvalidInput(str(err)) from err
             _check(cancelled)
             self._storage.put(request.key, target, synced=False)
 

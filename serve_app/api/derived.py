@@ -48,7 +48,7 @@ class Derived:
     ) -> tuple[Job, StoredFile]:
         """Return a job and the stored file of an export of it.
 
-        Raises NotReady also for a song that has no such form.
+        Raises InvalidInput for a song that has no such form.
         """
         job, song = await self.find(client, job_id, reports.MIX)
         if form.needs_stems:
