@@ -32,7 +32,7 @@ _FULL_SCALE = 32_768
 _LOUDEST = 16.0
 _VERSION = 1
 # A bass note's energy comes and goes twice a period; over so long it is steady.
-_LOW_SECONDS = 0.03
+_LOW_SECONDS = 0.04
 
 
 @dataclass(frozen=True)
@@ -183,13 +183,11 @@ class WaveformListener:
     def end(self) -> Waveform:
         """Return the waveform of all blocks; to be called once."""
         self._bands.put(*self._spectra.end())
-        # The bands' pixels are halved when the peaks' are, or one pixel later.
-        while self._bands.merged < self._peaks.merged:
-            self._bands.merge()
+        # Bands, half as many of at most half as many, are halved as often as peaks.
         samples_per_pixel = self._kept * self._peaks.merged
         bands = self._bands.rows().copy()
         band_seconds = samples_per_pixel * _PIXELS_PER_BAND_PIXEL / self._sample_rate
-        bands[:, 0] = _steadied(bands[:, 0], round(_LOW_SECONDS / band_seconds))
+        bands[:, 0] = _steadied(bands[:, 0], round(_LOW_SECONDS / 2 / band_seconds))
         return Waveform(
             sample_rate=self._sample_rate,
             samples=self._samples,
@@ -348,13 +346,12 @@ def _amplitudes(codes: Rows) -> Samples:
     return np.square(codes.astype(np.float32) / 255)
 
 
-def _steadied(codes: Codes, pixels: int) -> Codes:
-    """Return a band whose power is a mean over about so many pixels."""
-    if pixels < 2 or not len(codes):
+def _steadied(codes: Codes, around: int) -> Codes:
+    """Return a band whose power is a mean over so many pixels on both sides."""
+    if around < 1 or not len(codes):
         return codes
-    window = np.hanning(pixels + 2)
-    begin = len(window) // 2
-    within = slice(begin, begin + len(codes))
+    window = np.hanning(2 * around + 3)[1:-1]
+    within = slice(around, around + len(codes))
     powers = np.convolve(np.square(_amplitudes(codes)), window)[within]
     # At the ends a part of the window counts.
     weights = np.convolve(np.ones(len(codes)), window)[within]

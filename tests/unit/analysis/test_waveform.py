@@ -93,6 +93,15 @@ def test_multiples_of_the_kept_pixel_are_exact_to_16_bits(factor: int) -> None:
         np.testing.assert_array_equal(kept.pixels(span).values[:, 0] * 32_768, wanted)
 
 
+def test_pixels_that_the_kept_ones_do_not_make_up_are_not_said_to_be_exact() -> None:
+    kept = heard(noise(100_000))
+    length = kept.samples_per_pixel
+    assert kept.is_exact(Span(0, 100_000, length))
+    assert not kept.is_exact(Span(1, 100_000, length))
+    assert not kept.is_exact(Span(0, 100_000, length + 1))
+    assert not kept.is_exact(Span(0, length + 1, length))
+
+
 def test_pcm_of_16_bits_comes_back_to_the_last_bit() -> None:
     values = np.random.default_rng(1).integers(-32_768, 32_768, 50_000)
     song = np.tile(values / np.float32(32_768), (2, 1)).astype(np.float32)
@@ -155,6 +164,13 @@ def test_a_high_sine_is_in_the_high_band_only() -> None:
     levels = heard(sine(8_000, 1.0)).pixels(Span(0, RATE, 588), 3).values[2:-2, :, 1]
     assert levels[:, 2].min() > 0.45
     assert levels[:, :2].max() < 0.005
+
+
+@pytest.mark.parametrize("hertz", [45, 50, 60, 80])
+def test_a_steady_bass_note_has_a_steady_band(hertz: float) -> None:
+    levels = heard(sine(hertz, 1.0)).pixels(Span(0, RATE, 294), 3).values[10:-10, 0, 1]
+    # Within 2 dB: single spectra of 12 ms go up and down by 4 and more.
+    assert levels.max() / levels.min() < 1.25
 
 
 def test_bands_are_where_the_sound_is() -> None:

@@ -146,7 +146,7 @@ def test_the_library_gets_0_after_short_songs_and_for_silence() -> None:
 def test_pixels_are_as_long_as_audiowaveform_makes_them() -> None:
     assert forms.span(RATE, 60_000) == Span(0, 60_000, 441)
     assert forms.span(RATE, 60_000, pixels_per_second=90) == Span(0, 60_000, 490)
-    assert forms.span(RATE, 60_000, pixels_per_second=64) == Span(0, 60_000, 689)
+    assert forms.span(RATE, 60_000, pixels_per_second=85) == Span(0, 60_000, 518)
     assert forms.span(RATE, 60_000, num_peaks=7) == Span(0, 59_997, 8_571)
 
 

@@ -66,3 +66,12 @@ def test_shortened_texts_fit(most: int) -> None:
         assert len(text) >= most - 1
     else:
         assert text == ""
+
+
+def test_letters_that_must_be_joined_are_left_out_where_that_can_not_be_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fonts, "_can_join_letters", lambda: False)
+    fonts._has.cache_clear()
+    assert not any(fonts._has(name, "غ") for name in ("", *fonts._SYSTEM_FONTS))
+    fonts._has.cache_clear()

@@ -138,6 +138,16 @@ def test_loudness_is_as_high_as_it_is_loud() -> None:
     assert quarter / three_quarters == pytest.approx(28 / 38, abs=0.05)
 
 
+def test_times_are_drawn_within_the_song() -> None:
+    root = svg(replace(REPORT, duration_seconds=100.0))
+    (panel,) = (found for found in rectangles(root, "#14171f"))
+    (long,) = rectangles(root, "#f3b67a")
+    assert (long[0] - panel[0]) / panel[2] == pytest.approx(0.3, abs=0.001)
+    assert long[0] + long[2] == panel[0] + panel[2]
+    places = [x for x, *_ in rectangles(root, "#ff5c4d")]
+    assert max(places) <= panel[0] + panel[2]
+
+
 @pytest.mark.parametrize("seconds", [1 / 44_100, 0.2, 5.0, 36_000.0])
 @pytest.mark.parametrize("form", ["png", "svg"])
 @pytest.mark.parametrize("size", [(640, 240), (1_600, 600), (4_096, 240)])
