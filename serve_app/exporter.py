@@ -25,7 +25,7 @@ class Exporter:
         self._working_dir = working_dir
 
     def export(self, request: ExportRequest, cancelled: Event) -> None:
-        """Store an export; InvalidInput, which says why, for a song that has no such form.
+        """Store an export; InvalidInput, which says why, where there can be none.
 
         Raises FileLost, StorageUnavailable, and Cancelled once `cancelled` is set.
         """

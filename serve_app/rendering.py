@@ -23,6 +23,7 @@ MEDIA_TYPES = {
     "svg": "image/svg+xml",
 }
 _PICTURES = ("png", "svg")
+_LIBRARY_PEAKS = 1024
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,14 @@ class Look:
 
 def exact_span(found: Waveform, look: Look) -> Span | None:
     """Return the pixels to find in the song itself; None where the waveform will do."""
-    if look.format in _PICTURES or look.num_peaks is None or look.bands != 1:
+    is_library = look.format == "library"
+    if not is_library and (look.format in _PICTURES or look.num_peaks is None):
+        return None
+    if look.bands != 1:
         return None
     span = _span(found, look)
-    return None if found.is_exact(span) else span
+    # What is kept has 16 bits, too few for four decimals of the loudest peak.
+    return span if is_library or not found.is_exact(span) else None
 
 
 def waveform(
@@ -71,11 +76,14 @@ def waveform(
 
 
 def _span(found: Waveform, look: Look) -> Span:
+    num_peaks = look.num_peaks
+    if look.format == "library" and look.pixels_per_second is None:
+        num_peaks = num_peaks or _LIBRARY_PEAKS
     return forms.span(
         found.sample_rate,
         found.samples,
         pixels_per_second=look.pixels_per_second,
-        num_peaks=look.num_peaks,
+        num_peaks=num_peaks,
         start_seconds=look.start,
         end_seconds=look.end,
     )

@@ -412,7 +412,57 @@ class Analysis(Wire):
                 "filename": "song.mp3",
                 "size_bytes": 4831216,
                 "bpm": 124.0,
+                "bpm_confidence": 0.97,
+                "bpm_alternatives": [{"bpm": 62.0, "share": 0.02}],
+                "meter": 4,
+                "beats": [0.41, 0.894, 1.378, 1.862],
+                "downbeats": [0.41],
+                "grid": {
+                    "bpm": 124.0,
+                    "first_beat_seconds": 0.4102,
+                    "first_downbeat_seconds": 0.4102,
+                    "drift_ms": 1.2,
+                },
+                "tempo_segments": [
+                    {"start_seconds": 0.41, "end_seconds": 199.7, "bpm": 124.0}
+                ],
                 "key": "C# minor",
+                "camelot": "12A",
+                "open_key": "5m",
+                "key_confidence": 0.91,
+                "key_runner_up": {
+                    "key": "E major",
+                    "camelot": "12B",
+                    "open_key": "5d",
+                    "share": 0.05,
+                },
+                "keys": [
+                    {
+                        "start_seconds": 0.0,
+                        "end_seconds": 201.3,
+                        "key": "C# minor",
+                        "camelot": "12A",
+                        "open_key": "5m",
+                    }
+                ],
+                "tuning_hz": 440.3,
+                "sections": [
+                    {
+                        "start_seconds": 0.41,
+                        "end_seconds": 31.38,
+                        "label": "A",
+                        "energy": 0.62,
+                    }
+                ],
+                "loudness": {
+                    "integrated_lufs": -9.1,
+                    "short_term_max_lufs": -7.4,
+                    "momentary_max_lufs": -6.2,
+                    "range_lu": 5.3,
+                    "true_peak_dbtp": 0.4,
+                    "replaygain_gain_db": -8.9,
+                    "replaygain_peak": 0.998,
+                },
                 "duration": 201.3,
                 "sample_rate": 44100,
             }

@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import numpy as np
 import pytest
 from fastapi.routing import iter_route_contexts
 
+from serve_app import reports
+from serve_app.analysis.waveform import WaveformListener
 from serve_app.jobs.job import Stage
 from serve_app.storage.places import Bucket
 from serve_app.storage.s3 import S3Storage
@@ -93,8 +97,26 @@ def bucket(s3: S3Server) -> Iterator[Bucket]:
 
 
 @pytest.fixture
-async def client(server: Server) -> AsyncIterator[httpx.AsyncClient]:
-    async with server.with_services(tenant_header=HEADER) as client:
+async def client(server: Server, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    def keep(key: str, data: bytes) -> None:
+        path = tmp_path / "kept"
+        path.write_bytes(data)
+        server.storage.put(key, path)
+        path.unlink(missing_ok=True)
+
+    async def tell(request: reports.Request) -> dict[str, Any]:
+        listener = WaveformListener(44_100)
+        listener.add(np.zeros((2, 44_100), np.float32))
+        if request.place:
+            keep(reports.waveform_key(request.place), listener.end().to_bytes())
+            keep(reports.report_key(request.place), b"{}")
+        return {"bpm": 120.0, "key": "A minor"}
+
+    async def export(request: reports.ExportRequest) -> None:
+        keep(request.key, b"cue")
+
+    changes = {"tell_of_song": tell, "tell_of_stem": tell, "export": export}
+    async with server.with_services(tenant_header=HEADER, **changes) as client:
         yield client
 
 
