@@ -157,7 +157,8 @@ def analyze(
 @app.command()
 def evaluate(
     dataset: Annotated[
-        Path, typer.Argument(help="Folder of audio and annotations.", show_default=False)
+        Path,
+        typer.Argument(help="Folder of audio and annotations.", show_default=False),
     ],
     json: AsJson = False,
 ) -> None:

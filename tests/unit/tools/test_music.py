@@ -111,7 +111,9 @@ def test_beats_of_a_pickup_come_before_the_first_downbeat() -> None:
 def test_the_key_is_the_one_that_lasts_longest() -> None:
     key, other = Key(9, "minor"), Key(0, "major")
     chord = harmony.chord("i", 9)
-    bars = [Bar(key, ((0.0, chord),), "A0")] * 5 + [Bar(other, ((0.0, chord),), "B1")] * 4
+    bars = [Bar(key, ((0.0, chord),), "A0")] * 5 + [
+        Bar(other, ((0.0, chord),), "B1")
+    ] * 4
     composition = Composition((), tuple(bars), 4)
     tempo, steady = timing.tempo_map(
         np.random.default_rng(0), "constant", 120.0, 36, 4, 0.0
@@ -210,8 +212,7 @@ def test_clicks_are_heard_where_the_truth_says(tmp_path: Path) -> None:
         heard = wave[begin : begin + 2_646]
         onset = (begin + np.argmax(heard > 0.02 * heard.max())) / rendering.SAMPLE_RATE
         late.append(onset - beat)
-    assert -0.001 < min(late)
-    assert np.median(late) < 0.002
+    assert np.abs(late).max() < 0.002
 
 
 def test_tuning_is_that_of_the_line() -> None:
@@ -221,7 +222,9 @@ def test_tuning_is_that_of_the_line() -> None:
     rng = np.random.default_rng(0)
     tempo, _ = timing.tempo_map(rng, "constant", 120.0, 4, 4, 0.0)
     file = playing.midi(rng, piece, tempo, Hand(0.0, 0.0), -25.0)
-    controls = {m.control: m.value for m in file.tracks[0] if m.type == "control_change"}
+    controls = {
+        m.control: m.value for m in file.tracks[0] if m.type == "control_change"
+    }
     assert (controls[6] << 7) + controls[38] == 8192 - 2048
 
 
@@ -270,7 +273,7 @@ def test_truth_of_a_file_is_read_from_its_tempo_and_signatures() -> None:
 
 
 def test_a_file_played_without_its_bars_has_no_beats() -> None:
-    ticks = np.sort(np.random.default_rng(0).integers(0, 20_000, 60) * 3).tolist()
+    ticks = np.cumsum(np.random.default_rng(0).integers(61, 900, 60)).tolist()
     metas = [mido.MetaMessage("set_tempo", tempo=500_000)]
     truth = field.truth("game_free", field.read(_file(ticks, [60, 64, 67] * 20, metas)))
     assert truth["beats"] is None
