@@ -96,11 +96,6 @@ def _matches(
     return hits
 
 
-def best_phase(beats: Sequence[float], true: ArrayLike, meter: int = 4) -> float:
-    """Return the downbeat F-measure of beats counted in `meter`, at its best phase."""
-    return max(beat_f(beats[phase::meter], true) for phase in range(meter))
-
-
 def key_of(name: str) -> tuple[int, bool]:
     """Read a key such as "Eb minor", "F#m" or "C": pitch class, and whether minor.
 
@@ -183,7 +178,7 @@ class Figures:
 def figures(songs: Sequence[tuple[Truth, Told]]) -> Figures:
     """Return the scores of what was told of songs."""
     tempi = [
-        tempo_error(told.bpm, truth.bpm)
+        (told.bpm, truth.bpm)
         for truth, told in songs
         if truth.bpm is not None and told.bpm is not None
     ]
@@ -207,10 +202,10 @@ def figures(songs: Sequence[tuple[Truth, Told]]) -> Figures:
     return Figures(
         songs=len(songs),
         tempo_songs=len(tempi),
-        acc1=_mean([error == "right" for error in tempi]),
-        acc2=_mean([error in ("right", *_OCTAVES) for error in tempi]),
+        acc1=_mean([is_acc1(*pair) for pair in tempi]),
+        acc2=_mean([is_acc2(*pair) for pair in tempi]),
         errors={
-            name: _mean([error == name for error in tempi]) or 0.0
+            name: _mean([tempo_error(*pair) == name for pair in tempi]) or 0.0
             for name in (*RATIOS, "other")
         },
         beat_f=_mean(beats),

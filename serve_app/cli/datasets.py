@@ -107,13 +107,19 @@ def _beats(path: Path, truth: Truth) -> Truth:
     """Read times with their place in the bar: "9.43 3", or Ballroom's bar and beat."""
     rows = [line.split() for line in _lines(path) if not line.startswith("#")]
     beats = tuple(float(row[0]) for row in rows)
-    places = [row[1].rpartition(".")[2] for row in rows if len(row) > 1]
+    places = [_place(row[1]) for row in rows if len(row) > 1]
     if len(places) < len(beats):
         return replace(truth, beats=beats)
     downbeats = tuple(
-        beat for beat, place in zip(beats, places, strict=True) if int(place) == 1
+        beat for beat, place in zip(beats, places, strict=True) if place == 1
     )
     return replace(truth, beats=beats, downbeats=downbeats)
+
+
+def _place(text: str) -> int:
+    """Read a beat's place in its bar: "3", "3.0", or "9.3" of the ninth bar."""
+    first, _, second = text.partition(".")
+    return int(second) if second.strip("0") else int(first)
 
 
 def _key(path: Path, truth: Truth) -> Truth:

@@ -1,6 +1,6 @@
 """From beats to seconds: human timing, and MIDI files of one tick a millisecond."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import mido
 import numpy as np
@@ -124,9 +124,3 @@ def only(file: mido.MidiFile, stem: str) -> mido.MidiFile:
     tracks = [track for track in file.tracks if track[0].name == stem]
     pad = mido.MidiTrack([mido.MetaMessage("end_of_track", time=longest)])
     return mido.MidiFile(ticks_per_beat=file.ticks_per_beat, tracks=[*tracks, pad])
-
-
-def shifted(track: Track, beats: float) -> Track:
-    """Return a track that begins so many beats later."""
-    notes = tuple(replace(note, beat=note.beat + beats) for note in track.notes)
-    return replace(track, notes=notes)

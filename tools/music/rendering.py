@@ -17,6 +17,9 @@ SOUNDFONTS = {
     "Csound_GM": Path("/usr/share/sounds/sf2/sf_GMbank.sf2"),
 }
 
+# Notes begin one to two of fluidsynth's blocks of 64 samples late.
+_LATE_SAMPLES = 96
+
 Wave = NDArray[np.float32]
 
 
@@ -39,7 +42,7 @@ def play(file: mido.MidiFile, soundfont: str, folder: Path, is_wet: bool) -> Wav
     samples, rate = soundfile.read(wave, dtype="float32", always_2d=True)
     if rate != SAMPLE_RATE:
         raise RuntimeError(f"fluidsynth rendered at {rate} Hz, not {SAMPLE_RATE}")
-    return np.ascontiguousarray(samples.T)
+    return np.ascontiguousarray(samples.T[:, _LATE_SAMPLES:])
 
 
 def version() -> str:

@@ -62,11 +62,6 @@ def test_beats_are_scored_as_mir_eval_does() -> None:
         assert scores.beat_f(np.abs(told), true) == pytest.approx(expected)
 
 
-def test_downbeats_of_an_analyser_without_any_are_its_best_fours() -> None:
-    beats = list(np.arange(5.0, 25.0, 0.5))
-    assert scores.best_phase(beats, beats[3::4]) == 1.0
-
-
 @pytest.mark.parametrize(
     ("told", "weight"),
     [

@@ -95,6 +95,14 @@ def test_gtzan(tmp_path: Path) -> None:
     assert song.truth.groups["genre"] == "blues"
 
 
+@pytest.mark.parametrize(
+    "text", ["0.5 4\n1.0 1\n", "0.5 4.0\n1.0 1.0\n", "0.5 8.4\n1.0 9.1\n"]
+)
+def test_places_in_the_bar_are_read_in_three_forms(tmp_path: Path, text: str) -> None:
+    folder = _put(tmp_path, {"a.wav": "", "a.beats": text})
+    assert datasets.read(folder)[0].truth.downbeats == (1.0,)
+
+
 def test_beats_without_places_have_no_downbeats(tmp_path: Path) -> None:
     folder = _put(tmp_path, {"a.wav": "", "a.beats": "0.5\n1.0\n"})
     truth = datasets.read(folder)[0].truth

@@ -212,8 +212,7 @@ def test_clicks_are_heard_where_the_truth_says(tmp_path: Path) -> None:
         heard = wave[begin : begin + 2_646]
         onset = (begin + np.argmax(heard > 0.02 * heard.max())) / rendering.SAMPLE_RATE
         late.append(onset - beat)
-    assert min(late) > -0.001
-    assert np.median(late) < 0.002
+    assert np.abs(late).max() < 0.002
 
 
 def test_tuning_is_that_of_the_line() -> None:
@@ -274,7 +273,7 @@ def test_truth_of_a_file_is_read_from_its_tempo_and_signatures() -> None:
 
 
 def test_a_file_played_without_its_bars_has_no_beats() -> None:
-    ticks = np.sort(np.random.default_rng(0).integers(0, 20_000, 60) * 3).tolist()
+    ticks = np.cumsum(np.random.default_rng(0).integers(61, 900, 60)).tolist()
     metas = [mido.MetaMessage("set_tempo", tempo=500_000)]
     truth = field.truth("game_free", field.read(_file(ticks, [60, 64, 67] * 20, metas)))
     assert truth["beats"] is None
