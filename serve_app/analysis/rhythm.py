@@ -127,13 +127,14 @@ def _doubled(found: Rhythm) -> Rhythm:
     half as long.
     """
     times = np.array(found.beats)
-    all_beats = np.sort(np.concatenate([times, (times[:-1] + times[1:]) / 2]))
-    firsts = np.array(found.downbeats)
+    twice = np.repeat(times, 2)[:-1]
+    twice[1::2] = (times[:-1] + times[1:]) / 2
+    firsts = 2 * np.searchsorted(times, np.array(found.downbeats) - 1e-6)
     meter = 2 * found.meter
     if meter > 4:
         meter = found.meter
-        firsts = np.sort(np.concatenate([firsts, (firsts[:-1] + firsts[1:]) / 2]))
-    return _counted(found, 2.0, all_beats, firsts, meter)
+        firsts = np.sort(np.concatenate([firsts, (firsts[:-1] + firsts[1:]) // 2]))
+    return _counted(found, 2.0, twice, twice[firsts], meter)
 
 
 def _halved(found: Rhythm) -> Rhythm:
