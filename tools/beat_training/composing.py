@@ -9,7 +9,7 @@ import numpy as np
 
 Rng = np.random.Generator
 
-SNARE, CLAP, CRASH = 38, 39, 49
+KICK, SNARE, CLAP, HAT, CRASH = 36, 38, 39, 42, 49
 TOMS = (41, 43, 45, 47, 48, 50)
 SMALL = (54, 56, 62, 63, 64, 69, 70, 75, 76, 77)
 
@@ -152,6 +152,9 @@ def _drums(sheet: _Sheet) -> list[Note]:
     first, second = (options[rng.integers(len(options))] for _ in range(2))
     if rng.random() < 0.6:
         second = first
+    if rng.random() < 0.45:
+        first, second = _scattered(sheet, first), _scattered(sheet, second)
+    force = {voice: float(rng.uniform(0.55, 1.1)) for voice in first | second}
     extra = {}
     if rng.random() < 0.3:
         line = "".join(rng.choice(list(".....ox"), size=width))
@@ -177,7 +180,8 @@ def _drums(sheet: _Sheet) -> list[Note]:
                 if struck == ".":
                     continue
                 at = bar * width + step
-                velocity = (110 if struck == "x" else soft) + int(rng.normal(0, 6))
+                loud = 110 if struck == "x" else soft
+                velocity = round(loud * force.get(voice, 1.0) + rng.normal(0, 6))
                 notes.append(_hit(at, voice, velocity))
                 if with_clap and voice == SNARE and struck == "x":
                     notes.append(_hit(at, CLAP, velocity))
@@ -192,6 +196,42 @@ def _drums(sheet: _Sheet) -> list[Note]:
             if rng.random() < 0.8 and bar + 1 < sheet.bars:
                 notes.append(_hit((bar + 1) * width, CRASH, 110))
     return notes
+
+
+def _scattered(sheet: _Sheet, pattern: Pattern) -> Pattern:
+    """Move kicks off the beat, and let hats play all, the off-beats or a cross-rhythm.
+
+    Where the snare or another drum tells the beat, it goes on to.
+    """
+    rng, steps, width = sheet.rng, sheet.style.steps, sheet.width
+    changed = dict(pattern)
+    if KICK in pattern and rng.random() < 0.7:
+        chance = float(rng.uniform(0.1, 0.35))
+        line = list("".join("x" if hit else "." for hit in rng.random(width) < chance))
+        if rng.random() < 0.85:
+            line[0] = "x"
+        changed[KICK] = "".join(line)
+    if rng.random() < 0.7:
+        half = max(steps // 2, 1)
+        kinds = {
+            "all": ["x"] * width,
+            "off": [
+                "x" if step % steps == steps - half else "." for step in range(width)
+            ],
+            "cross": ["x" if step % 3 == 0 else "." for step in range(width)],
+            "late": [
+                "x" if step % steps == steps - 1 else "." for step in range(width)
+            ],
+            "odd": ["x" if hit else "." for hit in rng.random(width) < 0.5],
+        }
+        voice = int(rng.choice([HAT, HAT, 46, 51, 70, 54]))
+        changed.pop(HAT, None)
+        changed[voice] = "".join(kinds[str(rng.choice(list(kinds)))])
+    if SNARE not in changed and rng.random() < 0.5:
+        beats = range(sheet.style.beats)
+        line = ["x" if b % 2 or (sheet.style.beats == 3 and b) else "." for b in beats]
+        changed[SNARE] = "".join(mark + "." * (steps - 1) for mark in line)
+    return changed
 
 
 def _hit(at: float, voice: int, velocity: int) -> Note:
@@ -300,7 +340,7 @@ def _comp(sheet: _Sheet, channel: int) -> list[Note]:
     bars = [
         _rhythm(sheet, density, float(rng.choice([0.0, 0.4, 0.9]))) for _ in range(2)
     ]
-    if rng.random() < 0.25:  # on every off-beat
+    if rng.random() < 0.35:  # on every off-beat
         steps = sheet.style.steps
         bars = [[b * steps + steps // 2 for b in range(sheet.style.beats)]] * 2
     velocity = int(rng.integers(50, 95))
