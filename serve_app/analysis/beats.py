@@ -19,11 +19,13 @@ _LATEST = 2
 # Of intervals of a second; shorter ones are evener, by the square root.
 _JITTER_FRAMES = 1.4
 # What a change of tempo by one of the steps costs, and one to any other tempo.
-_STEP_COST, _JUMP_COST = 2.0, 12.0
+_STEP_COST, _JUMP_COST = 4.0, 20.0
 # How much a second of a tempo that the engine thinks unlikely costs.
-_TEMPO_WEIGHT = 0.15
+_TEMPO_WEIGHT = 0.3
 _LEAST_TEMPO = 1e-4
 _LEAST, _MOST = 0.02, 0.98
+# A beat's probability is spread over some frames: each has less than all of it.
+_GAIN, _BIAS = 0.6, 0.7
 # So long are the pieces that a path is found in, with so much of their neighbours.
 _PIECE_FRAMES, _OVERLAP_FRAMES = 600 * FRAMES_PER_SECOND, 20 * FRAMES_PER_SECOND
 
@@ -33,9 +35,9 @@ _METER_COST = 8.0
 _CHANGE_COST = 9.0
 _NEARBY_FRAMES = 2
 _SHORTEST_FRAMES = 10
-# Before the first beat and after the last, one is believed if it is heard this much.
+# Before the first frame that is a beat with this probability, and after the last, there
+# is none.
 _FAINT = 0.1
-_STEADY_BEATS = 9
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,10 @@ def track(
     if len(frames):
         # Two pieces can place the beat on their border a little apart.
         frames = frames[np.diff(frames, prepend=-_SHORTEST_FRAMES) >= _SHORTEST_FRAMES]
-        frames = _extended(heard.beats, frames)
+        clear = np.flatnonzero(heard.beats >= _FAINT)
+        if len(clear):
+            is_music = (frames >= clear[0] - 2) & (frames <= clear[-1] + 2)
+            frames = frames[is_music]
     return Pulse(
         frames=frames,
         times=_times(heard.beats, frames),
@@ -106,10 +111,10 @@ def _path(
     )
     costs = _interval_costs(intervals, lags, bpm, tempi)
     chances = np.clip(beats, _LEAST, _MOST)
-    odds = np.log(chances / (1 - chances))
+    odds = _GAIN * np.log(chances / (1 - chances)) + _BIAS
     width, margin, together = len(intervals), int(lags.max()), int(lags.min())
     # At [margin + t, i]: of the paths with a beat at t, the best that came with
-    # interval i, and the best that goes on with it; 0 where one rather begins later.
+    # interval i, and the best that goes on with it. They begin before the song.
     came = np.zeros((margin + len(odds), width), np.float32)
     going = np.zeros_like(came)
     flat = going.ravel()
@@ -125,10 +130,11 @@ def _path(
         np.maximum(new, new.max(axis=1, keepdims=True) - _JUMP_COST, out=on)
         np.maximum(on[:, 1:], new[:, :-1] - _STEP_COST, out=on[:, 1:])
         np.maximum(on[:, :-1], new[:, 1:] - _STEP_COST, out=on[:, :-1])
-        np.maximum(on, 0, out=on)
-    if not len(odds) or not came.max() > 0:
+    if not len(odds):
         return np.zeros(0, np.intp), 0.0
-    row, column = divmod(int(came.argmax()), width)
+    # They end so near to the song's end that the next beat would be after it.
+    left = np.arange(len(came))[:, None] - len(came) + lags.max(axis=0)
+    row, column = divmod(int(np.where(left >= 0, came, -np.inf).argmax()), width)
     total = float(came[row, column])
     found = []
     while row >= margin:
@@ -140,30 +146,7 @@ def _path(
         new[near] += _JUMP_COST - _STEP_COST
         new[column] += _STEP_COST
         column = int(new.argmax())
-        if not new[column] > 0:
-            break
     return np.array(found[::-1], np.intp), total
-
-
-def _extended(beats: NDArray[np.float32], frames: Integers) -> Integers:
-    """Go on in both directions while something is heard where the next beat is due.
-
-    Alone, such weak beats are no reason for a path.
-    """
-    ends: list[list[int]] = []
-    for edge in (frames[:_STEADY_BEATS], frames[: -_STEADY_BEATS - 1 : -1]):
-        step = float(np.median(np.diff(edge))) if len(edge) > 1 else 0.0
-        at, more = float(edge[0]), []
-        while step:
-            due = round(at - step)
-            nearby = beats[max(due - _NEARBY_FRAMES, 0) : due + _NEARBY_FRAMES + 1]
-            if due < 0 or not len(nearby) or nearby.max() < _FAINT:
-                break
-            at = float(max(due - _NEARBY_FRAMES, 0) + int(nearby.argmax()))
-            more.append(int(at))
-        ends.append(more)
-    before, after = ends
-    return np.array([*before[::-1], *frames, *after], np.intp)
 
 
 def _interval_costs(

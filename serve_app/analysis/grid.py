@@ -101,14 +101,26 @@ def _interval(times: Floats, weights: Floats) -> float | None:
         first = max(min(middle - size // 2, len(times) - size), 0)
         part = slice(first, first + size)
         candidates = interval * (1 + np.linspace(-spread, spread, _CANDIDATES))
-        phases = np.exp(2j * np.pi * (times[part] - times[first])[:, None] / candidates)
-        agreement = np.abs(weights[part] @ phases)
+        agreement = _agreement(times[part] - times[first], weights[part], candidates)
         interval = float(candidates[int(agreement.argmax())])
         if size >= len(times):
             return interval
         size *= 2
         # Half a turn over so many beats is what may still be wrong.
         spread = min(_SPREAD, 1.0 / size)
+
+
+def _agreement(times: Floats, weights: Floats, intervals: Floats) -> Floats:
+    """Return how well the beats agree in phase at each interval: their mean resultant.
+
+    In parts, so that a mix of hours does not need a table of hours.
+    """
+    sums = np.zeros(len(intervals), np.complex128)
+    for first in range(0, len(times), 1_024):
+        part = slice(first, first + 1_024)
+        turns = times[part, None] / intervals
+        sums += weights[part] @ np.exp(2j * np.pi * turns)
+    return np.abs(sums)
 
 
 def _phase(times: Floats, weights: Floats, interval: float) -> float:
@@ -135,15 +147,12 @@ def segments(times: Floats) -> list[Segment]:
     """
     if len(times) < 2:
         return []
-    bounds = _bends(times, 0, len(times) - 1)
-    return [
-        Segment(
-            start=float(times[first]),
-            end=float(times[last]),
-            bpm=float(60.0 * (last - first) / (times[last] - times[first])),
-        )
-        for first, last in pairwise(bounds)
-    ]
+    found = []
+    for first, last in pairwise(_bends(times, 0, len(times) - 1)):
+        part = times[first : last + 1]
+        interval, _ = _regression(np.arange(len(part)) * 1.0, part, np.ones(len(part)))
+        found.append(Segment(float(part[0]), float(part[-1]), 60.0 / interval))
+    return found
 
 
 def _bends(times: Floats, first: int, last: int) -> list[int]:

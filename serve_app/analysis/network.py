@@ -33,6 +33,7 @@ TAPS = 5
 # -100 dB is not made louder.
 _RANGE, _FAINTEST = np.float32(7.0), np.float32(-10.0)
 _BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
+_CUT_FRAMES = 2
 _CONTEXT_FRAMES = 10 * FRAMES_PER_SECOND
 _WEIGHTS = Path(__file__).parent / "weights" / "beats.npz"
 
@@ -74,6 +75,8 @@ class NetworkEngine:
         if len(self._levels) > self._context:
             self._hear(len(self._levels))
         heard = np.concatenate([np.zeros((0, 2), np.float32), *self._heard])
+        # A song that is cut off ends with a click, which is no beat.
+        heard[-_CUT_FRAMES:] = 0
         tempi = np.exp(self._tempi / max(len(heard), 1))
         return Activations(
             beats=heard[:, 0],

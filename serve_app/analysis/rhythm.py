@@ -18,8 +18,10 @@ DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
 # A pulse through a loop's length is right about as often, give or take an octave.
 _LOOP_CONFIDENCE = 0.5
-# Music's beats are heard with more than this on average; see docs/beat-model.md.
-_LEAST_STRENGTH = 0.15
+_SURE, _SURE_ODDS, _SURE_STRENGTH = 0.0, 1.0, 0.0
+# Music's beats are heard with 0.45 and more on average, those of noise and of speech
+# with up to 0.15; see docs/beat-model.md.
+_LEAST_STRENGTH, _FEWEST_BEATS = 0.3, 3
 
 
 class Engine(Protocol):
@@ -127,13 +129,14 @@ def _doubled(found: Rhythm) -> Rhythm:
     half as long.
     """
     times = np.array(found.beats)
-    all_beats = np.sort(np.concatenate([times, (times[:-1] + times[1:]) / 2]))
-    firsts = np.array(found.downbeats)
+    twice = np.repeat(times, 2)[:-1]
+    twice[1::2] = (times[:-1] + times[1:]) / 2
+    firsts = 2 * np.searchsorted(times, np.array(found.downbeats) - 1e-6)
     meter = 2 * found.meter
     if meter > 4:
         meter = found.meter
-        firsts = np.sort(np.concatenate([firsts, (firsts[:-1] + firsts[1:]) / 2]))
-    return _counted(found, 2.0, all_beats, firsts, meter)
+        firsts = np.sort(np.concatenate([firsts, (firsts[:-1] + firsts[1:]) // 2]))
+    return _counted(found, 2.0, twice, twice[firsts], meter)
 
 
 def _halved(found: Rhythm) -> Rhythm:
@@ -193,22 +196,29 @@ def rhythm(
 ) -> Rhythm:
     """Return the rhythm that an engine's activations tell of."""
     pulse = beats.track(heard, slowest, fastest)
-    if len(pulse.frames) < 2 or pulse.strengths.mean() < _LEAST_STRENGTH:
+    if len(pulse.frames) < _FEWEST_BEATS or pulse.strengths.mean() < _LEAST_STRENGTH:
         return Rhythm(DEFAULT_BPM, reason="no pulse")
     is_first, meter = beats.bars(heard, pulse)
     line = grid.line(pulse.times, pulse.strengths)
     bpm = grid.median_bpm(pulse.times) if line is None else 60.0 / line.interval
-    alternatives = _alternatives(heard, bpm)
+    bpm = float(np.clip(bpm, slowest, fastest))
+    alternatives = _alternatives(heard, pulse, bpm)
     return Rhythm(
-        bpm=float(np.clip(bpm, slowest, fastest)),
+        bpm=bpm,
         bpm_confidence=alternatives[0][1],
         bpm_alternatives=alternatives,
         beats=tuple(pulse.times.tolist()),
         downbeats=tuple(pulse.times[is_first].tolist()),
         meter=meter,
         grid=None if line is None else _grid(line, pulse.times[is_first]),
-        segments=tuple(grid.segments(pulse.times)),
+        segments=_segments(pulse.times, line),
     )
+
+
+def _segments(times: Floats, line: grid.Line | None) -> tuple[Segment, ...]:
+    if line is None:
+        return tuple(grid.segments(times))
+    return (Segment(float(times[0]), float(times[-1]), 60.0 / line.interval),)
 
 
 def _grid(line: grid.Line, downbeats: Floats) -> Grid:
@@ -223,13 +233,30 @@ def _grid(line: grid.Line, downbeats: Floats) -> Grid:
     )
 
 
-def _alternatives(heard: Activations, bpm: float) -> tuple[tuple[float, float], ...]:
-    """Return the tempo told and the engine's next best, with their shares."""
+def _alternatives(
+    heard: Activations, pulse: beats.Pulse, bpm: float
+) -> tuple[tuple[float, float], ...]:
+    """Return the tempo told and the engine's next best, with their shares.
+
+    The first share is the confidence: a logistic function of the engine's share of
+    that tempo and of how sure the beats are, fitted to how often such a tempo is right.
+    """
     rest = heard.tempi.astype(np.float64)
-    found = []
-    for _ in range(3):
-        near = np.abs(np.log2(TEMPI_BPM / bpm)) < 1 / 16
-        found.append((float(bpm), float(rest[near].sum())))
-        rest[near] = 0
-        bpm = float(TEMPI_BPM[int(rest.argmax())])
+    near = _near(bpm)
+    odds = np.log(rest[near].sum() + 1e-3) - np.log(rest[~near].sum() + 1e-3)
+    strength = float(pulse.strengths.mean())
+    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * odds + _SURE_STRENGTH * strength)))
+    found = [(bpm, float(sure))]
+    rest[near] = 0
+    for _ in range(2):
+        other = float(TEMPI_BPM[int(rest.argmax())])
+        near = _near(other)
+        share = (1 - sure) * rest[near].sum() / max(rest.sum(), 1e-9)
+        found.append((other, float(share)))
+        rest = np.where(near, 0, rest)
     return tuple(found)
+
+
+def _near(bpm: float) -> NDArray[np.bool_]:
+    """Return which of the engine's tempi are within 4 % of one."""
+    return np.abs(np.log2(TEMPI_BPM / bpm)) < 1 / 16

@@ -1,13 +1,15 @@
 """Songs with known beats: many metres, feels, patterns, densities and freedoms."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 Rng = np.random.Generator
 
-KICK, SNARE, HAT, OPEN, RIDE, CRASH, RIM, CLAP = 36, 38, 42, 46, 51, 49, 37, 39
+KICK, SNARE, CLAP, HAT, CRASH = 36, 38, 39, 42, 49
 TOMS = (41, 43, 45, 47, 48, 50)
 SMALL = (54, 56, 62, 63, 64, 69, 70, 75, 76, 77)
 
@@ -26,117 +28,25 @@ class Style:
     swing: tuple[float, float] = (0.0, 0.0)
 
 
-def _bar(kick: str, snare: str, hat: str = "", voice: int = HAT) -> Pattern:
-    return {KICK: kick, SNARE: snare, voice: hat}
+def _styles() -> dict[str, Style]:
+    """Read the styles; their drums are lines of steps by General MIDI's drum."""
+    told = json.loads(Path(__file__).with_name("styles.json").read_text())
+    return {
+        name: Style(
+            bpm=tuple(style["bpm"]),
+            beats=style["beats"],
+            steps=style["steps"],
+            swing=tuple(style["swing"]),
+            drums=tuple(
+                {int(drum): line for drum, line in pattern.items()}
+                for pattern in style["drums"]
+            ),
+        )
+        for name, style in told.items()
+    }
 
 
-_E4, _S4, _Q4, _O4 = "x.o." * 4, "xooo" * 4, "x..." * 4, "..x." * 4
-_BACK = "....x.......x..."
-# fmt: off
-STYLES: dict[str, Style] = {
-    "rock": Style((85, 175), 4, 4, (
-        _bar("x.......x.......", _BACK, _E4), _bar("x.....x.x.......", _BACK, _E4),
-        _bar("x.x.....x.x.....", _BACK, _E4), _bar("x.........x.....", _BACK, _E4),
-        _bar("x..x....x.x.....", _BACK, _Q4, RIDE), _bar("x......xx.......", _BACK, _E4),
-        _bar("x.....x...x.....", _BACK, _E4, OPEN), _bar("x.x.x.x.x.x.x.x.", _BACK, _E4),
-    )),
-    "fast": Style((150, 215), 4, 4, (
-        _bar("x.......x.......", _BACK, _E4), _bar("x.......x.x.....", _BACK, _E4),
-        _bar("x.x.....x.......", _BACK, _Q4, OPEN), _bar("x.x.x.x.x.x.x.x.", _BACK, _Q4, CRASH),
-        _bar("x...x...x...x...", "..x...x...x...x.", _E4), _bar("x..x..x.x.......", _BACK, _E4),
-        _bar("x...x...x...x...", _BACK, _O4), _bar("x.......x.....x.", _BACK, "x...x.x." * 2, RIDE),
-    )),
-    "drum and bass": Style((158, 182), 4, 4, (
-        _bar("x.........x.....", _BACK, _E4), _bar("x.x.......x.....", _BACK, _S4),
-        _bar("x.........x.....", "....x..o.o..x...", _E4), _bar("x..x......x.....", "....x..o.o.ox..o", _E4),
-    )),
-    "half time": Style((125, 170), 4, 4, (
-        _bar("x...............", "........x.......", _E4), _bar("x.....x.........", "........x.......", _E4),
-        _bar("x..x..x.....x...", "........x.......", "x.x.xxx.x.xxx.x."), _bar("x.........x.x...", "........x.......", _Q4),
-    )),
-    "hip hop": Style((68, 106), 4, 4, (
-        _bar("x..x......x.....", _BACK, _E4), _bar("x......x..xx....", _BACK, _E4),
-        _bar("x.x.......x..x..", _BACK, _S4), _bar("x......x.x......", _BACK, _E4),
-    ), (0.0, 0.2)),
-    "funk": Style((88, 128), 4, 4, (
-        _bar("x..x..x...x..x..", "....x..o.o..x..o", _S4), _bar("x.x...x...x.....", "....x..o....x...", _S4),
-        _bar("x.....x..x.x....", "....x..o.o..x.o.", _E4), _bar("x..x....x.x.....", "..o.x..o..o.x..o", _S4),
-    ), (0.0, 0.12)),
-    "four on the floor": Style((108, 155), 4, 4, (
-        _bar(_Q4, _BACK, _O4, OPEN), _bar(_Q4, "................", _O4, OPEN), _bar(_Q4, _BACK, _S4),
-        _bar(_Q4, "...x..x....x..x.", _O4), _bar(_Q4, "................", _E4), _bar(_Q4, _BACK, "..x...x...x...xx", OPEN),
-    )),
-    "breakbeat": Style((100, 145), 4, 4, (
-        _bar("x.x.......xx....", "....x..o.o..x..o", _E4), _bar("x.....x...x.....", "....x.......x..x", _E4),
-        _bar("x..x......x.....", "....x..x.x..x...", _S4),
-    )),
-    "ballad": Style((50, 88), 4, 4, (
-        _bar("x.......x.......", _BACK, _E4), _bar("x......xx.......", _BACK, _S4),
-        _bar("x.........x.....", "....o.......o...", _E4, RIDE), _bar("x...............", _BACK, _E4),
-    )),
-    "reggae": Style((62, 95), 4, 4, (
-        _bar("........x.......", "........x.......", _E4), _bar("x.......x.......", "........x.......", _O4),
-        _bar(_Q4, "........x.......", _E4),
-    ), (0.0, 0.2)),
-    "ska": Style((130, 185), 4, 4, (
-        _bar("x.......x.......", _BACK, _O4), _bar("x...x...x...x...", _BACK, _O4, OPEN),
-    )),
-    "latin": Style((80, 140), 4, 4, (
-        {KICK: "x..xx..xx..xx..x", RIM: "x..x..x...x.x...", HAT: _E4},
-        {KICK: "x..xx..xx..xx..x", RIM: "..x.x...x..x..x.", 70: _S4},
-        {KICK: "x.....x.x.....x.", 56: "x.x.x.x.x.x.x.x.", 63: "..x...xx..x...xx"},
-        {KICK: "x..x..x.x..x..x.", SNARE: "...x..x....x..x.", HAT: _E4},
-        {KICK: "........x.......", 75: "x..x..x...x.x...", 70: _E4},
-    )),
-    "samba": Style((80, 125), 2, 4, (
-        {KICK: "o..ox..x", 70: "xoox" * 2, 62: "x.xx.x.x"}, {KICK: "o...x...", SNARE: "xoxoxoox"},
-    )),
-    "march": Style((88, 135), 4, 4, (
-        _bar("x.......x.......", "..o.x.o...o.x.oo"), _bar("x...o...x...o...", "x.oox.oox.oox.oo"),
-        _bar("x.......x.......", "....x.......x..."),
-    )),
-    "polka": Style((95, 140), 2, 4, (
-        _bar("x...x...", "..x...x."), _bar("x...x...", "..x...x.", "x.o.x.o."), _bar("x.......", "....x..."),
-    )),
-    "waltz": Style((75, 200), 3, 4, (
-        _bar("x...........", "....x...x..."), _bar("x...........", "....o...o...", "x...x.o.x...", RIDE),
-        _bar("x.........x.", "....x...x...", "x.o.x.o.x.o."), {RIDE: "x...x...x..."},
-    )),
-    "three": Style((70, 150), 3, 4, (
-        _bar("x.....x.....", "........x...", "x.o.x.o.x.o."), _bar("x...x.......", "........x...", "x.o.x.o.x.o."),
-    )),
-    "swing": Style((95, 240), 4, 3, (
-        {RIDE: "x..x.xx..x.x", HAT: "...x.....x.."}, {RIDE: "x..x.xx..x.x", KICK: "o..o..o..o..", HAT: "...x.....x.."},
-        {KICK: "x.....x.....", SNARE: "...x.....x..", RIDE: "x.ox.ox.ox.o"}, {RIDE: "x..x..x..x..", RIM: ".........x.."},
-    )),
-    "shuffle": Style((75, 170), 4, 3, (
-        {KICK: "x.....x.....", SNARE: "...x.....x..", HAT: "x.ox.ox.ox.o"},
-        {KICK: "x....xx.....", SNARE: "...x.....x..", HAT: "x.ox.ox.ox.o"},
-        {KICK: "x..x..x..x..", SNARE: "...x.....x..", RIDE: "x.ox.ox.ox.o"},
-        {KICK: "x.......x...", SNARE: "......x.....", HAT: "x.ox.ox.ox.o"},
-    )),
-    "twelve eight": Style((45, 90), 4, 3, (
-        {KICK: "x.....x.....", SNARE: "...x.....x..", HAT: "xooxooxooxoo"},
-        {KICK: "x....xx.....", SNARE: "...x.....x..", RIDE: "xooxooxooxoo"},
-    )),
-    "six eight": Style((40, 100), 2, 3, (
-        {KICK: "x.....", SNARE: "...x..", HAT: "xooxoo"}, {KICK: "x....x", SNARE: "...x..", HAT: "xooxoo"},
-        {KICK: "x..x..", RIDE: "x.xx.x"},
-    )),
-    "jig": Style((95, 150), 2, 3, (
-        {KICK: "x..x..", SNARE: "..o..o"}, {54: "xooxoo"}, {KICK: "x.....", SNARE: "...x..", HAT: "x.ox.o"},
-    )),
-    "orchestral": Style((55, 180), 4, 4, (
-        {47: "x.......x......."}, {KICK: "x.......x...x.x."}, {CRASH: "x..............."}, {SNARE: "x...x...x.x.x..."},
-    )),
-    "chip": Style((110, 190), 4, 4, (
-        _bar("x...x...x...x...", _BACK, _E4), _bar("x.....x.x.......", _BACK, _S4), _bar("x..x..x.x..x..x.", _BACK, _E4),
-    )),
-    "five": Style((80, 170), 5, 4, (
-        _bar("x.....x.....x.......", "............x.......", "x.o." * 5), _bar("x...........x.......", "....x...........x...", "x.o." * 5),
-    )),
-}
-# fmt: on
+STYLES = _styles()
 UNUSUAL = ("five",)
 WITHOUT_DRUMS = ("orchestral", "waltz", "ballad", "six eight", "chip", "twelve eight")
 
@@ -242,6 +152,9 @@ def _drums(sheet: _Sheet) -> list[Note]:
     first, second = (options[rng.integers(len(options))] for _ in range(2))
     if rng.random() < 0.6:
         second = first
+    if rng.random() < 0.45:
+        first, second = _scattered(sheet, first), _scattered(sheet, second)
+    force = {voice: float(rng.uniform(0.55, 1.1)) for voice in first | second}
     extra = {}
     if rng.random() < 0.3:
         line = "".join(rng.choice(list(".....ox"), size=width))
@@ -267,7 +180,8 @@ def _drums(sheet: _Sheet) -> list[Note]:
                 if struck == ".":
                     continue
                 at = bar * width + step
-                velocity = (110 if struck == "x" else soft) + int(rng.normal(0, 6))
+                loud = 110 if struck == "x" else soft
+                velocity = round(loud * force.get(voice, 1.0) + rng.normal(0, 6))
                 notes.append(_hit(at, voice, velocity))
                 if with_clap and voice == SNARE and struck == "x":
                     notes.append(_hit(at, CLAP, velocity))
@@ -282,6 +196,42 @@ def _drums(sheet: _Sheet) -> list[Note]:
             if rng.random() < 0.8 and bar + 1 < sheet.bars:
                 notes.append(_hit((bar + 1) * width, CRASH, 110))
     return notes
+
+
+def _scattered(sheet: _Sheet, pattern: Pattern) -> Pattern:
+    """Move kicks off the beat, and let hats play all, the off-beats or a cross-rhythm.
+
+    Where the snare or another drum tells the beat, it goes on to.
+    """
+    rng, steps, width = sheet.rng, sheet.style.steps, sheet.width
+    changed = dict(pattern)
+    if KICK in pattern and rng.random() < 0.7:
+        chance = float(rng.uniform(0.1, 0.35))
+        line = list("".join("x" if hit else "." for hit in rng.random(width) < chance))
+        if rng.random() < 0.85:
+            line[0] = "x"
+        changed[KICK] = "".join(line)
+    if rng.random() < 0.7:
+        half = max(steps // 2, 1)
+        kinds = {
+            "all": ["x"] * width,
+            "off": [
+                "x" if step % steps == steps - half else "." for step in range(width)
+            ],
+            "cross": ["x" if step % 3 == 0 else "." for step in range(width)],
+            "late": [
+                "x" if step % steps == steps - 1 else "." for step in range(width)
+            ],
+            "odd": ["x" if hit else "." for hit in rng.random(width) < 0.5],
+        }
+        voice = int(rng.choice([HAT, HAT, 46, 51, 70, 54]))
+        changed.pop(HAT, None)
+        changed[voice] = "".join(kinds[str(rng.choice(list(kinds)))])
+    if SNARE not in changed and rng.random() < 0.5:
+        beats = range(sheet.style.beats)
+        line = ["x" if b % 2 or (sheet.style.beats == 3 and b) else "." for b in beats]
+        changed[SNARE] = "".join(mark + "." * (steps - 1) for mark in line)
+    return changed
 
 
 def _hit(at: float, voice: int, velocity: int) -> Note:
@@ -390,7 +340,7 @@ def _comp(sheet: _Sheet, channel: int) -> list[Note]:
     bars = [
         _rhythm(sheet, density, float(rng.choice([0.0, 0.4, 0.9]))) for _ in range(2)
     ]
-    if rng.random() < 0.25:  # on every off-beat
+    if rng.random() < 0.35:  # on every off-beat
         steps = sheet.style.steps
         bars = [[b * steps + steps // 2 for b in range(sheet.style.beats)]] * 2
     velocity = int(rng.integers(50, 95))
@@ -521,7 +471,7 @@ def _performed(
     notes: list[Note],
     programs: dict[int, int],
 ) -> Song:
-    """Give notes their times: the tempo's changes, the feel and the players' freedom."""
+    """Give notes their times, by the tempo, the feel and the players' freedom."""
     steps, beats_per_bar = sheet.style.steps, sheet.style.beats
     count = sheet.bars * beats_per_bar
     beat = np.full(count + beats_per_bar, 60.0 / bpm)

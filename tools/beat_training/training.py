@@ -169,14 +169,14 @@ def train(
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
     began, sums = time.monotonic(), np.zeros(3)
-    step, part, last = 0, 0.0, 0
-    while part < 1:
+    step, done, last = 0, 0.0, 0
+    while done < 1:
         step += 1
-        part = min((time.monotonic() - began) / 60 / minutes, 1.0)
+        done = min((time.monotonic() - began) / 60 / minutes, 1.0)
         for group in optimizer.param_groups:
             # Up in 200 steps, then down along half a cosine.
             warm = min(step / 200, 1.0)
-            group["lr"] = rate * warm * (0.5 + 0.5 * np.cos(np.pi * part) + 1e-3)
+            group["lr"] = rate * warm * (0.5 + 0.5 * np.cos(np.pi * done) + 1e-3)
         # Half the bits take half the time, where processors have the instructions.
         with torch.autocast("cpu", dtype=torch.bfloat16):
             losses = loss_of(model, *batch(rng, examples))
@@ -187,14 +187,17 @@ def train(
         optimizer.step()
         averaged.update_parameters(model)
         sums += [part.item() for part in losses]
-        if step % 100 == 0 or part == 1:
-            print(step, f"{60 * part * minutes:.0f} s", end=" ")
+        if step % 100 == 0 or done == 1:
+            print(step, f"{60 * done * minutes:.0f} s", end=" ")
             print(np.round(sums / (step - last), 4), [len(kind) for kind in examples])
             sys.stdout.flush()
             sums[:], last = 0, step
             best = averaged.module.eval()
             target.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(target, **best.weights())
+            weights = best.weights().items()
+            np.savez(
+                target, **{name: part.astype(np.float16) for name, part in weights}
+            )
             torch.save(best.state_dict(), target.with_suffix(".pt"))
             if step % 300 == 0:  # new songs join as they are rendered
                 examples = load(folders)
