@@ -72,9 +72,13 @@ def train(options: argparse.Namespace) -> None:
     def report(step: int, loss: float, network: KeyNetwork) -> None:
         export(network, options.weights)
         right = np.mean([_is_right(network, song) for song in left_out])
-        print(f"step {step}: loss {loss:.3f}, {right:.3f} right of those left out")
+        print(
+            f"step {step}: {loss=:.3f}, {right:.3f} right of those left out", flush=True
+        )
 
-    plan = training.Plan(sources, options.steps, options.votes, options.seed)
+    plan = training.Plan(
+        sources, options.steps, options.votes, options.patchworks, options.seed
+    )
     export(training.train(plan, report), options.weights)
 
 
@@ -166,6 +170,7 @@ def main() -> None:
         hearing.add_argument(f"--{kind}", type=int, default=0)
     learning.add_argument("--steps", type=int, default=2_000)
     learning.add_argument("--votes", type=float, default=0.4)
+    learning.add_argument("--patchworks", type=float, default=0.3)
     learning.add_argument("--seed", type=int, default=0)
     learning.add_argument("--weights", type=Path, default=WEIGHTS)
     options = parser.parse_args()

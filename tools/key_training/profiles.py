@@ -29,7 +29,9 @@ PROFILES = {
     ),
 }
 # A vote is shared where two keys correlate with the notes about as well.
-_EQUAL = 0.03
+_EQUAL = 0.02
+# Most truth that is told from notes elsewhere is told by Krumhansl's profiles.
+_SHARES = (0.5, 0.1, 0.25, 0.15)
 
 
 def _standardised(values: Vector) -> Vector:
@@ -57,9 +59,9 @@ def fits(classes: Vector) -> Vector:
 
 
 def votes(classes: Vector) -> Vector:
-    """Return the mean of the profiles' votes on 24 keys, which sum to one."""
+    """Return the profiles' weighted votes on 24 keys, which sum to one."""
     correlations = fits(classes)
     lead = correlations - correlations.max(axis=1, keepdims=True)
     powers = np.exp(lead / _EQUAL)
-    mean: Vector = (powers / powers.sum(axis=1, keepdims=True)).mean(axis=0)
-    return mean
+    weighted: Vector = _SHARES @ (powers / powers.sum(axis=1, keepdims=True))
+    return weighted

@@ -32,11 +32,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to train on, for how long, and how much the notes' own vote counts."""
+    """What to train on, for how long, and how much the notes' own vote counts.
+
+    So many excerpts are patchworks of the first source's songs.
+    """
 
     sources: Sequence[Source]
     steps: int
     votes_share: float
+    patchwork_share: float
     seed: int = 0
 
 
@@ -76,6 +80,11 @@ def _batch(plan: Plan, draw: np.random.Generator) -> tuple[Tensor, Tensor, Tenso
     truth = np.zeros((_BATCH, KEYS), np.float32)
     shares = np.array([source.share for source in plan.sources])
     for row in range(_BATCH):
+        if draw.random() < plan.patchwork_share:
+            patches, truth[row] = _patchwork(plan.sources[0].songs, draw)
+            strengths[row, : len(patches)] = patches
+            weights[row, : len(patches)] = 1 / len(patches)
+            continue
         source = plan.sources[draw.choice(len(shares), p=shares / shares.sum())]
         song = source.songs[draw.integers(len(source.songs))]
         seconds = min(len(song.keys), int(draw.choice(_LENGTHS)))
@@ -86,6 +95,39 @@ def _batch(plan: Plan, draw: np.random.Generator) -> tuple[Tensor, Tensor, Tenso
         weights[row, :seconds] = 1 / seconds
         truth[row] = _truth(song, part, semitones, plan.votes_share)
     return torch.tensor(strengths), torch.tensor(weights), torch.tensor(truth)
+
+
+def _patchwork(
+    songs: Sequence[Heard], draw: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return seconds of some songs in near keys, and the keys their notes vote for.
+
+    No rule of harmony joins the patches: the network must go by the notes.
+    """
+    patches, notes = [], np.zeros(12)
+    for _ in range(draw.integers(2, 5)):
+        song = songs[draw.integers(len(songs))]
+        seconds = min(len(song.keys), int(draw.integers(2, 8)))
+        start = draw.integers(len(song.keys) - seconds + 1)
+        part = slice(start, start + seconds)
+        # To the signature of C, or one to two accidentals from it.
+        key = int(song.keys[start])
+        signature = key % 12 + 3 * (key // 12) + 7 * int(draw.integers(-2, 3))
+        semitones = (6 - signature) % 12 - 6
+        patches.append(_disturbed(song.strengths[part], semitones, draw))
+        notes += np.roll(song.notes[part].sum(axis=0), semitones)
+    semitones = int(draw.integers(12)) - 6
+    joined = np.concatenate(patches)[:_LONGEST]
+    return _transposed(joined, semitones), votes(np.roll(notes, semitones))
+
+
+def _transposed(strengths: NDArray[np.float32], semitones: int) -> NDArray[np.float32]:
+    x = np.roll(strengths, semitones, axis=1)
+    if semitones > 0:
+        x[:, :semitones] = 0
+    elif semitones < 0:
+        x[:, semitones:] = 0
+    return x
 
 
 def _truth(
@@ -107,11 +149,7 @@ def _truth(
 def _disturbed(
     strengths: NDArray[np.float32], semitones: int, draw: np.random.Generator
 ) -> NDArray[np.float32]:
-    x = np.roll(strengths, semitones, axis=1).astype(np.float64)
-    if semitones > 0:
-        x[:, :semitones] = 0
-    elif semitones < 0:
-        x[:, semitones:] = 0
+    x = _transposed(strengths, semitones).astype(np.float64)
     knots = np.exp(draw.normal(0, 0.4, 6))
     x *= np.interp(np.arange(PITCHES), np.linspace(0, PITCHES - 1, 6), knots)
     x *= np.exp(draw.normal(0, 0.15, PITCHES))
