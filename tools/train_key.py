@@ -1,6 +1,7 @@
 """Make the key network's weights: compose and hear songs, train, compare, export.
 
-    python tools/train_key.py hear --songs 1100 --synthesised 500 --unpitched 100
+    python tools/train_key.py hear --songs 1000 --synthesised 200 --rock 300
+    python tools/train_key.py hear --unpitched 100
     python tools/train_key.py hear --pieces /music/train
     python tools/train_key.py train
     python tools/train_key.py compare --pieces /music/tune
@@ -24,7 +25,7 @@ sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
 from serve_app.analysis import key as finder  # noqa: E402
 from serve_app.analysis.chroma import Pitches  # noqa: E402
-from tools.key_training import profiles, songs, training  # noqa: E402
+from tools.key_training import composing, profiles, songs, training  # noqa: E402
 from tools.key_training.exporting import export  # noqa: E402
 from tools.key_training.network import KeyNetwork  # noqa: E402
 from tools.key_training.songs import Heard  # noqa: E402
@@ -41,7 +42,12 @@ def hear(options: argparse.Namespace) -> None:
     """Compose or read songs, and keep what the listener hears of them."""
     options.folder.mkdir(parents=True, exist_ok=True)
     first = songs.FIRST_SYNTHESISED
-    seeds = [*range(options.songs), *range(first, first + options.synthesised)]
+    rock = composing.FIRST_ROCK
+    seeds = [
+        *range(options.songs),
+        *range(first, first + options.synthesised),
+        *range(rock, rock + options.rock),
+    ]
     for seed in seeds:
         if not (options.folder / f"composed_{seed:05d}.npz").exists():
             songs.composed(seed, SOUNDFONTS).save(options.folder)
@@ -166,7 +172,7 @@ def main() -> None:
         if command is not train:
             sub.add_argument("--pieces", type=Path)
     hearing, learning = commands.choices["hear"], commands.choices["train"]
-    for kind in ("songs", "synthesised", "unpitched"):
+    for kind in ("songs", "synthesised", "rock", "unpitched"):
         hearing.add_argument(f"--{kind}", type=int, default=0)
     learning.add_argument("--steps", type=int, default=2_000)
     learning.add_argument("--votes", type=float, default=0.4)

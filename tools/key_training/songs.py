@@ -18,7 +18,7 @@ from serve_app.analysis.chroma import Pitches, PitchListener
 from tools.key_training import composing, rendering, synthesis
 from tools.key_training.rendering import SAMPLE_RATE, Samples
 
-# Songs from this seed on are synthesised; those before it need soundfonts.
+# Songs from this seed on are synthesised, of rock every third; others need soundfonts.
 FIRST_SYNTHESISED = 2_000
 NO_KEY = -1
 _NAMES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -58,7 +58,8 @@ def load(path: Path) -> Heard:
 def composed(seed: int, soundfonts: Sequence[Path]) -> Heard:
     """Compose, render and hear the song of a seed."""
     song = composing.compose(seed)
-    if seed >= FIRST_SYNTHESISED:
+    is_rock = seed >= composing.FIRST_ROCK
+    if seed % 3 == 0 if is_rock else seed >= FIRST_SYNTHESISED:
         samples = synthesis.play(song, seed)
     else:
         with tempfile.TemporaryDirectory() as folder:
