@@ -10,6 +10,7 @@ from scipy.ndimage import uniform_filter1d
 from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 
 Matrix = NDArray[np.float32]
+Vector = NDArray[np.floating]
 
 # MIDI pitches: C1 at 33 Hz up to B7 at 3,951 Hz.
 LOWEST_PITCH, PITCHES = 24, 84
@@ -60,13 +61,18 @@ class PitchListener:
         # The first frame is centred on the first sample.
         self._samples = np.zeros(_WINDOW_SAMPLES // 2, np.float32)
         self._segments: list[NDArray[np.float16]] = []
+        self._turns, self._total = 0j, 0.0
 
     def add(self, block: Samples) -> None:
         """Take the next samples (n)."""
         self._samples = np.concatenate([self._samples, block])
         start = 0
         while len(self._samples) - start >= _READ_SAMPLES:
-            self._segments.append(_peaks(self._samples[start : start + _READ_SAMPLES]))
+            semitones, heights = _peaks(self._samples[start : start + _READ_SAMPLES])
+            self._segments.append(_binned(semitones, heights))
+            # Deviations from whole semitones lie on a circle.
+            self._turns += complex(heights @ np.exp(2j * np.pi * semitones))
+            self._total += float(heights.sum())
             start += _SEGMENT_SAMPLES
         self._samples = self._samples[start:]
 
@@ -74,7 +80,8 @@ class PitchListener:
         """Return the pitches of the whole song, its last second padded with silence."""
         self.add(np.zeros(_READ_SAMPLES - len(self._samples), np.float32))
         parts = np.array(self._segments, np.float32)
-        tuning, in_tune = _tuning(parts.sum(axis=0))
+        tuning = float(np.angle(self._turns)) / (2 * np.pi)
+        in_tune = abs(self._turns) / self._total if self._total else 0.0
         semitones = np.floor(_PART_CENTRES - tuning + 0.5).astype(int)
         strengths = np.zeros((len(parts), PITCHES), np.float32)
         for semitone in range(PITCHES):
@@ -82,8 +89,8 @@ class PitchListener:
         return Pitches(strengths, tuning, in_tune)
 
 
-def _peaks(samples: Samples) -> NDArray[np.float16]:
-    """Return how strong the spectrum's peaks are in each fifth of a semitone.
+def _peaks(samples: Samples) -> tuple[Vector, Vector]:
+    """Return the spectrum's peaks: semitones over the lowest pitch, and heights.
 
     The frames of a second are averaged first: noise and drums then lie in the floor,
     from which held notes stand out.
@@ -102,21 +109,14 @@ def _peaks(samples: Samples) -> NDArray[np.float16]:
     heights = np.exp(middle - 0.25 * (left - right) * offset) - floor[at + 1]
     hertz = (_FIRST_BIN + at + 1 + offset) * _BIN_HZ
     semitones = 12 * np.log2(hertz / 440) + 69 - LOWEST_PITCH
+    return semitones, heights
+
+
+def _binned(semitones: Vector, heights: Vector) -> NDArray[np.float16]:
+    """Return how strong the peaks are in each fifth of a semitone."""
     parts = np.floor((semitones + 0.5) * _PARTS).astype(int)
     is_heard = (parts >= 0) & (parts < PITCHES * _PARTS)
     strengths = np.bincount(
         parts[is_heard], heights[is_heard], minlength=PITCHES * _PARTS
     )
     return strengths.astype(np.float16)
-
-
-def _tuning(parts: Matrix) -> tuple[float, float]:
-    """Return the peaks' mean deviation from A = 440 Hz, and how far they agree on it.
-
-    Deviations lie on a circle that is a semitone long.
-    """
-    total = float(parts.sum())
-    if total == 0:
-        return 0.0, 0.0
-    mean = complex(parts @ np.exp(2j * np.pi * _PART_CENTRES)) / total
-    return float(np.angle(mean)) / (2 * np.pi), abs(mean)

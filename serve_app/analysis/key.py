@@ -19,7 +19,7 @@ _CONTEXT_SECONDS = 15
 _CHANGE = 30.0
 # Peaks that agree less on one tuning are noise, drums or speech; from there up to
 # where music begins, confidence grows.
-_UNTUNED, _TUNED = 0.1, 0.2
+UNTUNED, _TUNED = 0.1, 0.2
 # Seconds a tenth as loud as the mean, after compression, say nothing of the key.
 _QUIET = 0.1
 
@@ -97,29 +97,30 @@ class KeyListener:
 
     def found(self) -> Keys:
         """Return the keys of all samples so far; call it once, at the end."""
-        pitches = self.pitches = self._pitches.found()
-        tuning_hz = 440.0 * 2 ** (pitches.tuning_semitones / 12)
-        reason = _why_none(pitches)
-        if reason is not None:
-            return Keys(NO_KEY, None, (), tuning_hz, reason)
-        loudness = pitches.strengths.mean(axis=1)
-        heard = np.flatnonzero(loudness > _QUIET * loudness.mean())
-        strengths = pitches.strengths[heard]
-        likely = _around(key_network.harmony(strengths / strengths.mean()))
-        path = _path(likely)
-        shares = _softmax(likely.mean(axis=0))
-        best = int(np.bincount(path).argmax())
-        second = int(np.argsort(shares)[-1])
-        if second == best:
-            second = int(np.argsort(shares)[-2])
-        certain = np.interp(pitches.in_tune, (_UNTUNED, _TUNED), (0.0, 1.0))
-        shares *= certain
-        return Keys(
-            _key(best, shares),
-            _key(second, shares),
-            _spans(path, heard, shares, self._samples / SAMPLE_RATE),
-            tuning_hz,
-        )
+        return keys(self._pitches.found(), self._samples / SAMPLE_RATE)
+
+
+def keys(pitches: Pitches, duration_seconds: float) -> Keys:
+    """Return the keys of a song of these pitches."""
+    tuning_hz = 440.0 * 2 ** (pitches.tuning_semitones / 12)
+    reason = _why_none(pitches)
+    if reason is not None:
+        return Keys(NO_KEY, None, (), tuning_hz, reason)
+    loudness = pitches.strengths.mean(axis=1)
+    heard = np.flatnonzero(loudness > _QUIET * loudness.mean())
+    strengths = pitches.strengths[heard]
+    likely = _around(key_network.harmony(strengths / strengths.mean()))
+    path = _path(likely)
+    best = int(np.bincount(path).argmax())
+    shares = _softmax(likely.mean(axis=0))
+    shares *= np.interp(pitches.in_tune, (UNTUNED, _TUNED), (0.0, 1.0))
+    second = next(int(key) for key in np.argsort(-shares) if key != best)
+    return Keys(
+        _key(best, shares),
+        _key(second, shares),
+        _spans(path, heard, shares, duration_seconds),
+        tuning_hz,
+    )
 
 
 def find(mono: Samples) -> Key:
@@ -132,7 +133,7 @@ def find(mono: Samples) -> Key:
 def _why_none(pitches: Pitches) -> str | None:
     if not pitches.strengths.any():
         return "silence"
-    return "no pitch" if pitches.in_tune < _UNTUNED else None
+    return "no pitch" if pitches.in_tune < UNTUNED else None
 
 
 def _key(index: int, shares: Matrix) -> Key:

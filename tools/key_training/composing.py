@@ -12,7 +12,11 @@ DORIAN = (0, 2, 3, 5, 7, 9, 10)
 MIXOLYDIAN = (0, 2, 4, 5, 7, 9, 10)
 PHRYGIAN = (0, 1, 3, 5, 7, 8, 10)
 LYDIAN = (0, 2, 4, 6, 7, 9, 11)
-BEATS_PER_BAR = 4
+# With the blue notes beside the thirds and the fifth of the chords.
+BLUES = (0, 2, 3, 4, 5, 6, 7, 9, 10)
+MINOR_BLUES = (0, 3, 5, 6, 7, 10)
+# Songs from this seed on are blues, rock and riffs.
+FIRST_ROCK = 3_000
 
 # A chord: its root and its notes in semitones over the tonic.
 Chord = tuple[int, tuple[int, ...]]
@@ -31,6 +35,7 @@ _QUALITIES = {
     "s": (0, 5, 7),
     "6": (0, 4, 7, 9),
     "9": (0, 4, 10, 14),
+    "m9": (0, 3, 10, 14),
 }
 
 # Which chord follows which, with weights: root in semitones over the tonic, quality.
@@ -71,7 +76,8 @@ _LOOPS_MAJOR = (
     "0 7 9m 5", "0 9m 5 7", "0 5 7 5", "0 5 9m 7", "0 7 5 5", "0 10 5 0", "0 4m 5 7",
     "0 2m 7 0", "0 0 5 7", "0 5", "0 7", "0 2m", "0 9m 2m 7", "0 5 0 7", "0 4m 9m 5",
     "0 10 8 10", "0 8 10 0", "0 3 5 0", "0j 5j", "0 2 5 0", "0 6d 2m 7", "0 5m 0 7",
-    "0 7 2m 5", "5 7 0 0", "2m7 7/7 0j 0j", "5 0 7 0", "0 0/7 5 5m", "0 7 9m 4m 5 0 5 7",
+    "0 7 2m 5", "5 7 0 0", "2m7 7/7 0j 0j", "5 0 7 0", "0 0/7 5 5m",
+    "0 7 9m 4m 5 0 5 7",
     "0j 9m7 2m7 7/7", "0 11m 9m 7", "0p 7p 5p 7p", "0 0 0 0 5 5 0 0 7 5 0 7",
     "0/7 0/7 0/7 0/7 5/7 5/7 0/7 0/7 7/7 5/7 0/7 7/7", "0/7 5/7", "0s 0",
 )  # fmt: skip
@@ -83,6 +89,23 @@ _LOOPS_MINOR = (
     "0p 1p 0p 10p", "0p 6p 5p 3p", "0m 0m 0m 0m 5m 5m 0m 0m 8 7 0m 7", "0m 0m 5m 7/7",
     "0m 8 1 7", "0m 11d 0m 7", "0m 4m 0m 8m", "0p", "0m", "0m 3+ 3 5", "8 10 0m 0m",
     "0m7 5m7", "0m7", "0m 7 10 5 8 3 5m 7",
+)  # fmt: skip
+
+
+_ROCK_MAJOR = (
+    "0/7", "0/7 5/7", "0/7 0/7 5/7 5/7", "0 10 5 0", "0 3 5 0", "0 3 5 8", "0 10 5 5",
+    "0 0 10 5", "0/7 3 5/7 0/7", "0 5 10 5", "0/7 10 0/7 5", "0 10", "0p 10p 5p 0p",
+    "0/7 5/7 0/7 7/7", "0/7 2/7 5/7 0/7", "0 8 10 0", "0/7 0/7 0/7 0/7 10 5 0/7 0/7",
+    "0/7 0/7 0/7 0/7 5/7 5/7 0/7 0/7 7/7 5/7 0/7 7/7", "0/7 9/7 2/7 7/7", "0 2 5 0",
+    "0/7 5/7 0/7 0/7 5/7 5/7 0/7 0/7 7/7 5/7 0/7 0/7", "0/9 5/9", "0/7 1/7",
+    "7/7 5/7 0/7",
+)  # fmt: skip
+_ROCK_MINOR = (
+    "0m7", "0m7 5m7", "0m7 5/7", "0p 3p 5p 3p", "0p 10p 8p 10p", "0p 3p 10p 0p",
+    "0m 3 5",
+    "0p 6p 5p 3p", "0p 0p 3p 5p", "0p 1p", "0m 10 5 0m", "0m7 10", "0m 3 10 5", "0p",
+    "0m7 0m7 0m7 0m7 5m7 5m7 0m7 0m7 8/7 7/7 0m7 7/7", "0m 8 7/7 0m", "0p 5p 3p 10p",
+    "0m7 0m7 5m7 5m7 0m7 7m7 0m7 0m7", "0m 10 8 7", "0m 0m 10 10 8 8 7 7", "0m9 5/7",
 )  # fmt: skip
 
 
@@ -129,6 +152,7 @@ class Section:
     is_minor: bool
     scale: tuple[int, ...]
     chords: list[Chord]  # one for every two beats
+    is_rock: bool = False
 
 
 def _walk(draw: random.Random, table: dict[str, str], count: int) -> list[str]:
@@ -180,6 +204,19 @@ def section(draw: random.Random, tonic: int, is_minor: bool, bars: int) -> Secti
         return Section(tonic, is_minor, scale, repeated)
     repeated = [chord_of(halves[at % len(halves)]) for at in range(2 * bars)]
     return Section(tonic, is_minor, scale, repeated)
+
+
+def _rock(draw: random.Random, tonic: int, is_minor: bool, bars: int) -> Section:
+    """Compose the harmony of blues, rock and riffs."""
+    loop = draw.choice(_ROCK_MINOR if is_minor else _ROCK_MAJOR).split()
+    each = draw.choice([1, 2, 2, 4])
+    halves = [chord_of(symbol) for symbol in loop for _ in range(each)]
+    if is_minor:
+        scale = draw.choice((MINOR_BLUES, MINOR_BLUES, DORIAN, MINOR))
+    else:
+        scale = draw.choice((BLUES, BLUES, MIXOLYDIAN, MAJOR))
+    repeated = [halves[at % len(halves)] for at in range(2 * bars)]
+    return Section(tonic, is_minor, scale, repeated, is_rock=True)
 
 
 def _on_scale(scale: Sequence[int], degree: int, size: int) -> Chord:
@@ -247,9 +284,11 @@ def melody(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
 
 def bass(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
     """Play roots, fifths, octaves, arpeggios, a walk or a pedal."""
-    style = draw.choice(
-        ["root", "fifth", "octave", "arpeggio", "walk", "eighths", "pedal", "offbeat"]
-    )
+    styles = ["root", "fifth", "octave", "arpeggio", "walk"]
+    styles += ["eighths", "pedal", "offbeat"]
+    if piece.is_rock:
+        styles += ["boogie"] * 4
+    style = draw.choice(styles)
     notes = []
     for half, (root, chord) in enumerate(piece.chords):
         base = lowest + (piece.tonic + root - lowest) % 12
@@ -268,6 +307,13 @@ def bass(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
         elif style == "arpeggio":
             up = [base, base + third, fifth, base + third]
             steps = [(n / 2, 0.45, up[n]) for n in range(4)]
+        elif style == "boogie":
+            line = draw.choice(
+                [(0, 4, 7, 9), (0, 0, 7, 9), (0, 3, 4, 7), (0, 7, 10, 7)]
+            )
+            if third == 3:
+                line = draw.choice([(0, 3, 5, 7), (0, 0, 10, 12), (0, 7, 10, 12)])
+            steps = [(n / 2, 0.45, base + line[n]) for n in range(4)]
         elif style == "walk":
             following = piece.chords[(half + 1) % len(piece.chords)][0]
             target = lowest + (piece.tonic + following - lowest) % 12
@@ -351,11 +397,14 @@ def compose(seed: int) -> Composition:
     """Compose the song of a seed."""
     draw = random.Random(f"key-{seed}")
     tonic, is_minor = draw.randrange(12), draw.random() < 0.5
-    first = section(draw, tonic, is_minor, draw.choice([4, 8, 8]))
+    compose_section = _rock if seed >= FIRST_ROCK else section
+    first = compose_section(draw, tonic, is_minor, draw.choice([4, 8, 8]))
     parts = [first]
-    other = section(draw, *_contrast(draw, tonic, is_minor), draw.choice([4, 4, 8]))
+    other = compose_section(
+        draw, *_contrast(draw, tonic, is_minor), draw.choice([4, 4, 8])
+    )
     form = draw.choice(["A", "A", "AB", "AAB", "AABA", "ABA", "AC", "ACA"])
-    same = section(draw, tonic, is_minor, 4)
+    same = compose_section(draw, tonic, is_minor, 4)
     parts = [{"A": first, "B": other, "C": same}[letter] for letter in form]
     bpm = draw.uniform(70, 180)
     wanted = draw.choice([15, 25, 35])

@@ -33,15 +33,15 @@ class KeyNetwork(nn.Module):
     """Tell 24 keys from pitches by the second."""
 
     def __init__(
-        self, notes: int = 12, chords: int = 24, hidden: int = 24, p: float = 0.2
+        self, notes: int = 12, chords: int = 24, scales: int = 24, dropout: float = 0.2
     ) -> None:
         super().__init__()
         self.harmonics = nn.Conv1d(1, notes, 49, padding=24)
         self.notes = nn.Conv1d(notes, notes, 1)
         self.chords = Turning(3 * notes, chords)
-        self.scales = Turning(chords, hidden)
-        self.keys = Turning(hidden, 2)
-        self.drop = nn.Dropout(p)
+        self.scales = Turning(chords, scales)
+        self.keys = Turning(scales, 2)
+        self.drop = nn.Dropout(dropout)
         self.register_buffer("registers", registers())
 
     def heard(self, strengths: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serve_app.analysis import key
-from serve_app.analysis.key import NO_KEY, Key
+from serve_app.analysis.key import NO_KEY, Key, KeyListener, Keys
 from tests.unit.analysis import music
 
 KEYS = [(tonic, is_minor) for is_minor in (False, True) for tonic in range(12)]
@@ -17,6 +17,13 @@ CAMELOT_MAJOR = ("B", "F#", "C#", "G#", "D#", "A#", "F", "C", "G", "D", "A", "E"
 def named(name: str) -> Key:
     tonic, mode = name.split()
     return Key(key.PITCH_CLASSES.index(tonic), mode == "minor", 1.0)
+
+
+def found(samples: music.Mono, block: int = music.RATE) -> Keys:
+    listener = KeyListener()
+    for start in range(0, len(samples), block):
+        listener.add(samples[start : start + block])
+    return listener.found()
 
 
 @pytest.mark.parametrize(("tonic", "is_minor"), KEYS)
@@ -41,10 +48,11 @@ def test_cadence_is_heard_through_drums() -> None:
 
 
 @pytest.mark.parametrize("cents", [-40, -20, 20, 40])
-@pytest.mark.parametrize("tonic", [0, 7])
-def test_tuning_is_followed(tonic: int, cents: int) -> None:
-    found = key.find(music.scale(tonic, False, cents))
-    assert (found.tonic, found.is_minor) == (tonic, False)
+@pytest.mark.parametrize(("tonic", "is_minor"), KEYS[::5])
+def test_tuning_is_followed(tonic: int, is_minor: bool, cents: int) -> None:
+    keys = found(music.scale(tonic, is_minor, cents))
+    assert (keys.key.tonic, keys.key.is_minor) == (tonic, is_minor)
+    assert keys.tuning_hz == pytest.approx(440 * 2 ** (cents / 1200), abs=1.0)
 
 
 def test_loudness_does_not_matter() -> None:
@@ -53,6 +61,66 @@ def test_loudness_does_not_matter() -> None:
 
 def test_a_short_song_has_a_key() -> None:
     assert key.find(music.cadence(2, False)[: 3 * music.RATE]).name == "D major"
+
+
+def test_modulations_are_told_with_their_times() -> None:
+    first = np.tile(music.cadence(0, False), 6)
+    second = np.tile(music.cadence(3, True), 4)
+    keys = found(np.concatenate([first, second]))
+    assert [span.key.name for span in keys.timeline] == ["C major", "D# minor"]
+    seconds = len(first) / music.RATE
+    before, after = keys.timeline
+    assert before.start_seconds == 0
+    assert before.end_seconds == after.start_seconds
+    assert after.start_seconds == pytest.approx(seconds, abs=4)
+    assert after.end_seconds == pytest.approx(seconds + len(second) / music.RATE)
+    assert keys.key.name == "C major"
+
+
+def test_the_key_is_the_longest_one() -> None:
+    first = np.tile(music.cadence(7, False), 3)
+    second = np.tile(music.cadence(10, False), 6)
+    assert found(np.concatenate([first, second])).key.name == "A# major"
+
+
+def test_the_runner_up_is_another_key_with_its_share() -> None:
+    keys = found(music.scale(2, True))
+    assert keys.runner_up is not None
+    assert keys.runner_up.name != keys.key.name
+    assert 0 <= keys.runner_up.confidence <= 1 - keys.key.confidence
+
+
+def test_silence_before_a_song_does_not_matter() -> None:
+    silence = np.zeros(20 * music.RATE, np.float32)
+    alone = found(music.cadence(5, False))
+    late = found(np.concatenate([silence, music.cadence(5, False)]))
+    assert late.key.name == alone.key.name
+    assert late.key.confidence == pytest.approx(alone.key.confidence, abs=0.1)
+    assert late.timeline[-1].end_seconds == pytest.approx(20 + 8 * 0.7, abs=0.01)
+
+
+@pytest.mark.parametrize("block", [1_000, 50_000])
+def test_the_size_of_blocks_does_not_matter(block: int) -> None:
+    song = music.cadence(8, True)
+    assert found(song, block) == found(song, len(song))
+
+
+def test_why_there_is_no_key() -> None:
+    silence = np.zeros(5 * music.RATE, np.float32)
+    noise = np.random.default_rng(1).standard_normal(8 * music.RATE)
+    assert found(silence).reason == "silence"
+    keys = found(np.asarray(0.1 * noise, np.float32))
+    assert keys.reason == "no pitch"
+    assert keys.key == NO_KEY
+    assert keys.runner_up is None
+    assert keys.timeline == ()
+    assert found(music.scale(0, False)).reason is None
+
+
+def test_a_long_song_is_told_in_pieces() -> None:
+    song = np.tile(music.cadence(9, True), 60)
+    keys = found(song)
+    assert [span.key.name for span in keys.timeline] == ["A minor"]
 
 
 @pytest.mark.parametrize(
