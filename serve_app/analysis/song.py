@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from serve_app.analysis import sections, wire
-from serve_app.analysis.chroma import SEGMENT_SECONDS, Pitches
+from serve_app.analysis import key, sections, wire
+from serve_app.analysis.chroma import SEGMENT_SECONDS, PitchListener, Pitches
 from serve_app.analysis.downmix import SAMPLE_RATE, Downmix, Samples
-from serve_app.analysis.key import KeyListener, Keys
+from serve_app.analysis.key import Keys
 from serve_app.analysis.levels import Levels, LevelsListener
 from serve_app.analysis.loudness import Loudness, LoudnessListener
 from serve_app.analysis.rhythm import Rhythm, RhythmListener
@@ -112,7 +112,7 @@ class SongListener(StemListener):
         super().__init__(sample_rate, channels)
         self._downmix = Downmix(sample_rate)
         self._rhythm = RhythmListener()
-        self._keys = KeyListener()
+        self._pitches = PitchListener()
 
     def add(self, block: Samples) -> None:
         """Take the next block (2, n)."""
@@ -131,17 +131,18 @@ class SongListener(StemListener):
         """
         heard = self._found()
         self._hear(self._downmix.end())
-        keys = self._keys.found()
+        pitches = self._pitches.found()
+        keys = key.keys(pitches, heard["duration_seconds"])
         _check(cancelled)
         rhythm = self._rhythm.found(bpm_range)
         _check(cancelled)
-        sounds = _sounds(self._keys.pitches, heard["waveform"])
+        sounds = _sounds(pitches, heard["waveform"])
         parts = sections.find(sounds, SEGMENT_SECONDS, rhythm.downbeats)
         return Analysis(**heard, rhythm=rhythm, keys=keys, sections=tuple(parts))
 
     def _hear(self, mono: Samples) -> None:
         self._rhythm.add(mono)
-        self._keys.add(mono)
+        self._pitches.add(mono)
 
 
 def analyze(
