@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from serve_app.analysis import key, sections, wire
-from serve_app.analysis.chroma import SEGMENT_SECONDS, PitchListener, Pitches
+from serve_app.analysis.chroma import SEGMENT_SECONDS, Pitches, PitchListener
 from serve_app.analysis.downmix import SAMPLE_RATE, Downmix, Samples
 from serve_app.analysis.key import Keys
 from serve_app.analysis.levels import Levels, LevelsListener
