@@ -473,7 +473,42 @@ class Analysis(Wire):
     filename: str
     size_bytes: int
     bpm: float = Field(description="Tempo in beats per minute.")
+    bpm_confidence: float = Field(
+        default=0.0, description="How often such a tempo is right; 0: `reason` says why"
+    )
+    bpm_alternatives: Sequence[Mapping[str, float]] = Field(
+        default=(), description="What else it may be, each with its share."
+    )
+    meter: int = Field(default=4, description="Beats in a bar.")
+    beats: Sequence[float] = Field(default=(), description="In seconds.")
+    downbeats: Sequence[float] = Field(default=(), description="In seconds.")
+    grid: Mapping[str, float] | None = Field(
+        default=None, description="That of a song of constant tempo."
+    )
+    tempo_segments: Sequence[Mapping[str, float]] = Field(
+        default=(), description="Where the tempo is which."
+    )
     key: str = Field(min_length=1, description="`C# minor`.")
+    camelot: str = Field(default="", description="The key on the Camelot wheel.")
+    open_key: str = Field(default="", description="The key in Open Key notation.")
+    key_confidence: float = Field(default=0.0, description="How often it is right.")
+    key_runner_up: Mapping[str, Any] | None = Field(
+        default=None, description="The next likely key, with its share."
+    )
+    keys: Sequence[Mapping[str, Any]] = Field(
+        default=(), description="The keys one after the other."
+    )
+    tuning_hz: float = Field(default=440.0, description="The pitch of A4.")
+    reason: str | None = Field(default=None, description="Why a confidence is 0.")
+    sections: Sequence[Mapping[str, Any]] = Field(
+        default=(), description="Parts that sound alike have the same label."
+    )
+    loudness: Mapping[str, float | None] = Field(
+        default_factory=dict, description="BS.1770, EBU R 128 and ReplayGain 2."
+    )
+    levels: Mapping[str, Any] = Field(
+        default_factory=dict, description="Silence, peak, clipping, DC, mono."
+    )
     duration: float = Field(description="Seconds.")
     sample_rate: int = Field(description="Of the file, in Hz.")
     ignored_fields: IgnoredFields = ()

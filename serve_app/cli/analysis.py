@@ -75,25 +75,18 @@ def _print(
 
 
 def _table(found: Mapping[Path, Mapping[str, Any]]) -> Table:
-    names = ("song", "bpm", "sure", "key", "camelot", "open key", "sure", "loudness")
-    table = Table(*names, "length", "rate")
+    table = Table("song", "bpm", "key", "camelot", "open key", "LUFS", "length", "rate")
     for song, facts in found.items():
         loudness = facts.get("loudness", {}).get("integrated_lufs")
         cells = [
             shown(song),
             f"{facts['bpm']:.2f}",
-            _share(facts.get("bpm_confidence")),
             facts["key"],
             facts.get("camelot", ""),
             facts.get("open_key", ""),
-            _share(facts.get("key_confidence")),
-            "" if loudness is None else f"{loudness:.1f} LUFS",
+            "" if loudness is None else f"{loudness:.1f}",
             clock(facts["duration"]) if "duration" in facts else "",
             f"{facts['sample_rate']} Hz" if "sample_rate" in facts else "",
         ]
         table.add_row(*(Text(str(cell)) for cell in cells))
     return table
-
-
-def _share(confidence: float | None) -> str:
-    return "" if confidence is None else f"{confidence:.0%}"

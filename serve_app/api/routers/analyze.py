@@ -68,6 +68,7 @@ ANALYZE_FORM: dict[str, Any] = {
 @router.post(
     "/analyze",
     summary="Analyse a song",
+    response_model_exclude_unset=True,
     responses=documented(
         BadRequest,
         UploadTooLarge,
@@ -94,7 +95,7 @@ async def analyze(
     services: InjectedServices,
     intake: InjectedIntake,
 ) -> Analysis:
-    """Find a song's tempo and key; nothing of it is kept.
+    """Find a song's tempo, beats, key, loudness and sections; nothing of it is kept.
 
     Form fields that are not known are ignored.
     """
@@ -106,6 +107,7 @@ async def analyze(
     return Analysis.model_validate(
         {
             **found,
+            "success": True,
             "filename": upload.form.filename,
             "size_bytes": upload.form.size_bytes,
             "duration": facts.duration_seconds,
