@@ -1,6 +1,6 @@
 """What goes over the wire: the shapes of answers, as clients read them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
