@@ -1,6 +1,6 @@
 """How right tempo, beats and keys are, beside plain librosa on the same files.
 
-    python -m benchmarks.analysis /work/music/score --misses
+    python benchmarks/analysis.py music/score --misses
 
 Reads what `tools/music` renders, and the datasets that `stemserve evaluate` reads. What
 librosa says does not change, and is kept beside each file in `.librosa` folders.
@@ -17,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from serve_app.analysis import scores
-from serve_app.analysis.scores import Figures, Told, Truth
-from serve_app.audio import decode
-from serve_app.cli import datasets, evaluation
-from serve_app.cli.datasets import Song
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
+
+from serve_app.analysis import scores  # noqa: E402
+from serve_app.analysis.scores import Figures, Told, Truth  # noqa: E402
+from serve_app.audio import decode  # noqa: E402
+from serve_app.cli import datasets, evaluation  # noqa: E402
+from serve_app.cli.datasets import Song  # noqa: E402
 
 _RATE = 22_050
 # Krumhansl and Kessler (1982): how well each note fits a key, from its tonic up.
