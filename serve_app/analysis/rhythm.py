@@ -21,7 +21,7 @@ _LOOP_CONFIDENCE = 0.5
 _SURE, _SURE_ODDS, _SURE_STRENGTH = 0.0, 1.0, 0.0
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
 # with up to 0.15; see docs/beat-model.md.
-_LEAST_STRENGTH, _FEWEST_BEATS = 0.3, 3
+_LEAST_STRENGTH, _FEWEST_BEATS = 0.2, 3
 
 
 class Engine(Protocol):
