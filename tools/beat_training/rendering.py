@@ -83,10 +83,13 @@ def synthesize(song: Song, seed: int) -> NDArray[np.float32]:
     length = max(note.end for note in song.notes) + 1.5
     mono = np.zeros(int(length * SAMPLE_RATE), np.float64)
     voices = {channel: _voice(rng) for channel in song.programs}
-    kit = {drum: _drum(rng, drum) for drum in range(128)}
+    kit: dict[int, NDArray[np.float64]] = {}
     loud = {channel: float(rng.uniform(0.3, 1.0)) for channel in song.programs}
     for note in song.notes:
         if note.channel == 9:
+            if note.pitch not in kit:
+                own = np.random.default_rng([seed, 19, note.pitch])
+                kit[note.pitch] = _drum(own, note.pitch)
             sound = kit[note.pitch]
         else:
             sound = _tone(voices[note.channel], note.pitch, note.end - note.start)
