@@ -30,9 +30,12 @@ _GAIN, _BIAS = 0.6, 0.7
 _PIECE_FRAMES, _OVERLAP_FRAMES = 600 * FRAMES_PER_SECOND, 20 * FRAMES_PER_SECOND
 
 METERS = (2, 3, 4)
-# A bar that breaks off, or one of another meter, is this unlikely (logarithm).
-_METER_COST = 8.0
-_CHANGE_COST = 9.0
+# A bar that breaks off, and one of another meter, are this unlikely (logarithm), and
+# so is music that does not begin with a bar.
+_METER_COST, _CHANGE_COST, _PICKUP_COST = 25.0, 25.0, 22.0
+_LEAST_DOWNBEAT = 0.1
+# What is misheard in one bar is so in all: more beats than these are no more evidence.
+_EVIDENCE_BEATS = 120
 _NEARBY_FRAMES = 2
 _SHORTEST_FRAMES = 10
 # Before the first frame that is a beat with this probability, and after the last, there
@@ -190,8 +193,10 @@ def bars(heard: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
     """
     if not len(pulse.frames):
         return np.zeros(0, np.bool_), 4
-    first = np.clip(_highest(heard.downbeats, pulse.frames), 0.02, 0.98)
-    on, off = np.log(first), np.log(1 - first)
+    first = _highest(heard.downbeats, pulse.frames)
+    first = np.clip(first, _LEAST_DOWNBEAT, 1 - _LEAST_DOWNBEAT)
+    weight = min(1.0, _EVIDENCE_BEATS / len(first))
+    on, off = weight * np.log(first), weight * np.log(1 - first)
     states = [(meter, place) for meter in METERS for place in range(meter)]
     cost = np.zeros((len(states), len(states)))
     for i, (meter, place) in enumerate(states):
@@ -203,7 +208,7 @@ def bars(heard: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
             if new_place == 0 and not ends:
                 cost[i, j] = _METER_COST + (_CHANGE_COST if meter != new_meter else 0)
     is_first = np.array([place == 0 for _, place in states])
-    scores = np.where(is_first, on[0], off[0])
+    scores = np.where(is_first, on[0], off[0] - _PICKUP_COST)
     came = np.zeros((len(on), len(states)), np.intp)
     for k in range(1, len(on)):
         options = scores[:, None] - cost

@@ -137,7 +137,7 @@ def run(
     tempo = np.concatenate(activity) @ weights["pool_weight"] + weights["pool_bias"]
     tempo = np.maximum(tempo, 0) @ weights["tempo_weight"] + weights["tempo_bias"]
     tempi = np.exp(tempo - tempo.max())
-    return 1 / (1 + np.exp(-logits)), tempi / tempi.sum()
+    return 1 / (1 + np.exp(-np.clip(logits, -30, 30))), tempi / tempi.sum()
 
 
 def _front(weights: Weights, levels: Levels) -> NDArray[np.float32]:

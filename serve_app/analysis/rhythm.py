@@ -18,10 +18,10 @@ DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
 # A pulse through a loop's length is right about as often, give or take an octave.
 _LOOP_CONFIDENCE = 0.5
-_SURE, _SURE_ODDS, _SURE_STRENGTH = 0.0, 1.0, 0.0
+_SURE, _SURE_ODDS, _SURE_STRENGTH = 1.2, 1.1, 0.8
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
 # with up to 0.15; see docs/beat-model.md.
-_LEAST_STRENGTH, _FEWEST_BEATS = 0.3, 3
+_LEAST_STRENGTH, _FEWEST_BEATS = 0.2, 3
 
 
 class Engine(Protocol):

@@ -14,9 +14,10 @@ def main() -> None:
     compose.add_argument("folder", type=Path)
     compose.add_argument("first", type=int)
     compose.add_argument("last", type=int)
+    compose.add_argument("--synthetic", action="store_true")
     plain = steps.add_parser("plain")
     plain.add_argument("folder", type=Path)
-    plain.add_argument("--beaten", type=int, default=160)
+    plain.add_argument("--beaten", type=int, default=240)
     plain.add_argument("--beatless", type=int, default=60)
     read = steps.add_parser("read")
     read.add_argument("folder", type=Path)
@@ -31,7 +32,7 @@ def main() -> None:
     train.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.step == "compose":
-        examples.compose(options.folder, options.first, options.last)
+        examples.compose(options.folder, options.first, options.last, options.synthetic)
     elif options.step == "plain":
         examples.make_plain(options.folder, options.beaten, options.beatless)
     elif options.step == "read":

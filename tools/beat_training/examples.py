@@ -12,6 +12,8 @@ from serve_app.analysis.downmix import SAMPLE_RATE
 from serve_app.analysis.features import Spectrogram
 from tools.beat_training import composing, plain, rendering
 
+FIRST_EDGE = 160
+
 
 def levels(mono: NDArray[np.float32]) -> NDArray[np.float16]:
     """Return the levels (n, bands) of a whole song."""
@@ -38,14 +40,15 @@ def save(
     unfinished.rename(target)
 
 
-def compose(folder: Path, first: int, last: int) -> None:
+def compose(folder: Path, first: int, last: int, synthetic: bool) -> None:
     """Compose, render and keep the songs of these seeds."""
+    render = rendering.synthesize if synthetic else rendering.render
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(first, last):
         target = folder / f"composed-{seed:05d}.npz"
         if not target.exists():
             song = composing.compose(seed)
-            mono = rendering.render(song, seed)
+            mono = render(song, seed)
             save(target, mono, list(song.beats), list(song.downbeats), song.style)
 
 
@@ -56,7 +59,10 @@ def make_plain(folder: Path, beaten: int, beatless: int) -> None:
         rng = np.random.default_rng([seed, 16])
         target = folder / f"beaten-{seed:05d}.npz"
         if not target.exists():
-            save(target, *plain.beaten(rng), "plain")
+            # Few of those drawn evenly are as fast or as slow as the last ones.
+            edges = (40.0, 240.0), (190.0, 243.0), (39.0, 62.0)
+            edge = 0 if seed < FIRST_EDGE else 1 + seed % 2
+            save(target, *plain.beaten(rng, *edges[edge]), "plain")
     for seed in range(beatless):
         rng = np.random.default_rng([seed, 17])
         target = folder / f"beatless-{seed:05d}.npz"

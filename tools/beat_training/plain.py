@@ -24,9 +24,11 @@ _WORDS = (
 )
 
 
-def beaten(rng: np.random.Generator) -> tuple[Mono, list[float], list[float]]:
-    """Return clicks or drums of one tempo, 40 to 240, with their beats and bars."""
-    bpm = float(np.exp(rng.uniform(np.log(40), np.log(240))))
+def beaten(
+    rng: np.random.Generator, slowest: float = 40.0, fastest: float = 240.0
+) -> tuple[Mono, list[float], list[float]]:
+    """Return clicks or drums of one tempo of a range, with their beats and bars."""
+    bpm = float(np.exp(rng.uniform(np.log(slowest), np.log(fastest))))
     beats = np.arange(rng.uniform(0, 1.0), SECONDS - 0.3, 60 / bpm)
     per_bar = int(rng.choice([3, 4, 4, 4]))
     mono = np.zeros(int(SECONDS * SAMPLE_RATE), np.float32)

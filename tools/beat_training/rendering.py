@@ -75,3 +75,91 @@ def mastered(
     driven = np.tanh(drive * tilted) / np.tanh(drive)
     noise = rng.standard_normal(len(samples)) * 10 ** (rng.uniform(-90, -45) / 20)
     return np.asarray(driven + noise, np.float32)
+
+
+def synthesize(song: Song, seed: int) -> NDArray[np.float32]:
+    """Play a song with oscillators and noise, as chips do, no two songs alike."""
+    rng = np.random.default_rng([seed, 18])
+    length = max(note.end for note in song.notes) + 1.5
+    mono = np.zeros(int(length * SAMPLE_RATE), np.float64)
+    voices = {channel: _voice(rng) for channel in song.programs}
+    kit: dict[int, NDArray[np.float64]] = {}
+    loud = {channel: float(rng.uniform(0.3, 1.0)) for channel in song.programs}
+    for note in song.notes:
+        if note.channel == 9:
+            if note.pitch not in kit:
+                own = np.random.default_rng([seed, 19, note.pitch])
+                kit[note.pitch] = _drum(own, note.pitch)
+            sound = kit[note.pitch]
+        else:
+            sound = _tone(voices[note.channel], note.pitch, note.end - note.start)
+        level = loud[note.channel] * (note.velocity / 127) ** 1.5
+        start = round(note.start * SAMPLE_RATE)
+        room = mono[start : start + len(sound)]
+        room += level * sound[: len(room)]
+    if rng.random() < 0.4:  # an echo
+        late = int(rng.uniform(0.03, 0.25) * SAMPLE_RATE)
+        mono[late:] += rng.uniform(0.1, 0.5) * mono[:-late].copy()
+    return mastered(mono.astype(np.float32), rng)
+
+
+Voice = tuple[NDArray[np.float64], float, float, float]
+
+
+def _voice(rng: np.random.Generator) -> Voice:
+    """Draw the strengths of harmonics, the attack, the decay and the vibrato."""
+    harmonics = np.arange(1, 9)
+    kind = rng.integers(4)
+    if kind == 0:
+        strengths = 1.0 / harmonics
+    elif kind == 1:
+        strengths = (harmonics % 2) / harmonics
+    elif kind == 2:
+        strengths = (
+            np.abs(np.sin(np.pi * harmonics * rng.uniform(0.1, 0.5))) / harmonics
+        )
+    else:
+        strengths = rng.random(8) / harmonics**2
+    attack = float(rng.choice([0.001, 0.005, 0.01, 0.03, 0.08]))
+    return (
+        strengths,
+        attack,
+        float(np.exp(rng.uniform(-2.5, 1.0))),
+        float(rng.choice([0.0, 0.0, 0.004])),
+    )
+
+
+def _tone(voice: Voice, pitch: int, seconds: float) -> NDArray[np.float64]:
+    strengths, attack, decay, vibrato = voice
+    time = np.arange(int((min(seconds, 4.0) + 0.05) * SAMPLE_RATE)) / SAMPLE_RATE
+    hertz = 440 * 2 ** ((pitch - 69) / 12)
+    turns = hertz * time
+    if vibrato:
+        turns = turns + vibrato * hertz / 35 * np.sin(35 * time)
+    kept = [n for n in range(1, 9) if n * hertz < SAMPLE_RATE / 2.2]
+    sound = sum(strengths[n - 1] * np.sin(2 * np.pi * n * turns) for n in kept)
+    edges = np.minimum(time / attack, (time[-1] - time) / 0.04)
+    faded: NDArray[np.float64] = (
+        sound * np.clip(edges, 0, 1) * np.exp(-time / decay) * 0.3
+    )
+    return faded
+
+
+def _drum(rng: np.random.Generator, drum: int) -> NDArray[np.float64]:
+    """Make the sound of a General MIDI drum: a falling tone, noise, or both."""
+    is_low = drum in (35, 36, 41, 43, 45, 47, 48, 50, 64)
+    is_snare = drum in (37, 38, 39, 40)
+    decay = rng.uniform(0.04, 0.15) if is_low or is_snare else rng.uniform(0.01, 0.12)
+    if drum in (46, 49, 51, 57):
+        decay = rng.uniform(0.1, 0.5)
+    time = np.arange(int(5 * decay * SAMPLE_RATE)) / SAMPLE_RATE
+    hertz = rng.uniform(45, 70) if drum in (35, 36) else rng.uniform(80, 250)
+    fall = rng.uniform(1, 8) * (1 - np.exp(-25 * time))
+    tone = np.sin(2 * np.pi * (hertz * time + fall))
+    noise = rng.standard_normal(len(time))
+    if not is_low and not is_snare:
+        noise = np.diff(noise, prepend=0.0)
+    share = 0.95 if is_low else 0.4 if is_snare else 0.0
+    mixed = share * tone + (1 - share) * 0.5 * noise
+    sound: NDArray[np.float64] = mixed * np.exp(-time / decay)
+    return sound * rng.uniform(0.5, 1.2)

@@ -115,6 +115,12 @@ def _varied(
         levels = levels.copy()
         levels[:, side] -= np.float32(rng.uniform(1, 5))
     levels = normalised(levels.astype(np.float32))
+    if rng.random() < 0.4:  # as if players, or masters, were more or less even
+        levels = levels ** np.float32(np.exp(rng.normal(0, 0.25)))
+    if rng.random() < 0.2:  # softer attacks
+        softer = levels.copy()
+        softer[1:] = 0.6 * levels[1:] + 0.4 * levels[:-1]
+        levels = softer
     if rng.random() < 0.15:
         at, width = int(rng.integers(len(levels))), int(rng.integers(25, 150))
         levels[at : at + width] *= np.float32(rng.uniform(0, 0.6))
