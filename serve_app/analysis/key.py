@@ -12,8 +12,8 @@ from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
-# A key is heard in the 15 s around each second.
-_CONTEXT_SECONDS = 15
+# A key is heard in the 12 s around each second.
+_CONTEXT_SECONDS = 12
 # Another key counts as a modulation when it is so much likelier over all its seconds,
 # in natural logarithms.
 _CHANGE = 30.0
