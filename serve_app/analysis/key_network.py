@@ -44,6 +44,11 @@ def harmony(strengths: Matrix) -> Tensor:
 
 def logits(mean_harmony: Tensor) -> Matrix:
     """Return the logits of 24 keys, major keys first, from mean harmony (n, f, 12)."""
+    blocks = range(0, len(mean_harmony), _BLOCK)
+    return np.concatenate([_logits(mean_harmony[at : at + _BLOCK]) for at in blocks])
+
+
+def _logits(mean_harmony: Tensor) -> Matrix:
     scales = np.maximum(_turned(mean_harmony, "scales"), 0)
     return _turned(scales, "keys").reshape(len(mean_harmony), -1)
 
