@@ -38,8 +38,11 @@ def harmony(strengths: Matrix) -> Tensor:
 
     `strengths` (seconds, 84) are divided by the song's mean.
     """
-    blocks = range(0, len(strengths), _BLOCK)
-    return np.concatenate([_harmony(strengths[at : at + _BLOCK]) for at in blocks])
+    features = len(weights()["chords.bias"])
+    found = np.empty((len(strengths), features, CLASSES), np.float32)
+    for at in range(0, len(strengths), _BLOCK):
+        found[at : at + _BLOCK] = _harmony(strengths[at : at + _BLOCK])
+    return found
 
 
 def logits(mean_harmony: Tensor) -> Matrix:
