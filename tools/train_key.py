@@ -148,11 +148,11 @@ def _chroma(song: Heard) -> np.ndarray:
 
 def _print(name: str, told: Sequence[int], truth: Sequence[int]) -> None:
     exact = np.mean([a == b for a, b in zip(told, truth, strict=True)])
-    mirex = np.mean([_mirex(a, b) for a, b in zip(told, truth, strict=True)])
+    mirex = np.mean([mirex(a, b) for a, b in zip(told, truth, strict=True)])
     print(f"  {name:10} {exact:.3f} {mirex:.3f}")
 
 
-def _mirex(told: int, truth: int) -> float:
+def mirex(told: int, truth: int) -> float:
     if told == truth:
         return 1.0
     if told // 12 == truth // 12:

@@ -31,6 +31,7 @@ _POWER = 0.4
 _FLOOR_BINS, _OVER_FLOOR = 25, 1.2
 # What is 180 dB below full scale is silence.
 _SILENCE = 1e-9
+_BLOCK = 512  # seconds
 # Fifths of a semitone: the tuning is known only when the song has been heard.
 _PARTS = 5
 _PART_CENTRES = (np.arange(PITCHES * _PARTS) + 0.5) / _PARTS - 0.5
@@ -79,13 +80,16 @@ class PitchListener:
     def found(self) -> Pitches:
         """Return the pitches of the whole song, its last second padded with silence."""
         self.add(np.zeros(_READ_SAMPLES - len(self._samples), np.float32))
-        parts = np.array(self._segments, np.float32)
         tuning = float(np.angle(self._turns)) / (2 * np.pi)
         in_tune = abs(self._turns) / self._total if self._total else 0.0
-        semitones = np.floor(_PART_CENTRES - tuning + 0.5).astype(int)
-        strengths = np.zeros((len(parts), PITCHES), np.float32)
-        for semitone in range(PITCHES):
-            strengths[:, semitone] = parts[:, semitones == semitone].sum(axis=1)
+        semitones = np.floor(_PART_CENTRES - tuning + 0.5)
+        folds = (semitones[:, None] == np.arange(PITCHES)).astype(np.float32)
+        # In blocks, so that 10 hours are never in memory in full precision.
+        blocks = [
+            np.array(self._segments[at : at + _BLOCK], np.float32) @ folds
+            for at in range(0, len(self._segments), _BLOCK)
+        ]
+        strengths: Matrix = np.concatenate(blocks)
         return Pitches(strengths, tuning, in_tune)
 
 

@@ -8,12 +8,13 @@ from scipy.ndimage import uniform_filter1d
 
 from serve_app.analysis import key_network
 from serve_app.analysis.chroma import Matrix, Pitches, PitchListener
-from serve_app.analysis.downmix import SAMPLE_RATE, Samples
+from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
+from serve_app.analysis.key_network import Tensor
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
-# A key is heard in the 15 s around each second.
-_CONTEXT_SECONDS = 15
+# A key is heard in the 12 s around each second.
+_CONTEXT_SECONDS = 12
 # Another key counts as a modulation when it is so much likelier over all its seconds,
 # in natural logarithms.
 _CHANGE = 30.0
@@ -109,10 +110,18 @@ def keys(pitches: Pitches, duration_seconds: float) -> Keys:
     loudness = pitches.strengths.mean(axis=1)
     heard = np.flatnonzero(loudness > _QUIET * loudness.mean())
     strengths = pitches.strengths[heard]
-    likely = _around(key_network.harmony(strengths / strengths.mean()))
-    path = _path(likely)
+    harmony = key_network.harmony(strengths / strengths.mean())
+    whole = _likely(harmony.mean(axis=0, keepdims=True))[0]
+    size = min(_CONTEXT_SECONDS, len(harmony))
+    # In place: for 10 hours it is 40 MB.
+    uniform_filter1d(harmony, size, axis=0, mode="nearest", output=harmony)
+    likely = _likely(harmony)
+    # Half by the harmony of all seconds together, half by that around each of them.
+    overall = (whole + likely.mean(axis=0)) / 2
+    # The key of the whole song is likelier in each of its parts.
+    path = _path(likely + overall)
     best = int(np.bincount(path).argmax())
-    shares = _softmax(likely.mean(axis=0))
+    shares = _softmax(overall)
     shares *= np.interp(pitches.in_tune, (UNTUNED, _TUNED), (0.0, 1.0))
     second = next(int(key) for key in np.argsort(-shares) if key != best)
     return Keys(
@@ -146,11 +155,9 @@ def _softmax(logits: Matrix) -> Matrix:
     return softmax
 
 
-def _around(harmony: Matrix) -> Matrix:
-    """Return the logarithm of how likely each key is around each second, (n, 24)."""
-    size = min(_CONTEXT_SECONDS, len(harmony))
-    mean = uniform_filter1d(harmony, size, axis=0, mode="nearest")
-    likely: Matrix = np.log(_softmax(key_network.logits(mean)))
+def _likely(harmony: Tensor) -> Matrix:
+    """Return the logarithm of how likely each key is, (n, 24)."""
+    likely: Matrix = np.log(_softmax(key_network.logits(harmony)))
     return likely
 
 

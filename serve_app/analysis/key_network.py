@@ -38,12 +38,20 @@ def harmony(strengths: Matrix) -> Tensor:
 
     `strengths` (seconds, 84) are divided by the song's mean.
     """
-    blocks = range(0, len(strengths), _BLOCK)
-    return np.concatenate([_harmony(strengths[at : at + _BLOCK]) for at in blocks])
+    features = len(weights()["chords.bias"])
+    found = np.empty((len(strengths), features, CLASSES), np.float32)
+    for at in range(0, len(strengths), _BLOCK):
+        found[at : at + _BLOCK] = _harmony(strengths[at : at + _BLOCK])
+    return found
 
 
 def logits(mean_harmony: Tensor) -> Matrix:
     """Return the logits of 24 keys, major keys first, from mean harmony (n, f, 12)."""
+    blocks = range(0, len(mean_harmony), _BLOCK)
+    return np.concatenate([_logits(mean_harmony[at : at + _BLOCK]) for at in blocks])
+
+
+def _logits(mean_harmony: Tensor) -> Matrix:
     scales = np.maximum(_turned(mean_harmony, "scales"), 0)
     return _turned(scales, "keys").reshape(len(mean_harmony), -1)
 

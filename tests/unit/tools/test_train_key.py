@@ -1,0 +1,93 @@
+"""Songs to learn keys from are the same each time, and are in the keys they say."""
+
+import random
+
+import numpy as np
+import pytest
+
+from tools import train_key
+from tools.key_training import composing, profiles, songs, synthesis, training
+from tools.key_training.network import KeyNetwork, registers
+from tools.key_training.songs import Heard
+
+
+@pytest.mark.parametrize("seed", [1, 2_001, 3_001])
+def test_a_seed_makes_the_same_song(seed: int) -> None:
+    assert composing.compose(seed) == composing.compose(seed)
+    assert composing.compose(seed) != composing.compose(seed + 1)
+
+
+def test_chords_are_read() -> None:
+    assert composing.chord_of("9m") == (9, (9, 12, 16))
+    assert composing.chord_of("2/7") == (2, (2, 6, 9, 12))
+    assert composing.chord_of("10") == (10, (10, 14, 17))
+    assert composing.chord_of("0p") == (0, (0, 7))
+    with pytest.raises(ValueError, match="x"):
+        composing.chord_of("x")
+
+
+def test_chords_lie_in_their_key() -> None:
+    draw = random.Random(1)
+    for _ in range(200):
+        part = composing.section(draw, 0, draw.random() < 0.5, 4)
+        tonics = [root == 0 for root, _ in part.chords]
+        assert len(part.chords) == 8
+        assert any(tonics) or len(set(part.chords)) > 1
+
+
+def test_notes_vote_for_the_key_of_a_scale() -> None:
+    major = np.zeros(12)
+    major[[0, 2, 4, 5, 7, 9, 11]] = [3, 1, 2, 1, 2, 1, 1]
+    votes = profiles.votes(np.roll(major, 4))
+    assert votes.argmax() == 4
+    assert votes.sum() == pytest.approx(1)
+
+
+def test_a_key_moves_in_its_mode() -> None:
+    assert songs.moved(songs.key_of("Bb minor"), 3) == songs.key_of("C# minor")
+    assert songs.moved(songs.key_of("A major"), -9) == songs.key_of("C major")
+
+
+def test_a_synthesised_song_is_heard_in_its_key() -> None:
+    song = composing.compose(2_000)
+    samples = synthesis.play(song, 2_000)
+    assert np.isfinite(samples).all()
+    assert len(samples) > song.beats * 60 / song.bpm * songs.SAMPLE_RATE
+
+
+def test_registers_share_each_pitch() -> None:
+    np.testing.assert_allclose(registers().sum(0).numpy(), 1.0)
+
+
+def test_training_lowers_the_loss() -> None:
+    draw = np.random.default_rng(0)
+    found = []
+    for key in range(24):
+        notes = np.zeros((8, 12), np.float32)
+        steps = (0, 3, 7) if key >= 12 else (0, 4, 7)
+        notes[:, [(key + step) % 12 for step in steps]] = 1
+        strengths = np.tile(notes, (1, 7)) * draw.random((8, 84))
+        keys = np.full(8, key)
+        found.append(Heard("x", strengths.astype(np.float32), keys, notes, 0.5))
+    losses: list[float] = []
+    plan = training.Plan([training.Source(found, 1.0)], 6, 0.2, 0.2)
+    network = training.train(plan, lambda step, loss, _: losses.append(loss))
+    assert isinstance(network, KeyNetwork)
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "truth", "score"),
+    [
+        ("C major", "C major", 1.0),
+        ("G major", "C major", 0.5),
+        ("F major", "C major", 0.5),
+        ("A minor", "C major", 0.3),
+        ("C major", "A minor", 0.3),
+        ("C minor", "C major", 0.2),
+        ("D major", "C major", 0.0),
+        ("E minor", "C major", 0.0),
+    ],
+)
+def test_mirex_scores(told: str, truth: str, score: float) -> None:
+    assert train_key.mirex(songs.key_of(told), songs.key_of(truth)) == score
