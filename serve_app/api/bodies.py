@@ -151,6 +151,9 @@ class _CheckedBody:
         except TimeoutError:
             self.error = BodyTooSlow(self._said())
         else:
+            if self._has_given_way and message.get("more_body", False):
+                # More came just when it was ended.
+                self.error = BodyTooSlow(self._said())
             self._left_bytes -= len(message.get("body", b""))
             if self._left_bytes < 0:
                 self.error = UploadTooLarge(
