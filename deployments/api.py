@@ -45,8 +45,8 @@ from serve_app.webhooks.outbox import Outbox
 
 _HEALTH_TIMEOUT_SECONDS = 2.0
 
-# A decoder that shares a busy machine gets a fraction of its time.
-_DECODE_PATIENCE = 4
+# A decoder that shares a busy machine with seven others gets a fraction of its time.
+_DECODE_PATIENCE = 12
 
 
 class Pools:

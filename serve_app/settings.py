@@ -248,8 +248,8 @@ class Settings(BaseSettings):
     decode_memory_bytes: int = Field(
         default=1024 * MIB,
         ge=256 * MIB,
-        description="Most memory for decoding a song when it comes in; one that takes "
-        "more gets 413.",
+        description="Most memory for decoding a song when it comes in, eight of which "
+        "are decoded at once; one that takes more gets 413.",
     )
     max_queued_jobs: int = Field(
         default=100, ge=1, description="Jobs waiting; past that, 429 with Retry-After."

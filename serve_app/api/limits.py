@@ -1,7 +1,7 @@
 """How many requests of a kind may be under way, and how many of one client."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -23,17 +23,20 @@ class Limit:
         self._held: Counter[str] = Counter()
 
     @contextmanager
-    def held(self, client: str) -> Iterator[None]:
+    def held(
+        self, client: str, makes_room: Callable[[], bool] = lambda: False
+    ) -> Iterator[None]:
         """Count a request of `client` for the length of the block.
 
-        Raises TooManyRequests when the client has its share, Busy when all are taken.
+        Raises TooManyRequests when the client has its share, Busy when all are taken,
+        unless `makes_room` then says that it has just ended one of them.
         """
         if self._held[client] >= self._share:
             raise TooManyRequests(
                 f"This client has {self._share} {self._what} under way, the most that "
                 "one client may have. Send the request again when one of them is over."
             )
-        if self._held.total() >= self._most:
+        if self._held.total() >= self._most and not makes_room():
             raise Busy(
                 f"The server has {self._most} {self._what} under way, the most that it "
                 "takes. Send the request again in a few seconds."

@@ -21,7 +21,7 @@ HEADER = "x-stemserve-piece"
 
 # Each costs the proxy some milliseconds: whoever has read one gets twice as much.
 FIRST_BYTES = 256 * 1024
-MOST_BYTES = 4 * 1024**2
+MOST_BYTES = 1024**2
 
 _NAMED = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 

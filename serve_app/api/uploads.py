@@ -38,9 +38,10 @@ logger = logging.getLogger(__name__)
 # Few hops to a thread per upload, little memory per upload.
 BATCH_BYTES = 1024 * 1024
 
-# The other threads stay free for the clients that poll, and one of these decodes for
-# other clients, however long one's songs are.
-DECODES_AT_ONCE = 3
+# In threads of their own: the others stay free for the clients that poll. More than one
+# has cores for, so that short songs are decoded beside some clients' long ones, which
+# give way to them. Each may take `STEMSERVE_DECODE_MEMORY_BYTES`.
+DECODES_AT_ONCE = 8
 DECODES_OF_A_CLIENT = 2
 
 # In threads of their own: they wait for others, some of which are slow.
@@ -83,6 +84,7 @@ class Intake:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._decoding = Shares(DECODES_AT_ONCE, DECODES_OF_A_CLIENT)
+        self._decoders = ThreadPoolExecutor(DECODES_AT_ONCE, "decode")
         self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._fetchers = ThreadPoolExecutor(FETCHES_AT_ONCE, "fetch")
 
@@ -134,7 +136,8 @@ class Intake:
         Raises what `Services.measure` raises.
         """
         async with self._decoding.held(client.name), _wanted(request) as is_wanted:
-            return await run(self._services.measure, upload.path, is_wanted)
+            measure = self._services.measure
+            return await run_in(self._decoders, measure, upload.path, is_wanted)
 
     async def _fetched(
         self,

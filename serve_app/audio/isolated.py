@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from select import select
+from select import POLLIN, poll
 from threading import Lock
 from typing import Any
 
@@ -115,7 +115,7 @@ class IsolatedMeasure:
             received = b""
             # A line is what the process found, or how it ended if it found nothing.
             while not received.endswith(b"\n") and len(received) < _MOST_ANSWER_BYTES:
-                if select([ours], [], [], _POLL_SECONDS)[0]:
+                if _is_readable(ours, _POLL_SECONDS):
                     part = ours.recv(_MOST_ANSWER_BYTES)
                     received += part
                     if not part:
@@ -139,7 +139,7 @@ class IsolatedMeasure:
 
     def _check_alive(self, connection: socket.socket) -> None:
         """Raise _ServerGone, and kill a forkserver that does not take the song soon."""
-        if not select([connection], [], [], self._alive_seconds)[0]:
+        if not _is_readable(connection, self._alive_seconds):
             logger.warning("the forkserver hangs, and is killed")
             with self._lock:
                 if self._server is not None:
@@ -215,4 +215,11 @@ class IsolatedMeasure:
 
 def _is_closed(control: socket.socket) -> bool:
     # Nothing is ever sent to us: readable means that the other end was closed.
-    return bool(select([control], [], [], 0)[0])
+    return _is_readable(control, 0.0)
+
+
+def _is_readable(connection: socket.socket, seconds: float) -> bool:
+    """Wait so long for data or the end; `select` knows no descriptor over 1023."""
+    waiting = poll()
+    waiting.register(connection, POLLIN)
+    return bool(waiting.poll(seconds * 1000))

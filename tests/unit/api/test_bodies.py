@@ -9,11 +9,13 @@ from time import monotonic
 
 import httpx
 import pytest
-from starlette.types import Message
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api import bodies
 from serve_app.api.app import create_app
-from serve_app.api.bodies import Pace, _CheckedBody
+from serve_app.api.bodies import Bodies, Pace, _CheckedBody
+from serve_app.api.limits import Limit
 from tests.unit.api.conftest import Server, refuse_to_read
 from tests.unit.api.live import serving
 
@@ -192,3 +194,80 @@ async def test_a_body_that_is_no_form_is_not_read_without_end(
 
     headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
     assert await server.post_raw(path, headers, receive) in (400, 413)
+
+
+async def read_whole(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what has read its body."""
+    more_body = True
+    while more_body:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        more_body = message["more_body"]
+    await PlainTextResponse("")(scope, receive, send)
+
+
+async def status_of(
+    app: ASGIApp, client: str, size_bytes: int, may_end: asyncio.Event
+) -> int:
+    """Send so much every 50 ms until it may end; return the status of the answer."""
+    statuses = []
+
+    async def receive() -> Message:
+        if not may_end.is_set():
+            await asyncio.sleep(0.05)
+        more_body = not may_end.is_set()
+        return {
+            "type": "http.request",
+            "body": bytes(size_bytes),
+            "more_body": more_body,
+        }
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    headers = [(b"transfer-encoding", b"chunked"), (b"content-type", FORM.encode())]
+    scope = {"type": "http", "headers": headers, "client": (client, 1), "path": "/"}
+    await app({**scope, "method": "POST"}, receive, send)
+    return int(statuses[0])
+
+
+SLOW, FAST = 100, 100_000
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_slow_bodies_give_their_places_to_new_ones() -> None:
+    app = Bodies(read_whole, Limit("requests with a body", 128), pace=Pace(0.3, 10))
+    may_end, now = asyncio.Event(), asyncio.Event()
+    now.set()
+    sizes = [FAST] * 10 + [SLOW] * 117 + [SLOW // 10]
+    asked = [
+        asyncio.ensure_future(status_of(app, f"10.0.0.{i % 2}", size, may_end))
+        for i, size in enumerate(sizes)
+    ]
+    await asyncio.sleep(0.1)
+    # Nobody is known to be slow yet.
+    assert await status_of(app, "10.0.2.1", 1, now) == 503
+    await asyncio.sleep(1.5)
+    assert not any(each.done() for each in asked)
+    began = monotonic()
+    assert await status_of(app, "10.0.2.1", 1, now) == 200
+    assert monotonic() - began < 1
+    await asyncio.sleep(0.2)
+    assert [each.result() for each in asked if each.done()] == [408]
+    assert asked[-1].done()
+    # As many as come, and nobody who is fast.
+    end, news = asyncio.Event(), []
+    for number in range(118):
+        news.append(
+            asyncio.ensure_future(status_of(app, f"10.0.1.{number}", FAST, end))
+        )
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.2)
+    assert await status_of(app, "10.0.2.2", 1, now) == 503
+    may_end.set()
+    end.set()
+    assert {await each for each in news} == {200}
+    assert [await each for each in asked] == [200] * 10 + [408] * 118

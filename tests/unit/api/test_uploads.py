@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from serve_app import titles
@@ -293,6 +294,37 @@ async def test_others_are_answered_while_songs_are_decoded(
         finally:
             may_end.set()
         answers = await asyncio.gather(*uploads)
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_song_is_decoded_beside_long_ones_of_several_clients(
+    server: Server, song: bytes
+) -> None:
+    may_end = threading.Event()
+
+    def slow(path: Path, is_wanted: Callable[[], bool]) -> AudioFacts:
+        if path.stat().st_size > len(song):
+            may_end.wait(60)
+        return server.services.measure(path, is_wanted)
+
+    limits = LIMITS.__class__(LIMITS.max_upload_bytes, 100, 1800.0)
+    services = {"measure": slow, "limits": limits, "tenant_header": "X-Tenant"}
+    async with server.with_services(**services) as client:
+
+        def send(tenant: str, data: bytes) -> asyncio.Future[httpx.Response]:
+            files, headers = {"file": ("a.wav", data)}, {"X-Tenant": tenant}
+            return asyncio.ensure_future(
+                client.post("/separate", files=files, headers=headers)
+            )
+
+        long = [send(tenant, song + bytes(1000)) for tenant in "aabbccd"]
+        await asyncio.sleep(0.2)
+        try:
+            assert (await asyncio.wait_for(send("e", song), 10)).status_code == 200
+            assert not any(each.done() for each in long)
+        finally:
+            may_end.set()
+        answers = await asyncio.gather(*long)
     assert {answer.status_code for answer in answers} == {200}
 
 

@@ -1,17 +1,20 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from select import select
 from threading import Event
 from typing import Any
 
 import pytest
 
+from serve_app.audio import isolated as isolated_module
+from serve_app.audio.forkserver import LONG_NICENESS
 from serve_app.audio.isolated import MEASURE, IsolatedMeasure
 from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.audio.measure import measure
@@ -154,11 +157,12 @@ def test_how_a_decoder_ended_may_come_together_with_what_it_found(
 ) -> None:
     def late(*given: Any) -> Any:
         time.sleep(0.3)
-        return select(*given)
+        return is_readable(*given)
 
     isolated = made()
     isolated(song)
-    monkeypatch.setattr("serve_app.audio.isolated.select", late)
+    is_readable = isolated_module._is_readable
+    monkeypatch.setattr(isolated_module, "_is_readable", late)
     assert isolated(song) == measure(song, LIMITS)
 
 
@@ -202,6 +206,34 @@ def test_several_songs_are_measured_at_once(made: Made, song: Path) -> None:
             is_wanted.clear()
         for each in asked:
             assert isinstance(each.exception(10), BadRequest)
+
+
+def test_songs_are_measured_beside_more_files_than_select_knows(
+    made: Made, song: Path
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2048), limits[1]))
+    try:
+        with ExitStack() as stack:
+            for _ in range(1100):
+                stack.enter_context(song.open("rb"))
+            isolated = made()
+            assert [isolated(song), isolated(song)] == [measure(song, LIMITS)] * 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_long_song_leaves_the_cores_to_short_ones(made: Made, song: Path) -> None:
+    nicenesses: list[int] = []
+
+    def is_wanted() -> bool:
+        nicenesses.extend(os.getpriority(os.PRIO_PROCESS, pid) for pid in decoders())
+        return max(nicenesses, default=0) <= min(nicenesses, default=0)
+
+    with pytest.raises(BadRequest):
+        made("spin")(song, is_wanted)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {own, own + LONG_NICENESS} == set(nicenesses)
 
 
 _OWNER = """
