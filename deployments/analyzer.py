@@ -8,6 +8,7 @@ from contextlib import closing
 from threading import Event
 from typing import Any
 
+from deployments import replica_ports
 from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
@@ -32,6 +33,7 @@ class Analyzer:
         # Here, so that who only binds the pool does not load librosa.
         from serve_app.analysis import song as songs
 
+        replica_ports.keep_from_network()
         configure_logging(settings)
         self._storage = file_storage(settings)
         self._working_dir = settings.working_dir
