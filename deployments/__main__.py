@@ -70,7 +70,9 @@ def _run(terminal: Console, args: AppArgs, host: str, port: int) -> int:
         terminal.say("stemserve has stopped; unfinished songs go on at the next start")
         return 0
     except RayDied as error:
-        terminal.say(f"stemserve ends: {error}; unfinished songs go on at the next start")
+        terminal.say(
+            f"stemserve ends: {error}; unfinished songs go on at the next start"
+        )
         return _RAY_DIED
     except (RayDidNotStart, RuntimeError) as error:
         print(error, file=sys.stderr)  # Into the log.

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 _ADDRESSES = ("127.0.0.1", "::1")
 _HOST = "localhost"
-# RFC 5280 (4.1.2.5): what has no end. A clock that was behind is no reason not to start.
+# A clock that is wrong is no reason not to start; RFC 5280 (4.1.2.5) has the end.
 _SINCE = datetime(2000, 1, 1, tzinfo=UTC)
 _UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
