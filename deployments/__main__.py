@@ -57,6 +57,7 @@ def main() -> int:
         status = _run(terminal, args, options.host, options.port)
     if status == _RAY_DIED:
         # Else Ray's own end waits for the processes that are gone.
+        isolation.forget()
         os._exit(status)
     return status
 

@@ -1,8 +1,5 @@
 """The certificate by which a server's own processes know each other."""
 
-import atexit
-import shutil
-import tempfile
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,15 +16,12 @@ _SINCE = datetime(2000, 1, 1, tzinfo=UTC)
 _UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
-def environment() -> dict[str, str]:
+def environment(directory: Path) -> dict[str, str]:
     """Return variables by which Ray speaks TLS with its own processes, and no others.
 
     The certificate is new, for loopback, and the only one that either side takes. It
-    lies with its key in a directory that is closed to other users, as long as this
-    process lives.
+    lies with its key in `directory`, which must be closed to other users.
     """
-    directory = Path(tempfile.mkdtemp(prefix="stemserve-tls-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     for path, content in zip((certificate, key), _made(), strict=True):
         path.write_bytes(content)

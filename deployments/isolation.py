@@ -1,8 +1,11 @@
 """Keeps the ports and files of a server on this machine from everybody else."""
 
+import atexit
 import logging
 import os
 import secrets
+import shutil
+import tempfile
 from pathlib import Path
 
 from serve_app.settings import Settings
@@ -30,14 +33,23 @@ def isolate() -> None:
     them to does not count. The token and the certificate are new for each start. The
     token stands nowhere but in the environment, which other users of the machine can't
     read; without the certificate nobody is told it, nor gets to where it is asked for.
+    That lies with its key in a directory of its own, until this process ends.
     """
     # Here, so that a replica, which only warns, does not load it.
     from deployments import certificates
 
     os.umask(_PRIVATE_UMASK)
     os.environ.update(_ENVIRONMENT)
-    os.environ.update(certificates.environment())
+    directory = Path(tempfile.mkdtemp(prefix="stemserve-tls-"))
+    os.environ.update(certificates.environment(directory))
+    atexit.register(forget)
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def forget() -> None:
+    """Remove the certificate; Ray's processes can make no connections any more."""
+    directory = Path(os.environ["RAY_TLS_SERVER_KEY"]).parent
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def warn_of_open_ray() -> None:

@@ -16,6 +16,7 @@ from tests.serve.intruders import (
     attack,
     caught,
     certificate_of,
+    environment_of,
     listening,
     other_network,
     process_of,
@@ -114,6 +115,8 @@ def test_whoever_takes_the_place_of_a_dead_process_is_told_no_token(
 ) -> None:
     """And the server says why it ends, and leaves nothing behind."""
     token = token_of(server)
+    key = Path(environment_of(server)["RAY_TLS_SERVER_KEY"])
+    assert key.exists()
     everything = [server, *server.children(recursive=True)]
     gcs = process_of(server, "gcs_server")
     (port,) = listening(gcs)
@@ -124,5 +127,6 @@ def test_whoever_takes_the_place_of_a_dead_process_is_told_no_token(
     assert server.wait(20) == 3
     _, alive = psutil.wait_procs(everything[1:], timeout=10)
     assert not alive
+    assert not key.parent.exists()
     log = directory / "server.log"
     assert "gcs_server of Ray has ended (SIGKILL)" in log.read_text()
