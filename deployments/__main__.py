@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import socket
 import sys
 from importlib.metadata import version
@@ -21,11 +20,13 @@ from deployments.app import build
 from deployments.args import AppArgs
 from deployments.config import read_args
 from deployments.console import Console
-from deployments.local_ray import RayDidNotStart
+from deployments.local_ray import RayDidNotStart, RayDied
 from serve_app import serve_config, settings_check
 from serve_app.separation import allocator
 
 _NAME = "stemserve"
+
+_RAY_DIED = 3
 
 # What a server that listens on all addresses is called on its own machine.
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
@@ -53,7 +54,12 @@ def main() -> int:
         own = {**args.settings, "allowed_hosts": (*_LOOPBACK_HOSTS, options.host)}
         args = args.model_copy(update={"settings": own})
     with console.opened() as terminal:
-        return _run(terminal, args, options.host, options.port)
+        status = _run(terminal, args, options.host, options.port)
+    if status == _RAY_DIED:
+        # Else Ray's own end waits for the processes that are gone.
+        isolation.forget()
+        os._exit(status)
+    return status
 
 
 def _run(terminal: Console, args: AppArgs, host: str, port: int) -> int:
@@ -64,6 +70,11 @@ def _run(terminal: Console, args: AppArgs, host: str, port: int) -> int:
     except KeyboardInterrupt:
         terminal.say("stemserve has stopped; unfinished songs go on at the next start")
         return 0
+    except RayDied as error:
+        terminal.say(
+            f"stemserve ends: {error}; unfinished songs go on at the next start"
+        )
+        return _RAY_DIED
     except (RayDidNotStart, RuntimeError) as error:
         print(error, file=sys.stderr)  # Into the log.
         reason = str(error).strip().splitlines()[-1]
@@ -86,8 +97,7 @@ def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
     )
     allocator.give_back()
     try:
-        while True:
-            signal.pause()
+        local_ray.watch()
     except KeyboardInterrupt:
         terminal.say("stemserve is stopping")
         raise

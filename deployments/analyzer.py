@@ -7,6 +7,7 @@ from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
+from deployments import replica_ports
 from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
@@ -36,6 +37,7 @@ class Analyzer:
         # Here, so that who only binds the pool does not load it.
         from serve_app.analysis import song
 
+        replica_ports.keep_from_network()
         configure_logging(settings)
         storage = file_storage(settings)
         self._reporter = Reporter(storage, settings.working_dir)

@@ -12,6 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from deployments import replica_ports
 from deployments.failures import cause_of, value_of
 from deployments.files import direct_uploads, disk_reserve, file_storage, inputs
 from deployments.logs import configure_logging
@@ -171,6 +172,7 @@ class Api:
         dispatcher: DeploymentHandle,
         analyzer: DeploymentHandle,
     ) -> None:
+        replica_ports.keep_from_network()
         configure_logging(settings)
         self._settings = settings
         self._max_ongoing_requests = max_ongoing_requests

@@ -14,7 +14,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedE
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments import isolation
+from deployments import isolation, replica_ports
 from deployments.failures import cause_of, value_of
 from deployments.files import direct_uploads, file_storage
 from deployments.heartbeats import HeartbeatsStoppedError, watched
@@ -153,6 +153,7 @@ class DispatcherReplica:
         separator: DeploymentHandle,
         analyzer: DeploymentHandle,
     ) -> None:
+        replica_ports.keep_from_network()
         configure_logging(settings)
         isolation.warn_of_open_ray()
         shared = database(settings)

@@ -1,8 +1,11 @@
 """Keeps the ports and files of a server on this machine from everybody else."""
 
+import atexit
 import logging
 import os
 import secrets
+import shutil
+import tempfile
 from pathlib import Path
 
 from serve_app.settings import Settings
@@ -15,7 +18,7 @@ TOKEN_MODE = "token"  # noqa: S105  a mode, not a secret
 _ENVIRONMENT = {
     # Whatever connects to one of Ray's ports must know RAY_AUTH_TOKEN.
     AUTH_MODE: TOKEN_MODE,
-    # Ray listens on 127.0.0.1, on Linux too; Serve's replicas go on to listen on all.
+    # Ray listens on 127.0.0.1, on Linux too; `replica_ports` has Serve do so.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 _PRIVATE_UMASK = 0o077
@@ -27,12 +30,26 @@ def isolate() -> None:
     """Give this process and its children a Ray of their own, and private files.
 
     Call it before `import ray`, which reads these variables; what the user has set
-    them to does not count. The token is new for each start. It stands nowhere but in
-    the environment, which other users of the machine can't read.
+    them to does not count. The token and the certificate are new for each start. The
+    token stands nowhere but in the environment, which other users of the machine can't
+    read; without the certificate nobody is told it, nor gets to where it is asked for.
+    That lies with its key in a directory of its own, until this process ends.
     """
-    os.environ.update(_ENVIRONMENT)
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    # Here, so that a replica, which only warns, does not load it.
+    from deployments import certificates
+
     os.umask(_PRIVATE_UMASK)
+    os.environ.update(_ENVIRONMENT)
+    directory = Path(tempfile.mkdtemp(prefix="stemserve-tls-"))
+    os.environ.update(certificates.environment(directory))
+    atexit.register(forget)
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def forget() -> None:
+    """Remove the certificate; Ray's processes can make no connections any more."""
+    directory = Path(os.environ["RAY_TLS_SERVER_KEY"]).parent
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def warn_of_open_ray() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import NoReturn
 
 import psutil
 import ray
@@ -73,11 +74,19 @@ _RAY = "ray"
 _TRIES = 3
 _PAUSE_SECONDS = 5.0
 
+_WATCH_SECONDS = 1.0
+
 
 class RayDidNotStart(AppError):
     """Ray's processes did not come up on this machine."""
 
     code = "ray_did_not_start"
+
+
+class RayDied(AppError):
+    """One of Ray's processes has ended, and without it nothing goes on."""
+
+    code = "ray_died"
 
 
 @contextmanager
@@ -87,29 +96,47 @@ def running(directory: Path) -> Iterator[None]:
     Ray's sockets and logs go below `directory`, which must be closed to other users:
     Ray lets everyone write to its own directories. A machine that is busy gets three
     tries. SIGINT and SIGTERM raise KeyboardInterrupt once, and are ignored while all
-    that was started is ended. Raises RayDidNotStart.
+    that was started is ended. Raises RayDidNotStart. After `RayDied` out of the block
+    nothing is asked to stop, since nothing would: it is ended.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.update(isolation.haproxy_files(directory))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    is_alive = True
     try:
         _start(directory / _RAY)
         # Ray has put a handler of its own in place, which aborts 3 seconds later.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         _end_idle_helpers()
         yield
+    except RayDied:
+        is_alive = False
+        raise
     finally:
         # An impatient second Ctrl-C would leave processes behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if ray.is_initialized():
+        if is_alive and ray.is_initialized():
             # A controller that never came up would be waited for without end.
             stopping = Thread(target=serve.shutdown, daemon=True)
             stopping.start()
             stopping.join(_STOP_SECONDS)
-        ray.shutdown()
+        if is_alive:
+            ray.shutdown()
         _end_children()
+
+
+def watch() -> NoReturn:
+    """Sleep; raise RayDied within a second or so of the end of one of Ray's processes.
+
+    Ray itself looks for a GCS that has gone for a minute, and then ends this process
+    without a word.
+    """
+    while True:
+        time.sleep(_WATCH_SECONDS)
+        for name, process in worker._global_node.dead_processes():
+            raise RayDied(f"{name} of Ray has ended ({_status(process.returncode)})")
 
 
 def logs(directory: Path) -> Path:
@@ -141,6 +168,12 @@ def _start(directory: Path) -> None:
             if attempt == _TRIES:
                 raise RayDidNotStart(_reason(err)) from err
         time.sleep(_PAUSE_SECONDS)
+
+
+def _status(returncode: int) -> str:
+    if returncode < 0:
+        return signal.Signals(-returncode).name
+    return f"exit status {returncode}"
 
 
 def _reason(err: Exception) -> str:

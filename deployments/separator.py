@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray import serve
 
+from deployments import replica_ports
 from deployments.failures import Failed
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
@@ -27,6 +28,7 @@ class Separator:
         from serve_app.engines import EngineShelf
         from serve_app.worker import SongWorker
 
+        replica_ports.keep_from_network()
         configure_logging(settings)
         self._engines = EngineShelf(settings)
         storage = file_storage(settings)

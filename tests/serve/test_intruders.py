@@ -14,8 +14,12 @@ from tests.serve.intruders import (
     assert_shut_to_other_users,
     assert_shut_to_the_network,
     attack,
+    caught,
+    certificate_of,
+    environment_of,
     listening,
     other_network,
+    process_of,
     reason_not_to_try,
     token_of,
 )
@@ -23,6 +27,10 @@ from tests.serve.servers import own_server
 from tests.serve.service import wait_for
 
 HTTP = free_port()
+# Ray tries again within a second or two.
+CATCH_SECONDS = 6.0
+# The first byte of what a client says in TLS (RFC 8446, 5.1).
+TLS_HANDSHAKE = b"\x16"
 PING = (
     *("curl", "--silent", "--max-time", "5", "--output", "/dev/null"),
     *("--write-out", "%{http_code}", f"http://{SERVER_ADDRESS}:{HTTP}/ping"),
@@ -81,12 +89,44 @@ def test_another_machine_on_the_network_runs_nothing(
     assert done.stdout == "200"
 
 
-def test_the_attacks_are_real_with_the_token(
+def test_the_attacks_are_real_with_the_token_and_the_certificate(
     server: psutil.Process, marks: Path
 ) -> None:
     """And the token is in no command line, where others could read it."""
-    token = token_of(server)
-    attack("127.0.0.1", list(listening(server)), marks, token=token)
+    token, certificate = token_of(server), certificate_of(server)
+    ports = list(listening(server))
+    # gRPC's ports alone: over HTTP the token is all that is asked for.
+    grpc_ports = [
+        each.port
+        for each in attack("127.0.0.1", ports, marks, certificate=certificate)
+        if (each.attack, each.answer) == ("pickle", "UNAUTHENTICATED")
+    ]
+    assert not list(marks.iterdir())
+    attack("127.0.0.1", grpc_ports, marks, token=token)
+    assert not list(marks.iterdir()), "the token is enough"
+    attack("127.0.0.1", grpc_ports, marks, token=token, certificate=certificate)
     assert list(marks.glob("pickle-*"))
     everything = (server, *server.children(recursive=True))
     assert not any(token in " ".join(process.cmdline()) for process in everything)
+
+
+def test_whoever_takes_the_place_of_a_dead_process_is_told_no_token(
+    server: psutil.Process, directory: Path
+) -> None:
+    """And the server says why it ends, and leaves nothing behind."""
+    token = token_of(server)
+    key = Path(environment_of(server)["RAY_TLS_SERVER_KEY"])
+    assert key.exists()
+    everything = [server, *server.children(recursive=True)]
+    gcs = process_of(server, "gcs_server")
+    (port,) = listening(gcs)
+    told = caught(server, gcs, port, CATCH_SECONDS)
+    assert told, "Ray no longer asks for its dead"
+    assert not any(token.encode() in each for each in told)
+    assert all(each[:1] == TLS_HANDSHAKE for each in told if each)
+    assert server.wait(20) == 3
+    _, alive = psutil.wait_procs(everything[1:], timeout=10)
+    assert not alive
+    assert not key.parent.exists()
+    log = directory / "server.log"
+    assert "gcs_server of Ray has ended (SIGKILL)" in log.read_text()

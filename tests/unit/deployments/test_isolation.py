@@ -13,6 +13,7 @@ from serve_app.settings import Settings
 
 SHOW = """
 import os
+import pathlib
 from deployments import console, isolation
 
 isolation.isolate()
@@ -20,8 +21,13 @@ import ray
 from ray._private import ray_constants, services
 from ray._private.authentication.authentication_utils import is_token_auth_enabled
 
-print(is_token_auth_enabled(), services.get_node_ip_address(), oct(os.umask(0)))
+tls = os.environ["RAY_USE_TLS"]
+address = services.get_node_ip_address()
+print(is_token_auth_enabled(), tls, address, oct(os.umask(0)))
 print(os.environ["RAY_AUTH_TOKEN"])
+key = pathlib.Path(os.environ["RAY_TLS_SERVER_KEY"])
+print(oct(key.parent.stat().st_mode), key.is_file())
+print(key)
 """
 
 
@@ -36,12 +42,18 @@ def shown(**environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_each_start_has_a_ray_with_a_new_token_on_loopback() -> None:
+def test_each_start_has_a_ray_with_tls_and_a_new_token_on_loopback() -> None:
     """Whatever the environment of the user says of it."""
-    said = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": "known", "HOME": "/nowhere"}
+    said = {
+        **{"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": "known", "HOME": "/nowhere"},
+        "RAY_USE_TLS": "0",
+    }
     first, second = shown(**said), shown(**said)
-    assert first[0] == second[0] == "True 127.0.0.1 0o77"
+    assert first[0] == second[0] == "True 1 127.0.0.1 0o77"
     assert len({first[1], second[1], "known"}) == 3
+    assert first[2] == second[2] == "0o40700 True"
+    assert len({first[3], second[3]}) == 2
+    assert not Path(first[3]).parent.exists(), "it outlives its process"
     assert min(len(first[1]), len(second[1])) >= 32
 
 
