@@ -8,7 +8,7 @@ from scipy.ndimage import uniform_filter1d
 
 from serve_app.analysis import key_network
 from serve_app.analysis.chroma import Matrix, Pitches, PitchListener
-from serve_app.analysis.excerpt import SAMPLE_RATE, Samples
+from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 from serve_app.analysis.key_network import Tensor
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
