@@ -204,10 +204,7 @@ def rhythm(
     """Return the rhythm that an engine's activations tell of."""
     pulse = beats.track(heard, slowest, fastest)
     count = len(pulse.frames)
-    if (
-        count < _FEWEST_BEATS
-        or pulse.strengths.mean() < _LEAST_STRENGTH + 1 / count
-    ):
+    if count < _FEWEST_BEATS or pulse.strengths.mean() < _LEAST_STRENGTH + 1 / count:
         return Rhythm(DEFAULT_BPM, reason="no pulse")
     is_first, meter = beats.bars(heard, pulse)
     line = grid.line(pulse.times, pulse.strengths)
