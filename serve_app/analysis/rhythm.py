@@ -20,6 +20,13 @@ _SHORTEST_SECONDS = 1.0
 _LOOP_CONFIDENCE = 0.5
 _SURE, _SURE_ODDS, _SURE_STRENGTH = 1.2, 1.1, 0.8
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
+# with up to 0.15; few beats, which chance can make, must be surer: by one through
+# their count.
+_LEAST_STRENGTH, _FEWEST_BEATS = 0.2, 3
+# A pulse through a loop's length is right about as often, give or take an octave.
+_LOOP_CONFIDENCE = 0.5
+_SURE, _SURE_ODDS, _SURE_STRENGTH = 1.2, 1.1, 0.8
+# Music's beats are heard with 0.45 and more on average, those of noise and of speech
 # with up to 0.15; see docs/beat-model.md.
 _LEAST_STRENGTH, _FEWEST_BEATS = 0.2, 3
 
@@ -196,7 +203,8 @@ def rhythm(
 ) -> Rhythm:
     """Return the rhythm that an engine's activations tell of."""
     pulse = beats.track(heard, slowest, fastest)
-    if len(pulse.frames) < _FEWEST_BEATS or pulse.strengths.mean() < _LEAST_STRENGTH:
+    count = len(pulse.frames)
+    if count < _FEWEST_BEATS or pulse.strengths.mean() < _LEAST_STRENGTH + 1 / count:
         return Rhythm(DEFAULT_BPM, reason="no pulse")
     is_first, meter = beats.bars(heard, pulse)
     line = grid.line(pulse.times, pulse.strengths)
