@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,6 +79,59 @@ def wav(seconds: float, rate: int, channels: int) -> bytes:
     return head + data
 
 
+def flac(seconds: int, rate: int, channels: int, bits: int = 16) -> bytes:
+    """Return a FLAC of one value, all of its frames constant: some bytes a second.
+
+    Frames are as RFC 9639, section 9, has them. `seconds` times `rate` is a multiple of
+    the block's 4000 samples.
+    """
+    block, count = 4000, seconds * rate // 4000
+    info = (rate << 44) | (channels - 1 << 41) | (bits - 1 << 36) | seconds * rate
+    stream = b"fLaC\x80\0\0\x22" + struct.pack(">HH", block, block) + bytes(6)
+    frames = [stream + info.to_bytes(8, "big") + bytes(16)]
+    value = struct.pack(">H", int.from_bytes(os.urandom(1), "big") + 1)
+    subframes = (b"\0" + value) * channels
+    for number in range(count):
+        # 16 bits of block size, the rate and the depth as in the stream's header.
+        head = b"\xff\xf8\x70" + bytes([channels - 1 << 4]) + _coded(number)
+        head += struct.pack(">H", block - 1)
+        frame = head + bytes([_crc(head, 8, 0x07)]) + subframes
+        frames.append(frame + struct.pack(">H", _crc(frame, 16, 0x8005)))
+    return b"".join(frames)
+
+
+def _coded(number: int) -> bytes:
+    """Return a frame's number, coded as UTF-8 codes characters, to 36 bits."""
+    if number < 0x80:
+        return bytes([number])
+    tail: list[int] = []
+    while number >= 1 << (6 - len(tail)):
+        tail.insert(0, 0x80 | number & 0x3F)
+        number >>= 6
+    return bytes([(0xFF << (7 - len(tail)) & 0xFF) | number, *tail])
+
+
+def _crc(data: bytes, bits: int, polynomial: int) -> int:
+    table, register = _crc_table(bits, polynomial), 0
+    for byte in data:
+        register = (register << 8 ^ table[register >> bits - 8 ^ byte]) & (
+            1 << bits
+        ) - 1
+    return register
+
+
+@cache
+def _crc_table(bits: int, polynomial: int) -> list[int]:
+    table = []
+    for byte in range(256):
+        register = byte << bits - 8
+        for _ in range(8):
+            carry = register >> bits - 1
+            register = (register << 1 ^ polynomial * carry) & (1 << bits) - 1
+        table.append(register)
+    return table
+
+
 def form(song: bytes) -> bytes:
     """Return a song as a multipart form."""
     head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; '
@@ -127,22 +181,43 @@ async def trickle(port: int, _: str, seen: Counter[str]) -> None:
 
 async def upload(port: int, _: str, seen: Counter[str]) -> None:
     """Send a song of 5 MB, again after each refusal, and no other."""
-    body = form(wav(_UPLOAD_BYTES / 4 / 44_100, 44_100, 2))
-    status = ""
-    while status != "200":
-        async with _connected(port) as (reader, writer):
-            answered = asyncio.ensure_future(_status(reader))
-            writer.write(post(len(body)))
-            for start in range(0, len(body), 65536):
-                if answered.done():
-                    break
-                writer.write(body[start : start + 65536])
-                with suppress(ConnectionError):
-                    await writer.drain()
-            status = await answered
-            seen[status] += 1
-        await asyncio.sleep(_RETRY_SECONDS)
+    await _sent(port, form(wav(_UPLOAD_BYTES / 4 / 44_100, 44_100, 2)), seen)
     await asyncio.Event().wait()
+
+
+async def compressed(port: int, _: str, seen: Counter[str]) -> None:
+    """Send two hours in a few MB: first too much to decode, then a usual song."""
+    await _post(port, _songs_of_two_hours()[0], seen)
+    await _sent(port, _songs_of_two_hours()[1], seen)
+
+
+@cache
+def _songs_of_two_hours() -> tuple[bytes, bytes]:
+    return form(flac(7200, 192_000, 8)), form(flac(7200, 44_000, 2))
+
+
+async def _sent(port: int, body: bytes, seen: Counter[str]) -> None:
+    """Post a song until it is taken or refused for good."""
+    status = "429"
+    while status in ("429", "503", "closed"):
+        status = await _post(port, body, seen)
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _post(port: int, body: bytes, seen: Counter[str]) -> str:
+    """Post a song, until it is answered or all of it is sent; return the status."""
+    async with _connected(port) as (reader, writer):
+        answered = asyncio.ensure_future(_status(reader))
+        writer.write(post(len(body)))
+        for start in range(0, len(body), 65536):
+            if answered.done():
+                break
+            writer.write(body[start : start + 65536])
+            with suppress(ConnectionError):
+                await writer.drain()
+        status = await answered
+        seen[status] += 1
+    return status
 
 
 async def poll(port: int, job_id: str, seen: Counter[str]) -> None:
@@ -164,6 +239,7 @@ SITUATIONS: dict[str, tuple[int, Load | None]] = {
     "1000 listeners": (1000, listen),
     "700 trickling bodies": (700, trickle),
     "200 pollers": (200, poll),
+    "4 times 2 hours of FLAC": (4, compressed),
     # The last one: it leaves songs in the queue.
     "150 uploads of 5 MB": (150, upload),
 }
@@ -281,6 +357,8 @@ def row(name: str, url: str, seconds: float, folder: Path) -> Row:
     port, job_id, path = int(url.rpartition(":")[2]), _long_job(url), folder / "seen"
     path.write_text("{}")
     load = None
+    if SITUATIONS[name][1] is compressed:
+        _songs_of_two_hours()
     if SITUATIONS[name][1] is not None:
         arguments = (name, port, job_id, seconds + _SETTLE_SECONDS, path)
         load = multiprocessing.Process(target=make_load, args=arguments)

@@ -99,8 +99,9 @@ class AppArgs(Strict):
         graceful_shutdown_timeout_s=600,
         env={allocator.VARIABLE: allocator.TUNABLES},
     )
-    # Compiled once for all starts: cold, numba takes a replica 20 seconds.
-    analyzer: Pool = Pool(max_ongoing_requests=1, env={"NUMBA_CACHE_DIR": NUMBA_CACHE})
+    # Several at once, so that a short song is not behind a long one. Compiled once for
+    # all starts: cold, numba takes a replica 20 seconds.
+    analyzer: Pool = Pool(max_ongoing_requests=4, env={"NUMBA_CACHE_DIR": NUMBA_CACHE})
 
     @field_validator("api", "dispatcher", "separator", "analyzer", mode="before")
     @classmethod

@@ -282,6 +282,11 @@ class WebhookJob(Wire):
 class JobView(WebhookJob):
     """A job: how far it is, and what it gave or why it failed."""
 
+    disk_bytes: int | None = Field(
+        default=None,
+        description="The most that the job may take of the server's disks until it has "
+        "ended; see `max_job_disk_bytes` in `/config`.",
+    )
     stems: Mapping[str, Stem] | None = Field(
         default=None, description="The stems by name, once the job is completed."
     )
@@ -316,12 +321,18 @@ class JobList(Wire):
                         "progress": 41.7,
                     }
                 ],
+                "disk_bytes": 523_000_000,
             }
         }
     )
 
     count: int = Field(description="How many are in this list.")
     jobs: list[JobSummary]
+    disk_bytes: int | None = Field(
+        default=None,
+        description="The most that all your jobs under way may take of the server's "
+        "disks; see `max_client_disk_bytes` in `/config`.",
+    )
 
 
 class Deleted(Wire):
@@ -454,6 +465,8 @@ class Config(Wire):
                 "supported_formats": ["mp3", "wav", "flac"],
                 "max_upload_bytes": 52428800,
                 "max_file_size_mb": 50,
+                "max_job_disk_bytes": 64 * 1024**3,
+                "max_client_disk_bytes": 128 * 1024**3,
                 "retention_seconds": 1800,
             }
         }
@@ -471,6 +484,10 @@ class Config(Wire):
     )
     max_upload_bytes: int
     max_file_size_mb: float = Field(description="That in MiB.")
+    max_job_disk_bytes: int = Field(description="Most disk that a job may need.")
+    max_client_disk_bytes: int = Field(
+        description="Most disk that a client's jobs under way may need."
+    )
     retention_seconds: float
 
 
@@ -512,6 +529,9 @@ class DiskHealth(Wire):
         description="For the working files, and for stored files and the database "
         "where these are on disks of the server."
     )
+    jobs_bytes: int | None = Field(
+        default=None, description="The most that all jobs under way may still take."
+    )
 
 
 class Health(Wire):
@@ -532,6 +552,7 @@ class Health(Wire):
                     "ok": True,
                     "reserve_bytes": 1024**3,
                     "free_bytes": {"working_files": 52_613_349_376},
+                    "jobs_bytes": 523_000_000,
                 },
             }
         }

@@ -73,6 +73,7 @@ def job_view(
         ),
         duration=job.source.duration_seconds,
         sample_rate=job.source.sample_rate,
+        disk_bytes=job.disk_bytes if not is_over(job) and job.disk_bytes else None,
     )
     return view.model_copy(update=_outcome(job, base_url, links))
 

@@ -4,8 +4,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
+
 from serve_app.audio.facts import AudioFacts
+from serve_app.database import Database
 from serve_app.jobs.job import Job, Options, Result, Source, State, StemFile
+from serve_app.jobs.schema import jobs
+from serve_app.jobs.store import JobStore
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -46,6 +51,13 @@ def with_audio(job: Job, facts: AudioFacts) -> Job:
         side_mean=facts.side_mean,
     )
     return job.evolve(source=source)
+
+
+def stored(database: Database) -> list[Job]:
+    """Return all jobs that there are, of whomever, expired or not."""
+    with database.reading() as connection:
+        job_ids = connection.execute(select(jobs.c.id)).scalars().all()
+    return [*JobStore(database, ManualClock()).find(job_ids).values()]
 
 
 class ManualClock:

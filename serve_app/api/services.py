@@ -55,6 +55,9 @@ class Jobs(Protocol):
         Or when those of the client take all of its `share`.
         """
 
+    def disk_bytes(self, client: str | None = None) -> int:
+        """Return the most disk that jobs under way may take, of all or of a client."""
+
     def counts(self) -> Mapping[State, int]:
         """Count the jobs in each state."""
 

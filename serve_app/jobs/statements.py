@@ -282,12 +282,6 @@ def extend(connection: Connection, job_ids: list[str], until: datetime) -> None:
     connection.execute(query.values(lease_expires_at=until))
 
 
-def recent(connection: Connection, limit: int) -> list[Job]:
-    """Return the youngest jobs, youngest first."""
-    query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-    return _all(connection, query.limit(limit))
-
-
 def listed(connection: Connection, tenant: str, now: datetime, limit: int) -> list[Job]:
     """Return the youngest jobs that a tenant may see, youngest first."""
     query = select(jobs).where(
@@ -314,6 +308,12 @@ def held_by(connection: Connection, client: str) -> tuple[int, int]:
     )
     queued, disk_bytes = connection.execute(query).one()
     return int(queued or 0), int(disk_bytes or 0)
+
+
+def disk_bytes(connection: Connection) -> int:
+    """Return what disk all jobs that have not ended can take."""
+    query = select(func.sum(jobs.c.disk_bytes)).where(jobs.c.state.in_(_UNDER_WAY))
+    return int(connection.execute(query).scalar_one() or 0)
 
 
 def counts(connection: Connection) -> dict[State, int]:

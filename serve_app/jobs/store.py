@@ -118,11 +118,6 @@ class JobStore:
         with self._database.reading() as connection:
             return {job.id: job for job in statements.find_all(connection, job_ids)}
 
-    def recent(self, limit: int) -> list[Job]:
-        """Return at most `limit` jobs, newest first."""
-        with self._database.reading() as connection:
-            return statements.recent(connection, limit)
-
     def listed(self, tenant: str, limit: int) -> list[Job]:
         """Return at most `limit` of a tenant's jobs, newest first.
 
@@ -144,6 +139,13 @@ class JobStore:
         """Return how many jobs are in each state."""
         with self._database.reading() as connection:
             return statements.counts(connection)
+
+    def disk_bytes(self, client: str | None = None) -> int:
+        """Return the most disk that jobs under way may take, of all or of a client."""
+        with self._database.reading() as connection:
+            if client is None:
+                return statements.disk_bytes(connection)
+            return statements.held_by(connection, client)[1]
 
     def skew_seconds(self) -> float:
         """Return by how much this machine's clock is ahead of the database's."""

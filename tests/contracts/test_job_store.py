@@ -169,10 +169,10 @@ def test_a_queue_never_overflows_when_many_add_at_once(store: JobStore) -> None:
     assert len(refused) == 6 * 5 - 12
 
 
-def test_recent_jobs_come_newest_first(store: JobStore) -> None:
+def test_listed_jobs_come_newest_first(store: JobStore) -> None:
     for minute in (2, 0, 3, 1):
         add(store, new_job(f"at-{minute}", created_at=NOON + timedelta(minutes=minute)))
-    assert [job.id for job in store.recent(3)] == ["at-3", "at-2", "at-1"]
+    assert [job.id for job in store.listed("", 3)] == ["at-3", "at-2", "at-1"]
 
 
 def test_deleted_and_expired_jobs_take_no_place_in_the_list(
@@ -322,7 +322,10 @@ def test_a_clients_unfinished_jobs_need_no_more_disk_than_its_share(
     with pytest.raises(QueueFull, match="of the server's disk"):
         store.add(of("b", "b1", disk_bytes=41), max_queued=9, share=share)
     store.add(of("b", "b1", disk_bytes=40), max_queued=9, share=share)
+    needed = [store.disk_bytes(), store.disk_bytes("a"), store.disk_bytes("b")]
+    assert needed == [201, 101, 100]
     store.succeed(running, RESULT, KEPT)
+    assert [store.disk_bytes(), store.disk_bytes("a")] == [100, 0]
     store.add(of("a", "a1", disk_bytes=10), max_queued=9, share=share)
 
 
@@ -725,10 +728,10 @@ def test_only_what_has_ended_is_removed(store: JobStore) -> None:
     claimed(store)
     for job_id in ("a", "b", "unknown"):
         store.remove(job_id)
-    assert len(store.recent(9)) == 2
+    assert len(store.listed("", 9)) == 2
     store.cancel("b", KEPT)
     store.remove("b")
-    assert [job.id for job in store.recent(9)] == ["a"]
+    assert [job.id for job in store.listed("", 9)] == ["a"]
 
 
 def test_another_store_on_the_same_database_sees_the_same_jobs(
@@ -906,7 +909,7 @@ def test_the_same_request_adds_one_job(
     other = answer(fingerprint="other")
     # Even where there is no room left.
     assert store.add(new_job("b"), max_queued=1, answer=other) == answer()
-    assert [job.id for job in store.recent(9)] == ["a"]
+    assert [job.id for job in store.listed("", 9)] == ["a"]
     assert Answers(database, clock).find("r") == answer()
     assert Answers(database, clock).find("q") is None
 
@@ -920,7 +923,7 @@ def test_many_of_the_same_request_at_once_add_one_job(store: JobStore) -> None:
         given.append(store.add(job, max_queued=MANY, answer=mine))
 
     in_threads(6, send)
-    (job,) = store.recent(9)
+    (job,) = store.listed("", 9)
     before = [one for one in given if one is not None]
     assert len(before) == 5
     assert {one.body["job_id"] for one in before} == {job.id}

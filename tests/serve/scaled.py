@@ -35,6 +35,6 @@ def arguments(
             "api": two,
             "dispatcher": {**two, "max_ongoing_requests": 1000},
             "separator": {"num_replicas": separators, "env": tuned},
-            "analyzer": {"env": env, "max_ongoing_requests": 1},
+            "analyzer": {"env": env},
         }
     )

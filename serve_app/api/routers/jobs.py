@@ -214,8 +214,9 @@ async def list_jobs(
     """List the newest jobs that were not deleted nor have expired, newest first."""
     response.headers["Cache-Control"] = "no-store"
     found = await run(services.jobs.listed, client.tenant, limit)
+    disk_bytes = await run(services.jobs.disk_bytes, client.name)
     jobs = [views.job_summary(job) for job in found]
-    return JobList(count=len(jobs), jobs=jobs)
+    return JobList(count=len(jobs), jobs=jobs, disk_bytes=disk_bytes or None)
 
 
 @router.delete(

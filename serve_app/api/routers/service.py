@@ -73,6 +73,8 @@ async def config(services: InjectedServices) -> Config:
         supported_formats=SONG_SUFFIXES,
         max_upload_bytes=services.limits.max_upload_bytes,
         max_file_size_mb=services.limits.max_upload_bytes / 1024**2,
+        max_job_disk_bytes=services.limits.max_job_disk_bytes,
+        max_client_disk_bytes=services.limits.max_client_disk_bytes,
         retention_seconds=services.limits.retention_seconds,
     )
 
@@ -123,10 +125,11 @@ async def _health(services: Services) -> Health:
     )
     (pools, no_pools), (jobs, no_jobs), (_, no_storage), (free_bytes, _) = looks
     report = {**(pools or {"ready": False}), "timestamp": services.clock()}
+    jobs_bytes = None
     limit = services.limits.max_queued_jobs
     failures = [failure for failure in (no_pools, no_jobs, no_storage) if failure]
     if jobs is not None:
-        counts, skew_seconds = jobs
+        counts, jobs_bytes, skew_seconds = jobs
         # Those that were deleted are only there until they can be forgotten.
         kept = [count for state, count in counts.items() if state != State.CANCELLED]
         report["jobs_count"] = sum(kept)
@@ -144,6 +147,7 @@ async def _health(services: Services) -> Health:
             ok=lack is None,
             reserve_bytes=reserve.reserve_bytes,
             free_bytes=dict(free_bytes),
+            jobs_bytes=jobs_bytes,
         )
         report["reason"] = lack or report.get("reason")
     is_ready = bool(report.get("ready")) and not failures
@@ -168,8 +172,9 @@ async def _asked(whom: str, question: Awaitable[T]) -> tuple[T | None, str | Non
         return None, f"{whom} failed ({type(err).__name__}); see the log."
 
 
-def _look_at_jobs(services: Services) -> tuple[Mapping[State, int], float]:
-    return services.jobs.counts(), services.jobs.skew_seconds()
+def _look_at_jobs(services: Services) -> tuple[Mapping[State, int], int, float]:
+    jobs = services.jobs
+    return jobs.counts(), jobs.disk_bytes(), jobs.skew_seconds()
 
 
 def _queue(counts: Mapping[State, int], limit: int) -> QueueHealth:

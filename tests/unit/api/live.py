@@ -39,7 +39,7 @@ def separating(server: Server) -> Iterator[None]:
     def work() -> None:
         while not stop.wait(0.05):
             if server.store.counts().get(State.QUEUED):
-                (job,) = server.store.recent(1)
+                (job,) = server.store.listed("", 1)
                 server.succeed({name: name.encode() for name in job.options.stems})
 
     thread = Thread(target=work)

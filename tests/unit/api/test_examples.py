@@ -130,7 +130,7 @@ def assert_done(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 def only_job(server: Server) -> Job:
-    (job,) = server.store.recent(9)
+    (job,) = server.store.listed("", 9)
     return job
 
 
@@ -160,7 +160,7 @@ def test_a_song_is_separated(server: Server, reader: Reader, language: str) -> N
     # Now the song is known, and the first answer says that it is completed.
     (reader.directory / "vocals.wav").unlink()
     assert "completed" in assert_done(reader.run(SEPARATE, language))
-    caches = [job.result.cache for job in server.store.recent(9) if job.result]
+    caches = [job.result.cache for job in server.store.listed("", 9) if job.result]
     assert sorted(caches, key=str) == [None, "hit"]
     assert reader.read("vocals.wav") == "vocals"
 

@@ -38,7 +38,7 @@ async def test_the_first_answer_is_given_again(server: Server, song: bytes) -> N
     assert again.headers["location"] == first.headers["location"]
     assert "idempotent-replayed" not in first.headers
     assert again.headers["idempotent-replayed"] == "true"
-    assert len(server.store.recent(10)) == 1
+    assert len(server.store.listed("", 10)) == 1
     assert len(server.left_behind()) == 1
 
 
@@ -47,7 +47,7 @@ async def test_the_answer_outlives_the_job(server: Server, song: bytes) -> None:
     server.succeed({"drums": b"RIFF"})
     await server.client.delete(f"/job/{first['job_id']}")
     assert (await send(server, song)).json() == first
-    assert server.store.recent(10) == []
+    assert server.store.listed("", 10) == []
 
 
 async def test_a_host_that_one_client_makes_up_does_not_reach_another(
@@ -136,7 +136,7 @@ async def test_a_key_stands_for_one_request_only(
         )
     detail = assert_problem(answer, 422, "idempotency_key_reused")
     assert "new key" in detail
-    assert len(server.store.recent(10)) == 1
+    assert len(server.store.listed("", 10)) == 1
     assert len(server.left_behind()) == 1
 
 
@@ -145,7 +145,7 @@ async def test_twins_at_once_start_one_job(server: Server, song: bytes) -> None:
     assert len({answer.json()["job_id"] for answer in answers}) == 1
     replayed = [answer.headers.get("idempotent-replayed") for answer in answers]
     assert sorted(replayed, key=str) == [None, "true", "true", "true"]
-    assert len(server.store.recent(10)) == 1
+    assert len(server.store.listed("", 10)) == 1
     assert len(server.left_behind()) == 1
 
 
@@ -219,7 +219,7 @@ async def test_a_lost_answer_is_found_again(
     monkeypatch.setattr(server.store, "add", fail_late)
     assert (await send(server, song)).status_code == 500
     monkeypatch.setattr(server.store, "add", add)
-    (job,) = server.store.recent(10)
+    (job,) = server.store.listed("", 10)
     assert (await send(server, song)).json()["job_id"] == job.id
 
 
@@ -242,4 +242,4 @@ async def test_a_song_that_lies_elsewhere_is_not_fetched_again(
     assert fetched == [body["url"]]
     other = await client.post("/separate", json={**body, "stems": "drums"}, headers=KEY)
     assert_problem(other, 422, "idempotency_key_reused")
-    assert len(server.store.recent(10)) == 1
+    assert len(server.store.listed("", 10)) == 1

@@ -183,6 +183,20 @@ async def test_a_song_that_needs_more_disk_than_one_may_take_is_refused(
     assert server.left_behind() == []
 
 
+async def test_the_disk_of_a_job_and_of_a_client_is_shown_while_it_is_needed(
+    server: Server, song: bytes
+) -> None:
+    client, limits = server.client, (await server.client.get("/config")).json()
+    jobs = [await server.separate(song) for _ in range(2)]
+    needed = (await client.get(f"/job/{jobs[0]}")).json()["disk_bytes"]
+    assert len(song) < needed < limits["max_job_disk_bytes"]
+    assert (await client.get("/jobs")).json()["disk_bytes"] == 2 * needed
+    assert 2 * needed < limits["max_client_disk_bytes"]
+    for job in jobs:
+        await client.delete(f"/job/{job}")
+    assert "disk_bytes" not in (await client.get("/jobs")).json()
+
+
 async def test_a_client_that_has_its_share_of_the_queue_is_told_before_it_uploads(
     server: Server, song: bytes
 ) -> None:

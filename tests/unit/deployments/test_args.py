@@ -113,4 +113,4 @@ def test_what_a_config_says_of_a_pool_counts() -> None:
     args = AppArgs.model_validate({"analyzer": {"num_cpus": 2, "env": {"A": "b"}}})
     assert args.analyzer.num_cpus == 2
     assert args.analyzer.env == {**AppArgs().analyzer.env, "A": "b"}
-    assert args.analyzer.max_ongoing_requests == 1
+    assert args.analyzer.max_ongoing_requests == 4

@@ -24,7 +24,7 @@ from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.job import Job, Stage, State
 from serve_app.jobs.runner import Event, Finished, Progress, ReplicaDied, Started
 from serve_app.jobs.store import JobStore
-from tests.jobs import NOON, RESULT, ManualClock, new_job
+from tests.jobs import NOON, RESULT, ManualClock, new_job, stored
 
 PATIENCE_SECONDS = 30.0
 
@@ -366,6 +366,7 @@ def test_what_nobody_expected_is_logged_and_not_shown_to_clients(
 
 
 def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
+    database: Database,
     store: JobStore,
 ) -> None:
     """One poisonous song among three, on a replica that it kills each time.
@@ -390,10 +391,10 @@ def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
     dispatcher = Dispatcher(store, workers, "me", policy(in_flight=3, max_attempts=2))
 
     def all_ended() -> bool:
-        return all(job.state.is_final for job in store.recent(9))
+        return all(job.state.is_final for job in stored(database))
 
     asyncio.run(run_until(dispatcher, all_ended))
-    ends = {job.id: (job.state, job.failures) for job in store.recent(9)}
+    ends = {job.id: (job.state, job.failures) for job in stored(database)}
     assert ends == {
         "good": (State.SUCCEEDED, 0),
         "well": (State.SUCCEEDED, 0),
@@ -404,15 +405,17 @@ def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
     assert all(len(company) == 1 for company in workers.company[3:])
 
 
-def test_shutdown_hands_unfinished_jobs_back_uncharged(store: JobStore) -> None:
+def test_shutdown_hands_unfinished_jobs_back_uncharged(
+    database: Database, store: JobStore
+) -> None:
     add(store, *"abc")
     workers = Workers(hang)
     first = Dispatcher(store, workers, "first", policy())
     asyncio.run(run_until(first, lambda: len(workers.running) == 2))
     assert first.status()["stopping"]
     assert sorted(workers.cleaned_up) == ["a", "b"]
-    assert {job.state for job in store.recent(9)} == {State.QUEUED}
-    assert {job.failures for job in store.recent(9)} == {0}
+    assert {job.state for job in stored(database)} == {State.QUEUED}
+    assert {job.failures for job in stored(database)} == {0}
     second = Dispatcher(store, Workers(succeed), "second", policy())
     asyncio.run(run_until(second, is_in(store, State.SUCCEEDED, *"abc")))
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.database import Database
 from serve_app.errors import StorageUnavailable
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Claim, State
 from serve_app.jobs.store import JobStore
 from serve_app.storage.local import LocalStorage
-from tests.jobs import RESULT, ManualClock, new_job
+from tests.jobs import RESULT, ManualClock, new_job, stored
 
 KEPT = 1800.0
 GRACE = 3600.0
@@ -86,7 +87,12 @@ def end(store: JobStore, job_id: str, state: State) -> None:
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
 def test_nothing_of_a_job_is_left_after_its_time(
-    store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock, state: State
+    database: Database,
+    store: JobStore,
+    disk: Disk,
+    expiry: Expiry,
+    clock: ManualClock,
+    state: State,
 ) -> None:
     end(store, "a", state)
     stems = ("stems/a/1/drums.wav", "stems/a/2/x")
@@ -97,11 +103,11 @@ def test_nothing_of_a_job_is_left_after_its_time(
     clock.advance(1)
     assert expiry.sweep() == 1
     assert keys(disk) == set()
-    assert store.recent(9) == []
+    assert stored(database) == []
 
 
 def test_other_jobs_keep_what_is_theirs(
-    store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock
+    database: Database, store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock
 ) -> None:
     end(store, "a", State.SUCCEEDED)
     running(store, "ab")
@@ -111,7 +117,7 @@ def test_other_jobs_keep_what_is_theirs(
     put(disk, clock, "originals/a", *mine)
     assert expiry.sweep() == 1
     assert keys(disk) == mine
-    assert {job.id for job in store.recent(9)} == {"ab", "abc"}
+    assert {job.id for job in stored(database)} == {"ab", "abc"}
 
 
 def test_more_jobs_than_fit_one_batch_all_go(
@@ -125,7 +131,7 @@ def test_more_jobs_than_fit_one_batch_all_go(
 
 
 def test_a_row_stays_until_its_files_are_gone_and_holds_up_no_other(
-    store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock
+    database: Database, store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock
 ) -> None:
     for job_id in ("a", "b"):
         end(store, job_id, State.SUCCEEDED)
@@ -133,10 +139,10 @@ def test_a_row_stays_until_its_files_are_gone_and_holds_up_no_other(
     clock.advance(KEPT)
     disk.stuck = frozenset({"stems/a"})
     assert expiry.sweep() == 1
-    assert [job.id for job in store.recent(9)] == ["a"]
+    assert [job.id for job in stored(database)] == ["a"]
     disk.stuck = frozenset()
     assert expiry.sweep() == 1
-    assert (keys(disk), store.recent(9)) == (set(), [])
+    assert (keys(disk), stored(database)) == (set(), [])
 
 
 def test_files_without_a_job_go_after_a_grace(

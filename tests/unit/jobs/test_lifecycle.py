@@ -19,7 +19,7 @@ from serve_app.errors import JobNotFound, LeaseLost
 from serve_app.jobs.job import Claim, Job, State
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
-from tests.jobs import RESULT, ManualClock, new_job
+from tests.jobs import RESULT, ManualClock, new_job, stored
 
 # Hundreds of commits: what a disk needs to sync them is not the matter here.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
@@ -124,7 +124,7 @@ class Lifecycle(RuleBasedStateMachine):
     @invariant()
     def what_has_ended_stays_as_it_was(self) -> None:
         """No final job changes, and none that was cancelled ends otherwise."""
-        found = {job.id: job for job in self.store.recent(999)}
+        found = {job.id: job for job in stored(self.database)}
         for job_id, job in self.ended.items():
             assert found[job_id] == job
         for job in found.values():

@@ -8,8 +8,7 @@ from sqlalchemy import text
 
 from serve_app.database import Database
 from serve_app.jobs.job import State
-from serve_app.jobs.store import JobStore
-from tests.jobs import ManualClock
+from tests.jobs import ManualClock, stored
 
 ROOT = Path(__file__).parents[3]
 ADD_FOR_EVER = """
@@ -35,8 +34,7 @@ def test_every_accepted_job_survives_kill_9(url: str, clock: ManualClock) -> Non
         writer.kill()
         accepted += writer.stdout.read().split()
     with Database(url) as database:
-        store = JobStore(database, clock)
-        found = {job.id: job.state for job in store.recent(1_000_000)}
+        found = {job.id: job.state for job in stored(database)}
         with database.reading() as connection:
             check = connection.execute(text("PRAGMA integrity_check")).scalar_one()
     # The last one may have been stored without the time to say so.

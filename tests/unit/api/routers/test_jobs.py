@@ -168,7 +168,7 @@ async def test_a_song_stays_while_nobody_knows_whether_it_was_queued(
     answer = await server.client.post("/separate", files={"file": ("a.wav", song)})
     assert_problem(answer, 503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
-    (job,) = server.store.recent(10)
+    (job,) = server.store.listed("", 10)
     assert server.storage.stat(job.source.key).size_bytes == len(song)
 
 
@@ -181,7 +181,7 @@ async def test_a_song_that_cannot_be_stored_is_not_queued(
     monkeypatch.setattr(server.storage, "put", refuse)
     answer = await server.client.post("/separate", files={"file": ("a.wav", song)})
     assert_problem(answer, 503, "storage_unavailable")
-    assert server.store.recent(10) == []
+    assert server.store.listed("", 10) == []
     assert server.left_behind() == []
 
 

@@ -197,12 +197,15 @@ async def test_a_reported_defect_is_degraded_but_ready(server: Server) -> None:
 
 
 async def test_a_disk_that_is_nearly_full_is_told_before_it_is(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, song: bytes
 ) -> None:
+    await server.separate(song)
     reserve = DiskReserve({"working_files": tmp_path}, 1)
     _, body = await health(server, reserve=reserve)
     free_bytes = body["disk"].pop("free_bytes")
-    assert body["disk"] == {"ok": True, "reserve_bytes": 1}
+    needed = server.store.disk_bytes()
+    assert body["disk"] == {"ok": True, "reserve_bytes": 1, "jobs_bytes": needed}
+    assert needed > 0
     assert free_bytes["working_files"] > 0
     status, body = await health(server, reserve=replace(reserve, reserve_bytes=2**60))
     assert (status, body["status"], body["ready"]) == (200, "degraded", True)

@@ -101,7 +101,7 @@ async def test_two_requests_at_once_make_one_job(
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses[0] == 200
     assert set(statuses[1:]) <= {404, 409}
-    assert len(server.store.recent(9)) == 1
+    assert len(server.store.listed("", 9)) == 1
     assert stored(bucket) == []
 
 
