@@ -174,8 +174,8 @@ def main() -> None:
     hearing, learning = commands.choices["hear"], commands.choices["train"]
     for kind in ("songs", "synthesised", "rock", "unpitched"):
         hearing.add_argument(f"--{kind}", type=int, default=0)
-    learning.add_argument("--steps", type=int, default=2_000)
-    learning.add_argument("--votes", type=float, default=0.4)
+    learning.add_argument("--steps", type=int, default=1_600)
+    learning.add_argument("--votes", type=float, default=0.5)
     learning.add_argument("--patchworks", type=float, default=0.3)
     learning.add_argument("--seed", type=int, default=0)
     learning.add_argument("--weights", type=Path, default=WEIGHTS)
