@@ -35,9 +35,9 @@ METHODS = (
     "ray.rpc.NodeManagerService/GetNodeStats",
     "ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
     "ray.rpc.ReporterService/GetTraceback",
-    # Ray aborts for want of a header of this one, before it asks for the token.
-    "ray.rpc.syncer.RaySyncer/StartSync",
 )
+# Ray aborts for want of a header of this one, before it asks for the token.
+ABORT = "ray.rpc.syncer.RaySyncer/StartSync"
 # What an HTTP/2 server says first: no settings. Clients wait for it with their calls.
 SETTINGS = bytes.fromhex("000000040000000000")
 
@@ -96,6 +96,9 @@ def attacks(
     yield "functions", call("ray.rpc.InternalKVGcsService/InternalKVKeys", message)
     for method in METHODS:
         yield method, call(method, b"")
+    # With the certificate it would end what the other attacks are for.
+    if certificate is None:
+        yield ABORT, call(ABORT, b"")
 
 
 def channel_to(target: str, certificate: Sequence[str] | None) -> grpc.Channel:
