@@ -39,7 +39,7 @@ class Reporter:
         ) as path:
             listener = heard(path, SongListener, cancelled)
             found = listener.finish(request.bpm_range, cancelled)
-            return self._kept(request, found, path)
+            return self._kept(request, found, path, cancelled)
 
     def of_stem(self, request: Request, cancelled: Event) -> Mapping[str, Any]:
         """Return a stem's loudness and levels."""
@@ -47,7 +47,7 @@ class Reporter:
 
         with fetched(self._storage, request.key, self._working_dir, "stem-") as path:
             listener = heard(path, StemListener, cancelled)
-            return self._kept(request, listener.found(), path)
+            return self._kept(request, listener.found(), path, cancelled)
 
     def peaks(self, request: Request, span: Span, cancelled: Event) -> Pixels:
         """Return the exact peaks of a span of a song or a stem."""
@@ -57,10 +57,12 @@ class Reporter:
             ).end()
 
     def _kept(
-        self, request: Request, found: "StemAnalysis", path: Path
+        self, request: Request, found: "StemAnalysis", path: Path, cancelled: Event
     ) -> Mapping[str, Any]:
         """Return the report, stored with its waveform, for which `path` is used."""
         report = found.to_dict()
+        # A job that was deleted meanwhile is to leave nothing.
+        _check(cancelled)
         if request.place:
             # The report comes last: where there is one, there is a waveform.
             path.write_bytes(found.waveform.to_bytes())
@@ -79,8 +81,7 @@ def heard(path: Path, make: Callable[[int, int], L], cancelled: Event) -> L:
     listener: L | None = None
     with opened(path) as song:
         for block in song.blocks(BLOCK_SAMPLES):
-            if cancelled.is_set():
-                raise Cancelled("The analysis is not wanted any more.")
+            _check(cancelled)
             if listener is None:
                 # Known for sure with the first block.
                 listener = make(song.sample_rate, song.channels)
@@ -88,3 +89,8 @@ def heard(path: Path, make: Callable[[int, int], L], cancelled: Event) -> L:
     if listener is None:
         raise InvalidInput("The song has no samples; send one that has.")
     return listener
+
+
+def _check(cancelled: Event) -> None:
+    if cancelled.is_set():
+        raise Cancelled("The analysis is not wanted any more.")

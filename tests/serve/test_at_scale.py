@@ -81,6 +81,7 @@ def test_a_song_goes_through_postgres_and_s3(
     assert digest == job["stems"]["drums"]["sha256"]
     kept = [f"jobs/originals/{job_id}"]
     kept += [f"jobs/stems/{job_id}/1/{name}.wav" for name in STEMS]
+    kept += [f"jobs/derived/{job_id}/mix.{kind}" for kind in ("json", "waveform")]
     wait_for(lambda: stored(s3, bucket_url) == sorted(kept))
     assert scaled.files() == []
     httpx.delete(f"{scaled.url}/job/{job_id}").raise_for_status()
@@ -108,7 +109,8 @@ def test_jobs_of_several_clients_are_each_done_once(
     assert [job["status"] for job in done] == ["completed"] * 4
     for job_id in jobs:
         mine = [key for key in stored(s3, bucket_url) if job_id in key]
-        assert len(mine) == 1 + len(STEMS)
+        # The song, its stems, and what is told of it with its waveform.
+        assert len(mine) == 1 + len(STEMS) + 2
 
 
 def test_the_same_song_is_computed_once_for_all_who_want_it(
