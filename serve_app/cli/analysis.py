@@ -75,16 +75,15 @@ def _print(
 
 
 def _table(found: Mapping[Path, Mapping[str, Any]]) -> Table:
-    table = Table("song", "bpm", "key", "camelot", "open key", "LUFS", "length", "rate")
+    table = Table("song", "bpm", "key", "camelot", "open key", "sure", "length", "rate")
     for song, facts in found.items():
-        loudness = facts.get("loudness", {}).get("integrated_lufs")
         cells = [
             shown(song),
             f"{facts['bpm']:.2f}",
             facts["key"],
             facts.get("camelot", ""),
             facts.get("open_key", ""),
-            "" if loudness is None else f"{loudness:.1f}",
+            f"{facts['key_confidence']:.0%}" if "key_confidence" in facts else "",
             clock(facts["duration"]) if "duration" in facts else "",
             f"{facts['sample_rate']} Hz" if "sample_rate" in facts else "",
         ]

@@ -11,7 +11,7 @@ from serve_app.storage import lifecycle
 from serve_app.storage.places import Bucket
 from tests.s3 import S3Server
 
-FOLDERS = ["originals/", "partial/", "parts/", "stems/", "uploads/"]
+FOLDERS = ["derived/", "originals/", "partial/", "parts/", "stems/", "uploads/"]
 THEIRS = {
     "ID": "theirs",
     "Filter": {"Prefix": "logs/"},
