@@ -23,12 +23,8 @@ _SURE, _SURE_ODDS, _SURE_STRENGTH = 1.2, 1.1, 0.8
 # with up to 0.15; few beats, which chance can make, must be surer: by one through
 # their count.
 _LEAST_STRENGTH, _FEWEST_BEATS = 0.2, 3
-# A pulse through a loop's length is right about as often, give or take an octave.
-_LOOP_CONFIDENCE = 0.5
-_SURE, _SURE_ODDS, _SURE_STRENGTH = 1.2, 1.1, 0.8
-# Music's beats are heard with 0.45 and more on average, those of noise and of speech
-# with up to 0.15; see docs/beat-model.md.
-_LEAST_STRENGTH, _FEWEST_BEATS = 0.2, 3
+# Intervals between beats are found to a frame, by which a tempo may leave its range.
+_ROUNDING = 1.01
 
 
 class Engine(Protocol):
@@ -209,9 +205,8 @@ def rhythm(
     is_first, meter = beats.bars(heard, pulse)
     line = grid.line(pulse.times, pulse.strengths)
     bpm = grid.median_bpm(pulse.times) if line is None else 60.0 / line.interval
-    bpm = float(np.clip(bpm, slowest, fastest))
     alternatives = _alternatives(heard, pulse, bpm)
-    return Rhythm(
+    found = Rhythm(
         bpm=bpm,
         bpm_confidence=alternatives[0][1],
         bpm_alternatives=alternatives,
@@ -221,6 +216,11 @@ def rhythm(
         grid=None if line is None else _grid(line, pulse.times[is_first]),
         segments=_segments(pulse.times, line),
     )
+    if bpm > fastest * _ROUNDING and bpm / 2 >= slowest:
+        found = _halved(found)
+    if bpm < slowest / _ROUNDING and bpm * 2 <= fastest:
+        found = _doubled(found)
+    return replace(found, bpm=float(np.clip(found.bpm, slowest, fastest)))
 
 
 def _segments(times: Floats, line: grid.Line | None) -> tuple[Segment, ...]:

@@ -35,6 +35,14 @@ def test_clicks_are_counted(bpm: float) -> None:
     assert late == pytest.approx(0.02, abs=0.015)
 
 
+def test_what_is_faster_than_tempos_are_is_counted_at_half_the_speed() -> None:
+    rhythm = found(music.clicks(246.0))
+    assert rhythm.bpm == pytest.approx(123.0, rel=0.001)
+    assert rhythm.grid is not None
+    assert rhythm.grid.bpm == pytest.approx(123.0, rel=0.001)
+    assert np.median(np.diff(rhythm.beats)) == pytest.approx(60 / 123, abs=0.005)
+
+
 @pytest.mark.parametrize("bpm", [60, 72.5, 84, 97.3, 112, 128, 146, 163, 180])
 @pytest.mark.parametrize("hats_per_beat", [2, 4])
 def test_drums_are_counted_by_kick_and_snare(bpm: float, hats_per_beat: int) -> None:
