@@ -27,7 +27,7 @@ from benchmarks import contenders, service  # noqa: E402
 from benchmarks.engine import machine  # noqa: E402
 from serve_app.audio.limits import AudioLimits  # noqa: E402
 from serve_app.audio.measure import measure  # noqa: E402
-from serve_app.jobs.job import Stage  # noqa: E402
+from serve_app.stems.request import Stage
 from serve_app.separation import allocator  # noqa: E402
 from serve_app.separation.backends import choice  # noqa: E402
 from serve_app.separation.backends.port import BackendOptions  # noqa: E402
@@ -105,7 +105,7 @@ def first_part_seconds(engine: Engine, storage: Watched, song: Path) -> float:
     copy.write_bytes(song.read_bytes())
     storage.put("originals/a", copy)
     job = with_audio(new_job(attempt=1), facts)
-    wanted = replace(job.options, stems=engine.spec.sources)
+    wanted = replace(job.request.options, stems=engine.spec.sources)
     worker = SongWorker(OneEngine(engine), storage, song.with_name("work"))
     began = time.perf_counter()
 

@@ -19,6 +19,7 @@ from deployments.logs import configure_logging
 from deployments.wiring import (
     database,
     now,
+    separation_kind,
     webhook_check,
 )
 from serve_app import licences
@@ -29,9 +30,7 @@ from serve_app.audio.isolated import IsolatedMeasure
 from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.errors import Unavailable
 from serve_app.follow import Follower
-from serve_app.jobs.answers import Answers
-from serve_app.jobs.job import Job
-from serve_app.jobs.reuse import Reuse
+from serve_app.idempotency.store import Answers
 from serve_app.jobs.store import JobStore
 from serve_app.reports import ExportRequest, Request
 from serve_app.separation import allocator
@@ -42,6 +41,8 @@ from serve_app.separation.models import (
     find,
 )
 from serve_app.settings import AUTO, Settings
+from serve_app.stems.request import SeparationJob
+from serve_app.stems.reuse import Reuse
 from serve_app.webhooks.outbox import Outbox
 
 _HEALTH_TIMEOUT_SECONDS = 2.0
@@ -182,10 +183,10 @@ class Api:
         settings = self._settings
         shared = database(settings)
         outbox = Outbox(shared, now)
-        store = JobStore(shared, now, outbox.record)
+        store = JobStore(shared, now, separation_kind(settings), outbox.post)
         storage = file_storage(settings)
 
-        def follow(job: Job, stem: str) -> Follower:
+        def follow(job: SeparationJob, stem: str) -> Follower:
             look = partial(store.get, job.id)
             return Follower(look, find, storage, settings.working_dir, stem)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -22,20 +23,24 @@ from deployments.logs import configure_logging
 from deployments.wiring import (
     database,
     now,
+    separation_kind,
     webhook_sender,
 )
 from serve_app import reports
 from serve_app.errors import AppError, StorageUnavailable
-from serve_app.jobs.answers import Answers
+from serve_app.idempotency.store import Answers
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.expiry import Expiry
-from serve_app.jobs.job import Job
 from serve_app.jobs.log import quoted
-from serve_app.jobs.reuse import Reuse
 from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied, Started
 from serve_app.jobs.store import JobStore
+from serve_app.jobs.table import known_ids
 from serve_app.separation import allocator
 from serve_app.settings import Settings
+from serve_app.stems.kind import FOLDERS
+from serve_app.stems.request import SeparationJob
+from serve_app.stems.reuse import Reuse
+from serve_app.storage.port import UPLOADS
 from serve_app.webhooks.outbox import Outbox
 from serve_app.working import sweep
 
@@ -72,7 +77,7 @@ class PoolRunner:
         self._analyzer = analyzer
         self._timeout_seconds = heartbeat_timeout_seconds
 
-    async def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
+    async def __call__(self, job: SeparationJob) -> AsyncGenerator[Event, None]:
         """Yield the job's events; the last one holds stems and analysis."""
         began_seconds = time.monotonic()
         analysis = asyncio.ensure_future(self._analyze(job))
@@ -109,7 +114,7 @@ class PoolRunner:
             analysis.cancel()
             stream.cancel()
 
-    async def _analyze(self, job: Job) -> Mapping[str, Any]:
+    async def _analyze(self, job: SeparationJob) -> Mapping[str, Any]:
         """Return the analysis half of the result; stems are not lost for want of it."""
         try:
             return {"analysis": reports.summary(await self._analysis(job))}
@@ -118,7 +123,7 @@ class PoolRunner:
             logger.warning("analysis failed job=%s error=%s", job.id, quoted(reason))
             return {"analysis_error": reason}
 
-    async def _analysis(self, job: Job) -> Mapping[str, Any]:
+    async def _analysis(self, job: SeparationJob) -> Mapping[str, Any]:
         """Return the analysis of a song; a store that is away is asked for a minute."""
         request = reports.of_song(job)
         until_seconds = time.monotonic() + _ANALYSIS_PATIENCE_SECONDS
@@ -158,11 +163,12 @@ class DispatcherReplica:
         isolation.warn_of_open_ray()
         shared = database(settings)
         self._outbox = Outbox(shared, now)
-        store = JobStore(shared, now, self._outbox.record)
+        store = JobStore(shared, now, separation_kind(settings), self._outbox.post)
         storage = file_storage(settings)
         self._separator = separator
         self._pools: Mapping[str, Any] = {}
-        self._expiry = Expiry(store, storage, uploads=direct_uploads(settings))
+        self._expiry = Expiry(store, storage)
+        self._uploads = direct_uploads(settings)
         self._dispatcher = Dispatcher(
             store,
             PoolRunner(separator, analyzer, settings.heartbeat_timeout_seconds),
@@ -173,8 +179,6 @@ class DispatcherReplica:
                 in_flight=in_flight,
                 of_one_kind=of_one_kind,
                 poll_seconds=_POLL_SECONDS,
-                max_attempts=settings.max_attempts,
-                retention_seconds=settings.retention_seconds,
             ),
             reuse=Reuse(store, storage, now, settings.allowed_licences).result,
             discard=self._expiry.discard,
@@ -225,16 +229,25 @@ class DispatcherReplica:
                 if rounds % _ORPHAN_ROUNDS == 0:
                     # What a killed replica left goes even if no other job comes.
                     await asyncio.to_thread(sweep, settings.working_dir)
-                    await asyncio.to_thread(
-                        self._expiry.sweep_orphans, settings.orphan_grace_seconds
-                    )
-                    await asyncio.to_thread(self._outbox.sweep)
+                    await asyncio.to_thread(self._sweep_orphans, settings)
+                    await asyncio.to_thread(self._outbox.sweep, known_ids())
                     await asyncio.to_thread(self._answers.sweep)
             except Exception:
                 # The sweep must go on: the database or the store may come back.
                 logger.exception("a sweep failed; the next one tries again")
             rounds += 1
             await asyncio.sleep(_SWEEP_SECONDS)
+
+    def _sweep_orphans(self, settings: Settings) -> None:
+        grace_seconds = settings.orphan_grace_seconds
+        if self._uploads is None:
+            self._expiry.sweep_orphans(grace_seconds)
+            return
+        # On S3 a file is as old as its upload, which may have taken long.
+        before = now() - timedelta(seconds=grace_seconds + self._uploads.seconds)
+        self._uploads.sweep(before, FOLDERS)
+        more_seconds = {UPLOADS: self._uploads.seconds}
+        self._expiry.sweep_orphans(grace_seconds, more_seconds)
 
     async def _describe(self) -> Mapping[str, Any]:
         try:

@@ -15,9 +15,9 @@ from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
 from serve_app.errors import AppError
-from serve_app.jobs.job import Job, Stage
 from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
+from serve_app.stems.request import SeparationJob, Stage
 
 
 class Separator:
@@ -48,7 +48,7 @@ class Separator:
         return {"replica": self._replica, **self._engines.describe()}
 
     async def separate(
-        self, job: Job
+        self, job: SeparationJob
     ) -> AsyncIterator[Started | Progress | Heartbeat | Finished | Failed]:
         """Yield how far the job is, and at last its result or why there is none.
 

@@ -4,12 +4,15 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from math import ceil
 
 from serve_app.database import Database
+from serve_app.jobs.kind import Rules, Share
 from serve_app.security import urls
 from serve_app.security.asking import Asker, CheckedNetwork
 from serve_app.security.urls import UrlRules
 from serve_app.settings import Settings
+from serve_app.stems.kind import Separation, separation
 from serve_app.webhooks import signing
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.sender import Sender, SendPolicy
@@ -27,6 +30,18 @@ def now() -> datetime:
 def database(settings: Settings) -> Database:
     """Return the database that `settings` name."""
     return Database(settings.effective_database_url)
+
+
+def separation_kind(settings: Settings) -> Separation:
+    """Return the kind of job that separates songs, with the operator's rules."""
+    queued_jobs = ceil(settings.max_queued_jobs * settings.client_queue_share)
+    rules = Rules(
+        max_queued=settings.max_queued_jobs,
+        share=Share(queued_jobs, settings.max_client_disk_bytes),
+        max_attempts=settings.max_attempts,
+        retention_seconds=settings.retention_seconds,
+    )
+    return separation(rules)
 
 
 def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:

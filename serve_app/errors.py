@@ -9,6 +9,7 @@ AppError
 ├── StemNotFound          404  the job has no such stem
 ├── UploadNotFound        404  unknown, used, given up or expired
 ├── DeliveryNotFound      404  the job has no such delivery
+├── JobExists             409  another job is about the same
 ├── NotReady              409  the job has no stems yet, or never will
 ├── UploadIncomplete      409  parts of a direct upload have not come
 ├── UploadBusy            409  another request takes the same upload in just now
@@ -71,6 +72,17 @@ class ForeignOrigin(AppError):
 
 class JobNotFound(AppError):
     code, status = "job_not_found", 404
+
+
+class JobExists(AppError):
+    """Another job is about the same: `job_id`."""
+
+    code, status = "job_exists", 409
+
+    def __init__(self, detail: str, job_id: str = "") -> None:
+        super().__init__(detail)
+        self.args = (detail, job_id)
+        self.job_id = job_id
 
 
 class StemNotFound(AppError):

@@ -11,8 +11,8 @@ from serve_app.errors import Cancelled, InvalidInput
 from serve_app.exports import forms, tags, writers
 from serve_app.exports.codec_facts import codec_facts
 from serve_app.exports.track import Section, Segment, Track
-from serve_app.jobs.job import Job
 from serve_app.reports import ExportRequest
+from serve_app.stems.request import SeparationJob
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
 
@@ -31,7 +31,7 @@ class Exporter:
         """
         job, form = request.job, forms.parse(request.name)
         with ExitStack() as files:
-            mix = self._fetched(files, job.source.key, "original")
+            mix = self._fetched(files, job.request.source.key, "original")
             track = _track(job, request.report, mix)
             stems: dict[str, Path] = {}
             if form.needs_stems and job.result is not None:
@@ -53,15 +53,15 @@ class Exporter:
         return files.enter_context(fetched(self._storage, key, directory, f"{name}-"))
 
 
-def _track(job: Job, report: Mapping[str, Any], path: Path) -> Track:
+def _track(job: SeparationJob, report: Mapping[str, Any], path: Path) -> Track:
     with opened(path) as song:
         codec = song.codec
     has_pulse = report["bpm_confidence"] > 0
     has_pitch = report["key_confidence"] > 0
     return Track(
-        location=job.source.filename,
-        samples=job.source.samples,
-        sample_rate=job.source.sample_rate,
+        location=job.request.source.filename,
+        samples=job.request.source.samples,
+        sample_rate=job.request.source.sample_rate,
         bpm=report["bpm"] if has_pulse else 0.0,
         key=report["key"] if has_pitch else "",
         camelot=report["camelot"] if has_pitch else "",
@@ -74,8 +74,8 @@ def _track(job: Job, report: Mapping[str, Any], path: Path) -> Track:
             for section in report["sections"]
         ],
         tags=tags.read(path),
-        codec=codec_facts(path, codec, job.source.sample_rate),
-        size_bytes=job.source.size_bytes,
+        codec=codec_facts(path, codec, job.request.source.sample_rate),
+        size_bytes=job.request.source.size_bytes,
     )
 
 

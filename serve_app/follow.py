@@ -14,12 +14,13 @@ from serve_app.audio.encode import encoded_rate
 from serve_app.audio.formats import parse
 from serve_app.audio.resample import exactly, resampled, resampled_samples
 from serve_app.errors import Cancelled, NotReady
-from serve_app.jobs.job import Job, State
+from serve_app.jobs.job import State
 from serve_app.mixing import mixed, stem_parts
 from serve_app.separation.level import Level, restored
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import join
 from serve_app.separation.windows import plan
+from serve_app.stems.request import SeparationJob
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
 
@@ -37,7 +38,7 @@ class Follower:
 
     def __init__(
         self,
-        look: Callable[[], Job],
+        look: Callable[[], SeparationJob],
         find_model: Callable[[str], ModelSpec],
         storage: Storage,
         working_dir: Path,
@@ -74,7 +75,7 @@ class Follower:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield `blocks` as a wav of 16 bits; what is over full scale clips."""
-        source = self._job.source
+        source = self._job.request.source
         yield wave.header(source.samples, source.sample_rate)
         yield from map(wave.data, self.blocks())
 
@@ -85,7 +86,7 @@ class Follower:
         only: samples can be over full scale. Raises NotReady when the job ends without
         stems.
         """
-        position, source = 0, self._job.source
+        position, source = 0, self._job.request.source
         try:
             for block in exactly(self._at_the_songs_rate(), source.samples):
                 yield block
@@ -98,7 +99,7 @@ class Follower:
         if self._engine is None:
             raise _JobIsOverError
         spec = self._find_model(self._engine.rpartition("-")[0])
-        source = self._job.source
+        source = self._job.request.source
         rates = (source.sample_rate, spec.sample_rate)
         length = max(1, resampled_samples(source.samples, *rates))
         total = len(plan(length, spec.window))
@@ -143,12 +144,12 @@ class Follower:
         if job.state is not State.SUCCEEDED or job.result is None:
             reason = job.error or views.status(job).value
             raise NotReady(f"The job has ended without stems: {reason}")
-        result, rate = job.result, job.source.sample_rate
+        result, rate = job.result, job.request.source.sample_rate
         (stem,) = (one for one in result.stems if one.name == self._stem)
         with fetched(self._storage, stem.key, self._working_dir, "follow-") as path:
-            from_hz = encoded_rate(parse(job.options.format), rate)
+            from_hz = encoded_rate(parse(job.request.options.format), rate)
             blocks = resampled(read_blocks(path), from_hz, rate)
-            for block in exactly(blocks, job.source.samples):
+            for block in exactly(blocks, job.request.source.samples):
                 behind = min(position, block.shape[-1])
                 position -= behind
                 yield block[..., behind:] / np.float32(result.gain)

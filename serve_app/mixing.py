@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.jobs.job import ACCOMPANIMENT, VOCALS
+from serve_app.stems.request import ACCOMPANIMENT, VOCALS
 
 Samples = NDArray[np.float32]
 # For each stem the places of its sources in the model.

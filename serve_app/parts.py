@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.errors import StorageUnavailable
-from serve_app.jobs.job import PARTS
+from serve_app.stems.kind import PARTS
 from serve_app.storage.port import Storage
 
 logger = logging.getLogger(__name__)

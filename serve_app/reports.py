@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from serve_app.jobs.job import DERIVED, Job, StemFile
+from serve_app.stems.kind import DERIVED
+from serve_app.stems.request import SeparationJob, StemFile
 
 MIX = "mix"
 # One number a second: a picture needs them, a list of jobs does not.
@@ -32,28 +33,32 @@ class Request:
 class ExportRequest:
     """An export to make of a job whose song has that `report`, to be kept as `key`."""
 
-    job: Job
+    job: SeparationJob
     report: Mapping[str, Any]
     name: str
     key: str
 
 
-def of_export(job: Job, report: Mapping[str, Any], name: str) -> ExportRequest:
+def of_export(
+    job: SeparationJob, report: Mapping[str, Any], name: str
+) -> ExportRequest:
     """Return the request for the export of that name of a job."""
     return ExportRequest(job, report, name, _place(job, f"export.{name}"))
 
 
-def of_song(job: Job) -> Request:
+def of_song(job: SeparationJob) -> Request:
     """Return the request for the song of a job."""
-    return Request(job.source.key, _place(job, MIX), job.options.bpm_range)
+    return Request(
+        job.request.source.key, _place(job, MIX), job.request.options.bpm_range
+    )
 
 
-def of_stem(job: Job, stem: StemFile) -> Request:
+def of_stem(job: SeparationJob, stem: StemFile) -> Request:
     """Return the request for a stem of a job."""
     return Request(stem.key, _place(job, stem.name))
 
 
-def _place(job: Job, part: str) -> str:
+def _place(job: SeparationJob, part: str) -> str:
     """Return where the files of a part lie, without their endings."""
     return f"{DERIVED}/{job.id}/{part}"
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from serve_app import licences
-from serve_app.jobs.job import Job, State, StemFile
+from serve_app.jobs.job import State
 from serve_app.schema import (
     DeliveryAttempt,
     DeliveryView,
@@ -16,6 +16,7 @@ from serve_app.schema import (
     Licences,
     Stem,
 )
+from serve_app.stems.request import SeparationJob, StemFile
 from serve_app.webhooks.delivery import Delivery, DeliveryState
 
 _NO_LINKS: Mapping[str, str] = {}
@@ -30,33 +31,36 @@ _STATUSES = {
 }
 
 
-def status(job: Job) -> JobStatus:
+def status(job: SeparationJob) -> JobStatus:
     """Return where `job` stands for its client, who may have cancelled it just now."""
     if job.cancel_requested and not job.state.is_final:
         return JobStatus.CANCELLED
     return _STATUSES[job.state]
 
 
-def is_over(job: Job) -> bool:
+def is_over(job: SeparationJob) -> bool:
     """Whether nothing will change any more that its client could see."""
     return job.state.is_final or job.cancel_requested
 
 
 def job_view(
-    job: Job, now: datetime, base_url: str = "", links: Mapping[str, str] = _NO_LINKS
+    job: SeparationJob,
+    now: datetime,
+    base_url: str = "",
+    links: Mapping[str, str] = _NO_LINKS,
 ) -> JobView:
     """Return all that a client may know of `job`.
 
     Its stems are below `base_url`; `links` has the addresses of those that are to be
     fetched elsewhere.
     """
-    options, result = job.options, job.result
+    options, result = job.request.options, job.result
     model = options.model if result is None else result.model
     view = JobView(
         job_id=job.id,
         status=status(job),
         progress=_percent(job),
-        filename=job.source.filename,
+        filename=job.request.source.filename,
         created_at=job.created_at,
         updated_at=job.updated_at,
         expires_at=job.expires_at,
@@ -71,8 +75,8 @@ def job_view(
             format=options.format,
             priority=options.priority,
         ),
-        duration=job.source.duration_seconds,
-        sample_rate=job.source.sample_rate,
+        duration=job.request.source.duration_seconds,
+        sample_rate=job.request.source.sample_rate,
         disk_bytes=job.disk_bytes if not is_over(job) and job.disk_bytes else None,
     )
     return view.model_copy(update=_outcome(job, base_url, links))
@@ -83,7 +87,9 @@ def licences_view(of_model: licences.Licences | None) -> Licences | None:
     return None if of_model is None else Licences.model_validate(asdict(of_model))
 
 
-def _outcome(job: Job, base_url: str, links: Mapping[str, str]) -> dict[str, object]:
+def _outcome(
+    job: SeparationJob, base_url: str, links: Mapping[str, str]
+) -> dict[str, object]:
     if job.state is State.FAILED:
         return {
             "error": job.error or "The separation failed.",
@@ -106,12 +112,12 @@ def _outcome(job: Job, base_url: str, links: Mapping[str, str]) -> dict[str, obj
     }
 
 
-def job_summary(job: Job) -> JobSummary:
+def job_summary(job: SeparationJob) -> JobSummary:
     """Return the line of `job` in a list."""
     return JobSummary(
         job_id=job.id,
         status=status(job),
-        filename=job.source.filename,
+        filename=job.request.source.filename,
         created_at=job.created_at,
         updated_at=job.updated_at,
         progress=_percent(job),
@@ -134,7 +140,7 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
     )
 
 
-def _eta_seconds(job: Job, now: datetime) -> float | None:
+def _eta_seconds(job: SeparationJob, now: datetime) -> float | None:
     """How long the attempt still takes at the speed it had so far, once that is known.
 
     An attempt that goes on where another ended seems faster at first than it is.
@@ -150,7 +156,7 @@ def _eta_seconds(job: Job, now: datetime) -> float | None:
     return round(max(took * (1 - done) / done - since, 0.0), 1)
 
 
-def _percent(job: Job) -> float:
+def _percent(job: SeparationJob) -> float:
     if job.state is State.SUCCEEDED:
         return 100.0
     return round(min(max(job.progress, 0.0), 1.0) * 100, 1)

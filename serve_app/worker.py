@@ -11,10 +11,11 @@ from typing import Protocol
 from serve_app import titles
 from serve_app.audio import formats
 from serve_app.errors import StorageFull, StorageUnavailable
-from serve_app.jobs.job import STEMS, Job, Result, Stage, StemFile
 from serve_app.parts import SongParts, folder
 from serve_app.pipeline import SeparatedSong, SongTask, separate_song
 from serve_app.separation.engine import Engine
+from serve_app.stems.kind import STEMS
+from serve_app.stems.request import Result, SeparationJob, Stage, StemFile
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
 
@@ -51,7 +52,9 @@ class SongWorker:
         self._storage = storage
         self._working_dir = working_dir
 
-    def run(self, job: Job, on_progress: OnProgress, cancelled: Event) -> Result:
+    def run(
+        self, job: SeparationJob, on_progress: OnProgress, cancelled: Event
+    ) -> Result:
         """Separate the job's song and store its stems under `stems/{job}/{attempt}/`.
 
         Blocks until done; several jobs may run in several threads. Raises Cancelled
@@ -67,20 +70,22 @@ class SongWorker:
                 self._discard(folder(job.id))
             raise
 
-    def _run(self, job: Job, on_progress: OnProgress, cancelled: Event) -> Result:
+    def _run(
+        self, job: SeparationJob, on_progress: OnProgress, cancelled: Event
+    ) -> Result:
         on_progress(Stage.FETCH, 0.0)
         prefix = f"job-{job.id}-{job.attempt}-"
         with fetched(
-            self._storage, job.source.key, self._working_dir, prefix
+            self._storage, job.request.source.key, self._working_dir, prefix
         ) as source:
-            engine = self._engines.get(job.options.model)
+            engine = self._engines.get(job.request.options.model)
             task = SongTask(
                 source,
-                job.source,
-                job.options.stems,
-                formats.parse(job.options.format),
+                job.request.source,
+                job.request.options.stems,
+                formats.parse(job.request.options.format),
                 source.with_name("stems"),
-                job.options.priority.turns,
+                job.request.options.priority.turns,
             )
 
             def separated(done: float) -> None:
@@ -107,17 +112,17 @@ class SongWorker:
             logger.warning("files not deleted yet prefix=%s: %s", prefix, err)
 
     def _parts(
-        self, job: Job, engine: Engine, directory: Path
+        self, job: SeparationJob, engine: Engine, directory: Path
     ) -> AbstractContextManager[SongParts | None]:
         if not self._keeps_windows:
             return nullcontext()
         return SongParts(self._storage, directory, job.id, engine.identity)
 
-    def _upload(self, job: Job, song: SeparatedSong) -> tuple[StemFile, ...]:
+    def _upload(self, job: SeparationJob, song: SeparatedSong) -> tuple[StemFile, ...]:
         return tuple(self._store(job, stem, path) for stem, path in song.paths.items())
 
-    def _store(self, job: Job, stem: str, path: Path) -> StemFile:
-        form = formats.parse(job.options.format)
+    def _store(self, job: SeparationJob, stem: str, path: Path) -> StemFile:
+        form = formats.parse(job.request.options.format)
         key = f"{STEMS}/{job.id}/{job.attempt}/{path.name}"
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -126,7 +131,7 @@ class SongWorker:
         return StemFile(
             stem,
             key,
-            titles.file_name(job.source.filename, f"_{stem}{path.suffix}"),
+            titles.file_name(job.request.source.filename, f"_{stem}{path.suffix}"),
             size_bytes,
             digest,
             form.media_type,

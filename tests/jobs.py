@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.database import Database
-from serve_app.jobs.job import Job, Options, Result, Source, State, StemFile
-from serve_app.jobs.schema import jobs
+from serve_app.jobs.job import Job, State
+from serve_app.stems.request import Options, Result, Source, StemFile
+from serve_app.jobs.table import queue
 from serve_app.jobs.store import JobStore
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -22,7 +23,9 @@ RESULT = Result(
 )
 
 
-def new_job(job_id: str = "a", **changes: Any) -> Job:
+def new_job(
+    job_id: str = "a", webhook: Webhook | None = None, **changes: Any
+) -> SeparationJob:
     """Return a queued job that was made at noon, with `changes` applied."""
     source = Source(
         filename="Söng 'one'.mp3",
@@ -36,28 +39,52 @@ def new_job(job_id: str = "a", **changes: Any) -> Job:
         deviation=0.2,
     )
     options = Options("demo", ("drums", "vocals"), "wav")
-    job = Job(job_id, source, options, State.QUEUED, created_at=NOON, updated_at=NOON)
+    job: SeparationJob = Job(
+        job_id,
+        SeparationRequest(source, options, webhook),
+        State.QUEUED,
+        created_at=NOON,
+        updated_at=NOON,
+        cost_seconds=source.duration_seconds,
+    )
     return job.evolve(**changes)
 
 
-def with_audio(job: Job, facts: AudioFacts) -> Job:
+def asking(job: SeparationJob, **changes: Any) -> SeparationJob:
+    """Return `job` with `changes` applied to its request."""
+    return job.evolve(request=replace(job.request, **changes))
+
+
+def new_store(
+    database: Database,
+    clock: Callable[[], datetime],
+    post: Callable[[Connection, Sequence[Message]], None] = lambda *_: None,
+    **rules: Any,
+) -> JobStore[SeparationRequest, Result]:
+    """Return the store of songs with some rules, the rest of them as they are."""
+    return JobStore(database, clock, separation(Rules(**rules)), post)
+
+
+def with_audio(job: SeparationJob, facts: AudioFacts) -> SeparationJob:
     """Return `job` with a song of these facts."""
     source = replace(
-        job.source,
+        job.request.source,
         samples=facts.samples,
         sample_rate=facts.sample_rate,
         mean=facts.mean,
         deviation=facts.deviation,
         side_mean=facts.side_mean,
     )
-    return job.evolve(source=source)
+    return asking(job, source=source).evolve(
+        cost_seconds=source.duration_seconds
+    )
 
 
-def stored(database: Database) -> list[Job]:
+def stored(database: Database) -> list[SeparationJob]:
     """Return all jobs that there are, of whomever, expired or not."""
     with database.reading() as connection:
-        job_ids = connection.execute(select(jobs.c.id)).scalars().all()
-    return [*JobStore(database, ManualClock()).find(job_ids).values()]
+        job_ids = connection.execute(select(queue.c.id)).scalars().all()
+    return [*new_store(database, ManualClock()).find(job_ids).values()]
 
 
 class ManualClock:

@@ -11,7 +11,7 @@ from serve_app.api.clients import Client
 from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.exports.forms import Export
-from serve_app.jobs.job import Job
+from serve_app.stems.request import SeparationJob
 from serve_app.storage.port import StoredFile
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Derived:
 
     async def find(
         self, client: Client, job_id: str, part: str
-    ) -> tuple[Job, reports.Request]:
+    ) -> tuple[SeparationJob, reports.Request]:
         """Return a job and the request for a part of it, of which all is kept now.
 
         Whoever leaves while it is made does not stop it: others may wait for it too.
@@ -45,7 +45,7 @@ class Derived:
 
     async def export(
         self, client: Client, job_id: str, form: Export
-    ) -> tuple[Job, StoredFile]:
+    ) -> tuple[SeparationJob, StoredFile]:
         """Return a job and the stored file of an export of it.
 
         Raises InvalidInput for a song that has no such form.
@@ -74,7 +74,7 @@ class Derived:
 
     def _find(
         self, client: Client, job_id: str, part: str
-    ) -> tuple[Job, Make, reports.Request]:
+    ) -> tuple[SeparationJob, Make, reports.Request]:
         services = self._services
         job = lookup.find_job(services, client, job_id)
         if part == reports.MIX:

@@ -19,7 +19,7 @@ from serve_app.api.clients import Client
 from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.errors import BadRequest, KeyReused
-from serve_app.jobs.answer import Answer
+from serve_app.idempotency.response import Answer
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"

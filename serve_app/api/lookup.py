@@ -12,13 +12,14 @@ from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.content_disposition import attachment
 from serve_app.errors import JobNotFound, NotReady, StemNotFound
-from serve_app.jobs.job import Job, Result, State, StemFile
+from serve_app.jobs.job import State
 from serve_app.schema import JobStatus, JobView
+from serve_app.stems.request import Result, SeparationJob, StemFile
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def find_job(services: Services, client: Client, job_id: str) -> Job:
+def find_job(services: Services, client: Client, job_id: str) -> SeparationJob:
     """Return a client's job; JobNotFound when it is unknown, deleted or expired.
 
     Another tenant's is as unknown as an id that no job has.
@@ -36,7 +37,7 @@ def find_job(services: Services, client: Client, job_id: str) -> Job:
     return job
 
 
-async def shown(services: Services, job: Job, base_url: str) -> JobView:
+async def shown(services: Services, job: SeparationJob, base_url: str) -> JobView:
     """Return `job` as a client sees it now that reaches this service at `base_url`."""
     outside = {}
     if services.limits.link_seconds and job.result is not None:
@@ -80,14 +81,16 @@ def find_stem(services: Services, client: Client, job_id: str, name: str) -> Ste
     raise _no_stem(name, [stem.name for stem in check_stems(job)])
 
 
-def check_stems(job: Job) -> Sequence[StemFile]:
+def check_stems(job: SeparationJob) -> Sequence[StemFile]:
     """Return the stems of a job; NotReady while it runs or when it has failed."""
     if job.state is not State.SUCCEEDED or job.result is None:
         raise _not_ready(job)
     return job.result.stems
 
 
-def find_running(services: Services, client: Client, job_id: str, name: str) -> Job:
+def find_running(
+    services: Services, client: Client, job_id: str, name: str
+) -> SeparationJob:
     """Return a job that makes the stem `name`, or has made it.
 
     Raises JobNotFound, NotReady when it ended without stems, and StemNotFound.
@@ -95,8 +98,8 @@ def find_running(services: Services, client: Client, job_id: str, name: str) -> 
     job = find_job(services, client, job_id)
     if views.is_over(job) and job.state is not State.SUCCEEDED:
         raise _not_ready(job)
-    if name not in job.options.stems:
-        raise _no_stem(name, job.options.stems)
+    if name not in job.request.options.stems:
+        raise _no_stem(name, job.request.options.stems)
     return job
 
 
@@ -128,7 +131,7 @@ def _no_job() -> JobNotFound:
     )
 
 
-def _not_ready(job: Job) -> NotReady:
+def _not_ready(job: SeparationJob) -> NotReady:
     status = views.status(job)
     if status in (JobStatus.PENDING, JobStatus.PROCESSING):
         return NotReady(

@@ -6,14 +6,8 @@ from collections.abc import Callable, Sequence
 from serve_app.api.services import ModelInfo
 from serve_app.audio import formats
 from serve_app.errors import InvalidField, InvalidInput, RefusedUrl
-from serve_app.jobs.job import (
-    ACCOMPANIMENT,
-    VOCALS,
-    Event,
-    Options,
-    Priority,
-    Webhook,
-)
+from serve_app.stems.request import ACCOMPANIMENT, VOCALS, Options, Priority
+from serve_app.webhooks.target import Event, Webhook
 
 BPM_RANGE = "bpm_range"
 _OPTIONS = ("model", "stems", "format", "priority", BPM_RANGE)

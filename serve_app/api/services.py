@@ -10,11 +10,13 @@ from typing import Any, Protocol
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.audio.facts import AudioFacts
 from serve_app.disk import DiskReserve
-from serve_app.jobs.answer import Answer
-from serve_app.jobs.footprint import Share
-from serve_app.jobs.job import Job, Result, State
+from serve_app.idempotency.response import Answer
+from serve_app.idempotency.store import AnswerReceipt
+from serve_app.jobs.job import State
+from serve_app.jobs.kind import Rules, Share
 from serve_app.licences import Licences
 from serve_app.reports import ExportRequest, Request
+from serve_app.stems.request import Result, SeparationJob
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.webhooks.delivery import Delivery
 
@@ -30,32 +32,25 @@ class Jobs(Protocol):
 
     def add(
         self,
-        job: Job,
-        *,
-        max_queued: int,
-        share: Share | None = None,
-        answer: Answer | None = None,
+        job: SeparationJob,
+        receipt: AnswerReceipt | None = None,
     ) -> Answer | None:
         """Queue `job`, or return what the same request was answered before.
 
-        QueueFull when `max_queued` jobs wait already, or when the jobs of its client
-        would take more than their `share`.
+        QueueFull when as many wait as may, of all clients or of its client.
         """
 
-    def with_file(self, file_key: str) -> Sequence[Job]:
-        """Return the newest jobs with the same file and options, the newest first."""
+    def with_same_input(self, same_input: str) -> Sequence[SeparationJob]:
+        """Return jobs with the same file and options, the newest first."""
 
-    def find(self, job_ids: Collection[str]) -> Mapping[str, Job]:
+    def find(self, job_ids: Collection[str]) -> Mapping[str, SeparationJob]:
         """Return, by id, those of some jobs that there are."""
 
-    def listed(self, tenant: str, limit: int) -> Sequence[Job]:
+    def listed(self, tenant: str, limit: int) -> Sequence[SeparationJob]:
         """Return a tenant's newest jobs that were not deleted, the newest first."""
 
-    def check_room(self, max_queued: int, share: Share, client: str) -> None:
-        """Raise QueueFull when `max_queued` jobs wait already.
-
-        Or when those of the client take all of its `share`.
-        """
+    def check_room(self, client: str) -> None:
+        """Raise QueueFull when as many jobs wait as may, of all clients or of this."""
 
     def disk_bytes(self, client: str | None = None) -> int:
         """Return the most disk that jobs under way may take, of all or of a client."""
@@ -66,7 +61,7 @@ class Jobs(Protocol):
     def skew_seconds(self) -> float:
         """Return by how much our clock is ahead of the database's."""
 
-    def cancel(self, job_id: str, retention_seconds: float) -> Job:
+    def cancel(self, job_id: str) -> SeparationJob:
         """Cancel the job unless it has ended; JobNotFound if there is none."""
 
     def remove(self, job_id: str) -> None:
@@ -143,10 +138,14 @@ class Limits:
     max_client_disk_bytes: int = 128 * 1024**3
 
     @property
-    def share(self) -> Share:
-        """What one client's jobs may take."""
+    def rules(self) -> Rules:
+        """How many songs may wait, and how long they are kept."""
         queued_jobs = ceil(self.max_queued_jobs * self.client_queue_share)
-        return Share(queued_jobs, self.max_client_disk_bytes)
+        return Rules(
+            max_queued=self.max_queued_jobs,
+            share=Share(queued_jobs, self.max_client_disk_bytes),
+            retention_seconds=self.retention_seconds,
+        )
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ class Services:
 
     jobs: Jobs
     answers: Answers
-    reuse: Callable[[Job, Sequence[Job]], Result | None]
+    reuse: Callable[[SeparationJob, Sequence[SeparationJob]], Result | None]
     deliveries: Deliveries
     storage: Storage
     fetch: Fetch
@@ -188,7 +187,7 @@ class Services:
     tell_of_stem: Callable[[Request], Awaitable[Mapping[str, Any]]]
     export: Callable[[ExportRequest], Awaitable[None]]
     tell_peaks: Callable[[Request, Span], Awaitable[Pixels]]
-    follow: Callable[[Job, str], Follower]
+    follow: Callable[[SeparationJob, str], Follower]
     wake: Callable[[], None]
     stop: Callable[[str], None]
     health: Callable[[], Awaitable[Mapping[str, Any]]]

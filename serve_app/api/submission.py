@@ -19,19 +19,20 @@ from serve_app.api.threads import run
 from serve_app.api.uploads import Arrival, Intake, Upload
 from serve_app.audio.facts import AudioFacts
 from serve_app.errors import AudioTooLong, Unavailable
-from serve_app.jobs.answer import Answer
-from serve_app.jobs.footprint import disk_bytes
-from serve_app.jobs.job import (
-    ORIGINALS,
-    STEMS,
-    Job,
+from serve_app.idempotency.response import Answer
+from serve_app.idempotency.store import AnswerReceipt
+from serve_app.jobs.job import State
+from serve_app.schema import Accepted, JobStatus
+from serve_app.stems.footprint import disk_bytes
+from serve_app.stems.kind import ORIGINALS, STEMS
+from serve_app.stems.request import (
     Options,
     Result,
+    SeparationJob,
+    SeparationRequest,
     Source,
-    State,
     content_key,
 )
-from serve_app.schema import Accepted, JobStatus
 
 # The gateways of old clients take any other status for a failure, 202 too.
 STATUS = 200
@@ -70,14 +71,14 @@ class Submission:
         webhook = wanted.webhook(upload.form.fields, services.check_webhook)
         file_key, twins = await self._twins(upload, options)
         job = await self._job(upload, options, file_key, twins)
-        job = job.evolve(webhook=webhook)
+        job = job.evolve(request=replace(job.request, webhook=webhook))
         if file_key and (found := await run(services.reuse, job, twins)):
             job = _ended(job, found, services.limits.retention_seconds)
         return await self._handed_in(job, upload, once)
 
     async def _twins(
         self, upload: Upload, options: Options
-    ) -> tuple[str | None, Sequence[Job]]:
+    ) -> tuple[str | None, Sequence[SeparationJob]]:
         """Return what jobs with the same file have in common, and those jobs.
 
         Nothing when the client or the operator does not want to know.
@@ -86,43 +87,44 @@ class Submission:
         if not services.reuses or _is_unwilling(self._request):
             return None, []
         file_key = content_key(self._client.tenant, upload.form.sha256, options)
-        return file_key, await run(services.jobs.with_file, file_key)
+        return file_key, await run(services.jobs.with_same_input, file_key)
 
     async def _job(
         self,
         upload: Upload,
         options: Options,
         file_key: str | None,
-        twins: Sequence[Job],
-    ) -> Job:
+        twins: Sequence[SeparationJob],
+    ) -> SeparationJob:
         """Return the job; a file that is known need not be decoded again."""
         services, form = self._services, upload.form
         job_id, now = uuid4().hex, services.clock()
         audio_key = None
         if twins:
-            source, audio_key = twins[0].source, twins[0].audio_key
+            source, audio_key = twins[0].request.source, twins[0].same_work
         else:
             facts = await self._intake.measure(self._request, self._client, upload)
             source = _source(upload, facts)
             if file_key is not None:
                 audio_key = content_key(self._client.tenant, facts.sha256, options)
         source = replace(source, filename=form.filename, key=f"{ORIGINALS}/{job_id}")
-        return Job(
+        return SeparationJob(
             job_id,
-            source,
-            options,
+            SeparationRequest(source, options),
             State.QUEUED,
             created_at=now,
             updated_at=now,
             tenant=self._client.tenant,
             client=self._client.name,
+            priority=options.priority.rank,
+            cost_seconds=source.duration_seconds,
             disk_bytes=_disk_bytes(services, source, options),
-            file_key=file_key,
-            audio_key=audio_key,
+            same_input=file_key,
+            same_work=audio_key,
         )
 
     async def _handed_in(
-        self, job: Job, upload: Upload, once: Once | None
+        self, job: SeparationJob, upload: Upload, once: Once | None
     ) -> JSONResponse:
         services = self._services
         body: Mapping[str, Any] = _accepted(job, upload.form.ignored).model_dump(
@@ -192,7 +194,9 @@ def _disk_bytes(services: Services, source: Source, options: Options) -> int:
     return needed
 
 
-def _ended(job: Job, result: Result, retention_seconds: float) -> Job:
+def _ended(
+    job: SeparationJob, result: Result, retention_seconds: float
+) -> SeparationJob:
     """Return the job as it is when another one has made its stems."""
     return job.evolve(
         state=State.SUCCEEDED,
@@ -203,7 +207,7 @@ def _ended(job: Job, result: Result, retention_seconds: float) -> Job:
 
 
 def _hand_in(
-    services: Services, job: Job, path: Path, answer: Answer | None
+    services: Services, job: SeparationJob, path: Path, answer: Answer | None
 ) -> Answer | None:
     """Store the song, then the job: a dispatcher may take it up at once.
 
@@ -211,14 +215,9 @@ def _hand_in(
     """
     try:
         if not job.state.is_final:
-            services.storage.put(job.source.key, path)
-        limits = services.limits
-        before = services.jobs.add(
-            job,
-            max_queued=limits.max_queued_jobs,
-            share=limits.share,
-            answer=answer,
-        )
+            services.storage.put(job.request.source.key, path)
+        receipt = None if answer is None else AnswerReceipt(answer)
+        before = services.jobs.add(job, receipt)
     except Unavailable:
         # The job may be there all the same; if not, a sweep deletes its files.
         raise
@@ -230,12 +229,12 @@ def _hand_in(
     return before
 
 
-def _discard(services: Services, job: Job) -> None:
+def _discard(services: Services, job: SeparationJob) -> None:
     for folder in (ORIGINALS, STEMS):
         services.storage.delete(f"{folder}/{job.id}")
 
 
-def _accepted(job: Job, ignored: Sequence[str]) -> Accepted:
+def _accepted(job: SeparationJob, ignored: Sequence[str]) -> Accepted:
     if job.result is None:
         message = f"Separation started. Poll /job/{job.id} for its progress."
     else:
@@ -243,12 +242,12 @@ def _accepted(job: Job, ignored: Sequence[str]) -> Accepted:
     return Accepted(
         job_id=job.id,
         message=message,
-        filename=job.source.filename,
-        size_bytes=job.source.size_bytes,
-        duration=job.source.duration_seconds,
-        model=job.options.model,
-        stems=job.options.stems,
-        format=job.options.format,
+        filename=job.request.source.filename,
+        size_bytes=job.request.source.size_bytes,
+        duration=job.request.source.duration_seconds,
+        model=job.request.options.model,
+        stems=job.request.options.stems,
+        format=job.request.options.format,
         status_url=f"/job/{job.id}",
         ignored_fields=tuple(ignored),
         cache=None if job.result is None else job.result.cache,

@@ -11,7 +11,7 @@ from typing import Protocol
 from serve_app import views
 from serve_app.api.threads import run
 from serve_app.errors import Unavailable
-from serve_app.jobs.job import Job
+from serve_app.stems.request import SeparationJob
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.2
 class Finder(Protocol):
     """Where jobs are looked up."""
 
-    def find(self, job_ids: Collection[str]) -> Mapping[str, Job]:
+    def find(self, job_ids: Collection[str]) -> Mapping[str, SeparationJob]:
         """Return, by id, those of some jobs that there are."""
 
 
@@ -33,10 +33,10 @@ class JobWatch:
 
     def __init__(self, jobs: Finder) -> None:
         self._jobs = jobs
-        self._waiting: dict[str, set[asyncio.Queue[Job | None]]] = {}
+        self._waiting: dict[str, set[asyncio.Queue[SeparationJob | None]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def until_over(self, job: Job, seconds: float) -> Job:
+    async def until_over(self, job: SeparationJob, seconds: float) -> SeparationJob:
         """Return the job once it is over, or as it is after so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), aclosing(self.changes(job)) as changes:
@@ -47,15 +47,15 @@ class JobWatch:
         return job
 
     async def changes(
-        self, job: Job, repeat_seconds: float = inf
-    ) -> AsyncGenerator[Job, None]:
+        self, job: SeparationJob, repeat_seconds: float = inf
+    ) -> AsyncGenerator[SeparationJob, None]:
         """Yield the job each time it differs from what was known of it; ends with it.
 
         One that is deleted meanwhile is yielded as cancelled. After so many seconds
         without a change it is yielded again. Close it, so that nobody asks for the job
         any more.
         """
-        queue: asyncio.Queue[Job | None] = asyncio.Queue()
+        queue: asyncio.Queue[SeparationJob | None] = asyncio.Queue()
         self._waiting.setdefault(job.id, set()).add(queue)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._ask())

@@ -27,6 +27,7 @@ def expire(days: int) -> None:
     ]
     if not found:
         raise InvalidInput("Files are kept in no bucket: set STEMSERVE_STORAGE to one.")
+    from serve_app.stems.kind import FOLDERS
     from serve_app.storage import lifecycle
 
     for place in found:
@@ -34,5 +35,5 @@ def expire(days: int) -> None:
             bucket = places.bucket(place, "STEMSERVE_STORAGE")
         except ValueError as err:
             raise InvalidInput(f"{err}.") from err
-        for folder in lifecycle.expire(bucket, days):
+        for folder in lifecycle.expire(bucket, days, FOLDERS):
             print(f"s3://{bucket.name}/{folder}: files go after {days} days")

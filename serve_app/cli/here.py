@@ -18,10 +18,10 @@ from serve_app.cli.board import Board
 from serve_app.cli.configuration import read_settings
 from serve_app.cli.crew import Interrupt, Track
 from serve_app.cli.separation import Order, Separated, Separator
-from serve_app.jobs.job import Options
 from serve_app.reporter import heard
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
+from serve_app.stems.request import Options
 
 _ANALYSES_AT_ONCE = 2
 _ETA_FROM = 0.02

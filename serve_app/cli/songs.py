@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serve_app.audio.formats import SONG_SUFFIXES
 from serve_app.errors import InvalidInput
-from serve_app.jobs.job import ACCOMPANIMENT
+from serve_app.stems.request import ACCOMPANIMENT
 
 # How the files are called that a run leaves in OUT/<song>/.
 _STEMS = frozenset(

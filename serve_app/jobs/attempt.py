@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from typing import Any
 
 from serve_app.errors import (
     AppError,
@@ -10,13 +11,13 @@ from serve_app.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from serve_app.jobs.job import Job, Result, Stage
+from serve_app.jobs.job import AnyJob
+from serve_app.jobs.kind import AnyKind
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
 from serve_app.jobs.transitions import Retry
 
 REPORT_SECONDS = 0.5
-_STAGES = list(Stage)
 # What is away is so for every job.
 _EXCUSES = (StorageUnavailable, DatabaseUnavailable, PoolAway)
 
@@ -24,24 +25,25 @@ _EXCUSES = (StorageUnavailable, DatabaseUnavailable, PoolAway)
 class Attempt:
     """What a dispatcher knows of an attempt under way."""
 
-    def __init__(self, job: Job, began_seconds: float = 0.0) -> None:
+    def __init__(self, kind: AnyKind, job: AnyJob, began_seconds: float = 0.0) -> None:
+        self.kind = kind
         self.job = job
         self.began_seconds = began_seconds
         self.beside_seconds: Mapping[str, float] = {}
         self.waited_seconds = 0.0
         self.claim = job.claim
-        self.work: asyncio.Task[Result] | None = None
+        self.work: asyncio.Task[Any] | None = None
         self.replica: str | None = None
         self.had_company = False
-        self.stage = Stage.FETCH
+        self.stage = kind.stages[0]
         self.fraction = 0.0
         self._reported_at = float("-inf")
-        self._stages_began: dict[Stage, float] = {}
+        self._stages_began: dict[str, float] = {}
 
     def advance(self, progress: Progress, now_seconds: float) -> bool:
         """Take note of `progress`, never going back; return whether to report it."""
-        stage = max(self.stage, progress.stage, key=_STAGES.index)
-        is_new = stage is not self.stage
+        stage = max(self.stage, progress.stage, key=self.kind.stages.index)
+        is_new = stage != self.stage
         self.stage = stage
         self.fraction = min(max(self.fraction, progress.fraction), 1.0)
         self._stages_began.setdefault(stage, now_seconds)
@@ -54,7 +56,7 @@ class Attempt:
         """Return how long each stage took, if the whole attempt ends now."""
         marks = [*self._stages_began.items(), (None, now_seconds - self.waited_seconds)]
         steps = {
-            stage.value: end - began
+            stage: end - began
             for (stage, began), (_, end) in pairwise(marks)
             if stage is not None
         }
@@ -73,7 +75,7 @@ def retry_after(
 
     When a store, the database or a pool is away it is excused, and tried again as soon
     as that may be back. When a disk is full it is excused, too, but each time longer,
-    and alone: several songs at once may be what has filled it.
+    and alone: several jobs at once may be what has filled it.
     When a replica dies under several of the `running`, each of them is run alone before
     any is charged. One that had not started can't have been the reason.
     """
@@ -99,7 +101,9 @@ def retry_after(
         err.detail,
         charge=not died or (started and not shared),
         run_alone=attempt.job.run_alone or (died and started),
-        delay_seconds=0.0 if shared else policy.delay_seconds(attempt.job.attempt),
+        delay_seconds=0.0
+        if shared
+        else attempt.kind.rules.delay_seconds(attempt.job.attempt),
     )
 
 

@@ -11,14 +11,7 @@ from typing import Any
 from serve_app.errors import AppError, Cancelled, LeaseLost, Unavailable
 from serve_app.jobs import log
 from serve_app.jobs.attempt import Attempt, retry_after
-from serve_app.jobs.job import (
-    SHORT_SONG_SECONDS,
-    Claim,
-    Job,
-    PassedBy,
-    Result,
-    State,
-)
+from serve_app.jobs.job import AnyJob, Claim, PassedBy, State
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import Finished, Progress, Runner, Started
 from serve_app.jobs.store import JobStore
@@ -31,13 +24,13 @@ logger = logging.getLogger(__name__)
 # limit: while the database is away, nobody else can have the job.
 _SETTLE_TRIES = 5
 _UNEXPECTED = (
-    "The song could not be processed because of an error in the service. Upload it "
-    "again; if that fails too, report it with the id of the job."
+    "The job failed because of an error in the service. Send it again; if it fails "
+    "again, report it with the job's id."
 )
 
-Ending = Callable[[], Job]
-Reuse = Callable[[Job], Result | None]
-Discard = Callable[[Job], None]
+Ending = Callable[[], AnyJob]
+Reuse = Callable[[AnyJob], Any | None]
+Discard = Callable[[AnyJob], None]
 
 
 class Dispatcher:
@@ -51,7 +44,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        store: JobStore,
+        store: JobStore[Any, Any],
         run: Runner,
         owner: str,
         policy: DispatchPolicy,
@@ -147,7 +140,6 @@ class Dispatcher:
             self._store.claim,
             self._owner,
             lease_seconds=self._policy.lease_seconds,
-            retention_seconds=self._policy.retention_seconds,
         )
         while self._room() and not self._stopping.is_set():
             passed_by, most = self._openings()
@@ -175,18 +167,18 @@ class Dispatcher:
         long_of_client = Counter(
             job.client
             for job in running
-            if job.source.duration_seconds > SHORT_SONG_SECONDS
+            if job.cost_seconds > self._store.kind.rules.short_seconds
         )
         full, room = _full(of_client, most)
         long_full, long_room = _full(long_of_client, max(1, most - 1))
         long_room = min(long_room, most - long_of_client.total())
         if long_room <= 0:
-            return PassedBy(full, long_songs=True), min(room, self._room())
-        passed_by = PassedBy(full, long_songs_of=long_full)
+            return PassedBy(full, long_jobs=True), min(room, self._room())
+        passed_by = PassedBy(full, long_jobs_of=long_full)
         return passed_by, min(room, long_room, self._room())
 
-    def _start(self, job: Job) -> None:
-        attempt = Attempt(job, _now_seconds())
+    def _start(self, job: AnyJob) -> None:
+        attempt = Attempt(self._store.kind, job, _now_seconds())
         attempt.work = asyncio.create_task(self._follow(attempt))
         self._running[attempt.claim] = attempt
         worker = asyncio.create_task(self._see_through(attempt, attempt.work))
@@ -208,7 +200,7 @@ class Dispatcher:
             attempt.stop()
         await asyncio.gather(*self._workers)
 
-    async def _see_through(self, attempt: Attempt, work: asyncio.Task[Result]) -> None:
+    async def _see_through(self, attempt: Attempt, work: asyncio.Task[Any]) -> None:
         """Wait for the end of an attempt, whatever it is, and record it."""
         try:
             job = await self._settle(
@@ -220,7 +212,7 @@ class Dispatcher:
             del self._running[attempt.claim]
             self._wake.set()
 
-    async def _follow(self, attempt: Attempt) -> Result:
+    async def _follow(self, attempt: Attempt) -> Any:
         if found := await asyncio.to_thread(self._reuse, attempt.job):
             return found
         async with aclosing(self._run(attempt.job)) as events:
@@ -253,7 +245,7 @@ class Dispatcher:
         if is_unwanted:
             raise Cancelled("The job was cancelled by its client.")
 
-    async def _ending_of(self, attempt: Attempt, work: asyncio.Task[Result]) -> Ending:
+    async def _ending_of(self, attempt: Attempt, work: asyncio.Task[Any]) -> Ending:
         claim = attempt.claim
         try:
             result = await work
@@ -262,14 +254,16 @@ class Dispatcher:
             return partial(self._store.release, claim)
         except Exception as err:
             return self._ending_after(err, attempt)
-        now_seconds, kept = _now_seconds(), self._policy.retention_seconds
+        now_seconds = _now_seconds()
         total_seconds = now_seconds - attempt.began_seconds
         steps_seconds = attempt.steps_seconds(now_seconds)
 
-        def succeed() -> Job:
-            job = self._store.succeed(claim, result, kept)
+        def succeed() -> AnyJob:
+            job = self._store.succeed(claim, result)
             if job.state is State.SUCCEEDED:
-                log.separated(attempt.job, result, total_seconds, steps_seconds)
+                # The row has forgotten when the attempt began.
+                told = job.evolve(started_at=attempt.job.started_at)
+                log.succeeded(self._store.kind, told, total_seconds, steps_seconds)
             return job
 
         return succeed
@@ -279,17 +273,16 @@ class Dispatcher:
         problem = err if isinstance(err, AppError) else AppError(_UNEXPECTED)
         if problem is not err:
             logger.error("attempt crashed job=%s", claim.job_id, exc_info=err)
-        log.failed(attempt.job, claim, problem.code, problem.detail)
+        log.failed(self._store.kind, attempt.job, claim, problem.code, problem.detail)
         if problem is err and not problem.retryable:
-            kept, detail = self._policy.retention_seconds, problem.detail
-            return partial(self._store.fail, claim, problem.code, detail, kept)
+            return partial(self._store.fail, claim, problem.code, problem.detail)
         retry = retry_after(problem, attempt, self._running.values(), self._policy)
-        return partial(self._store.retry, claim, retry, self._policy.limits)
+        return partial(self._store.retry, claim, retry)
 
-    async def _delete_files(self, job: Job) -> None:
+    async def _delete_files(self, job: AnyJob) -> None:
         await asyncio.to_thread(self._discard, job)
 
-    async def _settle(self, claim: Claim, ending: Ending) -> Job | None:
+    async def _settle(self, claim: Claim, ending: Ending) -> AnyJob | None:
         """Record an end; return the job as it is then, None if that is another's."""
         tries_left = _SETTLE_TRIES
         while tries_left:

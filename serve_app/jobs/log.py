@@ -7,52 +7,57 @@ this module logs is also shown to whoever watches a server in a terminal.
 import json
 import logging
 from collections.abc import Mapping
+from typing import Any
 
-from serve_app.jobs.job import Claim, Job, Result, State
+from serve_app.jobs.job import AnyJob, Claim, State
+from serve_app.jobs.kind import AnyKind
 
 logger = logging.getLogger(__name__)
 
 
-def separated(
-    job: Job, result: Result, total_seconds: float, steps_seconds: Mapping[str, float]
+def succeeded(
+    kind: AnyKind, job: AnyJob, total_seconds: float, steps_seconds: Mapping[str, float]
 ) -> None:
-    """Tell that a job succeeded, how fast it was, and which steps took how long."""
-    source = job.source
-    speed = source.duration_seconds / max(total_seconds, 0.001)
-    steps = "".join(f"{name}={took:.1f}s " for name, took in steps_seconds.items())
-    logger.info(
-        "song separated job=%s name=%s duration=%.1fs took=%.1fs speed=%.1fx "
-        "queued=%.1fs %smodel=%s cache=%s",
-        *(job.id, quoted(source.filename), source.duration_seconds, total_seconds),
-        *(speed, _queued_seconds(job), steps, result.model, result.cache or "miss"),
-    )
+    """Tell that a job succeeded, how long it took and which steps how long."""
+    fields = {
+        **_name(kind, job),
+        **kind.log_fields(job),
+        "took": f"{total_seconds:.1f}s",
+        "queued": f"{_queued_seconds(job):.1f}s",
+        **{name: f"{took:.1f}s" for name, took in steps_seconds.items()},
+    }
+    if job.cost_seconds:
+        speed = job.cost_seconds / max(total_seconds, 0.001)
+        fields["speed"] = f"{speed:.1f}x"
+    logger.info("%s %s", kind.done_event, _line(fields))
 
 
-def reused(job: Job, result: Result) -> None:
-    """Tell that a job succeeded at once, since its stems were there."""
-    logger.info(
-        "song separated job=%s name=%s duration=%.1fs model=%s cache=%s",
-        *(job.id, quoted(job.source.filename), job.source.duration_seconds),
-        *(result.model, result.cache),
-    )
+def reused(kind: AnyKind, job: AnyJob) -> None:
+    """Tell that a job succeeded at once, since its result was there."""
+    fields = {**_name(kind, job), **kind.log_fields(job)}
+    logger.info("%s %s", kind.done_event, _line(fields))
 
 
-def ended(job: Job) -> None:
+def ended(kind: AnyKind, job: AnyJob) -> None:
     """Tell that a job failed for good, was cancelled, or waits for its next attempt."""
     event = "handed back" if job.state is State.QUEUED else job.state.value
-    logger.info(
-        "job %s job=%s name=%s attempt=%d code=%s",
-        *(event, job.id, quoted(job.source.filename), job.attempt),
-        job.error_code or "-",
-    )
+    fields = {
+        **_name(kind, job),
+        "attempt": job.attempt,
+        "code": job.error_code or "-",
+    }
+    logger.info("job %s %s", event, _line(fields))
 
 
-def failed(job: Job, claim: Claim, code: str, detail: str) -> None:
+def failed(kind: AnyKind, job: AnyJob, claim: Claim, code: str, detail: str) -> None:
     """Tell that an attempt at a job went wrong, which may be tried again."""
-    logger.warning(
-        "attempt failed job=%s name=%s attempt=%d code=%s error=%s",
-        *(job.id, quoted(job.source.filename), claim.attempt, code, quoted(detail)),
-    )
+    fields = {
+        **_name(kind, job),
+        "attempt": claim.attempt,
+        "code": code,
+        "error": quoted(detail),
+    }
+    logger.warning("attempt failed %s", _line(fields))
 
 
 def quoted(text: str) -> str:
@@ -60,7 +65,17 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _queued_seconds(job: Job) -> float:
+def _name(kind: AnyKind, job: AnyJob) -> dict[str, Any]:
+    title = kind.title(job)
+    named = {"name": quoted(title)} if title else {}
+    return {"job": job.id, **named}
+
+
+def _line(fields: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _queued_seconds(job: AnyJob) -> float:
     """How long the job waited for the attempt that ended it."""
     started_at = job.started_at or job.created_at
     return (started_at - job.created_at).total_seconds()

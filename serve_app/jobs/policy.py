@@ -1,20 +1,17 @@
-"""How much a dispatcher takes on, and how patient it is."""
+"""How much a dispatcher takes on, and how long it waits."""
 
 from dataclasses import dataclass
 
-from serve_app.jobs.transitions import Limits
-
-_LONGEST_DELAY_SECONDS = 300.0
 _FULL_DISK_DOUBLINGS = 3
 
 
 @dataclass(frozen=True)
 class DispatchPolicy:
-    """How many jobs run at once, and how patient the dispatcher is with each.
+    """How many jobs run at once, and how long a dispatcher waits for what is away.
 
-    Of them at most `of_one_kind` are of one client, and as many are songs longer than
-    ten minutes; of the long ones one less are one client's, if that leaves any. So
-    neither other clients nor short songs wait until all that has been begun is done.
+    Of them at most `of_one_kind` are of one client, and as many are long; of the long
+    ones one less are one client's, if that leaves any. So neither other clients nor
+    short jobs wait until all that has been begun is done.
     """
 
     in_flight: int
@@ -23,8 +20,6 @@ class DispatchPolicy:
     renew_seconds: float = 10.0
     poll_seconds: float = 1.0
     backoff_seconds: float = 5.0
-    max_attempts: int = 3
-    retention_seconds: float = 30 * 60.0
 
     def __post_init__(self) -> None:
         if self.in_flight < 1:
@@ -33,16 +28,6 @@ class DispatchPolicy:
             raise ValueError("of_one_kind must be at least 1")
         if self.renew_seconds >= self.lease_seconds:
             raise ValueError("a lease must be renewed before it ends")
-
-    @property
-    def limits(self) -> Limits:
-        """What the store needs to know of it."""
-        return Limits(self.max_attempts, self.retention_seconds)
-
-    def delay_seconds(self, attempt: int) -> float:
-        """How long a job waits after its failed `attempt`, the first being 1."""
-        seconds = self.backoff_seconds * 4.0 ** (attempt - 1)
-        return min(seconds, _LONGEST_DELAY_SECONDS)
 
     def full_disk_delay_seconds(self, excused: int) -> float:
         """How long a job waits for room on a disk, `excused` so often before.

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from serve_app.errors import Unavailable
-from serve_app.jobs.job import Job, Result, Stage
+from serve_app.jobs.job import AnyJob
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,19 @@ class Started:
 class Progress:
     """How far the whole job is, 0..1, and what is done now."""
 
-    stage: Stage
+    stage: str
     fraction: float
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The job is done and its files are stored.
+    """The job is done: its result can be published.
 
     `beside_seconds` is what went on at the same time, and how long it took;
     `waited_seconds` is how long the rest has waited for that.
     """
 
-    result: Result
+    result: Any
     beside_seconds: Mapping[str, float] = field(default_factory=dict)
     waited_seconds: float = 0.0
 
@@ -54,7 +54,7 @@ class PoolAway(Unavailable):
 class Runner(Protocol):
     """Starts a job on a pool of workers."""
 
-    def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
+    def __call__(self, job: AnyJob) -> AsyncGenerator[Event, None]:
         """Yield what happens to `job`: Started before any work, at last Finished.
 
         Cancelling or closing the generator stops the work. Raises ReplicaDied when the

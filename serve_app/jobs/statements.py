@@ -1,6 +1,7 @@
 """What the store asks of the database, each in one statement."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     insert,
     literal_column,
@@ -29,25 +31,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from serve_app.jobs.job import (
-    NONE_PASSED_BY,
-    SHORT_SONG_SECONDS,
-    Claim,
-    Job,
-    PassedBy,
-    State,
-)
-from serve_app.jobs.schema import jobs, to_job, to_row
+from serve_app.jobs.job import NONE_PASSED_BY, AnyJob, Claim, PassedBy, State
+from serve_app.jobs.kind import AnyKind
+from serve_app.jobs.table import lanes, queue, to_job, to_row
 from serve_app.jobs.transitions import CLAIMED, Changes
 
 # Longer than any song, and no infinity, which JSON and some databases do not know.
 _ANY_LENGTH = 1e9
 
-# Any number that nothing else in the same Postgres locks: "queue" in ASCII.
-_ADVISORY_LOCK = 0x7175657565
+# Any number that nothing else in the same Postgres locks: "lane" in ASCII.
+_CLAIM_LOCK = 0x6C616E65
 
 # The order in which jobs are begun.
-_TURN = (jobs.c.priority, jobs.c.turn, jobs.c.created_at, jobs.c.id)
+_TURN = (queue.c.priority, queue.c.turn, queue.c.created_at, queue.c.id)
 # Of jobs that give the same, no more are looked at: the newest one has its files still,
 # unless it ends just then.
 _MOST_SAME = 3
@@ -56,17 +52,21 @@ _UNDER_WAY = (State.QUEUED.value, State.RUNNING.value)
 _GAVE_UP = (State.FAILED.value, State.CANCELLED.value)
 
 
+# Statements that are made once have the kind, and what its rules say, as parameters.
+_OF_KIND = queue.c.kind == bindparam("kind")
+
+
 def _is(state: State) -> ColumnElement[bool]:
-    return jobs.c.state == state.value
+    return queue.c.state == state.value
 
 
 # Of a claim, these come beside the columns in the order of turns. One that is not clear
 # needs a decision first: it was cancelled, must run alone, or was claimed too often.
 _IS_CLEAR = case(
     (
-        not_(jobs.c.cancel_requested)
-        & not_(jobs.c.run_alone)
-        & (jobs.c.attempt - jobs.c.excused < bindparam("most_claims")),
+        not_(queue.c.cancel_requested)
+        & not_(queue.c.run_alone)
+        & (queue.c.attempt - queue.c.excused < bindparam("most_claims")),
         1,
     ),
     else_=0,
@@ -75,28 +75,65 @@ _IS_CLEAR = case(
 
 # Who may not begin just any job passes some by.
 _IS_FIT = and_(
-    jobs.c.client.not_in(bindparam("not_of", expanding=True)),
+    queue.c.client.not_in(bindparam("not_of", expanding=True)),
     or_(
-        jobs.c.song_seconds <= SHORT_SONG_SECONDS,
-        (jobs.c.song_seconds <= bindparam("longest_seconds"))
-        & jobs.c.client.not_in(bindparam("no_long_of", expanding=True)),
+        queue.c.song_seconds <= bindparam("short_seconds"),
+        (queue.c.song_seconds <= bindparam("longest_seconds"))
+        & queue.c.client.not_in(bindparam("no_long_of", expanding=True)),
     ),
 )
 
+_NOW: BindParameter[datetime] = bindparam("now", type_=queue.c.updated_at.type)
 
-def _heads(most: int, *more: ColumnElement[Any], passes_by: bool) -> Subquery:
+
+def _has_room_in_lane() -> ColumnElement[bool]:
+    """Whether a job's lane, if it has one, may begin another one."""
+    other = queue.alias("other")
+    running = (
+        select(func.count())
+        .where(
+            other.c.kind == queue.c.kind,
+            other.c.lane == queue.c.lane,
+            other.c.state == State.RUNNING.value,
+            other.c.lease_expires_at > _NOW,
+        )
+        .correlate(queue)
+        .scalar_subquery()
+    )
+    paused = exists().where(
+        lanes.c.kind == queue.c.kind,
+        lanes.c.lane == queue.c.lane,
+        lanes.c.paused_until > _NOW,
+    )
+    is_free = and_(not_(paused), running < bindparam("at_once_per_lane"))
+    return or_(queue.c.lane.is_(None), is_free)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which conditions a claim has beside the turn: none, as a rule."""
+
+    passes_by: bool = False
+    has_lanes: bool = False
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        fit = [_IS_FIT] if self.passes_by else []
+        return [*fit, _has_room_in_lane()] if self.has_lanes else fit
+
+
+def _heads(most: int, *more: ColumnElement[Any], choice: _Choice) -> Subquery:
     """The first jobs in turn at the time `now`, locked, that nobody else has locked.
 
     Some wait and some are of owners who fell silent: so many of each.
     """
-    now: BindParameter[datetime] = bindparam("now", type_=jobs.c.updated_at.type)
-    is_time = or_(jobs.c.available_at.is_(None), jobs.c.available_at <= now)
-    is_fit = [_IS_FIT] if passes_by else []
+    is_time = or_(queue.c.available_at.is_(None), queue.c.available_at <= _NOW)
+    is_fit = choice.conditions
     # The first of each by an index of its own: as one condition, with OR, all that
     # waits would be sorted, and with the turns' index all that runs would be read.
     lapsed = (
-        select(jobs.c.id)
-        .where(_is(State.RUNNING), jobs.c.lease_expires_at <= now)
+        select(queue.c.id)
+        .where(_OF_KIND, _is(State.RUNNING), queue.c.lease_expires_at <= _NOW)
         .cte("lapsed")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
@@ -105,11 +142,13 @@ def _heads(most: int, *more: ColumnElement[Any], passes_by: bool) -> Subquery:
         query = select(*_TURN, *more).where(*conditions, *is_fit).order_by(*_TURN)
         # A number in the text: the planner must know how few they are.
         query = query.limit(literal_column(str(most)))
-        return query.with_for_update(skip_locked=True, of=jobs).cte(name)
+        return query.with_for_update(skip_locked=True, of=queue).cte(name)
 
     found = [
-        head("waits", _is(State.QUEUED), jobs.c.waits_for.is_(None), is_time),
-        head("silent", jobs.c.id.in_(select(lapsed.c.id))),
+        head(
+            "waits", _OF_KIND, _is(State.QUEUED), queue.c.waits_for.is_(None), is_time
+        ),
+        head("silent", queue.c.id.in_(select(lapsed.c.id))),
     ]
     return union_all(*(select(each) for each in found)).subquery()
 
@@ -118,9 +157,9 @@ def _in_turn(found: Subquery) -> list[ColumnElement[Any]]:
     return [found.c[column.name] for column in _TURN]
 
 
-def _clear_ids(most: int, passes_by: bool) -> Select[Any]:
+def _clear_ids(most: int, choice: _Choice) -> Select[Any]:
     """The ids of the first jobs in turn, up to the first one that is not clear."""
-    found = _heads(most, _IS_CLEAR, passes_by=passes_by)
+    found = _heads(most, _IS_CLEAR, choice=choice)
     so_far = func.min(found.c.is_clear).over(order_by=_in_turn(found))
     ranked = select(*found.c, so_far.label("all_clear")).subquery()
     query = select(ranked.c.id).where(ranked.c.all_clear == 1)
@@ -129,135 +168,180 @@ def _clear_ids(most: int, passes_by: bool) -> Select[Any]:
 
 # Each is made once: making a statement takes longer than running it.
 @cache
-def _next_claimable(passes_by: bool) -> Select[Any]:
-    head = _heads(1, passes_by=passes_by)
+def _next_claimable(choice: _Choice) -> Select[Any]:
+    head = _heads(1, choice=choice)
     first = select(head.c.id).order_by(*_in_turn(head)).limit(1).scalar_subquery()
-    return select(jobs).where(jobs.c.id == first)
+    return select(queue).where(queue.c.id == first)
 
 
 _CLAIM = (
-    update(jobs)
+    update(queue)
     .values(
-        attempt=jobs.c.attempt + 1,
+        attempt=queue.c.attempt + 1,
         updated_at=bindparam("now"),
         **{name: bindparam(f"new_{name}") for name in CLAIMED},
     )
-    .returning(jobs)
+    .returning(queue)
 )
-_CLAIM_ONE = _CLAIM.where(jobs.c.id == bindparam("job_id"))
+_CLAIM_ONE = _CLAIM.where(queue.c.id == bindparam("job_id"))
 
 
 @cache
-def _claim_next(most: int, passes_by: bool) -> ReturningUpdate[Any]:
-    return _CLAIM.where(jobs.c.id.in_(_clear_ids(most, passes_by)))
+def _claim_next(most: int, choice: _Choice) -> ReturningUpdate[Any]:
+    return _CLAIM.where(queue.c.id.in_(_clear_ids(most, choice)))
 
 
-def take_turns(connection: Connection) -> None:
-    """Keep other transactions that take turns waiting until this one has ended."""
-    # On SQLite every transaction that writes is alone from its beginning.
+def take_turns_at_claims(connection: Connection, kind: AnyKind) -> None:
+    """Keep other claims of this kind waiting until this transaction has ended."""
     if connection.dialect.name == "postgresql":
-        lock = text("SELECT pg_advisory_xact_lock(:key)")
-        connection.execute(lock, {"key": _ADVISORY_LOCK})
+        lock = text("SELECT pg_advisory_xact_lock(:key, hashtext(:kind))")
+        connection.execute(lock, {"key": _CLAIM_LOCK, "kind": kind.name})
 
 
-def add(connection: Connection, job: Job) -> None:
+def add(connection: Connection, kind: AnyKind, job: AnyJob) -> None:
     """Insert `job`."""
-    connection.execute(insert(jobs).values(**to_row(job)))
+    connection.execute(insert(queue).values(**to_row(kind, job)))
 
 
-def find(connection: Connection, job_id: str) -> Job | None:
+def find(connection: Connection, kind: AnyKind, job_id: str) -> AnyJob | None:
     """Return the job as it is now."""
-    return _first(connection, select(jobs).where(jobs.c.id == job_id))
+    return _first(connection, kind, _all_of(kind).where(queue.c.id == job_id))
 
 
-def find_all(connection: Connection, job_ids: Iterable[str]) -> list[Job]:
+def find_all(
+    connection: Connection, kind: AnyKind, job_ids: Iterable[str]
+) -> list[AnyJob]:
     """Return those of some jobs that there are."""
-    return _all(connection, select(jobs).where(jobs.c.id.in_(list(job_ids))))
+    return _all(connection, kind, _all_of(kind).where(queue.c.id.in_(list(job_ids))))
 
 
-def find_locked(connection: Connection, job_id: str) -> Job | None:
+def find_locked(connection: Connection, kind: AnyKind, job_id: str) -> AnyJob | None:
     """Return the job, which nobody else can change until this transaction ends."""
-    query = select(jobs).where(jobs.c.id == job_id).with_for_update()
-    return _first(connection, query)
+    query = _all_of(kind).where(queue.c.id == job_id).with_for_update()
+    return _first(connection, kind, query)
 
 
-def held(connection: Connection, claims: Iterable[Claim]) -> list[Job]:
+def find_unique(connection: Connection, kind: AnyKind, unique_key: str) -> str | None:
+    """Return the id of the job that has a unique key, unless it was given up."""
+    query = select(queue.c.id).where(
+        queue.c.kind == kind.name,
+        queue.c.unique_key == unique_key,
+        queue.c.state.not_in(_GAVE_UP),
+    )
+    found: str | None = connection.execute(query).scalar()
+    return found
+
+
+def held(
+    connection: Connection, kind: AnyKind, claims: Iterable[Claim]
+) -> list[AnyJob]:
     """Return, locked, those jobs that still run under one of `claims`."""
     mine = set(claims)
     ids = {claim.job_id for claim in mine}
     # One order for all, so that two transactions never wait for each other.
-    query = select(jobs).where(jobs.c.id.in_(ids)).order_by(jobs.c.id)
-    found = _all(connection, query.with_for_update())
+    query = _all_of(kind).where(queue.c.id.in_(ids)).order_by(queue.c.id)
+    found = _all(connection, kind, query.with_for_update())
     running = [job for job in found if job.state is State.RUNNING]
     return [job for job in running if job.claim in mine]
 
 
-def last_turn(connection: Connection, client: str) -> float:
-    """Return the last turn of a client's jobs that are to be computed, 0 if none."""
-    query = select(func.max(jobs.c.turn)).where(
-        jobs.c.client == client,
-        jobs.c.state.in_(_UNDER_WAY),
-        jobs.c.waits_for.is_(None),
+def last_turn(connection: Connection, kind: AnyKind, client: str) -> float:
+    """Return the last turn of a client's jobs that are to be run, 0 if none."""
+    query = select(func.max(queue.c.turn)).where(
+        queue.c.kind == kind.name,
+        queue.c.client == client,
+        queue.c.state.in_(_UNDER_WAY),
+        queue.c.waits_for.is_(None),
     )
     return connection.execute(query).scalar() or 0.0
 
 
+def running(connection: Connection, kind: AnyKind, now: datetime) -> int:
+    """Return how many jobs run whose owners are alive."""
+    query = select(func.count()).where(
+        queue.c.kind == kind.name,
+        _is(State.RUNNING),
+        queue.c.lease_expires_at > now,
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def pause(connection: Connection, kind: AnyKind, lane: str, until: datetime) -> None:
+    """Begin no job of a lane before `until`, unless it is paused for longer."""
+    is_lane = (lanes.c.kind == kind.name) & (lanes.c.lane == lane)
+    later = select(lanes.c.lane).where(is_lane, lanes.c.paused_until >= until)
+    if connection.execute(later).first() is None:
+        connection.execute(delete(lanes).where(is_lane))
+        values = {"kind": kind.name, "lane": lane, "paused_until": until}
+        connection.execute(insert(lanes).values(**values))
+
+
 def next_claimable(
-    connection: Connection, now: datetime, passed_by: PassedBy
-) -> Job | None:
+    connection: Connection, kind: AnyKind, now: datetime, passed_by: PassedBy
+) -> AnyJob | None:
     """Return, locked, the job whose turn it is: one that waits or lost its owner.
 
     Those that are not to be begun now are passed by.
     """
-    passing_by = _passing_by(passed_by)
-    given = {"now": now, **passing_by}
-    return _to_first(connection.execute(_next_claimable(bool(passing_by)), given))
+    choice, given = _choice(kind, passed_by)
+    query = _next_claimable(choice)
+    return _to_first(kind, connection.execute(query, {"now": now, **given}))
 
 
-def _passing_by(passed_by: PassedBy) -> dict[str, Any]:
+def _choice(kind: AnyKind, passed_by: PassedBy) -> tuple[_Choice, dict[str, Any]]:
+    """Return what a claim is to look at beside the turn, and its parameters."""
+    passing_by = _passing_by(kind, passed_by)
+    given = {"kind": kind.name, **passing_by}
+    at_once = kind.rules.at_once_per_lane
+    if at_once is not None:
+        given["at_once_per_lane"] = at_once
+    return _Choice(bool(passing_by), at_once is not None), given
+
+
+def _passing_by(kind: AnyKind, passed_by: PassedBy) -> dict[str, Any]:
     # Lists are written into the statement anew each time: not for the usual claim.
     if passed_by == NONE_PASSED_BY:
         return {}
     return {
-        "longest_seconds": 0.0 if passed_by.long_songs else _ANY_LENGTH,
+        "short_seconds": kind.rules.short_seconds,
+        "longest_seconds": 0.0 if passed_by.long_jobs else _ANY_LENGTH,
         "not_of": sorted(passed_by.clients),
-        "no_long_of": sorted(passed_by.long_songs_of),
+        "no_long_of": sorted(passed_by.long_jobs_of),
     }
 
 
 def claim_next(
     connection: Connection,
+    kind: AnyKind,
     now: datetime,
     changes: Changes,
     *,
     most: int,
     most_claims: int,
     passed_by: PassedBy,
-) -> list[Job]:
+) -> list[AnyJob]:
     """Write the changes of a claim to the jobs whose turn it is; return them in turn.
 
     They end before the first of which something else has to be decided: it was
     cancelled, must run alone, or was claimed `most_claims` times without excuse.
     """
-    passing_by = _passing_by(passed_by)
-    given = {
-        **{"now": now, "most_claims": most_claims},
-        **passing_by,
-        **_new(changes),
-    }
-    found = connection.execute(_claim_next(most, bool(passing_by)), given)
-    claimed = [to_job(row._asdict()) for row in found]
+    choice, given = _choice(kind, passed_by)
+    given |= {"now": now, "most_claims": most_claims, **_new(changes)}
+    found = connection.execute(_claim_next(most, choice), given)
+    claimed = [to_job(kind, row._asdict()) for row in found]
     return sorted(claimed, key=_turn)
 
 
-def _turn(job: Job) -> tuple[int, float, datetime, str]:
-    return job.options.priority.rank, job.turn, job.created_at, job.id
+def _turn(job: AnyJob) -> tuple[int, float, datetime, str]:
+    return job.priority, job.turn, job.created_at, job.id
 
 
-def claim(connection: Connection, job_id: str, now: datetime, changes: Changes) -> Job:
+def claim(
+    connection: Connection, kind: AnyKind, job_id: str, now: datetime, changes: Changes
+) -> AnyJob:
     """Write the changes of a claim to a job that this transaction has locked."""
     given = {"now": now, "job_id": job_id, **_new(changes)}
-    return to_job(connection.execute(_CLAIM_ONE, given).one()._asdict())
+    return to_job(kind, connection.execute(_CLAIM_ONE, given).one()._asdict())
 
 
 def _new(changes: Changes) -> Changes:
@@ -265,133 +349,160 @@ def _new(changes: Changes) -> Changes:
 
 
 def change(
-    connection: Connection, job_id: str, now: datetime, changes: Mapping[str, Any]
-) -> Job:
+    connection: Connection,
+    kind: AnyKind,
+    job_id: str,
+    now: datetime,
+    changes: Mapping[str, Any],
+) -> AnyJob:
     """Write `changes` to the columns of a job that this transaction has locked.
 
     Returns the job as it is then.
     """
-    query = update(jobs).where(jobs.c.id == job_id)
+    query = update(queue).where(queue.c.id == job_id)
     query = query.values(updated_at=now, **changes)
-    return to_job(connection.execute(query.returning(jobs)).one()._asdict())
+    return to_job(kind, connection.execute(query.returning(queue)).one()._asdict())
 
 
 def extend(connection: Connection, job_ids: list[str], until: datetime) -> None:
     """Let the leases of jobs that this transaction has locked end at `until`."""
-    query = update(jobs).where(jobs.c.id.in_(job_ids))
+    query = update(queue).where(queue.c.id.in_(job_ids))
     connection.execute(query.values(lease_expires_at=until))
 
 
-def listed(connection: Connection, tenant: str, now: datetime, limit: int) -> list[Job]:
+def listed(
+    connection: Connection, kind: AnyKind, tenant: str, now: datetime, limit: int
+) -> list[AnyJob]:
     """Return the youngest jobs that a tenant may see, youngest first."""
-    query = select(jobs).where(
-        jobs.c.tenant == tenant,
-        not_(jobs.c.cancel_requested),
-        or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > now),
+    query = _all_of(kind).where(
+        queue.c.tenant == tenant,
+        not_(queue.c.cancel_requested),
+        or_(queue.c.expires_at.is_(None), queue.c.expires_at > now),
     )
-    query = query.order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-    return _all(connection, query.limit(limit))
+    query = query.order_by(queue.c.created_at.desc(), queue.c.id.desc())
+    return _all(connection, kind, query.limit(limit))
 
 
-def has_as_many(connection: Connection, state: State, number: int) -> bool:
+def has_as_many(
+    connection: Connection, kind: AnyKind, state: State, number: int
+) -> bool:
     """Whether at least so many jobs are in `state`; no more of them are counted."""
-    some = select(jobs.c.id).where(_is(state)).limit(number).subquery()
-    query = select(func.count()).select_from(some)
+    some = select(queue.c.id).where(queue.c.kind == kind.name, _is(state))
+    query = select(func.count()).select_from(some.limit(number).subquery())
     return connection.execute(query).scalar_one() >= number
 
 
-def held_by(connection: Connection, client: str) -> tuple[int, int]:
+def held_by(connection: Connection, kind: AnyKind, client: str) -> tuple[int, int]:
     """Return how many jobs of a client wait, and what disk all its unfinished need."""
     is_queued = case((_is(State.QUEUED), 1), else_=0)
-    query = select(func.sum(is_queued), func.sum(jobs.c.disk_bytes)).where(
-        jobs.c.client == client, jobs.c.state.in_(_UNDER_WAY)
+    query = select(func.sum(is_queued), func.sum(queue.c.disk_bytes)).where(
+        queue.c.kind == kind.name,
+        queue.c.client == client,
+        queue.c.state.in_(_UNDER_WAY),
     )
     queued, disk_bytes = connection.execute(query).one()
     return int(queued or 0), int(disk_bytes or 0)
 
 
-def disk_bytes(connection: Connection) -> int:
+def disk_bytes(connection: Connection, kind: AnyKind) -> int:
     """Return what disk all jobs that have not ended can take."""
-    query = select(func.sum(jobs.c.disk_bytes)).where(jobs.c.state.in_(_UNDER_WAY))
+    query = select(func.sum(queue.c.disk_bytes)).where(
+        queue.c.kind == kind.name, queue.c.state.in_(_UNDER_WAY)
+    )
     return int(connection.execute(query).scalar_one() or 0)
 
 
-def counts(connection: Connection) -> dict[State, int]:
+def counts(connection: Connection, kind: AnyKind) -> dict[State, int]:
     """Return how many jobs are in each state."""
-    query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
-    found = {State(state): number for state, number in connection.execute(query)}
+    query = select(queue.c.state, func.count()).where(queue.c.kind == kind.name)
+    rows = connection.execute(query.group_by(queue.c.state))
+    found = {State(state): number for state, number in rows}
     return {state: found.get(state, 0) for state in State}
 
 
-def expired(connection: Connection, now: datetime, limit: int) -> list[Job]:
+def expired(
+    connection: Connection, kind: AnyKind, now: datetime, limit: int
+) -> list[AnyJob]:
     """Return jobs that ended so long ago that they are to go, the oldest first."""
-    query = select(jobs).where(jobs.c.expires_at <= now, jobs.c.state.in_(_FINAL))
-    return _all(connection, query.order_by(jobs.c.expires_at).limit(limit))
+    query = _all_of(kind).where(queue.c.expires_at <= now, queue.c.state.in_(_FINAL))
+    query = query.order_by(queue.c.expires_at).limit(limit)
+    return _all(connection, kind, query)
 
 
-def with_file(connection: Connection, file_key: str) -> list[Job]:
-    """Return the newest jobs with the same file and options that were not given up."""
-    return _newest(connection, jobs.c.file_key == file_key)
+def with_same_input(
+    connection: Connection, kind: AnyKind, same_input: str
+) -> list[AnyJob]:
+    """Return the newest jobs with the same input that were not given up."""
+    return _newest(connection, kind, queue.c.file_key == same_input)
 
 
-def with_audio(connection: Connection, audio_key: str) -> list[Job]:
-    """Return the newest jobs with the same audio and options that were not given up."""
-    return _newest(connection, jobs.c.audio_key == audio_key)
+def with_same_work(
+    connection: Connection, kind: AnyKind, same_work: str
+) -> list[AnyJob]:
+    """Return the newest jobs that do the same work and were not given up."""
+    return _newest(connection, kind, queue.c.audio_key == same_work)
 
 
-def _newest(connection: Connection, condition: ColumnElement[bool]) -> list[Job]:
-    query = select(jobs).where(condition, jobs.c.state.not_in(_GAVE_UP))
-    query = query.order_by(jobs.c.created_at.desc())
-    return _all(connection, query.limit(_MOST_SAME))
+def _newest(
+    connection: Connection, kind: AnyKind, condition: ColumnElement[bool]
+) -> list[AnyJob]:
+    query = _all_of(kind).where(condition, queue.c.state.not_in(_GAVE_UP))
+    query = query.order_by(queue.c.created_at.desc())
+    return _all(connection, kind, query.limit(_MOST_SAME))
 
 
-def at_work_on(connection: Connection, job: Job) -> str | None:
-    """Return the id of a job that will give the same as `job`, locked, if there is one.
+def at_work_on(connection: Connection, kind: AnyKind, job: AnyJob) -> str | None:
+    """Return the id of a job that does the same work as `job`, locked, if there is one.
 
     It has not ended, has not been cancelled, and waits for no other.
     """
-    query = select(jobs.c.id).where(
-        jobs.c.audio_key == job.audio_key,
-        not_(jobs.c.state.in_(_FINAL)),
-        not_(jobs.c.cancel_requested),
-        jobs.c.waits_for.is_(None),
+    query = select(queue.c.id).where(
+        queue.c.kind == kind.name,
+        queue.c.audio_key == job.same_work,
+        not_(queue.c.state.in_(_FINAL)),
+        not_(queue.c.cancel_requested),
+        queue.c.waits_for.is_(None),
     )
     query = query.order_by(*_TURN).limit(1)
     found = connection.execute(query.with_for_update()).first()
     return None if found is None else str(found.id)
 
 
-def let_go(connection: Connection, job: Job) -> None:
+def let_go(connection: Connection, job: AnyJob) -> None:
     """Let the jobs that wait for `job`, which has ended, be begun.
 
-    All of them when it has succeeded: its stems are theirs. Else one, for which the
+    All of them when it has succeeded: its result is theirs. Else one, for which the
     others wait from now on.
     """
-    waiting = jobs.c.waits_for == job.id
+    waiting = queue.c.waits_for == job.id
     heir = None
     if job.state is not State.SUCCEEDED:
-        query = select(jobs.c.id).where(waiting).order_by(*_TURN).limit(1)
+        query = select(queue.c.id).where(waiting).order_by(*_TURN).limit(1)
         heir = connection.execute(query).scalar()
-    others = update(jobs).where(waiting)
+    others = update(queue).where(waiting)
     if heir is not None:
-        connection.execute(others.where(jobs.c.id == heir).values(waits_for=None))
+        connection.execute(others.where(queue.c.id == heir).values(waits_for=None))
     connection.execute(others.values(waits_for=heir))
 
 
-def remove(connection: Connection, job_id: str) -> None:
+def remove(connection: Connection, kind: AnyKind, job_id: str) -> None:
     """Delete a job that has ended."""
-    query = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(_FINAL))
-    connection.execute(query)
+    is_it = (queue.c.kind == kind.name) & (queue.c.id == job_id)
+    connection.execute(delete(queue).where(is_it, queue.c.state.in_(_FINAL)))
 
 
-def _all(connection: Connection, query: Select[Any]) -> list[Job]:
-    return [to_job(row._asdict()) for row in connection.execute(query)]
+def _all_of(kind: AnyKind) -> Select[Any]:
+    return select(queue).where(queue.c.kind == kind.name)
 
 
-def _first(connection: Connection, query: Select[Any]) -> Job | None:
-    return _to_first(connection.execute(query))
+def _all(connection: Connection, kind: AnyKind, query: Select[Any]) -> list[AnyJob]:
+    return [to_job(kind, row._asdict()) for row in connection.execute(query)]
 
 
-def _to_first(found: CursorResult[Any]) -> Job | None:
+def _first(connection: Connection, kind: AnyKind, query: Select[Any]) -> AnyJob | None:
+    return _to_first(kind, connection.execute(query))
+
+
+def _to_first(kind: AnyKind, found: CursorResult[Any]) -> AnyJob | None:
     row = found.first()
-    return None if row is None else to_job(row._asdict())
+    return None if row is None else to_job(kind, row._asdict())

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from serve_app.jobs.job import Job, Result, State
-from serve_app.jobs.schema import to_json
+from serve_app.jobs.codec import to_json
+from serve_app.jobs.job import AnyJob, State
+from serve_app.jobs.kind import Rules
 
 Changes = dict[str, Any]
 
@@ -30,19 +31,17 @@ class Retry:
     delay_seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How often a job is tried, and how long it is kept once it has ended."""
-
-    max_attempts: int
-    retention_seconds: float
-
-
 # The columns of a claim, beside the fencing number, which goes up by one.
 CLAIMED = (
     *("state", "owner", "lease_expires_at"),
     *("started_at", "stage", "progress"),
 )
+
+
+def expiry(rules: Rules, now: datetime) -> datetime | None:
+    """Return when a job that ends now is to go; None if it is kept for good."""
+    kept = rules.retention_seconds
+    return None if kept is None else now + timedelta(seconds=kept)
 
 
 def claimed(owner: str, now: datetime, lease_expires_at: datetime) -> Changes:
@@ -66,7 +65,7 @@ def queued(available_at: datetime) -> Changes:
     }
 
 
-def succeeded(result: Result, expires_at: datetime) -> Changes:
+def succeeded(result: Any, expires_at: datetime | None) -> Changes:
     """Publish the `result` of a job."""
     return {
         **_free(State.SUCCEEDED),
@@ -78,7 +77,7 @@ def succeeded(result: Result, expires_at: datetime) -> Changes:
     }
 
 
-def failed(error_code: str, error: str, expires_at: datetime) -> Changes:
+def failed(error_code: str, error: str, expires_at: datetime | None) -> Changes:
     """End a job for good, and say why."""
     return {
         **_free(State.FAILED),
@@ -97,13 +96,12 @@ def cancelled(expires_at: datetime | None) -> Changes:
     }
 
 
-def retried(job: Job, retry: Retry, limits: Limits, now: datetime) -> Changes:
+def retried(job: AnyJob, retry: Retry, rules: Rules, now: datetime) -> Changes:
     """Queue `job` again, or fail it when it has had its attempts."""
     failures = job.failures + retry.charge
     changes: Changes
-    if failures >= limits.max_attempts:
-        expires_at = now + timedelta(seconds=limits.retention_seconds)
-        changes = failed(retry.error_code, retry.error, expires_at)
+    if failures >= rules.max_attempts:
+        changes = failed(retry.error_code, retry.error, expiry(rules, now))
     else:
         changes = queued(now + timedelta(seconds=retry.delay_seconds))
         changes |= {"error": retry.error, "error_code": retry.error_code}
@@ -115,9 +113,9 @@ def retried(job: Job, retry: Retry, limits: Limits, now: datetime) -> Changes:
     }
 
 
-def abandoned(job: Job, expires_at: datetime) -> Changes:
+def abandoned(job: AnyJob, expires_at: datetime | None) -> Changes:
     """Fail `job` because it was claimed too often; its last reason is kept."""
-    reason = job.error or "The service stopped each time while it worked on the song."
+    reason = job.error or "The service stopped each time while it worked on the job."
     error = f"Given up after {job.attempt} attempts. {reason}"
     return failed(job.error_code or "abandoned", error, expires_at)
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from serve_app.jobs.job import FOLDERS
 from serve_app.storage import keys
 from serve_app.storage.connection import Connection, code_of
 from serve_app.storage.places import Bucket
@@ -16,23 +15,25 @@ if TYPE_CHECKING:
 _ABORT_DAYS = 1
 
 
-def expire(bucket: Bucket, days: int) -> Sequence[str]:
-    """Have `bucket` delete files of jobs after `days`, and unfinished ones after one.
+def expire(bucket: Bucket, days: int, folders: Sequence[str]) -> Sequence[str]:
+    """Have `bucket` delete what is in `folders` after `days`, and unfinished files.
 
-    Its other rules stay, and so does what else lies in it. Returns the folders that
-    have a rule now. Raises StorageUnavailable when the bucket does not take them.
+    These after one day.
+
+    Its other rules stay, and so does what else lies in it. Returns the places that have
+    a rule now. Raises StorageUnavailable when the bucket does not take them.
     """
     connection = Connection(bucket)
     prefix = f"{keys.folder(bucket.prefix)}/" if bucket.prefix else ""
-    folders = [f"{prefix}{folder}/" for folder in (*FOLDERS, "partial")]
-    ours = [_rule(folder, days) for folder in folders]
+    places = [f"{prefix}{folder}/" for folder in (*folders, "partial")]
+    ours = [_rule(place, days) for place in places]
     names = {rule["ID"] for rule in ours}
     others = [rule for rule in _rules(connection) if rule.get("ID") not in names]
     with connection.translated(prefix):
         connection.client.put_bucket_lifecycle_configuration(
             Bucket=bucket.name, LifecycleConfiguration={"Rules": [*others, *ours]}
         )
-    return folders
+    return places
 
 
 def _rules(connection: Connection) -> list[Any]:

@@ -1,11 +1,14 @@
 """What the service needs of a store of files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+# Where files that were sent directly lie until a job takes them in.
+UPLOADS = "uploads"
 
 
 @dataclass(frozen=True)
@@ -93,5 +96,8 @@ class DirectUploads(Protocol):
     def give_up(self, upload_id: str) -> bool:
         """Delete what there is of an upload; False if there is nothing."""
 
-    def sweep(self, before: datetime) -> int:
-        """Delete the parts of files that were begun `before` and never came whole."""
+    def sweep(self, before: datetime, folders: Sequence[str]) -> int:
+        """Delete the parts of files that were begun `before` and never came whole.
+
+        Of those in `folders`.
+        """

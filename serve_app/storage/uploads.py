@@ -2,7 +2,7 @@
 
 import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +17,11 @@ from serve_app.errors import (
     UploadIncomplete,
     UploadNotFound,
 )
-from serve_app.jobs.job import FOLDERS, UPLOADS
 from serve_app.storage import keys
 from serve_app.storage.connection import Connection, code_of
 from serve_app.storage.fetch import save
 from serve_app.storage.places import Bucket
-from serve_app.storage.port import Offer
+from serve_app.storage.port import UPLOADS, Offer
 
 logger = logging.getLogger(__name__)
 
@@ -111,12 +110,12 @@ class S3Uploads:
                 self._client.delete_object(Bucket=self._name, Key=file)
         return file is not None or bool(parts)
 
-    def sweep(self, before: datetime) -> int:
+    def sweep(self, before: datetime, folders: Sequence[str]) -> int:
         """Delete the parts of files that were begun `before` and never came whole.
 
-        Also those of files of ours, whose sender was killed.
+        Of those in `folders`: files of ours are there, too, whose sender was killed.
         """
-        ours = tuple(f"{self._prefix}{folder}/" for folder in FOLDERS)
+        ours = tuple(f"{self._prefix}{folder}/" for folder in folders)
         old = [
             each
             for each in self._unfinished(self._prefix)

@@ -1,10 +1,8 @@
-"""A message for a client's webhook, and what became of it."""
+"""A message on its way to its target, and what became of it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-
-from serve_app.jobs.job import Event
 
 
 class DeliveryState(StrEnum):
@@ -38,10 +36,11 @@ class Delivery:
     """
 
     id: str
+    channel: str
     job_id: str
     url: str
     host: str
-    event: Event
+    event: str
     body: str
     state: DeliveryState
     attempt: int
@@ -50,3 +49,4 @@ class Delivery:
     due_at: datetime  # when it is to be sent, or sent again should its sender die
     gives_up_at: datetime
     log: tuple[Attempt, ...] = ()  # the latest attempts
+    order_key: str | None = None  # of those that have the same, the oldest goes first

@@ -1,6 +1,26 @@
-"""What is sent of a message that was written down: its URLs are those of now."""
+"""What is to be sent, and what is sent of it: its URLs are those of now."""
 
 import json
+from dataclasses import dataclass
+
+# The channel of what clients are told at addresses of their own.
+WEBHOOK = "webhook"
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is to be sent to `target` by a channel, which says how.
+
+    `job_id` is the job that it tells of. Messages with one `order_key` are sent one
+    after the other, the oldest first.
+    """
+
+    channel: str
+    target: str
+    event: str
+    body: str
+    job_id: str
+    order_key: str | None = None
 
 
 def rendered(body: str, public_url: str) -> str:

@@ -1,6 +1,6 @@
-"""The messages that are to be sent, in the database of the jobs."""
+"""The messages that are to be sent, in the database of what they tell of."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,50 +8,60 @@ from uuid import uuid4
 
 from sqlalchemy import (
     Connection,
+    Select,
     bindparam,
     delete,
+    exists,
     insert,
+    not_,
+    or_,
     select,
+    tuple_,
     update,
 )
 
 from serve_app.database import Database
 from serve_app.errors import DeliveryNotFound, LeaseLost
-from serve_app.jobs.job import Event, Job, State
-from serve_app.jobs.schema import jobs
-from serve_app.schema import WebhookMessage
-from serve_app.views import job_view
 from serve_app.webhooks.delivery import Attempt, Delivery, DeliveryState
+from serve_app.webhooks.message import WEBHOOK, Message
 from serve_app.webhooks.schedule import PATIENCE_SECONDS
-from serve_app.webhooks.table import deliveries, to_delivery, to_json, to_row
+from serve_app.webhooks.table import messages, to_delivery, to_json, to_row
 
 _PATIENCE = timedelta(seconds=PATIENCE_SECONDS)
 _LONGEST_LOG = 20
-_EVENTS = {
-    State.SUCCEEDED: Event.COMPLETED,
-    State.FAILED: Event.FAILED,
-    State.CANCELLED: Event.CANCELLED,
-}
-
-_is_pending = deliveries.c.state == DeliveryState.PENDING.value
+_is_pending = messages.c.state == DeliveryState.PENDING.value
+_older = messages.alias("older")
+_has_older = (
+    exists()
+    .where(
+        _older.c.channel == messages.c.channel,
+        _older.c.order_key == messages.c.order_key,
+        _older.c.state == DeliveryState.PENDING.value,
+        tuple_(_older.c.created_at, _older.c.id)
+        < tuple_(messages.c.created_at, messages.c.id),
+    )
+    .correlate(messages)
+)
 # Made once: making a statement takes longer than running it.
 _NEXT = (
-    select(deliveries.c.id)
+    select(messages.c.id)
     .where(
+        messages.c.channel == bindparam("channel"),
         _is_pending,
-        deliveries.c.due_at <= bindparam("now"),
-        deliveries.c.host.not_in(bindparam("busy_hosts", expanding=True)),
+        or_(messages.c.order_key.is_(None), not_(_has_older)),
+        messages.c.due_at <= bindparam("now"),
+        messages.c.host.not_in(bindparam("busy_hosts", expanding=True)),
     )
-    .order_by(deliveries.c.due_at, deliveries.c.id)
+    .order_by(messages.c.due_at, messages.c.id)
     .limit(1)
     .with_for_update(skip_locked=True)
     .scalar_subquery()
 )
 _CLAIM = (
-    update(deliveries)
-    .where(deliveries.c.id == _NEXT)
-    .values(attempt=deliveries.c.attempt + 1, due_at=bindparam("until"))
-    .returning(deliveries)
+    update(messages)
+    .where(messages.c.id == _NEXT)
+    .values(attempt=messages.c.attempt + 1, due_at=bindparam("until"))
+    .returning(messages)
 )
 
 
@@ -67,44 +77,43 @@ class Outbox:
         self._database = database
         self._clock = clock
 
-    def record(self, connection: Connection, job: Job) -> None:
-        """Write down what the client of a `job`, which has ended, wants to be told.
-
-        This is for JobStore's `on_end`: the message is there exactly if the end is.
-        """
-        event = _EVENTS[job.state]
-        if job.webhook is None or event not in job.webhook.events:
-            return
+    def post(self, connection: Connection, posted: Iterable[Message]) -> None:
+        """Write messages down, in the transaction that makes what they tell of."""
         now = self._clock()
-        message = WebhookMessage(
-            type=event, timestamp=job.updated_at, data=job_view(job, now)
-        )
-        delivery = Delivery(
-            id=f"msg_{uuid4().hex}",
-            job_id=job.id,
-            url=job.webhook.url,
-            host=urlsplit(job.webhook.url).hostname or "",
-            event=event,
-            body=message.model_dump_json(exclude_none=True),
-            state=DeliveryState.PENDING,
-            attempt=0,
-            failures=0,
-            created_at=now,
-            due_at=now,
-            gives_up_at=now + _PATIENCE,
-        )
-        connection.execute(insert(deliveries).values(**to_row(delivery)))
+        for message in posted:
+            delivery = Delivery(
+                id=f"msg_{uuid4().hex}",
+                channel=message.channel,
+                job_id=message.job_id,
+                url=message.target,
+                host=urlsplit(message.target).hostname or "",
+                event=message.event,
+                body=message.body,
+                state=DeliveryState.PENDING,
+                attempt=0,
+                failures=0,
+                created_at=now,
+                due_at=now,
+                gives_up_at=now + _PATIENCE,
+                order_key=message.order_key,
+            )
+            connection.execute(insert(messages).values(**to_row(delivery)))
 
     def claim(
-        self, lease_seconds: float, busy_hosts: Collection[str] = ()
+        self,
+        lease_seconds: float,
+        busy_hosts: Collection[str] = (),
+        channel: str = WEBHOOK,
     ) -> Delivery | None:
-        """Hand out the delivery that is due for the longest time, if there is one.
+        """Hand out the delivery of a channel that is due longest, if there is one.
 
-        Those to `busy_hosts` are left to wait. Unless the attempt is ended within the
+        Those to `busy_hosts` are left to wait, and so are those that have the order key
+        of an older one that is pending. Unless the attempt is ended within the
         lease, the delivery is due again then.
         """
         now = self._clock()
         given = {
+            "channel": channel,
             "now": now,
             "until": now + timedelta(seconds=lease_seconds),
             "busy_hosts": list(busy_hosts),
@@ -134,21 +143,21 @@ class Outbox:
 
     def disabled(self, claimed: Delivery, attempt: Attempt) -> None:
         """End an attempt whose receiver is gone; nothing that waits for it is sent."""
-        same = (deliveries.c.url == claimed.url) & _is_pending
+        same = (messages.c.url == claimed.url) & _is_pending
         disabled = DeliveryState.DISABLED
         with self._database.writing() as connection:
             # One order for all, so that two transactions never wait for each other.
-            query = select(deliveries.c.id).where(same).order_by(deliveries.c.id)
+            query = select(messages.c.id).where(same).order_by(messages.c.id)
             connection.execute(query.with_for_update())
             _end(connection, _held(connection, claimed), attempt, disabled)
-            others = update(deliveries).where(same)
+            others = update(messages).where(same)
             connection.execute(others.values(state=disabled.value))
 
     def of_job(self, job_id: str) -> list[Delivery]:
         """Return the deliveries that tell of a job."""
-        query = select(deliveries).where(deliveries.c.job_id == job_id)
+        query = select(messages).where(messages.c.job_id == job_id)
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(deliveries.c.created_at))
+            rows = connection.execute(query.order_by(messages.c.created_at))
             return [to_delivery(row._asdict()) for row in rows]
 
     def replay(self, job_id: str, delivery_id: str) -> Delivery:
@@ -158,8 +167,8 @@ class Outbox:
         """
         now = self._clock()
         query = (
-            update(deliveries)
-            .where(deliveries.c.id == delivery_id, deliveries.c.job_id == job_id)
+            update(messages)
+            .where(messages.c.id == delivery_id, messages.c.job_id == job_id)
             .values(
                 state=DeliveryState.PENDING.value,
                 failures=0,
@@ -168,23 +177,23 @@ class Outbox:
             )
         )
         with self._database.writing() as connection:
-            row = connection.execute(query.returning(deliveries)).first()
+            row = connection.execute(query.returning(messages)).first()
         if row is None:
             raise DeliveryNotFound(
                 "The job has no such delivery: GET /job/{id}/deliveries lists them."
             )
         return to_delivery(row._asdict())
 
-    def sweep(self) -> None:
-        """Forget the deliveries that have ended, as have their jobs' days."""
-        is_known = deliveries.c.job_id.in_(select(jobs.c.id))
+    def sweep(self, known_jobs: Select[tuple[str]]) -> None:
+        """Forget the deliveries that have ended and tell of no job that is known."""
+        is_known = messages.c.job_id.in_(known_jobs)
         with self._database.writing() as connection:
-            connection.execute(delete(deliveries).where(~_is_pending, ~is_known))
+            connection.execute(delete(messages).where(~_is_pending, ~is_known))
 
 
 def _held(connection: Connection, claimed: Delivery) -> Delivery:
     """Return, locked, the delivery as it is now; LeaseLost if it is another's."""
-    query = select(deliveries).where(deliveries.c.id == claimed.id, _is_pending)
+    query = select(messages).where(messages.c.id == claimed.id, _is_pending)
     row = connection.execute(query.with_for_update()).first()
     if row is None or row.attempt != claimed.attempt:
         raise LeaseLost(f"Attempt {claimed.attempt} at {claimed.id} came too late.")
@@ -200,5 +209,5 @@ def _end(
 ) -> None:
     """Write down an attempt and what follows from it."""
     log = to_json((*held.log, attempt)[-_LONGEST_LOG:])
-    query = update(deliveries).where(deliveries.c.id == held.id)
+    query = update(messages).where(messages.c.id == held.id)
     connection.execute(query.values(log=log, state=state.value, **changes))

@@ -1,4 +1,4 @@
-"""The table of deliveries, and how a delivery becomes a row and a row a delivery."""
+"""The table of messages, and how a delivery becomes a row and a row a delivery."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text
 
 from serve_app.database.columns import UtcDateTime, metadata
-from serve_app.jobs.job import Event
 from serve_app.webhooks.delivery import Attempt, Delivery, DeliveryState
 
-deliveries = Table(
-    "deliveries",
+# Those of the webhooks, as the version before knows them, are the view "deliveries".
+messages = Table(
+    "messages",
     metadata,
     Column("id", String(64), primary_key=True),
+    Column("channel", String(32), nullable=False, server_default="webhook"),
     Column("job_id", String(64), nullable=False),
     Column("url", Text, nullable=False),
     Column("host", String(255), nullable=False),
@@ -27,8 +28,18 @@ deliveries = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Column("gives_up_at", UtcDateTime, nullable=False),
     Column("log", JSON, nullable=False),
-    Index("deliveries_by_turn", "state", "due_at"),
+    # The oldest of those with one key goes first.
+    Column("order_key", String(255)),
+    Index("messages_by_turn", "channel", "state", "due_at"),
     Index("deliveries_by_job", "job_id"),
+)
+Index(
+    "messages_by_order",
+    messages.c.channel,
+    messages.c.order_key,
+    messages.c.state,
+    postgresql_where=messages.c.order_key.is_not(None),
+    sqlite_where=messages.c.order_key.is_not(None),
 )
 
 
@@ -36,7 +47,6 @@ def to_row(delivery: Delivery) -> dict[str, Any]:
     """Return the columns of `delivery`."""
     return {
         **asdict(delivery),
-        "event": delivery.event.value,
         "state": delivery.state.value,
         "log": to_json(delivery.log),
     }
@@ -49,7 +59,7 @@ def to_delivery(row: Mapping[str, Any]) -> Delivery:
         for entry in row["log"]
     )
     state = DeliveryState(row["state"])
-    return Delivery(**{**row, "event": Event(row["event"]), "state": state, "log": log})
+    return Delivery(**{**row, "state": state, "log": log})
 
 
 def to_json(log: tuple[Attempt, ...]) -> list[dict[str, Any]]:

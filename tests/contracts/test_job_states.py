@@ -22,7 +22,8 @@ from sqlalchemy import text
 
 from serve_app.database import Database
 from serve_app.errors import LeaseLost
-from serve_app.jobs.job import Claim, Job, Priority, Stage, State
+from serve_app.jobs.job import Claim, Job, State
+from serve_app.stems.request import Priority, Stage
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
 from tests.jobs import NOON, RESULT, ManualClock, new_job
@@ -71,12 +72,12 @@ class Queue(RuleBasedStateMachine):
         """A client hands a song in, perhaps one that another is at work on."""
         number = len(self.jobs)
         job = new_job(f"job-{number:03d}", created_at=self.clock.now)
-        options = replace(job.options, priority=priority)
+        options = replace(job.request.options, priority=priority)
         job = job.evolve(options=options, updated_at=self.clock.now, audio_key=song)
         at_work = [
             known
             for known in self._in_turn()
-            if song and known.job.audio_key == song and not known.cancelled
+            if song and known.job.same_work == song and not known.cancelled
             if known.waits_for is None
         ]
         self.store.add(job, max_queued=10_000)
@@ -259,7 +260,7 @@ class Queue(RuleBasedStateMachine):
         """All that have not ended, the next one first."""
         open_jobs = [known for known in self.jobs.values() if known.final is None]
         return sorted(
-            open_jobs, key=lambda k: (k.job.options.priority.rank, k.job.created_at)
+            open_jobs, key=lambda k: (k.job.request.options.priority.rank, k.job.created_at)
         )
 
     def _next(self) -> Known | None:

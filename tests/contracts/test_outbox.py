@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from serve_app.database import Database
 from serve_app.errors import DeliveryNotFound, LeaseLost
-from serve_app.jobs.job import Claim, Event, Job, Webhook
+from serve_app.jobs.job import Claim, Job
+from serve_app.webhooks.target import Event, Webhook
 from serve_app.jobs.store import JobStore
 from serve_app.webhooks.delivery import Attempt, Delivery, DeliveryState
 from serve_app.webhooks.outbox import Outbox

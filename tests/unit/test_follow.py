@@ -16,7 +16,8 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.errors import Cancelled, NotReady
 from serve_app.follow import Follower
-from serve_app.jobs.job import Job, Result, Stage, State
+from serve_app.jobs.job import Job, State
+from serve_app.stems.request import Result, Stage
 from serve_app.separation.models import ModelSpec
 from serve_app.storage.local import LocalStorage
 from serve_app.worker import SongWorker
@@ -90,7 +91,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         facts = measure(song, AudioLimits(60))
         storage.put("originals/a", song)
         job = new_job(state=State.RUNNING, owner="me", attempt=1)
-        options = replace(job.options, format=form, stems=("drums", "accompaniment"))
+        options = replace(job.request.options, format=form, stems=("drums", "accompaniment"))
         job = with_audio(job, facts).evolve(options=options)
         go_on, half_done, results = Event(), Event(), []
 
@@ -136,7 +137,7 @@ def test_what_is_heard_is_the_finished_stem_to_the_last_bit(
     chunks = follower.chunks()
     heard = [next(chunks)]
     # Half of it is there before the job is done.
-    while sum(map(len, heard)) < running.job.source.samples * 4 * 0.3:
+    while sum(map(len, heard)) < running.job.request.source.samples * 4 * 0.3:
         assert follower.is_ready()
         heard.append(next(chunks))
     running.finish()
@@ -184,7 +185,7 @@ def test_the_rest_comes_from_the_finished_file_whatever_its_format(
     heard = [next(chunks), next(chunks)]
     running.finish()
     wave, _ = decoded(b"".join([*heard, *chunks]))
-    assert len(wave) == running.job.source.samples
+    assert len(wave) == running.job.request.source.samples
     wanted, _ = soundfile.read(running.directory.parent / "song.wav", dtype="float32")
     wanted = wanted * 0.4
     got = wave.astype(np.float32) / 2**15

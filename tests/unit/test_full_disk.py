@@ -13,7 +13,8 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.database import Database
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
-from serve_app.jobs.job import Job, Stage, State
+from serve_app.jobs.job import Job, State
+from serve_app.stems.request import Stage
 from serve_app.jobs.runner import Event, Finished, Started
 from serve_app.jobs.store import JobStore
 from serve_app.storage.local import LocalStorage

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from serve_app import views
-from serve_app.jobs.job import Job, Options, Result, Source, State
+from serve_app.jobs.job import Job, State
+from serve_app.stems.request import Options, Result, Source
 from serve_app.licences import BY_MODEL
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -11,7 +11,8 @@ import pytest
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.errors import Cancelled, FileLost, StorageFull, StorageUnavailable
-from serve_app.jobs.job import Job, Stage
+from serve_app.jobs.job import Job
+from serve_app.stems.request import Stage
 from serve_app.storage.local import LocalStorage
 from serve_app.worker import SongWorker
 from tests import disks, media
@@ -70,7 +71,7 @@ def test_stems_are_stored_under_their_attempt_as_the_manifest_says(
 def test_stems_have_names_that_any_system_takes(
     tmp_path: Path, storage: LocalStorage, job: Job, title: str, name: str
 ) -> None:
-    job = job.evolve(source=replace(job.source, filename=title))
+    job = job.evolve(source=replace(job.request.source, filename=title))
     with sharing_engine() as engine:
         worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
         result = worker.run(job, lambda *seen: None, Event())

@@ -34,9 +34,9 @@ from serve_app.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
-from serve_app.jobs.job import UPLOADS
 from serve_app.reports import Request
 from serve_app.schema import Analysis
+from serve_app.storage.port import UPLOADS
 
 router = APIRouter(tags=["analysis"])
 

@@ -10,10 +10,10 @@ from serve_app.api.problems import documented
 from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.errors import BadRequest, DeliveryNotFound, JobNotFound, Unavailable
-from serve_app.jobs.job import Event
 from serve_app.schema import DeliveryList, DeliveryView, WebhookMessage
 from serve_app.views import delivery_view
 from serve_app.webhooks.delivery import Delivery
+from serve_app.webhooks.target import Event
 
 router = APIRouter(tags=["webhooks"])
 

@@ -21,7 +21,7 @@ from serve_app.api.services import Services
 from serve_app.api.threads import run
 from serve_app.api.watch import JobWatch
 from serve_app.errors import Busy, JobNotFound, TooManyRequests, Unavailable
-from serve_app.jobs.job import Job
+from serve_app.stems.request import SeparationJob
 
 router = APIRouter(tags=["separation"])
 
@@ -71,9 +71,9 @@ async def read_events(
 
 
 async def _events(
-    event: Callable[[Job], Awaitable[bytes]],
+    event: Callable[[SeparationJob], Awaitable[bytes]],
     watch: JobWatch,
-    job: Job,
+    job: SeparationJob,
     seen: str | None,
 ) -> AsyncIterator[bytes]:
     # At once, so that a client knows it is connected.
@@ -90,11 +90,11 @@ async def _events(
                 return
 
 
-def _version(job: Job) -> str:
+def _version(job: SeparationJob) -> str:
     return job.updated_at.isoformat()
 
 
-async def _event(services: Services, base_url: str, job: Job) -> bytes:
+async def _event(services: Services, base_url: str, job: SeparationJob) -> bytes:
     view = await lookup.shown(services, job, base_url)
     data = view.model_dump_json(exclude_none=True)
     return format_sse_event(data_str=data, id=_version(job))

@@ -43,8 +43,10 @@ from serve_app.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
-from serve_app.jobs.job import FOLDERS, Event, Priority
 from serve_app.schema import Accepted, Deleted, JobList, JobView
+from serve_app.stems.kind import FOLDERS
+from serve_app.stems.request import Priority
+from serve_app.webhooks.target import Event
 
 router = APIRouter(tags=["separation"])
 
@@ -155,8 +157,7 @@ async def separate(
     """
     if not idempotency.is_named(request):
         # Nobody should upload a song to be told that the queue is full.
-        limits, check_room = services.limits, services.jobs.check_room
-        await run(check_room, limits.max_queued_jobs, limits.share, client.name)
+        await run(services.jobs.check_room, client.name)
     async with intake.receive(request, client, wanted.FIELDS) as arrival:
         submission = Submission(request, client, services, intake, base_url)
         return await submission.answer(arrival)
@@ -237,7 +238,7 @@ async def delete_job(
 
 def _delete(services: Services, client: Client, job_id: str) -> str:
     lookup.find_job(services, client, job_id)
-    job = services.jobs.cancel(job_id, services.limits.retention_seconds)
+    job = services.jobs.cancel(job_id)
     services.stop(job_id)
     # What runs can only end as cancelled now, whatever it finds missing.
     for folder in FOLDERS:

@@ -112,7 +112,7 @@ async def read_analysis(
     body = await run(derived.report, part)
     if asked.format != "json":
         waveform = await run(derived.waveform, part)
-        title, size = job.source.filename, (asked.width, asked.height)
+        title, size = job.request.source.filename, (asked.width, asked.height)
         told = json.loads(body)
         body = await run(rendering.report, told, waveform, title, asked.format, *size)
     media_type = rendering.MEDIA_TYPES[asked.format]
@@ -183,7 +183,7 @@ async def read_export(
     form = forms.parse(format)
     count_waiting()
     job, file = await derived.export(client, job_id, form)
-    name = titles.file_name(job.source.filename, form.suffix)
+    name = titles.file_name(job.request.source.filename, form.suffix)
     headers = {
         **_HEADERS,
         "Content-Disposition": attachment(name),

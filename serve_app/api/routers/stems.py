@@ -27,7 +27,8 @@ from serve_app.errors import (
     TooManyRequests,
     Unavailable,
 )
-from serve_app.jobs.job import State, StemFile
+from serve_app.jobs.job import State
+from serve_app.stems.request import StemFile
 
 router = APIRouter(tags=["separation"])
 

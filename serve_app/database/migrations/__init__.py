@@ -1,29 +1,89 @@
 """The versions of the database's schema, and the way from one to the next."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from filelock import FileLock
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
+
+logger = logging.getLogger(__name__)
 
 # Any number that nothing else in the same Postgres locks: "stems" in ASCII.
 _ADVISORY_LOCK = 0x7374656D73
+
+VERSION_TABLE = "schema_version"
+# Versions up to 0010 look here, and fail on a revision that they do not know.
+_OLD_VERSION_TABLE, _OLD_VERSION = "alembic_version", "0010"
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the database of `engine` to the newest schema, from whichever it has.
 
     Processes that start at once take turns; the second finds nothing to do. A step that
-    fails leaves the schema as it was.
+    fails leaves the schema as it was. A schema that a later version of the service has
+    made is left as it is: the service can use the one after its own.
     """
     config = Config()
     config.set_main_option("script_location", "serve_app.database:migrations")
+    scripts = ScriptDirectory.from_config(config)
     with _alone(engine) as connection:
+        _move_version(connection)
+        found = _version(connection, VERSION_TABLE)
+        if found is not None and found not in _known(scripts):
+            logger.warning(
+                "database schema is newer than this version version=%s", found
+            )
+            return
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        _tell_old_versions(connection, scripts)
+
+
+def _known(scripts: ScriptDirectory) -> set[str]:
+    return {script.revision for script in scripts.walk_revisions()}
+
+
+def _version(connection: Connection, table: str) -> str | None:
+    if not inspect(connection).has_table(table):
+        return None
+    query = text(f"SELECT version_num FROM {table}")  # noqa: S608  a constant
+    found: str | None = connection.execute(query).scalar()
+    return found
+
+
+def _move_version(connection: Connection) -> None:
+    """Take over the version from where it was kept before 0011."""
+    found = _version(connection, _OLD_VERSION_TABLE)
+    if found is not None and _version(connection, VERSION_TABLE) is None:
+        _write_version(connection, VERSION_TABLE, found)
+
+
+def _tell_old_versions(connection: Connection, scripts: ScriptDirectory) -> None:
+    """Let the version before start again where views show it what it knows.
+
+    On SQLite there are none: it refuses the file instead.
+    """
+    is_postgres = connection.dialect.name == "postgresql"
+    version = _OLD_VERSION if is_postgres else scripts.get_current_head()
+    if version is not None:
+        _write_version(connection, _OLD_VERSION_TABLE, version)
+
+
+def _write_version(connection: Connection, table: str, version: str) -> None:
+    connection.execute(
+        text(
+            f"CREATE TABLE IF NOT EXISTS {table} "
+            "(version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+        )
+    )
+    connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608  a constant
+    insert = text(f"INSERT INTO {table} VALUES (:version)")  # noqa: S608
+    connection.execute(insert, {"version": version})
 
 
 @contextmanager

@@ -21,9 +21,10 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.database import Database
 from serve_app.errors import AppError, UnreachableUrl
-from serve_app.jobs.answers import Answers
-from serve_app.jobs.job import Claim, Job, Result, StemFile
-from serve_app.jobs.reuse import Reuse
+from serve_app.idempotency.store import Answers
+from serve_app.jobs.job import Claim, Job
+from serve_app.stems.request import Result, StemFile
+from serve_app.stems.reuse import Reuse
 from serve_app.jobs.store import JobStore
 from serve_app.reports import Request
 from serve_app.security.urls import UrlRules, checked
@@ -208,7 +209,7 @@ class Server:
         return self.store.get(job.id)
 
     def _store_stem(self, job: Job, name: str, data: bytes, song_name: str) -> StemFile:
-        chosen = formats.parse(job.options.format)
+        chosen = formats.parse(job.request.options.format)
         key = f"stems/{job.id}/1/{name}{chosen.suffix}"
         path = self.files_dir.parent / "stem"
         path.write_bytes(data)

@@ -6,7 +6,7 @@ import pytest
 
 from serve_app import schema
 from serve_app.api import problems
-from serve_app.jobs.job import Event
+from serve_app.webhooks.target import Event
 from tests.unit.api.conftest import Server, assert_problem
 
 pytestmark = pytest.mark.anyio

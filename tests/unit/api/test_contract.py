@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from serve_app.errors import Unavailable
-from serve_app.jobs.job import Stage
+from serve_app.stems.request import Stage
 from tests.unit.api.conftest import LIMITS, ORIGIN, Server
 
 pytestmark = pytest.mark.anyio

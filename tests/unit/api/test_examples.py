@@ -17,7 +17,8 @@ import pytest
 
 from serve_app.api.app import create_app
 from serve_app.errors import JobNotFound
-from serve_app.jobs.job import Job, Webhook
+from serve_app.jobs.job import Job
+from serve_app.webhooks.target import Webhook
 from serve_app.storage.uploads import S3Uploads
 from serve_app.webhooks import signing
 from tests.s3 import S3Server
@@ -181,8 +182,8 @@ def test_a_song_from_the_web_is_taken(
     assert asked == [SONG_URL]
     job = only_job(server)
     assert job.id in told
-    assert job.options.stems == ("vocals", "accompaniment")
-    assert job.options.format == "flac"
+    assert job.request.options.stems == ("vocals", "accompaniment")
+    assert job.request.options.format == "flac"
 
 
 @in_every_language
@@ -243,7 +244,7 @@ def test_a_file_is_sent_to_the_store(
         told = assert_done(reader.run(UPLOADS, language))
     job = only_job(server)
     assert job.id in told
-    assert (job.source.filename, job.source.size_bytes) == ("song.mp3", len(song))
+    assert (job.request.source.filename, job.request.source.size_bytes) == ("song.mp3", len(song))
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -255,8 +256,8 @@ def test_a_webhook_is_asked_for(server: Server, song: bytes) -> None:
         told = assert_done(reader.run(WEBHOOK, "curl"))
     job = only_job(server)
     assert job.id in told
-    assert isinstance(job.webhook, Webhook)
-    assert set(job.webhook.events) == {"job.completed", "job.failed"}
+    assert isinstance(job.request.webhook, Webhook)
+    assert set(job.request.webhook.events) == {"job.completed", "job.failed"}
 
 
 @contextmanager

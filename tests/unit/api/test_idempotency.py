@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select
 
 from serve_app.api.idempotency import KEPT_SECONDS
-from serve_app.jobs.answer import Answer
-from serve_app.jobs.answers import answers, keep
+from serve_app.idempotency.response import Answer
+from serve_app.idempotency.store import answers, keep
 from serve_app.jobs.job import Job
 from tests.unit.api.conftest import LIMITS, Server, assert_problem, refuse_to_read
 

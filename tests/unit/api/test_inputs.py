@@ -65,11 +65,11 @@ async def test_a_song_is_fetched_and_becomes_a_job_like_any_other(
     assert accepted["size_bytes"] == len(song)
     assert (accepted["stems"], accepted["format"]) == (["drums", "vocals"], "flac")
     job = server.store.get(accepted["job_id"])
-    assert job.options.priority == "low"
-    assert b"".join(server.storage.read(job.source.key)) == song
+    assert job.request.options.priority == "low"
+    assert b"".join(server.storage.read(job.request.source.key)) == song
     uploaded = server.store.get(await server.separate(song))
-    assert job.source.sha256 == uploaded.source.sha256
-    assert job.source.mean == uploaded.source.mean
+    assert job.request.source.sha256 == uploaded.source.sha256
+    assert job.request.source.mean == uploaded.source.mean
     assert list(server.services.working_dir.iterdir()) == []
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from serve_app.api import options
 from serve_app.errors import InvalidField
-from serve_app.jobs.job import Options, Priority
+from serve_app.stems.request import Options, Priority
 from tests.unit.api.conftest import MODELS
 
 ALL = ("drums", "bass", "other", "vocals")

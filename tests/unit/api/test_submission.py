@@ -118,7 +118,7 @@ async def test_it_can_be_turned_off(server: Server, song: bytes) -> None:
     for _ in range(2):
         answer = await client.post("/separate", files={"file": ("a.wav", song)})
         job = server.store.get(answer.json()["job_id"])
-        assert (job.file_key, job.audio_key, job.waits_for) == (None, None, None)
+        assert (job.same_input, job.same_work, job.waits_for) == (None, None, None)
         server.succeed(STEMS)
 
 
@@ -160,7 +160,7 @@ async def test_a_song_under_way_is_waited_for(server: Server, song: bytes) -> No
     second = (await submit(server, song, "again.wav"))["job_id"]
     job = server.store.get(second)
     assert (job.state, job.waits_for, claim.job_id) == (State.QUEUED, first, first)
-    assert job.source.samples == server.store.get(first).source.samples
+    assert job.request.source.samples == server.store.get(first).source.samples
 
 
 async def test_a_hit_finds_room_in_a_full_queue(server: Server, song: bytes) -> None:

@@ -14,7 +14,7 @@ from fastapi.routing import iter_route_contexts
 
 from serve_app import reports
 from serve_app.analysis.waveform import WaveformListener
-from serve_app.jobs.job import Stage
+from serve_app.stems.request import Stage
 from serve_app.storage.places import Bucket
 from serve_app.storage.s3 import S3Storage
 from serve_app.storage.uploads import S3Uploads

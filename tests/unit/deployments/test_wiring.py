@@ -13,7 +13,7 @@ from deployments.wiring import (
 )
 from serve_app.database import Database
 from serve_app.errors import RefusedUrl
-from serve_app.jobs.job import Webhook
+from serve_app.webhooks.target import Webhook
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
 from serve_app.webhooks import signing

@@ -8,7 +8,7 @@ from serve_app.errors import (
     StorageUnavailable,
 )
 from serve_app.jobs.attempt import REPORT_SECONDS, Attempt, retry_after
-from serve_app.jobs.job import Stage
+from serve_app.stems.request import Stage
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
 from tests.jobs import new_job

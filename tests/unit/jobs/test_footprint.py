@@ -1,5 +1,5 @@
-from serve_app.jobs.footprint import disk_bytes
-from serve_app.jobs.job import Options
+from serve_app.stems.footprint import disk_bytes
+from serve_app.stems.request import Options
 from tests.jobs import new_job
 
 STEMS = ("drums", "bass", "other", "vocals")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from serve_app.jobs import log
-from serve_app.jobs.job import Claim, Result, State
+from serve_app.jobs.job import Claim, State
+from serve_app.stems.request import Result
 from serve_app.jobs.store import JobStore
 from tests.jobs import new_job
 
@@ -15,7 +16,7 @@ def test_a_song_that_is_done_has_one_line_with_what_cost_how_long(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     job = new_job("a")
-    seconds = job.source.duration_seconds
+    seconds = job.request.source.duration_seconds
     with caplog.at_level(logging.INFO):
         log.separated(job, Result("demo", (), 1.0), seconds / 4, {"fetch": 0.25})
     (line,) = caplog.messages

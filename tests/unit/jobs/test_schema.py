@@ -4,8 +4,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import Dialect, make_url
 
-from serve_app.jobs.job import Job, Stage, State
-from serve_app.jobs.schema import UtcDateTime, jobs, to_job, to_row
+from serve_app.jobs.job import Job, State
+from serve_app.stems.request import Stage
+from serve_app.jobs.table import UtcDateTime, jobs, to_job, to_row
 from tests.jobs import NOON, RESULT, new_job
 
 URLS = ["sqlite://", "postgresql+psycopg://"]
@@ -51,7 +52,7 @@ def test_a_job_from_before_side_means_has_its_other_facts() -> None:
 @pytest.mark.parametrize("side_mean", [0.05, -1e-9])
 def test_a_side_mean_is_kept_to_the_last_bit(side_mean: float) -> None:
     job = new_job()
-    job = job.evolve(source=replace(job.source, side_mean=side_mean))
+    job = job.evolve(source=replace(job.request.source, side_mean=side_mean))
     assert to_job(to_row(job)) == job
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.jobs.job import Webhook
+from serve_app.webhooks.target import Webhook
 from serve_app.jobs.store import JobStore
 from serve_app.webhooks.message import rendered
 from serve_app.webhooks.outbox import Outbox

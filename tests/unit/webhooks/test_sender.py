@@ -13,7 +13,7 @@ import pytest
 
 from serve_app.database import Database
 from serve_app.errors import Unavailable
-from serve_app.jobs.job import Webhook
+from serve_app.webhooks.target import Webhook
 from serve_app.jobs.store import JobStore
 from serve_app.security.asking import Asker, CheckedNetwork
 from serve_app.security.urls import UrlRules

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serve_app.api.routers import events
-from serve_app.jobs.job import Stage
+from serve_app.stems.request import Stage
 from tests.unit.api.conftest import Server, assert_problem
 
 pytestmark = pytest.mark.anyio

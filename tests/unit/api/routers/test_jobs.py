@@ -8,7 +8,8 @@ import pytest
 from serve_app.api import options
 from serve_app.api.routers import jobs
 from serve_app.errors import QueueFull, StorageUnavailable, Unavailable
-from serve_app.jobs.job import Job, Stage, State
+from serve_app.jobs.job import Job, State
+from serve_app.stems.request import Stage
 from tests.unit.api.conftest import (
     LIMITS,
     MODELS,
@@ -88,12 +89,12 @@ async def test_an_accepted_song_is_stored_and_queued(
     assert server.pools.woken == 1
     job = server.store.get(job_id)
     assert job.state is State.QUEUED
-    assert b"".join(server.storage.read(job.source.key)) == song
-    assert job.source.key == f"originals/{job_id}"
-    assert job.source.samples == 44_100
-    assert job.source.deviation > 0.01
-    assert job.options.format == "flac"
-    assert job.options.stems == ("vocals", "accompaniment")
+    assert b"".join(server.storage.read(job.request.source.key)) == song
+    assert job.request.source.key == f"originals/{job_id}"
+    assert job.request.source.samples == 44_100
+    assert job.request.source.deviation > 0.01
+    assert job.request.options.format == "flac"
+    assert job.request.options.stems == ("vocals", "accompaniment")
     assert list(server.services.working_dir.iterdir()) == []
 
 
@@ -169,7 +170,7 @@ async def test_a_song_stays_while_nobody_knows_whether_it_was_queued(
     assert_problem(answer, 503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
     (job,) = server.store.listed("", 10)
-    assert server.storage.stat(job.source.key).size_bytes == len(song)
+    assert server.storage.stat(job.request.source.key).size_bytes == len(song)
 
 
 async def test_a_song_that_cannot_be_stored_is_not_queued(
@@ -358,7 +359,7 @@ async def test_deleting_one_job_leaves_the_others(server: Server, song: bytes) -
     await server.client.delete(f"/job/{deleted}")
     job = server.store.get(kept)
     assert job.state is State.QUEUED
-    assert b"".join(server.storage.read(job.source.key)) == song
+    assert b"".join(server.storage.read(job.request.source.key)) == song
 
 
 async def test_jobs_are_listed_newest_first(server: Server, song: bytes) -> None:

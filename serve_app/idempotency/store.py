@@ -1,7 +1,7 @@
 """The table of answers to requests that a client may send twice."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import (
@@ -19,8 +19,8 @@ from sqlalchemy import (
 
 from serve_app.database import Database
 from serve_app.database.columns import UtcDateTime, metadata
-from serve_app.jobs.answer import Answer
-from serve_app.jobs.statements import take_turns
+from serve_app.database.turns import take_turns
+from serve_app.idempotency.response import Answer
 
 answers = Table(
     "answers",
@@ -51,16 +51,27 @@ class Answers:
         """Keep an answer, unless the request has one, which is returned then."""
         with self._database.writing() as connection:
             take_turns(connection)
-            before = find(connection, answer.id, self._clock())
-            if before is None:
-                keep(connection, answer)
-        return before
+            return AnswerReceipt(answer).keep(connection, self._clock())
 
     def sweep(self) -> None:
         """Forget the answers whose time is up."""
         with self._database.writing() as connection:
             query = delete(answers).where(answers.c.expires_at <= self._clock())
             connection.execute(query)
+
+
+@dataclass(frozen=True)
+class AnswerReceipt:
+    """Shows by its answer that a request was taken; see `serve_app.jobs.store`."""
+
+    answer: Answer
+
+    def keep(self, connection: Connection, now: datetime) -> Answer | None:
+        """Keep the answer, unless the request has one: then return that."""
+        before = find(connection, self.answer.id, now)
+        if before is None:
+            keep(connection, self.answer)
+        return before
 
 
 def find(connection: Connection, request_id: str, now: datetime) -> Answer | None:

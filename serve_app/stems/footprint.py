@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from serve_app.jobs.job import Options, Source
+from serve_app.stems.request import Options, Source
 
 _CHANNELS = 2
 _FLOAT_BYTES = 4

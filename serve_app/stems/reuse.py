@@ -10,9 +10,11 @@ from pathlib import PurePath
 
 from serve_app import licences, titles
 from serve_app.errors import Unavailable
-from serve_app.jobs.job import STEMS, Job, Result, State, StemFile
+from serve_app.jobs.job import State
 from serve_app.jobs.store import JobStore
 from serve_app.licences import Allowed
+from serve_app.stems.kind import STEMS
+from serve_app.stems.request import Result, SeparationJob, SeparationRequest, StemFile
 from serve_app.storage.port import Storage
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ class Reuse:
 
     def __init__(
         self,
-        store: JobStore,
+        store: JobStore[SeparationRequest, Result],
         storage: Storage,
         clock: Callable[[], datetime],
         allowed: Allowed = "any",
@@ -39,16 +41,18 @@ class Reuse:
         self._clock = clock
         self._allowed = allowed
 
-    def result(self, job: Job, donors: Sequence[Job] = ()) -> Result | None:
+    def result(
+        self, job: SeparationJob, donors: Sequence[SeparationJob] = ()
+    ) -> Result | None:
         """Return a result for `job`, whose files are stored; None if it must be made.
 
         `donors` are jobs that are known to have the same song; without any, they are
         looked for. Their files may go at any time: then it is as if they had never
         been.
         """
-        if job.audio_key is None:
+        if job.same_work is None:
             return None
-        for donor in donors or self._store.with_audio(job.audio_key):
+        for donor in donors or self._store.with_same_work(job.same_work):
             if donor.state is not State.SUCCEEDED or not self._is_kept(donor):
                 continue
             if not self._is_allowed(donor):
@@ -60,14 +64,14 @@ class Reuse:
                 self._storage.delete(_folder(job))
         return None
 
-    def _is_kept(self, job: Job) -> bool:
+    def _is_kept(self, job: SeparationJob) -> bool:
         return job.expires_at is None or job.expires_at > self._clock()
 
-    def _is_allowed(self, job: Job) -> bool:
+    def _is_allowed(self, job: SeparationJob) -> bool:
         made_by = None if job.result is None else licences.of(job.result.model)
         return licences.is_allowed(made_by, self._allowed)
 
-    def _copied(self, donor: Job, job: Job) -> Result:
+    def _copied(self, donor: SeparationJob, job: SeparationJob) -> Result:
         if donor.result is None:
             raise ValueError(f"job {donor.id} succeeded without a result")
         stems = donor.result.stems
@@ -76,14 +80,14 @@ class Reuse:
             copies = tuple(pool.map(partial(self._copy, job), stems))
         return replace(donor.result, stems=copies, cache=HIT)
 
-    def _copy(self, job: Job, stem: StemFile) -> StemFile:
+    def _copy(self, job: SeparationJob, stem: StemFile) -> StemFile:
         path = PurePath(stem.key)
         place = f"{_folder(job)}/{path.name}"
         self._storage.copy(stem.key, place)
         ending = f"_{stem.name}{path.suffix}"
-        filename = titles.file_name(job.source.filename, ending)
+        filename = titles.file_name(job.request.source.filename, ending)
         return replace(stem, key=place, filename=filename)
 
 
-def _folder(job: Job) -> str:
+def _folder(job: SeparationJob) -> str:
     return f"{STEMS}/{job.id}/{job.attempt}"

@@ -1,0 +1,1 @@
+"""What requests that may be sent twice were answered."""

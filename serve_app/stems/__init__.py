@@ -1,0 +1,1 @@
+"""Songs in, stems out: the jobs of kind "separation" and all that is theirs."""

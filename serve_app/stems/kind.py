@@ -1,0 +1,85 @@
+"""The kind of job that separates a song."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from serve_app.jobs.job import State
+from serve_app.jobs.kind import Kind, Rules
+from serve_app.schema import WebhookMessage
+from serve_app.stems.request import Result, SeparationJob, SeparationRequest, Stage
+from serve_app.storage.port import UPLOADS
+from serve_app.views import job_view
+from serve_app.webhooks.message import WEBHOOK, Message
+from serve_app.webhooks.target import Event
+
+NAME = "separation"
+
+# Where a job's files lie in storage: `originals/{job}`, `uploads/{job}`,
+# `stems/{job}/{attempt}/{file}`, `parts/{job}/{engine}/{window}` and what is made of
+# the song and its stems, `derived/{job}/{file}`.
+ORIGINALS, STEMS, PARTS = "originals", "stems", "parts"
+DERIVED = "derived"
+FOLDERS = (ORIGINALS, UPLOADS, STEMS, PARTS, DERIVED)
+
+_EVENTS = {
+    State.SUCCEEDED: Event.COMPLETED,
+    State.FAILED: Event.FAILED,
+    State.CANCELLED: Event.CANCELLED,
+}
+
+
+@dataclass(frozen=True)
+class Separation(Kind[SeparationRequest, Result]):
+    """Songs to separate; clients are told of their ends by webhook."""
+
+    def messages(self, job: SeparationJob, now: datetime) -> Sequence[Message]:
+        """Return what the client of a `job`, which has ended, wants to be told."""
+        webhook, event = job.request.webhook, _EVENTS[job.state]
+        if webhook is None or event not in webhook.events:
+            return ()
+        told = WebhookMessage(
+            type=event, timestamp=job.updated_at, data=job_view(job, now)
+        )
+        body = told.model_dump_json(exclude_none=True)
+        return (Message(WEBHOOK, webhook.url, event, body, job.id),)
+
+    def is_wanted(self, job: SeparationJob, key: str) -> bool:
+        """Whether the file at `key` belongs to the attempt that counts."""
+        folder, *_ = key.split("/")
+        if folder == PARTS:
+            return not job.state.is_final
+        if folder != STEMS:
+            return True
+        has_stems = job.state in (State.RUNNING, State.SUCCEEDED)
+        return has_stems and key.startswith(f"{STEMS}/{job.id}/{job.attempt}/")
+
+    def title(self, job: SeparationJob) -> str:
+        """Return the song's name."""
+        return job.request.source.filename
+
+    def log_fields(self, job: SeparationJob) -> Mapping[str, Any]:
+        """Return how long the song is, which model made its stems and when."""
+        fields = {"duration": f"{job.request.source.duration_seconds:.1f}s"}
+        if job.result is None:
+            return fields
+        made = {"model": job.result.model, "cache": job.result.cache or "miss"}
+        return {**fields, **made}
+
+
+_DEFAULT_RULES = Rules()
+
+
+def separation(rules: Rules = _DEFAULT_RULES) -> Separation:
+    """Return the kind, with the rules of an operator."""
+    return Separation(
+        name=NAME,
+        request=SeparationRequest,
+        result=Result,
+        stages=tuple(Stage),
+        rules=rules,
+        folders=FOLDERS,
+        working_folders=(PARTS, STEMS),
+        done_event="song separated",
+    )
