@@ -15,7 +15,7 @@ isolation.isolate()
 
 from ray import serve
 
-from deployments import console, failures, local_ray
+from deployments import console, local_ray, ray_errors
 from deployments.app import build
 from deployments.args import AppArgs
 from deployments.config import read_args
@@ -111,7 +111,7 @@ def _deploy(args: AppArgs) -> None:
         pools = serve.status().applications[_NAME].deployments.values()
         messages = [pool.message for pool in pools]
         raise RuntimeError(
-            "\n".join([*messages, failures.reason_of(messages) or str(error)])
+            "\n".join([*messages, ray_errors.reason_of(messages) or str(error)])
         ) from error
 
 

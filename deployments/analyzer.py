@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 from deployments import replica_ports
-from deployments.failures import Failed
+from deployments.ray_errors import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
 from serve_app.analysis.waveform import Pixels, Span

@@ -1,18 +1,14 @@
-"""The application: the four deployments, bound."""
+"""The application: the deployments of its systems and the kernel's own, bound."""
 
 from typing import Any
 
 from ray import serve
 from ray.serve import Application
 
-from deployments.analyzer import Analyzer
 from deployments.api import Api
-from deployments.args import AppArgs, Pool
+from deployments.args import AppArgs, checked
 from deployments.dispatcher import DispatcherReplica
-from deployments.separator import Separator
-
-# More than the pool can work on, or its autoscaler never sees that it is too small.
-_BACKLOG = 1.5
+from deployments.pool import bind
 
 
 def build(args: dict[str, Any] | AppArgs) -> Application:
@@ -21,31 +17,18 @@ def build(args: dict[str, Any] | AppArgs) -> Application:
     Raises pydantic's ValidationError for an argument that is misspelt or out of range,
     and WrongSettings for a setting that cannot be.
     """
-    checked = args if isinstance(args, AppArgs) else AppArgs.model_validate(args)
-    settings = checked.resolved_settings()
-    capacity = checked.separator.most_replicas * settings.songs_at_once
-    separator = _bind(Separator, checked.separator, settings)
-    analyzer = _bind(Analyzer, checked.analyzer, settings)
-    dispatcher = _bind(
-        DispatcherReplica,
-        checked.dispatcher,
-        settings,
-        max(capacity + 1, int(capacity * _BACKLOG)),
-        capacity,
-        separator,
-        analyzer,
+    given = checked(args)
+    settings, systems = given.resolved_settings(), given.made()
+    handles = {name: system.pools(settings) for name, system in systems.items()}
+    dispatcher = bind(
+        DispatcherReplica, given.dispatcher, settings, systems, handles
     )
-    return _bind(
+    return bind(
         serve.ingress()(Api),
-        checked.api,
+        given.api,
         settings,
-        checked.api.max_ongoing_requests,
+        given.api.max_ongoing_requests,
+        systems,
+        handles,
         dispatcher,
-        analyzer,
     )
-
-
-def _bind(target: type, pool: Pool, *args: Any) -> Application:
-    """Make the class a deployment of that size, with those constructor arguments."""
-    deployment = serve.deployment(target).options(**pool.options())
-    return deployment.bind(*args)

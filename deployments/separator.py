@@ -10,7 +10,7 @@ import ray
 from ray import serve
 
 from deployments import replica_ports
-from deployments.failures import Failed
+from deployments.ray_errors import Failed
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging

@@ -65,6 +65,11 @@ class Dispatcher:
         self._stopped = asyncio.Event()
         self._stopped.set()
 
+    @property
+    def kind(self) -> str:
+        """The name of the kind of job that this dispatches."""
+        return self._store.kind.name
+
     async def run_forever(self) -> None:
         """Work until `shutdown` or cancellation, then hand back what is unfinished."""
         self._stopped.clear()

@@ -1,13 +1,16 @@
 """Errors on their way from one replica to another."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedError
+from ray.serve.exceptions import RayServeException
 
 from serve_app.errors import AppError
+from serve_app.jobs.runner import ReplicaDied
 
 T = TypeVar("T")
 
@@ -50,3 +53,20 @@ def reason_of(messages: Iterable[str]) -> str | None:
         if lines:
             return _CLASS.sub("", lines[-1])
     return None
+
+
+@contextmanager
+def translated(unreachable: Callable[[Exception], AppError]) -> Iterator[None]:
+    """Raise errors of ours for what a call of another replica raises.
+
+    What the replica itself raised comes as it was; `unreachable` makes an error for a
+    replica, or a whole deployment, that does not answer.
+    """
+    try:
+        yield
+    except (RayActorError, WorkerCrashedError) as error:
+        raise ReplicaDied(str(error)) from error
+    except RayTaskError as error:
+        raise cause_of(error) from error
+    except (RayError, RayServeException) as error:
+        raise unreachable(error) from error

@@ -1,0 +1,80 @@
+"""What all systems of an application share, built once in each of its processes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from deployments.files import direct_uploads, file_storage
+from deployments.wiring import database, now
+from serve_app.database import Database
+from serve_app.idempotency.store import Answers
+from serve_app.jobs.dispatcher import Discard, Dispatcher, DispatchPolicy, Reuse
+from serve_app.jobs.expiry import Expiry
+from serve_app.jobs.job import Q, R
+from serve_app.jobs.kind import Kind
+from serve_app.jobs.runner import Runner
+from serve_app.jobs.store import JobStore
+from serve_app.settings import Settings
+from serve_app.storage.port import DirectUploads, Storage
+from serve_app.webhooks.outbox import Outbox
+
+# New jobs wake their dispatcher; this finds retries, and what a dead one has left.
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The database, the outbox, the answers and the store of files."""
+
+    settings: Settings
+    database: Database
+    outbox: Outbox
+    answers: Answers
+    storage: Storage
+    uploads: DirectUploads | None
+    clock: Callable[[], datetime] = now
+
+    def store(self, kind: Kind[Q, R]) -> JobStore[Q, R]:
+        """Return the jobs of a kind."""
+        return JobStore(self.database, self.clock, kind, self.outbox.post)
+
+    def expiry(self, store: JobStore[Q, R]) -> Expiry:
+        """Return what deletes the jobs of a kind that have expired."""
+        return Expiry(store, self.storage, self.clock)
+
+    def dispatcher(
+        self,
+        store: JobStore[Q, R],
+        run: Runner,
+        in_flight: int,
+        of_one_kind: int = 1_000_000,
+        reuse: Reuse = lambda _: None,
+        discard: Discard = lambda _: None,
+    ) -> Dispatcher:
+        """Return what runs the jobs of a kind; see `Dispatcher`."""
+        lease_seconds = self.settings.lease_seconds
+        policy = DispatchPolicy(
+            in_flight=in_flight,
+            of_one_kind=of_one_kind,
+            lease_seconds=lease_seconds,
+            renew_seconds=lease_seconds / 3,
+            poll_seconds=_POLL_SECONDS,
+        )
+        return Dispatcher(store, run, uuid4().hex, policy, reuse, discard)
+
+
+def build(settings: Settings) -> Kernel:
+    """Return the kernel that `settings` describe; the database is brought up to date.
+
+    Raises ValueError for settings that can't be, Unavailable without a database.
+    """
+    shared = database(settings)
+    return Kernel(
+        settings,
+        shared,
+        Outbox(shared, now),
+        Answers(shared, now),
+        file_storage(settings),
+        direct_uploads(settings),
+    )

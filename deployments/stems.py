@@ -1,0 +1,314 @@
+"""Stems and analysis: the pools, the routes and the dispatcher of songs."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, ClassVar
+
+import ray
+from pydantic import Field, ValidationInfo, field_validator
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+from deployments.analyzer import Analyzer
+from deployments.args import Pool, Strict, over_defaults
+from deployments.heartbeats import HeartbeatsStoppedError, watched
+from deployments.kernel import Kernel
+from deployments.ray_errors import cause_of, translated, value_of
+from deployments.separator import Separator
+from deployments.system import Calls, DispatcherPart, Handles, Pools
+from deployments.wiring import separation_kind
+from serve_app import reports
+from serve_app.analysis.waveform import Pixels, Span
+from serve_app.api.part import ApiPart
+from serve_app.errors import AppError, StorageUnavailable, Unavailable
+from serve_app.jobs.log import quoted
+from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied, Started
+from serve_app.reports import ExportRequest, Request
+from serve_app.separation import allocator
+from serve_app.settings import Settings
+from serve_app.stems.kind import FOLDERS
+from serve_app.stems.request import SeparationJob
+from serve_app.stems.reuse import Reuse
+from serve_app.storage.port import UPLOADS, DirectUploads
+from serve_app.working import sweep
+
+logger = logging.getLogger(__name__)
+
+# More than the pool can work on, or its autoscaler never sees that it is too small.
+_BACKLOG = 1.5
+# How often /health's picture of the pools is renewed, and until there is one.
+_DESCRIBE_SECONDS = 10.0
+_FIRST_DESCRIBE_SECONDS = 1.0
+_DESCRIBE_TIMEOUT_SECONDS = 2.0
+# How long an analysis waits for a store that is away or full, and between its tries.
+_ANALYSIS_PATIENCE_SECONDS = 60.0
+_ANALYSIS_PAUSE_SECONDS = 5.0
+_NO_ANALYZER = "The analyzers do not answer now; try again."
+
+
+class Args(Strict):
+    """The pools of the system."""
+
+    separator: Pool = Pool(
+        max_ongoing_requests=8,
+        graceful_shutdown_timeout_s=600,
+        env={allocator.VARIABLE: allocator.TUNABLES},
+    )
+    # Several at once, so that a short song is not behind a long one; each in one
+    # thread, as BLAS's own wait for each other on a busy machine.
+    analyzer: Pool = Pool(max_ongoing_requests=4, env={"OPENBLAS_NUM_THREADS": "1"})
+
+    @field_validator("separator", "analyzer", mode="before")
+    @classmethod
+    def _over_defaults(cls, given: Any, info: ValidationInfo) -> Any:
+        return over_defaults(cls, given, info)
+
+
+@dataclass(frozen=True)
+class Stems:
+    """Separates songs and analyses them."""
+
+    Args: ClassVar[type[Strict]] = Args
+
+    args: Args
+
+    def pools(self, settings: Settings) -> Pools:
+        """Return the pools, bound."""
+        return {
+            "separator": bind(Separator, self.args.separator, settings),
+            "analyzer": bind(Analyzer, self.args.analyzer, settings),
+        }
+
+    def in_api(self, kernel: Kernel, handles: Handles, calls: Calls) -> ApiPart:
+        """Return the routes of songs, and what they need."""
+        return http.part(_services(kernel, Analyses(handles["analyzer"]), calls))
+
+    def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
+        """Return what runs the jobs."""
+        settings = kernel.settings
+        store = kernel.store(separation_kind(settings))
+        expiry = kernel.expiry(store)
+        capacity = self.args.separator.most_replicas * settings.songs_at_once
+        runner = PoolRunner(
+            handles["separator"],
+            handles["analyzer"],
+            settings.heartbeat_timeout_seconds,
+        )
+        dispatcher = kernel.dispatcher(
+            store,
+            runner,
+            in_flight=max(capacity + 1, int(capacity * _BACKLOG)),
+            of_one_kind=capacity,
+            reuse=_reuse(kernel, store).result,
+            discard=expiry.discard,
+        )
+        return DispatcherPart(
+            dispatchers=(dispatcher,),
+            loops=(Description(handles["separator"]),),
+            sweeps={"expired jobs": expiry.sweep},
+            slow_sweeps={"orphans": partial(_sweep_orphans, kernel, expiry)},
+        )
+
+
+SYSTEM = Stems
+
+
+def _reuse(
+    kernel: Kernel, store: JobStore[SeparationRequest, Result]
+) -> Reuse:
+    allowed = kernel.settings.allowed_licences
+    return Reuse(store, kernel.storage, kernel.clock, allowed)
+
+
+def _sweep_orphans(kernel: Kernel, expiry: Expiry) -> None:
+    """Delete files that belong to no job; unfinished uploads, too."""
+    grace_seconds, uploads = kernel.settings.orphan_grace_seconds, kernel.uploads
+    if uploads is None:
+        expiry.sweep_orphans(grace_seconds)
+        return
+    # On S3 a file is as old as its upload, which may have taken long.
+    begun_before = kernel.clock() - timedelta(seconds=grace_seconds + uploads.seconds)
+    uploads.sweep(begun_before, FOLDERS)
+    expiry.sweep_orphans(grace_seconds, {UPLOADS: uploads.seconds})
+
+
+class SongRunner:
+    """Runs a job on both pools at once."""
+
+    def __init__(
+        self,
+        separator: DeploymentHandle,
+        analyzer: DeploymentHandle,
+        heartbeat_timeout_seconds: float,
+    ) -> None:
+        self._separator = separator.options(stream=True)
+        self._analyzer = analyzer
+        self._timeout_seconds = heartbeat_timeout_seconds
+
+    async def __call__(self, job: SeparationJob) -> AsyncGenerator[Event, None]:
+        """Yield the job's events; the last one holds stems and analysis."""
+        began_seconds = time.monotonic()
+        analysis = asyncio.ensure_future(self._analyze(job))
+        beside_seconds: dict[str, float] = {}
+        analysis.add_done_callback(
+            lambda _: beside_seconds.update(analyze=time.monotonic() - began_seconds)
+        )
+        stream = self._separator.separate.remote(job)
+        try:
+            async with aclosing(events_of(stream, self._timeout_seconds)) as events:
+                async for event in events:
+                    if not isinstance(event, Finished):
+                        yield event
+                        continue
+                    stored_seconds = time.monotonic()
+                    found = replace(event.result, **await analysis)
+                    waited_seconds = time.monotonic() - stored_seconds
+                    yield Finished(found, beside_seconds, waited_seconds)
+        finally:
+            analysis.cancel()
+
+    async def _analyze(self, job: SeparationJob) -> Mapping[str, Any]:
+        """Return the analysis half of the result; stems are not lost for want of it."""
+        try:
+            return {"analysis": reports.summary(await self._analysis(job))}
+        except AppError as error:
+            reason = error.detail.splitlines()[0]
+        except RayError as error:
+            reason = str(error).splitlines()[0]
+        except Exception as error:
+            logger.exception("analysis crashed job=%s", job.id)
+            reason = f"The analysis failed ({type(error).__name__}); see the log."
+        logger.warning("analysis failed job=%s error=%s", job.id, quoted(reason))
+        return {"analysis_error": reason}
+
+    async def _analysis(self, job: SeparationJob) -> Mapping[str, Any]:
+        """Return the analysis of a song; a store that is away is asked for a minute."""
+        request = reports.of_song(job)
+        until_seconds = time.monotonic() + _ANALYSIS_PATIENCE_SECONDS
+        while True:
+            try:
+                call = self._analyzer.of_song.remote(request)
+                told: Mapping[str, Any] = await answer_of(call, _NO_ANALYZER)
+                return told
+            except StorageUnavailable:
+                if time.monotonic() > until_seconds:
+                    raise
+            await asyncio.sleep(_ANALYSIS_PAUSE_SECONDS)
+
+
+class Description:
+    """Keeps the picture of the separators fresh, busy as they may be."""
+
+    def __init__(self, separator: DeploymentHandle) -> None:
+        self._separator = separator
+        self._told: Mapping[str, Any] = {}
+
+    async def run_forever(self) -> None:
+        """Ask the separators until cancelled."""
+        while True:
+            self._told = await self._describe()
+            is_ready = self._told.get("ready", False)
+            await asyncio.sleep(
+                _DESCRIBE_SECONDS if is_ready else _FIRST_DESCRIBE_SECONDS
+            )
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what the separators last said, and whether they are ready."""
+        return self._told
+
+    async def _describe(self) -> Mapping[str, Any]:
+        try:
+            separator = await asyncio.wait_for(
+                self._separator.describe.remote(), _DESCRIBE_TIMEOUT_SECONDS
+            )
+        except (TimeoutError, RayError, RayServeException) as error:
+            reason = f"no separator answers ({type(error).__name__})"
+            return {**self._told, "ready": False, "reason": reason}
+        return {"ready": True, **separator}
+
+
+class Analyses:
+    """The analyzers as the API sees them."""
+
+    def __init__(self, analyzer: DeploymentHandle) -> None:
+        self._analyzer = analyzer
+
+    async def tell_of_song(self, request: Request) -> Mapping[str, Any]:
+        """Return all that is found out about a stored song."""
+        told: Mapping[str, Any]
+        told = await answer_of(self._analyzer.of_song.remote(request), _NO_ANALYZER)
+        return told
+
+    async def tell_of_stem(self, request: Request) -> Mapping[str, Any]:
+        """Return the loudness and the levels of a stored stem."""
+        told: Mapping[str, Any]
+        told = await answer_of(self._analyzer.of_stem.remote(request), _NO_ANALYZER)
+        return told
+
+    async def tell_peaks(self, request: Request, span: Span) -> Pixels:
+        """Return the exact peaks of a span of a stored song or stem."""
+        call = self._analyzer.peaks.remote(request, span)
+        peaks: Pixels = await answer_of(call, _NO_ANALYZER)
+        return peaks
+
+    async def export(self, request: ExportRequest) -> None:
+        """Make an export of a job."""
+        await answer_of(self._analyzer.export.remote(request), _NO_ANALYZER)
+
+
+def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices:
+    settings = kernel.settings
+    store = kernel.store(separation_kind(settings))
+
+    def follow(job: SeparationJob, stem: str) -> Follower:
+        look = partial(store.get, job.id)
+        return Follower(look, find, kernel.storage, settings.working_dir, stem)
+
+    return StemsServices(
+        jobs=store,
+        storage=kernel.storage,
+        reuse=_reuse(kernel, store).result,
+        follow=follow,
+        fetch=inputs(settings).fetch,
+        measure=_measure(settings),
+        tell_of_song=analyses.tell_of_song,
+        tell_of_stem=analyses.tell_of_stem,
+        tell_peaks=analyses.tell_peaks,
+        export=analyses.export,
+        wake=partial(calls.wake, NAME),
+        stop=partial(calls.stop, NAME),
+        health=calls.status,
+        models=model_infos(settings.model, settings.allowed_licences),
+        default_model=settings.model,
+        limits=Limits(
+            max_upload_bytes=settings.max_upload_bytes,
+            max_queued_jobs=settings.max_queued_jobs,
+            retention_seconds=settings.retention_seconds,
+            link_seconds=settings.download_link_seconds,
+            max_job_disk_bytes=settings.max_job_disk_bytes,
+            max_client_disk_bytes=settings.max_client_disk_bytes,
+        ),
+        working_dir=settings.working_dir,
+        reuses=settings.reuse_songs,
+        uploads=kernel.uploads,
+        check_webhook=webhook_check(settings),
+        reserve=disk_reserve(settings),
+    )
+
+
+def _measure(settings: Settings) -> IsolatedMeasure:
+    return IsolatedMeasure(
+        AudioLimits(settings.max_duration_seconds, settings.max_audio_values),
+        ProcessLimits(
+            settings.decode_cpu_seconds,
+            settings.decode_memory_bytes,
+            _DECODE_PATIENCE * settings.decode_cpu_seconds,
+        ),
+    )

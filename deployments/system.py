@@ -1,0 +1,93 @@
+"""What a system is to its deployments: pools, a part of the API, what dispatches."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, ClassVar, Protocol
+
+from ray.serve import Application
+from ray.serve.handle import DeploymentHandle
+
+from deployments.pool import Strict
+from deployments.kernel import Kernel
+from serve_app.api.part import ApiPart
+from serve_app.jobs.dispatcher import Dispatcher
+from serve_app.settings import Settings
+
+# Before Serve has bound them they are applications, in a replica they are handles.
+Pools = Mapping[str, Application]
+Handles = Mapping[str, DeploymentHandle]
+
+_PACKAGE = __name__.rpartition(".")[0]
+_NAME = "SYSTEM"
+
+
+class Loop(Protocol):
+    """Work that goes on for as long as a dispatcher runs."""
+
+    async def run_forever(self) -> None:
+        """Work until cancelled."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what an operator wants to know."""
+
+
+@dataclass(frozen=True)
+class DispatcherPart:
+    """What a system has running in the dispatcher's process.
+
+    `sweeps` delete what has expired and are called every few seconds, `slow_sweeps`
+    less often, each in a thread; the keys are what a log calls them.
+    """
+
+    dispatchers: Sequence[Dispatcher] = ()
+    loops: Sequence[Loop] = ()
+    sweeps: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    slow_sweeps: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+
+
+class Calls(Protocol):
+    """How a system's part of the API reaches what runs in the dispatcher."""
+
+    def wake(self, kind: str) -> None:
+        """Have new jobs of a kind looked for at once."""
+
+    def stop(self, kind: str, job_id: str) -> None:
+        """Stop a job that was cancelled."""
+
+    def status(self) -> Awaitable[Mapping[str, Any]]:
+        """Return what the dispatcher knows of this system."""
+
+
+class System(Protocol):
+    """A system, made from its section of a Serve config."""
+
+    Args: ClassVar[type[Strict]]
+
+    def __init__(self, args: Any) -> None: ...
+
+    def pools(self, settings: Settings) -> Pools:
+        """Return its deployments, bound."""
+
+    def in_api(self, kernel: Kernel, handles: Handles, calls: Calls) -> ApiPart:
+        """Return its routes, and what they need."""
+
+    def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
+        """Return what runs its jobs."""
+
+
+def find(name: str) -> type[System]:
+    """Return the system of that name: the `SYSTEM` of the module that has it.
+
+    A name with a dot is that of a module anywhere, any other one of this package.
+    Raises ValueError for a name that has no system.
+    """
+    module = name if "." in name else f"{_PACKAGE}.{name}"
+    try:
+        found: type[System] = getattr(import_module(module), _NAME)
+    except (ImportError, AttributeError) as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module
+        if missing or isinstance(error, AttributeError):
+            raise ValueError(f"there is no system `{name}`") from error
+        raise
+    return found

@@ -1,0 +1,28 @@
+"""What a system adds to the HTTP application."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter
+
+Health = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class ApiPart:
+    """The routes of a system, and what they find in `app.state`.
+
+    `public_routers` answer whoever asks; the others know their client. `state` is by
+    name, which must be the system's own. `health` is its part of /health: `ready`, and
+    `reason` if it is not. Pages of `cors_origins` may use its routes; None is those of
+    the whole application. `description` is Markdown for /docs.
+    """
+
+    name: str
+    routers: Sequence[APIRouter]
+    public_routers: Sequence[APIRouter] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)
+    health: Health | None = None
+    cors_origins: tuple[str, ...] | None = None
+    description: str = ""
