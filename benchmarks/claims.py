@@ -29,9 +29,9 @@ from sqlalchemy import insert, text  # noqa: E402
 from serve_app.database import Database  # noqa: E402
 from serve_app.database.engine import connect  # noqa: E402
 from serve_app.jobs.job import Job, State
-from serve_app.stems.request import Options, Source
-from serve_app.jobs.table import queue, to_row  # noqa: E402
 from serve_app.jobs.store import JobStore  # noqa: E402
+from serve_app.jobs.table import to_row  # noqa: E402
+from serve_app.stems.request import Options, Source
 
 _ROWS_AT_ONCE = 5_000
 _PATIENCE_SECONDS = 120

@@ -22,10 +22,10 @@ import soundfile
 from serve_app.audio import formats
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
-from serve_app.engines import load_engine
-from serve_app.pipeline import SongTask, separate_song
 from serve_app.separation import allocator
 from serve_app.settings import Settings
+from serve_app.stems.engines import load_engine
+from serve_app.stems.pipeline import SongTask, separate_song
 
 _RATE = 44_100
 

@@ -18,8 +18,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
-from serve_app import engines  # noqa: E402
 from serve_app.settings import Settings  # noqa: E402
+from serve_app.stems import engines  # noqa: E402
 from tools.demo_training import heldout, scoring  # noqa: E402
 
 CACHE = Path(tempfile.gettempdir()) / "stemserve-heldout"

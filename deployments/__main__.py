@@ -4,6 +4,8 @@ import argparse
 import os
 import socket
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import NoReturn
@@ -15,16 +17,14 @@ isolation.isolate()
 
 from ray import serve
 
-from deployments import console, local_ray, ray_errors
+from deployments import config, console, local_ray, ray_errors
 from deployments.app import build
-from deployments.args import AppArgs
-from deployments.config import read_args
+from deployments.config import CheckedApplication
 from deployments.console import Console
 from deployments.local_ray import RayDidNotStart, RayDied
-from serve_app import serve_config, settings_check
 from serve_app.separation import allocator
-
-_NAME = "stemserve"
+from serve_app.settings import check as settings_check
+from serve_app.settings import serve_config
 
 _RAY_DIED = 3
 
@@ -41,20 +41,21 @@ def main() -> int:
     for line in settings_check.warnings():
         print(f"stemserve: warning: {line}", file=sys.stderr)
     try:
-        args = read_args(options.config)
+        applications = config.read(options.config)
         _check_port(options.host, options.port)
     except (OSError, ValueError) as error:
         print(f"stemserve: {error}", file=sys.stderr)
         return 2
+    of_all = [each.args.resolved_settings() for each in applications]
     # The proxies of Serve do not see `args`, only the environment.
-    settings = args.resolved_settings()
-    os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(settings.cors_origins)
-    isolation.close_data(settings)
-    if not settings.allowed_hosts and _is_loopback(options.host):
-        own = {**args.settings, "allowed_hosts": (*_LOOPBACK_HOSTS, options.host)}
-        args = args.model_copy(update={"settings": own})
+    origins = dict.fromkeys(origin for each in of_all for origin in each.cors_origins)
+    os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(origins)
+    for settings in of_all:
+        isolation.close_data(settings)
+    if _is_loopback(options.host):
+        applications = [_only_here(each, options.host) for each in applications]
     with console.opened() as terminal:
-        status = _run(terminal, args, options.host, options.port)
+        status = _run(terminal, applications, options.host, options.port)
     if status == _RAY_DIED:
         # Else Ray's own end waits for the processes that are gone.
         isolation.forget()
@@ -62,11 +63,25 @@ def main() -> int:
     return status
 
 
-def _run(terminal: Console, args: AppArgs, host: str, port: int) -> int:
+def _only_here(application: CheckedApplication, host: str) -> CheckedApplication:
+    """Have an application take requests for this machine only, unless it says whose."""
+    args = application.args
+    if args.resolved_settings().allowed_hosts:
+        return application
+    own = {**args.settings, "allowed_hosts": (*_LOOPBACK_HOSTS, host)}
+    return replace(application, args=args.model_copy(update={"settings": own}))
+
+
+def _run(
+    terminal: Console,
+    applications: Sequence[CheckedApplication],
+    host: str,
+    port: int,
+) -> int:
     terminal.say(f"stemserve {version('stemserve')} is starting")
     try:
         with local_ray.running(terminal.directory):
-            _serve(terminal, args, host, port)
+            _serve(terminal, applications, host, port)
     except KeyboardInterrupt:
         terminal.say("stemserve has stopped; unfinished songs go on at the next start")
         return 0
@@ -83,12 +98,18 @@ def _run(terminal: Console, args: AppArgs, host: str, port: int) -> int:
         return 1
 
 
-def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
+def _serve(
+    terminal: Console,
+    applications: Sequence[CheckedApplication],
+    host: str,
+    port: int,
+) -> NoReturn:
     serve.start(
         http_options={"host": host, "port": port},
         logging_config={"encoding": "TEXT", "enable_access_log": False},
     )
-    _deploy(args)
+    for application in applications:
+        _deploy(application)
     name = "localhost" if host in _EVERYWHERE else host
     url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     terminal.say(f"stemserve is ready on {url}; how to use it: {url}/docs")
@@ -103,12 +124,15 @@ def _serve(terminal: Console, args: AppArgs, host: str, port: int) -> NoReturn:
         raise
 
 
-def _deploy(args: AppArgs) -> None:
-    """Run the application; RuntimeError, whose last line says why it did not start."""
+def _deploy(application: CheckedApplication) -> None:
+    """Run an application; RuntimeError, whose last line says why it did not start."""
+    name = application.name
     try:
-        serve.run(build(args), name=_NAME, route_prefix="/")
+        serve.run(
+            build(application.args), name=name, route_prefix=application.route_prefix
+        )
     except RuntimeError as error:
-        pools = serve.status().applications[_NAME].deployments.values()
+        pools = serve.status().applications[name].deployments.values()
         messages = [pool.message for pool in pools]
         raise RuntimeError(
             "\n".join([*messages, ray_errors.reason_of(messages) or str(error)])

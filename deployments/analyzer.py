@@ -8,16 +8,16 @@ from threading import Event
 from typing import Any, TypeVar
 
 from deployments import replica_ports
-from deployments.ray_errors import Failed
 from deployments.files import file_storage
 from deployments.logs import configure_logging
+from deployments.ray_errors import Failed
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.errors import AppError
-from serve_app.exporter import Exporter
-from serve_app.reporter import Reporter
-from serve_app.reports import ExportRequest, Request
 from serve_app.separation import allocator
 from serve_app.settings import Settings
+from serve_app.stems.exporter import Exporter
+from serve_app.stems.reporter import Reporter
+from serve_app.stems.reports import ExportRequest, Request
 
 # An analysis is a twentieth of a separation's work and is done long before it: it
 # takes what the separator leaves of the cores.

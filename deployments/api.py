@@ -83,6 +83,7 @@ class Api:
             Services(
                 answers=shared.answers,
                 deliveries=shared.outbox,
+                owners=shared.owners,
                 clock=shared.clock,
                 max_ongoing_requests=self._max_ongoing_requests,
                 cors_origins=settings.cors_origins,

@@ -20,9 +20,7 @@ def build(args: dict[str, Any] | AppArgs) -> Application:
     given = checked(args)
     settings, systems = given.resolved_settings(), given.made()
     handles = {name: system.pools(settings) for name, system in systems.items()}
-    dispatcher = bind(
-        DispatcherReplica, given.dispatcher, settings, systems, handles
-    )
+    dispatcher = bind(DispatcherReplica, given.dispatcher, settings, systems, handles)
     return bind(
         serve.ingress()(Api),
         given.api,

@@ -8,8 +8,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from deployments import system
 from deployments.pool import Pool, Strict, over_defaults
 from deployments.system import System
-from serve_app import settings_check
 from serve_app.settings import Settings
+from serve_app.settings import check as settings_check
 
 _DEFAULT_SYSTEM = "stems"
 # Where these stood before there were several systems, and still may.
@@ -31,7 +31,7 @@ class AppArgs(Strict):
     api: Pool = Pool(max_ongoing_requests=512, max_queued_requests=1024)
     dispatcher: Pool = Pool(max_ongoing_requests=1000, graceful_shutdown_timeout_s=60)
     systems: dict[str, dict[str, Any]] = Field(
-        default_factory=lambda: {_DEFAULT_SYSTEM: {}}, min_length=1
+        default={_DEFAULT_SYSTEM: {}}, min_length=1
     )
 
     @model_validator(mode="before")

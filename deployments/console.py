@@ -17,7 +17,7 @@ from threading import Thread
 # Where replicas find the pipe; inherited through Ray.
 VARIABLE = "_STEMSERVE_CONSOLE"
 # Lines of these tell a person what happens; of all other loggers, warnings do.
-TOLD = ("serve_app.engines", "serve_app.jobs.log")
+TOLD = ("serve_app.stems.engines", "serve_app.jobs.log")
 
 # Writes of up to so many bytes do not mix in a pipe (POSIX: at least 512).
 _LINE_BYTES = 4096

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deployments import isolation, kernel, replica_ports
@@ -10,11 +10,10 @@ from deployments.logs import configure_logging
 from deployments.sweeper import Sweeper
 from deployments.system import DispatcherPart, Handles, System
 from deployments.wiring import webhook_sender
-from serve_app.jobs.dispatcher import Dispatcher
 from serve_app.jobs.table import known_ids
 from serve_app.separation import allocator
 from serve_app.settings import Settings
-from serve_app.working import sweep
+from serve_app.storage.working_directory import sweep
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +89,8 @@ class DispatcherReplica:
 
 def _sweeper(shared: kernel.Kernel, parts: Mapping[str, DispatcherPart]) -> Sweeper:
     working_dir = shared.settings.working_dir
-    often, seldom = {}, {}
+    often: dict[str, Callable[[], object]] = {}
+    seldom: dict[str, Callable[[], object]] = {}
     for system, part in parts.items():
         often |= {f"{system}.{name}": call for name, call in part.sweeps.items()}
         seldom |= {f"{system}.{name}": call for name, call in part.slow_sweeps.items()}

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from serve_app.database import engine
-from serve_app.disk import DiskReserve
-from serve_app.inputs import Buckets, Inputs
-from serve_app.security.asking import Asker
-from serve_app.security.download import Limits
-from serve_app.security.urls import SCHEMES, UrlRules
+from serve_app.outbound.client import Asker
+from serve_app.outbound.download import Limits
+from serve_app.outbound.urls import SCHEMES, UrlRules
 from serve_app.settings import Settings
-from serve_app.storage import places
+from serve_app.stems.remote_songs import Buckets, Inputs
+from serve_app.storage import addresses
+from serve_app.storage.disk_reserve import DiskReserve
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.storage.sharded import ShardedStorage
@@ -34,7 +34,7 @@ def disk_reserve(settings: Settings) -> DiskReserve:
     directories = {"working_files": settings.working_dir}
     place, *others = settings.effective_storage
     # Several stores make up for each other.
-    if places.is_directory(place) and not others:
+    if addresses.is_directory(place) and not others:
         directories["stored_files"] = Path(place)
     database = engine.parsed(settings.effective_database_url)
     if database.get_backend_name() == "sqlite":
@@ -45,10 +45,10 @@ def disk_reserve(settings: Settings) -> DiskReserve:
 def direct_uploads(settings: Settings) -> DirectUploads | None:
     """Return where clients can send files themselves: the first bucket, if any."""
     for place in settings.effective_storage:
-        if not places.is_directory(place):
+        if not addresses.is_directory(place):
             from serve_app.storage.uploads import S3Uploads
 
-            bucket = places.bucket(place, "STEMSERVE_STORAGE")
+            bucket = addresses.bucket(place, "STEMSERVE_STORAGE")
             return S3Uploads(bucket, settings.upload_seconds)
     return None
 
@@ -74,16 +74,16 @@ def _buckets(settings: Settings) -> Buckets | None:
 
     return InputBuckets(
         [
-            places.bucket(place, "STEMSERVE_INPUT_BUCKETS")
+            addresses.bucket(place, "STEMSERVE_INPUT_BUCKETS")
             for place in settings.input_buckets
         ]
     )
 
 
 def _store(place: str) -> Storage:
-    if places.is_directory(place):
+    if addresses.is_directory(place):
         return LocalStorage(Path(place))
     # boto3 takes a third of a second to import: only those who use it pay for it.
     from serve_app.storage.s3 import S3Storage
 
-    return S3Storage(places.bucket(place, "STEMSERVE_STORAGE"))
+    return S3Storage(addresses.bucket(place, "STEMSERVE_STORAGE"))

@@ -13,6 +13,7 @@ from serve_app.jobs.dispatcher import Discard, Dispatcher, DispatchPolicy, Reuse
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Q, R
 from serve_app.jobs.kind import Kind
+from serve_app.jobs.owners import Owners
 from serve_app.jobs.runner import Runner
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
@@ -30,6 +31,7 @@ class Kernel:
     settings: Settings
     database: Database
     outbox: Outbox
+    owners: Owners
     answers: Answers
     storage: Storage
     uploads: DirectUploads | None
@@ -74,6 +76,7 @@ def build(settings: Settings) -> Kernel:
         settings,
         shared,
         Outbox(shared, now),
+        Owners(shared, now),
         Answers(shared, now),
         file_storage(settings),
         direct_uploads(settings),

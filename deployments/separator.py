@@ -10,10 +10,10 @@ import ray
 from ray import serve
 
 from deployments import replica_ports
-from deployments.ray_errors import Failed
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
+from deployments.ray_errors import Failed
 from serve_app.errors import AppError
 from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
@@ -25,8 +25,8 @@ class Separator:
 
     def __init__(self, settings: Settings) -> None:
         # Here, so that who only binds the pool does not load torch.
-        from serve_app.engines import EngineShelf
-        from serve_app.worker import SongWorker
+        from serve_app.stems.engines import EngineShelf
+        from serve_app.stems.work import SongWorker
 
         replica_ports.keep_from_network()
         configure_logging(settings)

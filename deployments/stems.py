@@ -4,40 +4,47 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-import ray
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
-from ray.serve.handle import DeploymentHandle, DeploymentResponse
+from ray.serve.handle import DeploymentHandle
 
 from deployments.analyzer import Analyzer
-from deployments.args import Pool, Strict, over_defaults
-from deployments.heartbeats import HeartbeatsStoppedError, watched
+from deployments.files import disk_reserve, inputs
 from deployments.kernel import Kernel
-from deployments.ray_errors import cause_of, translated, value_of
+from deployments.pool import Pool, Strict, bind, over_defaults
+from deployments.pools import answer_of, events_of
 from deployments.separator import Separator
 from deployments.system import Calls, DispatcherPart, Handles, Pools
-from deployments.wiring import separation_kind
-from serve_app import reports
+from deployments.wiring import separation_kind, webhook_check
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.api.part import ApiPart
-from serve_app.errors import AppError, StorageUnavailable, Unavailable
+from serve_app.audio.isolated import IsolatedMeasure
+from serve_app.audio.limits import AudioLimits, ProcessLimits
+from serve_app.errors import AppError, StorageUnavailable
+from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.log import quoted
-from serve_app.jobs.runner import Event, Finished, PoolAway, ReplicaDied, Started
-from serve_app.reports import ExportRequest, Request
+from serve_app.jobs.runner import Event, Finished
+from serve_app.jobs.store import JobStore
 from serve_app.separation import allocator
+from serve_app.separation.models import find
 from serve_app.settings import Settings
-from serve_app.stems.kind import FOLDERS
-from serve_app.stems.request import SeparationJob
+from serve_app.stems import reports
+from serve_app.stems.http.part import part
+from serve_app.stems.http.services import Arrivals, Limits, Models, StemsServices
+from serve_app.stems.kind import FOLDERS, NAME
+from serve_app.stems.live_playback import Follower
+from serve_app.stems.models import model_infos
+from serve_app.stems.reports import ExportRequest, Request
+from serve_app.stems.request import Result, SeparationJob, SeparationRequest
 from serve_app.stems.reuse import Reuse
-from serve_app.storage.port import UPLOADS, DirectUploads
-from serve_app.working import sweep
+from serve_app.storage.port import UPLOADS
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +57,12 @@ _DESCRIBE_TIMEOUT_SECONDS = 2.0
 # How long an analysis waits for a store that is away or full, and between its tries.
 _ANALYSIS_PATIENCE_SECONDS = 60.0
 _ANALYSIS_PAUSE_SECONDS = 5.0
+# A decoder that shares a busy machine with seven others gets a fraction of its time.
+_DECODE_PATIENCE = 12
 _NO_ANALYZER = "The analyzers do not answer now; try again."
 
 
-class Args(Strict):
+class StemsArgs(Strict):
     """The pools of the system."""
 
     separator: Pool = Pool(
@@ -75,9 +84,9 @@ class Args(Strict):
 class Stems:
     """Separates songs and analyses them."""
 
-    Args: ClassVar[type[Strict]] = Args
+    Args: ClassVar[type[StemsArgs]] = StemsArgs
 
-    args: Args
+    args: StemsArgs
 
     def pools(self, settings: Settings) -> Pools:
         """Return the pools, bound."""
@@ -88,7 +97,7 @@ class Stems:
 
     def in_api(self, kernel: Kernel, handles: Handles, calls: Calls) -> ApiPart:
         """Return the routes of songs, and what they need."""
-        return http.part(_services(kernel, Analyses(handles["analyzer"]), calls))
+        return part(_services(kernel, Analyses(handles["analyzer"]), calls))
 
     def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
         """Return what runs the jobs."""
@@ -96,7 +105,7 @@ class Stems:
         store = kernel.store(separation_kind(settings))
         expiry = kernel.expiry(store)
         capacity = self.args.separator.most_replicas * settings.songs_at_once
-        runner = PoolRunner(
+        runner = SongRunner(
             handles["separator"],
             handles["analyzer"],
             settings.heartbeat_timeout_seconds,
@@ -120,9 +129,7 @@ class Stems:
 SYSTEM = Stems
 
 
-def _reuse(
-    kernel: Kernel, store: JobStore[SeparationRequest, Result]
-) -> Reuse:
+def _reuse(kernel: Kernel, store: JobStore[SeparationRequest, Result]) -> Reuse:
     allowed = kernel.settings.allowed_licences
     return Reuse(store, kernel.storage, kernel.clock, allowed)
 
@@ -274,19 +281,22 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
     return StemsServices(
         jobs=store,
         storage=kernel.storage,
-        reuse=_reuse(kernel, store).result,
+        arrivals=Arrivals(
+            fetch=inputs(settings).fetch,
+            measure=_measure(settings),
+            working_dir=settings.working_dir,
+            max_upload_bytes=settings.max_upload_bytes,
+            uploads=kernel.uploads,
+            reserve=disk_reserve(settings),
+        ),
+        analyses=analyses,
         follow=follow,
-        fetch=inputs(settings).fetch,
-        measure=_measure(settings),
-        tell_of_song=analyses.tell_of_song,
-        tell_of_stem=analyses.tell_of_stem,
-        tell_peaks=analyses.tell_peaks,
-        export=analyses.export,
         wake=partial(calls.wake, NAME),
         stop=partial(calls.stop, NAME),
         health=calls.status,
-        models=model_infos(settings.model, settings.allowed_licences),
-        default_model=settings.model,
+        models=Models(
+            model_infos(settings.model, settings.allowed_licences), settings.model
+        ),
         limits=Limits(
             max_upload_bytes=settings.max_upload_bytes,
             max_queued_jobs=settings.max_queued_jobs,
@@ -295,11 +305,10 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
             max_job_disk_bytes=settings.max_job_disk_bytes,
             max_client_disk_bytes=settings.max_client_disk_bytes,
         ),
-        working_dir=settings.working_dir,
-        reuses=settings.reuse_songs,
-        uploads=kernel.uploads,
+        clock=kernel.clock,
+        public_url=settings.public_url,
+        reuse=_reuse(kernel, store).result if settings.reuse_songs else None,
         check_webhook=webhook_check(settings),
-        reserve=disk_reserve(settings),
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
-from deployments.pool import Strict
 from deployments.kernel import Kernel
+from deployments.pool import Strict
 from serve_app.api.part import ApiPart
 from serve_app.jobs.dispatcher import Dispatcher
 from serve_app.settings import Settings

@@ -8,9 +8,9 @@ from math import ceil
 
 from serve_app.database import Database
 from serve_app.jobs.kind import Rules, Share
-from serve_app.security import urls
-from serve_app.security.asking import Asker, CheckedNetwork
-from serve_app.security.urls import UrlRules
+from serve_app.outbound import urls
+from serve_app.outbound.client import Asker, CheckedNetwork
+from serve_app.outbound.urls import UrlRules
 from serve_app.settings import Settings
 from serve_app.stems.kind import Separation, separation
 from serve_app.webhooks import signing

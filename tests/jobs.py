@@ -9,9 +9,9 @@ from sqlalchemy import select
 from serve_app.audio.facts import AudioFacts
 from serve_app.database import Database
 from serve_app.jobs.job import Job, State
-from serve_app.stems.request import Options, Result, Source, StemFile
-from serve_app.jobs.table import queue
 from serve_app.jobs.store import JobStore
+from serve_app.jobs.table import queue
+from serve_app.stems.request import Options, Result, Source, StemFile
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 import boto3
 from moto.server import ThreadedMotoServer
 
-from serve_app.storage.places import Bucket
+from serve_app.storage.addresses import Bucket
 
 ACCESS_KEY, SECRET_KEY, REGION = "testkey", "testsecret", "us-east-1"
 

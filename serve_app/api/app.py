@@ -1,5 +1,6 @@
-"""The HTTP application, put together."""
+"""The HTTP application, put together from what is the service's and the systems'."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -7,41 +8,24 @@ from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from serve_app.api import dependencies, docs, problems
 from serve_app.api.bodies import Bodies
-from serve_app.api.derived import Derived
+from serve_app.api.cors import Cors
 from serve_app.api.forwarding import ForwardedHeaders
+from serve_app.api.health import HealthProbe
 from serve_app.api.hosts import CheckedHost
 from serve_app.api.limits import Limit, limits_of
-from serve_app.api.middleware import Failures, RequestLog, cors
-from serve_app.api.origins import CheckedOrigin
-from serve_app.api.routers import (
-    analyze,
-    deliveries,
-    events,
-    jobs,
-    reports,
-    service,
-    stems,
-    uploads,
-)
+from serve_app.api.middleware import Failures, RequestLog
+from serve_app.api.origins import CheckedOrigin, OriginsByRoute
+from serve_app.api.part import ApiPart
+from serve_app.api.routers import deliveries, service
 from serve_app.api.services import Services
-from serve_app.api.uploads import Intake
-from serve_app.api.watch import JobWatch
+from serve_app.api.wire import Problem
 from serve_app.errors import AppError, TenantRequired
-from serve_app.schema import Problem
 
-_DESCRIPTION = """
-Takes a song and gives back its stems, and its analysis.
-
-1. `POST /separate` with the song as the multipart field `file`, or with its `url` as
-   JSON: a `job_id` at once.
-2. `GET /job/{job_id}` every 2 seconds, until `status` is `completed`; or with
-   `?wait=30`, which answers as soon as the job is over; or follow
-   `/job/{job_id}/events`.
-3. `GET` each stem's `download_url`.
-
+_ERRORS = """
 Errors are `application/problem+json` (RFC 9457); `detail` says what to do.
 """
 
@@ -49,11 +33,13 @@ Errors are `application/problem+json` (RFC 9457); `detail` says what to do.
 class Api(FastAPI):
     """FastAPI, whose description has the shape of our problems, and examples."""
 
+    parts: Sequence[ApiPart] = ()
+
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI description of all routes."""
         if self.openapi_schema is None:
             description = super().openapi()
-            docs.add_examples(description)
+            docs.add_examples(description, self.parts)
             schemas = description["components"]["schemas"]
             template = "#/components/schemas/{model}"
             problem = Problem.model_json_schema(ref_template=template)
@@ -61,65 +47,80 @@ class Api(FastAPI):
         return super().openapi()
 
 
-def create_app(services: Services, *, answers_request_id: bool = True) -> FastAPI:
-    """Make the application over `services`; its working directory is made.
+def create_app(
+    services: Services, parts: Sequence[ApiPart], *, answers_request_id: bool = True
+) -> FastAPI:
+    """Make the application out of `parts`.
 
     `answers_request_id` is False behind a server that sends the header itself.
     """
-    services.working_dir.mkdir(parents=True, exist_ok=True)
-    limits = limits_of(services.limits.max_ongoing_requests)
+    limits = limits_of(services.max_ongoing_requests)
+    origins = OriginsByRoute(services.cors_origins)
     app = Api(
         title="stemserve",
         summary="Stems and analysis of songs",
-        description=_DESCRIPTION,
+        description="\n".join([*(part.description for part in parts), _ERRORS]),
         version=version("stemserve"),
         # In their place `docs` serves a page that needs nothing from elsewhere.
         docs_url=None,
         redoc_url=None,
-        middleware=_middleware(services, limits.bodies, answers_request_id),
+        middleware=_middleware(services, origins, limits.bodies, answers_request_id),
         exception_handlers={
             AppError: problems.on_app_error,
             HTTPException: problems.on_http_exception,
             RequestValidationError: problems.on_validation_error,
         },
     )
-    app.webhooks.include_router(deliveries.sent)
+    app.parts = parts
     app.state.services = services
-    app.state.intake = Intake(services)
-    app.state.derived = Derived(services)
     app.state.waiting = limits.waiting
-    app.state.watch = JobWatch(services.jobs)
+    app.state.health = HealthProbe(parts, services.clock)
     # What probes ask stays open, and so does the documentation.
     app.include_router(service.router)
-    for router in (
-        jobs.router,
-        events.router,
-        stems.router,
-        reports.router,
-        uploads.router,
+    for part in parts:
+        origins.add(part, _included(app, part))
+    app.include_router(
         deliveries.router,
-        analyze.router,
-    ):
+        dependencies=[Depends(dependencies.client)],
+        responses=problems.documented(TenantRequired),
+    )
+    docs.serve(app)
+    return app
+
+
+def _included(app: FastAPI, part: ApiPart) -> Sequence[BaseRoute]:
+    """Add a part to the application; return its routes."""
+    count = len(app.routes)
+    for name, value in part.state.items():
+        if hasattr(app.state, name):
+            raise ValueError(f"two parts have `{name}` in their state")
+        setattr(app.state, name, value)
+    for router in part.public_routers:
+        app.include_router(router)
+    for router in part.routers:
         app.include_router(
             router,
             dependencies=[Depends(dependencies.client)],
             responses=problems.documented(TenantRequired),
         )
-    docs.serve(app)
-    return app
+    if part.sent is not None:
+        app.webhooks.include_router(part.sent)
+    return app.routes[count:]
 
 
 def _middleware(
-    services: Services, bodies: Limit, answers_request_id: bool
+    services: Services,
+    origins: OriginsByRoute,
+    bodies: Limit,
+    answers_request_id: bool,
 ) -> list[Middleware]:
     """Outermost first: every answer, also that to a failure, gets CORS headers."""
-    cors_origins = services.cors_origins
     return [
         Middleware(ForwardedHeaders, trusted=services.trusted_proxies),
         Middleware(RequestLog, answers_id=answers_request_id),
-        Middleware(cors, cors_origins),
+        Middleware(Cors, origins),
         Middleware(Failures),
         Middleware(CheckedHost, services.allowed_hosts),
-        Middleware(CheckedOrigin, cors_origins, services.public_url),
+        Middleware(CheckedOrigin, origins, services.public_url),
         Middleware(Bodies, bodies, services.tenant_header),
     ]

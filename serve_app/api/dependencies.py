@@ -8,11 +8,8 @@ from fastapi import Depends, Request
 
 from serve_app.api import clients, hosts
 from serve_app.api.clients import Client
-from serve_app.api.derived import Derived
 from serve_app.api.limits import Limit
 from serve_app.api.services import Services
-from serve_app.api.uploads import Intake
-from serve_app.api.watch import JobWatch
 from serve_app.errors import TenantRequired
 
 
@@ -22,25 +19,7 @@ async def _services(request: Request) -> Services:
     return services
 
 
-async def _intake(request: Request) -> Intake:
-    intake: Intake = request.app.state.intake
-    return intake
-
-
-async def _watch(request: Request) -> JobWatch:
-    watch: JobWatch = request.app.state.watch
-    return watch
-
-
-async def _derived(request: Request) -> Derived:
-    derived: Derived = request.app.state.derived
-    return derived
-
-
-InjectedDerived = Annotated[Derived, Depends(_derived)]
 InjectedServices = Annotated[Services, Depends(_services)]
-InjectedWatch = Annotated[JobWatch, Depends(_watch)]
-InjectedIntake = Annotated[Intake, Depends(_intake)]
 
 
 async def _base_url(request: Request, services: InjectedServices) -> str:

@@ -1,5 +1,6 @@
 """The page at `/docs`: Swagger UI and examples, all served from here."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+
+from serve_app.api.part import ApiPart
 
 PATH = "/docs"
 SWAGGER_UI = "swagger-ui-5.35.0"
@@ -35,17 +38,6 @@ _LANGUAGES = (
     ("py", "Python", "Python"),
     ("mjs", "JavaScript", "JavaScript"),
 )
-# The calls with examples: of each, what its files are called and what tells them apart.
-_EXAMPLES = {
-    ("paths", "/separate", "post"): {"separate": "", "separate_url": ", by URL"},
-    ("paths", "/job/{job_id}", "get"): {"job": ""},
-    ("paths", "/job/{job_id}", "delete"): {"delete": ""},
-    ("paths", "/job/{job_id}/events", "get"): {"events": ""},
-    ("paths", "/job/{job_id}/stems/{stem_name}", "get"): {"stem": ""},
-    ("paths", "/uploads", "post"): {"upload": ""},
-    ("paths", "/analyze", "post"): {"analyze": ""},
-    ("webhooks", "job.completed", "post"): {"webhook": ""},
-}
 
 
 class _Assets(StaticFiles):
@@ -66,18 +58,25 @@ def serve(app: FastAPI) -> None:
     app.mount(f"{PATH}/assets", _Assets(directory=_ASSETS))
 
 
-def add_examples(description: dict[str, Any]) -> None:
+def add_examples(description: dict[str, Any], parts: Iterable[ApiPart]) -> None:
     """Give the calls in an OpenAPI description their examples, as `x-codeSamples`."""
-    for (part, name, method), files in _EXAMPLES.items():
-        description[part][name][method]["x-codeSamples"] = [
-            {"lang": lang, "label": label + which, "source": _source(file, suffix)}
-            for file, which in files.items()
-            for suffix, lang, label in _LANGUAGES
-        ]
+    for part in parts:
+        if part.examples_dir is None:
+            continue
+        for (section, name, method), files in part.examples.items():
+            description[section][name][method]["x-codeSamples"] = [
+                {
+                    "lang": lang,
+                    "label": label + which,
+                    "source": _source(part.examples_dir / f"{file}.{suffix}"),
+                }
+                for file, which in files.items()
+                for suffix, lang, label in _LANGUAGES
+            ]
 
 
-def _source(file: str, suffix: str) -> str:
-    return (_ASSETS / "examples" / f"{file}.{suffix}").read_text(encoding="utf-8")
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 async def _page(_: Request) -> Response:

@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api import problems, request_id
-from serve_app.api.middleware import cors
+from serve_app.api.cors import cors
 from serve_app.errors import TooManyRequests, Unavailable
 
 # Shorter than the pause after any other failure: starts and restarts are soon over.

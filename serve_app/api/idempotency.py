@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 
 from serve_app.api.clients import Client
 from serve_app.api.services import Services
-from serve_app.api.threads import run
+from serve_app.api.threads import run_in_thread
 from serve_app.errors import BadRequest, KeyReused
 from serve_app.idempotency.response import Answer
 
@@ -38,7 +38,7 @@ class Once:
 
     async def before(self) -> Answer | None:
         """Return the answer to the same request if there was one; raises KeyReused."""
-        answer = await run(self.services.answers.find, self.id)
+        answer = await run_in_thread(self.services.answers.find, self.id)
         return None if answer is None else self.checked(answer)
 
     def answer(
@@ -55,7 +55,7 @@ class Once:
     async def keep(self, status: int, body: Mapping[str, Any]) -> Answer | None:
         """Keep an answer, or return the one that a twin was given in the meantime."""
         answer = self.answer(status, {}, body)
-        before = await run(self.services.answers.keep, answer)
+        before = await run_in_thread(self.services.answers.keep, answer)
         return None if before is None else self.checked(before)
 
     def checked(self, answer: Answer) -> Answer:
@@ -90,9 +90,7 @@ def is_named(request: Request) -> bool:
     return HEADER in request.headers
 
 
-def once(
-    request: Request, services: Services, client: Client, said: Sequence[Any]
-) -> Once | None:
+def once(request: Request, client: Client, said: Sequence[Any]) -> Once | None:
     """Return what to do once, if the client gave the request a key.
 
     `said` is all that the request says, as JSON can hold it. Raises BadRequest for a
@@ -106,6 +104,7 @@ def once(
             f"The {HEADER} must be 1 to 255 printable ASCII characters: use a UUID."
         )
     name = [client.tenant, request.method, request.url.path, key]
+    services: Services = request.app.state.services
     return Once(services, _digest(name), _digest(said))
 
 

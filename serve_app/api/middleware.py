@@ -1,41 +1,15 @@
-"""What happens around every request: its log line, its CORS headers, its failures."""
+"""What happens around every request: its log line, its failures."""
 
 import logging
 from time import perf_counter
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api import pieces, problems, request_id
-from serve_app.errors import BadRequest
 
 logger = logging.getLogger(__name__)
-
-# Browsers cut it down to what they keep at most: Chromium to two hours.
-_PREFLIGHT_SECONDS = 24 * 3600
-
-# These do not stand in a refusal, nor does its first body's form.
-_OF_AN_ALLOWED_PREFLIGHT = (
-    "access-control-allow-private-network",
-    "content-length",
-    "content-type",
-)
-
-# What scripts in browsers may read of an answer beside its body.
-_EXPOSED_HEADERS = (
-    "Accept-Ranges",
-    "Content-Disposition",
-    "Content-Length",
-    "Content-Range",
-    "ETag",
-    "Idempotent-Replayed",
-    "Location",
-    "Retry-After",
-    "X-Request-ID",
-)
 
 
 class RequestLog:
@@ -75,55 +49,6 @@ class RequestLog:
             method = scope["method"]
             if pieces.is_first(Headers(scope=scope)):
                 logger.info(line, method, path, status, client, elapsed_ms, identity)
-
-
-class Cors(CORSMiddleware):
-    """Starlette's CORS, with refusals of preflights in the form of all other errors.
-
-    Where any origin may call, answers say so to requests without an Origin as well: a
-    browser may keep what a link or an `<audio>` has loaded, and give it to a script.
-    """
-
-    async def send(
-        self, message: Message, send: Send, request_headers: Headers
-    ) -> None:
-        """Pass on a message of an answer, with CORS headers."""
-        is_start = message["type"] == "http.response.start"
-        if is_start and self.allow_all_origins and "origin" not in request_headers:
-            message.setdefault("headers", [])
-            MutableHeaders(scope=message).update(self.simple_headers)
-        await super().send(message, send, request_headers)
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight request."""
-        response = super().preflight_response(request_headers)
-        if response.status_code < 400:
-            return response
-        refusal = bytes(response.body).decode()
-        headers = {
-            name: value
-            for name, value in response.headers.items()
-            if name not in _OF_AN_ALLOWED_PREFLIGHT
-        }
-        detail = f"{refusal}. The operator can allow it: see the CORS settings."
-        return problems.answer(problems.of(BadRequest(detail)), headers)
-
-
-def cors(app: ASGIApp, origins: tuple[str, ...]) -> Cors:
-    """Give each answer of `app` the headers by which pages of `origins` may read it."""
-    return Cors(
-        app,
-        allow_origins=origins,
-        allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
-        allow_headers=("*",),
-        # With `*` any site could act for whoever is logged in at a proxy before us.
-        allow_credentials="*" not in origins,
-        expose_headers=_EXPOSED_HEADERS,
-        max_age=_PREFLIGHT_SECONDS,
-        # A page on the web may use the service on its reader's own machine: which
-        # pages may is what the origins say.
-        allow_private_network=True,
-    )
 
 
 class Failures:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serve_app import content_disposition, disk, titles
 from serve_app.errors import BadRequest, InvalidField, Unavailable, UploadTooLarge
+from serve_app.stems import titles
+from serve_app.storage import content_disposition
+from serve_app.storage import disk_reserve as disk
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

@@ -11,6 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from serve_app.api import request_id
+from serve_app.api.wire import (
+    FieldError,
+    Problem,
+)
 from serve_app.errors import (
     AppError,
     BodyTooSlow,
@@ -19,7 +23,6 @@ from serve_app.errors import (
     QueueFull,
     RangeNotSatisfiable,
 )
-from serve_app.schema import FieldError, Problem
 
 MEDIA_TYPE = "application/problem+json"
 # What is away is often back after so long: a replica, a database that fails over.

@@ -1,71 +1,12 @@
-"""What the API is given to work with."""
+"""What the routes of every system are given to work with."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from serve_app.analysis.waveform import Pixels, Span
-from serve_app.audio.facts import AudioFacts
-from serve_app.disk import DiskReserve
 from serve_app.idempotency.response import Answer
-from serve_app.idempotency.store import AnswerReceipt
-from serve_app.jobs.job import State
-from serve_app.jobs.kind import Rules, Share
-from serve_app.licences import Licences
-from serve_app.reports import ExportRequest, Request
-from serve_app.stems.request import Result, SeparationJob
-from serve_app.storage.port import DirectUploads, Storage
 from serve_app.webhooks.delivery import Delivery
-
-# Brings a song from a URL to a path and returns its name, for as long as it is wanted.
-Fetch = Callable[[str, Path, Callable[[], bool]], str]
-
-# Decodes a song whole and returns what it is, for as long as it is wanted.
-Measure = Callable[[Path, Callable[[], bool]], AudioFacts]
-
-
-class Jobs(Protocol):
-    """The jobs that the API hands in, looks up and ends."""
-
-    def add(
-        self,
-        job: SeparationJob,
-        receipt: AnswerReceipt | None = None,
-    ) -> Answer | None:
-        """Queue `job`, or return what the same request was answered before.
-
-        QueueFull when as many wait as may, of all clients or of its client.
-        """
-
-    def with_same_input(self, same_input: str) -> Sequence[SeparationJob]:
-        """Return jobs with the same file and options, the newest first."""
-
-    def find(self, job_ids: Collection[str]) -> Mapping[str, SeparationJob]:
-        """Return, by id, those of some jobs that there are."""
-
-    def listed(self, tenant: str, limit: int) -> Sequence[SeparationJob]:
-        """Return a tenant's newest jobs that were not deleted, the newest first."""
-
-    def check_room(self, client: str) -> None:
-        """Raise QueueFull when as many jobs wait as may, of all clients or of this."""
-
-    def disk_bytes(self, client: str | None = None) -> int:
-        """Return the most disk that jobs under way may take, of all or of a client."""
-
-    def counts(self) -> Mapping[State, int]:
-        """Count the jobs in each state."""
-
-    def skew_seconds(self) -> float:
-        """Return by how much our clock is ahead of the database's."""
-
-    def cancel(self, job_id: str) -> SeparationJob:
-        """Cancel the job unless it has ended; JobNotFound if there is none."""
-
-    def remove(self, job_id: str) -> None:
-        """Forget a job that has ended."""
 
 
 class Answers(Protocol):
@@ -88,120 +29,32 @@ class Deliveries(Protocol):
         """Begin a delivery anew; DeliveryNotFound if the job has no such one."""
 
 
-class Follower(Protocol):
-    """A stem of a running job as a wav, so far as it is done; one thread at a time."""
+class Owners(Protocol):
+    """Whose jobs are."""
 
-    def is_ready(self) -> bool:
-        """Whether the next chunk can be had without waiting, or nothing will come."""
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the wav from its beginning; waits for what is not done yet."""
-
-    def stop(self) -> None:
-        """Let `chunks` end soon."""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """A model that clients can ask for.
-
-    With a `refusal`, which says why, it is not served; `licences` are None for a name
-    that may stand for one of several models.
-    """
-
-    name: str
-    sources: tuple[str, ...]
-    sample_rate: int
-    trained_on: str
-    licence: str
-    description: str
-    licences: Licences | None = None
-    refusal: str | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is taken and how long it is kept.
-
-    `link_seconds` is how long addresses of stems outside this service last; 0 for none.
-    `client_queue_share` is the part of the queue that one client's jobs may fill.
-    `max_ongoing_requests` is what the server takes at once; long ones get parts of it.
-    """
-
-    max_upload_bytes: int
-    max_queued_jobs: int
-    retention_seconds: float
-    link_seconds: int = 0
-    max_ongoing_requests: int = 512
-    client_queue_share: float = 1.0
-    max_job_disk_bytes: int = 64 * 1024**3
-    max_client_disk_bytes: int = 128 * 1024**3
-
-    @property
-    def rules(self) -> Rules:
-        """How many songs may wait, and how long they are kept."""
-        queued_jobs = ceil(self.max_queued_jobs * self.client_queue_share)
-        return Rules(
-            max_queued=self.max_queued_jobs,
-            share=Share(queued_jobs, self.max_client_disk_bytes),
-            retention_seconds=self.retention_seconds,
-        )
+    def owner(self, job_id: str) -> str | None:
+        """Return the tenant of a job; None for one that clients can't see."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """Everything behind the API.
+    """What all systems of an application share.
 
-    `measure` decodes a file whole, for as long as it is wanted, and raises
-    UnreadableAudio, AudioTooLong, Unavailable, and BadRequest when nobody wants it.
-    `fetch` raises RefusedUrl, UnreachableUrl, UploadTooLarge and StorageUnavailable.
-    `uploads` is None where files can't be sent to the store directly.
-    `tell_of_song` analyses a stored song, its answer has `bpm` and `key`;
-    `tell_of_stem` a stem, and `tell_peaks` has the exact peaks of a span of either.
-    `export` makes an export of a job.
-    `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
-    for at once, and `stop` stops one that was cancelled. `health` says what the pools
-    report: `ready` and, where known, `model`, `device`, `reason` and more.
-    `default_model` is the name of one of `models`.
-    `reuse` returns a result for a job if another one had made the same, one of those
-    given or, without any, one that it looks for; it is asked if `reuses`.
-    `tenant_header` names the header that says whose a request is; empty where all
-    clients are one.
     `public_url` is where clients reach the service, without a slash at its end; empty
     where each request's own address is used. `trusted_proxies` are the addresses and
     networks whose X-Forwarded-* headers count. `allowed_hosts` are the hosts that
-    requests may name, any if empty.
-    `reserve` says when there is no room for more songs.
-    `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
-    where none are sent at all.
+    requests may name, any if empty. `tenant_header` names the header that says whose a
+    request is; empty where all clients are one. `max_ongoing_requests` is what the
+    server takes at once; long ones get parts of it.
     """
 
-    jobs: Jobs
     answers: Answers
-    reuse: Callable[[SeparationJob, Sequence[SeparationJob]], Result | None]
     deliveries: Deliveries
-    storage: Storage
-    fetch: Fetch
-    measure: Measure
-    tell_of_song: Callable[[Request], Awaitable[Mapping[str, Any]]]
-    tell_of_stem: Callable[[Request], Awaitable[Mapping[str, Any]]]
-    export: Callable[[ExportRequest], Awaitable[None]]
-    tell_peaks: Callable[[Request, Span], Awaitable[Pixels]]
-    follow: Callable[[SeparationJob, str], Follower]
-    wake: Callable[[], None]
-    stop: Callable[[str], None]
-    health: Callable[[], Awaitable[Mapping[str, Any]]]
-    models: Sequence[ModelInfo]
-    default_model: str
-    limits: Limits
-    working_dir: Path
+    owners: Owners
     clock: Callable[[], datetime]
+    max_ongoing_requests: int = 512
     cors_origins: tuple[str, ...] = ("*",)
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
-    reuses: bool = True
     tenant_header: str = ""
-    uploads: DirectUploads | None = None
-    check_webhook: Callable[[str], object] | None = None
-    reserve: DiskReserve = field(default_factory=DiskReserve)

@@ -11,7 +11,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` in a thread, and return after it has ended even when cancelled.
 
     A thread can't be cancelled. Whoever cleans up after one that still runs would see
@@ -23,7 +23,7 @@ async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 async def run_in(
     pool: Executor | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Do what `run` does in a thread of `pool`, or of the one that all share."""
+    """Do what `run_in_thread` does in a thread of `pool`, or of the one that all share."""
     call = partial(copy_context().run, work, *args, **kwargs)
     running = asyncio.get_running_loop().run_in_executor(pool, call)
     try:

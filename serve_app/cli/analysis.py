@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serve_app.cli.board import Board, Manner, shown
-from serve_app.cli.crew import Crew, Interrupt, Track
+from serve_app.cli.parallel import Crew, Interrupt, Track
+from serve_app.cli.progress import Board, Manner, shown
 from serve_app.cli.songs import find
 from serve_app.cli.summary import Tally, clock
 
@@ -55,12 +55,12 @@ def _analyzer(
     server: str | None, board: Board, interrupt: Interrupt
 ) -> AbstractContextManager[Analyzer]:
     if server is None:
-        from serve_app.cli import here
+        from serve_app.cli import local
 
-        return here.analyzer(board, interrupt)
-    from serve_app.cli import there
+        return local.analyzer(board, interrupt)
+    from serve_app.cli import remote
 
-    return there.analyzer(server, board, interrupt)
+    return remote.analyzer(server, board, interrupt)
 
 
 def _print(

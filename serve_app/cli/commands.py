@@ -129,7 +129,7 @@ def separate(
     The exit status is 0 if all songs were separated.
     """
     from serve_app.cli import separation
-    from serve_app.cli.board import Manner
+    from serve_app.cli.progress import Manner
 
     order = separation.Order(model=model, stems=stems, format=format, priority=priority)
     manner = Manner(as_json=json, is_quiet=quiet)
@@ -147,7 +147,7 @@ def analyze(
 ) -> None:
     """Tell the tempo and the key of songs; with --json, an object a line."""
     from serve_app.cli import analysis
-    from serve_app.cli.board import Manner
+    from serve_app.cli.progress import Manner
 
     manner = Manner(as_json=json, is_quiet=quiet)
     failures = analysis.run(songs, None if local else server, manner)
@@ -188,9 +188,9 @@ def listen(
     ] = 204,
 ) -> None:
     """Show the webhooks that a server on this machine sends, until Ctrl-C."""
-    from serve_app.cli import listening
+    from serve_app.cli import webhook_receiver
 
-    listening.run(port, secret, answer)
+    webhook_receiver.run(port, secret, answer)
 
 
 @app.command()

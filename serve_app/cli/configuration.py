@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serve_app import serve_config, settings_check
-from serve_app.settings import Settings, variables
+from serve_app.settings import Settings, serve_config, variables
+from serve_app.settings import check as settings_check
 
 # What shells and typer use for a command that was called wrongly.
 _WRONG_USE = 2

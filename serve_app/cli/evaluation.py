@@ -14,7 +14,7 @@ from serve_app.analysis import scores
 from serve_app.analysis.scores import Figures, Told
 from serve_app.analysis.song import SongListener
 from serve_app.cli import datasets
-from serve_app.reporter import heard
+from serve_app.stems.reporter import heard
 
 
 def run(folder: Path, as_json: bool) -> None:

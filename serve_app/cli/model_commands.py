@@ -12,14 +12,14 @@ def list_models(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the models, where their weights come from and what they were trained on."""
-    from serve_app.cli import catalogue
+    from serve_app.cli import models
 
-    catalogue.show(as_json=json)
+    models.show(as_json=json)
 
 
 @app.command()
 def pull(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
     """Fetch a model's weights into the cache, or go on where that was cut."""
-    from serve_app.cli import catalogue
+    from serve_app.cli import models
 
-    catalogue.pull(name)
+    models.pull(name)

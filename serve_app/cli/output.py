@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from serve_app.errors import InvalidInput, StorageUnavailable
-from serve_app.working import working_directory
+from serve_app.storage.working_directory import working_directory
 
 _PREFIX = ".stemserve-"
 

@@ -10,12 +10,12 @@ from math import log10
 from pathlib import Path
 from typing import Any
 
-from serve_app import titles
 from serve_app.cli import output
-from serve_app.cli.board import Board, Manner, shown
-from serve_app.cli.crew import Crew, Interrupt, Track
+from serve_app.cli.parallel import Crew, Interrupt, Track
+from serve_app.cli.progress import Board, Manner, shown
 from serve_app.cli.songs import find
 from serve_app.cli.summary import Tally
+from serve_app.stems import titles
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,9 @@ def _separator(
     order: Order, server: str | None, board: Board, interrupt: Interrupt
 ) -> AbstractContextManager[Separator]:
     if server is None:
-        from serve_app.cli import here
+        from serve_app.cli import local
 
-        return here.separator(order, board, interrupt)
-    from serve_app.cli import there
+        return local.separator(order, board, interrupt)
+    from serve_app.cli import remote
 
-    return there.separator(order, server, board, interrupt)
+    return remote.separator(order, server, board, interrupt)

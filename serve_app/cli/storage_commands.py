@@ -18,6 +18,6 @@ def lifecycle(
     days: Annotated[int, typer.Option(min=1, help="Days that files are kept.")] = 1,
 ) -> None:
     """Have the buckets themselves delete what was forgotten in them."""
-    from serve_app.cli import buckets
+    from serve_app.cli import lifecycle
 
-    buckets.expire(days)
+    lifecycle.expire(days)

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import httpx
 
-from serve_app import titles
 from serve_app.client.analysis import Analysis, read_analysis
 from serve_app.client.errors import JobFailed, Refused, ServerUnreachable, WaitTimedOut
 from serve_app.client.exchange import (
@@ -26,6 +25,7 @@ from serve_app.client.job import RemoteJob, RemoteStem, Ticket, read_job, read_t
 from serve_app.client.retry import OnRetry, Pause, RetryPolicy, TryAgain, retrying
 from serve_app.client.transfer import Download, OnFraction, Upload
 from serve_app.errors import AppError, Cancelled, InvalidInput
+from serve_app.stems import titles
 
 Result = TypeVar("Result")
 OnJob = Callable[[RemoteJob], None]

@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Thread
 from urllib.error import HTTPError
 
-from serve_app import disk
 from serve_app.errors import WeightsUnavailable
+from serve_app.storage import disk_reserve as disk
 
 Progress = Callable[[int, int | None], None]
 

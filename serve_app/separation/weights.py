@@ -9,10 +9,10 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from serve_app import disk
 from serve_app.errors import WeightsUnavailable
 from serve_app.separation import download
 from serve_app.separation.models import ModelSpec, Progress
+from serve_app.storage import disk_reserve as disk
 
 if TYPE_CHECKING:
     import torch

@@ -7,10 +7,12 @@ from typing import Any
 
 from serve_app.jobs.job import State
 from serve_app.jobs.kind import Kind, Rules
-from serve_app.schema import WebhookMessage
 from serve_app.stems.request import Result, SeparationJob, SeparationRequest, Stage
+from serve_app.stems.view import job_view
+from serve_app.stems.wire import (
+    WebhookMessage,
+)
 from serve_app.storage.port import UPLOADS
-from serve_app.views import job_view
 from serve_app.webhooks.message import WEBHOOK, Message
 from serve_app.webhooks.target import Event
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serve_app import licences
-from serve_app.api.services import ModelInfo
 from serve_app.separation.models import REGISTRY, ModelSpec, auto_candidates
 from serve_app.settings import AUTO
+from serve_app.stems.http.services import ModelInfo
 
 
 def model_infos(
@@ -44,5 +44,3 @@ def _auto(candidates: Sequence[ModelSpec]) -> ModelInfo:
         return info
     depends = f"that of {names}; a job's answer says which"
     return replace(info, trained_on=depends, licence=depends, licences=None)
-
-

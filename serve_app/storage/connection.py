@@ -18,7 +18,7 @@ from botocore.exceptions import (
 )
 
 from serve_app.errors import StorageUnavailable
-from serve_app.storage.places import Bucket
+from serve_app.storage.addresses import Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serve_app.errors import Cancelled, FileLost
 from serve_app.storage.port import Storage
-from serve_app.working import working_directory
+from serve_app.storage.working_directory import working_directory
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from serve_app.errors import RefusedUrl, UnreachableUrl, UploadTooLarge
+from serve_app.storage.addresses import Bucket
 from serve_app.storage.connection import Connection, code_of
 from serve_app.storage.fetch import save
-from serve_app.storage.places import Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef

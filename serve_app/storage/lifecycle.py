@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from serve_app.storage import keys
+from serve_app.storage.addresses import Bucket
 from serve_app.storage.connection import Connection, code_of
-from serve_app.storage.places import Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from serve_app import disk
 from serve_app.errors import StorageUnavailable
+from serve_app.storage import disk_reserve as disk
 from serve_app.storage import keys
 from serve_app.storage.port import StoredFile
 

@@ -9,8 +9,8 @@ from boto3.s3.transfer import TransferConfig
 
 from serve_app.errors import StorageUnavailable
 from serve_app.storage import keys
+from serve_app.storage.addresses import Bucket
 from serve_app.storage.connection import Connection, OutOfRangeError
-from serve_app.storage.places import Bucket
 from serve_app.storage.port import StoredFile
 
 # Files over this go up in parts of this size, a few at once.

@@ -18,9 +18,9 @@ from serve_app.errors import (
     UploadNotFound,
 )
 from serve_app.storage import keys
+from serve_app.storage.addresses import Bucket
 from serve_app.storage.connection import Connection, code_of
 from serve_app.storage.fetch import save
-from serve_app.storage.places import Bucket
 from serve_app.storage.port import UPLOADS, Offer
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from serve_app.errors import AppError, RefusedUrl, UnreachableUrl
-from serve_app.security.asking import Asker
+from serve_app.outbound.client import Asker
 from serve_app.webhooks import message, signing
 from serve_app.webhooks.delivery import Attempt, Delivery
 from serve_app.webhooks.outbox import Outbox

@@ -23,9 +23,9 @@ from sqlalchemy import text
 from serve_app.database import Database
 from serve_app.errors import LeaseLost
 from serve_app.jobs.job import Claim, Job, State
-from serve_app.stems.request import Priority, Stage
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
+from serve_app.stems.request import Priority, Stage
 from tests.jobs import NOON, RESULT, ManualClock, new_job
 
 LEASE_MS = 30_000

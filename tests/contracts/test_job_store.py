@@ -14,12 +14,12 @@ from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
 from serve_app.idempotency.response import Answer
 from serve_app.idempotency.store import Answers
-from serve_app.jobs.kind import Share
 from serve_app.jobs.job import NONE_PASSED_BY, Claim, Job, PassedBy, State
-from serve_app.stems.request import Priority, Stage
-from serve_app.webhooks.target import Event, Webhook
+from serve_app.jobs.kind import Share
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
+from serve_app.stems.request import Priority, Stage
+from serve_app.webhooks.target import Event, Webhook
 from tests.jobs import NOON, RESULT, ManualClock, new_job
 
 LEASE = 30.0

@@ -14,11 +14,11 @@ from serve_app.audio.measure import measure
 from serve_app.database import Database
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.job import Job, State
-from serve_app.stems.request import Stage
 from serve_app.jobs.runner import Event, Finished, Started
 from serve_app.jobs.store import JobStore
+from serve_app.stems.request import Stage
+from serve_app.stems.work import SongWorker
 from serve_app.storage.local import LocalStorage
-from serve_app.worker import SongWorker
 from tests import media
 from tests.disks import SmallDisk, deleted_files, open_files
 from tests.jobs import new_job, with_audio

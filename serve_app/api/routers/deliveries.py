@@ -3,23 +3,23 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from serve_app.api import idempotency, lookup
+from serve_app.api import idempotency
 from serve_app.api.clients import Client
 from serve_app.api.dependencies import InjectedClient, InjectedServices
 from serve_app.api.problems import documented
 from serve_app.api.services import Services
-from serve_app.api.threads import run
+from serve_app.api.threads import run_in_thread
 from serve_app.errors import BadRequest, DeliveryNotFound, JobNotFound, Unavailable
-from serve_app.schema import DeliveryList, DeliveryView, WebhookMessage
-from serve_app.views import delivery_view
 from serve_app.webhooks.delivery import Delivery
-from serve_app.webhooks.target import Event
+from serve_app.webhooks.view import delivery_view
+from serve_app.webhooks.wire import (
+    DeliveryList,
+    DeliveryView,
+)
 
 router = APIRouter(tags=["webhooks"])
 
 _ACCEPTED = 202
-# What the service itself asks of others, for the description of the API.
-sent = APIRouter(tags=["webhooks"])
 
 
 @router.get(
@@ -36,7 +36,7 @@ async def list_deliveries(
 ) -> DeliveryList:
     """List the webhooks that tell of a job, once it is over, with their attempts."""
     response.headers["Cache-Control"] = "no-store"
-    deliveries = await run(_deliveries, services, client, job_id)
+    deliveries = await run_in_thread(_deliveries, services, client, job_id)
     views = [delivery_view(delivery) for delivery in deliveries]
     return DeliveryList(count=len(views), deliveries=views)
 
@@ -60,10 +60,10 @@ async def replay(
 
     If it fails it is tried again on the schedule of a new one.
     """
-    once = idempotency.once(request, services, client, [])
+    once = idempotency.once(request, client, [])
     if once is not None and (before := await once.before()):
         return idempotency.replayed(before)
-    delivery = await run(_replay, services, client, job_id, delivery_id)
+    delivery = await run_in_thread(_replay, services, client, job_id, delivery_id)
     view = delivery_view(delivery)
     begun = view.model_dump(mode="json", exclude_none=True)
     if once is not None and (before := await once.keep(_ACCEPTED, begun)):
@@ -72,33 +72,18 @@ async def replay(
 
 
 def _deliveries(services: Services, client: Client, job_id: str) -> list[Delivery]:
-    job = lookup.find_job(services, client, job_id)
-    return list(services.deliveries.of_job(job.id))
+    _check_owner(services, client, job_id)
+    return list(services.deliveries.of_job(job_id))
 
 
 def _replay(
     services: Services, client: Client, job_id: str, delivery_id: str
 ) -> Delivery:
-    job = lookup.find_job(services, client, job_id)
-    return services.deliveries.replay(job.id, delivery_id)
+    _check_owner(services, client, job_id)
+    return services.deliveries.replay(job_id, delivery_id)
 
 
-def _on_end(message: WebhookMessage) -> None:
-    """Be told of a job's end, by a POST that is signed as Standard Webhooks has it.
-
-    The headers are `webhook-id`, `webhook-timestamp` and `webhook-signature`. Answer
-    with any 2xx within 15 seconds; anything else, redirects included, is tried again
-    for 3 days. 410 ends what is sent to this URL. The same message may come twice, with
-    the same `webhook-id`.
-    """
-
-
-for _event in Event:
-    sent.add_api_route(
-        _event,
-        _on_end,
-        methods=["POST"],
-        summary=f"On {_event}",
-        status_code=204,
-        responses={"default": {"description": "What is no 2xx is tried again"}},
-    )
+def _check_owner(services: Services, client: Client, job_id: str) -> None:
+    """Raise JobNotFound unless the job is the client's; another's is as unknown."""
+    if services.owners.owner(job_id) != client.tenant:
+        raise JobNotFound("There is no such job: it may have expired; send it again.")

@@ -23,11 +23,11 @@ from serve_app.database import Database
 from serve_app.errors import AppError, UnreachableUrl
 from serve_app.idempotency.store import Answers
 from serve_app.jobs.job import Claim, Job
+from serve_app.jobs.store import JobStore
+from serve_app.outbound.urls import UrlRules, checked
+from serve_app.stems.reports import Request
 from serve_app.stems.request import Result, StemFile
 from serve_app.stems.reuse import Reuse
-from serve_app.jobs.store import JobStore
-from serve_app.reports import Request
-from serve_app.security.urls import UrlRules, checked
 from serve_app.storage.local import LocalStorage
 from serve_app.webhooks.outbox import Outbox
 from tests import media

@@ -18,9 +18,9 @@ import pytest
 from serve_app.api.app import create_app
 from serve_app.errors import JobNotFound
 from serve_app.jobs.job import Job
-from serve_app.webhooks.target import Webhook
 from serve_app.storage.uploads import S3Uploads
 from serve_app.webhooks import signing
+from serve_app.webhooks.target import Webhook
 from tests.s3 import S3Server
 from tests.unit.api.conftest import Server
 from tests.unit.api.live import separating, serving

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from serve_app.api.app import create_app
-from serve_app.api.uploads import FETCHES_AT_ONCE
 from serve_app.errors import StorageUnavailable
-from serve_app.inputs import Inputs
-from serve_app.security.download import Limits
+from serve_app.outbound.download import Limits
+from serve_app.stems.http.intake import FETCHES_AT_ONCE
+from serve_app.stems.remote_songs import Inputs
 from serve_app.storage.inputs import InputBuckets
 from tests.s3 import S3Server
 from tests.unit.api.conftest import LIMITS, Server, assert_problem

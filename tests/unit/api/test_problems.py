@@ -1,7 +1,9 @@
 from serve_app import errors
 from serve_app.api import problems
+from serve_app.api.wire import (
+    Problem,
+)
 from serve_app.errors import AppError, AudioTooLong, UploadTooLarge
-from serve_app.schema import Problem
 
 
 def all_errors(error: type[AppError] = AppError) -> list[type[AppError]]:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from serve_app import reports
 from serve_app.analysis.waveform import WaveformListener
+from serve_app.stems import reports
 from serve_app.stems.request import Stage
-from serve_app.storage.places import Bucket
+from serve_app.storage.addresses import Bucket
 from serve_app.storage.s3 import S3Storage
 from serve_app.storage.uploads import S3Uploads
 from tests.s3 import S3Server

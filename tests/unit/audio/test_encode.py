@@ -7,7 +7,6 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from serve_app import disk
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.encode import Encoder, encoded_rate
 from serve_app.audio.formats import FORMATS
@@ -15,6 +14,7 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.audio.resample import resampled
 from serve_app.errors import StorageFull
+from serve_app.storage import disk_reserve as disk
 from tests import disks, media
 from tests.signals import offset_samples, snr_db
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app import disk
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.formats import FORMATS
 from serve_app.audio.stems import StemWriter, WrittenStems
 from serve_app.errors import StorageFull
+from serve_app.storage import disk_reserve as disk
 from tests import disks, media
 from tests.signals import snr_db
 

@@ -23,8 +23,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from serve_app.cli import here, separation
-from serve_app.cli.board import Manner
+from serve_app.cli import separation
+from serve_app.cli import local
+from serve_app.cli.progress import Manner
 from serve_app.errors import Cancelled
 from serve_app.cli import commands
 
@@ -44,7 +45,7 @@ def separator(order, board, interrupt):
                 interrupt.check()
     yield separation.Separator(separate, 2)
 
-here.separator = separator
+local.separator = separator
 songs, out = sys.argv[2:-1], sys.argv[-1]
 commands.app(["separate", "--local", *songs, "--out", out])
 """

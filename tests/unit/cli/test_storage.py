@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serve_app.cli import app
-from serve_app.storage.places import Bucket
+from serve_app.storage.addresses import Bucket
 from tests.s3 import S3Server
 
 

@@ -11,7 +11,6 @@ from sqlalchemy import inspect, text
 from serve_app.database import Database, engine
 from serve_app.database.columns import metadata
 from serve_app.database.migrations import upgrade
-from serve_app.jobs.table import queue
 from serve_app.jobs.store import JobStore
 from serve_app.webhooks.table import deliveries
 from tests.jobs import ManualClock, new_job

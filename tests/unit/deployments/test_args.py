@@ -10,7 +10,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from deployments.args import AppArgs, Autoscaling, Pool
 from deployments.config import read_args
-from serve_app.settings_check import WrongSettings
+from serve_app.settings.check import WrongSettings
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]

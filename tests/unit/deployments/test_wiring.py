@@ -13,12 +13,12 @@ from deployments.wiring import (
 )
 from serve_app.database import Database
 from serve_app.errors import RefusedUrl
-from serve_app.webhooks.target import Webhook
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
 from serve_app.webhooks import signing
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.sender import Sender
+from serve_app.webhooks.target import Webhook
 from tests.jobs import new_job
 from tests.unit.webhooks.receiver import Receiver
 

@@ -8,9 +8,9 @@ from serve_app.errors import (
     StorageUnavailable,
 )
 from serve_app.jobs.attempt import REPORT_SECONDS, Attempt, retry_after
-from serve_app.stems.request import Stage
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
+from serve_app.stems.request import Stage
 from tests.jobs import new_job
 
 POLICY = DispatchPolicy(in_flight=4, backoff_seconds=5)

@@ -22,9 +22,9 @@ from serve_app.errors import (
 )
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.job import Job, State
-from serve_app.stems.request import Stage
 from serve_app.jobs.runner import Event, Finished, Progress, ReplicaDied, Started
 from serve_app.jobs.store import JobStore
+from serve_app.stems.request import Stage
 from tests.jobs import NOON, RESULT, ManualClock, new_job, stored
 
 PATIENCE_SECONDS = 30.0

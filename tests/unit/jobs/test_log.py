@@ -7,8 +7,8 @@ import pytest
 
 from serve_app.jobs import log
 from serve_app.jobs.job import Claim, State
-from serve_app.stems.request import Result
 from serve_app.jobs.store import JobStore
+from serve_app.stems.request import Result
 from tests.jobs import new_job
 
 

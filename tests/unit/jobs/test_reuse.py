@@ -7,9 +7,9 @@ import pytest
 
 from serve_app.errors import StorageUnavailable
 from serve_app.jobs.job import Job, State
+from serve_app.jobs.store import JobStore
 from serve_app.stems.request import Result, StemFile
 from serve_app.stems.reuse import Reuse
-from serve_app.jobs.store import JobStore
 from serve_app.storage.local import LocalStorage
 from tests.jobs import ManualClock, new_job
 

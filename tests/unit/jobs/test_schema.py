@@ -5,8 +5,8 @@ import pytest
 from sqlalchemy import Dialect, make_url
 
 from serve_app.jobs.job import Job, State
-from serve_app.stems.request import Stage
 from serve_app.jobs.table import UtcDateTime, jobs, to_job, to_row
+from serve_app.stems.request import Stage
 from tests.jobs import NOON, RESULT, new_job
 
 URLS = ["sqlite://", "postgresql+psycopg://"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.engines import MOST_PAGE_FAULTS
 from serve_app.separation import allocator
+from serve_app.stems.engines import MOST_PAGE_FAULTS
 
 pytestmark = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="tunes glibc only"

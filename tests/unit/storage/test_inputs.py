@@ -14,8 +14,8 @@ from serve_app.errors import (
     UnreachableUrl,
     UploadTooLarge,
 )
+from serve_app.storage.addresses import Bucket
 from serve_app.storage.inputs import InputBuckets
-from serve_app.storage.places import Bucket
 from tests.s3 import S3Server
 
 SONG = bytes(range(256)) * 4096

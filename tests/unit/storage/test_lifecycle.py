@@ -8,7 +8,7 @@ import pytest
 
 from serve_app.errors import StorageUnavailable
 from serve_app.storage import lifecycle
-from serve_app.storage.places import Bucket
+from serve_app.storage.addresses import Bucket
 from tests.s3 import S3Server
 
 FOLDERS = ["derived/", "originals/", "partial/", "parts/", "stems/", "uploads/"]

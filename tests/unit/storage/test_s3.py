@@ -14,7 +14,7 @@ import pytest
 
 from serve_app.errors import StorageUnavailable
 from serve_app.storage import s3 as s3_module
-from serve_app.storage.places import Bucket
+from serve_app.storage.addresses import Bucket
 from serve_app.storage.s3 import S3Storage
 from tests.s3 import S3Server
 

@@ -19,7 +19,7 @@ from serve_app.errors import (
     UploadNotFound,
 )
 from serve_app.storage import uploads as module
-from serve_app.storage.places import Bucket
+from serve_app.storage.addresses import Bucket
 from serve_app.storage.port import Offer
 from serve_app.storage.s3 import S3Storage
 from serve_app.storage.uploads import S3Uploads, part_sizes

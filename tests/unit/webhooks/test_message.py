@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from serve_app.webhooks.target import Webhook
 from serve_app.jobs.store import JobStore
 from serve_app.webhooks.message import rendered
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.sender import SendPolicy
+from serve_app.webhooks.target import Webhook
 from tests.jobs import ManualClock, new_job
 from tests.unit.webhooks.receiver import Receiver
 from tests.unit.webhooks.test_sender import QUICK, ended, has_log, only, send, until

@@ -13,14 +13,14 @@ import pytest
 
 from serve_app.database import Database
 from serve_app.errors import Unavailable
-from serve_app.webhooks.target import Webhook
 from serve_app.jobs.store import JobStore
-from serve_app.security.asking import Asker, CheckedNetwork
-from serve_app.security.urls import UrlRules
+from serve_app.outbound.client import Asker, CheckedNetwork
+from serve_app.outbound.urls import UrlRules
 from serve_app.webhooks import message, signing
 from serve_app.webhooks.delivery import Delivery, DeliveryState
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.sender import Sender, SendPolicy
+from serve_app.webhooks.target import Webhook
 from tests.jobs import RESULT, ManualClock, new_job
 from tests.unit.webhooks.receiver import Flood, Receiver, drops, silence, status
 

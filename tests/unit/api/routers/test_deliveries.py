@@ -4,9 +4,9 @@ from datetime import timedelta
 import pytest
 
 from serve_app.errors import Unavailable
-from serve_app.webhooks.target import Event, Webhook
 from serve_app.webhooks.delivery import Attempt, Delivery
 from serve_app.webhooks.message import rendered
+from serve_app.webhooks.target import Event, Webhook
 from tests.unit.api.conftest import Server, assert_problem
 
 pytestmark = pytest.mark.anyio

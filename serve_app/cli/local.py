@@ -1,0 +1,125 @@
+"""Songs worked on by this process, without a server."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serve_app.audio import formats
+from serve_app.audio.limits import AudioLimits
+from serve_app.audio.measure import measure
+from serve_app.cli.analysis import Analyzer
+from serve_app.cli.configuration import read_settings
+from serve_app.cli.parallel import Interrupt, Track
+from serve_app.cli.progress import Board
+from serve_app.cli.separation import Order, Separated, Separator
+from serve_app.separation.engine import Engine
+from serve_app.separation.models import ModelSpec
+from serve_app.stems.http.form_options import choose
+from serve_app.stems.http.services import ModelInfo
+from serve_app.stems.reporter import heard
+from serve_app.stems.request import Options
+
+_ANALYSES_AT_ONCE = 2
+_ETA_FROM = 0.02
+
+
+@contextmanager
+def separator(order: Order, board: Board, interrupt: Interrupt) -> Iterator[Separator]:
+    """Give a separator with its model loaded.
+
+    Raises InvalidInput for a model, stem or format that there is not.
+    """
+    from serve_app.stems.engines import load_engine
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    settings = read_settings()
+    bar = board.bar("loading the model")
+    engine = load_engine(settings, order.model or settings.model)
+    bar.close()
+    try:
+        bench = _Bench(
+            engine,
+            _options(order, engine.spec),
+            AudioLimits(settings.max_duration_seconds, settings.max_audio_values),
+            interrupt,
+        )
+        yield Separator(bench.separate, settings.songs_at_once)
+    finally:
+        engine.close()
+
+
+@contextmanager
+def analyzer(board: Board, interrupt: Interrupt) -> Iterator[Analyzer]:
+    """Give an analyzer, loaded."""
+    bar = board.bar("loading")
+    from serve_app.analysis.song import SongListener
+
+    bar.close()
+    settings = read_settings()
+    limits = AudioLimits(settings.max_duration_seconds, settings.max_audio_values)
+
+    def analyze(song: Path, track: Track) -> Mapping[str, Any]:
+        track.show("reading the song", 0.0)
+        measure(song, limits)
+        track.show("analysing", 0.5)
+        return heard(song, SongListener, interrupt.event).finish().to_dict()
+
+    yield Analyzer(analyze, _ANALYSES_AT_ONCE)
+
+
+def _options(order: Order, spec: ModelSpec) -> Options:
+    """Read an order by the same rules as the API does."""
+    model = ModelInfo(
+        name=spec.name,
+        sources=spec.sources,
+        sample_rate=spec.sample_rate,
+        trained_on=spec.trained_on,
+        licence=spec.licence,
+        licences=spec.licences,
+        description=spec.description,
+    )
+    fields = {**order.fields, "model": spec.name}
+    return choose(list(fields.items()), [model], spec.name)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What all songs of one run are separated with."""
+
+    engine: Engine
+    options: Options
+    limits: AudioLimits
+    interrupt: Interrupt
+
+    def separate(self, song: Path, directory: Path, track: Track) -> Separated:
+        """Separate a song into files in `directory`."""
+        from serve_app.stems.pipeline import SongTask, separate_song
+
+        track.show("reading the song", 0.0)
+        facts = measure(song, self.limits)
+        task = SongTask(
+            source=song,
+            facts=facts,
+            stems=self.options.stems,
+            format=formats.parse(self.options.format),
+            directory=directory,
+        )
+        began = time.monotonic()
+
+        def show(done: float) -> None:
+            took = time.monotonic() - began
+            # Before that a guess is worth nothing.
+            left = took * (1.0 - done) / done if done >= _ETA_FROM else None
+            track.show("separating", done, left)
+
+        separated = separate_song(self.engine, task, show, self.interrupt.event)
+        return Separated(
+            files=list(separated.paths.values()),
+            model=self.engine.spec.name,
+            gain=separated.gain,
+            duration_seconds=facts.samples / facts.sample_rate,
+        )

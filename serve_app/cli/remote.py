@@ -1,0 +1,120 @@
+"""Songs sent to a server, and what it gives back."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from serve_app.cli.analysis import Analyzer
+from serve_app.cli.parallel import Interrupt, Track, current_track
+from serve_app.cli.progress import Board
+from serve_app.cli.separation import Order, Separated, Separator
+from serve_app.client import (
+    Client,
+    JobFailed,
+    Refused,
+    RemoteJob,
+    RemoteStem,
+    ServerUnreachable,
+)
+from serve_app.errors import AppError, Cancelled
+
+SONGS_AT_ONCE = 3
+
+# How full a song's bar is once it has been sent, and once it is separated.
+_SENT, _SEPARATED = 0.05, 0.9
+
+# What a job's status or stage is to the person who waits for it.
+_WORDS = {
+    "pending": "waiting",
+    "fetch": "reading the song",
+    "separate": "separating",
+    "upload": "saving the stems",
+}
+
+
+@contextmanager
+def separator(
+    order: Order, server: str, board: Board, interrupt: Interrupt
+) -> Iterator[Separator]:
+    """Give a separator by a server; ServerUnreachable soon if there is none."""
+    with _connected(server, board, interrupt) as client:
+        yield Separator(partial(_separate, client, order), SONGS_AT_ONCE)
+
+
+@contextmanager
+def analyzer(server: str, board: Board, interrupt: Interrupt) -> Iterator[Analyzer]:
+    """Give an analyzer by a server; ServerUnreachable soon if there is none."""
+    with _connected(server, board, interrupt) as client:
+
+        def analyze(song: Path, track: Track) -> Mapping[str, Any]:
+            return dict(client.analyze(song, partial(track.show, "analysing")))
+
+        yield Analyzer(analyze, SONGS_AT_ONCE)
+
+
+@contextmanager
+def _connected(server: str, board: Board, interrupt: Interrupt) -> Iterator[Client]:
+    """Give a client whose server has answered once, so that it has patience with it."""
+    with Client(server, pause=interrupt.pause, on_retry=_show_retry) as client:
+        bar = board.bar(f"connecting to {server}")
+        try:
+            # Whatever it answers, it is there.
+            with suppress(Refused):
+                client.ping()
+        except ServerUnreachable as err:
+            raise ServerUnreachable(
+                f"{err.detail} `stemserve serve` starts one here, --server or "
+                "STEMSERVE_URL names another, --local works without one."
+            ) from err
+        finally:
+            bar.close()
+        yield client
+
+
+def _show_retry(error: AppError, _seconds: float) -> None:
+    track = current_track.get()
+    if track is not None:
+        is_busy = isinstance(error, Refused) and error.http_status == 429
+        track.stall("server is full" if is_busy else "server is away")
+
+
+def _separate(
+    client: Client, order: Order, song: Path, directory: Path, track: Track
+) -> Separated:
+    ticket = client.separate(
+        song, order.fields, lambda done: track.show("sending", _SENT * done)
+    )
+    try:
+        job = client.wait(ticket, partial(_show, track))
+        return _download(client, job, directory, track)
+    except Cancelled:
+        client.cancel(ticket)
+        raise
+
+
+def _show(track: Track, job: RemoteJob) -> None:
+    done = _SENT + (_SEPARATED - _SENT) * job.progress
+    stage = _WORDS.get(job.stage or job.status, "separating")
+    track.show(stage, done, job.eta_seconds)
+
+
+def _download(
+    client: Client, job: RemoteJob, directory: Path, track: Track
+) -> Separated:
+    if not job.stems:
+        raise JobFailed("The server completed the song without any stem. Try again.")
+    share = (1.0 - _SEPARATED) / len(job.stems)
+    files = []
+    for number, stem in enumerate(job.stems):
+        start = _SEPARATED + share * number
+        on_progress = _downloading(track, stem, start, share)
+        files.append(client.download(stem, directory / stem.filename, on_progress))
+    return Separated(files, job.model or "unknown", job.gain, job.duration_seconds)
+
+
+def _downloading(
+    track: Track, stem: RemoteStem, start: float, share: float
+) -> Callable[[float], None]:
+    return lambda done: track.show(f"downloading {stem.name}", start + share * done)

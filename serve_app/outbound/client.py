@@ -1,0 +1,222 @@
+"""Requests to addresses that strangers give us."""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin
+
+import httpcore
+
+from serve_app.errors import RefusedUrl, UnreachableUrl
+from serve_app.outbound import urls
+from serve_app.outbound.addresses import Address, parsed
+from serve_app.outbound.urls import Target, UrlRules
+
+Resolve = Callable[[str, int], list[Address]]
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 5
+_NO_ANSWER = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+)
+# When the request under way must be over, by `time.monotonic`.
+_deadline: ContextVar[float] = ContextVar("deadline")
+
+
+def resolve(host: str, port: int) -> list[Address]:
+    """Return the addresses of a name; none when it has none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    addresses = [parsed(str(entry[4][0])) for entry in found]
+    return [address for address in addresses if address is not None]
+
+
+class CheckedNetwork(httpcore.NetworkBackend):
+    """Connects to public addresses only.
+
+    A name is resolved once for each connection, and what was checked is what is
+    connected to: an answer that changes in between changes nothing. TLS still asks for
+    the name. `is_allowed` may let addresses pass that are not public.
+    """
+
+    def __init__(
+        self,
+        resolve: Resolve = resolve,
+        is_allowed: Callable[[Address], bool] | None = None,
+    ) -> None:
+        self._resolve = resolve
+        self._is_allowed = is_allowed or (lambda _: False)
+        self._backend = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        *options: Any,
+        **more: Any,
+    ) -> httpcore.NetworkStream:
+        """Connect to `host`; RefusedUrl when any of its addresses is not public."""
+        literal = parsed(host)
+        found = [literal] if literal is not None else self._resolve(host, port)
+        if not found:
+            raise httpcore.ConnectError(f"{host} has no address")
+        suspicious = [one for one in found if not self._is_allowed(one)]
+        if suspicious:
+            urls.check_addresses(host, suspicious)
+        failure: Exception | None = None
+        for address in found:
+            try:
+                left = _left(timeout)
+                return _Timed(self._backend.connect_tcp(str(address), port, left))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as err:
+                failure = err
+        raise failure or httpcore.ConnectError(host)
+
+
+class _Timed(httpcore.NetworkStream):
+    """A stream that ends at its request's deadline, however busy it looks.
+
+    One byte now and then, of an answer's head or of its body, is no progress.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(timeout))
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout)
+        return _Timed(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _left(timeout: float | None) -> float | None:
+    """Return how long a step may take that would else have `timeout`."""
+    left = _deadline.get() - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout("it took too long")
+    return min(timeout or left, left)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of which nothing but the head is read yet."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: Iterator[bytes]
+
+
+@dataclass
+class Asker:
+    """Asks what `rules` allow, over a network that only reaches public addresses.
+
+    No proxy of the environment is used: what it resolves nobody could check.
+    """
+
+    rules: UrlRules
+    network: CheckedNetwork = field(default_factory=CheckedNetwork)
+    connect_seconds: float = 5.0
+    silence_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        self._pool = httpcore.ConnectionPool(
+            network_backend=self.network, max_connections=16, keepalive_expiry=5.0
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+    @contextmanager
+    def get(
+        self, url: str, headers: Mapping[str, str], deadline: float
+    ) -> Iterator[Answer]:
+        """Ask for `url`, following redirects, each of which is checked like the first.
+
+        `deadline` is a time of `time.monotonic`. Raises RefusedUrl, and httpcore's
+        errors of the network.
+        """
+        target = urls.checked(url, self.rules)
+        for _ in range(_MOST_REDIRECTS + 1):
+            with self._asked("GET", target, headers, None, deadline) as answer:
+                where = answer.headers.get("location")
+                if answer.status not in _REDIRECTS or where is None:
+                    yield answer
+                    return
+            target = urls.checked(urljoin(target.url, where), self.rules)
+        raise RefusedUrl(f"{url} leads on more than {_MOST_REDIRECTS} times.")
+
+    @contextmanager
+    def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, deadline: float
+    ) -> Iterator[Answer]:
+        """Send `body` to `url`; a redirect is an answer like any other.
+
+        Raises RefusedUrl, and UnreachableUrl when there is no answer in time.
+        """
+        target = urls.checked(url, self.rules)
+        try:
+            with self._asked("POST", target, headers, body, deadline) as answer:
+                yield answer
+        except _NO_ANSWER as err:
+            reason = str(err) or type(err).__name__
+            raise UnreachableUrl(f"The URL does not answer: {reason}.") from err
+
+    @contextmanager
+    def _asked(
+        self,
+        method: str,
+        target: Target,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        deadline: float,
+    ) -> Iterator[Answer]:
+        outer = _deadline.set(deadline)
+        try:
+            timeouts = {
+                "connect": self.connect_seconds,
+                "read": self.silence_seconds,
+                "write": self.silence_seconds,
+                "pool": _left(self.silence_seconds),
+            }
+            with self._pool.stream(
+                method,
+                target.url,
+                headers=[("User-Agent", "stemserve"), *headers.items()],
+                content=body,
+                extensions={"timeout": timeouts},
+            ) as response:
+                found = {
+                    name.decode("ascii", "replace").lower(): value.decode("latin-1")
+                    for name, value in response.headers
+                }
+                chunks = response.iter_stream()
+                yield Answer(target.url, response.status, found, chunks)
+        finally:
+            _deadline.reset(outer)

@@ -1,0 +1,343 @@
+"""Settings that cannot be, found and explained before anything starts."""
+
+import errno
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from serve_app.outbound.urls import SCHEMES
+from serve_app.separation.models import REGISTRY
+from serve_app.settings import Settings, all_variables, environment, variables
+from serve_app.storage import addresses
+from serve_app.webhooks import signing
+
+_LONGEST_SHOWN = 80
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:.]+")
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+# The parts of an address that may hold a password.
+_USER = re.compile(r"(://)[^/@\s]*@")
+_QUERY = re.compile(r"\?\S*")
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+_Rule = Callable[[Settings], None]
+
+
+class WrongSettings(ValueError):
+    """Settings that cannot be, with a line for each; `args` are the lines."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
+
+
+def read(given: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings: those `given` by a config, and the environment's.
+
+    Raises WrongSettings, which says of each what is allowed, for those that cannot be.
+    """
+    config = given or {}
+    try:
+        settings = Settings(**config)
+    except ValidationError as error:
+        raise WrongSettings(*_unreadable(error, config)) from None
+    problems = list(_contradictions(settings, config))
+    if problems:
+        raise WrongSettings(*problems)
+    return settings
+
+
+def warnings() -> list[str]:
+    """Return a line for each `STEMSERVE_*` of this environment that sets nothing."""
+    return environment.warnings(all_variables(), os.environ)
+
+
+def origin(name: str, config: Mapping[str, Any]) -> str:
+    """Return where a setting's value comes from: `config`, a variable or `default`."""
+    if name in config:
+        return "config"
+    names = variables(name, Settings.model_fields[name])
+    return environment.first_set(names, environment.cleaned(os.environ)) or "default"
+
+
+def _unreadable(error: ValidationError, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each value that is not even of its type."""
+    seen = set()
+    for each in error.errors(include_url=False):
+        name = str(each["loc"][0])
+        if name in seen:
+            continue
+        seen.add(name)
+        field = Settings.model_fields.get(name)
+        if field is None:
+            meant = environment.nearest(name, Settings.model_fields)
+            hint = f" Did you mean {meant}?" if meant else ""
+            yield f"settings.{name} in the config is not a setting.{hint}"
+        elif each["type"] == "value_error":
+            # Said by a validator of ours.
+            said = _said(name, config, each["input"])
+            yield f"{said}: {each['ctx']['error']}".rstrip(".") + "."
+        else:
+            wanted = _allowed(field) or str(each["msg"])
+            yield f"{_said(name, config, each['input'])} must be {wanted}."
+
+
+def _allowed(field: FieldInfo) -> str:
+    """Return what a field takes, in words; empty where a type alone does not say it."""
+    kind = field.annotation
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    if kind is bool:
+        return "true or false"
+    if kind not in (int, float):
+        return ""
+    bounds = [
+        f"{words} {getattr(rule, name):g}"
+        for rule in field.metadata
+        for name, words in _BOUNDS.items()
+        if getattr(rule, name, None) is not None
+    ]
+    whole = "a whole number" if kind is int else "a number"
+    return f"{whole}{' of ' if bounds else ''}{' and '.join(bounds)}"
+
+
+def _contradictions(settings: Settings, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each value that can't be, alone or with the others."""
+    for name, rule in _RULES.items():
+        try:
+            rule(settings)
+        except ValueError as error:
+            yield f"{_said(name, config, getattr(settings, name))}: {error}."
+
+
+def _said(name: str, config: Mapping[str, Any], value: Any) -> str:
+    """Return a setting with its value as whoever set it has written them."""
+    source = origin(name, config)
+    label = variables(name, Settings.model_fields[name])[0]
+    if source == "config":
+        label = f"settings.{name} in the config"
+    elif source != "default":
+        label = source
+        value = os.environ.get(source, value)
+    if _is_secret(name):
+        return f"{label} (its value is secret)"
+    return f"{label}={shown(value)}"
+
+
+def _is_secret(name: str) -> bool:
+    return "SecretStr" in str(Settings.model_fields[name].annotation)
+
+
+def shown(value: Any) -> str:
+    """Return a value for people: on one line, and without what may be a password."""
+    if isinstance(value, tuple | list):
+        value = " ".join(map(str, value))
+    text = _QUERY.sub("?…", _USER.sub(r"\1…@", str(value).strip()))
+    text = "".join(char if char.isprintable() else "\ufffd" for char in text)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+def _needs(package: str, extra: str) -> None:
+    if find_spec(package) is None:
+        raise ValueError(
+            f"{package} is not installed: run `pip install 'stemserve[{extra}]'`"
+        )
+
+
+def _check_database(settings: Settings) -> None:
+    if settings.database_url is None:
+        return
+    # A fifth of a second to import: only those who use it pay for it.
+    from serve_app.database import engine
+
+    address = engine.parsed(settings.effective_database_url)
+    if address.get_backend_name() == "postgresql":
+        _needs("psycopg", "postgres")
+
+
+def _check_storage(settings: Settings) -> None:
+    _check_places(settings.storage)
+
+
+def _check_buckets(settings: Settings) -> None:
+    _check_places(settings.input_buckets, may_be_local=False)
+
+
+def _check_places(found: Sequence[str], *, may_be_local: bool = True) -> None:
+    for place in found:
+        if may_be_local and addresses.is_directory(place):
+            _check_directory(Path(place))
+            continue
+        bucket = addresses.parsed(place)
+        if bucket.endpoint_url is not None and not _is_web(bucket.endpoint_url):
+            raise ValueError("its endpoint_url must begin with http:// or https://")
+        _needs("boto3", "s3")
+
+
+def _stores(settings: Settings) -> int:
+    return len({place.partition("?")[0] for place in settings.effective_storage})
+
+
+def _check_copies(settings: Settings) -> None:
+    if settings.storage_copies > (stores := _stores(settings)):
+        raise ValueError(
+            f"STEMSERVE_STORAGE names {stores} store{'s' * (stores > 1)}; give at most "
+            "as many copies"
+        )
+
+
+def _check_salt(settings: Settings) -> None:
+    if _stores(settings) > 1 and not settings.storage_salt.get_secret_value():
+        raise ValueError(
+            "required, because STEMSERVE_STORAGE names several stores; set it to a "
+            "secret of your own, such as `openssl rand -hex 32` prints"
+        )
+
+
+def _check_schemes(settings: Settings) -> None:
+    if not set(settings.input_url_schemes) <= SCHEMES:
+        raise ValueError(f"must be of {', '.join(sorted(SCHEMES))}")
+
+
+def _check_hosts(hosts: Sequence[str]) -> None:
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(
+                f"{shown(host)} must be a host without scheme, port and path, such as "
+                "example.com or *.example.com"
+            )
+
+
+def _check_allowed_hosts(settings: Settings) -> None:
+    _check_hosts([host for host in settings.allowed_hosts if host != "*"])
+
+
+def _check_secrets(settings: Settings) -> None:
+    signing.keys_of([each.get_secret_value() for each in settings.webhook_secrets])
+
+
+def _check_model(settings: Settings) -> None:
+    if settings.model not in ("auto", *REGISTRY):
+        extra = ""
+        if settings.model == "htdemucs":
+            extra = " (htdemucs needs `pip install 'stemserve[demucs]'`)"
+        raise ValueError(f"must be one of auto, {', '.join(REGISTRY)}{extra}")
+
+
+def _check_device(settings: Settings) -> None:
+    if not _DEVICE.fullmatch(settings.device):
+        raise ValueError("must be auto, cpu, cuda or cuda:N, such as cuda:0")
+
+
+def _check_runtime(settings: Settings) -> None:
+    if settings.runtime != "openvino":
+        return
+    _needs("openvino", "openvino")
+    if settings.device not in ("auto", "cpu"):
+        raise ValueError("computes on cpu only; set STEMSERVE_DEVICE=cpu")
+    if settings.model == "htdemucs":
+        raise ValueError("cannot compute htdemucs; set it to torch or auto")
+
+
+def _check_precision(settings: Settings) -> None:
+    if settings.precision != "fp16":
+        return
+    if settings.device == "cpu" or settings.runtime == "openvino":
+        raise ValueError("is for CUDA devices only; use fp32, bf16 or auto on a CPU")
+
+
+def _check_origins(settings: Settings) -> None:
+    for each in settings.cors_origins:
+        if not _ORIGIN.fullmatch(each):
+            raise ValueError(
+                f"{shown(each)} must be `*`, or an origin without a path, such as "
+                "https://example.com or http://localhost:3000"
+            )
+
+
+def _check_tenant_header(settings: Settings) -> None:
+    if settings.tenant_header and not _HEADER.fullmatch(settings.tenant_header):
+        raise ValueError("must be the name of a header, such as X-Tenant")
+
+
+def _check_log_level(settings: Settings) -> None:
+    levels = logging.getLevelNamesMapping()
+    if settings.log_level.upper() not in levels:
+        raise ValueError("must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
+
+
+def _check_mirror(settings: Settings) -> None:
+    mirror = settings.weights_mirror
+    if mirror is None or _is_web(mirror) or mirror.startswith("file://"):
+        return
+    # A directory that is not there may be mounted later: `auto` goes on without it.
+    if "://" in mirror:
+        raise ValueError("must be a URL with http:// or https://, or a directory")
+
+
+def _check_directory(path: Path) -> None:
+    """Raise ValueError unless `path` is a directory to write to, or can become one."""
+    standing = path.absolute()
+    while not standing.exists() and standing != standing.parent:
+        standing = standing.parent
+    if not standing.is_dir():
+        raise ValueError(f"{standing} is not a directory")
+    if not os.access(standing, os.W_OK | os.X_OK) or not _takes_files(standing):
+        raise ValueError(f"{standing} is not writable")
+
+
+def _check_temp_dir(settings: Settings) -> None:
+    if settings.temp_dir is not None:
+        _check_directory(settings.working_dir)
+
+
+def _takes_files(directory: Path) -> bool:
+    """Whether files can be made there: in /proc and the like root may, and can't."""
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            return True
+    except OSError as error:
+        # What is full for now becomes free again.
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+_RULES: Mapping[str, _Rule] = {
+    "data_dir": lambda settings: _check_directory(settings.data_dir),
+    "database_url": _check_database,
+    "storage": _check_storage,
+    "storage_copies": _check_copies,
+    "storage_salt": _check_salt,
+    "temp_dir": _check_temp_dir,
+    "weights_dir": lambda settings: _check_directory(settings.weights_dir),
+    "weights_mirror": _check_mirror,
+    "model": _check_model,
+    "device": _check_device,
+    "runtime": _check_runtime,
+    "precision": _check_precision,
+    "input_url_schemes": _check_schemes,
+    "input_url_hosts": lambda settings: _check_hosts(settings.input_url_hosts),
+    "input_buckets": _check_buckets,
+    "tenant_header": _check_tenant_header,
+    "webhook_secrets": _check_secrets,
+    "webhook_hosts": lambda settings: _check_hosts(settings.webhook_hosts),
+    "cors_origins": _check_origins,
+    "allowed_hosts": _check_allowed_hosts,
+    "log_level": _check_log_level,
+}

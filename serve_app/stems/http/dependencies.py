@@ -1,0 +1,37 @@
+"""What the routes of stems ask for."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from serve_app.stems.http.derived import Derived
+from serve_app.stems.http.intake import Intake
+from serve_app.stems.http.services import StemsServices
+from serve_app.stems.http.watch import JobWatch
+
+
+# Coroutines, so that no thread is needed to look into a dict.
+async def _services(request: Request) -> StemsServices:
+    services: StemsServices = request.app.state.stems
+    return services
+
+
+async def _intake(request: Request) -> Intake:
+    intake: Intake = request.app.state.stems_intake
+    return intake
+
+
+async def _watch(request: Request) -> JobWatch:
+    watch: JobWatch = request.app.state.stems_watch
+    return watch
+
+
+async def _derived(request: Request) -> Derived:
+    derived: Derived = request.app.state.stems_derived
+    return derived
+
+
+InjectedStems = Annotated[StemsServices, Depends(_services)]
+InjectedIntake = Annotated[Intake, Depends(_intake)]
+InjectedWatch = Annotated[JobWatch, Depends(_watch)]
+InjectedDerived = Annotated[Derived, Depends(_derived)]

@@ -1,0 +1,152 @@
+"""Jobs and stems by what a client calls them."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+
+from serve_app.api.clients import Client
+from serve_app.api.ranges import ByteRange
+from serve_app.api.threads import run_in_thread
+from serve_app.errors import JobNotFound, NotReady, StemNotFound
+from serve_app.jobs.job import State
+from serve_app.stems import view
+from serve_app.stems.http.services import StemsServices
+from serve_app.stems.request import Result, SeparationJob, StemFile
+from serve_app.stems.wire import (
+    JobStatus,
+    JobView,
+)
+from serve_app.storage.content_disposition import attachment
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def find_job(services: StemsServices, client: Client, job_id: str) -> SeparationJob:
+    """Return a client's job; JobNotFound when it is unknown, deleted or expired.
+
+    Another tenant's is as unknown as an id that no job has.
+    """
+    if not _JOB_ID.fullmatch(job_id):
+        raise _no_job()
+    job = services.jobs.find([job_id]).get(job_id)
+    if job is None or job.tenant != client.tenant:
+        raise _no_job()
+    # A deleted one stays in the database until whoever works on it has let it go.
+    if job.cancel_requested:
+        raise _no_job()
+    if job.expires_at is not None and job.expires_at <= services.clock():
+        raise _no_job()
+    return job
+
+
+async def shown(services: StemsServices, job: SeparationJob, base_url: str) -> JobView:
+    """Return `job` as a client sees it now that reaches this service at `base_url`."""
+    outside = {}
+    if services.limits.link_seconds and job.result is not None:
+        outside = await run_in_thread(_links, services, job.result, job.expires_at)
+    shown = view.job_view(job, services.clock(), base_url, outside)
+    return shown.model_copy(update={"hf_space_url": services.public_url or None})
+
+
+def _links(
+    services: StemsServices, result: Result, expires_at: datetime | None
+) -> dict[str, str]:
+    """Return the addresses of stems outside this service, where they have any."""
+    seconds = services.limits.link_seconds
+    if expires_at is not None:
+        left = (expires_at - services.clock()).total_seconds()
+        seconds = max(1, min(seconds, int(left)))
+    found = {}
+    for stem in result.stems:
+        disposition = attachment(stem.filename)
+        with suppress(FileNotFoundError):
+            link = services.storage.link(
+                stem.key, disposition, stem.media_type, seconds
+            )
+            if link is not None:
+                found[stem.name] = link
+    return found
+
+
+def find_stem(
+    services: StemsServices, client: Client, job_id: str, name: str
+) -> StemFile:
+    """Return a finished stem that is there.
+
+    Raises JobNotFound, NotReady while the job runs or when it has failed, and
+    StemNotFound, which lists the stems that there are.
+    """
+    job = find_job(services, client, job_id)
+    for stem in check_stems(job):
+        if stem.name == name:
+            with expired():
+                services.storage.stat(stem.key)
+            return stem
+    raise _no_stem(name, [stem.name for stem in check_stems(job)])
+
+
+def check_stems(job: SeparationJob) -> Sequence[StemFile]:
+    """Return the stems of a job; NotReady while it runs or when it has failed."""
+    if job.state is not State.SUCCEEDED or job.result is None:
+        raise _not_ready(job)
+    return job.result.stems
+
+
+def find_running(
+    services: StemsServices, client: Client, job_id: str, name: str
+) -> SeparationJob:
+    """Return a job that makes the stem `name`, or has made it.
+
+    Raises JobNotFound, NotReady when it ended without stems, and StemNotFound.
+    """
+    job = find_job(services, client, job_id)
+    if view.is_over(job) and job.state is not State.SUCCEEDED:
+        raise _not_ready(job)
+    if name not in job.request.options.stems:
+        raise _no_stem(name, job.request.options.stems)
+    return job
+
+
+def read(services: StemsServices, key: str, part: ByteRange) -> Iterator[bytes]:
+    """Yield a part of a job's file; JobNotFound if it has just been deleted."""
+    with expired():
+        return services.storage.read(key, part.start, part.end)
+
+
+@contextmanager
+def expired() -> Iterator[None]:
+    """Say that there is no such job where a file of it is gone."""
+    try:
+        yield
+    except FileNotFoundError as err:
+        raise _no_job() from err
+
+
+def _no_stem(name: str, names: Iterable[str]) -> StemNotFound:
+    return StemNotFound(
+        f"The job has no stem {name[:40]!r}. It has these: {', '.join(names)}."
+    )
+
+
+def _no_job() -> JobNotFound:
+    return JobNotFound(
+        "There is no such job: it may have expired or been deleted, or its id was "
+        "mistyped. Upload the song again with POST /separate."
+    )
+
+
+def _not_ready(job: SeparationJob) -> NotReady:
+    status = view.status(job)
+    if status in (JobStatus.PENDING, JobStatus.PROCESSING):
+        return NotReady(
+            f"The job is {status.value}. Poll /job/{job.id} until it is completed."
+        )
+    if status is JobStatus.CANCELLED:
+        reason = "it was cancelled"
+    else:
+        reason = f"it failed: {(job.error or 'nobody knows why').rstrip('.')}"
+    return NotReady(
+        f"The job has no stems because {reason}. Upload the song again with "
+        "POST /separate."
+    )

@@ -1,0 +1,1 @@
+"""The routes of stems, by what they are about."""

@@ -1,0 +1,99 @@
+"""Jobs as they change, without polling."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+
+from serve_app.api.dependencies import (
+    InjectedBaseUrl,
+    InjectedClient,
+    InjectedCountWaiting,
+)
+from serve_app.api.problems import documented
+from serve_app.api.threads import run_in_thread
+from serve_app.errors import Busy, JobNotFound, TooManyRequests, Unavailable
+from serve_app.stems import view
+from serve_app.stems.http import lookup
+from serve_app.stems.http.dependencies import InjectedStems, InjectedWatch
+from serve_app.stems.http.services import StemsServices
+from serve_app.stems.http.watch import JobWatch
+from serve_app.stems.request import SeparationJob
+
+router = APIRouter(tags=["separation"])
+
+# Proxies cut connections on which nothing is said for a minute.
+KEEPALIVE_SECONDS = 15.0
+
+
+@router.get(
+    "/job/{job_id}/events",
+    summary="Follow a job",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The job, whenever it changes, until it is over",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        204: {"description": "The job is over, and `Last-Event-ID` was its last event"},
+        **documented(JobNotFound, TooManyRequests, Unavailable, Busy),
+    },
+)
+async def read_events(
+    job_id: str,
+    request: Request,
+    client: InjectedClient,
+    services: InjectedStems,
+    watch: InjectedWatch,
+    count_waiting: InjectedCountWaiting,
+    base_url: InjectedBaseUrl,
+) -> Response:
+    """Send the job, as `/job/{job_id}` shows it, now and whenever it changes.
+
+    A stream of server-sent events (`EventSource` in browsers) that ends with the job,
+    as `cancelled` if it is deleted meanwhile. Whoever comes back with `Last-Event-ID`
+    gets what has changed since.
+    """
+    # First of all: a crowd that is refused must cost little.
+    count_waiting()
+    job = await run_in_thread(lookup.find_job, services, client, job_id)
+    seen = request.headers.get("last-event-id")
+    if seen == _version(job) and view.is_over(job):
+        # What makes an EventSource stop asking.
+        return Response(status_code=204)
+    return EventSourceResponse(
+        _events(partial(_event, services, base_url), watch, job, seen),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(
+    event: Callable[[SeparationJob], Awaitable[bytes]],
+    watch: JobWatch,
+    job: SeparationJob,
+    seen: str | None,
+) -> AsyncIterator[bytes]:
+    # At once, so that a client knows it is connected.
+    yield KEEPALIVE_COMMENT if seen == _version(job) else await event(job)
+    if view.is_over(job):
+        return
+    last = _version(job)
+    async with aclosing(watch.changes(job, KEEPALIVE_SECONDS)) as changes:
+        async for changed in changes:
+            is_new = _version(changed) != last or view.is_over(changed)
+            last = _version(changed)
+            yield await event(changed) if is_new else KEEPALIVE_COMMENT
+            if view.is_over(changed):
+                return
+
+
+def _version(job: SeparationJob) -> str:
+    return job.updated_at.isoformat()
+
+
+async def _event(services: StemsServices, base_url: str, job: SeparationJob) -> bytes:
+    view = await lookup.shown(services, job, base_url)
+    data = view.model_dump_json(exclude_none=True)
+    return format_sse_event(data_str=data, id=_version(job))

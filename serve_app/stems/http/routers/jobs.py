@@ -1,0 +1,258 @@
+"""Separation: songs in, jobs to poll."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from serve_app.api import idempotency
+from serve_app.api.clients import Client
+from serve_app.api.dependencies import (
+    InjectedBaseUrl,
+    InjectedClient,
+    InjectedCountWaiting,
+)
+from serve_app.api.problems import documented
+from serve_app.api.threads import run_in_thread
+from serve_app.audio.formats import FORMATS
+from serve_app.errors import (
+    AudioTooLong,
+    BadRequest,
+    BodyTooSlow,
+    Busy,
+    InvalidField,
+    InvalidInput,
+    JobNotFound,
+    KeyReused,
+    NoDirectUploads,
+    QueueFull,
+    RefusedUrl,
+    StorageFull,
+    TooManyRequests,
+    Unavailable,
+    UnreachableUrl,
+    UnreadableAudio,
+    UploadBusy,
+    UploadIncomplete,
+    UploadNotFound,
+    UploadTooLarge,
+)
+from serve_app.stems import view
+from serve_app.stems.http import form_options as wanted
+from serve_app.stems.http import json_body as references
+from serve_app.stems.http import lookup
+from serve_app.stems.http.dependencies import (
+    InjectedIntake,
+    InjectedStems,
+    InjectedWatch,
+)
+from serve_app.stems.http.services import StemsServices
+from serve_app.stems.http.submission import Submission
+from serve_app.stems.kind import FOLDERS
+from serve_app.stems.request import Priority
+from serve_app.stems.wire import (
+    Accepted,
+    Deleted,
+    JobList,
+    JobView,
+)
+from serve_app.webhooks.target import Event
+
+router = APIRouter(tags=["separation"])
+
+LONGEST_WAIT_SECONDS = 60
+
+SEPARATE_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": True,
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "The song: mp3, wav, flac, m4a, ogg, opus, "
+                            "aiff, or a video with sound.",
+                        },
+                        "model": {
+                            "type": "string",
+                            "default": wanted.DEFAULT_MODEL,
+                            "description": "One of those that `/models` lists.",
+                        },
+                        "stems": {
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "example": ["drums", "bass", "other", "vocals"],
+                            "description": "Stems of the model, repeated or separated "
+                            "by commas; or `vocals` and `accompaniment`, all but the "
+                            "vocals in one. All of the model's when left out.",
+                        },
+                        "format": {
+                            "type": "string",
+                            "enum": list(FORMATS),
+                            "default": wanted.DEFAULT_FORMAT,
+                        },
+                        "priority": {
+                            "type": "string",
+                            "enum": list(Priority),
+                            "default": Priority.NORMAL,
+                            "description": "Jobs of a higher priority are begun first "
+                            "and get three times as much of a device that they share.",
+                        },
+                        wanted.BPM_RANGE: wanted.BPM_RANGE_SCHEMA,
+                        wanted.WEBHOOK_URL: {
+                            "type": "string",
+                            "format": "uri",
+                            "description": "Where to tell of the job's end by a signed "
+                            "POST (Standard Webhooks).",
+                        },
+                        wanted.WEBHOOK_EVENTS: {
+                            "type": "array",
+                            "items": {"type": "string", "enum": list(Event)},
+                            "description": "Of which ends to tell, repeated or "
+                            "separated by commas; of all when left out.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/separate",
+    summary="Separate a song",
+    response_model=Accepted,
+    responses=documented(
+        BadRequest,
+        UploadTooLarge,
+        AudioTooLong,
+        InvalidField,
+        UnreadableAudio,
+        RefusedUrl,
+        UnreachableUrl,
+        UploadNotFound,
+        UploadIncomplete,
+        UploadBusy,
+        NoDirectUploads,
+        KeyReused,
+        QueueFull,
+        BodyTooSlow,
+        TooManyRequests,
+        Unavailable,
+        Busy,
+        StorageFull,
+    ),
+    openapi_extra=references.documented(SEPARATE_FORM),
+)
+async def separate(
+    request: Request,
+    client: InjectedClient,
+    services: InjectedStems,
+    intake: InjectedIntake,
+    base_url: InjectedBaseUrl,
+    _: idempotency.Key = None,
+) -> Response:
+    """Take a song in and answer at once; poll `/job/{job_id}` for its stems.
+
+    The song is decoded whole before the answer, so an accepted one can be separated.
+    The `status` is `pending` always. A song that was separated before, with the same
+    options, is completed at once (`cache` says so), unless the request has
+    `Cache-Control: no-cache`. Form fields that are not known are ignored.
+    """
+    if not idempotency.is_named(request):
+        # Nobody should upload a song to be told that the queue is full.
+        await run_in_thread(services.jobs.check_room, client.name)
+    async with intake.receive(request, client, wanted.FIELDS) as arrival:
+        submission = Submission(request, client, services, intake, base_url)
+        return await submission.answer(arrival)
+
+
+@router.head("/job/{job_id}", include_in_schema=False)
+@router.get(
+    "/job/{job_id}",
+    summary="Look at a job",
+    response_model_exclude_none=True,
+    responses=documented(JobNotFound, InvalidInput, TooManyRequests, Unavailable, Busy),
+)
+async def read_job(
+    job_id: str,
+    response: Response,
+    client: InjectedClient,
+    services: InjectedStems,
+    watch: InjectedWatch,
+    count_waiting: InjectedCountWaiting,
+    base_url: InjectedBaseUrl,
+    wait: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=LONGEST_WAIT_SECONDS,
+            description="Answer only when the job is over, or after so many seconds.",
+        ),
+    ] = 0,
+) -> JobView:
+    """Say how far a job is and, once it is completed, where its stems are.
+
+    Poll every 2 seconds, or give `wait`. A 404 is final: the job is unknown, was
+    deleted or has expired. Who waits when it is deleted is told that it is `cancelled`.
+    """
+    response.headers["Cache-Control"] = "no-store"
+    job = await run_in_thread(lookup.find_job, services, client, job_id)
+    if wait and not view.is_over(job):
+        count_waiting()
+        job = await watch.until_over(job, wait)
+    return await lookup.shown(services, job, base_url)
+
+
+@router.head("/jobs", include_in_schema=False)
+@router.get(
+    "/jobs",
+    summary="List jobs",
+    response_model_exclude_none=True,
+    responses=documented(InvalidInput, Unavailable),
+)
+async def list_jobs(
+    response: Response,
+    client: InjectedClient,
+    services: InjectedStems,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
+) -> JobList:
+    """List the newest jobs that were not deleted nor have expired, newest first."""
+    response.headers["Cache-Control"] = "no-store"
+    found = await run_in_thread(services.jobs.listed, client.tenant, limit)
+    disk_bytes = await run_in_thread(services.jobs.disk_bytes, client.name)
+    jobs = [view.job_summary(job) for job in found]
+    return JobList(count=len(jobs), jobs=jobs, disk_bytes=disk_bytes or None)
+
+
+@router.delete(
+    "/job/{job_id}",
+    summary="Cancel and delete a job",
+    responses=documented(JobNotFound, Unavailable),
+)
+async def delete_job(
+    job_id: str, client: InjectedClient, services: InjectedStems
+) -> Deleted:
+    """Cancel a job if it is not over, and delete its files; it is gone then (404).
+
+    Whoever waits for it just then is told that it is `cancelled`.
+    """
+    return Deleted(message=await run_in_thread(_delete, services, client, job_id))
+
+
+def _delete(services: StemsServices, client: Client, job_id: str) -> str:
+    lookup.find_job(services, client, job_id)
+    job = services.jobs.cancel(job_id)
+    services.stop(job_id)
+    # What runs can only end as cancelled now, whatever it finds missing.
+    for folder in FOLDERS:
+        services.storage.delete(f"{folder}/{job_id}")
+    if job.cancel_requested:
+        return "The job is cancelled and its files are deleted."
+    services.jobs.remove(job_id)
+    return "The job and its files are deleted."

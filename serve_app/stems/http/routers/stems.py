@@ -1,0 +1,153 @@
+"""Downloads of finished stems, whole or in part."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from serve_app.api import pieces, ranges
+from serve_app.api.dependencies import InjectedClient, InjectedCountWaiting
+from serve_app.api.problems import documented
+from serve_app.api.ranges import ByteRange
+from serve_app.api.threads import run_in_thread
+from serve_app.errors import (
+    Busy,
+    JobNotFound,
+    NotReady,
+    RangeNotSatisfiable,
+    StemNotFound,
+    TooManyRequests,
+    Unavailable,
+)
+from serve_app.jobs.job import State
+from serve_app.stems.http import lookup
+from serve_app.stems.http.dependencies import InjectedStems
+from serve_app.stems.http.services import Follower
+from serve_app.stems.request import StemFile
+from serve_app.storage.content_disposition import attachment
+
+router = APIRouter(tags=["separation"])
+
+_FOLLOW_SECONDS = 0.25
+_AUDIO = {"schema": {"type": "string", "format": "binary"}}
+_MEDIA_TYPES = ("audio/wav", "audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg")
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The whole stem",
+        "content": {media_type: _AUDIO for media_type in _MEDIA_TYPES},
+    },
+    206: {
+        "description": "The part of it that was asked for by `Range`",
+        "content": {media_type: _AUDIO for media_type in _MEDIA_TYPES},
+    },
+    304: {"description": "The client has it already, by `If-None-Match`"},
+    **documented(
+        JobNotFound,
+        StemNotFound,
+        NotReady,
+        RangeNotSatisfiable,
+        TooManyRequests,
+        Unavailable,
+        Busy,
+    ),
+}
+
+
+@router.get(
+    "/job/{job_id}/stems/{stem_name}",
+    summary="Download a stem",
+    response_class=Response,
+    responses=_RESPONSES,
+)
+async def read_stem(
+    job_id: str,
+    stem_name: str,
+    request: Request,
+    client: InjectedClient,
+    services: InjectedStems,
+    count_waiting: InjectedCountWaiting,
+    follow: Annotated[
+        bool,
+        Query(
+            description="Of a job that is not over, send the stem as it is made: a wav "
+            "of 16 bits, before the gain that would keep it from clipping."
+        ),
+    ] = False,
+) -> Response:
+    """Send a stem's bytes; `Range`, `If-Range` and `If-None-Match` are obeyed."""
+    if follow:
+        job = await run_in_thread(
+            lookup.find_running, services, client, job_id, stem_name
+        )
+        if job.state is not State.SUCCEEDED:
+            count_waiting()
+            follower = await run_in_thread(services.follow, job, stem_name)
+            return StreamingResponse(
+                _followed(follower),
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+                media_type="audio/wav",
+            )
+    stem = await run_in_thread(lookup.find_stem, services, client, job_id, stem_name)
+    headers, size_bytes = _headers(stem), stem.size_bytes
+    if ranges.is_unchanged(request.headers, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    status, part = 200, ByteRange(0, size_bytes)
+    if asked := ranges.requested(request.headers, size_bytes, headers["ETag"]):
+        status, part = 206, asked
+        headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size_bytes}"
+    headers["Content-Length"] = str(part.size_bytes)
+    if pieces.HEADER in request.headers:
+        headers[pieces.HEADER] = "1"
+        part = pieces.asked(request.headers, part)
+    blocks = await run_in_thread(lookup.read, services, stem.key, part)
+    return StreamingResponse(blocks, status, headers, media_type=stem.media_type)
+
+
+async def _followed(follower: Follower) -> AsyncIterator[bytes]:
+    """Send what is ready, and wait for more without holding a thread."""
+    chunks = follower.chunks()
+    try:
+        while True:
+            while not await run_in_thread(follower.is_ready):  # noqa: ASYNC110  a store is asked
+                await asyncio.sleep(_FOLLOW_SECONDS)
+            chunk = await run_in_thread(next, chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+    finally:
+        follower.stop()
+
+
+@router.head(
+    "/job/{job_id}/stems/{stem_name}",
+    summary="Ask about a stem",
+    response_class=Response,
+    responses=documented(JobNotFound, StemNotFound, NotReady, Unavailable),
+)
+async def describe_stem(
+    job_id: str,
+    stem_name: str,
+    request: Request,
+    client: InjectedClient,
+    services: InjectedStems,
+) -> Response:
+    """Send what a download would say of itself, without the bytes."""
+    stem = await run_in_thread(lookup.find_stem, services, client, job_id, stem_name)
+    headers = _headers(stem)
+    if ranges.is_unchanged(request.headers, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    headers["Content-Length"] = str(stem.size_bytes)
+    return Response(headers=headers, media_type=stem.media_type)
+
+
+def _headers(stem: StemFile) -> dict[str, str]:
+    return {
+        "ETag": f'"{stem.sha256}"',
+        "Accept-Ranges": "bytes",
+        # Deleted when the job is: a copy may be kept but must be asked about.
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": attachment(stem.filename),
+        "X-Content-Type-Options": "nosniff",
+    }

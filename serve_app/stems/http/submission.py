@@ -1,0 +1,259 @@
+"""A song that was taken in becomes a job, or finds that it was one already."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+
+from serve_app.api import idempotency
+from serve_app.api.clients import Client
+from serve_app.api.idempotency import Once
+from serve_app.api.threads import run_in_thread
+from serve_app.audio.facts import AudioFacts
+from serve_app.errors import AudioTooLong, Unavailable
+from serve_app.idempotency.response import Answer
+from serve_app.idempotency.store import AnswerReceipt
+from serve_app.jobs.job import State
+from serve_app.stems.footprint import disk_bytes
+from serve_app.stems.http import form_options as wanted
+from serve_app.stems.http.intake import Arrival, Intake, Upload
+from serve_app.stems.http.services import StemsServices
+from serve_app.stems.kind import ORIGINALS, STEMS
+from serve_app.stems.request import (
+    Options,
+    Result,
+    SeparationJob,
+    SeparationRequest,
+    Source,
+    content_key,
+)
+from serve_app.stems.wire import (
+    Accepted,
+    JobStatus,
+)
+
+# The gateways of old clients take any other status for a failure, 202 too.
+STATUS = 200
+
+
+class Submission:
+    """One request to separate a song, from the song's arrival to the answer.
+
+    `base_url` is where its client reaches this service.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        client: Client,
+        services: StemsServices,
+        intake: Intake,
+        base_url: str,
+    ) -> None:
+        self._request = request
+        self._client = client
+        self._services = services
+        self._intake = intake
+        self._base_url = base_url
+
+    async def answer(self, arrival: Arrival) -> JSONResponse:
+        """Make a job of what has come, or repeat what the request was answered."""
+        services = self._services
+        once = idempotency.once(self._request, self._client, arrival.said)
+        if once is not None and (before := await once.before()):
+            return self._served(before.body, {idempotency.REPLAYED: "true"})
+        upload = await arrival.upload()
+        options = wanted.choose(
+            upload.form.fields, services.models.infos, services.models.default
+        )
+        webhook = wanted.webhook(upload.form.fields, services.check_webhook)
+        file_key, twins = await self._twins(upload, options)
+        job = await self._job(upload, options, file_key, twins)
+        job = job.evolve(request=replace(job.request, webhook=webhook))
+        if file_key and services.reuse is not None:
+            found = await run_in_thread(services.reuse, job, twins)
+            if found is not None:
+                job = _ended(job, found, services.limits.retention_seconds)
+        return await self._handed_in(job, upload, once)
+
+    async def _twins(
+        self, upload: Upload, options: Options
+    ) -> tuple[str | None, Sequence[SeparationJob]]:
+        """Return what jobs with the same file have in common, and those jobs.
+
+        Nothing when the client or the operator does not want to know.
+        """
+        services = self._services
+        if services.reuse is None or _is_unwilling(self._request):
+            return None, []
+        file_key = content_key(self._client.tenant, upload.form.sha256, options)
+        return file_key, await run_in_thread(services.jobs.with_same_input, file_key)
+
+    async def _job(
+        self,
+        upload: Upload,
+        options: Options,
+        file_key: str | None,
+        twins: Sequence[SeparationJob],
+    ) -> SeparationJob:
+        """Return the job; a file that is known need not be decoded again."""
+        services, form = self._services, upload.form
+        job_id, now = uuid4().hex, services.clock()
+        audio_key = None
+        if twins:
+            source, audio_key = twins[0].request.source, twins[0].same_work
+        else:
+            facts = await self._intake.measure(self._request, self._client, upload)
+            source = _source(upload, facts)
+            if file_key is not None:
+                audio_key = content_key(self._client.tenant, facts.sha256, options)
+        source = replace(source, filename=form.filename, key=f"{ORIGINALS}/{job_id}")
+        return SeparationJob(
+            job_id,
+            SeparationRequest(source, options),
+            State.QUEUED,
+            created_at=now,
+            updated_at=now,
+            tenant=self._client.tenant,
+            client=self._client.name,
+            priority=options.priority.rank,
+            cost_seconds=source.duration_seconds,
+            disk_bytes=_disk_bytes(services, source, options),
+            same_input=file_key,
+            same_work=audio_key,
+        )
+
+    async def _handed_in(
+        self, job: SeparationJob, upload: Upload, once: Once | None
+    ) -> JSONResponse:
+        services = self._services
+        body: Mapping[str, Any] = _accepted(job, upload.form.ignored).model_dump(
+            mode="json", exclude_none=True
+        )
+        answer = once.answer(STATUS, {}, body) if once else None
+        before = await run_in_thread(_hand_in, services, job, upload.path, answer)
+        if once is not None and before is not None:
+            body = once.checked(before).body
+            return self._served(body, {idempotency.REPLAYED: "true"})
+        if not job.state.is_final:
+            services.wake()
+        return self._served(body, {})
+
+    def _served(
+        self, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> JSONResponse:
+        """Return the answer with the URLs that this request's client can follow.
+
+        Replayed ones may be of an earlier version, which gave others.
+        """
+        url = f"{self._base_url}/job/{body['job_id']}"
+        return JSONResponse(
+            {
+                **body,
+                "status": JobStatus.PENDING,
+                "status_url": url,
+                "hf_space_url": self._services.public_url,
+            },
+            STATUS,
+            {"Location": url, "Cache-Control": "no-store", **headers},
+        )
+
+
+def _is_unwilling(request: Request) -> bool:
+    """Whether the client wants nothing that was made before (RFC 9111)."""
+    return "no-cache" in request.headers.get("cache-control", "").lower()
+
+
+def _source(upload: Upload, facts: AudioFacts) -> Source:
+    form = upload.form
+    return Source(
+        filename=form.filename,
+        key="",
+        size_bytes=form.size_bytes,
+        sha256=form.sha256,
+        sample_rate=facts.sample_rate,
+        channels=facts.channels,
+        samples=facts.samples,
+        mean=facts.mean,
+        deviation=facts.deviation,
+        side_mean=facts.side_mean,
+    )
+
+
+def _disk_bytes(services: StemsServices, source: Source, options: Options) -> int:
+    """Return the most that the job takes of disks; AudioTooLong if that is too much."""
+    model = next(each for each in services.models.infos if each.name == options.model)
+    needed = disk_bytes(source, options, model.sources, model.sample_rate)
+    limit = services.limits.max_job_disk_bytes
+    if needed > limit:
+        raise AudioTooLong(
+            f"Separating this song may take {needed / 1e9:.1f} GB of the server's "
+            f"disk, more than the {limit / 1e9:.1f} GB that a song may take. Convert "
+            "it to 44.1 kHz, cut it into shorter parts, or ask for fewer stems."
+        )
+    return needed
+
+
+def _ended(
+    job: SeparationJob, result: Result, retention_seconds: float
+) -> SeparationJob:
+    """Return the job as it is when another one has made its stems."""
+    return job.evolve(
+        state=State.SUCCEEDED,
+        progress=1.0,
+        result=result,
+        expires_at=job.created_at + timedelta(seconds=retention_seconds),
+    )
+
+
+def _hand_in(
+    services: StemsServices, job: SeparationJob, path: Path, answer: Answer | None
+) -> Answer | None:
+    """Store the song, then the job: a dispatcher may take it up at once.
+
+    Returns what the same request was answered before; nothing is left then.
+    """
+    try:
+        if not job.state.is_final:
+            services.storage.put(job.request.source.key, path)
+        receipt = None if answer is None else AnswerReceipt(answer)
+        before = services.jobs.add(job, receipt)
+    except Unavailable:
+        # The job may be there all the same; if not, a sweep deletes its files.
+        raise
+    except BaseException:
+        _discard(services, job)
+        raise
+    if before is not None:
+        _discard(services, job)
+    return before
+
+
+def _discard(services: StemsServices, job: SeparationJob) -> None:
+    for folder in (ORIGINALS, STEMS):
+        services.storage.delete(f"{folder}/{job.id}")
+
+
+def _accepted(job: SeparationJob, ignored: Sequence[str]) -> Accepted:
+    if job.result is None:
+        message = f"Separation started. Poll /job/{job.id} for its progress."
+    else:
+        message = f"Separated before: the stems are ready at /job/{job.id}."
+    return Accepted(
+        job_id=job.id,
+        message=message,
+        filename=job.request.source.filename,
+        size_bytes=job.request.source.size_bytes,
+        duration=job.request.source.duration_seconds,
+        model=job.request.options.model,
+        stems=job.request.options.stems,
+        format=job.request.options.format,
+        status_url=f"/job/{job.id}",
+        ignored_fields=tuple(ignored),
+        cache=None if job.result is None else job.result.cache,
+    )

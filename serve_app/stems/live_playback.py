@@ -1,0 +1,160 @@
+"""A stem of a song that is still being separated, as far as it is done."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.audio import wave
+from serve_app.audio.decode import read_blocks
+from serve_app.audio.encode import encoded_rate
+from serve_app.audio.formats import parse
+from serve_app.audio.resample import exactly, resampled, resampled_samples
+from serve_app.errors import Cancelled, NotReady
+from serve_app.jobs.job import State
+from serve_app.separation.level import Level, restored
+from serve_app.separation.models import ModelSpec
+from serve_app.separation.overlap_add import join
+from serve_app.separation.windows import plan
+from serve_app.stems import stored_windows as parts
+from serve_app.stems import view
+from serve_app.stems.mixing import mixed, stem_parts
+from serve_app.stems.request import SeparationJob
+from serve_app.storage.fetch import fetched
+from serve_app.storage.port import Storage
+
+Samples = NDArray[np.float32]
+
+POLL_SECONDS = 0.25
+
+
+class Follower:
+    """Reads a stem of one job: its windows as they are stored, then the finished file.
+
+    `look` returns the job as it is now, `find_model` the spec of a model's name. All
+    methods block, and are for one thread at a time.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], SeparationJob],
+        find_model: Callable[[str], ModelSpec],
+        storage: Storage,
+        working_dir: Path,
+        stem: str,
+    ) -> None:
+        self._look = look
+        self._find_model = find_model
+        self._storage = storage
+        self._working_dir = working_dir
+        self._stem = stem
+        self._stopped = Event()
+        self._job = look()
+        self._engine: str | None = None
+        self._next_window = 0
+
+    def stop(self) -> None:
+        """Let `blocks` end soon, with Cancelled."""
+        self._stopped.set()
+
+    def is_ready(self) -> bool:
+        """Whether the next block can be had without waiting, or nothing will come."""
+        self._job = self._look()
+        if view.is_over(self._job):
+            return True
+        self._engine = self._engine or self._found_engine()
+        if self._engine is None:
+            return False
+        place = parts.key(self._job.id, self._engine, self._next_window)
+        try:
+            self._storage.stat(place)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield `blocks` as a wav of 16 bits; what is over full scale clips."""
+        source = self._job.request.source
+        yield wave.header(source.samples, source.sample_rate)
+        yield from map(wave.data, self.blocks())
+
+    def blocks(self) -> Iterator[Samples]:
+        """Yield the stem (2, any number) from its beginning, at the song's rate.
+
+        It is that of the finished file but for its gain, which is known at the end
+        only: samples can be over full scale. Raises NotReady when the job ends without
+        stems.
+        """
+        position, source = 0, self._job.request.source
+        try:
+            for block in exactly(self._at_the_songs_rate(), source.samples):
+                yield block
+                position += block.shape[-1]
+        except _JobIsOverError:
+            yield from self._rest(position)
+
+    def _at_the_songs_rate(self) -> Iterator[Samples]:
+        self._wait()
+        if self._engine is None:
+            raise _JobIsOverError
+        spec = self._find_model(self._engine.rpartition("-")[0])
+        source = self._job.request.source
+        rates = (source.sample_rate, spec.sample_rate)
+        length = max(1, resampled_samples(source.samples, *rates))
+        total = len(plan(length, spec.window))
+        (wanted,) = stem_parts(spec.sources, (self._stem,))
+        joined = join(self._windows(total), length, spec.window)
+        level = Level(source.mean, source.deviation, source.side_mean)
+        # In the order of the pipeline, so that no bit differs.
+        blocks = restored(joined, level)
+        stems = (mixed(block, (wanted,))[0] for block in blocks)
+        return resampled(stems, spec.sample_rate, source.sample_rate)
+
+    def _windows(self, total: int) -> Iterator[Samples]:
+        for index in range(total):
+            self._next_window = index
+            self._wait()
+            assert self._engine is not None  # noqa: S101  it was, for the first one
+            stems = parts.load(self._storage, self._job.id, self._engine, index)
+            if stems is None:
+                raise _JobIsOverError
+            self._next_window = index + 1
+            yield stems
+
+    def _wait(self) -> None:
+        while not self.is_ready():
+            if self._stopped.wait(POLL_SECONDS):
+                raise Cancelled("Nobody listens any more.")
+        if view.is_over(self._job):
+            raise _JobIsOverError
+
+    def _found_engine(self) -> str | None:
+        """Return the identity of the engine that works on the job, from its parts."""
+        for file in self._storage.list(parts.folder(self._job.id)):
+            return file.key.split("/")[2]
+        return None
+
+    def _rest(self, position: int) -> Iterator[Samples]:
+        """Yield the stem from there on as the finished file has it."""
+        while not view.is_over(job := self._look()):
+            # Its parts are gone a moment before its stems are published.
+            if self._stopped.wait(POLL_SECONDS):
+                raise Cancelled("Nobody listens any more.")
+        if job.state is not State.SUCCEEDED or job.result is None:
+            reason = job.error or view.status(job).value
+            raise NotReady(f"The job has ended without stems: {reason}")
+        result, rate = job.result, job.request.source.sample_rate
+        (stem,) = (one for one in result.stems if one.name == self._stem)
+        with fetched(self._storage, stem.key, self._working_dir, "follow-") as path:
+            from_hz = encoded_rate(parse(job.request.options.format), rate)
+            blocks = resampled(read_blocks(path), from_hz, rate)
+            for block in exactly(blocks, job.request.source.samples):
+                behind = min(position, block.shape[-1])
+                position -= behind
+                yield block[..., behind:] / np.float32(result.gain)
+
+
+class _JobIsOverError(Exception):
+    """No more windows will come."""

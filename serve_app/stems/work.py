@@ -1,0 +1,138 @@
+"""What a Separator does with a job: fetch the song, separate it, store its stems."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+from serve_app.audio import formats
+from serve_app.errors import StorageFull, StorageUnavailable
+from serve_app.separation.engine import Engine
+from serve_app.stems import titles
+from serve_app.stems.kind import STEMS
+from serve_app.stems.pipeline import SeparatedSong, SongTask, separate_song
+from serve_app.stems.request import Result, SeparationJob, Stage, StemFile
+from serve_app.stems.stored_windows import SongParts, folder
+from serve_app.storage.fetch import fetched
+from serve_app.storage.port import Storage
+
+logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[Stage, float], None]
+
+# What is left of the progress for storing the stems.
+_UPLOAD_SHARE = 0.05
+
+
+class Engines(Protocol):
+    """Where the worker gets its engines."""
+
+    def get(self, model: str) -> Engine:
+        """Return the engine of `model`."""
+
+
+class SongWorker:
+    """Runs jobs, each in a working directory of its own that never outlives it.
+
+    With `keeps_windows` an attempt goes on where the one before it ended.
+    """
+
+    def __init__(
+        self,
+        engines: Engines,
+        storage: Storage,
+        working_dir: Path,
+        keeps_windows: bool = True,
+    ) -> None:
+        self._engines = engines
+        self._keeps_windows = keeps_windows
+        self._storage = storage
+        self._working_dir = working_dir
+
+    def run(
+        self, job: SeparationJob, on_progress: OnProgress, cancelled: Event
+    ) -> Result:
+        """Separate the job's song and store its stems under `stems/{job}/{attempt}/`.
+
+        Blocks until done; several jobs may run in several threads. Raises Cancelled
+        soon after `cancelled` is set, StorageUnavailable, UnreadableAudio. No stem is
+        left then, and nothing at all when a disk is full.
+        """
+        try:
+            return self._run(job, on_progress, cancelled)
+        except BaseException as err:
+            self._discard(f"{STEMS}/{job.id}/{job.attempt}")
+            if isinstance(err, StorageFull):
+                # The room that the windows take may be what the next attempt needs.
+                self._discard(folder(job.id))
+            raise
+
+    def _run(
+        self, job: SeparationJob, on_progress: OnProgress, cancelled: Event
+    ) -> Result:
+        on_progress(Stage.FETCH, 0.0)
+        prefix = f"job-{job.id}-{job.attempt}-"
+        with fetched(
+            self._storage, job.request.source.key, self._working_dir, prefix
+        ) as source:
+            engine = self._engines.get(job.request.options.model)
+            task = SongTask(
+                source,
+                job.request.source,
+                job.request.options.stems,
+                formats.parse(job.request.options.format),
+                source.with_name("stems"),
+                job.request.options.priority.turns,
+            )
+
+            def separated(done: float) -> None:
+                on_progress(Stage.SEPARATE, done * (1 - _UPLOAD_SHARE))
+
+            with self._parts(job, engine, source.parent) as parts:
+                song = separate_song(engine, task, separated, cancelled, parts)
+            on_progress(Stage.UPLOAD, 1 - _UPLOAD_SHARE)
+            stems = self._upload(job, song)
+        self._storage.delete(folder(job.id))
+        facts = engine.facts
+        computed = {
+            "runtime": facts.runtime,
+            "precision": facts.precision,
+            "device": facts.device,
+        }
+        return Result(engine.spec.name, stems, song.gain, engine=computed)
+
+    def _discard(self, prefix: str) -> None:
+        try:
+            self._storage.delete(prefix)
+        except StorageUnavailable as err:
+            # The sweep finds it.
+            logger.warning("files not deleted yet prefix=%s: %s", prefix, err)
+
+    def _parts(
+        self, job: SeparationJob, engine: Engine, directory: Path
+    ) -> AbstractContextManager[SongParts | None]:
+        if not self._keeps_windows:
+            return nullcontext()
+        return SongParts(self._storage, directory, job.id, engine.identity)
+
+    def _upload(self, job: SeparationJob, song: SeparatedSong) -> tuple[StemFile, ...]:
+        return tuple(self._store(job, stem, path) for stem, path in song.paths.items())
+
+    def _store(self, job: SeparationJob, stem: str, path: Path) -> StemFile:
+        form = formats.parse(job.request.options.format)
+        key = f"{STEMS}/{job.id}/{job.attempt}/{path.name}"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size_bytes = path.stat().st_size
+        self._storage.put(key, path)
+        return StemFile(
+            stem,
+            key,
+            titles.file_name(job.request.source.filename, f"_{stem}{path.suffix}"),
+            size_bytes,
+            digest,
+            form.media_type,
+        )

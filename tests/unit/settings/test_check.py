@@ -1,0 +1,180 @@
+"""A setting that cannot be is explained in a line before anything starts."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from serve_app.settings import check as settings_check
+from serve_app.settings.check import WrongSettings
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published one
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("THREADS", "many", "must be a whole number of at least 0"),
+        ("THREADS", "-1", "must be a whole number of at least 0"),
+        ("STORAGE_COPIES", "1.5", "must be a whole number of at least 1"),
+        ("UPLOAD_SECONDS", "999999999", "of at least 1 and at most 604800"),
+        ("LEASE_SECONDS", "0", "must be a number of more than 0"),
+        ("LEASE_SECONDS", "inf", "must be a number of more than 0"),
+        ("RETENTION_SECONDS", "30m", "must be a number of at least 0"),
+        ("REUSE_SONGS", "maybe", "must be true or false"),
+        ("PRECISION", "int8", "must be one of auto, fp32, bf16, fp16"),
+        ("RUNTIME", "tensorflow", "must be one of auto, torch, openvino"),
+        ("MODEL", "spleeter", "must be one of auto, "),
+        ("DEVICE", "gpu", "cuda:0"),
+        ("DEVICE", "cuda:one", "cuda:0"),
+        ("LOG_LEVEL", "loud", "must be one of DEBUG"),
+        ("INPUT_URL_SCHEMES", "https,ftp", "http, https"),
+        ("INPUT_URL_HOSTS", "https://example.com", "without scheme"),
+        ("WEBHOOK_HOSTS", "example.com/hook", "without scheme"),
+        ("WEBHOOK_HOSTS", "example.com:443", "without scheme"),
+        ("CORS_ORIGINS", "https://example.com/app", "without a path"),
+        ("CORS_ORIGINS", "example.com", "such as https://example.com"),
+        ("ALLOWED_HOSTS", "https://example.com", "without scheme"),
+        ("ALLOWED_HOSTS", "example.com:8000", "without scheme, port"),
+        ("TENANT_HEADER", "X Tenant", "name of a header"),
+        ("PUBLIC_URL", "stems.example.com", "must be http:// or https://"),
+        ("HF_SPACE_URL", "https://a.example?b", "no user, query or fragment"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33", "write 10.0.0.5, 10.0.0.0/8"),
+        ("WEIGHTS_MIRROR", "ftp://example.com", "or a directory"),
+        ("STORAGE", "ftp://example.com/x", "is no s3://bucket"),
+        ("STORAGE", "s3://songs?endpoint_url=minio:9000", "http:// or https://"),
+        ("INPUT_BUCKETS", "songs", "is no s3://bucket"),
+        ("STORAGE_COPIES", "2", "names 1 store;"),
+        ("DATABASE_URL", "mysql://db/stems", "sqlite or postgresql"),
+        ("DATABASE_URL", "sqlite://", "a database in a file"),
+        ("DATABASE_URL", "jobs", "can't be read"),
+        ("WEBHOOK_SECRETS", "short", "24 to 64 bytes"),
+        ("WEBHOOK_SECRETS", f"{SECRET} {SECRET} {SECRET}", "at most 2"),
+        ("DATA_DIR", "/dev/null/data", "is not a directory"),
+        ("DATA_DIR", "/proc/data", "is not writable"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_what_can(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = f"STEMSERVE_{name}"
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(WrongSettings) as caught:
+        settings_check.read()
+    lines = str(caught.value).splitlines()
+    line = next(line for line in lines if line.startswith(variable))
+    assert words in line
+    is_secret = name in ("DATABASE_URL", "WEBHOOK_SECRETS")
+    assert ("secret" if is_secret else value.partition("?")[0]) in line
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"STORAGE": "one two"}, "STEMSERVE_STORAGE_SALT"),
+        ({"STORAGE": "one two", "STORAGE_SALT": " "}, "several stores"),
+        (
+            {"STORAGE": "one two", "STORAGE_SALT": "x", "STORAGE_COPIES": "3"},
+            "2 st",
+        ),
+        ({"RUNTIME": "openvino", "DEVICE": "cuda"}, "computes on cpu only"),
+        ({"PRECISION": "fp16", "DEVICE": "cpu"}, "for CUDA devices only"),
+        ({"PRECISION": "fp16", "RUNTIME": "openvino"}, "for CUDA devices only"),
+    ],
+)
+def test_values_that_cannot_be_together_are_named(
+    environ: dict[str, str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in environ.items():
+        monkeypatch.setenv(f"STEMSERVE_{name}", value)
+    with pytest.raises(WrongSettings, match=words):
+        settings_check.read()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("CORS_ORIGINS", "x"), ("ALLOW_ORIGINS", "x y"), ("LOG_LEVEL", "chatty")],
+)
+def test_the_variable_that_was_set_is_the_one_that_is_named(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(WrongSettings, match=f"^{variable}={value}"):
+        settings_check.read()
+
+
+def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMSERVE_DEVICE", "gpu")
+    monkeypatch.setenv("STEMSERVE_MODEL", "spleeter")
+    with pytest.raises(WrongSettings) as caught:
+        settings_check.read()
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "environ"),
+    [
+        ("psycopg", "postgres", {"DATABASE_URL": "postgres://db/stems"}),
+        ("boto3", "s3", {"STORAGE": "s3://songs"}),
+        ("boto3", "s3", {"INPUT_BUCKETS": "s3://songs"}),
+        ("openvino", "openvino", {"RUNTIME": "openvino"}),
+    ],
+)
+def test_what_is_not_installed_is_told_with_its_extra(
+    package: str,
+    extra: str,
+    environ: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(f"STEMSERVE_{name}", value)
+    settings_check.read()
+    monkeypatch.setattr(
+        settings_check, "find_spec", lambda name: None if name == package else name
+    )
+    with pytest.raises(WrongSettings, match=rf"stemserve\[{extra}\]"):
+        settings_check.read()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEVICE", "cuda:1"),
+        ("LOG_LEVEL", "warning"),
+        ("CORS_ORIGINS", "https://a.example, http://localhost:3000, null"),
+        ("CORS_ORIGINS", "chrome-extension://abcdef"),
+        ("CORS_ORIGINS", "https://*.example.com"),
+        ("INPUT_URL_HOSTS", "*.example.com, localhost, 127.0.0.1, ::1"),
+        ("ALLOWED_HOSTS", "*.example.com, localhost, 127.0.0.1, ::1"),
+        ("ALLOWED_HOSTS", "*"),
+        ("WEIGHTS_MIRROR", "https://mirror.example/weights"),
+        ("WEIGHTS_MIRROR", "/not/mounted/yet"),
+        ("STORAGE", "s3://songs/jobs?endpoint_url=http://minio:9000&region=here"),
+        ("DATABASE_URL", "postgres://user:secret@db/stems"),
+        ("WEBHOOK_SECRETS", f"{SECRET} {SECRET}"),
+        ("TENANT_HEADER", "X-Tenant"),
+        ("DATA_DIR", "not/yet/there"),
+    ],
+)
+def test_what_can_be_is_taken(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(f"STEMSERVE_{name}", value)
+    settings_check.read()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_error_survives_pickle() -> None:
+    error = pickle.loads(pickle.dumps(WrongSettings("a", "b")))  # noqa: S301
+    assert str(error) == "a\nb"
+
+
+def test_a_long_or_strange_value_stays_on_one_line() -> None:
+    text = settings_check.shown("x\ny\x1b[31m" + "z" * 1000)
+    assert text.isprintable()
+    assert len(text) < 100

@@ -1,0 +1,259 @@
+"""A stem is heard while its song is being separated."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event, Thread
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from serve_app.audio.limits import AudioLimits
+from serve_app.audio.measure import measure
+from serve_app.errors import Cancelled, NotReady
+from serve_app.jobs.job import Job, State
+from serve_app.separation.models import ModelSpec
+from serve_app.stems import live_playback as follow_module
+from serve_app.stems.live_playback import Follower
+from serve_app.stems.request import Result, Stage
+from serve_app.stems.work import SongWorker
+from serve_app.storage.local import LocalStorage
+from tests import media
+from tests.jobs import new_job, with_audio
+from tests.networks import OneEngine, sharing_engine
+
+Wave = NDArray[np.int16]
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow_module, "POLL_SECONDS", 0.01)
+
+
+@dataclass
+class Running:
+    """A job that a thread works on, step by step."""
+
+    job: Job
+    storage: LocalStorage
+    directory: Path
+    spec: ModelSpec
+    go_on: Event
+    is_half_done: Event
+    thread: Thread
+    results: list[Result]
+
+    def follower(self, stem: str) -> Follower:
+        return Follower(
+            self.look, lambda name: self.spec, self.storage, self.directory, stem
+        )
+
+    def look(self) -> Job:
+        if self.results and not self.thread.is_alive():
+            return self.job.evolve(state=State.SUCCEEDED, result=self.results[0])
+        return self.job
+
+    def finish(self) -> Result:
+        self.go_on.set()
+        self.thread.join(30)
+        return self.results[0]
+
+    def published(self, stem: str) -> tuple[Wave, float]:
+        """Return the samples of a finished stem, and the gain it got."""
+        result = self.results[0]
+        (found,) = (one for one in result.stems if one.name == stem)
+        data = b"".join(self.storage.read(found.key))
+        wave, _ = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+        return wave, result.gain
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Separate a song up to its middle, and the rest when told to."""
+    storage = LocalStorage(tmp_path / "files")
+    started: list[Running] = []
+
+    def begin(
+        form: str = "wav",
+        sample_rate: int = 44_100,
+        shares: tuple[float, ...] = (0.4, 0.3, 0.2, 0.1),
+        change: Callable[[media.Wave], media.Wave] = lambda wave: wave,
+    ) -> Running:
+        song = tmp_path / "song.wav"
+        wave = change(media.song(3.0, sample_rate))
+        media.write_wave(song, wave.astype(np.float32), sample_rate)
+        facts = measure(song, AudioLimits(60))
+        storage.put("originals/a", song)
+        job = new_job(state=State.RUNNING, owner="me", attempt=1)
+        options = replace(job.request.options, format=form, stems=("drums", "accompaniment"))
+        job = with_audio(job, facts).evolve(options=options)
+        go_on, half_done, results = Event(), Event(), []
+
+        def on_progress(stage: Stage, fraction: float) -> None:
+            if stage is Stage.SEPARATE and fraction > 0.5:
+                half_done.set()
+                assert go_on.wait(30)
+
+        def work() -> None:
+            with sharing_engine(shares) as engine:
+                specs.append(engine.spec)
+                worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
+                results.append(worker.run(job, on_progress, Event()))
+
+        specs: list[ModelSpec] = []
+        thread = Thread(target=work)
+        thread.start()
+        assert half_done.wait(30)
+        running = Running(
+            *(job, storage, tmp_path / "work", specs[0]),
+            *(go_on, half_done, thread, results),
+        )
+        started.append(running)
+        return running
+
+    yield begin
+    for running in started:
+        running.finish()
+
+
+def decoded(chunks: bytes) -> tuple[Wave, int]:
+    wave, rate = soundfile.read(io.BytesIO(chunks), dtype="int16", always_2d=True)
+    return wave, rate
+
+
+@pytest.mark.parametrize("sample_rate", [44_100, 48_000])
+@pytest.mark.parametrize("stem", ["drums", "accompaniment"])
+def test_what_is_heard_is_the_finished_stem_to_the_last_bit(
+    start: Start, stem: str, sample_rate: int
+) -> None:
+    running = start(sample_rate=sample_rate)
+    follower = running.follower(stem)
+    chunks = follower.chunks()
+    heard = [next(chunks)]
+    # Half of it is there before the job is done.
+    while sum(map(len, heard)) < running.job.request.source.samples * 4 * 0.3:
+        assert follower.is_ready()
+        heard.append(next(chunks))
+    running.finish()
+    heard += chunks
+    wave, rate = decoded(b"".join(heard))
+    published, gain = running.published(stem)
+    assert (rate, gain) == (sample_rate, 1.0)
+    np.testing.assert_array_equal(wave, published)
+
+
+def turned_over(wave: media.Wave) -> media.Wave:
+    return np.stack([wave[0], -wave[0]])
+
+
+CHANGES: dict[str, Callable[[media.Wave], media.Wave]] = {
+    "offset": lambda wave: wave + np.float32(0.1),
+    "opposite offsets": lambda wave: wave + np.array([[0.05], [-0.05]]),
+    "out of phase": turned_over,
+    "out of phase on an offset": lambda wave: turned_over(wave) + np.float32(0.2),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("stem", ["drums", "accompaniment"])
+def test_a_song_with_an_offset_or_out_of_phase_is_heard_as_it_is_finished(
+    start: Start, stem: str, change: Callable[[media.Wave], media.Wave]
+) -> None:
+    running = start(change=change)
+    chunks = running.follower(stem).chunks()
+    heard = [next(chunks), next(chunks), next(chunks)]
+    running.finish()
+    wave, _ = decoded(b"".join([*heard, *chunks]))
+    published, gain = running.published(stem)
+    assert gain == 1.0
+    assert np.abs(published).max() > 1_000
+    np.testing.assert_array_equal(wave, published)
+
+
+@pytest.mark.parametrize("form", ["flac", "opus"])
+def test_the_rest_comes_from_the_finished_file_whatever_its_format(
+    start: Start, form: str
+) -> None:
+    running = start(form=form)
+    chunks = running.follower("drums").chunks()
+    heard = [next(chunks), next(chunks)]
+    running.finish()
+    wave, _ = decoded(b"".join([*heard, *chunks]))
+    assert len(wave) == running.job.request.source.samples
+    wanted, _ = soundfile.read(running.directory.parent / "song.wav", dtype="float32")
+    wanted = wanted * 0.4
+    got = wave.astype(np.float32) / 2**15
+    error = np.square(got - wanted).sum() / np.square(wanted).sum()
+    assert error < (1e-5 if form == "flac" else 0.1)
+
+
+def test_a_gain_that_came_at_the_end_is_taken_back(start: Start) -> None:
+    """So that the loudness does not jump where the file takes over."""
+    running = start(shares=(3.0, 0.0, 0.0, 0.0))
+    chunks = running.follower("drums").chunks()
+    heard = [next(chunks), next(chunks)]
+    result = running.finish()
+    assert result.gain < 0.9
+    wave, _ = decoded(b"".join([*heard, *chunks]))
+    published, gain = running.published("drums")
+    expected = np.clip(published / gain, -(2**15), 2**15 - 1)
+    assert np.abs(wave - expected).max() < 3
+
+
+def test_nothing_is_ready_before_it_is_stored(start: Start) -> None:
+    running = start()
+    follower = running.follower("drums")
+    chunks = follower.chunks()
+    while follower.is_ready():
+        next(chunks)
+    assert follower.is_ready() is False
+    running.finish()
+    assert follower.is_ready()
+
+
+def test_who_stops_listening_holds_no_thread(start: Start) -> None:
+    running = start()
+    follower = running.follower("drums")
+    chunks = follower.chunks()
+    while follower.is_ready():
+        next(chunks)
+    follower.stop()
+    with pytest.raises(Cancelled):
+        list(chunks)
+
+
+def test_a_job_that_fails_is_not_passed_off_as_a_whole_song(start: Start) -> None:
+    running = start()
+    failed = running.job.evolve(state=State.FAILED, error="It is damaged.")
+    looks = iter([running.job, running.job, running.job])
+    follower = Follower(
+        lambda: next(looks, failed),
+        lambda name: running.spec,
+        running.storage,
+        running.directory,
+        "drums",
+    )
+    with pytest.raises(NotReady, match="It is damaged"):
+        list(follower.chunks())
+
+
+def test_a_job_that_is_deleted_ends_its_readers_at_once(start: Start) -> None:
+    """Whoever separates it may need a while to let it go."""
+    running = start()
+    deleted = running.job.evolve(cancel_requested=True)
+    looks = iter([running.job, running.job, running.job])
+    follower = Follower(
+        lambda: next(looks, deleted),
+        lambda name: running.spec,
+        running.storage,
+        running.directory,
+        "drums",
+    )
+    with pytest.raises(NotReady, match="cancelled"):
+        list(follower.chunks())
