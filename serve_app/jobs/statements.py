@@ -53,7 +53,7 @@ _GAVE_UP = (State.FAILED.value, State.CANCELLED.value)
 
 
 # Statements that are made once have the kind, and what its rules say, as parameters.
-_OF_KIND = queue.c.kind == bindparam("kind")
+_OF_KIND = queue.c.kind == bindparam("of_kind")
 
 
 def _is(state: State) -> ColumnElement[bool]:
@@ -291,7 +291,7 @@ def next_claimable(
 def _choice(kind: AnyKind, passed_by: PassedBy) -> tuple[_Choice, dict[str, Any]]:
     """Return what a claim is to look at beside the turn, and its parameters."""
     passing_by = _passing_by(kind, passed_by)
-    given = {"kind": kind.name, **passing_by}
+    given = {"of_kind": kind.name, **passing_by}
     at_once = kind.rules.at_once_per_lane
     if at_once is not None:
         given["at_once_per_lane"] = at_once

@@ -46,7 +46,7 @@ _has_older = (
 _NEXT = (
     select(messages.c.id)
     .where(
-        messages.c.channel == bindparam("channel"),
+        messages.c.channel == bindparam("of_channel"),
         _is_pending,
         or_(messages.c.order_key.is_(None), not_(_has_older)),
         messages.c.due_at <= bindparam("now"),
@@ -113,7 +113,7 @@ class Outbox:
         """
         now = self._clock()
         given = {
-            "channel": channel,
+            "of_channel": channel,
             "now": now,
             "until": now + timedelta(seconds=lease_seconds),
             "busy_hosts": list(busy_hosts),
