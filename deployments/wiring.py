@@ -14,8 +14,9 @@ from serve_app.outbound.urls import UrlRules
 from serve_app.settings import Settings
 from serve_app.stems.kind import Separation, separation
 from serve_app.webhooks import signing
+from serve_app.webhooks.channel import SendPolicy, WebhookChannel
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.sender import Sender, SendPolicy
+from serve_app.webhooks.sender import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +55,12 @@ def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:
         )
     # Without a secret none are taken; at most some of an earlier start are left.
     poll_seconds = SendPolicy.poll_seconds if keys else _SELDOM_SECONDS
-    policy = SendPolicy(public_url=settings.public_url, poll_seconds=poll_seconds)
+    policy = SendPolicy(poll_seconds=poll_seconds)
     is_private = settings.allow_private_webhooks
     network = CheckedNetwork(is_allowed=lambda _: is_private)
     asker = Asker(_webhook_rules(settings), network)
-    return Sender(outbox, asker, keys, now, policy)
+    channel = WebhookChannel(asker, keys, settings.public_url, policy)
+    return Sender(outbox, channel, now)
 
 
 def webhook_check(settings: Settings) -> Callable[[str], object] | None:

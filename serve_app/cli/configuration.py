@@ -75,14 +75,19 @@ def _settings_of(config: Path | None) -> Mapping[str, Any]:
     """Return the settings in a Serve config; leaves with a line if it is none."""
     try:
         path = serve_config.find(config or serve_config.DEFAULT)
-        given = serve_config.application_args(path).get("settings") or {}
-        if not isinstance(given, dict):
-            raise ValueError(
-                f"{path}: `settings` must be a mapping of names to values."
-            )
+        given = _settings_in(path)
     except (OSError, ValueError) as err:
         print(err, file=sys.stderr)
         raise typer.Exit(_WRONG_USE) from err
+    return given
+
+
+def _settings_in(path: Path) -> Mapping[str, Any]:
+    """Return the settings of the first application; ValueError if they are none."""
+    first = serve_config.applications(path)[0]
+    given = first.args.get("settings") or {}
+    if not isinstance(given, dict):
+        raise ValueError(f"{path}: `settings` must be a mapping of names to values.")
     return given
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 # The channel of what clients are told at addresses of their own.
 WEBHOOK = "webhook"
@@ -24,16 +25,28 @@ class Message:
 
 
 def rendered(body: str, public_url: str) -> str:
-    """Return `body` with the absolute URLs of its stems, null without a `public_url`.
+    """Return `body` with absolute URLs of this service, null without a `public_url`.
 
-    Messages are kept with paths. So a replay leads to where the service is now, and no
-    message leads to a host that the client of a request has named.
+    Messages are kept with paths, in fields whose names end with `_url`. So a replay
+    leads to where the service is now, and no message leads to a host that the client of
+    a request has named.
     """
     message = json.loads(body)
-    job = message["data"]
-    for stem in (job.get("stems") or {}).values():
-        path = stem["download_url"]
-        stem["download_url"] = f"{public_url}{path}" if public_url else None
-    if public_url:
-        job["hf_space_url"] = public_url
+    _make_absolute(message, public_url)
+    if public_url and isinstance(message.get("data"), dict):
+        message["data"]["hf_space_url"] = public_url
     return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+
+
+def _make_absolute(value: Any, public_url: str) -> None:
+    """Change the paths in a JSON value to URLs, however deep they lie."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            is_path = isinstance(inner, str) and inner.startswith("/")
+            if is_path and name.endswith("_url"):
+                value[name] = f"{public_url}{inner}" if public_url else None
+            else:
+                _make_absolute(inner, public_url)
+    elif isinstance(value, list):
+        for inner in value:
+            _make_absolute(inner, public_url)

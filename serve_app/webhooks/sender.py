@@ -4,70 +4,42 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from serve_app.errors import AppError, RefusedUrl, UnreachableUrl
-from serve_app.outbound.client import Asker
-from serve_app.webhooks import message, signing
+from serve_app.webhooks.channel import Channel
 from serve_app.webhooks.delivery import Attempt, Delivery
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.schedule import delay_seconds, wish_seconds
+from serve_app.webhooks.schedule import wish_seconds
 
 logger = logging.getLogger(__name__)
 
 _GONE = 410
 _BUSY = (429, 503)
-_NO_KEY = (
-    "The server has no secret to sign with: its operator must set "
-    "STEMSERVE_WEBHOOK_SECRETS."
-)
-
-
-@dataclass(frozen=True)
-class SendPolicy:
-    """How many messages are sent at once, and how patient the sender is with each.
-
-    `public_url` is where receivers reach the service, empty if that is not known. A
-    lease must outlast an attempt, the look-up of a name included.
-    """
-
-    at_once: int = 8
-    public_url: str = ""
-    answer_seconds: float = 15.0
-    lease_seconds: float = 60.0
-    poll_seconds: float = 1.0
-    backoff_seconds: float = 5.0
 
 
 class Sender:
-    """Sends what is due in `outbox` by `asker`, signed with each of `keys`.
-
-    To one host it sends one message at a time, so that one that hangs keeps others
-    waiting in no more than its own place. `luck` returns 0 to 1.
-    """
+    """Sends what is due in `outbox` by one channel; `luck` returns 0 to 1."""
 
     def __init__(
         self,
         outbox: Outbox,
-        asker: Asker,
-        keys: Sequence[bytes],
+        channel: Channel,
         clock: Callable[[], datetime],
-        policy: SendPolicy = SendPolicy(),
         luck: Callable[[], float] = random.random,
     ) -> None:
         self._outbox = outbox
-        self._asker = asker
-        self._keys = keys
+        self._channel = channel
+        self._policy = channel.policy
         self._clock = clock
-        self._policy = policy
         self._luck = luck
         # Not those of the event loop: who hangs here must not keep others from working.
-        self._threads = ThreadPoolExecutor(policy.at_once, "webhook")
+        self._threads = ThreadPoolExecutor(self._policy.at_once, channel.name)
         self._sending: dict[asyncio.Future[None], str] = {}
         self._wake = asyncio.Event()
         self._trouble: str | None = None
@@ -93,9 +65,11 @@ class Sender:
         """Begin with all that is due, or fits; False when that can't be known now."""
         try:
             while len(self._sending) < self._policy.at_once:
-                hosts = list(self._sending.values())
                 delivery = await asyncio.to_thread(
-                    self._outbox.claim, self._policy.lease_seconds, hosts
+                    self._outbox.claim,
+                    self._policy.lease_seconds,
+                    self._busy_hosts(),
+                    self._channel.name,
                 )
                 if delivery is None:
                     break
@@ -107,6 +81,10 @@ class Sender:
             return False
         self._trouble = None
         return True
+
+    def _busy_hosts(self) -> list[str]:
+        most, hosts = self._policy.at_once_per_host, Counter(self._sending.values())
+        return [host for host, sending in hosts.items() if sending >= most]
 
     def _begin(self, delivery: Delivery) -> None:
         loop = asyncio.get_running_loop()
@@ -142,16 +120,12 @@ class Sender:
         at, start = self._clock(), time.monotonic()
         status = error = None
         wish = 0.0
-        body = message.rendered(delivery.body, self._policy.public_url).encode()
-        headers = {
-            "Content-Type": "application/json",
-            **signing.headers(self._keys, delivery.id, body, at),
-        }
+        channel = self._channel
         deadline = start + self._policy.answer_seconds
         try:
-            if not self._keys:
-                raise RefusedUrl(_NO_KEY)
-            with self._asker.post(delivery.url, headers, body, deadline) as answer:
+            body = channel.body(delivery.body)
+            headers = channel.headers(delivery.id, body, at)
+            with channel.asker.post(delivery.url, headers, body, deadline) as answer:
                 status = answer.status
                 if status in _BUSY:
                     wish = wish_seconds(answer.headers.get("retry-after", ""), at)
@@ -176,7 +150,7 @@ class Sender:
             self._put_off(delivery, attempt, wish)
 
     def _put_off(self, delivery: Delivery, attempt: Attempt, wish: float) -> None:
-        delay = delay_seconds(delivery.failures + 1, self._luck(), wish)
+        delay = self._channel.delay_seconds(delivery.failures + 1, self._luck(), wish)
         retry_at = self._clock() + timedelta(seconds=delay)
         reason = attempt.error or f"it answers {attempt.status}"
         if self._outbox.failed(delivery, attempt, retry_at):
