@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, ClassVar, Protocol
 
 from ray.serve import Application
@@ -79,15 +80,16 @@ class System(Protocol):
 def find(name: str) -> type[System]:
     """Return the system of that name: the `SYSTEM` of the module that has it.
 
-    A name with a dot is that of a module anywhere, any other one of this package.
+    The module is one of this package, or else one that can be imported from anywhere.
     Raises ValueError for a name that has no system.
     """
-    module = name if "." in name else f"{_PACKAGE}.{name}"
-    try:
-        found: type[System] = getattr(import_module(module), _NAME)
-    except (ImportError, AttributeError) as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name == module
-        if missing or isinstance(error, AttributeError):
-            raise ValueError(f"there is no system `{name}`") from error
-        raise
-    return found
+    for module in (f"{_PACKAGE}.{name}", name):
+        try:
+            if find_spec(module) is not None:
+                found: type[System] = getattr(import_module(module), _NAME)
+                return found
+        except (ModuleNotFoundError, AttributeError) as error:
+            # What the module itself imports may be missing: that is another mistake.
+            if isinstance(error, ModuleNotFoundError) and error.name != module:
+                raise
+    raise ValueError(f"there is no system `{name}`")

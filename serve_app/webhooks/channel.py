@@ -1,4 +1,4 @@
-"""How the messages of a channel are sent: signed, rendered, addressed, and tried again."""
+"""How the messages of a channel are sent: rendered, signed, and tried again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +34,17 @@ class SendPolicy:
 class Channel(Protocol):
     """How the messages of one name go to their targets."""
 
-    name: str
-    asker: Asker  # which addresses are asked, and how
-    policy: SendPolicy
+    @property
+    def name(self) -> str:
+        """What its messages are recorded under."""
+
+    @property
+    def asker(self) -> Asker:
+        """What asks addresses, those that it may."""
+
+    @property
+    def policy(self) -> SendPolicy:
+        """How many are sent at once, and how long each may take."""
 
     def body(self, kept: str) -> bytes:
         """Return what is sent of a body that was written down."""

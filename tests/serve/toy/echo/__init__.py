@@ -1,0 +1,1 @@
+"""A toy system: texts in, the same texts out."""

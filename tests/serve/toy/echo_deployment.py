@@ -1,0 +1,105 @@
+"""The toy in its deployments: one pool."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+import ray
+from echo import kind, routes
+from echo.kind import FOLDER, NAME, Echo, EchoJob
+from echo.routes import EchoServices
+
+from deployments.files import file_storage
+from deployments.heartbeats import Heartbeat
+from deployments.kernel import Kernel
+from deployments.pool import Pool, Strict, bind
+from deployments.pools import events_of
+from deployments.system import Calls, DispatcherPart, Handles, Pools
+from serve_app.api.part import ApiPart
+from serve_app.jobs.runner import Finished, Progress, Started
+from serve_app.settings import Settings
+
+RETENTION_SECONDS = 4.0
+TIMEOUT_SECONDS = 10.0
+
+
+class Parrot:
+    """Gives texts back."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._storage = file_storage(settings)
+        self._actor = str(ray.get_runtime_context().get_actor_name())
+
+    def pid(self) -> int:
+        """Return the process to kill."""
+        return os.getpid()
+
+    async def speak(
+        self, job: EchoJob
+    ) -> AsyncIterator[Started | Progress | Heartbeat | Finished]:
+        """Yield how far the job is, and at last the text."""
+        yield Started(self._actor)
+        yield Progress("think", 0.0)
+        left_seconds = job.request.seconds
+        while left_seconds > 0:
+            await asyncio.sleep(0.1)
+            left_seconds -= 0.1
+            yield Heartbeat()
+        yield Progress("speak", 0.5)
+        yield Finished(await asyncio.to_thread(self._stored, job))
+
+    def _stored(self, job: EchoJob) -> Echo:
+        key = f"{FOLDER}/{job.id}/text"
+        with TemporaryDirectory() as directory:
+            path = Path(directory) / "text"
+            path.write_text(job.request.text)
+            self._storage.put(key, path)
+        return Echo(job.request.text, key)
+
+
+class EchoArgs(Strict):
+    """The pool of the toy."""
+
+    parrot: Pool = Pool()
+
+
+@dataclass(frozen=True)
+class EchoSystem:
+    """Gives texts back."""
+
+    Args: ClassVar[type[EchoArgs]] = EchoArgs
+
+    args: EchoArgs
+
+    def pools(self, settings: Settings) -> Pools:
+        """Return the pool, bound."""
+        return {"parrot": bind(Parrot, self.args.parrot, settings)}
+
+    def in_api(self, kernel: Kernel, handles: Handles, calls: Calls) -> ApiPart:
+        """Return the routes."""
+        store = kernel.store(kind.kind(RETENTION_SECONDS))
+        wake, stop = partial(calls.wake, NAME), partial(calls.stop, NAME)
+        return routes.part(EchoServices(store, wake, stop))
+
+    def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
+        """Return what runs the jobs."""
+        store = kernel.store(kind.kind(RETENTION_SECONDS))
+        parrot = handles["parrot"].options(stream=True)
+        expiry = kernel.expiry(store)
+        dispatcher = kernel.dispatcher(
+            store,
+            lambda job: events_of(parrot.speak.remote(job), TIMEOUT_SECONDS),
+            in_flight=4,
+            discard=expiry.discard,
+        )
+        return DispatcherPart(
+            dispatchers=(dispatcher,), sweeps={"expired jobs": expiry.sweep}
+        )
+
+
+SYSTEM = EchoSystem
