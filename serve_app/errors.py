@@ -39,6 +39,9 @@ AppError
 Arguments are positional and all are kept in `args`, so every error survives pickle.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -214,3 +217,25 @@ class StorageUnavailable(Unavailable):
 
 class StorageFull(StorageUnavailable):
     code = "storage_full"
+
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_disk_full(err: OSError) -> bool:
+    """Whether there was no room on a disk, or none within a quota."""
+    return err.errno in _DISK_FULL
+
+
+@contextmanager
+def disk_full_as_unavailable() -> Iterator[None]:
+    """Raise StorageFull for an error that says that a disk is full."""
+    try:
+        yield
+    except OSError as err:
+        if is_disk_full(err):
+            raise StorageFull(
+                "A disk of the service is full. Try again later; the operator has to "
+                "free some space on it."
+            ) from err
+        raise

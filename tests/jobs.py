@@ -75,9 +75,7 @@ def with_audio(job: SeparationJob, facts: AudioFacts) -> SeparationJob:
         deviation=facts.deviation,
         side_mean=facts.side_mean,
     )
-    return asking(job, source=source).evolve(
-        cost_seconds=source.duration_seconds
-    )
+    return asking(job, source=source).evolve(cost_seconds=source.duration_seconds)
 
 
 def stored(database: Database) -> list[SeparationJob]:

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serve_app.errors import BadRequest, InvalidField, Unavailable, UploadTooLarge
-from serve_app.stems import titles
-from serve_app.storage import content_disposition
-from serve_app.storage import disk_reserve as disk
+from serve_app.errors import (
+    BadRequest,
+    InvalidField,
+    Unavailable,
+    UploadTooLarge,
+    disk_full_as_unavailable,
+)
+from serve_app.filenames import content_disposition, titles
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -242,7 +246,7 @@ class FormReader:
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
-        with disk.full_as_unavailable():
+        with disk_full_as_unavailable():
             yield
     except FormParserError as err:
         raise _malformed() from err

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serve_app.cli.configuration import read_settings
-from serve_app.licences import VARIABLE, Licence, Licences, refusal
+from serve_app.separation.licences import VARIABLE, Licence, Licences, refusal
 from serve_app.separation.models import REGISTRY, ModelSpec, check_allowed, find
 from serve_app.separation.weights import WeightsCache
 from serve_app.settings import Settings

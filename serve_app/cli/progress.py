@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from serve_app.cli.summary import Summary, clock
-from serve_app.stems import titles
+from serve_app.filenames import titles
 
 _SHOW_CURSOR = b"\x1b[?25h"
 # A line of a bar fits into 80 columns.

@@ -15,7 +15,7 @@ from serve_app.cli.parallel import Crew, Interrupt, Track
 from serve_app.cli.progress import Board, Manner, shown
 from serve_app.cli.songs import find
 from serve_app.cli.summary import Tally
-from serve_app.stems import titles
+from serve_app.filenames import titles
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from serve_app.client.job import RemoteJob, RemoteStem, Ticket, read_job, read_t
 from serve_app.client.retry import OnRetry, Pause, RetryPolicy, TryAgain, retrying
 from serve_app.client.transfer import Download, OnFraction, Upload
 from serve_app.errors import AppError, Cancelled, InvalidInput
-from serve_app.stems import titles
+from serve_app.filenames import titles
 
 Result = TypeVar("Result")
 OnJob = Callable[[RemoteJob], None]

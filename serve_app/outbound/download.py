@@ -11,9 +11,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import httpcore
 
 from serve_app.errors import Cancelled, UnreachableUrl, UploadTooLarge
+from serve_app.filenames import content_disposition, titles
 from serve_app.outbound.client import Answer, Asker
-from serve_app.stems import titles
-from serve_app.storage import content_disposition
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.error import HTTPError
 
-from serve_app.errors import WeightsUnavailable
-from serve_app.storage import disk_reserve as disk
+from serve_app.errors import WeightsUnavailable, is_disk_full
 
 Progress = Callable[[int, int | None], None]
 
@@ -46,7 +45,7 @@ def fetch(
                 partial.unlink()
                 continue
         except (OSError, http.client.HTTPException) as err:
-            if isinstance(err, OSError) and disk.is_full(err):
+            if isinstance(err, OSError) and is_disk_full(err):
                 raise
             reason = str(err) or type(err).__name__
         if _size(partial) <= before:

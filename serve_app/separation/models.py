@@ -7,9 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from serve_app import licences
 from serve_app.errors import InvalidInput, WeightsUnavailable
-from serve_app.licences import Allowed, Licences
+from serve_app.separation import licences
+from serve_app.separation.licences import Allowed, Licences
 from serve_app.separation.windows import WindowSpec
 
 if TYPE_CHECKING:

@@ -9,10 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from serve_app.errors import WeightsUnavailable
+from serve_app.errors import WeightsUnavailable, disk_full_as_unavailable
 from serve_app.separation import download
 from serve_app.separation.models import ModelSpec, Progress
-from serve_app.storage import disk_reserve as disk
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +51,7 @@ class WeightsCache:
                 raise WeightsUnavailable(f"{place} is missing; install stemserve anew.")
             return place
         try:
-            with disk.full_as_unavailable():
+            with disk_full_as_unavailable():
                 self._directory.mkdir(parents=True, exist_ok=True)
                 with FileLock(place.with_name(f"{place.name}.lock")):
                     if not (place.is_file() and _is_sound(spec, place)):

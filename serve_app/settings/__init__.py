@@ -23,8 +23,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from serve_app import licences
-from serve_app.licences import Allowed
+from serve_app.separation import licences
+from serve_app.separation.licences import Allowed
 from serve_app.settings import environment
 
 MIB = 1024**2

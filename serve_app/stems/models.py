@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from serve_app import licences
+from serve_app.separation import licences
 from serve_app.separation.models import REGISTRY, ModelSpec, auto_candidates
 from serve_app.settings import AUTO
 from serve_app.stems.http.services import ModelInfo

@@ -8,12 +8,12 @@ from datetime import datetime
 from functools import partial
 from pathlib import PurePath
 
-from serve_app import licences
 from serve_app.errors import Unavailable
+from serve_app.filenames import titles
 from serve_app.jobs.job import State
 from serve_app.jobs.store import JobStore
-from serve_app.licences import Allowed
-from serve_app.stems import titles
+from serve_app.separation import licences
+from serve_app.separation.licences import Allowed
 from serve_app.stems.kind import STEMS
 from serve_app.stems.request import Result, SeparationJob, SeparationRequest, StemFile
 from serve_app.storage.port import Storage

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from serve_app import licences
 from serve_app.jobs.job import State
+from serve_app.separation import licences
 from serve_app.stems.request import SeparationJob, StemFile
 from serve_app.stems.wire import (
     JobOptions,

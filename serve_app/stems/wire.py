@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from serve_app import licences
 from serve_app.api.wire import (
     EXAMPLE_BASE_URL,
     EXAMPLE_CREATED,
@@ -18,7 +17,8 @@ from serve_app.api.wire import (
     UtcTime,
     Wire,
 )
-from serve_app.stems import titles
+from serve_app.filenames import titles
+from serve_app.separation import licences
 
 _LICENCES = asdict(licences.BY_MODEL["hdemucs_high_musdb_plus"])
 

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from serve_app.audio import formats
 from serve_app.errors import StorageFull, StorageUnavailable
+from serve_app.filenames import titles
 from serve_app.separation.engine import Engine
-from serve_app.stems import titles
 from serve_app.stems.kind import STEMS
 from serve_app.stems.pipeline import SeparatedSong, SongTask, separate_song
 from serve_app.stems.request import Result, SeparationJob, Stage, StemFile

@@ -1,34 +1,12 @@
 """Disks that run full: noticed before, and told from what is broken."""
 
-import errno
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from serve_app.errors import StorageFull
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def is_full(err: OSError) -> bool:
-    """Whether there was no room on a disk, or none within a quota."""
-    return err.errno in _FULL
-
-
-@contextmanager
-def full_as_unavailable() -> Iterator[None]:
-    """Raise StorageFull for an error that says that a disk is full."""
-    try:
-        yield
-    except OSError as err:
-        if is_full(err):
-            raise StorageFull(
-                "A disk of the service is full. Try again later; the operator has to "
-                "free some space on it."
-            ) from err
-        raise
 
 
 @dataclass(frozen=True)

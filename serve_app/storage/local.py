@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from serve_app.errors import StorageUnavailable
-from serve_app.storage import disk_reserve as disk
+from serve_app.errors import StorageUnavailable, disk_full_as_unavailable
 from serve_app.storage import keys
 from serve_app.storage.port import StoredFile
 
@@ -150,7 +149,7 @@ class LocalStorage:
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
-        with disk.full_as_unavailable():
+        with disk_full_as_unavailable():
             yield
     except (IsADirectoryError, NotADirectoryError, FileExistsError) as err:
         raise ValueError(f"{err.filename}: one key can't lie inside another") from err

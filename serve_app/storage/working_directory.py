@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from serve_app.errors import StorageUnavailable
-from serve_app.storage import disk_reserve as disk
+from serve_app.errors import StorageUnavailable, disk_full_as_unavailable
 
 # What file systems answer that have no such locks, some network shares among them.
 _NO_LOCKS = (
@@ -31,7 +30,7 @@ def working_directory(
     takes no files, and StorageFull also when it gets full while they are written.
     """
     try:
-        with disk.full_as_unavailable():
+        with disk_full_as_unavailable():
             directory, lock = _make(root, prefix, "" if has_root_alone else prefix)
     except OSError as error:
         raise StorageUnavailable(
@@ -39,7 +38,7 @@ def working_directory(
             "the service may be read-only. Try again later."
         ) from error
     try:
-        with disk.full_as_unavailable():
+        with disk_full_as_unavailable():
             yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -260,7 +260,8 @@ class Queue(RuleBasedStateMachine):
         """All that have not ended, the next one first."""
         open_jobs = [known for known in self.jobs.values() if known.final is None]
         return sorted(
-            open_jobs, key=lambda k: (k.job.request.options.priority.rank, k.job.created_at)
+            open_jobs,
+            key=lambda k: (k.job.request.options.priority.rank, k.job.created_at),
         )
 
     def _next(self) -> Known | None:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,17 @@ from tests.serve.service import Service
 
 @contextmanager
 def own_server(
-    data_dir: Path, log: Path, port: int | None = None, host: str = "127.0.0.1"
+    data_dir: Path,
+    log: Path,
+    port: int | None = None,
+    host: str = "127.0.0.1",
+    tree: Path | None = None,
+    settings: Mapping[str, str] = {},
 ) -> Iterator[tuple[Service, psutil.Process]]:
-    """Run `python -m deployments` with its own Ray, as `make serve` does."""
+    """Run `python -m deployments` with its own Ray, as `make serve` does.
+
+    Of another `tree` if one is given; `settings` are more of its environment.
+    """
     port = port or free_port()
     environment = {
         **os.environ,
@@ -31,7 +39,10 @@ def own_server(
         "STEMSERVE_LEASE_SECONDS": str(LEASE_SECONDS),
         "STEMSERVE_ORPHAN_GRACE_SECONDS": "5",
         "STEMSERVE_CORS_ORIGINS": ORIGIN,
+        **settings,
     }
+    if tree is not None:
+        environment["PYTHONPATH"] = str(tree)
     # The test session's own cluster is not to be found by it.
     environment.pop("RAY_ADDRESS", None)
     with log.open("wb") as output:
@@ -41,6 +52,7 @@ def own_server(
                 *("--host", host, "--port", str(port)),
             ],
             env=environment,
+            cwd=tree,
             stdout=output,
             stderr=subprocess.STDOUT,
             process_group=0,

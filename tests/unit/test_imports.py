@@ -20,10 +20,10 @@ MODULES = sorted(
 # Values and ports: any room may import them.
 OPEN = (
     "serve_app.errors",
-    "serve_app.licences",
+    "serve_app.separation.licences",
     "serve_app.schema",
-    "serve_app.stems.titles",
-    "serve_app.storage.content_disposition",
+    "serve_app.filenames.titles",
+    "serve_app.filenames.content_disposition",
     "serve_app.stems.reports",
     "serve_app.views",
     "serve_app.storage.working_directory",
@@ -40,7 +40,7 @@ OPEN = (
 # What else of ours a room may import besides itself; None is everything.
 ROOMS: dict[str, tuple[str, ...] | None] = {
     "serve_app.errors": (),
-    "serve_app.licences": (),
+    "serve_app.separation.licences": (),
     "serve_app.settings.environment": (),
     "serve_app.settings": ("serve_app.settings.environment",),
     "serve_app.settings.check": (
@@ -54,8 +54,8 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
     ),
     "serve_app.settings.serve_config": (),
     "serve_app.schema": (),
-    "serve_app.stems.titles": (),
-    "serve_app.storage.content_disposition": (),
+    "serve_app.filenames.titles": (),
+    "serve_app.filenames.content_disposition": (),
     "serve_app.views": (),
     "serve_app.storage.working_directory": (),
     "serve_app.storage.disk_reserve": (),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.audio.formats import FORMATS
-from serve_app.licences import BY_MODEL
+from serve_app.separation.licences import BY_MODEL
 from serve_app.separation.models import REGISTRY
 from serve_app.settings import Settings
 

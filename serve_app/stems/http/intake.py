@@ -25,12 +25,12 @@ from serve_app.errors import (
     StorageUnavailable,
     Unavailable,
     UploadNotFound,
+    disk_full_as_unavailable,
 )
-from serve_app.stems import titles
+from serve_app.filenames import titles
 from serve_app.stems.http import json_body
 from serve_app.stems.http.json_body import Reference
 from serve_app.stems.http.services import Arrivals
-from serve_app.storage import disk_reserve
 from serve_app.storage.port import DirectUploads
 from serve_app.storage.working_directory import working_directory
 
@@ -246,7 +246,7 @@ def _form(
 ) -> Form:
     """Fetch a song; return the form that would have brought it."""
     try:
-        with disk_reserve.full_as_unavailable():
+        with disk_full_as_unavailable():
             found = fetch(path, is_wanted)
         size_bytes = path.stat().st_size
         with path.open("rb") as file:

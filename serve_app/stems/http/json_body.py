@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from serve_app.api.multipart import FILE_FIELD
 from serve_app.errors import BadRequest, InvalidField
-from serve_app.stems import titles
+from serve_app.filenames import titles
 
 MEDIA_TYPE = "application/json"
 URL, UPLOAD_ID, FILENAME = "url", "upload_id", "filename"

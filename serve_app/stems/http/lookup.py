@@ -9,6 +9,7 @@ from serve_app.api.clients import Client
 from serve_app.api.ranges import ByteRange
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import JobNotFound, NotReady, StemNotFound
+from serve_app.filenames.content_disposition import attachment
 from serve_app.jobs.job import State
 from serve_app.stems import view
 from serve_app.stems.http.services import StemsServices
@@ -17,7 +18,6 @@ from serve_app.stems.wire import (
     JobStatus,
     JobView,
 )
-from serve_app.storage.content_disposition import attachment
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 

@@ -13,7 +13,7 @@ from serve_app.idempotency.response import Answer
 from serve_app.idempotency.store import AnswerReceipt
 from serve_app.jobs.job import State
 from serve_app.jobs.kind import Rules, Share
-from serve_app.licences import Licences
+from serve_app.separation.licences import Licences
 from serve_app.stems.reports import ExportRequest, Request
 from serve_app.stems.request import Result, SeparationJob
 from serve_app.storage.disk_reserve import DiskReserve

@@ -244,7 +244,10 @@ def test_a_file_is_sent_to_the_store(
         told = assert_done(reader.run(UPLOADS, language))
     job = only_job(server)
     assert job.id in told
-    assert (job.request.source.filename, job.request.source.size_bytes) == ("song.mp3", len(song))
+    assert (job.request.source.filename, job.request.source.size_bytes) == (
+        "song.mp3",
+        len(song),
+    )
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

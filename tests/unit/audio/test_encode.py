@@ -13,8 +13,7 @@ from serve_app.audio.formats import FORMATS
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.audio.resample import resampled
-from serve_app.errors import StorageFull
-from serve_app.storage import disk_reserve as disk
+from serve_app.errors import StorageFull, disk_full_as_unavailable
 from tests import disks, media
 from tests.signals import offset_samples, snr_db
 
@@ -231,7 +230,7 @@ def test_a_file_that_lacks_room_for_its_end_is_not_taken_for_whole(
         with (
             small_disk.filled(allocated - lacking_bytes),
             pytest.raises(StorageFull),
-            disk.full_as_unavailable(),
+            disk_full_as_unavailable(),
         ):
             encode(path, wave, name)
         path.unlink(missing_ok=True)

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.formats import FORMATS
 from serve_app.audio.stems import StemWriter, WrittenStems
-from serve_app.errors import StorageFull
-from serve_app.storage import disk_reserve as disk
+from serve_app.errors import StorageFull, disk_full_as_unavailable
 from tests import disks, media
 from tests.signals import snr_db
 
@@ -151,7 +150,7 @@ def test_a_stem_that_a_full_disk_has_cut_is_never_finished(
         with (
             small_disk.filled(room),
             pytest.raises(StorageFull),
-            disk.full_as_unavailable(),
+            disk_full_as_unavailable(),
         ):
             write(directory, stems, name)
         assert list(directory.iterdir()) == []

@@ -1,7 +1,7 @@
 """What clients may ask for, as the registry and the settings have it."""
 
 from deployments.api import model_infos
-from serve_app.licences import BY_MODEL
+from serve_app.separation.licences import BY_MODEL
 from serve_app.separation.models import REGISTRY
 
 

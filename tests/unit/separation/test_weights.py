@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from serve_app.errors import StorageFull, WeightsUnavailable
-from serve_app.licences import BY_MODEL
+from serve_app.separation.licences import BY_MODEL
 from serve_app.separation.models import ModelSpec, WeightsSource, find
 from serve_app.separation.weights import WeightsCache, load
 from serve_app.separation.windows import WindowSpec

@@ -91,7 +91,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         facts = measure(song, AudioLimits(60))
         storage.put("originals/a", song)
         job = new_job(state=State.RUNNING, owner="me", attempt=1)
-        options = replace(job.request.options, format=form, stems=("drums", "accompaniment"))
+        options = replace(
+            job.request.options, format=form, stems=("drums", "accompaniment")
+        )
         job = with_audio(job, facts).evolve(options=options)
         go_on, half_done, results = Event(), Event(), []
 

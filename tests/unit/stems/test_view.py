@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from serve_app.jobs.job import Job, State
-from serve_app.licences import BY_MODEL
+from serve_app.separation.licences import BY_MODEL
 from serve_app.stems import view
 from serve_app.stems.request import Options, Result, Source
 

@@ -5,21 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.errors import StorageFull
-from serve_app.storage import disk_reserve as disk
+from serve_app.errors import StorageFull, disk_full_as_unavailable
 from serve_app.storage.disk_reserve import DiskReserve
 from tests.disks import SmallDisk
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_disk_or_a_quota_that_is_full_is_away(code: int) -> None:
-    with pytest.raises(StorageFull, match="full"), disk.full_as_unavailable():
+    with pytest.raises(StorageFull, match="full"), disk_full_as_unavailable():
         raise OSError(code, "No room")
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Broken"), ValueError("Wrong")])
 def test_any_other_error_stays_what_it_is(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, disk.full_as_unavailable():
+    with pytest.raises(type(error)) as caught, disk_full_as_unavailable():
         raise error
     assert caught.value is error
 

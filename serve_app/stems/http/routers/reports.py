@@ -23,10 +23,11 @@ from serve_app.errors import (
 )
 from serve_app.exports import forms
 from serve_app.exports.forms import EXPORTS
-from serve_app.stems import rendering, reports, titles
+from serve_app.filenames import titles
+from serve_app.filenames.content_disposition import attachment
+from serve_app.stems import rendering, reports
 from serve_app.stems.http import lookup
 from serve_app.stems.http.dependencies import InjectedDerived, InjectedStems
-from serve_app.storage.content_disposition import attachment
 
 router = APIRouter(tags=["analysis"])
 

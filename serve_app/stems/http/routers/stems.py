@@ -21,12 +21,12 @@ from serve_app.errors import (
     TooManyRequests,
     Unavailable,
 )
+from serve_app.filenames.content_disposition import attachment
 from serve_app.jobs.job import State
 from serve_app.stems.http import lookup
 from serve_app.stems.http.dependencies import InjectedStems
 from serve_app.stems.http.services import Follower
 from serve_app.stems.request import StemFile
-from serve_app.storage.content_disposition import attachment
 
 router = APIRouter(tags=["separation"])
 

@@ -8,7 +8,7 @@ import pytest
 
 from serve_app.api.routers import service
 from serve_app.errors import StorageUnavailable, Unavailable
-from serve_app.licences import BY_MODEL
+from serve_app.separation.licences import BY_MODEL
 from serve_app.storage.disk_reserve import DiskReserve
 from tests.unit.api.conftest import LIMITS, MODELS, Server
 

@@ -12,7 +12,7 @@ import pytest
 from serve_app.api.app import create_app
 from serve_app.audio.facts import AudioFacts
 from serve_app.errors import BadRequest
-from serve_app.stems import titles
+from serve_app.filenames import titles
 from serve_app.storage.disk_reserve import DiskReserve
 from tests import media
 from tests.disks import SmallDisk, open_files

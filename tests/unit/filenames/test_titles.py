@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.stems import titles
+from serve_app.filenames import titles
 
 NAMES = st.one_of(
     st.text(alphabet=st.characters(), max_size=400),

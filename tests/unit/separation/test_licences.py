@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from serve_app import licences
-from serve_app.licences import BY_MODEL, PERMISSIVE, Licence, Licences
+from serve_app.separation import licences
+from serve_app.separation.licences import BY_MODEL, PERMISSIVE, Licence, Licences
 from serve_app.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import quote, unquote_to_bytes
 
-from serve_app.stems import titles
+from serve_app.filenames import titles
 
 # Each may cost one look at the whole header.
 _MOST_PARAMETERS = 20

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.storage import content_disposition
+from serve_app.filenames import content_disposition
 from tests.unit.test_titles import NAMES, assert_safe
 
 

@@ -1,0 +1,180 @@
+"""The version before and this one run side by side on one Postgres, forth and back."""
+
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy import text
+
+from serve_app.database import Database
+from serve_app.errors import JobNotFound
+from serve_app.jobs.job import Job, State
+from serve_app.jobs.kind import Kind, Rules
+from serve_app.jobs.store import JobStore
+from serve_app.storage.local import LocalStorage
+from tests import media
+from tests.databases import Postgres
+from tests.serve.servers import own_server
+from tests.serve.service import Service, wait_for
+
+ROOT = Path(__file__).parents[2]
+# The last version that knew songs only; its schema is 0010.
+BEFORE = "94d6950"
+SONGS = 50
+
+
+@dataclass(frozen=True)
+class EchoRequest:
+    text: str
+
+
+@dataclass(frozen=True)
+class Echo:
+    text: str
+
+
+ECHO = Kind("echo", EchoRequest, Echo, ("speak",), Rules(), folders=("echo",))
+
+
+@pytest.fixture(scope="module")
+def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The version before, as git has it."""
+    tree = tmp_path_factory.mktemp("before")
+    archive = ["git", "archive", "--format=tar", BEFORE, "serve_app", "deployments"]
+    done = subprocess.run(
+        [*archive, "configs"], cwd=ROOT, capture_output=True, check=True
+    )
+    with tarfile.open(fileobj=BytesIO(done.stdout)) as files:
+        files.extractall(tree, filter="data")
+    return tree
+
+
+@pytest.fixture
+def shared(postgres: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
+    """A database and a store that both versions share."""
+    with postgres.new_database() as url:
+        yield {
+            "STEMSERVE_DATABASE_URL": url,
+            "STEMSERVE_STORAGE": str(tmp_path / "files"),
+            "STEMSERVE_ORPHAN_GRACE_SECONDS": "1",
+        }
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    path = tmp_path / "song.wav"
+    media.write_song(path, seconds=1.0, sample_rate=22_050)
+    return path
+
+
+def echo_job(job_id: str, state: State = State.QUEUED, age_hours: float = 0.0) -> Job:
+    at = datetime.now(UTC) - timedelta(hours=age_hours)
+    expires_at = at if state.is_final else None
+    return Job(
+        job_id,
+        EchoRequest("Ahoy"),
+        state,
+        created_at=at,
+        updated_at=at,
+        expires_at=expires_at,
+    )
+
+
+def replicas(server: psutil.Process, deployment: str) -> list[psutil.Process]:
+    marker = f"ServeReplica:stemserve:{deployment}"
+    found = []
+    for process in server.children(recursive=True):
+        try:
+            if marker in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def test_the_version_before_goes_on_beside_jobs_of_a_kind_that_it_does_not_know(
+    old_tree: Path, shared: Mapping[str, str], song: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "old.log"
+    with own_server(tmp_path / "old", log, tree=old_tree, settings=shared) as (
+        old,
+        process,
+    ):
+        assert old.wait(old.submit(song))["status"] == "completed"
+        with Database(shared["STEMSERVE_DATABASE_URL"]) as database:
+            echoes = JobStore(database, lambda: datetime.now(UTC), ECHO)
+            storage = LocalStorage(Path(shared["STEMSERVE_STORAGE"]))
+            for job in (
+                echo_job("waits"),
+                echo_job("ended", State.SUCCEEDED, age_hours=1),
+            ):
+                echoes.add(job)
+                storage.put(f"echo/{job.id}/text", song)
+            listed = len(old.listed())
+            assert old.wait(old.submit(song))["status"] == "completed"
+            for deployment in ("Dispatcher", "Api"):
+                for replica in replicas(process, deployment):
+                    replica.kill()
+            # The schema is newer than what these know: they must start all the same.
+            wait_for(lambda: answers(old), timeout_seconds=90)
+            assert old.wait(old.submit(song))["status"] == "completed"
+            assert len(old.listed()) == listed + 2
+            assert old.health()["queue"]["queued"] == 0
+            # Its sweeps of what has expired and of orphans have come by.
+            time.sleep(12)
+            assert echoes.get("waits").state is State.QUEUED
+            assert echoes.get("ended").state is State.SUCCEEDED
+            assert storage.stat("echo/waits/text").size_bytes == song.stat().st_size
+            assert storage.stat("echo/ended/text").size_bytes == song.stat().st_size
+            with database.reading() as connection:
+                seen = connection.execute(text("SELECT id FROM jobs")).scalars().all()
+            assert not {"waits", "ended"} & set(seen)
+            with pytest.raises(JobNotFound):
+                echoes.get(seen[0])
+
+
+def answers(service: Service) -> bool:
+    try:
+        return httpx.get(f"{service.url}/health", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("is_forth", [True, False], ids=["forth", "back"])
+def test_no_song_is_lost_from_one_version_to_the_other(
+    old_tree: Path,
+    shared: Mapping[str, str],
+    song: Path,
+    tmp_path: Path,
+    is_forth: bool,
+) -> None:
+    """Songs are queued and running when the second version starts, the first stops."""
+    trees = [old_tree, ROOT] if is_forth else [ROOT, old_tree]
+    if not is_forth:
+        # The newer one has been there: the schema is its own.
+        Database(shared["STEMSERVE_DATABASE_URL"]).close()
+    with ExitStack() as second_server:
+        with own_server(
+            *(tmp_path / "first", tmp_path / "first.log"),
+            tree=trees[0],
+            settings=shared,
+        ) as (first, _):
+            jobs = [first.submit(song) for _ in range(SONGS)]
+            second, _ = second_server.enter_context(
+                own_server(
+                    *(tmp_path / "second", tmp_path / "second.log"),
+                    tree=trees[1],
+                    settings=shared,
+                )
+            )
+        states = [second.wait(job_id)["status"] for job_id in jobs]
+        assert states == ["completed"] * SONGS
