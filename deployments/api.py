@@ -17,6 +17,8 @@ from serve_app.api.app import create_app
 from serve_app.api.services import Services
 from serve_app.separation import allocator
 from serve_app.settings import Settings
+from serve_app.webhooks.http import part as webhooks
+from serve_app.webhooks.http.services import WebhookServices
 
 _STATUS_TIMEOUT_SECONDS = 2.0
 
@@ -74,16 +76,17 @@ class Api:
         settings = self._settings
         shared = kernel.build(settings)
         parts = [
-            system.in_api(
-                shared, self._handles[name], DispatcherCalls(name, self._dispatcher)
-            )
-            for name, system in self._systems.items()
+            webhooks.part(WebhookServices(shared.outbox, shared.owners)),
+            *(
+                system.in_api(
+                    shared, self._handles[name], DispatcherCalls(name, self._dispatcher)
+                )
+                for name, system in self._systems.items()
+            ),
         ]
         app = create_app(
             Services(
                 answers=shared.answers,
-                deliveries=shared.outbox,
-                owners=shared.owners,
                 clock=shared.clock,
                 max_ongoing_requests=self._max_ongoing_requests,
                 cors_origins=settings.cors_origins,

@@ -10,6 +10,7 @@ from deployments.pool import Pool, Strict, over_defaults
 from deployments.system import System
 from serve_app.settings import Settings
 from serve_app.settings import check as settings_check
+from serve_app.stems.settings_rules import RULES
 
 _DEFAULT_SYSTEM = "stems"
 # Where these stood before there were several systems, and still may.
@@ -66,7 +67,7 @@ class AppArgs(Strict):
 
         Raises WrongSettings, a ValueError, for those that cannot be.
         """
-        return settings_check.read(self.settings)
+        return settings_check.read(self.settings, RULES)
 
     def made(self) -> Mapping[str, System]:
         """Return the systems, by name, made from their sections.

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from serve_app.api import dependencies, docs, problems
+from serve_app.api import dependencies, docs, problems, service
 from serve_app.api.bodies import Bodies
 from serve_app.api.cors import Cors
 from serve_app.api.forwarding import ForwardedHeaders
@@ -20,7 +20,6 @@ from serve_app.api.limits import Limit, limits_of
 from serve_app.api.middleware import Failures, RequestLog
 from serve_app.api.origins import CheckedOrigin, OriginsByRoute
 from serve_app.api.part import ApiPart
-from serve_app.api.routers import deliveries, service
 from serve_app.api.services import Services
 from serve_app.api.wire import Problem
 from serve_app.errors import AppError, TenantRequired
@@ -79,11 +78,6 @@ def create_app(
     app.include_router(service.router)
     for part in parts:
         origins.add(part, _included(app, part))
-    app.include_router(
-        deliveries.router,
-        dependencies=[Depends(dependencies.client)],
-        responses=problems.documented(TenantRequired),
-    )
     docs.serve(app)
     return app
 

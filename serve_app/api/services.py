@@ -1,12 +1,11 @@
 """What the routes of every system are given to work with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from serve_app.idempotency.response import Answer
-from serve_app.webhooks.delivery import Delivery
 
 
 class Answers(Protocol):
@@ -17,23 +16,6 @@ class Answers(Protocol):
 
     def keep(self, answer: Answer) -> Answer | None:
         """Keep an answer, unless the request has one, which is returned then."""
-
-
-class Deliveries(Protocol):
-    """The webhooks that jobs have, and what became of them."""
-
-    def of_job(self, job_id: str) -> Sequence[Delivery]:
-        """Return the deliveries that tell of a job."""
-
-    def replay(self, job_id: str, delivery_id: str) -> Delivery:
-        """Begin a delivery anew; DeliveryNotFound if the job has no such one."""
-
-
-class Owners(Protocol):
-    """Whose jobs are."""
-
-    def owner(self, job_id: str) -> str | None:
-        """Return the tenant of a job; None for one that clients can't see."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +31,6 @@ class Services:
     """
 
     answers: Answers
-    deliveries: Deliveries
-    owners: Owners
     clock: Callable[[], datetime]
     max_ongoing_requests: int = 512
     cors_origins: tuple[str, ...] = ("*",)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from serve_app.settings import Settings, serve_config, variables
 from serve_app.settings import check as settings_check
+from serve_app.stems.settings_rules import RULES
 
 # What shells and typer use for a command that was called wrongly.
 _WRONG_USE = 2
@@ -43,7 +44,7 @@ def read_settings(config: Mapping[str, Any] | None = None) -> Settings:
     for line in settings_check.warnings():
         print(f"Warning: {line}", file=sys.stderr)
     try:
-        return settings_check.read(config)
+        return settings_check.read(config, RULES)
     except settings_check.WrongSettings as err:
         print(err, file=sys.stderr)
         raise typer.Exit(_WRONG_USE) from err

@@ -23,8 +23,6 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from serve_app.separation import licences
-from serve_app.separation.licences import Allowed
 from serve_app.settings import environment
 
 MIB = 1024**2
@@ -145,9 +143,11 @@ class Settings(BaseSettings):
         description="Model for requests that name none; `auto` is the best one that "
         "can be had.",
     )
-    allowed_licences: Allowed = Field(
+    allowed_licences: Literal["any", "permissive"] = Field(
         default="any",
-        validation_alias=_either(licences.VARIABLE, "STEMSERVE_ALLOWED_LICENSES"),
+        validation_alias=_either(
+            "STEMSERVE_ALLOWED_LICENCES", "STEMSERVE_ALLOWED_LICENSES"
+        ),
         description="`permissive` serves only models whose weights have a licence such "
         "as MIT, `any` serves all; `stemserve models list` shows the licences.",
     )
@@ -391,15 +391,6 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("allowed_licences")
-    @classmethod
-    def _allow_the_default_model(cls, value: Allowed, info: ValidationInfo) -> Allowed:
-        model = str(info.data.get("model", AUTO))
-        known = licences.of(model)
-        if known and (refusal := licences.refusal(model, known, value)):
-            raise ValueError(f"STEMSERVE_MODEL={model} is not allowed. {refusal}")
         return value
 
     @field_validator("public_url")

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from serve_app.outbound.urls import SCHEMES
-from serve_app.separation.models import REGISTRY
 from serve_app.settings import Settings, all_variables, environment, variables
 from serve_app.storage import addresses
 from serve_app.webhooks import signing
@@ -30,7 +29,9 @@ _USER = re.compile(r"(://)[^/@\s]*@")
 _QUERY = re.compile(r"\?\S*")
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
-_Rule = Callable[[Settings], None]
+# Raises ValueError, which says what is allowed.
+Rule = Callable[[Settings], None]
+_NO_RULES: Mapping[str, Rule] = {}
 
 
 class WrongSettings(ValueError):
@@ -40,17 +41,19 @@ class WrongSettings(ValueError):
         return "\n".join(map(str, self.args))
 
 
-def read(given: Mapping[str, Any] | None = None) -> Settings:
+def read(
+    given: Mapping[str, Any] | None = None, rules: Mapping[str, Rule] = _NO_RULES
+) -> Settings:
     """Return the settings: those `given` by a config, and the environment's.
 
-    Raises WrongSettings, which says of each what is allowed, for those that cannot be.
+    `rules` are those of systems, by the names of their settings. Raises WrongSettings, which says of each what is allowed, for those that cannot be.
     """
     config = given or {}
     try:
         settings = Settings(**config)
     except ValidationError as error:
         raise WrongSettings(*_unreadable(error, config)) from None
-    problems = list(_contradictions(settings, config))
+    problems = list(_contradictions(settings, config, {**_RULES, **rules}))
     if problems:
         raise WrongSettings(*problems)
     return settings
@@ -110,9 +113,11 @@ def _allowed(field: FieldInfo) -> str:
     return f"{whole}{' of ' if bounds else ''}{' and '.join(bounds)}"
 
 
-def _contradictions(settings: Settings, config: Mapping[str, Any]) -> Iterator[str]:
+def _contradictions(
+    settings: Settings, config: Mapping[str, Any], rules: Mapping[str, Rule]
+) -> Iterator[str]:
     """Yield a line for each value that can't be, alone or with the others."""
-    for name, rule in _RULES.items():
+    for name, rule in rules.items():
         try:
             rule(settings)
         except ValueError as error:
@@ -225,14 +230,6 @@ def _check_secrets(settings: Settings) -> None:
     signing.keys_of([each.get_secret_value() for each in settings.webhook_secrets])
 
 
-def _check_model(settings: Settings) -> None:
-    if settings.model not in ("auto", *REGISTRY):
-        extra = ""
-        if settings.model == "htdemucs":
-            extra = " (htdemucs needs `pip install 'stemserve[demucs]'`)"
-        raise ValueError(f"must be one of auto, {', '.join(REGISTRY)}{extra}")
-
-
 def _check_device(settings: Settings) -> None:
     if not _DEVICE.fullmatch(settings.device):
         raise ValueError("must be auto, cpu, cuda or cuda:N, such as cuda:0")
@@ -318,7 +315,7 @@ def _is_web(url: str) -> bool:
         return False
 
 
-_RULES: Mapping[str, _Rule] = {
+_RULES: Mapping[str, Rule] = {
     "data_dir": lambda settings: _check_directory(settings.data_dir),
     "database_url": _check_database,
     "storage": _check_storage,
@@ -327,7 +324,6 @@ _RULES: Mapping[str, _Rule] = {
     "temp_dir": _check_temp_dir,
     "weights_dir": lambda settings: _check_directory(settings.weights_dir),
     "weights_mirror": _check_mirror,
-    "model": _check_model,
     "device": _check_device,
     "runtime": _check_runtime,
     "precision": _check_precision,

@@ -1,21 +1,31 @@
 """Webhooks: what was sent to clients, and what is to be sent again."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from serve_app.api import idempotency
 from serve_app.api.clients import Client
-from serve_app.api.dependencies import InjectedClient, InjectedServices
+from serve_app.api.dependencies import InjectedClient
 from serve_app.api.problems import documented
-from serve_app.api.services import Services
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import BadRequest, DeliveryNotFound, JobNotFound, Unavailable
 from serve_app.webhooks.delivery import Delivery
+from serve_app.webhooks.http.services import WebhookServices
 from serve_app.webhooks.view import delivery_view
 from serve_app.webhooks.wire import (
     DeliveryList,
     DeliveryView,
 )
+
+
+async def _services(request: Request) -> WebhookServices:
+    services: WebhookServices = request.app.state.webhooks
+    return services
+
+
+InjectedWebhooks = Annotated[WebhookServices, Depends(_services)]
 
 router = APIRouter(tags=["webhooks"])
 
@@ -32,7 +42,7 @@ async def list_deliveries(
     job_id: str,
     response: Response,
     client: InjectedClient,
-    services: InjectedServices,
+    services: InjectedWebhooks,
 ) -> DeliveryList:
     """List the webhooks that tell of a job, once it is over, with their attempts."""
     response.headers["Cache-Control"] = "no-store"
@@ -53,7 +63,7 @@ async def replay(
     delivery_id: str,
     request: Request,
     client: InjectedClient,
-    services: InjectedServices,
+    services: InjectedWebhooks,
     _: idempotency.Key = None,
 ) -> Response:
     """Send a webhook again, with the same `webhook-id`, whatever became of it so far.
@@ -71,19 +81,21 @@ async def replay(
     return JSONResponse(begun, _ACCEPTED)
 
 
-def _deliveries(services: Services, client: Client, job_id: str) -> list[Delivery]:
+def _deliveries(
+    services: WebhookServices, client: Client, job_id: str
+) -> list[Delivery]:
     _check_owner(services, client, job_id)
     return list(services.deliveries.of_job(job_id))
 
 
 def _replay(
-    services: Services, client: Client, job_id: str, delivery_id: str
+    services: WebhookServices, client: Client, job_id: str, delivery_id: str
 ) -> Delivery:
     _check_owner(services, client, job_id)
     return services.deliveries.replay(job_id, delivery_id)
 
 
-def _check_owner(services: Services, client: Client, job_id: str) -> None:
+def _check_owner(services: WebhookServices, client: Client, job_id: str) -> None:
     """Raise JobNotFound unless the job is the client's; another's is as unknown."""
     if services.owners.owner(job_id) != client.tenant:
         raise JobNotFound("There is no such job: it may have expired; send it again.")
