@@ -23,7 +23,7 @@ async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 async def run_in(
     pool: Executor | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Do what `run_in_thread` does in a thread of `pool`, or of the one that all share."""
+    """Do what `run_in_thread` does, in a thread of `pool` if there is one."""
     call = partial(copy_context().run, work, *args, **kwargs)
     running = asyncio.get_running_loop().run_in_executor(pool, call)
     try:

@@ -1,9 +1,8 @@
 """What songs are, told at a terminal."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,7 @@ from serve_app.cli.parallel import Crew, Interrupt, Track
 from serve_app.cli.progress import Board, Manner, shown
 from serve_app.cli.songs import find
 from serve_app.cli.summary import Tally, clock
-
-Analyze = Callable[[Path, Track], Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Analyzer:
-    """What analyses songs, and how many at once."""
-
-    analyze: Analyze
-    songs_at_once: int
+from serve_app.cli.work import Analyzer
 
 
 def run(songs: Sequence[Path], server: str | None, manner: Manner) -> int:

@@ -11,11 +11,10 @@ from typing import Any
 from serve_app.audio import formats
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
-from serve_app.cli.analysis import Analyzer
 from serve_app.cli.configuration import read_settings
 from serve_app.cli.parallel import Interrupt, Track
 from serve_app.cli.progress import Board
-from serve_app.cli.separation import Order, Separated, Separator
+from serve_app.cli.work import Analyzer, Order, Separated, Separator
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
 from serve_app.stems.http.form_options import choose

@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serve_app.cli.analysis import Analyzer
 from serve_app.cli.parallel import Interrupt, Track, current_track
 from serve_app.cli.progress import Board
-from serve_app.cli.separation import Order, Separated, Separator
+from serve_app.cli.work import Analyzer, Order, Separated, Separator
 from serve_app.client import (
     Client,
     JobFailed,

@@ -3,10 +3,9 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
-from math import log10
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,67 +14,8 @@ from serve_app.cli.parallel import Crew, Interrupt, Track
 from serve_app.cli.progress import Board, Manner, shown
 from serve_app.cli.songs import find
 from serve_app.cli.summary import Tally
+from serve_app.cli.work import Order, Separator
 from serve_app.filenames import titles
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to make of every song, in the words of the service; empty is its default."""
-
-    model: str = ""
-    stems: str = ""
-    format: str = ""
-    priority: str = ""
-
-    @property
-    def fields(self) -> Mapping[str, str]:
-        """The fields that are not left to the service."""
-        return {name: value for name, value in asdict(self).items() if value}
-
-
-@dataclass(frozen=True)
-class Separated:
-    """The stems of a song, their model, and the gain that kept them from clipping.
-
-    `duration_seconds` is the song's length, None if a server does not tell it, and
-    `took_seconds` how long all of it took.
-    """
-
-    files: Sequence[Path]
-    model: str
-    gain: float
-    duration_seconds: float | None = None
-    took_seconds: float = 0.0
-
-    def __str__(self) -> str:
-        """Say it in a line."""
-        names = ", ".join(path.name for path in self.files)
-        line = f"{self.files[0].parent}: {names} (model {self.model})"
-        if self.gain < 1.0:
-            line += f", all by {20 * log10(self.gain):.1f} dB so that none clips"
-        return line
-
-    def to_dict(self) -> dict[str, Any]:
-        """Say it to a program."""
-        return {
-            "files": {path.stem: str(path) for path in self.files},
-            "model": self.model,
-            "gain": self.gain,
-            "duration": self.duration_seconds,
-            "seconds": round(self.took_seconds, 3),
-        }
-
-
-# Makes the stems of a song in a directory.
-Separate = Callable[[Path, Path, Track], Separated]
-
-
-@dataclass(frozen=True)
-class Separator:
-    """What separates songs, and how many at once."""
-
-    separate: Separate
-    songs_at_once: int
 
 
 def folders(songs: Iterable[Path], out: Path) -> dict[Path, Path]:
