@@ -130,8 +130,9 @@ def separate(
     """
     from serve_app.cli import separation
     from serve_app.cli.progress import Manner
+    from serve_app.cli.work import Order
 
-    order = separation.Order(model=model, stems=stems, format=format, priority=priority)
+    order = Order(model=model, stems=stems, format=format, priority=priority)
     manner = Manner(as_json=json, is_quiet=quiet)
     failures = separation.run(songs, out, order, None if local else server, manner)
     raise typer.Exit(1 if failures else 0)

@@ -14,7 +14,7 @@ from serve_app.cli.parallel import Crew, Interrupt, Track
 from serve_app.cli.progress import Board, Manner, shown
 from serve_app.cli.songs import find
 from serve_app.cli.summary import Tally
-from serve_app.cli.work import Order, Separator
+from serve_app.cli.work import Order, Separate, Separator
 from serve_app.filenames import titles
 
 

@@ -11,7 +11,6 @@ from pydantic import (
     AliasChoices,
     Field,
     SecretStr,
-    ValidationInfo,
     field_validator,
     model_validator,
 )

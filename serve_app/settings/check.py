@@ -46,7 +46,8 @@ def read(
 ) -> Settings:
     """Return the settings: those `given` by a config, and the environment's.
 
-    `rules` are those of systems, by the names of their settings. Raises WrongSettings, which says of each what is allowed, for those that cannot be.
+    `rules` are those of systems, by the names of their settings. Raises WrongSettings,
+    which says of each what is allowed, for those that cannot be.
     """
     config = given or {}
     try:

@@ -20,6 +20,7 @@ from serve_app.api.wire import (
 from serve_app.filenames import titles
 from serve_app.separation import licences
 
+EXAMPLE_JOB_URL = f"{EXAMPLE_BASE_URL}/job/{EXAMPLE_JOB_ID}"
 _LICENCES = asdict(licences.BY_MODEL["hdemucs_high_musdb_plus"])
 
 
@@ -184,7 +185,7 @@ class WebhookJob(Wire):
                     "drums": {
                         "filename": "song_drums.wav",
                         "size": 35509364,
-                        "download_url": f"{EXAMPLE_BASE_URL}/job/{EXAMPLE_JOB_ID}/stems/drums",
+                        "download_url": f"{EXAMPLE_JOB_URL}/stems/drums",
                         "media_type": "audio/wav",
                         "sha256": "a" * 64,
                     }

@@ -28,6 +28,7 @@ from tests.serve.service import Service, wait_for
 
 ROOT = Path(__file__).parents[2]
 # The last version that knew songs only; its schema is 0010.
+pytestmark = pytest.mark.timeout(900)
 BEFORE = "94d6950"
 SONGS = 50
 

@@ -1,4 +1,4 @@
-"""What the service sends when the job of a song ends, for the description of the API."""
+"""What is sent when the job of a song ends, for the description of the API."""
 
 from fastapi import APIRouter
 
