@@ -40,17 +40,6 @@ FORMATS: Mapping[str, StemFormat] = MappingProxyType(
     }
 )
 
-# What a client may offer in a file dialog: what is taken is decided by what is in the
-# file, not by its name.
-SONG_SUFFIXES = (
-    *("mp3", "wav", "flac", "m4a", "aac", "ogg", "oga", "opus", "aiff", "aif", "aifc"),
-    *("wma", "mp4", "m4b", "m4v", "mov", "qt", "mkv", "mka", "webm", "weba", "avi"),
-    *("3gp", "3g2", "ac3", "amr", "ape", "asf", "au", "snd", "caf", "dts", "eac3"),
-    *("f4v", "flv", "gsm", "m2ts", "mts", "ts", "mlp", "thd", "mp1", "mp2", "mpa"),
-    *("mpeg", "mpg", "mxf", "ogm", "ogv", "spx", "tta", "vob", "voc", "w64", "wave"),
-    *("wmv", "wtv", "wv"),
-)
-
 
 def parse(name: str) -> StemFormat:
     """Return the format called `name`; InvalidInput, naming the choices, if none is."""

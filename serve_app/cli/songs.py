@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from serve_app.audio.formats import SONG_SUFFIXES
 from serve_app.errors import InvalidInput
+from serve_app.filenames.titles import SONG_SUFFIXES
 from serve_app.stems.request import ACCOMPANIMENT
 
 # How the files are called that a run leaves in OUT/<song>/.

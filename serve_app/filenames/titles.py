@@ -6,12 +6,20 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from serve_app.audio.formats import SONG_SUFFIXES
-
 DEFAULT = "song"
 LONGEST_CHARACTERS = 255
 # File systems take 255 bytes; browsers append ` (1)` and `.crdownload`.
 LONGEST_FILE_NAME_BYTES = 240
+
+# What files with a song in them end with.
+SONG_SUFFIXES = (
+    *("mp3", "wav", "flac", "m4a", "aac", "ogg", "oga", "opus", "aiff", "aif", "aifc"),
+    *("wma", "mp4", "m4b", "m4v", "mov", "qt", "mkv", "mka", "webm", "weba", "avi"),
+    *("3gp", "3g2", "ac3", "amr", "ape", "asf", "au", "snd", "caf", "dts", "eac3"),
+    *("f4v", "flv", "gsm", "m2ts", "mts", "ts", "mlp", "thd", "mp1", "mp2", "mpa"),
+    *("mpeg", "mpg", "mxf", "ogm", "ogv", "spx", "tta", "vob", "voc", "w64", "wave"),
+    *("wmv", "wtv", "wv"),
+)
 
 # Only these are cut off a title: `Mr. Brightside` has no suffix.
 _SUFFIX = re.compile(rf"\.(?:{'|'.join(SONG_SUFFIXES)})\Z", re.IGNORECASE)

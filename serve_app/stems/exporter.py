@@ -8,9 +8,9 @@ from typing import Any
 
 from serve_app.audio.decode import opened
 from serve_app.errors import Cancelled, InvalidInput
-from serve_app.exports import forms, tags, writers
-from serve_app.exports.codec_facts import codec_facts
-from serve_app.exports.track import Section, Segment, Track
+from serve_app.stems.exports import forms, tags, writers
+from serve_app.stems.exports.codec_facts import codec_facts
+from serve_app.stems.exports.track import Section, Segment, Track
 from serve_app.stems.reports import ExportRequest
 from serve_app.stems.request import SeparationJob
 from serve_app.storage.fetch import fetched

@@ -1,4 +1,4 @@
-"""The table of who may import whom, held."""
+"""Who may import whom: a kernel, engines, systems; held."""
 
 import ast
 import re
@@ -17,105 +17,18 @@ MODULES = sorted(
     for path in (ROOT / package).rglob("*.py")
 )
 
-# Values and ports: any room may import them.
-OPEN = (
-    "serve_app.errors",
-    "serve_app.separation.licences",
-    "serve_app.schema",
-    "serve_app.filenames.titles",
-    "serve_app.filenames.content_disposition",
-    "serve_app.stems.reports",
-    "serve_app.views",
-    "serve_app.storage.working_directory",
-    "serve_app.storage.disk_reserve",
-    "serve_app.jobs.answer",
-    "serve_app.jobs.footprint",
-    "serve_app.jobs.job",
-    "serve_app.webhooks.delivery",
-    "serve_app.storage.port",
-    "serve_app.audio.facts",
-    "serve_app.audio.formats",
+# What all systems share; none of it knows an engine or a system.
+KERNEL = (
+    *("errors", "filenames", "settings", "database", "storage", "outbound"),
+    *("jobs", "idempotency", "webhooks", "api"),
 )
-
-# What else of ours a room may import besides itself; None is everything.
-ROOMS: dict[str, tuple[str, ...] | None] = {
-    "serve_app.errors": (),
-    "serve_app.separation.licences": (),
-    "serve_app.settings.environment": (),
-    "serve_app.settings": ("serve_app.settings.environment",),
-    "serve_app.settings.check": (
-        "serve_app.database",
-        "serve_app.settings.environment",
-        "serve_app.outbound.urls",
-        "serve_app.separation.models",
-        "serve_app.settings",
-        "serve_app.storage.addresses",
-        "serve_app.webhooks.signing",
-    ),
-    "serve_app.settings.serve_config": (),
-    "serve_app.schema": (),
-    "serve_app.filenames.titles": (),
-    "serve_app.filenames.content_disposition": (),
-    "serve_app.views": (),
-    "serve_app.storage.working_directory": (),
-    "serve_app.storage.disk_reserve": (),
-    "serve_app.audio": (),
-    "serve_app.exports": ("serve_app.audio",),
-    "serve_app.separation": (),
-    "serve_app.analysis": (),
-    "serve_app.pictures": (),
-    "serve_app.storage": (),
-    "serve_app.security": (),
-    "serve_app.database": (),
-    "serve_app.jobs": ("serve_app.database",),
-    "serve_app.webhooks": (
-        "serve_app.database",
-        "serve_app.jobs.schema",
-        "serve_app.outbound.client",
-    ),
-    "serve_app.api": (
-        "serve_app.analysis.waveform",
-        "serve_app.exports.forms",
-        "serve_app.stems.rendering",
-    ),
-    "serve_app.stems.rendering": ("serve_app.analysis", "serve_app.pictures"),
-    "serve_app.stems.reporter": (
-        "serve_app.analysis",
-        "serve_app.audio",
-        "serve_app.storage.fetch",
-    ),
-    "serve_app.stems.exporter": (
-        "serve_app.audio",
-        "serve_app.exports",
-        "serve_app.storage.fetch",
-    ),
-    "serve_app.stems.reports": (),
-    "serve_app.client": (),
-    "serve_app.stems.pipeline": (
-        "serve_app.audio",
-        "serve_app.stems.mixing",
-        "serve_app.separation",
-    ),
-    "serve_app.stems.mixing": (),
-    "serve_app.stems.stored_windows": (),
-    "serve_app.stems.live_playback": (
-        "serve_app.audio",
-        "serve_app.stems.mixing",
-        "serve_app.stems.stored_windows",
-        "serve_app.separation",
-        "serve_app.storage.fetch",
-    ),
-    "serve_app.stems.work": (
-        "serve_app.stems.stored_windows",
-        "serve_app.stems.pipeline",
-        "serve_app.separation",
-        "serve_app.storage.fetch",
-    ),
-    "serve_app.stems.remote_songs": ("serve_app.security",),
-    "serve_app.stems.engines": ("serve_app.separation", "serve_app.settings"),
-    "serve_app.cli": None,
-    "deployments": None,
-}
+# Arrays in, arrays out.
+ENGINES = ("audio", "separation", "analysis", "pictures")
+SYSTEMS = ("stems",)
+# What people and programs use the service by.
+CLIENTS = ("cli", "client")
+# These know no jobs: what depends on them is passed in.
+WITHOUT_JOBS = ("errors", "filenames", "database", "storage", "outbound")
 
 # Libraries that are heavy or a choice of ours, and the only rooms that know them.
 LIBRARIES: dict[str, tuple[str, ...]] = {
@@ -125,15 +38,25 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "openvino": ("serve_app.separation",),
     "demucs": ("serve_app.separation",),
     "PIL": ("serve_app.pictures",),
-    "fastapi": ("serve_app.api", "deployments"),
-    "starlette": ("serve_app.api",),
+    "fastapi": (
+        "serve_app.api",
+        "serve_app.stems.http",
+        "serve_app.webhooks.http",
+        "deployments.api",
+    ),
+    "starlette": ("serve_app.api", "serve_app.stems.http"),
     "ray": ("deployments",),
-    "httpcore": ("serve_app.security",),
+    "httpcore": ("serve_app.outbound",),
     "av": ("serve_app.audio",),
     "soundfile": ("serve_app.audio",),
     "boto3": ("serve_app.storage",),
     "botocore": ("serve_app.storage",),
-    "sqlalchemy": ("serve_app.database", "serve_app.jobs", "serve_app.webhooks"),
+    "sqlalchemy": (
+        "serve_app.database",
+        "serve_app.idempotency",
+        "serve_app.jobs",
+        "serve_app.webhooks",
+    ),
     "alembic": ("serve_app.database",),
     "typer": ("serve_app.cli",),
     "rich": ("serve_app.cli",),
@@ -153,6 +76,9 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+NAMES = {module_name(path): path for path in MODULES}
+
+
 def imports(path: Path) -> Iterator[str]:
     """Yield every module that `path` imports, at its top or in a function."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -167,27 +93,89 @@ def within(name: str, rooms: tuple[str, ...]) -> bool:
     return any(name == room or name.startswith(f"{room}.") for room in rooms)
 
 
-def room_of(name: str) -> str:
-    """Return the room of a module; every module of ours has one."""
-    if name == "serve_app":
-        return name
-    rooms = [room for room in ROOMS if within(name, (room,))]
-    assert rooms, f"{name} is in no room of the table: add it to docs/architecture.md"
-    return max(rooms, key=len)
+def own(target: str) -> str | None:
+    """Return the module of ours that an import means; None for what is not ours."""
+    while target and target not in NAMES:
+        target = target.rpartition(".")[0]
+    return target or None
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_module_imports_only_what_its_room_may(path: Path) -> None:
-    name = module_name(path)
-    if name == "serve_app":
-        return
-    room = room_of(name)
-    allowed = ROOMS[room]
-    for target in imports(path):
-        if within(target, ("deployments",)):
-            assert room == "deployments", f"{name} imports {target}"
-        elif within(target, ("serve_app",)) and allowed is not None:
-            assert within(target, (room, *OPEN, *allowed)), f"{name} imports {target}"
+def package(name: str) -> str:
+    """Return the package of a module, `serve_app` apart: `jobs`, `deployments`."""
+    parts = name.split(".")
+    return parts[0] if parts[0] == "deployments" or len(parts) == 1 else parts[1]
+
+
+GRAPH = {
+    name: {found for target in imports(path) if (found := own(target))} - {name}
+    for name, path in NAMES.items()
+}
+
+
+def test_every_package_is_in_the_kernel_an_engine_a_system_or_a_client() -> None:
+    """A new one is put into one of these lists, and into docs/architecture.md."""
+    known = {*KERNEL, *ENGINES, *SYSTEMS, *CLIENTS, "serve_app", "deployments"}
+    assert {package(name) for name in NAMES} == known
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_module_imports_only_what_its_room_may(name: str) -> None:
+    room = package(name)
+    for target in GRAPH[name]:
+        other = package(target)
+        if other in (room, "serve_app"):
+            continue
+        assert other not in ("deployments", *CLIENTS) or room in CLIENTS, target
+        if room in KERNEL:
+            assert other in KERNEL, f"{name} imports {target}: the kernel knows no such"
+        if room in WITHOUT_JOBS:
+            assert other in WITHOUT_JOBS, f"{name} imports {target}: it knows no jobs"
+        if room in ENGINES:
+            assert other == "errors", f"{name} imports {target}: engines know nothing"
+        if room in SYSTEMS:
+            assert other not in SYSTEMS, f"{name} imports {target}: another system"
+
+
+def test_the_command_line_alone_starts_deployments() -> None:
+    """They import Ray, which takes a second."""
+    importing = {
+        package(name) for name in NAMES if "deployments" in map(package, GRAPH[name])
+    }
+    assert importing <= {"deployments", "cli"}
+
+
+def components(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Return what is in cycles: sets of nodes that reach each other."""
+    reached = {node: reach(graph, node) for node in graph}
+    return [
+        {other for other in reached[node] if node in reached.get(other, ())}
+        for node in graph
+        if node in reached[node]
+    ]
+
+
+def reach(graph: dict[str, set[str]], node: str) -> set[str]:
+    found: set[str] = set()
+    left = [*graph.get(node, ())]
+    while left:
+        other = left.pop()
+        if other not in found:
+            found.add(other)
+            left += graph.get(other, ())
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert components(GRAPH) == []
+
+
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    packages: dict[str, set[str]] = {}
+    for name, targets in GRAPH.items():
+        room = package(name)
+        others = {package(target) for target in targets}
+        packages.setdefault(room, set()).update(others - {room, "serve_app"})
+    assert components(packages) == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)

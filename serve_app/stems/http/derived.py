@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from serve_app.api.clients import Client
 from serve_app.api.threads import run_in_thread
-from serve_app.exports.forms import Export
 from serve_app.stems import reports
+from serve_app.stems.exports.forms import Export
 from serve_app.stems.http import lookup
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.request import SeparationJob

@@ -6,8 +6,8 @@ from serve_app.audio import labels
 from serve_app.audio.encode import Encoder
 from serve_app.audio.formats import FORMATS
 from serve_app.errors import UnreadableAudio
-from serve_app.exports import tagging
-from serve_app.exports.tags import Cover, Tags
+from serve_app.stems.exports import tagging
+from serve_app.stems.exports.tags import Cover, Tags
 from tests import media
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from serve_app.api.problems import documented
-from serve_app.audio.formats import FORMATS, SONG_SUFFIXES
+from serve_app.audio.formats import FORMATS
+from serve_app.filenames.titles import SONG_SUFFIXES
 from serve_app.stems.http.dependencies import InjectedStems
 from serve_app.stems.view import licences_view
 from serve_app.stems.wire import Config, Model, ModelList

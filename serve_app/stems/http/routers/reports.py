@@ -21,11 +21,11 @@ from serve_app.errors import (
     TooManyRequests,
     Unavailable,
 )
-from serve_app.exports import forms
-from serve_app.exports.forms import EXPORTS
 from serve_app.filenames import titles
 from serve_app.filenames.content_disposition import attachment
 from serve_app.stems import rendering, reports
+from serve_app.stems.exports import forms
+from serve_app.stems.exports.forms import EXPORTS
 from serve_app.stems.http import lookup
 from serve_app.stems.http.dependencies import InjectedDerived, InjectedStems
 

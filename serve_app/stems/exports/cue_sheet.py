@@ -3,8 +3,8 @@
 CDRWIN's user guide, appendix A: players show each track, while few show a second index.
 """
 
-from serve_app.exports.text import plain
-from serve_app.exports.track import Section, Track
+from serve_app.stems.exports.text import plain
+from serve_app.stems.exports.track import Section, Track
 
 _FRAMES_PER_SECOND = 75
 _TRACKS = 99

@@ -7,11 +7,11 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from serve_app.exports import rekordbox
-from serve_app.exports.codec_facts import CodecFacts
-from serve_app.exports.tags import Tags
-from serve_app.exports.track import Section, Segment
-from tests.unit.exports.songs import track
+from serve_app.stems.exports import rekordbox
+from serve_app.stems.exports.codec_facts import CodecFacts
+from serve_app.stems.exports.tags import Tags
+from serve_app.stems.exports.track import Section, Segment
+from tests.unit.stems.exports.songs import track
 
 TEXT, WHOLE, TWO, THREE = r".*", r"\d+", r"\d+\.\d\d", r"\d+\.\d{3}"
 # Element -> attribute -> how its value is written; those in capitals must be there.

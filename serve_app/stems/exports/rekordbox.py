@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from serve_app.exports.offsets import offset_seconds
-from serve_app.exports.text import plain
-from serve_app.exports.track import Section, Segment, Track
+from serve_app.stems.exports.offsets import offset_seconds
+from serve_app.stems.exports.text import plain
+from serve_app.stems.exports.track import Section, Segment, Track
 
 _KINDS = {
     "mp3": "MP3 File",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from serve_app.audio.mpeg import InfoTag, info_tag
-from serve_app.exports.track import Section, Segment, Track
+from serve_app.stems.exports.track import Section, Segment, Track
 
 RATE = 44_100
 # The least that is a PNG.

@@ -2,10 +2,10 @@ import struct
 
 import pytest
 
-from serve_app.exports import serato
-from serve_app.exports.codec_facts import CodecFacts
-from serve_app.exports.track import Segment
-from tests.unit.exports.songs import RATE, track
+from serve_app.stems.exports import serato
+from serve_app.stems.exports.codec_facts import CodecFacts
+from serve_app.stems.exports.track import Segment
+from tests.unit.stems.exports.songs import RATE, track
 
 
 def test_a_constant_grid_is_one_marker() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from serve_app.exports import mixxx
-from serve_app.exports.codec_facts import CodecFacts
-from serve_app.exports.track import Segment
-from tests.unit.exports.songs import RATE, track
+from serve_app.stems.exports import mixxx
+from serve_app.stems.exports.codec_facts import CodecFacts
+from serve_app.stems.exports.track import Segment
+from tests.unit.stems.exports.songs import RATE, track
 
 
 def fields(data: bytes) -> Iterator[tuple[int, float | bytes]]:

@@ -8,9 +8,9 @@ the place of every beat. Places are in frames (samples per channel).
 import struct
 from string import Template
 
-from serve_app.exports.offsets import offset_seconds
-from serve_app.exports.text import plain
-from serve_app.exports.track import Track, beat_times
+from serve_app.stems.exports.offsets import offset_seconds
+from serve_app.stems.exports.text import plain
+from serve_app.stems.exports.track import Track, beat_times
 
 _SQL = Template(
     """\

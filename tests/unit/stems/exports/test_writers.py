@@ -3,11 +3,12 @@ from pathlib import Path
 import pytest
 
 from serve_app.errors import InvalidInput
-from serve_app.exports import forms, writers
-from serve_app.exports.forms import EXPORTS
-from serve_app.exports.writers import Song
+from serve_app.stems.exports import forms
+from serve_app.stems.exports import writers
+from serve_app.stems.exports.forms import EXPORTS
+from serve_app.stems.exports.writers import Song
 from tests import media
-from tests.unit.exports.songs import RATE, track
+from tests.unit.stems.exports.songs import RATE, track
 
 
 @pytest.mark.parametrize("name", EXPORTS)

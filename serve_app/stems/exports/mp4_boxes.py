@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from serve_app.exports.tags import Cover, Tags
+from serve_app.stems.exports.tags import Cover, Tags
 
 _COPY_BYTES = 1 << 20
 # Most mp4s have 32 bits for the place of a chunk.

@@ -5,7 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from serve_app.exports.tags import Cover, Tags
+from serve_app.stems.exports.tags import Cover, Tags
 
 _NAMES = {
     "title": "TITLE",

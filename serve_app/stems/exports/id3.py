@@ -1,6 +1,6 @@
 """ID3v2.3 tags (id3.org): the version and the UTF-16 that old programs read too."""
 
-from serve_app.exports.tags import Cover, Tags
+from serve_app.stems.exports.tags import Cover, Tags
 
 _TEXTS = {
     "title": "TIT2",

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from serve_app.audio.decode import read_blocks
 from serve_app.audio.encode import Encoder
 from serve_app.audio.formats import FORMATS
-from serve_app.exports.files import whole
-from serve_app.exports.track import Track
+from serve_app.stems.exports.files import whole
+from serve_app.stems.exports.track import Track
 
 Wave = NDArray[np.float32]
 

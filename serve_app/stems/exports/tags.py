@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from serve_app.audio import labels
-from serve_app.exports.text import plain
+from serve_app.stems.exports.text import plain
 
 
 @dataclass(frozen=True)

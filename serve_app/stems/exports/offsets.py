@@ -5,7 +5,7 @@ start at one place for all. `docs/exports.md` names the sources and says what co
 be checked.
 """
 
-from serve_app.exports.codec_facts import CodecFacts
+from serve_app.stems.exports.codec_facts import CodecFacts
 
 PROGRAMS = ("rekordbox", "traktor", "serato", "mixxx")
 

@@ -9,8 +9,8 @@ the next marker, or of the last one the tempo.
 import struct
 from itertools import pairwise
 
-from serve_app.exports.offsets import offset_seconds
-from serve_app.exports.track import Track
+from serve_app.stems.exports.offsets import offset_seconds
+from serve_app.stems.exports.track import Track
 
 _VERSION = b"\1\0"
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from serve_app.audio import mpeg
 from serve_app.audio.decode import read_blocks
-from serve_app.exports.codec_facts import CodecFacts, codec_facts
-from serve_app.exports.offsets import PROGRAMS, offset_samples, offset_seconds
+from serve_app.stems.exports.codec_facts import CodecFacts, codec_facts
+from serve_app.stems.exports.offsets import PROGRAMS, offset_samples, offset_seconds
 from tests import media
-from tests.unit.exports.songs import found_tag
+from tests.unit.stems.exports.songs import found_tag
 
 RATE = 44_100
 FRAME = 1152

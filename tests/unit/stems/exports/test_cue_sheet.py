@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from serve_app.exports import cue_sheet
-from serve_app.exports.tags import Tags
-from serve_app.exports.track import Section
-from tests.unit.exports.songs import track
+from serve_app.stems.exports import cue_sheet
+from serve_app.stems.exports.tags import Tags
+from serve_app.stems.exports.track import Section
+from tests.unit.stems.exports.songs import track
 
 
 def lines(**changes: object) -> list[str]:

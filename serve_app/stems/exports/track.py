@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from serve_app.exports.codec_facts import CodecFacts
-from serve_app.exports.tags import Tags
+from serve_app.stems.exports.codec_facts import CodecFacts
+from serve_app.stems.exports.tags import Tags
 
 _DEFAULT_METER = "4/4"
 # Beats of two segments that are no further apart than this part of one are the same.

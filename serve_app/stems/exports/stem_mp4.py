@@ -19,9 +19,9 @@ from serve_app.audio.decode import BLOCK_SAMPLES, read_blocks
 from serve_app.audio.encode import encoded_rate
 from serve_app.audio.formats import FORMATS
 from serve_app.audio.multitrack import CODECS, MultitrackEncoder
-from serve_app.exports import mp4_boxes
-from serve_app.exports.files import whole
-from serve_app.exports.track import Track
+from serve_app.stems.exports import mp4_boxes
+from serve_app.stems.exports.files import whole
+from serve_app.stems.exports.track import Track
 
 Wave = NDArray[np.float32]
 

@@ -7,11 +7,11 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from serve_app.exports import exact_length
-from serve_app.exports.codec_facts import CodecFacts
-from serve_app.exports.exact_length import Convention, Extent
+from serve_app.stems.exports import exact_length
+from serve_app.stems.exports.codec_facts import CodecFacts
+from serve_app.stems.exports.exact_length import Convention, Extent
 from tests import media
-from tests.unit.exports.songs import RATE, track
+from tests.unit.stems.exports.songs import RATE, track
 
 SAMPLES = 10_003
 

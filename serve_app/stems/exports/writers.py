@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from serve_app.exports import cue_sheet, exact_length, mixxx, rekordbox, stem_mp4
-from serve_app.exports.track import Track
+from serve_app.stems.exports import cue_sheet, exact_length, mixxx, rekordbox, stem_mp4
+from serve_app.stems.exports.track import Track
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 from serve_app.audio.decode import read_blocks
-from serve_app.exports import mp4_boxes, stem_mp4
-from serve_app.exports.tags import Cover, Tags
+from serve_app.stems.exports import mp4_boxes
+from serve_app.stems.exports import stem_mp4
+from serve_app.stems.exports.tags import Cover, Tags
 from tests import media
 from tests.signals import offset_samples
-from tests.unit.exports.songs import PNG, RATE, track
+from tests.unit.stems.exports.songs import PNG, RATE, track
 
 SAMPLES = 100_003
 NAMES = ("mix", "drums", "bass", "guitar", "piano", "vocals")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from serve_app.audio.tags import end_of_tags
-from serve_app.exports import id3, mp4_boxes, serato, vorbis
-from serve_app.exports.codec_facts import codec_facts
-from serve_app.exports.files import whole
-from serve_app.exports.mp4_boxes import copy
-from serve_app.exports.tags import Tags
-from serve_app.exports.track import Track
+from serve_app.stems.exports import id3, mp4_boxes, serato, vorbis
+from serve_app.stems.exports.codec_facts import codec_facts
+from serve_app.stems.exports.files import whole
+from serve_app.stems.exports.mp4_boxes import copy
+from serve_app.stems.exports.tags import Tags
+from serve_app.stems.exports.track import Track
 
 _FLAC_COMMENTS, _FLAC_PICTURE, _FLAC_PADDING = 4, 6, 1
 _FLAC_LAST = 0x80
