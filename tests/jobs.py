@@ -1,17 +1,29 @@
 """Jobs to test with, and a clock that moves when it is told to."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.database import Database
 from serve_app.jobs.job import Job, State
-from serve_app.stems.request import Options, Result, Source, StemFile
-from serve_app.jobs.table import queue
+from serve_app.jobs.kind import Rules
 from serve_app.jobs.store import JobStore
+from serve_app.jobs.table import queue
+from serve_app.stems.kind import separation
+from serve_app.stems.request import (
+    Options,
+    Result,
+    SeparationJob,
+    SeparationRequest,
+    Source,
+    StemFile,
+)
+from serve_app.webhooks.message import Message
+from serve_app.webhooks.target import Webhook
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -75,9 +87,7 @@ def with_audio(job: SeparationJob, facts: AudioFacts) -> SeparationJob:
         deviation=facts.deviation,
         side_mean=facts.side_mean,
     )
-    return asking(job, source=source).evolve(
-        cost_seconds=source.duration_seconds
-    )
+    return asking(job, source=source).evolve(cost_seconds=source.duration_seconds)
 
 
 def stored(database: Database) -> list[SeparationJob]:
