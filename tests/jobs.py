@@ -25,6 +25,8 @@ from serve_app.stems.request import (
 from serve_app.webhooks.message import Message
 from serve_app.webhooks.target import Webhook
 
+SongStore = JobStore[SeparationRequest, Result]
+
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 RESULT = Result(
@@ -72,7 +74,7 @@ def new_store(
     clock: Callable[[], datetime],
     post: Callable[[Connection, Sequence[Message]], None] = lambda *_: None,
     **rules: Any,
-) -> JobStore[SeparationRequest, Result]:
+) -> SongStore:
     """Return the store of songs with some rules, the rest of them as they are."""
     return JobStore(database, clock, separation(Rules(**rules)), post)
 

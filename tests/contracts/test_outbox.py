@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from serve_app.database import Database
 from serve_app.errors import DeliveryNotFound, LeaseLost
 from serve_app.jobs.job import Claim, Job
-from serve_app.webhooks.target import Event, Webhook
 from serve_app.jobs.store import JobStore
 from serve_app.webhooks.delivery import Attempt, Delivery, DeliveryState
 from serve_app.webhooks.outbox import Outbox
+from serve_app.webhooks.target import Event, Webhook
 from tests.jobs import NOON, RESULT, ManualClock, new_job
 
 KEPT, LEASE = 1800.0, 60.0
