@@ -42,4 +42,4 @@ def test_a_job_travels_between_processes() -> None:
 
 
 def test_a_song_knows_its_length() -> None:
-    assert new_job().source.duration_seconds == 180.0
+    assert new_job().request.source.duration_seconds == 180.0
