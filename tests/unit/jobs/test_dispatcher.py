@@ -158,8 +158,8 @@ def test_long_songs_leave_room_for_short_ones_and_for_other_clients(
     store: SongStore,
 ) -> None:
     def add_song(job_id: str, client: str, minutes: int) -> None:
-        source = replace(new_job(job_id).request.source, samples=44_100 * 60 * minutes)
-        store.add(new_job(job_id, client=client, source=source))
+        cost_seconds = 60.0 * minutes
+        store.add(new_job(job_id, client=client, cost_seconds=cost_seconds))
 
     async def scenario() -> None:
         fair = policy(in_flight=6, of_one_kind=3)
