@@ -40,7 +40,9 @@ def separating(server: Server) -> Iterator[None]:
         while not stop.wait(0.05):
             if server.store.counts().get(State.QUEUED):
                 (job,) = server.store.listed("", 1)
-                server.succeed({name: name.encode() for name in job.request.options.stems})
+                server.succeed(
+                    {name: name.encode() for name in job.request.options.stems}
+                )
 
     thread = Thread(target=work)
     thread.start()

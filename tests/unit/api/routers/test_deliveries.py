@@ -4,9 +4,9 @@ from datetime import timedelta
 import pytest
 
 from serve_app.errors import Unavailable
-from serve_app.webhooks.target import Event, Webhook
 from serve_app.webhooks.delivery import Attempt, Delivery
 from serve_app.webhooks.message import rendered
+from serve_app.webhooks.target import Event, Webhook
 from tests.unit.api.conftest import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
@@ -40,14 +40,14 @@ async def test_a_webhook_is_kept_as_it_was_given(
     server: Server, song: bytes, names: str, events: tuple[Event, ...]
 ) -> None:
     job_id = await server.separate(song, webhook_url=f" {URL} ", webhook_events=names)
-    assert server.store.get(job_id).webhook == Webhook(URL, events)
+    assert server.store.get(job_id).request.webhook == Webhook(URL, events)
     answer = await server.client.get(f"/job/{job_id}")
     assert "Secret" not in answer.text
 
 
 async def test_no_webhook_is_the_default(server: Server, song: bytes) -> None:
     job_id = await server.separate(song, webhook_url="", webhook_events=" ")
-    assert server.store.get(job_id).webhook is None
+    assert server.store.get(job_id).request.webhook is None
 
 
 @pytest.mark.parametrize(

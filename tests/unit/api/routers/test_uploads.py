@@ -78,7 +78,10 @@ async def test_a_file_that_was_sent_to_the_store_becomes_a_job(
     answer = await client.post("/separate", json=wanted)
     assert answer.status_code == 200, answer.text
     job = server.store.get(answer.json()["job_id"])
-    assert (job.request.source.filename, job.request.source.size_bytes) == ("노래.wav", len(song))
+    assert (job.request.source.filename, job.request.source.size_bytes) == (
+        "노래.wav",
+        len(song),
+    )
     assert job.request.options.stems == ("vocals",)
     assert b"".join(server.storage.read(job.request.source.key)) == song
     assert stored(bucket) == []
