@@ -154,7 +154,7 @@ async def test_a_cancelled_job_is_told_by_the_api_itself(
 ) -> None:
     job_id = await server.separate(song, webhook_url=URL)
     await server.client.delete(f"/job/{job_id}")
-    assert claimed(server).event is Event.CANCELLED
+    assert claimed(server).event == Event.CANCELLED
 
 
 async def test_deliveries_of_no_job_or_no_delivery_are_not_found(
