@@ -112,7 +112,7 @@ def test_a_job_that_is_cancelled_is_told_once_it_has_stopped(
         store.add(new_job(webhook=HOOK))
         store.cancel("a")
     store.cancel("a")
-    assert only(outbox).event is Event.CANCELLED
+    assert only(outbox).event == Event.CANCELLED
 
 
 @pytest.mark.parametrize("webhook", [None, Webhook(URL, (Event.FAILED,))])
