@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.database import Database
+from serve_app.idempotency.response import Answer
 from serve_app.jobs.job import Job, State
 from serve_app.jobs.kind import Rules
 from serve_app.jobs.store import JobStore
@@ -77,6 +78,19 @@ def new_store(
 ) -> SongStore:
     """Return the store of songs with some rules, the rest of them as they are."""
     return JobStore(database, clock, separation(Rules(**rules)), post)
+
+
+def answer(request_id: str = "r", **changes: Any) -> Answer:
+    """Return the answer to a request that made a job, with `changes` applied."""
+    given = {
+        "id": request_id,
+        "fingerprint": "said",
+        "status": 202,
+        "headers": {"Location": "/job/a"},
+        "body": {"job_id": "a", "size": 1, "text": "caf\u00e9"},
+        "expires_at": NOON + timedelta(hours=24),
+    }
+    return Answer(**{**given, **changes})
 
 
 def with_audio(job: SeparationJob, facts: AudioFacts) -> SeparationJob:

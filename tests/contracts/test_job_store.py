@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
@@ -20,7 +20,16 @@ from serve_app.jobs.transitions import MAX_CLAIMS, Retry
 from serve_app.stems.request import Priority, SeparationJob, Stage
 from serve_app.webhooks.message import Message
 from serve_app.webhooks.target import Event, Webhook
-from tests.jobs import NOON, RESULT, ManualClock, SongStore, asking, new_job, new_store
+from tests.jobs import (
+    NOON,
+    RESULT,
+    ManualClock,
+    SongStore,
+    answer,
+    asking,
+    new_job,
+    new_store,
+)
 
 LEASE = 30.0
 KEPT = 1800.0
@@ -911,18 +920,6 @@ def test_the_end_of_a_job_is_told_in_its_transaction(
     ]
 
 
-def answer(request_id: str = "r", **changes: Any) -> Answer:
-    given = {
-        "id": request_id,
-        "fingerprint": "said",
-        "status": 202,
-        "headers": {"Location": "/job/a"},
-        "body": {"job_id": "a", "size": 1, "text": "caf\u00e9"},
-        "expires_at": NOON + timedelta(hours=24),
-    }
-    return Answer(**{**given, **changes})
-
-
 def test_the_same_request_adds_one_job(database: Database, clock: ManualClock) -> None:
     store = new_store(database, clock, max_queued=1)
     assert store.add(new_job("a"), AnswerReceipt(answer())) is None
@@ -959,25 +956,6 @@ def test_a_job_that_is_refused_leaves_no_answer(
     assert Answers(database, clock).find("r") is None
 
 
-def test_answers_are_forgotten(
-    store: SongStore, database: Database, clock: ManualClock
-) -> None:
-    kept = Answers(database, clock)
-    add(store, new_job("x"))
-    store.add(new_job("a"), AnswerReceipt(answer()))
-    late = answer("late", expires_at=NOON + timedelta(hours=25))
-    store.add(new_job("b"), AnswerReceipt(late))
-    clock.advance(24 * 3600)
-    assert kept.find("r") is None
-    kept.sweep()
-    with database.reading() as connection:
-        rows = connection.execute(text("SELECT id FROM answers")).scalars().all()
-    assert rows == ["late"]
-    again = answer(body={"job_id": "c"}, expires_at=NOON + timedelta(hours=48))
-    assert store.add(new_job("c"), AnswerReceipt(again)) is None
-    assert kept.find("r") == again
-
-
 def test_a_clock_that_differs_from_the_database_s_is_known(
     database: Database, clock: ManualClock
 ) -> None:
@@ -986,12 +964,3 @@ def test_a_clock_that_differs_from_the_database_s_is_known(
     skew_seconds = new_store(database, clock).skew_seconds()
     expected = 90 if database.time() else 0
     assert skew_seconds == pytest.approx(expected, abs=5)
-
-
-def test_of_answers_to_the_same_request_the_first_is_kept(
-    database: Database, clock: ManualClock
-) -> None:
-    kept = Answers(database, clock)
-    assert kept.keep(answer()) is None
-    assert kept.keep(answer(body={"job_id": "b"})) == answer()
-    assert kept.find("r") == answer()
