@@ -28,11 +28,18 @@ from sqlalchemy import insert, text  # noqa: E402
 
 from serve_app.database import Database  # noqa: E402
 from serve_app.database.engine import connect  # noqa: E402
-from serve_app.jobs.job import Job, State
+from serve_app.jobs.job import Job, State  # noqa: E402
 from serve_app.jobs.store import JobStore  # noqa: E402
-from serve_app.jobs.table import to_row  # noqa: E402
-from serve_app.stems.request import Options, Source
+from serve_app.jobs.table import queue, to_row  # noqa: E402
+from serve_app.stems.kind import separation  # noqa: E402
+from serve_app.stems.request import (  # noqa: E402
+    Options,
+    SeparationJob,
+    SeparationRequest,
+    Source,
+)
 
+_KIND = separation()
 _ROWS_AT_ONCE = 5_000
 _PATIENCE_SECONDS = 120
 
@@ -42,7 +49,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def job(number: int) -> Job:
+def job(number: int) -> SeparationJob:
     """Return a job that waits; later numbers are younger."""
     job_id, at = uuid4().hex, now() - timedelta(days=1) + timedelta(seconds=number)
     source = Source(
@@ -50,20 +57,27 @@ def job(number: int) -> Job:
     )
     stems = ("drums", "bass", "other", "vocals")
     options = Options("hdemucs_high_musdb_plus", stems, "wav")
-    return Job(job_id, source, options, State.QUEUED, created_at=at, updated_at=at)
+    return Job(
+        job_id,
+        SeparationRequest(source, options),
+        State.QUEUED,
+        created_at=at,
+        updated_at=at,
+        cost_seconds=source.duration_seconds,
+    )
 
 
 def fill(url: str, queued: int) -> None:
     """Let so many jobs wait, and no other be there."""
     engine = connect(url)
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE jobs"))
+        connection.execute(text("TRUNCATE queue"))
         for start in range(0, queued, _ROWS_AT_ONCE):
             stop = min(queued, start + _ROWS_AT_ONCE)
-            rows = [to_row(job(number)) for number in range(start, stop)]
-            connection.execute(insert(jobs), rows)
+            rows = [to_row(_KIND, job(number)) for number in range(start, stop)]
+            connection.execute(insert(queue), rows)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE jobs"))
+        connection.execute(text("VACUUM ANALYZE queue"))
     engine.dispose()
 
 
@@ -75,7 +89,7 @@ def claim(
     Begins when all claimers are ready.
     """
     database = Database(url)
-    store = JobStore(database, now)
+    store = JobStore(database, now, _KIND)
     owner = uuid4().hex
     store.counts()
     barrier.wait()
@@ -85,7 +99,6 @@ def claim(
             owner,
             lease_seconds=600,
             include_alone=False,
-            retention_seconds=600,
             most=min(left, most),
         )
         if not found:

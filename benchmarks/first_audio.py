@@ -34,10 +34,10 @@ from serve_app.separation.engine import Engine, MixStatistics  # noqa: E402
 from serve_app.separation.models import ModelSpec, find  # noqa: E402
 from serve_app.separation.threads import run_apart  # noqa: E402
 from serve_app.separation.windows import plan  # noqa: E402
-from serve_app.stems.request import Stage
+from serve_app.stems.request import Stage  # noqa: E402
 from serve_app.stems.work import SongWorker  # noqa: E402
 from serve_app.storage.local import LocalStorage  # noqa: E402
-from tests.jobs import new_job, with_audio  # noqa: E402
+from tests.jobs import asking, new_job, with_audio  # noqa: E402
 from tests.networks import OneEngine  # noqa: E402
 
 
@@ -112,7 +112,7 @@ def first_part_seconds(engine: Engine, storage: Watched, song: Path) -> float:
     def progress(_: Stage, __: float) -> None:
         pass
 
-    worker.run(job.evolve(options=wanted), progress, Event())
+    worker.run(asking(job, options=wanted), progress, Event())
     if storage.first_part_at is None:
         raise RuntimeError("no window was stored")
     return storage.first_part_at - began

@@ -1,17 +1,32 @@
 """Jobs to test with, and a clock that moves when it is told to."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.database import Database
+from serve_app.idempotency.response import Answer
 from serve_app.jobs.job import Job, State
+from serve_app.jobs.kind import Rules
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.table import queue
-from serve_app.stems.request import Options, Result, Source, StemFile
+from serve_app.stems.kind import separation
+from serve_app.stems.request import (
+    Options,
+    Result,
+    SeparationJob,
+    SeparationRequest,
+    Source,
+    StemFile,
+)
+from serve_app.webhooks.message import Message
+from serve_app.webhooks.target import Webhook
+
+SongStore = JobStore[SeparationRequest, Result]
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -60,9 +75,22 @@ def new_store(
     clock: Callable[[], datetime],
     post: Callable[[Connection, Sequence[Message]], None] = lambda *_: None,
     **rules: Any,
-) -> JobStore[SeparationRequest, Result]:
+) -> SongStore:
     """Return the store of songs with some rules, the rest of them as they are."""
     return JobStore(database, clock, separation(Rules(**rules)), post)
+
+
+def answer(request_id: str = "r", **changes: Any) -> Answer:
+    """Return the answer to a request that made a job, with `changes` applied."""
+    given = {
+        "id": request_id,
+        "fingerprint": "said",
+        "status": 202,
+        "headers": {"Location": "/job/a"},
+        "body": {"job_id": "a", "size": 1, "text": "caf\u00e9"},
+        "expires_at": NOON + timedelta(hours=24),
+    }
+    return Answer(**{**given, **changes})
 
 
 def with_audio(job: SeparationJob, facts: AudioFacts) -> SeparationJob:

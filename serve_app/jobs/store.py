@@ -281,7 +281,12 @@ class JobStore(Generic[Q, R]):
         return claimed
 
     def pause(self, lane: str, seconds: float) -> None:
-        """Begin no job of a lane for so long, unless it is paused for longer."""
+        """Begin no job of a lane for so long, unless it is paused for longer.
+
+        ValueError for a kind whose lanes are not bounded: claims don't look at them.
+        """
+        if self.kind.rules.at_once_per_lane is None:
+            raise ValueError(f"the rules of {self.kind.name} know no lanes")
         until = self._clock() + timedelta(seconds=seconds)
         with self._database.writing() as connection:
             statements.take_turns_at_claims(connection, self.kind)

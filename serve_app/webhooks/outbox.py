@@ -80,7 +80,7 @@ class Outbox:
     def post(self, connection: Connection, posted: Iterable[Message]) -> None:
         """Write messages down, in the transaction that makes what they tell of."""
         now = self._clock()
-        for message in posted:
+        for number, message in enumerate(posted):
             delivery = Delivery(
                 id=f"msg_{uuid4().hex}",
                 channel=message.channel,
@@ -92,7 +92,8 @@ class Outbox:
                 state=DeliveryState.PENDING,
                 attempt=0,
                 failures=0,
-                created_at=now,
+                # Of those posted together each is a bit younger than the one before.
+                created_at=now + timedelta(microseconds=number),
                 due_at=now,
                 gives_up_at=now + _PATIENCE,
                 order_key=message.order_key,
@@ -143,7 +144,8 @@ class Outbox:
 
     def disabled(self, claimed: Delivery, attempt: Attempt) -> None:
         """End an attempt whose receiver is gone; nothing that waits for it is sent."""
-        same = (messages.c.url == claimed.url) & _is_pending
+        is_same = messages.c.channel == claimed.channel
+        same = is_same & (messages.c.url == claimed.url) & _is_pending
         disabled = DeliveryState.DISABLED
         with self._database.writing() as connection:
             # One order for all, so that two transactions never wait for each other.

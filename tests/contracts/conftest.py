@@ -12,13 +12,12 @@ from sqlalchemy import text
 
 from serve_app.database import Database
 from serve_app.database.columns import metadata
-from serve_app.jobs.store import JobStore
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.port import Storage
 from serve_app.storage.s3 import S3Storage
 from serve_app.storage.sharded import ShardedStorage
 from tests.databases import Postgres
-from tests.jobs import ManualClock
+from tests.jobs import ManualClock, SongStore, new_store
 from tests.s3 import S3Server
 
 
@@ -69,8 +68,8 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(database: Database, clock: ManualClock) -> JobStore:
-    return JobStore(database, clock)
+def store(database: Database, clock: ManualClock) -> SongStore:
+    return new_store(database, clock)
 
 
 @pytest.fixture

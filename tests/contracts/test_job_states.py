@@ -22,15 +22,14 @@ from sqlalchemy import text
 
 from serve_app.database import Database
 from serve_app.errors import LeaseLost
-from serve_app.jobs.job import Claim, Job, State
-from serve_app.jobs.store import JobStore
-from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
-from serve_app.stems.request import Priority, Stage
-from tests.jobs import NOON, RESULT, ManualClock, new_job
+from serve_app.jobs.job import Claim, State
+from serve_app.jobs.transitions import MAX_CLAIMS, Retry
+from serve_app.stems.request import Priority, SeparationJob, Stage
+from tests.jobs import NOON, RESULT, ManualClock, asking, new_job, new_store
 
 LEASE_MS = 30_000
-LEASE, KEPT = LEASE_MS / 1000, 1800.0
-LIMITS = Limits(max_attempts=3, retention_seconds=KEPT)
+LEASE = LEASE_MS / 1000
+MAX_ATTEMPTS = 3
 WORKERS = st.sampled_from(["one", "two", "three"])
 
 
@@ -38,7 +37,7 @@ WORKERS = st.sampled_from(["one", "two", "three"])
 class Known:
     """What the model knows of a job."""
 
-    job: Job
+    job: SeparationJob
     claims: list[Claim] = field(default_factory=list)
     lease_ends: int = 0
     holder: Claim | None = None
@@ -57,9 +56,9 @@ class Queue(RuleBasedStateMachine):
         super().__init__()
         self.database = Database(self.database_url)
         with self.database.writing() as connection:
-            connection.execute(text("DELETE FROM jobs"))
+            connection.execute(text("DELETE FROM queue"))
         self.clock = ManualClock()
-        self.store = JobStore(self.database, self.clock)
+        self.store = new_store(self.database, self.clock, max_attempts=MAX_ATTEMPTS)
         self.jobs: dict[str, Known] = {}
         self.milliseconds = 0
 
@@ -73,14 +72,16 @@ class Queue(RuleBasedStateMachine):
         number = len(self.jobs)
         job = new_job(f"job-{number:03d}", created_at=self.clock.now)
         options = replace(job.request.options, priority=priority)
-        job = job.evolve(options=options, updated_at=self.clock.now, audio_key=song)
+        job = asking(job, options=options).evolve(
+            updated_at=self.clock.now, priority=priority.rank, same_work=song
+        )
         at_work = [
             known
             for known in self._in_turn()
             if song and known.job.same_work == song and not known.cancelled
             if known.waits_for is None
         ]
-        self.store.add(job, max_queued=10_000)
+        self.store.add(job)
         self.jobs[job.id] = Known(job, waits_for=at_work[0] if at_work else None)
         # No two are of the same age, so that their order is certain.
         self.pass_time(1)
@@ -98,7 +99,6 @@ class Queue(RuleBasedStateMachine):
             worker,
             lease_seconds=LEASE,
             include_alone=True,
-            retention_seconds=KEPT,
             most=most,
         )
         # Those that can't be given out are ended on the way to the first.
@@ -121,7 +121,7 @@ class Queue(RuleBasedStateMachine):
     def _is_due_to_end(self, known: Known) -> bool:
         return known.cancelled or len(known.claims) >= MAX_CLAIMS
 
-    def _take(self, known: Known, job: Job) -> None:
+    def _take(self, known: Known, job: SeparationJob) -> None:
         assert job.id == known.job.id
         assert job.attempt == len(known.claims) + 1
         known.claims.append(job.claim)
@@ -153,7 +153,7 @@ class Queue(RuleBasedStateMachine):
         """A worker is done."""
         self._write(
             data,
-            lambda claim: self.store.succeed(claim, RESULT, KEPT),
+            lambda claim: self.store.succeed(claim, RESULT),
             lambda known: State.SUCCEEDED,
         )
 
@@ -162,7 +162,7 @@ class Queue(RuleBasedStateMachine):
         """A worker finds that the song can't be done."""
         self._write(
             data,
-            lambda claim: self.store.fail(claim, "code", "why", KEPT),
+            lambda claim: self.store.fail(claim, "code", "why"),
             lambda known: State.FAILED,
         )
 
@@ -172,10 +172,10 @@ class Queue(RuleBasedStateMachine):
 
         def ending(known: Known) -> State | None:
             known.failures += charge
-            return State.FAILED if known.failures >= LIMITS.max_attempts else None
+            return State.FAILED if known.failures >= MAX_ATTEMPTS else None
 
         again = Retry("code", "why", charge=charge)
-        self._write(data, lambda claim: self.store.retry(claim, again, LIMITS), ending)
+        self._write(data, lambda claim: self.store.retry(claim, again), ending)
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
@@ -187,7 +187,7 @@ class Queue(RuleBasedStateMachine):
         """A client changes its mind."""
         if self.jobs:
             known = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
-            self.store.cancel(known.job.id, KEPT)
+            self.store.cancel(known.job.id)
             if known.final is None:
                 known.cancelled = True
                 if known.holder is None or known.lease_ends <= self.milliseconds:

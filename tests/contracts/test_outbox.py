@@ -1,7 +1,7 @@
 """What every database must do for webhooks."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -11,12 +11,13 @@ from sqlalchemy import Connection
 
 from serve_app.database import Database
 from serve_app.errors import DeliveryNotFound, LeaseLost
-from serve_app.jobs.job import Claim, Job
-from serve_app.jobs.store import JobStore
+from serve_app.jobs.job import Claim
+from serve_app.jobs.table import known_ids
 from serve_app.webhooks.delivery import Attempt, Delivery, DeliveryState
+from serve_app.webhooks.message import Message
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.target import Event, Webhook
-from tests.jobs import NOON, RESULT, ManualClock, new_job
+from tests.jobs import NOON, RESULT, ManualClock, SongStore, new_job, new_store
 
 KEPT, LEASE = 1800.0, 60.0
 DAY = 24 * 3600.0
@@ -40,22 +41,20 @@ def outbox(database: Database, clock: ManualClock) -> Outbox:
 
 
 @pytest.fixture
-def store(database: Database, clock: ManualClock, outbox: Outbox) -> JobStore:
-    return JobStore(database, clock, outbox.record)
+def store(database: Database, clock: ManualClock, outbox: Outbox) -> SongStore:
+    return new_store(database, clock, outbox.post)
 
 
-def begun(store: JobStore, job_id: str = "a", webhook: Webhook | None = HOOK) -> Claim:
+def begun(store: SongStore, job_id: str = "a", webhook: Webhook | None = HOOK) -> Claim:
     """Add a job and claim it."""
-    store.add(new_job(job_id, webhook=webhook), max_queued=100)
-    (job,) = store.claim(
-        "me", lease_seconds=30, include_alone=True, retention_seconds=KEPT
-    )
+    store.add(new_job(job_id, webhook=webhook))
+    (job,) = store.claim("me", lease_seconds=30, include_alone=True)
     return job.claim
 
 
-def ended(store: JobStore, *job_ids: str, webhook: Webhook = HOOK) -> None:
+def ended(store: SongStore, *job_ids: str, webhook: Webhook = HOOK) -> None:
     for job_id in job_ids:
-        store.succeed(begun(store, job_id, webhook), RESULT, KEPT)
+        store.succeed(begun(store, job_id, webhook), RESULT)
 
 
 def claimed(outbox: Outbox) -> Delivery:
@@ -70,11 +69,11 @@ def only(outbox: Outbox, job_id: str = "a") -> Delivery:
 
 
 def test_a_job_that_succeeds_is_told_with_all_that_its_client_may_know(
-    store: JobStore, outbox: Outbox, clock: ManualClock
+    store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     claim = begun(store)
     clock.advance(10)
-    store.succeed(claim, RESULT, KEPT)
+    store.succeed(claim, RESULT)
     delivery = only(outbox)
     assert delivery.id.startswith("msg_")
     assert (delivery.url, delivery.host) == (URL, "example.com")
@@ -92,9 +91,9 @@ def test_a_job_that_succeeds_is_told_with_all_that_its_client_may_know(
 
 
 def test_a_job_that_fails_is_told_with_the_reason(
-    store: JobStore, outbox: Outbox
+    store: SongStore, outbox: Outbox
 ) -> None:
-    store.fail(begun(store), "code", "why", KEPT)
+    store.fail(begun(store), "code", "why")
     message = json.loads(only(outbox).body)
     assert message["type"] == "job.failed"
     assert message["data"]["error"] == "why"
@@ -102,46 +101,46 @@ def test_a_job_that_fails_is_told_with_the_reason(
 
 @pytest.mark.parametrize("is_running", [False, True])
 def test_a_job_that_is_cancelled_is_told_once_it_has_stopped(
-    store: JobStore, outbox: Outbox, is_running: bool
+    store: SongStore, outbox: Outbox, is_running: bool
 ) -> None:
     if is_running:
         claim = begun(store)
-        store.cancel("a", KEPT)
+        store.cancel("a")
         assert outbox.of_job("a") == []
         store.release(claim)
     else:
-        store.add(new_job(webhook=HOOK), max_queued=1)
-        store.cancel("a", KEPT)
-    store.cancel("a", KEPT)
-    assert only(outbox).event is Event.CANCELLED
+        store.add(new_job(webhook=HOOK))
+        store.cancel("a")
+    store.cancel("a")
+    assert only(outbox).event == Event.CANCELLED
 
 
 @pytest.mark.parametrize("webhook", [None, Webhook(URL, (Event.FAILED,))])
 def test_what_nobody_wants_to_hear_is_not_written_down(
-    store: JobStore, outbox: Outbox, webhook: Webhook | None
+    store: SongStore, outbox: Outbox, webhook: Webhook | None
 ) -> None:
-    store.succeed(begun(store, webhook=webhook), RESULT, KEPT)
+    store.succeed(begun(store, webhook=webhook), RESULT)
     assert outbox.of_job("a") == []
 
 
 def test_an_end_that_is_rolled_back_is_not_told(
     database: Database, clock: ManualClock, outbox: Outbox
 ) -> None:
-    def fail(connection: Connection, job: Job) -> None:
-        outbox.record(connection, job)
+    def fail(connection: Connection, messages: Sequence[Message]) -> None:
+        outbox.post(connection, messages)
         raise RuntimeError("the power is gone")
 
-    store = JobStore(database, clock, fail)
+    store = new_store(database, clock, fail)
     claim = begun(store)
     with pytest.raises(RuntimeError):
-        store.succeed(claim, RESULT, KEPT)
+        store.succeed(claim, RESULT)
     assert outbox.of_job("a") == []
     assert store.get("a").claim == claim
     assert outbox.claim(LEASE) is None
 
 
 def test_deliveries_are_handed_out_the_longest_due_first(
-    store: JobStore, outbox: Outbox, clock: ManualClock
+    store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     for job_id in "abc":
         ended(store, job_id)
@@ -150,7 +149,7 @@ def test_deliveries_are_handed_out_the_longest_due_first(
     assert outbox.claim(LEASE) is None
 
 
-def test_hosts_that_are_busy_are_left_to_wait(store: JobStore, outbox: Outbox) -> None:
+def test_hosts_that_are_busy_are_left_to_wait(store: SongStore, outbox: Outbox) -> None:
     ended(store, "a")
     ended(store, "b", webhook=Webhook("https://other.example/"))
     delivery = outbox.claim(LEASE, ["example.com", "third.example"])
@@ -161,7 +160,7 @@ def test_hosts_that_are_busy_are_left_to_wait(store: JobStore, outbox: Outbox) -
 
 
 def test_senders_at_once_never_have_the_same_delivery(
-    store: JobStore, outbox: Outbox
+    store: SongStore, outbox: Outbox
 ) -> None:
     ended(store, *(f"job{number}" for number in range(24)))
     barrier = Barrier(4)
@@ -180,7 +179,7 @@ def test_senders_at_once_never_have_the_same_delivery(
 
 
 def test_what_a_dead_sender_held_is_handed_out_again_with_the_same_id(
-    store: JobStore, outbox: Outbox, clock: ManualClock
+    store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     ended(store, "a")
     first = claimed(outbox)
@@ -195,7 +194,7 @@ def test_what_a_dead_sender_held_is_handed_out_again_with_the_same_id(
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_a_sender_that_was_thought_dead_changes_nothing(
-    store: JobStore, outbox: Outbox, clock: ManualClock, end: End
+    store: SongStore, outbox: Outbox, clock: ManualClock, end: End
 ) -> None:
     ended(store, "a")
     slow = claimed(outbox)
@@ -209,7 +208,7 @@ def test_a_sender_that_was_thought_dead_changes_nothing(
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_what_has_ended_is_neither_sent_nor_ended_again(
-    store: JobStore, outbox: Outbox, clock: ManualClock, end: End
+    store: SongStore, outbox: Outbox, clock: ManualClock, end: End
 ) -> None:
     ended(store, "a")
     delivery = claimed(outbox)
@@ -223,7 +222,7 @@ def test_what_has_ended_is_neither_sent_nor_ended_again(
 
 
 def test_a_failed_attempt_is_followed_by_another_at_its_time(
-    store: JobStore, outbox: Outbox, clock: ManualClock
+    store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     ended(store, "a")
     assert outbox.failed(claimed(outbox), REFUSED, NOON + timedelta(seconds=5))
@@ -235,7 +234,7 @@ def test_a_failed_attempt_is_followed_by_another_at_its_time(
 
 
 def test_a_delivery_is_given_up_when_the_next_attempt_would_be_after_three_days(
-    store: JobStore, outbox: Outbox, clock: ManualClock
+    store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     ended(store, "a")
     last = NOON + timedelta(days=3)
@@ -249,7 +248,7 @@ def test_a_delivery_is_given_up_when_the_next_attempt_would_be_after_three_days(
 
 
 def test_the_log_holds_the_latest_twenty_attempts(
-    store: JobStore, outbox: Outbox
+    store: SongStore, outbox: Outbox
 ) -> None:
     ended(store, "a")
     for number in range(25):
@@ -261,7 +260,7 @@ def test_the_log_holds_the_latest_twenty_attempts(
 
 
 def test_a_receiver_that_is_gone_is_sent_nothing_more(
-    store: JobStore, outbox: Outbox, clock: ManualClock
+    store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     ended(store, "a", "b")
     clock.advance(1)
@@ -273,7 +272,7 @@ def test_a_receiver_that_is_gone_is_sent_nothing_more(
 
 
 def test_receivers_that_are_gone_are_found_so_by_many_at_once(
-    store: JobStore, outbox: Outbox
+    store: SongStore, outbox: Outbox
 ) -> None:
     ended(store, *(f"job{number}" for number in range(8)))
     deliveries = [claimed(outbox) for _ in range(8)]
@@ -294,7 +293,7 @@ def test_receivers_that_are_gone_are_found_so_by_many_at_once(
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_a_replay_begins_anew_with_the_same_id(
-    store: JobStore, outbox: Outbox, clock: ManualClock, end: End
+    store: SongStore, outbox: Outbox, clock: ManualClock, end: End
 ) -> None:
     ended(store, "a")
     first = claimed(outbox)
@@ -311,7 +310,7 @@ def test_a_replay_begins_anew_with_the_same_id(
 
 
 def test_a_replay_beside_an_attempt_is_not_given_up_with_it(
-    store: JobStore, outbox: Outbox, clock: ManualClock
+    store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     ended(store, "a")
     clock.advance(3 * DAY)
@@ -321,7 +320,7 @@ def test_a_replay_beside_an_attempt_is_not_given_up_with_it(
 
 
 def test_only_a_delivery_of_that_job_is_replayed(
-    store: JobStore, outbox: Outbox
+    store: SongStore, outbox: Outbox
 ) -> None:
     ended(store, "a", "b")
     for job_id, delivery_id in (
@@ -334,17 +333,17 @@ def test_only_a_delivery_of_that_job_is_replayed(
 
 
 def test_a_log_goes_with_its_job_but_nothing_that_is_still_to_be_sent(
-    store: JobStore, outbox: Outbox
+    store: SongStore, outbox: Outbox
 ) -> None:
     ended(store, "a", "b")
     outbox.delivered(claimed(outbox), FINE)
-    outbox.sweep()
+    outbox.sweep(known_ids())
     assert len(outbox.of_job("a") + outbox.of_job("b")) == 2
     store.remove("a")
     store.remove("b")
-    outbox.sweep()
+    outbox.sweep(known_ids())
     [left] = outbox.of_job("a") + outbox.of_job("b")
     assert left.state is DeliveryState.PENDING
     outbox.disabled(claimed(outbox), GONE)
-    outbox.sweep()
+    outbox.sweep(known_ids())
     assert outbox.of_job(left.job_id) == []

@@ -130,7 +130,7 @@ def assert_done_once(service: Service, job_id: str) -> None:
 
 def attempts_of(service: Service, job_id: str) -> int:
     with sqlite3.connect(service.data_dir / "jobs.sqlite3") as database:
-        row = database.execute("select attempt from jobs where id = ?", (job_id,))
+        row = database.execute("select attempt from queue where id = ?", (job_id,))
         return int(row.fetchone()[0])
 
 

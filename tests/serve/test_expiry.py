@@ -63,4 +63,4 @@ def wait_until_gone(service: Service, job_id: str) -> None:
 
 def rows(service: Service) -> int:
     with sqlite3.connect(service.data_dir / "jobs.sqlite3") as database:
-        return int(database.execute("select count(*) from jobs").fetchone()[0])
+        return int(database.execute("select count(*) from queue").fetchone()[0])

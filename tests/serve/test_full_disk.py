@@ -84,7 +84,7 @@ def test_jobs_wait_for_room_and_are_completed_by_themselves(
         assert "analysis_error" not in job
         assert len(service.stems(job, tmp_path)) == 4
     with sqlite3.connect(database.path / "jobs.sqlite3") as rows:
-        found = rows.execute("select sum(failures), sum(excused) from jobs").fetchone()
+        found = rows.execute("select sum(failures), sum(excused) from queue").fetchone()
     charged, excused = found
     assert charged == 0
     assert excused > 0, "no job has met the full disk"

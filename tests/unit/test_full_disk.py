@@ -13,15 +13,14 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.database import Database
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
-from serve_app.jobs.job import Job, State
+from serve_app.jobs.job import State
 from serve_app.jobs.runner import Event, Finished, Started
-from serve_app.jobs.store import JobStore
-from serve_app.stems.request import Stage
+from serve_app.stems.request import SeparationJob, Stage
 from serve_app.stems.work import SongWorker
 from serve_app.storage.local import LocalStorage
 from tests import media
 from tests.disks import SmallDisk, deleted_files, open_files
-from tests.jobs import new_job, with_audio
+from tests.jobs import SongStore, new_job, new_store, with_audio
 from tests.networks import OneEngine, sharing_engine
 
 JOBS = "abcde"
@@ -37,7 +36,7 @@ class Threads:
         self._worker = worker
         self.begun = Flag()
 
-    async def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
+    async def __call__(self, job: SeparationJob) -> AsyncGenerator[Event, None]:
         """Yield the job's events."""
 
         def note(stage: Stage, fraction: float) -> None:
@@ -49,12 +48,12 @@ class Threads:
         yield Finished(await asyncio.to_thread(run, job, note, Flag()))
 
 
-def hand_in(store: JobStore, storage: LocalStorage, song: Path) -> None:
+def hand_in(store: SongStore, storage: LocalStorage, song: Path) -> None:
     facts = measure(song, AudioLimits(60))
     for name in JOBS:
         storage.put(f"originals/{name}", song)
         job = with_audio(new_job(name), facts)
-        store.add(replace(job, created_at=datetime.now(UTC)), max_queued=len(JOBS))
+        store.add(replace(job, created_at=datetime.now(UTC)))
 
 
 @pytest.mark.parametrize("has_database", [True, False], ids=["all", "files-only"])
@@ -77,7 +76,7 @@ def test_jobs_wait_for_room_uncharged_and_are_done_by_themselves(
         sharing_engine() as engine,
         Database(f"sqlite:///{place / 'jobs.sqlite3'}") as database,
     ):
-        store = JobStore(database, lambda: datetime.now(UTC))
+        store = new_store(database, lambda: datetime.now(UTC))
         hand_in(store, storage, song)
         threads = Threads(SongWorker(OneEngine(engine), storage, work))
 

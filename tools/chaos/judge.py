@@ -17,7 +17,7 @@ from tools.chaos.receiver import Receiver
 
 # What is cut is sent again after half a minute at most; what is left over is swept.
 _SETTLE_SECONDS = 180.0
-_LEFT = ("SELECT id FROM jobs", "SELECT id FROM deliveries")
+_LEFT = ("SELECT id FROM queue", "SELECT id FROM messages")
 
 # Written by Postgres itself, whatever the service believes.
 _AUDIT = """
@@ -31,7 +31,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$ LANGUAGE plpgsql;
-CREATE TRIGGER audit_jobs AFTER INSERT OR UPDATE ON jobs
+CREATE TRIGGER audit_jobs AFTER INSERT OR UPDATE ON queue
     FOR EACH ROW EXECUTE FUNCTION audit_jobs();
 """
 _ENDS = """

@@ -22,15 +22,17 @@ from serve_app.audio.measure import measure
 from serve_app.database import Database
 from serve_app.errors import AppError, UnreachableUrl
 from serve_app.idempotency.store import Answers
-from serve_app.jobs.job import Claim, Job
+from serve_app.jobs.job import Claim
 from serve_app.jobs.store import JobStore
 from serve_app.outbound.urls import UrlRules, checked
+from serve_app.stems.kind import separation
 from serve_app.stems.reports import Request
-from serve_app.stems.request import Result, StemFile
+from serve_app.stems.request import Result, SeparationJob, StemFile
 from serve_app.stems.reuse import Reuse
 from serve_app.storage.local import LocalStorage
 from serve_app.webhooks.outbox import Outbox
 from tests import media
+from tests.jobs import SongStore
 
 MODELS = (
     ModelInfo(
@@ -97,7 +99,7 @@ class Pools:
         """Count how often a dispatcher would have been told."""
         self.woken += 1
 
-    def follow(self, job: Job, stem: str) -> "Heard":
+    def follow(self, job: SeparationJob, stem: str) -> "Heard":
         """Return a stem under way."""
         self.heard.append(Heard(stem))
         return self.heard[-1]
@@ -137,7 +139,7 @@ class Server:
 
     services: Services
     database: Database
-    store: JobStore
+    store: SongStore
     outbox: Outbox
     storage: LocalStorage
     pools: Pools
@@ -155,6 +157,9 @@ class Server:
 
     def with_services(self, **changes: Any) -> httpx.AsyncClient:
         """Return a client of this server with some services replaced."""
+        if "limits" in changes:
+            jobs = songs(self.database, self.clock, self.outbox, changes["limits"])
+            changes = {"jobs": jobs, **changes}
         return connect(create_app(replace(self.services, **changes)))
 
     async def post_raw(
@@ -192,12 +197,12 @@ class Server:
 
     def claim(self) -> Claim:
         """Take up the oldest job, as a dispatcher would."""
-        (job,) = self.store.claim(
-            "me", lease_seconds=30.0, include_alone=True, retention_seconds=1800.0
-        )
+        (job,) = self.store.claim("me", lease_seconds=30.0, include_alone=True)
         return job.claim
 
-    def succeed(self, stems: Mapping[str, bytes], song_name: str = "song") -> Job:
+    def succeed(
+        self, stems: Mapping[str, bytes], song_name: str = "song"
+    ) -> SeparationJob:
         """Finish the oldest job with `stems`, as a dispatcher would."""
         claim = self.claim()
         job = self.store.get(claim.job_id)
@@ -205,10 +210,12 @@ class Server:
             self._store_stem(job, name, data, song_name) for name, data in stems.items()
         )
         found = {"bpm": 124.0, "key": "C# minor"}
-        self.store.succeed(claim, Result("demo", made, 0.5, found), 1800.0)
+        self.store.succeed(claim, Result("demo", made, 0.5, found))
         return self.store.get(job.id)
 
-    def _store_stem(self, job: Job, name: str, data: bytes, song_name: str) -> StemFile:
+    def _store_stem(
+        self, job: SeparationJob, name: str, data: bytes, song_name: str
+    ) -> StemFile:
         chosen = formats.parse(job.request.options.format)
         key = f"stems/{job.id}/1/{name}{chosen.suffix}"
         path = self.files_dir.parent / "stem"
@@ -223,6 +230,13 @@ class Server:
             sha256(data).hexdigest(),
             chosen.media_type,
         )
+
+
+def songs(
+    database: Database, clock: Clock, outbox: Outbox, limits: Limits = LIMITS
+) -> SongStore:
+    """Return the store of jobs whose rules follow from `limits`."""
+    return JobStore(database, clock, separation(limits.rules), outbox.post)
 
 
 def connect(app: FastAPI) -> httpx.AsyncClient:
@@ -250,7 +264,7 @@ async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
     shutil.copy(empty_database, tmp_path / "jobs.sqlite3")
     database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
     outbox = Outbox(database, clock)
-    store = JobStore(database, clock, outbox.record)
+    store = songs(database, clock, outbox)
     storage = LocalStorage(files_dir)
     services = Services(
         jobs=store,

@@ -166,7 +166,7 @@ async def test_completed_job(server: Server, song: bytes, public_url: str) -> No
 
 async def test_failed_job(server: Server, song: bytes) -> None:
     job_id = (await separated(server, song))["job_id"]
-    server.store.fail(server.claim(), "code", "It is damaged.", 1800.0)
+    server.store.fail(server.claim(), "code", "It is damaged.")
     found = await job(server, job_id)
     assert (found["status"], found["error"]) == ("failed", "It is damaged.")
     assert "stems" not in found

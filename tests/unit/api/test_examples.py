@@ -17,7 +17,7 @@ import pytest
 
 from serve_app.api.app import create_app
 from serve_app.errors import JobNotFound
-from serve_app.jobs.job import Job
+from serve_app.stems.request import SeparationJob
 from serve_app.storage.uploads import S3Uploads
 from serve_app.webhooks import signing
 from serve_app.webhooks.target import Webhook
@@ -130,7 +130,7 @@ def assert_done(done: "subprocess.CompletedProcess[str]") -> str:
     return done.stdout
 
 
-def only_job(server: Server) -> Job:
+def only_job(server: Server) -> SeparationJob:
     (job,) = server.store.listed("", 9)
     return job
 
@@ -154,7 +154,7 @@ def test_every_file_is_an_example_of_a_call(reader: Reader) -> None:
 @in_every_language
 def test_a_song_is_separated(server: Server, reader: Reader, language: str) -> None:
     assert "completed" in assert_done(reader.run(SEPARATE, language))
-    assert only_job(server).options.stems == ("drums", "vocals")
+    assert only_job(server).request.options.stems == ("drums", "vocals")
     assert [reader.read(f"{name}.wav") for name in ("vocals", "drums")] == [
         *("vocals", "drums")
     ]

@@ -68,8 +68,8 @@ async def test_a_song_is_fetched_and_becomes_a_job_like_any_other(
     assert job.request.options.priority == "low"
     assert b"".join(server.storage.read(job.request.source.key)) == song
     uploaded = server.store.get(await server.separate(song))
-    assert job.request.source.sha256 == uploaded.source.sha256
-    assert job.request.source.mean == uploaded.source.mean
+    assert job.request.source.sha256 == uploaded.request.source.sha256
+    assert job.request.source.mean == uploaded.request.source.mean
     assert list(server.services.working_dir.iterdir()) == []
 
 

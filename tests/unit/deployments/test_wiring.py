@@ -13,13 +13,12 @@ from deployments.wiring import (
 )
 from serve_app.database import Database
 from serve_app.errors import RefusedUrl
-from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
 from serve_app.webhooks import signing
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.sender import Sender
 from serve_app.webhooks.target import Webhook
-from tests.jobs import new_job
+from tests.jobs import new_job, new_store
 from tests.unit.webhooks.receiver import Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published one
@@ -80,9 +79,9 @@ def test_what_leaves_the_outbox_comes_signed_where_it_may_go(
     )
     with database(settings) as shared, Receiver("127.0.0.1") as receiver:
         outbox = Outbox(shared, now)
-        store = JobStore(shared, now, outbox.record)
-        store.add(new_job(webhook=Webhook(receiver.url)), max_queued=1)
-        store.cancel("a", 1800)
+        store = new_store(shared, now, outbox.post)
+        store.add(new_job(webhook=Webhook(receiver.url)))
+        store.cancel("a")
         asyncio.run(_sent(webhook_sender(settings, outbox), outbox))
         [delivery] = outbox.of_job("a")
         if not is_private:

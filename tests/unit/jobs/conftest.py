@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.database import Database
-from serve_app.jobs.store import JobStore
-from tests.jobs import ManualClock
+from tests.jobs import ManualClock, SongStore, new_store
 
 
 @pytest.fixture
@@ -27,5 +26,5 @@ def database(url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(database: Database, clock: ManualClock) -> JobStore:
-    return JobStore(database, clock)
+def store(database: Database, clock: ManualClock) -> SongStore:
+    return new_store(database, clock)

@@ -10,15 +10,17 @@ from serve_app.errors import (
 from serve_app.jobs.attempt import REPORT_SECONDS, Attempt, retry_after
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
+from serve_app.stems.kind import separation
 from serve_app.stems.request import Stage
 from tests.jobs import new_job
 
 POLICY = DispatchPolicy(in_flight=4, backoff_seconds=5)
+KIND = separation()
 DEAD = ReplicaDied("The replica died.")
 
 
 def attempt(job_id: str, replica: str | None = "one", number: int = 1) -> Attempt:
-    found = Attempt(new_job(job_id, owner="me", attempt=number))
+    found = Attempt(KIND, new_job(job_id, owner="me", attempt=number))
     found.replica = replica
     return found
 
@@ -67,7 +69,8 @@ def test_a_failure_is_charged_and_the_next_try_is_later(err: AppError) -> None:
 
 
 def test_waiting_grows_with_the_attempts_up_to_a_limit() -> None:
-    assert [POLICY.delay_seconds(number) for number in (1, 2, 3, 9)] == [5, 20, 80, 300]
+    delays = [KIND.rules.delay_seconds(number) for number in (1, 2, 3, 9)]
+    assert delays == [5, 20, 80, 300]
 
 
 def test_a_job_that_was_alone_when_its_replica_died_is_charged() -> None:

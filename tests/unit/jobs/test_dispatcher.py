@@ -21,15 +21,25 @@ from serve_app.errors import (
     UnreadableAudio,
 )
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
-from serve_app.jobs.job import Job, State
+from serve_app.jobs.job import State
+from serve_app.jobs.kind import Rules
 from serve_app.jobs.runner import Event, Finished, Progress, ReplicaDied, Started
 from serve_app.jobs.store import JobStore
-from serve_app.stems.request import Stage
-from tests.jobs import NOON, RESULT, ManualClock, new_job, stored
+from serve_app.stems.kind import separation
+from serve_app.stems.request import Result, SeparationJob, SeparationRequest, Stage
+from tests.jobs import NOON, RESULT, ManualClock, SongStore, new_job, new_store, stored
 
 PATIENCE_SECONDS = 30.0
 
-Script = Callable[[Job], AsyncGenerator[Event, None]]
+KIND = separation(Rules(retry_seconds=(0.0,)))
+
+Script = Callable[[SeparationJob], AsyncGenerator[Event, None]]
+
+
+@pytest.fixture
+def store(database: Database, clock: ManualClock) -> SongStore:
+    """What has failed is tried again at once."""
+    return JobStore(database, clock, KIND)
 
 
 class Workers:
@@ -42,7 +52,7 @@ class Workers:
         self.company: list[set[str]] = []
         self.cleaned_up: list[str] = []
 
-    async def __call__(self, job: Job) -> AsyncGenerator[Event, None]:
+    async def __call__(self, job: SeparationJob) -> AsyncGenerator[Event, None]:
         """Yield the events of the script."""
         self.running.append(job.id)
         self.starts.append(job.id)
@@ -55,20 +65,20 @@ class Workers:
             self.cleaned_up.append(job.id)
 
 
-async def succeed(job: Job) -> AsyncGenerator[Event, None]:
+async def succeed(job: SeparationJob) -> AsyncGenerator[Event, None]:
     yield Started("one")
     yield Progress(Stage.SEPARATE, 0.5)
     yield Finished(RESULT)
 
 
-async def hang(job: Job) -> AsyncGenerator[Event, None]:
+async def hang(job: SeparationJob) -> AsyncGenerator[Event, None]:
     yield Started("one")
     yield Progress(Stage.SEPARATE, 0.25)
     await asyncio.Event().wait()
 
 
 def failing(err: Exception) -> Script:
-    async def fail(job: Job) -> AsyncGenerator[Event, None]:
+    async def fail(job: SeparationJob) -> AsyncGenerator[Event, None]:
         yield Started("one")
         raise err
 
@@ -105,13 +115,13 @@ async def until(is_true: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-def is_in(store: JobStore, state: State, *job_ids: str) -> Callable[[], bool]:
+def is_in(store: SongStore, state: State, *job_ids: str) -> Callable[[], bool]:
     return lambda: all(store.get(job_id).state is state for job_id in job_ids)
 
 
-def add(store: JobStore, *job_ids: str) -> None:
+def add(store: SongStore, *job_ids: str) -> None:
     for job_id in job_ids:
-        store.add(new_job(job_id), max_queued=100)
+        store.add(new_job(job_id))
 
 
 async def run_until(dispatcher: Dispatcher, is_true: Callable[[], Any]) -> None:
@@ -119,7 +129,7 @@ async def run_until(dispatcher: Dispatcher, is_true: Callable[[], Any]) -> None:
         await until(is_true)
 
 
-def test_jobs_run_and_their_results_are_published(store: JobStore) -> None:
+def test_jobs_run_and_their_results_are_published(store: SongStore) -> None:
     add(store, *"abcde")
     workers = Workers(succeed)
     dispatcher = Dispatcher(store, workers, "me", policy())
@@ -129,15 +139,15 @@ def test_jobs_run_and_their_results_are_published(store: JobStore) -> None:
     assert sorted(workers.cleaned_up) == list("abcde")
 
 
-def test_a_job_is_taken_up_at_once_when_told_of(store: JobStore) -> None:
+def test_a_job_is_taken_up_at_once_when_told_of(store: SongStore) -> None:
     async def scenario() -> None:
         patient = policy(poll_seconds=10 * PATIENCE_SECONDS)
         dispatcher = Dispatcher(store, Workers(succeed), "me", patient)
         async with dispatching(dispatcher):
-            store.add(new_job("a"), max_queued=9)
+            store.add(new_job("a"))
             dispatcher.wake()
             await until(is_in(store, State.SUCCEEDED, "a"))
-            store.add(new_job("b"), max_queued=9)
+            store.add(new_job("b"))
             dispatcher.wake()
             await until(is_in(store, State.SUCCEEDED, "b"))
 
@@ -145,11 +155,11 @@ def test_a_job_is_taken_up_at_once_when_told_of(store: JobStore) -> None:
 
 
 def test_long_songs_leave_room_for_short_ones_and_for_other_clients(
-    store: JobStore,
+    store: SongStore,
 ) -> None:
     def add_song(job_id: str, client: str, minutes: int) -> None:
-        source = replace(new_job(job_id).source, samples=44_100 * 60 * minutes)
-        store.add(new_job(job_id, client=client, source=source), max_queued=100)
+        cost_seconds = 60.0 * minutes
+        store.add(new_job(job_id, client=client, cost_seconds=cost_seconds))
 
     async def scenario() -> None:
         fair = policy(in_flight=6, of_one_kind=3)
@@ -169,29 +179,29 @@ def test_long_songs_leave_room_for_short_ones_and_for_other_clients(
     asyncio.run(scenario())
 
 
-def test_one_clients_songs_leave_room_for_others(store: JobStore) -> None:
+def test_one_clients_songs_leave_room_for_others(store: SongStore) -> None:
     async def scenario() -> None:
         workers = Workers(hang)
         fair = policy(in_flight=4, of_one_kind=3)
         dispatcher = Dispatcher(store, workers, "me", fair)
         for number in range(5):
-            store.add(new_job(f"a{number}", client="a"), max_queued=100)
+            store.add(new_job(f"a{number}", client="a"))
         async with dispatching(dispatcher):
             await until(is_in(store, State.RUNNING, "a0", "a1", "a2"))
             await asyncio.sleep(0.1)
-            store.add(new_job("b0", client="b"), max_queued=100)
+            store.add(new_job("b0", client="b"))
             await until(is_in(store, State.RUNNING, "b0"))
             assert sorted(workers.running) == ["a0", "a1", "a2", "b0"]
 
     asyncio.run(scenario())
 
 
-def test_no_more_jobs_run_than_fit(store: JobStore) -> None:
+def test_no_more_jobs_run_than_fit(store: SongStore) -> None:
     add(store, *"abcde")
 
     gate = asyncio.Event()
 
-    async def wait(job: Job) -> AsyncGenerator[Event, None]:
+    async def wait(job: SeparationJob) -> AsyncGenerator[Event, None]:
         await gate.wait()
         yield Finished(RESULT)
 
@@ -210,7 +220,7 @@ def test_no_more_jobs_run_than_fit(store: JobStore) -> None:
     assert max(map(len, workers.company)) == 2
 
 
-def test_progress_is_seen_while_a_job_runs(store: JobStore) -> None:
+def test_progress_is_seen_while_a_job_runs(store: SongStore) -> None:
     add(store, "a")
     dispatcher = Dispatcher(store, Workers(hang), "me", policy())
     asyncio.run(run_until(dispatcher, lambda: store.get("a").progress == 0.25))
@@ -218,7 +228,7 @@ def test_progress_is_seen_while_a_job_runs(store: JobStore) -> None:
 
 
 def test_leases_are_renewed_while_a_job_runs(
-    store: JobStore, clock: ManualClock
+    store: SongStore, clock: ManualClock
 ) -> None:
     add(store, "a")
     dispatcher = Dispatcher(store, Workers(hang), "me", policy())
@@ -234,7 +244,7 @@ def test_leases_are_renewed_while_a_job_runs(
     asyncio.run(outlive_the_lease())
 
 
-def test_a_cancelled_job_is_stopped_at_once_when_told_of(store: JobStore) -> None:
+def test_a_cancelled_job_is_stopped_at_once_when_told_of(store: SongStore) -> None:
     add(store, "a", "b")
     workers = Workers(hang)
     dispatcher = Dispatcher(store, workers, "me", policy(renew_seconds=20.0))
@@ -242,7 +252,7 @@ def test_a_cancelled_job_is_stopped_at_once_when_told_of(store: JobStore) -> Non
     async def cancel() -> None:
         async with dispatching(dispatcher):
             await until(is_in(store, State.RUNNING, "a", "b"))
-            await asyncio.to_thread(store.cancel, "a", 60)
+            await asyncio.to_thread(store.cancel, "a")
             dispatcher.stop("a")
             await until(is_in(store, State.CANCELLED, "a"))
             assert workers.cleaned_up == ["a"]
@@ -251,17 +261,17 @@ def test_a_cancelled_job_is_stopped_at_once_when_told_of(store: JobStore) -> Non
     assert workers.starts == ["a", "b"]
 
 
-def lease_seconds_left(store: JobStore, clock: ManualClock) -> float:
+def lease_seconds_left(store: SongStore, clock: ManualClock) -> float:
     ends = store.get("a").lease_expires_at
     return (ends - clock.now).total_seconds() if ends else 0.0
 
 
 @pytest.mark.parametrize("renew_seconds", [0.05, 20.0])
-def test_a_cancelled_job_is_stopped(store: JobStore, renew_seconds: float) -> None:
+def test_a_cancelled_job_is_stopped(store: SongStore, renew_seconds: float) -> None:
     """By the next renewal, or sooner by the next progress."""
     add(store, "a")
 
-    async def busy(job: Job) -> AsyncGenerator[Event, None]:
+    async def busy(job: SeparationJob) -> AsyncGenerator[Event, None]:
         while True:
             yield Progress(Stage.SEPARATE, 0.1)
             await asyncio.sleep(0.01)
@@ -272,7 +282,7 @@ def test_a_cancelled_job_is_stopped(store: JobStore, renew_seconds: float) -> No
     async def cancel() -> None:
         async with dispatching(dispatcher):
             await until(is_in(store, State.RUNNING, "a"))
-            await asyncio.to_thread(store.cancel, "a", 60)
+            await asyncio.to_thread(store.cancel, "a")
             await until(is_in(store, State.CANCELLED, "a"))
             assert workers.cleaned_up == ["a"]
 
@@ -281,7 +291,7 @@ def test_a_cancelled_job_is_stopped(store: JobStore, renew_seconds: float) -> No
 
 
 def test_a_job_whose_lease_is_lost_is_stopped_and_left_alone(
-    store: JobStore, clock: ManualClock
+    store: SongStore, clock: ManualClock
 ) -> None:
     add(store, "a")
     workers = Workers(hang)
@@ -289,9 +299,7 @@ def test_a_job_whose_lease_is_lost_is_stopped_and_left_alone(
 
     def steal() -> None:
         clock.advance(31)
-        store.claim(
-            "thief", lease_seconds=1e6, include_alone=True, retention_seconds=60
-        )
+        store.claim("thief", lease_seconds=1e6, include_alone=True)
 
     async def lose() -> None:
         async with dispatching(dispatcher):
@@ -304,7 +312,7 @@ def test_a_job_whose_lease_is_lost_is_stopped_and_left_alone(
     assert (store.get("a").owner, store.get("a").attempt) == ("thief", 2)
 
 
-def test_what_can_not_be_done_is_failed_at_once(store: JobStore) -> None:
+def test_what_can_not_be_done_is_failed_at_once(store: SongStore) -> None:
     add(store, "a")
     workers = Workers(failing(UnreadableAudio("This is no audio: send an mp3.")))
     dispatcher = Dispatcher(store, workers, "me", policy())
@@ -315,11 +323,11 @@ def test_what_can_not_be_done_is_failed_at_once(store: JobStore) -> None:
 
 
 def test_what_may_pass_is_tried_again_and_then_failed_with_its_reason(
-    store: JobStore,
+    store: SongStore,
 ) -> None:
     add(store, "a")
     workers = Workers(failing(FileLost("It is not there.")))
-    dispatcher = Dispatcher(store, workers, "me", policy(max_attempts=3))
+    dispatcher = Dispatcher(store, workers, "me", policy())
     asyncio.run(run_until(dispatcher, is_in(store, State.FAILED, "a")))
     job = store.get("a")
     assert (job.attempt, job.failures) == (3, 3)
@@ -327,8 +335,9 @@ def test_what_may_pass_is_tried_again_and_then_failed_with_its_reason(
 
 
 def test_a_failed_attempt_is_not_repeated_at_once(
-    store: JobStore, clock: ManualClock
+    database: Database, clock: ManualClock
 ) -> None:
+    store = new_store(database, clock, retry_seconds=(5.0,))
     add(store, "a")
     workers = Workers(failing(FileLost("down")))
     dispatcher = Dispatcher(store, workers, "me", policy(backoff_seconds=5))
@@ -346,39 +355,43 @@ def test_a_failed_attempt_is_not_repeated_at_once(
 
 @pytest.mark.parametrize("ends_early", [True, False])
 def test_what_nobody_expected_is_logged_and_not_shown_to_clients(
-    store: JobStore, caplog: pytest.LogCaptureFixture, ends_early: bool
+    database: Database,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+    ends_early: bool,
 ) -> None:
+    store = new_store(database, clock, max_attempts=1)
     add(store, "a")
 
-    async def break_down(job: Job) -> AsyncGenerator[Event, None]:
+    async def break_down(job: SeparationJob) -> AsyncGenerator[Event, None]:
         yield Started("one")
         if not ends_early:
             raise KeyError("secret of ours")
 
-    dispatcher = Dispatcher(store, Workers(break_down), "me", policy(max_attempts=1))
+    dispatcher = Dispatcher(store, Workers(break_down), "me", policy())
     with caplog.at_level(logging.ERROR):
         asyncio.run(run_until(dispatcher, is_in(store, State.FAILED, "a")))
     job = store.get("a")
     assert job.error_code == "internal_error"
-    assert "Upload it again" in str(job.error)
+    assert "Send it again" in str(job.error)
     reason = "without a result" if ends_early else "secret of ours"
     assert reason in caplog.text
     assert "Traceback" in caplog.text
 
 
 def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
-    database: Database,
-    store: JobStore,
+    database: Database, clock: ManualClock
 ) -> None:
     """One poisonous song among three, on a replica that it kills each time.
 
     The fourth, which came later, is kept out of its way.
     """
+    store = new_store(database, clock, max_attempts=2, retry_seconds=(0.0,))
     add(store, "good", "poison", "well")
-    store.add(new_job("young", created_at=NOON + timedelta(hours=1)), max_queued=9)
+    store.add(new_job("young", created_at=NOON + timedelta(hours=1)))
     together = asyncio.Barrier(3)
 
-    async def on_one_replica(job: Job) -> AsyncGenerator[Event, None]:
+    async def on_one_replica(job: SeparationJob) -> AsyncGenerator[Event, None]:
         is_first = job.attempt == 1 and job.id != "young"
         yield Started("first" if is_first else f"replaced after {job.id}")
         if is_first:
@@ -389,7 +402,7 @@ def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
         yield Finished(RESULT)
 
     workers = Workers(on_one_replica)
-    dispatcher = Dispatcher(store, workers, "me", policy(in_flight=3, max_attempts=2))
+    dispatcher = Dispatcher(store, workers, "me", policy(in_flight=3))
 
     def all_ended() -> bool:
         return all(job.state.is_final for job in stored(database))
@@ -407,7 +420,7 @@ def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
 
 
 def test_shutdown_hands_unfinished_jobs_back_uncharged(
-    database: Database, store: JobStore
+    database: Database, store: SongStore
 ) -> None:
     add(store, *"abc")
     workers = Workers(hang)
@@ -421,7 +434,7 @@ def test_shutdown_hands_unfinished_jobs_back_uncharged(
     asyncio.run(run_until(second, is_in(store, State.SUCCEEDED, *"abc")))
 
 
-def test_a_cancelled_loop_hands_its_jobs_back_too(store: JobStore) -> None:
+def test_a_cancelled_loop_hands_its_jobs_back_too(store: SongStore) -> None:
     add(store, "a")
     workers = Workers(hang)
     dispatcher = Dispatcher(store, workers, "me", policy())
@@ -437,15 +450,15 @@ def test_a_cancelled_loop_hands_its_jobs_back_too(store: JobStore) -> None:
     assert store.get("a").state is State.QUEUED
 
 
-class SlowStore(JobStore):
+class SlowStore(JobStore[SeparationRequest, Result]):
     """A store whose answers to claims are long under way."""
 
     def __init__(self, database: Database, clock: ManualClock) -> None:
-        super().__init__(database, clock)
+        super().__init__(database, clock, KIND)
         self.has_claimed = threading.Event()
         self.may_answer = threading.Event()
 
-    def claim(self, owner: str, **options: Any) -> list[Job]:
+    def claim(self, owner: str, **options: Any) -> list[SeparationJob]:
         """Claim, and answer when that is allowed."""
         found = super().claim(owner, **options)
         self.has_claimed.set()
@@ -472,7 +485,7 @@ def test_a_job_that_is_being_claimed_at_the_end_is_handed_back(
     assert slow.get("a").state is State.QUEUED
 
 
-def test_shutdown_before_the_start_is_fine(store: JobStore) -> None:
+def test_shutdown_before_the_start_is_fine(store: SongStore) -> None:
     add(store, "a")
     dispatcher = Dispatcher(store, Workers(succeed), "me", policy())
 
@@ -484,11 +497,11 @@ def test_shutdown_before_the_start_is_fine(store: JobStore) -> None:
     assert store.get("a").state is State.QUEUED
 
 
-def test_work_that_cancels_itself_is_done_again(store: JobStore) -> None:
+def test_work_that_cancels_itself_is_done_again(store: SongStore) -> None:
     """A replica that is drained stops its songs, though no client asked for that."""
     add(store, "a")
 
-    async def drained_once(job: Job) -> AsyncGenerator[Event, None]:
+    async def drained_once(job: SeparationJob) -> AsyncGenerator[Event, None]:
         if job.attempt == 1:
             raise Cancelled("The replica stops.")
         yield Finished(RESULT)
@@ -498,7 +511,7 @@ def test_work_that_cancels_itself_is_done_again(store: JobStore) -> None:
     assert (store.get("a").attempt, store.get("a").failures) == (2, 0)
 
 
-class FlakyStore(JobStore):
+class FlakyStore(JobStore[SeparationRequest, Result]):
     """A store that is down now and then, and says so."""
 
     down_for = 0
@@ -508,7 +521,7 @@ class FlakyStore(JobStore):
             self.down_for -= 1
             raise Unavailable("The job database does not answer.")
 
-    def claim(self, owner: str, **options: Any) -> list[Job]:
+    def claim(self, owner: str, **options: Any) -> list[SeparationJob]:
         """Claim, or fail."""
         self._fail()
         return super().claim(owner, **options)
@@ -518,15 +531,15 @@ class FlakyStore(JobStore):
         self._fail()
         return super().report(*args)
 
-    def succeed(self, *args: Any) -> None:
+    def succeed(self, *args: Any) -> SeparationJob:
         """Succeed, or fail."""
         self._fail()
-        super().succeed(*args)
+        return super().succeed(*args)
 
 
 @pytest.fixture
 def flaky(database: Database, clock: ManualClock) -> FlakyStore:
-    return FlakyStore(database, clock)
+    return FlakyStore(database, clock, KIND)
 
 
 def test_a_database_that_is_down_does_not_end_the_loop(flaky: FlakyStore) -> None:
@@ -551,7 +564,7 @@ def test_a_result_is_not_lost_when_the_database_is_down_for_a_moment(
 ) -> None:
     add(flaky, "a")
 
-    async def during_an_outage(job: Job) -> AsyncGenerator[Event, None]:
+    async def during_an_outage(job: SeparationJob) -> AsyncGenerator[Event, None]:
         if before == "progress":
             flaky.down_for = 1
         yield Progress(Stage.SEPARATE, 0.5)
@@ -564,7 +577,7 @@ def test_a_result_is_not_lost_when_the_database_is_down_for_a_moment(
     assert flaky.get("a").attempt == 1
 
 
-def test_what_another_job_has_made_is_not_made_again(store: JobStore) -> None:
+def test_what_another_job_has_made_is_not_made_again(store: SongStore) -> None:
     add(store, "a", "b")
     workers = Workers(succeed)
     found = replace(RESULT, cache="hit")
@@ -578,12 +591,12 @@ def test_what_another_job_has_made_is_not_made_again(store: JobStore) -> None:
 
 
 def test_a_result_waits_for_a_database_that_is_away_for_long(
-    store: JobStore, monkeypatch: pytest.MonkeyPatch
+    store: SongStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(store, "a")
     tries, succeed_now = [], store.succeed
 
-    def away(*args: Any) -> Job:
+    def away(*args: Any) -> SeparationJob:
         tries.append(1)
         if len(tries) < 20:
             raise DatabaseUnavailable("Its disk is full.")
@@ -596,12 +609,14 @@ def test_a_result_waits_for_a_database_that_is_away_for_long(
     assert workers.starts == ["a"]
 
 
-def test_files_of_a_job_that_ended_without_a_result_go_at_once(store: JobStore) -> None:
+def test_files_of_a_job_that_ended_without_a_result_go_at_once(
+    store: SongStore,
+) -> None:
     """Those of one that is tried again stay."""
     add(store, *"abc")
     discarded: list[str] = []
 
-    async def script(job: Job) -> AsyncGenerator[Event, None]:
+    async def script(job: SeparationJob) -> AsyncGenerator[Event, None]:
         yield Started("one")
         if job.id == "a":
             raise UnreadableAudio("noise")

@@ -1,5 +1,5 @@
 import os
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,9 +8,8 @@ from serve_app.database import Database
 from serve_app.errors import StorageUnavailable
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Claim, State
-from serve_app.jobs.store import JobStore
 from serve_app.storage.local import LocalStorage
-from tests.jobs import RESULT, ManualClock, new_job, stored
+from tests.jobs import RESULT, ManualClock, SongStore, new_job, new_store, stored
 
 KEPT = 1800.0
 GRACE = 3600.0
@@ -28,27 +27,13 @@ class Disk(LocalStorage):
         super().delete(prefix)
 
 
-class Uploads:
-    """Direct uploads that take note of what is swept."""
-
-    seconds = 600
-
-    def __init__(self) -> None:
-        self.swept: list[datetime] = []
-
-    def sweep(self, before: datetime) -> int:
-        """Take note."""
-        self.swept.append(before)
-        return 0
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path / "files")
 
 
 @pytest.fixture
-def expiry(store: JobStore, disk: Disk, clock: ManualClock) -> Expiry:
+def expiry(store: SongStore, disk: Disk, clock: ManualClock) -> Expiry:
     return Expiry(store, disk, clock)
 
 
@@ -66,29 +51,27 @@ def keys(disk: Disk) -> set[str]:
     return {file.key for file in disk.list("")}
 
 
-def running(store: JobStore, job_id: str) -> Claim:
-    store.add(new_job(job_id), max_queued=9)
-    (job,) = store.claim(
-        "me", lease_seconds=1e6, include_alone=True, retention_seconds=KEPT
-    )
+def running(store: SongStore, job_id: str) -> Claim:
+    store.add(new_job(job_id))
+    (job,) = store.claim("me", lease_seconds=1e6, include_alone=True)
     return job.claim
 
 
-def end(store: JobStore, job_id: str, state: State) -> None:
+def end(store: SongStore, job_id: str, state: State) -> None:
     claim = running(store, job_id)
     if state is State.SUCCEEDED:
-        store.succeed(claim, RESULT, KEPT)
+        store.succeed(claim, RESULT)
     elif state is State.FAILED:
-        store.fail(claim, "code", "why", KEPT)
+        store.fail(claim, "code", "why")
     else:
-        store.cancel(job_id, KEPT)
+        store.cancel(job_id)
         store.release(claim)
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
 def test_nothing_of_a_job_is_left_after_its_time(
     database: Database,
-    store: JobStore,
+    store: SongStore,
     disk: Disk,
     expiry: Expiry,
     clock: ManualClock,
@@ -107,7 +90,7 @@ def test_nothing_of_a_job_is_left_after_its_time(
 
 
 def test_other_jobs_keep_what_is_theirs(
-    database: Database, store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock
+    database: Database, store: SongStore, disk: Disk, expiry: Expiry, clock: ManualClock
 ) -> None:
     end(store, "a", State.SUCCEEDED)
     running(store, "ab")
@@ -121,17 +104,21 @@ def test_other_jobs_keep_what_is_theirs(
 
 
 def test_more_jobs_than_fit_one_batch_all_go(
-    store: JobStore, expiry: Expiry, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    clock: ManualClock,
+    expiry: Expiry,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    store = new_store(database, clock, retention_seconds=0)
     monkeypatch.setattr("serve_app.jobs.expiry._BATCH", 2)
     for number in range(5):
-        store.add(new_job(f"job-{number}"), max_queued=9)
-        store.cancel(f"job-{number}", 0)
+        store.add(new_job(f"job-{number}"))
+        store.cancel(f"job-{number}")
     assert expiry.sweep() == 5
 
 
 def test_a_row_stays_until_its_files_are_gone_and_holds_up_no_other(
-    database: Database, store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock
+    database: Database, store: SongStore, disk: Disk, expiry: Expiry, clock: ManualClock
 ) -> None:
     for job_id in ("a", "b"):
         end(store, job_id, State.SUCCEEDED)
@@ -168,14 +155,14 @@ def test_files_without_a_job_go_after_a_grace(
     ],
 )
 def test_only_the_attempt_that_counts_keeps_its_stems(
-    store: JobStore,
+    store: SongStore,
     disk: Disk,
     expiry: Expiry,
     clock: ManualClock,
     state: State,
     kept: set[str],
 ) -> None:
-    store.add(new_job("a", state=state, owner="me", attempt=2), max_queued=9)
+    store.add(new_job("a", state=state, owner="me", attempt=2))
     stems = [f"stems/a/{attempt}/drums.wav" for attempt in (1, 2, 22)]
     put(disk, clock, "originals/a", *stems)
     clock.advance(GRACE + 1)
@@ -185,9 +172,9 @@ def test_only_the_attempt_that_counts_keeps_its_stems(
 
 @pytest.mark.parametrize("state", State)
 def test_parts_are_kept_as_long_as_an_attempt_may_go_on_with_them(
-    store: JobStore, disk: Disk, expiry: Expiry, clock: ManualClock, state: State
+    store: SongStore, disk: Disk, expiry: Expiry, clock: ManualClock, state: State
 ) -> None:
-    store.add(new_job("a", state=state, owner="me", attempt=2), max_queued=9)
+    store.add(new_job("a", state=state, owner="me", attempt=2))
     put(disk, clock, "parts/a/demo-1/000000.npy")
     clock.advance(GRACE + 1)
     assert expiry.sweep_orphans(GRACE) == state.is_final
@@ -203,17 +190,14 @@ def test_files_outside_of_the_layout_are_left_alone(
 
 
 def test_uploads_are_spared_for_as_long_as_they_may_take(
-    store: JobStore, disk: Disk, clock: ManualClock
+    disk: Disk, expiry: Expiry, clock: ManualClock
 ) -> None:
     """In S3 a file is as old as the upload that made it."""
-    uploads = Uploads()
-    expiry = Expiry(store, disk, clock, uploads)  # type: ignore[arg-type]
+    more_seconds = {"uploads": 600.0}
     put(disk, clock, "uploads/a/7", "originals/a")
-    clock.advance(GRACE + Uploads.seconds)
-    assert expiry.sweep_orphans(GRACE) == 1
+    clock.advance(GRACE + 600)
+    assert expiry.sweep_orphans(GRACE, more_seconds) == 1
     assert keys(disk) == {"uploads/a/7"}
     clock.advance(1)
-    assert expiry.sweep_orphans(GRACE) == 1
+    assert expiry.sweep_orphans(GRACE, more_seconds) == 1
     assert keys(disk) == set()
-    gone = timedelta(seconds=GRACE + Uploads.seconds)
-    assert uploads.swept[-1] == clock.now - gone

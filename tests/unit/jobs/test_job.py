@@ -39,7 +39,3 @@ def test_evolving_leaves_the_old_job_as_it_was() -> None:
 def test_a_job_travels_between_processes() -> None:
     job = new_job(result=RESULT)
     assert pickle.loads(pickle.dumps(job)) == job  # noqa: S301 — our own bytes
-
-
-def test_a_song_knows_its_length() -> None:
-    assert new_job().source.duration_seconds == 180.0

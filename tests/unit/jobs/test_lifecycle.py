@@ -16,16 +16,15 @@ from hypothesis.stateful import (
 
 from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost
-from serve_app.jobs.job import Claim, Job, State
-from serve_app.jobs.store import JobStore
-from serve_app.jobs.transitions import MAX_CLAIMS, Limits, Retry
-from tests.jobs import RESULT, ManualClock, new_job, stored
+from serve_app.jobs.job import Claim, State
+from serve_app.jobs.transitions import MAX_CLAIMS, Retry
+from serve_app.stems.request import SeparationJob
+from tests.jobs import RESULT, ManualClock, new_job, new_store, stored
 
 # Hundreds of commits: what a disk needs to sync them is not the matter here.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 LEASE = 30.0
 KEPT = 100.0
-LIMITS = Limits(max_attempts=2, retention_seconds=KEPT)
 OWNERS = st.sampled_from(["ann", "bob"])
 
 
@@ -40,10 +39,12 @@ class Lifecycle(RuleBasedStateMachine):
         self.clock = ManualClock()
         path = Path(self.folder.name, "jobs.sqlite3")
         self.database = Database(f"sqlite:///{path}")
-        self.store = JobStore(self.database, self.clock)
+        self.store = new_store(
+            self.database, self.clock, max_attempts=2, retention_seconds=KEPT
+        )
         self.added = 0
         self.holders: dict[str, Claim] = {}
-        self.ended: dict[str, Job] = {}
+        self.ended: dict[str, SeparationJob] = {}
         self.cancelled: set[str] = set()
 
     def teardown(self) -> None:
@@ -55,7 +56,7 @@ class Lifecycle(RuleBasedStateMachine):
     def add(self) -> None:
         """A client hands a song in."""
         job_id = f"job-{self.added}"
-        self.store.add(new_job(job_id, created_at=self.clock.now), max_queued=99)
+        self.store.add(new_job(job_id, created_at=self.clock.now))
         self.added += 1
 
     @rule(target=claims, owner=OWNERS, include_alone=st.booleans())
@@ -65,7 +66,6 @@ class Lifecycle(RuleBasedStateMachine):
             owner,
             lease_seconds=LEASE,
             include_alone=include_alone,
-            retention_seconds=KEPT,
         )
         if not found:
             return multiple()  # type: ignore[return-value]
@@ -102,7 +102,7 @@ class Lifecycle(RuleBasedStateMachine):
         """A client gives a song up, known or not."""
         number = data.draw(st.integers(0, max(self.added - 1, 0)))
         try:
-            job = self.store.cancel(f"job-{number}", KEPT)
+            job = self.store.cancel(f"job-{number}")
         except JobNotFound:
             return
         if not job.state.is_final or job.state is State.CANCELLED:
@@ -144,14 +144,14 @@ class Lifecycle(RuleBasedStateMachine):
     def write(self, claim: Claim, ending: str) -> None:
         """End the attempt of `claim` in the way of that name."""
         if ending == "succeed":
-            self.store.succeed(claim, RESULT, KEPT)
+            self.store.succeed(claim, RESULT)
         elif ending == "fail":
-            self.store.fail(claim, "code", "why", KEPT)
+            self.store.fail(claim, "code", "why")
         elif ending == "release":
             self.store.release(claim)
         else:
             retry = Retry("code", "why", charge=ending == "charge", run_alone=True)
-            self.store.retry(claim, retry, LIMITS)
+            self.store.retry(claim, retry)
 
 
 TestLifecycle = Lifecycle.TestCase

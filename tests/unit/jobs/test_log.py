@@ -7,18 +7,18 @@ import pytest
 
 from serve_app.jobs import log
 from serve_app.jobs.job import Claim, State
-from serve_app.jobs.store import JobStore
+from serve_app.stems.kind import separation
 from serve_app.stems.request import Result
-from tests.jobs import new_job
+from tests.jobs import SongStore, new_job
 
 
 def test_a_song_that_is_done_has_one_line_with_what_cost_how_long(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    job = new_job("a")
+    job = new_job("a", result=Result("demo", (), 1.0))
     seconds = job.request.source.duration_seconds
     with caplog.at_level(logging.INFO):
-        log.separated(job, Result("demo", (), 1.0), seconds / 4, {"fetch": 0.25})
+        log.succeeded(separation(), job, seconds / 4, {"fetch": 0.25})
     (line,) = caplog.messages
     assert line.startswith("song separated job=a name=")
     for part in ("speed=4.0x", "fetch=0.2s", "model=demo", "cache=miss"):
@@ -39,7 +39,8 @@ def test_any_name_is_one_word_on_one_line(name: str, shown: str) -> None:
 
 
 def test_a_failed_attempt_says_why(caplog: pytest.LogCaptureFixture) -> None:
-    log.failed(new_job("a"), Claim("a", "me", 2), "file_lost", "It is\ngone.")
+    claim = Claim("a", "me", 2)
+    log.failed(separation(), new_job("a"), claim, "file_lost", "It is\ngone.")
     (line,) = caplog.messages
     assert line.startswith("attempt failed job=a name=")
     assert line.endswith(r'attempt=2 code=file_lost error="It is\ngone."')
@@ -49,7 +50,7 @@ def test_a_failed_attempt_says_why(caplog: pytest.LogCaptureFixture) -> None:
     ("end", "line"),
     [
         (
-            lambda store, claim: store.fail(claim, "unreadable", "Noise.", 60.0),
+            lambda store, claim: store.fail(claim, "unreadable", "Noise."),
             "job failed job=a name=\"Söng 'one'.mp3\" attempt=1 code=unreadable",
         ),
         (
@@ -57,37 +58,35 @@ def test_a_failed_attempt_says_why(caplog: pytest.LogCaptureFixture) -> None:
             "job handed back job=a name=\"Söng 'one'.mp3\" attempt=1 code=-",
         ),
         (
-            lambda store, claim: (store.cancel("a", 60.0), store.release(claim)),
+            lambda store, claim: (store.cancel("a"), store.release(claim)),
             "job cancelled job=a name=\"Söng 'one'.mp3\" attempt=1 code=-",
         ),
         (
-            lambda store, claim: (store.release(claim), store.cancel("a", 60.0)),
+            lambda store, claim: (store.release(claim), store.cancel("a")),
             "job cancelled job=a name=\"Söng 'one'.mp3\" attempt=1 code=-",
         ),
     ],
 )
 def test_each_end_of_a_job_leaves_a_line_with_its_id(
-    store: JobStore,
+    store: SongStore,
     caplog: pytest.LogCaptureFixture,
-    end: Callable[[JobStore, Claim], object],
+    end: Callable[[SongStore, Claim], object],
     line: str,
 ) -> None:
-    store.add(new_job("a"), max_queued=1)
-    (job,) = store.claim(
-        "me", lease_seconds=30, include_alone=True, retention_seconds=60
-    )
+    store.add(new_job("a"))
+    (job,) = store.claim("me", lease_seconds=30, include_alone=True)
     with caplog.at_level(logging.INFO):
         end(store, job.claim)
     assert caplog.messages[-1] == line
 
 
 def test_a_song_that_was_known_leaves_a_line_as_well(
-    store: JobStore, caplog: pytest.LogCaptureFixture
+    store: SongStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     known = Result("demo", (), 1.0, cache="hit")
     job = new_job("a").evolve(state=State.SUCCEEDED, result=known)
     with caplog.at_level(logging.INFO):
-        store.add(job, max_queued=1)
+        store.add(job)
     (line,) = caplog.messages
     assert line.startswith("song separated job=a name=")
     assert line.endswith("model=demo cache=hit")

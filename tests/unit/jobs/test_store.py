@@ -15,11 +15,10 @@ ADD_FOR_EVER = """
 import sys
 from itertools import count
 from serve_app.database import Database
-from serve_app.jobs.store import JobStore
-from tests.jobs import ManualClock, new_job
-store = JobStore(Database(sys.argv[1]), ManualClock())
+from tests.jobs import ManualClock, new_job, new_store
+store = new_store(Database(sys.argv[1]), ManualClock())
 for number in count():
-    store.add(new_job(f"job-{number}"), max_queued=1_000_000)
+    store.add(new_job(f"job-{number}"))
     print(f"job-{number}", flush=True)
 """
 

@@ -4,7 +4,8 @@ import pytest
 
 from serve_app.jobs import transitions
 from serve_app.jobs.job import State
-from serve_app.jobs.transitions import Limits, Retry
+from serve_app.jobs.kind import Rules
+from serve_app.jobs.transitions import Retry
 from tests.jobs import NOON, new_job
 
 RUNNING = new_job(state=State.RUNNING, owner="me", attempt=4, failures=1)
@@ -23,7 +24,8 @@ def test_only_charged_attempts_use_up_what_a_job_has(
     charge: bool, max_attempts: int, state: State, failures: int
 ) -> None:
     retry = Retry("code", "why", charge=charge, delay_seconds=7)
-    changes = transitions.retried(RUNNING, retry, Limits(max_attempts, 60), NOON)
+    rules = Rules(max_attempts=max_attempts, retention_seconds=60)
+    changes = transitions.retried(RUNNING, retry, rules, NOON)
     assert changes["state"] == state
     assert changes["failures"] == failures
     assert changes["error"] == "why"

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.errors import Cancelled, NotReady
-from serve_app.jobs.job import Job, State
+from serve_app.jobs.job import State
 from serve_app.separation.models import ModelSpec
 from serve_app.stems import live_playback as follow_module
 from serve_app.stems.live_playback import Follower
-from serve_app.stems.request import Result, Stage
+from serve_app.stems.request import Result, SeparationJob, Stage
 from serve_app.stems.work import SongWorker
 from serve_app.storage.local import LocalStorage
 from tests import media
-from tests.jobs import new_job, with_audio
+from tests.jobs import asking, new_job, with_audio
 from tests.networks import OneEngine, sharing_engine
 
 Wave = NDArray[np.int16]
@@ -37,7 +37,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 class Running:
     """A job that a thread works on, step by step."""
 
-    job: Job
+    job: SeparationJob
     storage: LocalStorage
     directory: Path
     spec: ModelSpec
@@ -51,7 +51,7 @@ class Running:
             self.look, lambda name: self.spec, self.storage, self.directory, stem
         )
 
-    def look(self) -> Job:
+    def look(self) -> SeparationJob:
         if self.results and not self.thread.is_alive():
             return self.job.evolve(state=State.SUCCEEDED, result=self.results[0])
         return self.job
@@ -94,7 +94,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         options = replace(
             job.request.options, format=form, stems=("drums", "accompaniment")
         )
-        job = with_audio(job, facts).evolve(options=options)
+        job = asking(with_audio(job, facts), options=options)
         go_on, half_done, results = Event(), Event(), []
 
         def on_progress(stage: Stage, fraction: float) -> None:

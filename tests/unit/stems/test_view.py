@@ -6,11 +6,19 @@ import pytest
 from serve_app.jobs.job import Job, State
 from serve_app.separation.licences import BY_MODEL
 from serve_app.stems import view
-from serve_app.stems.request import Options, Result, Source
+from serve_app.stems.request import (
+    Options,
+    Result,
+    SeparationJob,
+    SeparationRequest,
+    Source,
+)
+from tests.jobs import asking
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SOURCE = Source("a.mp3", "originals/1", 10, "0" * 64, 48_000, 2, 96_000, 0.0, 0.1)
-JOB = Job("1" * 32, SOURCE, Options("demo", ("bass",), "wav"), State.QUEUED, NOW, NOW)
+REQUEST = SeparationRequest(SOURCE, Options("demo", ("bass",), "wav"))
+JOB: SeparationJob = Job("1" * 32, REQUEST, State.QUEUED, NOW, NOW)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +77,7 @@ def test_the_model_of_a_result_is_the_one_that_was_used() -> None:
 def test_a_job_has_the_licences_of_the_model_that_makes_it(
     options: str, result: str | None, known: str | None
 ) -> None:
-    job = JOB.evolve(options=Options(options, ("bass",), "wav"))
+    job = asking(JOB, options=Options(options, ("bass",), "wav"))
     if result is not None:
         job = job.evolve(state=State.SUCCEEDED, result=Result(result, (), 1.0))
     told = view.job_view(job, NOW).model_dump()["licences"]

@@ -11,12 +11,11 @@ import pytest
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.errors import Cancelled, FileLost, StorageFull, StorageUnavailable
-from serve_app.jobs.job import Job
-from serve_app.stems.request import Stage
+from serve_app.stems.request import SeparationJob, Stage
 from serve_app.stems.work import SongWorker
 from serve_app.storage.local import LocalStorage
 from tests import disks, media
-from tests.jobs import new_job, with_audio
+from tests.jobs import asking, new_job, with_audio
 from tests.networks import OneEngine, sharing_engine
 
 
@@ -26,7 +25,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 
 @pytest.fixture
-def job(tmp_path: Path, storage: LocalStorage) -> Job:
+def job(tmp_path: Path, storage: LocalStorage) -> SeparationJob:
     song = tmp_path / "song.wav"
     media.write_song(song, seconds=2.0)
     facts = measure(song, AudioLimits(60))
@@ -36,7 +35,7 @@ def job(tmp_path: Path, storage: LocalStorage) -> Job:
 
 
 def test_stems_are_stored_under_their_attempt_as_the_manifest_says(
-    tmp_path: Path, storage: LocalStorage, job: Job
+    tmp_path: Path, storage: LocalStorage, job: SeparationJob
 ) -> None:
     stages: list[tuple[Stage, float]] = []
     with sharing_engine() as engine:
@@ -69,9 +68,9 @@ def test_stems_are_stored_under_their_attempt_as_the_manifest_says(
     ],
 )
 def test_stems_have_names_that_any_system_takes(
-    tmp_path: Path, storage: LocalStorage, job: Job, title: str, name: str
+    tmp_path: Path, storage: LocalStorage, job: SeparationJob, title: str, name: str
 ) -> None:
-    job = job.evolve(source=replace(job.request.source, filename=title))
+    job = asking(job, source=replace(job.request.source, filename=title))
     with sharing_engine() as engine:
         worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
         result = worker.run(job, lambda *seen: None, Event())
@@ -79,7 +78,7 @@ def test_stems_have_names_that_any_system_takes(
 
 
 def test_a_cancelled_job_stores_nothing_and_leaves_nothing(
-    tmp_path: Path, storage: LocalStorage, job: Job
+    tmp_path: Path, storage: LocalStorage, job: SeparationJob
 ) -> None:
     cancelled = Event()
     cancelled.set()
@@ -92,7 +91,7 @@ def test_a_cancelled_job_stores_nothing_and_leaves_nothing(
 
 
 def test_an_attempt_goes_on_where_the_one_before_was_killed(
-    tmp_path: Path, storage: LocalStorage, job: Job
+    tmp_path: Path, storage: LocalStorage, job: SeparationJob
 ) -> None:
     """It is spared the first one's windows, and its stems are those of a calm run."""
 
@@ -124,7 +123,7 @@ def test_an_attempt_goes_on_where_the_one_before_was_killed(
 
 
 def test_nothing_is_kept_where_that_is_not_wanted(
-    tmp_path: Path, storage: LocalStorage, job: Job
+    tmp_path: Path, storage: LocalStorage, job: SeparationJob
 ) -> None:
     seen: list[str] = []
     with sharing_engine() as engine:
@@ -140,7 +139,7 @@ def test_nothing_is_kept_where_that_is_not_wanted(
 
 
 def test_a_missing_original_is_the_stores_fault(
-    tmp_path: Path, storage: LocalStorage, job: Job
+    tmp_path: Path, storage: LocalStorage, job: SeparationJob
 ) -> None:
     storage.delete("originals/a")
     with sharing_engine() as engine:
@@ -150,7 +149,7 @@ def test_a_missing_original_is_the_stores_fault(
 
 
 def test_a_full_disk_is_away_and_an_attempt_leaves_nothing_on_it(
-    tmp_path: Path, job: Job, small_disk: disks.SmallDisk
+    tmp_path: Path, job: SeparationJob, small_disk: disks.SmallDisk
 ) -> None:
     """Wherever the room ends; with room again the stems are those of a calm run."""
     storage, work = LocalStorage(small_disk.path / "files"), small_disk.path / "work"
@@ -175,7 +174,10 @@ def test_a_full_disk_is_away_and_an_attempt_leaves_nothing_on_it(
 
 
 def test_stems_of_an_attempt_that_failed_go_at_once(
-    tmp_path: Path, storage: LocalStorage, job: Job, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    storage: LocalStorage,
+    job: SeparationJob,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its windows stay, for the next one, unless the disk is full."""
     put = storage.put

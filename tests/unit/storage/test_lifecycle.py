@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from serve_app.errors import StorageUnavailable
+from serve_app.stems import kind
 from serve_app.storage import lifecycle
 from serve_app.storage.addresses import Bucket
 from tests.s3 import S3Server
@@ -35,7 +36,7 @@ def rules(s3: S3Server, bucket: Bucket) -> dict[str, dict[str, Any]]:
 def test_the_folders_of_jobs_get_rules_and_nothing_else_does(
     s3: S3Server, bucket: Bucket, prefix: str
 ) -> None:
-    folders = lifecycle.expire(replace(bucket, prefix=prefix), 2)
+    folders = lifecycle.expire(replace(bucket, prefix=prefix), 2, kind.FOLDERS)
     wanted = [f"{prefix}/{folder}".removeprefix("/") for folder in FOLDERS]
     assert sorted(folders) == wanted
     found = rules(s3, bucket)
@@ -53,7 +54,7 @@ def test_rules_of_others_stay_and_our_own_are_replaced(
         Bucket=bucket.name, LifecycleConfiguration={"Rules": [THEIRS]}
     )
     for days in (1, 3):
-        lifecycle.expire(bucket, days)
+        lifecycle.expire(bucket, days, kind.FOLDERS)
     found = rules(s3, bucket)
     assert sorted(found) == sorted([*FOLDERS, "logs/"])
     assert found["logs/"] == THEIRS
@@ -62,4 +63,4 @@ def test_rules_of_others_stay_and_our_own_are_replaced(
 
 def test_a_bucket_that_is_not_there_is_said(s3: S3Server, bucket: Bucket) -> None:
     with pytest.raises(StorageUnavailable, match="no-such-bucket"):
-        lifecycle.expire(replace(bucket, name="no-such-bucket"), 1)
+        lifecycle.expire(replace(bucket, name="no-such-bucket"), 1, kind.FOLDERS)

@@ -18,6 +18,7 @@ from serve_app.errors import (
     UploadIncomplete,
     UploadNotFound,
 )
+from serve_app.stems.kind import FOLDERS
 from serve_app.storage import uploads as module
 from serve_app.storage.addresses import Bucket
 from serve_app.storage.port import Offer
@@ -257,8 +258,8 @@ def test_parts_that_nobody_completes_are_swept(
     send(begun(uploads), SONG, but=(3,))
     theirs = s3.client().create_multipart_upload(Bucket=bucket.name, Key="theirs/a")
     if s3.is_strict:  # moto's uploads were all begun in 2010.
-        assert uploads.sweep(datetime.now(UTC) - timedelta(minutes=1)) == 0
-    assert uploads.sweep(datetime.now(UTC) + timedelta(minutes=1)) == 1
+        assert uploads.sweep(datetime.now(UTC) - timedelta(minutes=1), FOLDERS) == 0
+    assert uploads.sweep(datetime.now(UTC) + timedelta(minutes=1), FOLDERS) == 1
     assert [each["Key"] for each in unfinished(s3, bucket)] == ["theirs/a"]
     with pytest.raises(UploadNotFound):
         uploads.fetch(ID, path, lambda: True)
@@ -273,7 +274,7 @@ def test_a_bucket_that_does_not_exist_is_said(bucket: Bucket, path: Path) -> Non
         lambda: begun(uploads),
         lambda: uploads.fetch(ID, path, lambda: True),
         lambda: uploads.give_up(ID),
-        lambda: uploads.sweep(datetime.now(UTC)),
+        lambda: uploads.sweep(datetime.now(UTC), FOLDERS),
         lambda: uploads.claimed(ID).__enter__(),
     ):
         with pytest.raises(StorageUnavailable, match="no-such-bucket"):

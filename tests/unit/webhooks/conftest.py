@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from serve_app.database import Database
-from serve_app.jobs.store import JobStore
 from serve_app.webhooks.outbox import Outbox
-from tests.jobs import ManualClock
+from tests.jobs import ManualClock, SongStore, new_store
 from tests.unit.webhooks.receiver import Receiver
 
 
@@ -29,8 +28,8 @@ def outbox(database: Database, clock: ManualClock) -> Outbox:
 
 
 @pytest.fixture
-def store(database: Database, clock: ManualClock, outbox: Outbox) -> JobStore:
-    return JobStore(database, clock, outbox.record)
+def store(database: Database, clock: ManualClock, outbox: Outbox) -> SongStore:
+    return new_store(database, clock, outbox.post)
 
 
 @pytest.fixture

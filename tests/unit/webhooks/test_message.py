@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from serve_app.jobs.store import JobStore
 from serve_app.webhooks.message import rendered
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.sender import SendPolicy
 from serve_app.webhooks.target import Webhook
-from tests.jobs import ManualClock, new_job
+from tests.jobs import ManualClock, SongStore, new_job
 from tests.unit.webhooks.receiver import Receiver
 from tests.unit.webhooks.test_sender import QUICK, ended, has_log, only, send, until
 from tests.unit.webhooks.test_sender import sending as sender_of
@@ -27,7 +26,7 @@ def stems(job: dict[str, Any]) -> dict[str, str | None]:
     ("base", "url"), [(BASE, f"{BASE}/job/a/stems/drums"), ("", None)]
 )
 def test_a_message_has_absolute_urls_or_null(
-    store: JobStore,
+    store: SongStore,
     outbox: Outbox,
     clock: ManualClock,
     receiver: Receiver,
@@ -45,7 +44,7 @@ def test_a_message_has_absolute_urls_or_null(
 
 
 def test_a_replay_leads_to_where_the_service_is_now(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     ended(store, receiver.url, "a")
     send(outbox, clock)
@@ -63,10 +62,10 @@ def test_a_replay_leads_to_where_the_service_is_now(
 
 
 def test_what_has_no_stems_is_sent_as_it_is(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
-    store.add(new_job("a", webhook=Webhook(receiver.url)), max_queued=9)
-    store.cancel("a", 1800)
+    store.add(new_job("a", webhook=Webhook(receiver.url)))
+    store.cancel("a")
     send(outbox, clock, policy=QUICK)
     assert receiver.received[0].body.decode() == only(outbox).body
 

@@ -13,7 +13,6 @@ import pytest
 
 from serve_app.database import Database
 from serve_app.errors import Unavailable
-from serve_app.jobs.store import JobStore
 from serve_app.outbound.client import Asker, CheckedNetwork
 from serve_app.outbound.urls import UrlRules
 from serve_app.webhooks import message, signing
@@ -21,7 +20,7 @@ from serve_app.webhooks.delivery import Delivery, DeliveryState
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.sender import Sender, SendPolicy
 from serve_app.webhooks.target import Webhook
-from tests.jobs import RESULT, ManualClock, new_job
+from tests.jobs import RESULT, ManualClock, SongStore, new_job
 from tests.unit.webhooks.receiver import Flood, Receiver, drops, silence, status
 
 KEYS = [b"the new key has 24 bytes", b"the old key has 24 bytes"]
@@ -31,13 +30,11 @@ HASTY = SendPolicy(answer_seconds=0.4, poll_seconds=0.01)
 LUCK = 0.5
 
 
-def ended(store: JobStore, url: str, *job_ids: str) -> None:
+def ended(store: SongStore, url: str, *job_ids: str) -> None:
     for job_id in job_ids:
-        store.add(new_job(job_id, webhook=Webhook(url)), max_queued=100)
-        (job,) = store.claim(
-            "me", lease_seconds=30, include_alone=True, retention_seconds=1800
-        )
-        store.succeed(job.claim, RESULT, 1800)
+        store.add(new_job(job_id, webhook=Webhook(url)))
+        (job,) = store.claim("me", lease_seconds=30, include_alone=True)
+        store.succeed(job.claim, RESULT)
 
 
 def local_asker() -> Asker:
@@ -91,7 +88,7 @@ def only(outbox: Outbox, job_id: str = "a") -> Delivery:
 
 
 def test_a_message_arrives_signed_with_each_key(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     ended(store, f"{receiver.url}?token=1", "a")
     send(outbox, clock)
@@ -110,7 +107,7 @@ def test_a_message_arrives_signed_with_each_key(
 
 
 def test_a_receiver_that_fails_is_asked_again_with_the_same_message(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     receiver.answers = [status(500), status(503), status(200)]
     ended(store, receiver.url, "a")
@@ -139,7 +136,7 @@ def test_a_receiver_that_fails_is_asked_again_with_the_same_message(
     [(429, "120", 120), (503, "999999", 3600), (503, "1", 5), (500, "120", 5)],
 )
 def test_a_busy_receiver_is_given_the_time_it_asks_for(
-    store: JobStore,
+    store: SongStore,
     outbox: Outbox,
     clock: ManualClock,
     receiver: Receiver,
@@ -154,7 +151,7 @@ def test_a_busy_receiver_is_given_the_time_it_asks_for(
 
 
 def test_a_receiver_that_is_gone_is_sent_nothing_more(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     receiver.answers = [status(410)]
     ended(store, receiver.url, "a", "b")
@@ -171,7 +168,7 @@ def test_a_receiver_that_is_gone_is_sent_nothing_more(
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver, code: int
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver, code: int
 ) -> None:
     with Receiver("127.0.0.2") as secret:
         receiver.answers = [status(code, Location=secret.url)]
@@ -185,7 +182,7 @@ def test_a_redirect_is_not_followed(
 
 
 def test_a_redirect_to_the_metadata_of_a_cloud_is_a_failure_like_any_other(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     receiver.answers = [status(307, Location="http://169.254.169.254/latest/meta-data")]
     ended(store, receiver.url, "a")
@@ -195,7 +192,7 @@ def test_a_redirect_to_the_metadata_of_a_cloud_is_a_failure_like_any_other(
 
 
 def test_an_address_of_our_own_network_is_not_asked_and_the_log_says_so(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     ended(store, "https://rebound.example/hook", "a")
     ended(store, receiver.url, "b")
@@ -209,7 +206,7 @@ def test_an_address_of_our_own_network_is_not_asked_and_the_log_says_so(
 
 
 def test_a_receiver_that_is_not_there_is_tried_again(
-    store: JobStore, outbox: Outbox, clock: ManualClock
+    store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     with Receiver("127.0.0.1") as receiver:
         url = receiver.url
@@ -221,7 +218,7 @@ def test_a_receiver_that_is_not_there_is_tried_again(
 
 @pytest.mark.parametrize("answer", [silence, drops])
 def test_a_receiver_that_hangs_is_left_in_time(
-    store: JobStore,
+    store: SongStore,
     outbox: Outbox,
     clock: ManualClock,
     receiver: Receiver,
@@ -239,7 +236,7 @@ def test_a_receiver_that_hangs_is_left_in_time(
 
 
 def test_one_that_hangs_holds_up_nobody_but_itself(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     patient = SendPolicy(at_once=2, answer_seconds=60, poll_seconds=0.01)
     receiver.answers = [silence]
@@ -259,7 +256,7 @@ def test_one_that_hangs_holds_up_nobody_but_itself(
 
 
 def test_an_endless_answer_is_not_read(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     flood = Flood()
     receiver.answers = [flood]
@@ -273,7 +270,7 @@ def test_an_endless_answer_is_not_read(
 
 
 def test_after_three_days_a_message_is_given_up(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     receiver.answers = [status(500)]
     ended(store, receiver.url, "a")
@@ -292,7 +289,7 @@ def test_after_three_days_a_message_is_given_up(
 
 
 def test_without_a_secret_nothing_is_sent_and_the_log_says_why(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     ended(store, receiver.url, "a")
     send(outbox, clock, keys=[])
@@ -307,7 +304,7 @@ class Broken(Asker):
 
 
 def test_a_mistake_of_ours_is_a_failure_and_not_a_loop(
-    store: JobStore, outbox: Outbox, clock: ManualClock
+    store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     ended(store, "https://example.com/", "a")
     send(outbox, clock, asker=Broken(UrlRules()))
@@ -335,7 +332,7 @@ class Flaky(Outbox):
 
 
 def test_a_database_that_is_away_delays_messages_and_loses_none(
-    database: Database, store: JobStore, clock: ManualClock, receiver: Receiver
+    database: Database, store: SongStore, clock: ManualClock, receiver: Receiver
 ) -> None:
     outbox = Flaky(database, clock)
     ended(store, receiver.url, "a")
@@ -355,7 +352,7 @@ def test_a_database_that_is_away_delays_messages_and_loses_none(
 
 
 def test_what_is_being_sent_at_the_end_is_seen_through(
-    store: JobStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
     receiver.answers = [silence]
     ended(store, receiver.url, "a", "b")

@@ -40,14 +40,14 @@ async def test_a_webhook_is_kept_as_it_was_given(
     server: Server, song: bytes, names: str, events: tuple[Event, ...]
 ) -> None:
     job_id = await server.separate(song, webhook_url=f" {URL} ", webhook_events=names)
-    assert server.store.get(job_id).webhook == Webhook(URL, events)
+    assert server.store.get(job_id).request.webhook == Webhook(URL, events)
     answer = await server.client.get(f"/job/{job_id}")
     assert "Secret" not in answer.text
 
 
 async def test_no_webhook_is_the_default(server: Server, song: bytes) -> None:
     job_id = await server.separate(song, webhook_url="", webhook_events=" ")
-    assert server.store.get(job_id).webhook is None
+    assert server.store.get(job_id).request.webhook is None
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_a_cancelled_job_is_told_by_the_api_itself(
 ) -> None:
     job_id = await server.separate(song, webhook_url=URL)
     await server.client.delete(f"/job/{job_id}")
-    assert claimed(server).event is Event.CANCELLED
+    assert claimed(server).event == Event.CANCELLED
 
 
 async def test_deliveries_of_no_job_or_no_delivery_are_not_found(

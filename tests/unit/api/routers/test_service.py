@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from serve_app.api.routers import service
+
 from serve_app.errors import StorageUnavailable, Unavailable
 from serve_app.separation.licences import BY_MODEL
 from serve_app.storage.disk_reserve import DiskReserve

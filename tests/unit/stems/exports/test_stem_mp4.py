@@ -13,8 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from serve_app.audio.decode import read_blocks
-from serve_app.stems.exports import mp4_boxes
-from serve_app.stems.exports import stem_mp4
+from serve_app.stems.exports import mp4_boxes, stem_mp4
 from serve_app.stems.exports.tags import Cover, Tags
 from tests import media
 from tests.signals import offset_samples

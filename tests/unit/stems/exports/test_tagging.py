@@ -14,11 +14,7 @@ from serve_app.audio.encode import Encoder
 from serve_app.audio.formats import FORMATS
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
-from serve_app.stems.exports import id3
-from serve_app.stems.exports import serato
-from serve_app.stems.exports import tagging
-from serve_app.stems.exports import tags
-from serve_app.stems.exports import vorbis
+from serve_app.stems.exports import id3, serato, tagging, tags, vorbis
 from serve_app.stems.exports.codec_facts import CodecFacts
 from serve_app.stems.exports.tags import Cover, Tags
 from tests import media

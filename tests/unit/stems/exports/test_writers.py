@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.errors import InvalidInput
-from serve_app.stems.exports import forms
-from serve_app.stems.exports import writers
+from serve_app.stems.exports import forms, writers
 from serve_app.stems.exports.forms import EXPORTS
 from serve_app.stems.exports.writers import Song
 from tests import media

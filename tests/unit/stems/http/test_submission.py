@@ -160,7 +160,7 @@ async def test_a_song_under_way_is_waited_for(server: Server, song: bytes) -> No
     second = (await submit(server, song, "again.wav"))["job_id"]
     job = server.store.get(second)
     assert (job.state, job.waits_for, claim.job_id) == (State.QUEUED, first, first)
-    assert job.request.source.samples == server.store.get(first).source.samples
+    assert job.request.source.samples == server.store.get(first).request.source.samples
 
 
 async def test_a_hit_finds_room_in_a_full_queue(server: Server, song: bytes) -> None:

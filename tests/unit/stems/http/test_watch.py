@@ -7,9 +7,10 @@ from threading import Condition
 import pytest
 
 from serve_app.errors import Unavailable
-from serve_app.jobs.job import Job, State
+from serve_app.jobs.job import State
 from serve_app.stems.http import watch
 from serve_app.stems.http.watch import JobWatch
+from serve_app.stems.request import SeparationJob
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +32,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 class Database:
     """Answers with what its jobs are, and counts the questions."""
 
-    def __init__(self, *jobs: Job) -> None:
+    def __init__(self, *jobs: SeparationJob) -> None:
         self.jobs = {job.id: job for job in jobs}
         self.asked: list[list[str]] = []
         self.is_down = False
@@ -46,7 +47,7 @@ class Database:
         with self._was_asked:
             assert self._was_asked.wait_for(condition, timeout=10)
 
-    def find(self, job_ids: Collection[str]) -> Mapping[str, Job]:
+    def find(self, job_ids: Collection[str]) -> Mapping[str, SeparationJob]:
         with self._was_asked:
             self.asked.append(sorted(job_ids))
             self._was_asked.notify_all()

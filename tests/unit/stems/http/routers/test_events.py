@@ -51,7 +51,7 @@ async def test_a_job_is_followed_to_its_end(server: Server, song: bytes) -> None
     server.store.report(claim, Stage.SEPARATE, 0.5)
     await asyncio.sleep(0.5)
     server.clock.move(1)
-    server.store.fail(claim, "code", "It is damaged.", 1800.0)
+    server.store.fail(claim, "code", "It is damaged.")
     answer = await asyncio.wait_for(following, 10)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-store"
@@ -83,7 +83,7 @@ async def test_who_comes_back_gets_what_was_missed(server: Server, song: bytes) 
     following = follow(server, job_id, known)
     await asyncio.sleep(0.5)
     server.clock.move(1)
-    server.store.fail(server.claim(), "code", "It is damaged.", 1800.0)
+    server.store.fail(server.claim(), "code", "It is damaged.")
     first = read((await asyncio.wait_for(following, 10)).text)
     assert [event.job["status"] for event in first][-1] == "failed"
     missed = read((await follow(server, job_id, known)).text)
@@ -121,7 +121,7 @@ async def test_a_silent_stream_is_kept_alive(
     following = follow(server, job_id)
     await asyncio.sleep(1)
     server.clock.move(1)
-    server.store.cancel(job_id, 1800.0)
+    server.store.cancel(job_id)
     body = (await asyncio.wait_for(following, 10)).text
     assert body.count("\n:") >= 2
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from serve_app.errors import QueueFull, StorageUnavailable, Unavailable
-from serve_app.jobs.job import Job, State
+from serve_app.jobs.job import State
 from serve_app.stems.http import form_options as options
 from serve_app.stems.http.routers import jobs
-from serve_app.stems.request import Stage
+from serve_app.stems.request import SeparationJob, Stage
 from tests.unit.api.conftest import (
     LIMITS,
     MODELS,
@@ -146,7 +146,7 @@ async def test_a_job_that_cannot_be_queued_leaves_no_file(
 ) -> None:
     """The queue may fill up while a song is on its way."""
 
-    def refuse(job: Job, **_: Any) -> None:
+    def refuse(*_: Any) -> None:
         raise QueueFull("Try again.", 7)
 
     monkeypatch.setattr(server.store, "add", refuse)
@@ -161,8 +161,8 @@ async def test_a_song_stays_while_nobody_knows_whether_it_was_queued(
     """The database may fail after it has written; the sweep of orphans decides."""
     add = server.store.add
 
-    def fail_late(job: Job, **options: Any) -> None:
-        add(job, **options)
+    def fail_late(*args: Any) -> None:
+        add(*args)
         raise Unavailable("The database is away.")
 
     monkeypatch.setattr(server.store, "add", fail_late)
@@ -242,7 +242,7 @@ async def test_a_completed_job_lists_its_stems(server: Server, song: bytes) -> N
 
 async def test_a_failed_job_says_why(server: Server, song: bytes) -> None:
     job_id = await server.separate(song)
-    server.store.fail(server.claim(), "too_odd", "The song is too odd.", 1800.0)
+    server.store.fail(server.claim(), "too_odd", "The song is too odd.")
     view = await read(server, job_id)
     assert view["status"] == "failed"
     assert view["error"] == "The song is too odd."
@@ -333,9 +333,9 @@ async def test_a_job_that_ends_while_it_is_deleted_is_gone_too(
     job_id = await server.separate(song)
     cancel = server.store.cancel
 
-    def end_first(job_id: str, retention_seconds: float) -> Job:
+    def end_first(job_id: str) -> SeparationJob:
         server.succeed(STEMS)
-        return cancel(job_id, retention_seconds)
+        return cancel(job_id)
 
     monkeypatch.setattr(server.store, "cancel", end_first)
     assert (await server.client.delete(f"/job/{job_id}")).status_code == 200

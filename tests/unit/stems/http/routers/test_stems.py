@@ -135,7 +135,7 @@ async def test_a_job_that_is_not_over_has_no_stems_yet(
 
 async def test_a_job_that_gave_none_says_why(server: Server, song: bytes) -> None:
     job_id = await server.separate(song)
-    server.store.fail(server.claim(), "too_odd", "The song is too odd.", 1800.0)
+    server.store.fail(server.claim(), "too_odd", "The song is too odd.")
     answer = await server.client.get(f"/job/{job_id}/stems/drums")
     assert "too odd. Upload" in assert_problem(answer, 409, "not_ready")
 
@@ -185,6 +185,6 @@ async def test_what_will_never_be_made_can_not_be_followed(
     job_id = await server.separate(song, stems="bass")
     answer = await server.client.get(f"/job/{job_id}/stems/drums?follow=1")
     assert "bass" in assert_problem(answer, 404, "stem_not_found")
-    server.store.fail(server.claim(), "too_odd", "The song is too odd.", 1800.0)
+    server.store.fail(server.claim(), "too_odd", "The song is too odd.")
     answer = await server.client.get(f"/job/{job_id}/stems/bass?follow=1")
     assert_problem(answer, 409, "not_ready")

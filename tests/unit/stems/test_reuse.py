@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from serve_app.errors import StorageUnavailable
-from serve_app.jobs.job import Job, State
-from serve_app.jobs.store import JobStore
-from serve_app.stems.request import Result, StemFile
+from serve_app.jobs.job import State
+from serve_app.stems.request import Result, SeparationJob, StemFile
 from serve_app.stems.reuse import Reuse
 from serve_app.storage.local import LocalStorage
-from tests.jobs import ManualClock, new_job
+from tests.jobs import ManualClock, SongStore, asking, new_job
 
 KEPT = 1800.0
 
@@ -22,12 +22,12 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 
 @pytest.fixture
-def reuse(store: JobStore, storage: LocalStorage, clock: ManualClock) -> Reuse:
+def reuse(store: SongStore, storage: LocalStorage, clock: ManualClock) -> Reuse:
     return Reuse(store, storage, clock)
 
 
 @pytest.fixture
-def donor(store: JobStore, storage: LocalStorage, tmp_path: Path) -> Job:
+def donor(store: SongStore, storage: LocalStorage, tmp_path: Path) -> SeparationJob:
     stems = []
     for name in ("drums", "bass"):
         (tmp_path / name).write_text(name)
@@ -38,21 +38,19 @@ def donor(store: JobStore, storage: LocalStorage, tmp_path: Path) -> Job:
     return ended(store, "donor", Result("demo", tuple(stems), 0.5, {"bpm": 120.0}))
 
 
-def ended(store: JobStore, job_id: str, result: Result) -> Job:
-    store.add(new_job(job_id, audio_key="song"), max_queued=9)
-    (claimed,) = store.claim(
-        "me", lease_seconds=9, include_alone=True, retention_seconds=9
-    )
-    store.succeed(claimed.claim, result, KEPT)
+def ended(store: SongStore, job_id: str, result: Result) -> SeparationJob:
+    store.add(new_job(job_id, same_work="song"))
+    (claimed,) = store.claim("me", lease_seconds=9, include_alone=True)
+    store.succeed(claimed.claim, result)
     return store.get(job_id)
 
 
-def wanting(job_id: str = "b", **changes: object) -> Job:
-    return new_job(job_id, audio_key="song", attempt=3, **changes)
+def wanting(job_id: str = "b", **changes: Any) -> SeparationJob:
+    return new_job(job_id, same_work="song", attempt=3, **changes)
 
 
 def test_the_stems_are_the_jobs_own(
-    reuse: Reuse, storage: LocalStorage, donor: Job
+    reuse: Reuse, storage: LocalStorage, donor: SeparationJob
 ) -> None:
     result = reuse.result(wanting())
     assert result is not None
@@ -66,8 +64,8 @@ def test_the_stems_are_the_jobs_own(
         "Söng 'one'_drums.wav",
         "Söng 'one'_bass.wav",
     ]
-    song = replace(wanting().source, filename='12" Mix. Live')
-    renamed = reuse.result(wanting("c", source=song))
+    song = replace(wanting().request.source, filename='12" Mix. Live')
+    renamed = reuse.result(asking(wanting("c"), source=song))
     assert renamed is not None
     assert renamed.stems[0].filename == "12_ Mix. Live_drums.wav"
     storage.delete("stems/donor")
@@ -75,13 +73,15 @@ def test_the_stems_are_the_jobs_own(
         assert b"".join(storage.read(stem.key)) == stem.name.encode()
 
 
-def test_a_job_that_shares_nothing_gets_nothing(reuse: Reuse, donor: Job) -> None:
+def test_a_job_that_shares_nothing_gets_nothing(
+    reuse: Reuse, donor: SeparationJob
+) -> None:
     assert reuse.result(new_job("b")) is None
-    assert reuse.result(new_job("b", audio_key="other")) is None
+    assert reuse.result(new_job("b", same_work="other")) is None
 
 
 def test_what_has_expired_gives_nothing(
-    reuse: Reuse, donor: Job, clock: ManualClock
+    reuse: Reuse, donor: SeparationJob, clock: ManualClock
 ) -> None:
     clock.advance(KEPT)
     assert reuse.result(wanting()) is None
@@ -89,22 +89,26 @@ def test_what_has_expired_gives_nothing(
 
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED, State.QUEUED])
 def test_only_what_succeeded_gives(
-    store: JobStore, reuse: Reuse, donor: Job, state: State
+    store: SongStore, reuse: Reuse, donor: SeparationJob, state: State
 ) -> None:
     store.remove("donor")
-    store.add(new_job("c", audio_key="song", state=state), max_queued=9)
+    store.add(new_job("c", same_work="song", state=state))
     assert reuse.result(wanting()) is None
 
 
 def test_an_older_job_gives_what_a_younger_one_has_lost(
-    store: JobStore, storage: LocalStorage, reuse: Reuse, donor: Job, clock: ManualClock
+    store: SongStore,
+    storage: LocalStorage,
+    reuse: Reuse,
+    donor: SeparationJob,
+    clock: ManualClock,
 ) -> None:
     assert donor.result is not None
     clock.advance(1)
     store.add(
         new_job(
             "young",
-            audio_key="song",
+            same_work="song",
             created_at=clock.now,
             state=State.SUCCEEDED,
             result=Result(
@@ -120,7 +124,6 @@ def test_an_older_job_gives_what_a_younger_one_has_lost(
                 0.25,
             ),
         ),
-        max_queued=9,
     )
     storage.copy("stems/donor/2/drums.wav", "stems/young/0/drums.wav")
     result = reuse.result(wanting())
@@ -129,7 +132,10 @@ def test_an_older_job_gives_what_a_younger_one_has_lost(
 
 
 def test_a_store_that_fails_half_way_leaves_nothing(
-    storage: LocalStorage, reuse: Reuse, donor: Job, monkeypatch: pytest.MonkeyPatch
+    storage: LocalStorage,
+    reuse: Reuse,
+    donor: SeparationJob,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     copy = storage.copy
 
@@ -153,10 +159,10 @@ def test_a_store_that_fails_half_way_leaves_nothing(
     ],
 )
 def test_stems_of_a_model_that_is_not_allowed_are_not_given(
-    store: JobStore,
+    store: SongStore,
     storage: LocalStorage,
     clock: ManualClock,
-    donor: Job,
+    donor: SeparationJob,
     model: str,
     is_given: bool,
 ) -> None:

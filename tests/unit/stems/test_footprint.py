@@ -7,7 +7,7 @@ STEMS = ("drums", "bass", "other", "vocals")
 
 def test_a_job_needs_room_for_its_windows_and_its_stems_and_their_copies() -> None:
     """For each second: 1.4 MB of windows and their overlap, and 3 times the stems."""
-    source = new_job().source
+    source = new_job().request.source
     options = Options("demo", STEMS, "wav")
     needed = disk_bytes(source, options, STEMS, 44_100) - 2 * source.size_bytes
     second_bytes = 44_100 * 2 * 4 * 4
@@ -15,7 +15,7 @@ def test_a_job_needs_room_for_its_windows_and_its_stems_and_their_copies() -> No
 
 
 def test_fewer_stems_need_less_but_all_windows() -> None:
-    source = new_job().source
+    source = new_job().request.source
     all_of_them, one = (
         disk_bytes(source, Options("demo", stems, "wav"), STEMS, 44_100)
         for stems in (STEMS, STEMS[:1])
