@@ -16,8 +16,11 @@ T = TypeVar("T")
 # How old an answer may be, and how long whoever asks waits for a newer one.
 FRESH_SECONDS = 1.0
 WAIT_SECONDS = 0.25
-# Shorter than what probes of load balancers commonly wait.
-TIMEOUT_SECONDS = 4.0
+# How long all parts together, one of them, and one thing that it looks at may take:
+# what takes longest is told as such. Probes of load balancers commonly wait 5 s.
+READY_SECONDS = 4.0
+PART_SECONDS = 3.5
+LOOK_SECONDS = 3.0
 
 _STARTING: Mapping[str, Any] = {"ready": False, "reason": "The service is starting."}
 
@@ -61,7 +64,7 @@ class HealthProbe:
 
     async def _asked(self, part: ApiPart) -> Mapping[str, Any]:
         assert part.health is not None  # noqa: S101  for the types
-        told, failure = await asked(part.name, part.health())
+        told, failure = await _asked(part.name, part.health(), PART_SECONDS)
         return told if told is not None else {"ready": False, "reason": failure}
 
     def _merged(self, told: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -71,7 +74,8 @@ class HealthProbe:
             report |= fields
         systems = [told.get(part.name, _STARTING) for part in self._parts]
         is_ready = all(fields.get("ready", False) for fields in systems)
-        reasons = [str(fields["reason"]) for fields in systems if fields.get("reason")]
+        told_reasons = (fields.get("reason") for fields in systems)
+        reasons = list(dict.fromkeys(str(reason) for reason in told_reasons if reason))
         status = "degraded" if reasons else "ok"
         if len(told) > 1:
             report["systems"] = {name: dict(fields) for name, fields in told.items()}
@@ -85,9 +89,15 @@ class HealthProbe:
 
 
 async def asked(whom: str, question: Awaitable[T]) -> tuple[T | None, str | None]:
-    """Return the answer, or what to say when there is none within four seconds."""
+    """Return the answer to a part's question, or what to say when there is none."""
+    return await _asked(whom, question, LOOK_SECONDS)
+
+
+async def _asked(
+    whom: str, question: Awaitable[T], timeout_seconds: float
+) -> tuple[T | None, str | None]:
     try:
-        return await asyncio.wait_for(question, TIMEOUT_SECONDS), None
+        return await asyncio.wait_for(question, timeout_seconds), None
     except AppError as err:
         return None, err.detail
     except Exception as err:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from serve_app.api.dependencies import InjectedBaseUrl
-from serve_app.api.health import TIMEOUT_SECONDS, HealthProbe
+from serve_app.api.health import READY_SECONDS, HealthProbe
 from serve_app.api.problems import documented
 from serve_app.api.wire import Health, Ping, Root
 
@@ -63,7 +63,7 @@ async def health(request: Request, response: Response) -> Health:
 async def readyz(request: Request, response: Response) -> Health:
     """Answer 200 if jobs can be done now, 503 if not; `reason` says why."""
     probe: HealthProbe = request.app.state.health
-    report = Health.model_validate(await probe.report(TIMEOUT_SECONDS))
+    report = Health.model_validate(await probe.report(READY_SECONDS))
     response.headers["Cache-Control"] = "no-store"
     response.status_code = 200 if report.ready else 503
     return report

@@ -25,7 +25,7 @@ APPLICATION = "toy"
 
 @pytest.fixture(scope="module")
 def toy(cluster: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Run stems and the toy, which lies in a directory of its own, in one application."""
+    """Run stems and the toy, which lies elsewhere, in one application."""
     place = tmp_path_factory.mktemp("toy")
     shutil.copytree(TOY, place, dirs_exist_ok=True)
     data_dir = tmp_path_factory.mktemp("data")

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from serve_app import schema
-from serve_app.api import problems
+from serve_app.api import problems, wire
+from serve_app.stems import wire as stems_wire
+from serve_app.webhooks import wire as webhooks_wire
 from serve_app.webhooks.target import Event
-from tests.unit.api.conftest import Server, assert_problem
+from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
+WIRES = (wire, stems_wire, webhooks_wire)
 CALLS = {
     ("GET", "/"),
     ("GET", "/ping"),
@@ -18,6 +20,7 @@ CALLS = {
     ("GET", "/config"),
     ("GET", "/models"),
     ("GET", "/health"),
+    ("GET", "/readyz"),
     ("POST", "/analyze"),
     ("POST", "/separate"),
     ("POST", "/uploads"),
@@ -98,7 +101,7 @@ async def test_examples_are_what_the_server_may_answer(server: Server) -> None:
     }
     assert {"Accepted", "JobView", "JobList", "Deleted", "Health"} <= set(examples)
     for name, example in examples.items():
-        model = getattr(schema, name)
+        model = next(getattr(each, name) for each in WIRES if hasattr(each, name))
         parsed = model.model_validate(example)
         assert parsed.model_extra == {}, name
 

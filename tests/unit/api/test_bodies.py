@@ -13,11 +13,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api import bodies
-from serve_app.api.app import create_app
 from serve_app.api.bodies import Bodies, Pace, _CheckedBody
 from serve_app.api.limits import Limit
-from tests.unit.api.conftest import Server, refuse_to_read
-from tests.unit.api.live import serving
+from tests.unit.live import serving
+from tests.unit.server import Server, refuse_to_read
 
 FORM = "multipart/form-data; boundary=x"
 JSON = "application/json"
@@ -30,8 +29,7 @@ def served(
 ) -> Iterator[str]:
     """Serve where bodies must keep `pace`."""
     monkeypatch.setattr(bodies.Bodies.__init__, "__defaults__", ("", pace))
-    limits = replace(server.services.limits, max_ongoing_requests=ongoing)
-    with serving(create_app(replace(server.services, limits=limits))) as url:
+    with serving(server.app_with(max_ongoing_requests=ongoing)) as url:
         yield url
 
 
@@ -164,9 +162,7 @@ async def test_a_client_with_its_share_of_bodies_is_refused_before_it_sends(
 
 @pytest.mark.anyio
 async def test_full_means_that_no_body_is_read(server: Server) -> None:
-    limits = replace(server.services.limits, max_ongoing_requests=4)
-    app = create_app(replace(server.services, limits=limits))
-    server = replace(server, app=app)
+    server = replace(server, app=server.app_with(max_ongoing_requests=4))
     headers = {"Content-Type": FORM, "Content-Length": "1000"}
     statuses: list[int] = []
 

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api.docs import SWAGGER_UI
 from serve_app.webhooks.target import Event
-from tests.unit.api.conftest import Server, assert_problem
-from tests.unit.api.live import serving
 from tests.unit.api.test_app import CALLS
+from tests.unit.live import serving
+from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.usefixtures("anyio_backend")
 

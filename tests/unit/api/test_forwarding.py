@@ -4,12 +4,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import Request
 from starlette.types import Message, Scope
 
-from serve_app.api.app import create_app
 from serve_app.api.forwarding import ForwardedHeaders
-from tests.unit.api.conftest import Server
+from tests.unit.server import Server
 
 pytestmark = pytest.mark.anyio
 
@@ -172,12 +171,7 @@ async def test_urls_are_made_of_what_a_trusted_proxy_says(
 
 async def test_the_application_has_it_before_everything_else(server: Server) -> None:
     """Also redirects and the log see the request as its client sent it."""
-    server.services.working_dir.mkdir(exist_ok=True)
-    app: FastAPI = create_app(
-        type(server.services)(
-            **{**vars(server.services), "trusted_proxies": ("127.0.0.1",)}
-        )
-    )
+    app = server.app_with(trusted_proxies=("127.0.0.1",))
 
     @app.get("/seen")
     async def look(request: Request) -> dict[str, str]:

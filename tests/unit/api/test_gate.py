@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api.gate import Gate
-from tests.unit.api.conftest import ORIGIN, assert_problem
+from tests.unit.server import ORIGIN, assert_problem
 
 pytestmark = pytest.mark.anyio
 

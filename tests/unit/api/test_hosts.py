@@ -4,7 +4,7 @@ import pytest
 from starlette.types import Message
 
 from serve_app.api import hosts
-from tests.unit.api.conftest import ORIGIN, Server, assert_problem
+from tests.unit.server import ORIGIN, Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 

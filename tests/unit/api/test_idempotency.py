@@ -14,7 +14,7 @@ from sqlalchemy import select
 from serve_app.api.idempotency import KEPT_SECONDS
 from serve_app.idempotency.response import Answer
 from serve_app.idempotency.store import answers, keep
-from tests.unit.api.conftest import LIMITS, Server, assert_problem, refuse_to_read
+from tests.unit.server import LIMITS, Server, assert_problem, refuse_to_read
 
 pytestmark = pytest.mark.anyio
 

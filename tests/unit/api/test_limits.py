@@ -4,16 +4,14 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from time import monotonic
 
 import pytest
 
-from serve_app.api.app import create_app
 from serve_app.api.limits import Limit, limits_of
 from serve_app.errors import Busy, TooManyRequests
-from tests.unit.api.conftest import Server
-from tests.unit.api.live import serving
+from tests.unit.live import serving
+from tests.unit.server import Server
 
 ONGOING = 8
 
@@ -82,12 +80,11 @@ async def test_a_client_has_its_share_of_those_that_wait_and_can_still_ask(
     server: Server, song: bytes, path: str
 ) -> None:
     job_id = await server.separate(song)
-    limits = replace(server.services.limits, max_ongoing_requests=ONGOING)
-    services = replace(
-        server.services, limits=limits, follow=lambda job, stem: Waiting()
+    app = server.app_with(
+        max_ongoing_requests=ONGOING, follow=lambda job, stem: Waiting()
     )
     server.claim()
-    with serving(create_app(services)) as url:
+    with serving(app) as url:
         # Half of half of them.
         first = [ask(url, f"/job/{job_id}{path}") for _ in range(ONGOING // 4)]
         await asyncio.sleep(0.3)

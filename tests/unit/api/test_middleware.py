@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
-from tests.unit.api.conftest import ORIGIN, Server, assert_problem, connect
+from tests.unit.server import ORIGIN, Server, assert_problem, connect
 
 pytestmark = pytest.mark.anyio
 

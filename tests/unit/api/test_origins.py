@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.unit.api.conftest import ORIGIN, Server, assert_problem
+from tests.unit.server import ORIGIN, Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 

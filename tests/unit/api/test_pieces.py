@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.api import pieces
 from serve_app.api.pieces import Pieces
-from tests.unit.api.conftest import Server
+from tests.unit.server import Server
 
 pytestmark = pytest.mark.anyio
 

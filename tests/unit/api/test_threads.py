@@ -9,9 +9,9 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_result_and_the_error_of_the_work_come_back() -> None:
-    assert await threads.run(divmod, 7, 2) == (3, 1)
+    assert await threads.run_in_thread(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        await threads.run(divmod, 7, 0)
+        await threads.run_in_thread(divmod, 7, 0)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -25,7 +25,7 @@ async def test_a_cancelled_caller_goes_on_after_the_work_has_ended(fails: bool) 
         if fails:
             raise OSError
 
-    task = asyncio.create_task(threads.run(work))
+    task = asyncio.create_task(threads.run_in_thread(work))
     await asyncio.to_thread(started.wait, 5)
     task.cancel()
     await asyncio.sleep(0.01)

@@ -29,12 +29,13 @@ root = logging.getLogger("serve_app")
 root.setLevel("INFO")
 root.handlers = console.handlers()
 logging.getLogger("serve_app.jobs.log").info("song separated job=%s", "abc")
-logging.getLogger("serve_app.stems.stored_windows").info("of no use to a person")
+windows = logging.getLogger("serve_app.stems.stored_windows")
+windows.info("of no use to a person")
 try:
     raise ValueError("of no use to a person")
 except ValueError:
-    logging.getLogger("serve_app.stems.stored_windows").warning("window not kept", exc_info=True)
-logging.getLogger("serve_app.stems.stored_windows").warning("two\\nlines %s", "x" * 10_000)
+    windows.warning("window not kept", exc_info=True)
+windows.warning("two\\nlines %s", "x" * 10_000)
 """
 
 

@@ -59,9 +59,9 @@ def test_times_are_in_utc() -> None:
 
 def test_the_model_of_a_result_is_the_one_that_was_used() -> None:
     job = JOB.evolve(state=State.SUCCEEDED, result=Result("other", (), 1.0))
-    view = view.job_view(job, NOW)
-    assert view.model == "other"
-    assert view.options.model == "demo"
+    shown = view.job_view(job, NOW)
+    assert shown.model == "other"
+    assert shown.options.model == "demo"
     assert view.stems == {}
 
 

@@ -5,13 +5,13 @@ import pytest
 from serve_app.errors import InvalidField
 from serve_app.stems.http import form_options as options
 from serve_app.stems.request import Options, Priority
-from tests.unit.api.conftest import MODELS
+from tests.unit.server import INFOS
 
 ALL = ("drums", "bass", "other", "vocals")
 
 
 def choose(*fields: tuple[str, str]) -> Options:
-    return options.choose(fields, MODELS, "demo")
+    return options.choose(fields, INFOS, "demo")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_what_is_left_open_is_the_default(fields: list[tuple[str, str]]) -> None
 
 @pytest.mark.parametrize("name", ["duo", "DUO", " duo "])
 def test_a_model_that_is_not_served_is_refused_with_the_reason(name: str) -> None:
-    models = (MODELS[0], replace(MODELS[1], refusal="Its licence is not allowed."))
+    models = (INFOS[0], replace(INFOS[1], refusal="Its licence is not allowed."))
     assert options.choose([], models, "demo").model == "demo"
     with pytest.raises(InvalidField, match="Its licence is not allowed") as refused:
         options.choose([("model", name)], models, "demo")
@@ -88,4 +88,4 @@ def test_what_cannot_be_had_is_refused_with_the_choices(
 
 def test_a_default_model_that_is_not_offered_is_refused() -> None:
     with pytest.raises(InvalidField, match="demo, duo"):
-        options.choose([], MODELS, "gone")
+        options.choose([], INFOS, "gone")

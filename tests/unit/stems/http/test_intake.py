@@ -9,14 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.api.app import create_app
 from serve_app.audio.facts import AudioFacts
 from serve_app.errors import BadRequest
 from serve_app.filenames import titles
 from serve_app.storage.disk_reserve import DiskReserve
 from tests import media
 from tests.disks import SmallDisk, open_files
-from tests.unit.api.conftest import (
+from tests.unit.server import (
     LIMITS,
     Server,
     assert_problem,
@@ -238,7 +237,7 @@ async def test_a_song_is_decoded_for_as_long_as_its_client_waits(
             time.sleep(0.01)
         raise BadRequest("The connection was closed.")
 
-    app = create_app(replace(server.services, measure=measure))
+    app = server.app_with(measure=measure)
     async with asyncio.timeout(10):
         status = await replace(server, app=app).post_raw("/separate", BOUNDARY, receive)
     assert status == 400
@@ -253,7 +252,7 @@ async def test_a_request_cancelled_while_its_song_is_decoded_leaves_nothing(
     def slow(path: Path, is_wanted: Callable[[], bool]) -> AudioFacts:
         started.set()
         may_end.wait(5)
-        return server.services.measure(path, is_wanted)
+        return server.stems.arrivals.measure(path, is_wanted)
 
     async with server.with_services(measure=slow) as client:
         request = client.post("/separate", files={"file": ("a.wav", song)})
@@ -274,7 +273,7 @@ async def test_others_are_answered_while_songs_are_decoded(
 
     def slow(path: Path, is_wanted: Callable[[], bool]) -> AudioFacts:
         may_end.wait(60)
-        return server.services.measure(path, is_wanted)
+        return server.stems.arrivals.measure(path, is_wanted)
 
     limits = LIMITS.__class__(LIMITS.max_upload_bytes, 100, 1800.0)
     services = {"measure": slow, "limits": limits}
@@ -305,7 +304,7 @@ async def test_a_song_is_decoded_beside_long_ones_of_several_clients(
     def slow(path: Path, is_wanted: Callable[[], bool]) -> AudioFacts:
         if path.stat().st_size > len(song):
             may_end.wait(60)
-        return server.services.measure(path, is_wanted)
+        return server.stems.arrivals.measure(path, is_wanted)
 
     limits = LIMITS.__class__(LIMITS.max_upload_bytes, 100, 1800.0)
     services = {"measure": slow, "limits": limits, "tenant_header": "X-Tenant"}
@@ -331,8 +330,8 @@ async def test_a_song_is_decoded_beside_long_ones_of_several_clients(
 async def test_a_working_directory_that_is_gone_is_made_again(
     server: Server, song: bytes
 ) -> None:
-    app = create_app(server.services)
-    server.services.working_dir.rmdir()
+    app = server.app_with()
+    server.working_dir.rmdir()
     async with connect(app) as client:
         answer = await client.post("/separate", files={"file": ("a.wav", song)})
     assert answer.status_code == 200
@@ -341,9 +340,9 @@ async def test_a_working_directory_that_is_gone_is_made_again(
 async def test_a_working_directory_that_cannot_be_is_not_the_songs_fault(
     server: Server, song: bytes
 ) -> None:
-    app = create_app(server.services)
-    server.services.working_dir.rmdir()
-    server.services.working_dir.write_text("in the way")
+    app = server.app_with()
+    server.working_dir.rmdir()
+    server.working_dir.write_text("in the way")
     async with connect(app) as client:
         answer = await client.post("/separate", files={"file": ("a.wav", song)})
     assert "disk" in assert_problem(answer, 503, "storage_unavailable")
@@ -354,7 +353,7 @@ async def test_songs_are_refused_unread_while_the_disk_is_nearly_full(
     server: Server, tmp_path: Path, path: str
 ) -> None:
     reserve = DiskReserve({"stored_files": tmp_path}, 2**60)
-    app = create_app(replace(server.services, reserve=reserve))
+    app = server.app_with(reserve=reserve)
     full = replace(server, app=app)
     headers = {"content-type": "multipart/form-data; boundary=x"}
     assert await full.post_raw(path, headers, refuse_to_read) == 503
@@ -368,7 +367,7 @@ async def test_songs_are_refused_unread_while_the_disk_is_nearly_full(
 async def test_a_disk_that_gets_full_under_an_upload_is_away(
     server: Server, song: bytes, small_disk: SmallDisk, room_bytes: int
 ) -> None:
-    app = create_app(replace(server.services, working_dir=small_disk.path / "tmp"))
+    app = server.app_with(working_dir=small_disk.path / "tmp")
     async with connect(app) as client:
         with small_disk.filled(room_bytes):
             answer = await client.post("/separate", files={"file": ("a.wav", song)})

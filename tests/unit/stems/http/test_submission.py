@@ -10,11 +10,11 @@ import soundfile
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.job import State
-from tests.unit.api.conftest import LIMITS, MODELS, Server, assert_problem
+from tests.unit.server import INFOS, LIMITS, Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
-STEMS = {name: f"RIFF {name}".encode() for name in MODELS[0].sources}
+STEMS = {name: f"RIFF {name}".encode() for name in INFOS[0].sources}
 
 
 async def submit(
@@ -114,7 +114,7 @@ async def test_the_priority_makes_no_other_song(server: Server, song: bytes) -> 
 
 
 async def test_it_can_be_turned_off(server: Server, song: bytes) -> None:
-    client = server.with_services(reuses=False)
+    client = server.with_services(reuse=None)
     for _ in range(2):
         answer = await client.post("/separate", files={"file": ("a.wav", song)})
         job = server.store.get(answer.json()["job_id"])

@@ -19,11 +19,6 @@ RUNNING = new_job("a", state=State.RUNNING, owner="me", attempt=1)
 DONE = RUNNING.evolve(state=State.SUCCEEDED, owner=None)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)

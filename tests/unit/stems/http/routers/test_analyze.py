@@ -1,11 +1,12 @@
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from serve_app.errors import Unavailable
 from serve_app.stems.reports import Request
-from tests.unit.api.conftest import Server, assert_problem
+from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +38,9 @@ async def test_the_analyzer_finds_the_song_and_nothing_is_kept(
         seen.append(b"".join(server.storage.read(request.key)))
         return {"bpm": 100, "key": "A minor"}
 
-    async with server.with_services(tell_of_song=analyze) as client:
+    async with server.with_services(
+        analyses=SimpleNamespace(tell_of_song=analyze)
+    ) as client:
         answer = await client.post("/analyze", files={"file": ("a.wav", song)})
     assert answer.status_code == 200
     assert seen == [song]
@@ -64,7 +67,9 @@ async def test_an_analysis_that_is_given_up_keeps_nothing(
         await asyncio.sleep(60)
         return {}
 
-    async with server.with_services(tell_of_song=analyze) as client:
+    async with server.with_services(
+        analyses=SimpleNamespace(tell_of_song=analyze)
+    ) as client:
         request = client.post("/analyze", files={"file": ("a.wav", song)})
         task = asyncio.ensure_future(request)
         await asyncio.wait_for(started.wait(), 5)

@@ -9,7 +9,7 @@ import pytest
 
 from serve_app.stems.http.routers import events
 from serve_app.stems.request import Stage
-from tests.unit.api.conftest import Server, assert_problem
+from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ from serve_app.jobs.job import State
 from serve_app.stems.http import form_options as options
 from serve_app.stems.http.routers import jobs
 from serve_app.stems.request import SeparationJob, Stage
-from tests.unit.api.conftest import (
+from tests.unit.server import (
+    INFOS,
     LIMITS,
-    MODELS,
     Server,
     assert_problem,
     refuse_to_read,
@@ -20,7 +20,7 @@ from tests.unit.api.conftest import (
 
 pytestmark = pytest.mark.anyio
 
-STEMS = {name: f"RIFF {name}".encode() for name in MODELS[0].sources}
+STEMS = {name: f"RIFF {name}".encode() for name in INFOS[0].sources}
 BAD_IDS = [
     "0" * 32,
     "..%2F..%2F..%2Fetc%2Fpasswd",
@@ -95,7 +95,7 @@ async def test_an_accepted_song_is_stored_and_queued(
     assert job.request.source.deviation > 0.01
     assert job.request.options.format == "flac"
     assert job.request.options.stems == ("vocals", "accompaniment")
-    assert list(server.services.working_dir.iterdir()) == []
+    assert list(server.working_dir.iterdir()) == []
 
 
 async def test_clients_are_sent_to_the_public_url_when_there_is_one(

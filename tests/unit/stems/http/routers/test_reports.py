@@ -7,6 +7,7 @@ import struct
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ import soundfile
 from serve_app.stems.exporter import Exporter
 from serve_app.stems.reporter import Reporter
 from serve_app.stems.reports import Request
-from tests.unit.api.conftest import Server, assert_problem
+from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -55,8 +56,8 @@ async def client(
     server: Server, asked: list[Request]
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server whose analyzer runs here."""
-    reporter = Reporter(server.storage, server.services.working_dir)
-    exporter = Exporter(server.storage, server.services.working_dir)
+    reporter = Reporter(server.storage, server.working_dir)
+    exporter = Exporter(server.storage, server.working_dir)
 
     async def of_song(request: Request) -> Any:
         asked.append(request)
@@ -66,12 +67,13 @@ async def client(
         asked.append(request)
         return await asyncio.to_thread(reporter.of_stem, request, Event())
 
-    async with server.with_services(
+    analyses = SimpleNamespace(
         tell_of_song=of_song,
         tell_of_stem=of_stem,
         tell_peaks=lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
         export=lambda asks: asyncio.to_thread(exporter.export, asks, Event()),
-    ) as client:
+    )
+    async with server.with_services(analyses=analyses) as client:
         yield client
 
 

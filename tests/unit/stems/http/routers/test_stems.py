@@ -3,7 +3,7 @@ from hashlib import sha256
 import httpx
 import pytest
 
-from tests.unit.api.conftest import Server, assert_problem
+from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 

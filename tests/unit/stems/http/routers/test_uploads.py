@@ -15,7 +15,7 @@ from serve_app.storage.addresses import Bucket
 from serve_app.storage.s3 import S3Storage
 from serve_app.storage.uploads import S3Uploads
 from tests.s3 import S3Server
-from tests.unit.api.conftest import LIMITS, Server, assert_problem
+from tests.unit.server import LIMITS, Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from serve_app.storage.addresses import Bucket
 from serve_app.storage.s3 import S3Storage
 from serve_app.storage.uploads import S3Uploads
 from tests.s3 import S3Server
-from tests.unit.api.conftest import Server, assert_problem
+from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +32,7 @@ RANGE = {"Range": "bytes=0-1"}
 
 # What is no one's: probes ask for it, and browsers that read the documentation.
 OPEN_PATHS = (
-    *("/", "/ping", "/livez", "/health", "/config"),
+    *("/", "/ping", "/livez", "/readyz", "/health", "/config"),
     *("/models", "/docs", "/openapi.json"),
 )
 OPEN = {
@@ -115,8 +116,8 @@ async def client(server: Server, tmp_path: Path) -> AsyncIterator[httpx.AsyncCli
     async def export(request: reports.ExportRequest) -> None:
         keep(request.key, b"cue")
 
-    changes = {"tell_of_song": tell, "tell_of_stem": tell, "export": export}
-    async with server.with_services(tenant_header=HEADER, **changes) as client:
+    analyses = SimpleNamespace(tell_of_song=tell, tell_of_stem=tell, export=export)
+    async with server.with_services(tenant_header=HEADER, analyses=analyses) as client:
         yield client
 
 

@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from serve_app.jobs.job import State
-from tests.unit.api.conftest import Server
+from tests.unit.server import Server
 
 
 @contextmanager

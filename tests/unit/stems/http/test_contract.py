@@ -10,7 +10,7 @@ import pytest
 
 from serve_app.errors import Unavailable
 from serve_app.stems.request import Stage
-from tests.unit.api.conftest import LIMITS, ORIGIN, Server
+from tests.unit.server import LIMITS, ORIGIN, Server
 
 pytestmark = pytest.mark.anyio
 

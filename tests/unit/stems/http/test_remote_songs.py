@@ -12,16 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.api.app import create_app
 from serve_app.errors import StorageUnavailable
 from serve_app.outbound.download import Limits
 from serve_app.stems.http.intake import FETCHES_AT_ONCE
 from serve_app.stems.remote_songs import Inputs
 from serve_app.storage.inputs import InputBuckets
 from tests.s3 import S3Server
-from tests.unit.api.conftest import LIMITS, Server, assert_problem
-from tests.unit.security.test_asking import HOSTILE, PUBLIC, Listener, asker
-from tests.unit.security.test_download import Host
+from tests.unit.outbound.test_client import HOSTILE, PUBLIC, Listener, asker
+from tests.unit.outbound.test_download import Host
+from tests.unit.server import LIMITS, Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +69,7 @@ async def test_a_song_is_fetched_and_becomes_a_job_like_any_other(
     uploaded = server.store.get(await server.separate(song))
     assert job.request.source.sha256 == uploaded.request.source.sha256
     assert job.request.source.mean == uploaded.request.source.mean
-    assert list(server.services.working_dir.iterdir()) == []
+    assert list(server.working_dir.iterdir()) == []
 
 
 async def test_a_song_is_fetched_to_be_analysed(
@@ -250,7 +249,7 @@ async def test_a_client_that_goes_away_ends_its_download(
         await asyncio.to_thread(wait_until_asked, host)
         return {"type": "http.disconnect"}
 
-    app = create_app(replace(server.services, fetch=fetch_from(host)))
+    app = server.app_with(fetch=fetch_from(host))
     began = time.monotonic()
     status = await replace(server, app=app).post_raw("/separate", JSON, receive)
     assert status == 409

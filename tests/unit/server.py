@@ -1,21 +1,20 @@
 """A server of one's own: the real application over a real store and real files."""
 
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 import httpx
-import pytest
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope
 
 from serve_app.api.app import create_app
-from serve_app.api.services import Limits, ModelInfo, Services
+from serve_app.api.services import Services
 from serve_app.audio import formats
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
@@ -23,18 +22,30 @@ from serve_app.database import Database
 from serve_app.errors import AppError, UnreachableUrl
 from serve_app.idempotency.store import Answers
 from serve_app.jobs.job import Claim
+from serve_app.jobs.owners import Owners
 from serve_app.jobs.store import JobStore
 from serve_app.outbound.urls import UrlRules, checked
+from serve_app.stems.http.part import part as stems_part
+from serve_app.stems.http.services import (
+    Arrivals,
+    Limits,
+    ModelInfo,
+    Models,
+    StemsServices,
+)
 from serve_app.stems.kind import separation
 from serve_app.stems.reports import Request
 from serve_app.stems.request import Result, SeparationJob, StemFile
 from serve_app.stems.reuse import Reuse
 from serve_app.storage.local import LocalStorage
+from serve_app.webhooks.http.part import part as webhooks_part
+from serve_app.webhooks.http.services import WebhookServices
 from serve_app.webhooks.outbox import Outbox
-from tests import media
 from tests.jobs import SongStore
 
-MODELS = (
+S = TypeVar("S", Services, StemsServices, Arrivals, WebhookServices)
+
+INFOS = (
     ModelInfo(
         "demo",
         ("drums", "bass", "other", "vocals"),
@@ -45,6 +56,7 @@ MODELS = (
     ),
     ModelInfo("duo", ("low", "high"), 44_100, "nothing", "MIT", "Has no vocals."),
 )
+MODELS = Models(INFOS, "demo")
 LIMITS = Limits(max_upload_bytes=2_000_000, max_queued_jobs=3, retention_seconds=1800.0)
 AUDIO_LIMITS = AudioLimits(max_duration_seconds=600.0)
 ORIGIN = "https://console.example"
@@ -87,9 +99,11 @@ class Pools:
             raise self.analysis
         return self.analysis
 
-    async def not_asked(self, *request: object) -> Never:
+    async def _not_asked(self, *request: object) -> Never:
         """Stand in for what only tests of its own ask for."""
         raise AssertionError(request)
+
+    tell_of_stem = tell_peaks = export = _not_asked
 
     def fetch(self, url: str, path: Path, is_wanted: Callable[[], bool]) -> str:
         """Find nothing anywhere."""
@@ -138,6 +152,8 @@ class Server:
     """A running application and what is behind it."""
 
     services: Services
+    stems: StemsServices
+    webhooks: WebhookServices
     database: Database
     store: SongStore
     outbox: Outbox
@@ -148,19 +164,36 @@ class Server:
     app: FastAPI
     client: httpx.AsyncClient
 
+    @property
+    def working_dir(self) -> Path:
+        """Where requests have their files."""
+        return self.stems.arrivals.working_dir
+
     def left_behind(self) -> list[str]:
         """Name every file in the working directory and in the storage."""
-        roots = (self.services.working_dir, self.files_dir)
+        roots = (self.working_dir, self.files_dir)
         return [
             str(path) for root in roots for path in root.rglob("*") if path.is_file()
         ]
 
-    def with_services(self, **changes: Any) -> httpx.AsyncClient:
-        """Return a client of this server with some services replaced."""
+    def app_with(self, **changes: Any) -> FastAPI:
+        """Return the application with some services replaced, wherever they belong."""
         if "limits" in changes:
             jobs = songs(self.database, self.clock, self.outbox, changes["limits"])
             changes = {"jobs": jobs, **changes}
-        return connect(create_app(replace(self.services, **changes)))
+        behind = (self.services, self.stems, self.stems.arrivals, self.webhooks)
+        known = {each.name for services in behind for each in fields(services)}
+        assert set(changes) <= known, set(changes) - known
+        changes["arrivals"] = _changed(self.stems.arrivals, changes)
+        return application(
+            _changed(self.services, changes),
+            _changed(self.stems, changes),
+            _changed(self.webhooks, changes),
+        )
+
+    def with_services(self, **changes: Any) -> httpx.AsyncClient:
+        """Return a client of this server with some services replaced."""
+        return connect(self.app_with(**changes))
 
     async def post_raw(
         self, path: str, headers: Mapping[str, str], receive: Receive
@@ -239,70 +272,60 @@ def songs(
     return JobStore(database, clock, separation(limits.rules), outbox.post)
 
 
-def connect(app: FastAPI) -> httpx.AsyncClient:
-    """Return a client of `app`, no network between them."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://server")
+def _changed(services: S, changes: Mapping[str, Any]) -> S:
+    """Return `services` with those of `changes` that are theirs."""
+    own = {each.name for each in fields(services)}
+    return replace(services, **{name: changes[name] for name in own & set(changes)})
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def application(
+    services: Services, stems: StemsServices, webhooks: WebhookServices
+) -> FastAPI:
+    """Return the application of stems."""
+    return create_app(services, [webhooks_part(webhooks), stems_part(stems)])
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the schema once: that takes longer than most tests."""
-    path = tmp_path_factory.mktemp("database") / "jobs.sqlite3"
-    Database(f"sqlite:///{path}").close()
-    return path
-
-
-@pytest.fixture
-async def server(tmp_path: Path, empty_database: Path) -> AsyncIterator[Server]:
-    clock, pools, files_dir = Clock(), Pools(), tmp_path / "files"
-    shutil.copy(empty_database, tmp_path / "jobs.sqlite3")
-    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
+@asynccontextmanager
+async def running(directory: Path, database: Database) -> AsyncIterator[Server]:
+    """Run a server whose files are in `directory`."""
+    clock, pools, files_dir = Clock(), Pools(), directory / "files"
     outbox = Outbox(database, clock)
     store = songs(database, clock, outbox)
     storage = LocalStorage(files_dir)
-    services = Services(
+    services = Services(Answers(database, clock), clock)
+    stems = StemsServices(
         jobs=store,
-        answers=Answers(database, clock),
-        reuse=Reuse(store, storage, clock).result,
-        deliveries=outbox,
-        follow=pools.follow,
         storage=storage,
-        fetch=pools.fetch,
-        measure=lambda path, _: measure(path, AUDIO_LIMITS),
-        tell_of_song=pools.tell_of_song,
-        tell_of_stem=pools.not_asked,
-        tell_peaks=pools.not_asked,
-        export=pools.not_asked,
+        arrivals=Arrivals(
+            fetch=pools.fetch,
+            measure=lambda path, _: measure(path, AUDIO_LIMITS),
+            working_dir=directory / "tmp",
+            max_upload_bytes=LIMITS.max_upload_bytes,
+        ),
+        analyses=pools,
+        follow=pools.follow,
         wake=pools.wake,
         stop=pools.stopped.append,
         health=pools.health,
         models=MODELS,
-        default_model="demo",
         limits=LIMITS,
-        working_dir=tmp_path / "tmp",
         clock=clock,
+        reuse=Reuse(store, storage, clock).result,
         check_webhook=partial(checked, rules=UrlRules()),
     )
-    app = create_app(services)
+    webhooks = WebhookServices(outbox, Owners(database, clock))
+    app = application(services, stems, webhooks)
     async with connect(app) as client:
         yield Server(
-            *(services, database, store, outbox, storage),
+            *(services, stems, webhooks, database, store, outbox, storage),
             *(pools, clock, files_dir, app, client),
         )
-    database.close()
 
 
-@pytest.fixture(scope="session")
-def song(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("songs") / "song.wav"
-    media.write_song(path, "wav16", seconds=1.0)
-    return path.read_bytes()
+def connect(app: FastAPI) -> httpx.AsyncClient:
+    """Return a client of `app`, no network between them."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://server")
 
 
 async def refuse_to_read() -> Message:

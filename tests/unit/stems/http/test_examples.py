@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,20 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.api.app import create_app
 from serve_app.errors import JobNotFound
 from serve_app.stems.request import SeparationJob
 from serve_app.storage.uploads import S3Uploads
 from serve_app.webhooks import signing
 from serve_app.webhooks.target import Webhook
 from tests.s3 import S3Server
-from tests.unit.api.conftest import Server
-from tests.unit.api.live import separating, serving
 from tests.unit.client.service import closed_port
+from tests.unit.live import separating, serving
+from tests.unit.server import Server
 
 # The tests themselves may block: what they ask runs in a thread and in processes.
 pytestmark = pytest.mark.usefixtures("anyio_backend")
 
-EXAMPLES = Path(__file__).parents[3] / "serve_app" / "api" / "assets" / "examples"
+EXAMPLES = Path(__file__).parents[4] / "serve_app" / "stems" / "http" / "examples"
 SERVER = "http://localhost:8000"
 RECEIVER = "8787"
 NO_JOB = "0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f"
@@ -99,7 +98,7 @@ WEBHOOK = ("webhooks", "job.completed", "post")
 
 @contextmanager
 def reading(server: Server, song: bytes, **changes: Any) -> Iterator[Reader]:
-    app = create_app(replace(server.services, **changes))
+    app = server.app_with(**changes)
     directory = server.files_dir.parent / "reader"
     directory.mkdir()
     (directory / "song.mp3").write_bytes(song)
