@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from deployments import system
 from deployments.pool import Pool, Strict, over_defaults
@@ -12,9 +19,9 @@ from serve_app.settings import Settings
 from serve_app.settings import check as settings_check
 from serve_app.stems.settings_rules import RULES
 
-_DEFAULT_SYSTEM = "stems"
+DEFAULT_SYSTEM = "stems"
 # Where these stood before there were several systems, and still may.
-_POOLS_OF_STEMS = ("separator", "analyzer")
+POOLS_OF_STEMS = ("separator", "analyzer")
 
 
 class AppArgs(Strict):
@@ -32,7 +39,7 @@ class AppArgs(Strict):
     api: Pool = Pool(max_ongoing_requests=512, max_queued_requests=1024)
     dispatcher: Pool = Pool(max_ongoing_requests=1000, graceful_shutdown_timeout_s=60)
     systems: dict[str, dict[str, Any]] = Field(
-        default={_DEFAULT_SYSTEM: {}}, min_length=1
+        default={DEFAULT_SYSTEM: {}}, min_length=1
     )
 
     @model_validator(mode="before")
@@ -41,13 +48,15 @@ class AppArgs(Strict):
         """Move the pools of stems into their section."""
         if not isinstance(given, dict):
             return given
-        outside = {name: given[name] for name in _POOLS_OF_STEMS if name in given}
-        if not outside:
+        outside = {name: given[name] for name in POOLS_OF_STEMS if name in given}
+        systems = given.get("systems") or {}
+        if not outside or not isinstance(systems, dict):
+            return given
+        inside = systems.get(DEFAULT_SYSTEM) or {}
+        if not isinstance(inside, dict):
             return given
         rest = {name: value for name, value in given.items() if name not in outside}
-        systems = dict(rest.get("systems") or {})
-        systems[_DEFAULT_SYSTEM] = {**outside, **(systems.get(_DEFAULT_SYSTEM) or {})}
-        return {**rest, "systems": systems}
+        return {**rest, "systems": {**systems, DEFAULT_SYSTEM: {**outside, **inside}}}
 
     @field_validator("systems", mode="before")
     @classmethod
@@ -78,8 +87,24 @@ class AppArgs(Strict):
         made = {}
         for name, section in self.systems.items():
             found = system.find(name)
-            made[name] = found(found.Args.model_validate(section))
+            try:
+                made[name] = found(found.Args.model_validate(section))
+            except ValidationError as error:
+                raise _below(("systems", name), error) from None
         return made
+
+
+def _below(section: tuple[str, ...], error: ValidationError) -> ValidationError:
+    """Return the error of a section with the names as the whole config has them."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError(each["type"], each["msg"]),
+            loc=(*section, *each["loc"]),
+            input=each["input"],
+        )
+        for each in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data(error.title, details)
 
 
 def checked(given: Any) -> AppArgs:

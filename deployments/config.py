@@ -1,12 +1,13 @@
 """A Serve config file, read and checked before anything starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from deployments import args
+from deployments import args, system
 from deployments.args import AppArgs
 from deployments.pool import Autoscaling, Pool
 from deployments.stems import StemsArgs
@@ -36,7 +37,7 @@ def _checked(path: Path, listed: serve_config.Application) -> CheckedApplication
     try:
         given = args.checked(listed.args)
     except ValidationError as error:
-        lines = (f"{path}: {line}" for line in _told(error))
+        lines = (f"{path}: {line}" for line in _told(error, listed.args))
         raise ValueError("\n".join(lines)) from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}.") from error
@@ -44,18 +45,29 @@ def _checked(path: Path, listed: serve_config.Application) -> CheckedApplication
     return CheckedApplication(listed.name, listed.route_prefix, given)
 
 
-def _names() -> set[str]:
-    """Return what a config may say, in whichever section."""
-    models = (AppArgs, Pool, Autoscaling, StemsArgs)
-    return {name for model in models for name in model.model_fields}
+def _names(place: Sequence[str]) -> set[str]:
+    """Return what a config may say, in the section of a system or outside of them."""
+    is_section = place[0] == "systems"
+    own = [system.find(place[1]).Args] if is_section else [AppArgs, StemsArgs]
+    return {name for each in (*own, Pool, Autoscaling) for name in each.model_fields}
 
 
-def _told(error: ValidationError) -> list[str]:
+def _as_written(place: Sequence[str], given: Mapping[str, Any]) -> Sequence[str]:
+    """Return where a name stands: pools of stems may stand outside their section."""
+    *section, pool = (*place, "", "", "")[:3]
+    is_pool = (
+        section == ["systems", args.DEFAULT_SYSTEM] and pool in args.POOLS_OF_STEMS
+    )
+    return place[2:] if is_pool and pool in given else place
+
+
+def _told(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
     lines = []
     for each in error.errors(include_url=False):
-        name = ".".join(map(str, each["loc"]))
+        place = _as_written([str(step) for step in each["loc"]], given)
+        name = ".".join(place)
         if each["type"] == "extra_forbidden":
-            meant = environment.nearest(str(each["loc"][-1]), _names())
+            meant = environment.nearest(place[-1], _names(place))
             hint = f" Did you mean `{meant}`?" if meant else ""
             lines.append(f"there is no `{name}`.{hint}")
         else:

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, ClassVar, Protocol
 
 from ray.serve import Application
@@ -83,13 +82,24 @@ def find(name: str) -> type[System]:
     The module is one of this package, or else one that can be imported from anywhere.
     Raises ValueError for a name that has no system.
     """
-    for module in (f"{_PACKAGE}.{name}", name):
-        try:
-            if find_spec(module) is not None:
-                found: type[System] = getattr(import_module(module), _NAME)
+    if all(part.isidentifier() for part in name.split(".")):
+        for module in (f"{_PACKAGE}.{name}", name):
+            if (found := _system_of(module)) is not None:
                 return found
-        except (ModuleNotFoundError, AttributeError) as error:
-            # What the module itself imports may be missing: that is another mistake.
-            if isinstance(error, ModuleNotFoundError) and error.name != module:
-                raise
     raise ValueError(f"there is no system `{name}`")
+
+
+def _system_of(module: str) -> type[System] | None:
+    """Return the system of a module; None if there is no such module, or it has none.
+
+    Raises whatever goes wrong in the module itself.
+    """
+    try:
+        imported = import_module(module)
+    except ModuleNotFoundError as error:
+        # What the module itself imports may be missing: that is another mistake.
+        if f"{module}.".startswith(f"{error.name}."):
+            return None
+        raise
+    found: type[System] | None = getattr(imported, _NAME, None)
+    return found

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 # Where stores keep what is half written.
 _PARTIAL = "partial"
 _BATCH = 100
+# Databases take so many values in one statement, but not any number of them.
+_FOUND_AT_ONCE = 500
 _NONE: Mapping[str, float] = {}
 
 
@@ -81,10 +83,16 @@ class Expiry:
             files = defaultdict(list)
             for file in self._old(folder, before - more):
                 files[file.key.split("/")[1]].append(file)
-            found = self._store.find(files.keys())
-            for job_id, group in files.items():
-                job = found.get(job_id)
-                orphans += [file for file in group if not self._is_wanted(file, job)]
+            of_all = list(files)
+            for start in range(0, len(of_all), _FOUND_AT_ONCE):
+                job_ids = of_all[start : start + _FOUND_AT_ONCE]
+                found = self._store.find(job_ids)
+                orphans += [
+                    file
+                    for job_id in job_ids
+                    for file in files[job_id]
+                    if not self._is_wanted(file, found.get(job_id))
+                ]
         for file in orphans:
             self._storage.delete(file.key)
         return len(orphans)

@@ -155,14 +155,16 @@ class Outbox:
             others = update(messages).where(same)
             connection.execute(others.values(state=disabled.value))
 
-    def of_job(self, job_id: str) -> list[Delivery]:
-        """Return the deliveries that tell of a job."""
-        query = select(messages).where(messages.c.job_id == job_id)
+    def of_job(self, job_id: str, channel: str = WEBHOOK) -> list[Delivery]:
+        """Return the deliveries of a channel that tell of a job."""
+        query = select(messages).where(
+            messages.c.job_id == job_id, messages.c.channel == channel
+        )
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(messages.c.created_at))
             return [to_delivery(row._asdict()) for row in rows]
 
-    def replay(self, job_id: str, delivery_id: str) -> Delivery:
+    def replay(self, job_id: str, delivery_id: str, channel: str = WEBHOOK) -> Delivery:
         """Begin a delivery anew, with the same id; DeliveryNotFound if there is none.
 
         It is sent at once and, if need be, tried again for as long as a new one.
@@ -170,7 +172,11 @@ class Outbox:
         now = self._clock()
         query = (
             update(messages)
-            .where(messages.c.id == delivery_id, messages.c.job_id == job_id)
+            .where(
+                messages.c.id == delivery_id,
+                messages.c.job_id == job_id,
+                messages.c.channel == channel,
+            )
             .values(
                 state=DeliveryState.PENDING.value,
                 failures=0,

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection
 
 from serve_app.database import Database
-from serve_app.errors import (
+from serve_app.errors import DeliveryNotFound, (
     FileLost,
     JobExists,
     JobNotFound,
@@ -447,10 +447,10 @@ def test_messages_are_there_exactly_if_the_end_is(
     with pytest.raises(ConnectionError):
         store.succeed(mine, PAGE)
     assert store.get("a").claim == mine
-    assert outbox.of_job("a") == []
+    assert outbox.of_job("a", "letter") == []
     is_away = False
     store.succeed(mine, PAGE)
-    [told] = outbox.of_job("a")
+    [told] = outbox.of_job("a", "letter")
     assert (told.channel, told.event) == ("letter", "succeeded")
     assert told.url == "mailto:a@example.com"
 
@@ -485,6 +485,27 @@ def test_a_channel_does_not_see_what_another_one_sends(
     told = outbox.claim(LEASE)
     assert told is not None
     assert told.job_id == "webhook"
+
+
+def test_a_channel_lists_and_replays_its_own_messages_only(
+    database: Database, outbox: Outbox
+) -> None:
+    target = "https://example.com/"
+    for channel in ("letter", "webhook"):
+        post(database, outbox, Message(channel, target, "event", channel, "a"))
+    [letter], [webhook] = outbox.of_job("a", "letter"), outbox.of_job("a")
+    assert (letter.body, webhook.body) == ("letter", "webhook")
+    assert outbox.of_job("a", "pigeon") == []
+    mine = handed_out(outbox)
+    assert mine is not None
+    outbox.delivered(mine, FINE)
+    with pytest.raises(DeliveryNotFound):
+        outbox.replay("a", letter.id)
+    with pytest.raises(DeliveryNotFound):
+        outbox.replay("a", webhook.id, "letter")
+    assert handed_out(outbox) is None
+    assert outbox.replay("a", letter.id, "letter").id == letter.id
+    assert handed_out(outbox) is not None
 
 
 def in_order(*targets: str, key: str | None = "album") -> list[Message]:

@@ -1,26 +1,48 @@
-"""A config that is misspelt is refused, not half obeyed."""
+"""The arguments of an application: misspelt ones are refused, not half obeyed."""
 
-import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 from pydantic import ValidationError
-from ray.serve.schema import ServeDeploySchema
 
-from deployments.args import AppArgs, Autoscaling, Pool
-from deployments.config import read_args
+from deployments.args import AppArgs, checked
+from deployments.stems import StemsArgs
 from serve_app.settings.check import WrongSettings
+from tests.unit.deployments.modules import Modules
 
-ROOT = Path(__file__).parents[3]
-CONFIGS = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
+TOY = """
+from typing import Any, ClassVar
+
+from deployments.pool import Pool, Strict
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_config_in_the_repository_is_valid(path: Path) -> None:
-    ServeDeploySchema.model_validate(yaml.safe_load(path.read_text()))
-    args = read_args(path)
-    assert args.resolved_settings().max_attempts > 0
+class ToyArgs(Strict):
+    parrot: Pool = Pool()
+
+
+class Toy:
+    Args: ClassVar[type[Strict]] = ToyArgs
+
+    def __init__(self, args: Any) -> None:
+        self.args = args
+
+
+SYSTEM = Toy
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Iterator[str]:
+    with Modules(tmp_path) as modules:
+        modules.write("a_toy", TOY)
+        yield "a_toy"
+
+
+def stems_of(given: dict[str, Any]) -> StemsArgs:
+    found: StemsArgs = checked(given).made()["stems"].args  # type: ignore[attr-defined]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -30,11 +52,17 @@ def test_every_config_in_the_repository_is_valid(path: Path) -> None:
         {"separator": {"num_gpu": 1}},
         {"separator": {"num_cpus": -1}},
         {"separator": {"autoscaling": {"max_replica": 2}}},
+        {"systems": {"stems": {"separater": {}}}},
+        {"systems": {"stems": {"separator": {"num_gpu": 1}}}},
+        {"systems": {"stems": [1]}},
+        {"systems": [1], "separator": {}},
+        {"systems": {"stems": [1]}, "separator": {}},
+        {"systems": {}},
     ],
 )
 def test_a_typo_is_refused(args: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        AppArgs.model_validate(args)
+        checked(args)
 
 
 def test_a_misspelt_setting_is_refused() -> None:
@@ -42,75 +70,59 @@ def test_a_misspelt_setting_is_refused() -> None:
         AppArgs(settings={"max_upload_byte": 1}).resolved_settings()
 
 
-def test_operators_pin_their_model_and_laptops_take_what_they_get() -> None:
-    pinned = read_args(ROOT / "serve_config.yaml").resolved_settings().model
-    assert pinned == "hdemucs_high_musdb_plus"
-    local = read_args(ROOT / "configs" / "local.yaml").resolved_settings().model
-    assert local == "auto"
-
-
-def test_a_pool_without_gpus_sees_none() -> None:
-    options = Pool(env={"A": "b"}).options()
-    variables = options["ray_actor_options"]["runtime_env"]["env_vars"]
-    assert variables == {"CUDA_VISIBLE_DEVICES": "", "A": "b"}
-
-
-def test_a_pool_with_a_gpu_share_keeps_its_view_of_it() -> None:
-    options = Pool(num_gpus=0.5).options()
-    assert options["ray_actor_options"]["runtime_env"]["env_vars"] == {}
-
-
-def test_an_autoscaled_pool_has_no_fixed_size() -> None:
-    options = Pool(autoscaling=Autoscaling(max_replicas=4)).options()
-    assert "num_replicas" not in options
-    assert options["autoscaling_config"]["max_replicas"] == 4
-
-
-@pytest.mark.parametrize("text", ["", "applications: []", "applications: [{}, {}]"])
-def test_a_config_without_exactly_one_application_is_refused(
-    tmp_path: Path, text: str
-) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="exactly one"):
-        read_args(path)
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        ("{separater: {}}", "no `separater`. Did you mean `separator`"),
-        ("{separator: {num_gpu: 1}}", "no `separator.num_gpu`. Did you mean"),
-        ("{api: {num_cpus: -1}}", "`api.num_cpus` is -1"),
-        ("{settings: {modle: demo}}", "settings.modle in the config"),
-        ("{settings: {threads: many}}", "settings.threads in the config=many must be"),
-        ("[1]", "`args` must be a mapping"),
-    ],
-)
-def test_a_wrong_config_is_explained_in_lines(
-    tmp_path: Path, args: str, words: str
-) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(f"applications: [{{args: {args}}}]")
-    with pytest.raises(ValueError, match=re.escape(words)) as caught:
-        read_args(path)
-    assert "pydantic" not in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_what_a_config_does_not_say_of_a_pool_stays_as_it_was(path: Path) -> None:
-    args, default = read_args(path), AppArgs()
-    assert args.api.max_ongoing_requests == default.api.max_ongoing_requests
-    assert args.separator.env == default.separator.env
-    assert args.analyzer.env == default.analyzer.env
-    for name in ("api", "dispatcher", "separator", "analyzer"):
-        mine, its = getattr(args, name), getattr(default, name)
-        assert mine.graceful_shutdown_timeout_s == its.graceful_shutdown_timeout_s
+def test_the_application_consists_of_stems_unless_it_says_of_what() -> None:
+    assert set(checked({}).made()) == {"stems"}
+    assert stems_of({}) == StemsArgs()
 
 
 def test_what_a_config_says_of_a_pool_counts() -> None:
-    args = AppArgs.model_validate({"analyzer": {"num_cpus": 2, "env": {"A": "b"}}})
+    args = stems_of({"analyzer": {"num_cpus": 2, "env": {"A": "b"}}})
     assert args.analyzer.num_cpus == 2
-    assert args.analyzer.env == {**AppArgs().analyzer.env, "A": "b"}
+    assert args.analyzer.env == {**StemsArgs().analyzer.env, "A": "b"}
     assert args.analyzer.max_ongoing_requests == 4
+
+
+def test_the_pools_of_stems_may_stand_in_their_section_or_outside() -> None:
+    pools = {"separator": {"num_gpus": 1}, "analyzer": {"num_replicas": 3}}
+    assert stems_of({"systems": {"stems": pools}}) == stems_of(pools)
+    outside, inside = {"separator": pools["separator"]}, {"analyzer": pools["analyzer"]}
+    both = {**outside, "systems": {"stems": inside}}
+    assert stems_of(both) == stems_of(pools)
+
+
+def test_what_the_section_says_counts_more_than_what_is_outside() -> None:
+    inside = {"separator": {"num_gpus": 1}}
+    both = {"separator": {"num_gpus": 2}, "systems": {"stems": inside}}
+    assert stems_of(both).separator.num_gpus == 1
+
+
+def test_pools_of_stems_outside_their_section_make_stems_one_of_the_systems(
+    toy: str,
+) -> None:
+    made = checked({"separator": {}, "systems": {toy: None}}).made()
+    assert list(made) == [toy, "stems"]
+
+
+@pytest.mark.parametrize("said", [None, {}])
+def test_a_section_may_be_empty(said: object) -> None:
+    assert stems_of({"systems": {"stems": said}}) == StemsArgs()
+
+
+def test_systems_are_made_of_their_sections_in_their_order(toy: str) -> None:
+    made = checked({"systems": {toy: {"parrot": {"num_cpus": 2}}, "stems": {}}}).made()
+    assert list(made) == [toy, "stems"]
+    assert made[toy].args.parrot.num_cpus == 2  # type: ignore[attr-defined]
+
+
+def test_a_wrong_section_is_named_with_its_system(toy: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        checked({"systems": {"stems": {}, toy: {"parrot": {"num_cpu": 2}}}})
+    (error,) = caught.value.errors()
+    assert error["loc"] == ("systems", toy, "parrot", "num_cpu")
+    assert error["type"] == "extra_forbidden"
+    assert error["input"] == 2
+
+
+def test_a_system_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no system `stmes`"):
+        checked({"systems": {"stmes": {}}})

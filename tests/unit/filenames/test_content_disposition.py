@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.filenames import content_disposition
-from tests.unit.test_titles import NAMES, assert_safe
+from tests.unit.filenames.test_titles import NAMES, assert_safe
 
 
 def filename(said: str | bytes, is_percent_encoded: bool = False) -> str | None:

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from serve_app.database import Database
 from serve_app.errors import StorageUnavailable
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Claim, State
+from serve_app.stems.request import SeparationJob
 from serve_app.storage.local import LocalStorage
 from tests.jobs import RESULT, ManualClock, SongStore, new_job, new_store, stored
 
@@ -142,6 +144,33 @@ def test_files_without_a_job_go_after_a_grace(
     clock.advance(1)
     assert expiry.sweep_orphans(GRACE) == len(old)
     assert keys(disk) == {"originals/y", "partial/y"}
+
+
+def test_many_jobs_are_looked_up_in_batches(
+    store: SongStore,
+    disk: Disk,
+    expiry: Expiry,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Databases take only so many values in one statement."""
+    monkeypatch.setattr("serve_app.jobs.expiry._FOUND_AT_ONCE", 2)
+    asked: list[int] = []
+    find_all = store.find
+
+    def find(job_ids: Collection[str]) -> Mapping[str, SeparationJob]:
+        asked.append(len(job_ids))
+        return find_all(job_ids)
+
+    monkeypatch.setattr(store, "find", find)
+    known, unknown = ("a", "c", "e"), ("b", "d", "f", "g")
+    for job_id in known:
+        store.add(new_job(job_id))
+    put(disk, clock, *(f"originals/{job_id}" for job_id in known + unknown))
+    clock.advance(GRACE + 1)
+    assert expiry.sweep_orphans(GRACE) == len(unknown)
+    assert keys(disk) == {f"originals/{job_id}" for job_id in known}
+    assert asked == [2, 2, 2, 1]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.settings import Settings
 from serve_app.settings import check as settings_check
 from serve_app.settings.check import WrongSettings
 
@@ -24,7 +25,6 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published on
         ("REUSE_SONGS", "maybe", "must be true or false"),
         ("PRECISION", "int8", "must be one of auto, fp32, bf16, fp16"),
         ("RUNTIME", "tensorflow", "must be one of auto, torch, openvino"),
-        ("MODEL", "spleeter", "must be one of auto, "),
         ("DEVICE", "gpu", "cuda:0"),
         ("DEVICE", "cuda:one", "cuda:0"),
         ("LOG_LEVEL", "loud", "must be one of DEBUG"),
@@ -109,7 +109,7 @@ def test_the_variable_that_was_set_is_the_one_that_is_named(
 
 def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMSERVE_DEVICE", "gpu")
-    monkeypatch.setenv("STEMSERVE_MODEL", "spleeter")
+    monkeypatch.setenv("STEMSERVE_LOG_LEVEL", "loud")
     with pytest.raises(WrongSettings) as caught:
         settings_check.read()
     assert len(str(caught.value).splitlines()) == 2
@@ -167,6 +167,19 @@ def test_what_can_be_is_taken(
     monkeypatch.setenv(f"STEMSERVE_{name}", value)
     settings_check.read()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_system_s_rules_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_threads(settings: Settings) -> None:
+        if settings.threads:
+            raise ValueError("must be 0 here")
+
+    monkeypatch.setenv("STEMSERVE_THREADS", "3")
+    monkeypatch.setenv("STEMSERVE_DEVICE", "gpu")
+    with pytest.raises(WrongSettings) as caught:
+        settings_check.read(rules={"threads": no_threads})
+    _, line = sorted(str(caught.value).splitlines())
+    assert line == "STEMSERVE_THREADS=3: must be 0 here."
 
 
 def test_the_error_survives_pickle() -> None:

@@ -62,7 +62,7 @@ def test_the_model_of_a_result_is_the_one_that_was_used() -> None:
     shown = view.job_view(job, NOW)
     assert shown.model == "other"
     assert shown.options.model == "demo"
-    assert view.stems == {}
+    assert shown.stems == {}
 
 
 @pytest.mark.parametrize(

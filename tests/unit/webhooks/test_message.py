@@ -8,7 +8,6 @@ import pytest
 
 from serve_app.webhooks.message import rendered
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.sender import SendPolicy
 from serve_app.webhooks.target import Webhook
 from tests.jobs import ManualClock, SongStore, new_job
 from tests.unit.webhooks.receiver import Receiver
@@ -34,8 +33,7 @@ def test_a_message_has_absolute_urls_or_null(
     url: str | None,
 ) -> None:
     ended(store, receiver.url, "a")
-    policy = SendPolicy(poll_seconds=0.01, public_url=base)
-    send(outbox, clock, policy=policy)
+    send(outbox, clock, public_url=base)
     job = json.loads(receiver.received[0].body)["data"]
     assert stems(job)["drums"] == url
     # A null is sent, not left out.
@@ -51,8 +49,7 @@ def test_a_replay_leads_to_where_the_service_is_now(
     outbox.replay("a", only(outbox).id)
 
     async def work() -> None:
-        policy = SendPolicy(poll_seconds=0.01, public_url=BASE)
-        async with sender_of(outbox, clock, policy):
+        async with sender_of(outbox, clock, public_url=BASE):
             await until(has_log(outbox, 2))
 
     asyncio.run(work())
@@ -85,3 +82,57 @@ def test_nothing_else_of_a_message_is_changed(name: str) -> None:
     assert sent["data"]["stems"] == {"vocals": {"size": 1}}
     del sent["data"]["stems"], message["data"]["stems"]  # type: ignore[attr-defined]
     assert sent == message
+
+
+NESTED = {
+    "type": "echo.succeeded",
+    "data": {
+        "echo_url": "/echo/a",
+        "pages": [{"page_url": "/page/1"}, [{"page_url": "/page/2"}], "/page/3"],
+        "from_url": "https://elsewhere.example/song",
+        "empty_url": "",
+        "none_url": None,
+        "many_url": ["/not/a/field"],
+        "path": "/echo/a",
+        "url": "/echo/a",
+    },
+    "self_url": "/message",
+}
+
+
+@pytest.mark.parametrize("base", [BASE, ""])
+def test_urls_are_absolute_however_deep_they_lie_in_a_message(base: str) -> None:
+    def absolute(path: str) -> str | None:
+        return f"{base}{path}" if base else None
+
+    sent = json.loads(rendered(json.dumps(NESTED), base))
+    assert sent == {
+        "type": "echo.succeeded",
+        "data": {
+            "echo_url": absolute("/echo/a"),
+            "pages": [
+                {"page_url": absolute("/page/1")},
+                [{"page_url": absolute("/page/2")}],
+                "/page/3",
+            ],
+            # What is none of our paths is left as it is.
+            "from_url": "https://elsewhere.example/song",
+            "empty_url": "",
+            "none_url": None,
+            "many_url": ["/not/a/field"],
+            "path": "/echo/a",
+            "url": "/echo/a",
+            **({"hf_space_url": base} if base else {}),
+        },
+        "self_url": absolute("/message"),
+    }
+
+
+@pytest.mark.parametrize("data", ["text", None, [1], 5])
+def test_a_message_may_have_data_of_any_kind(data: object) -> None:
+    message = {"type": "echo.succeeded", "data": data}
+    assert json.loads(rendered(json.dumps(message), BASE)) == message
+
+
+def test_a_message_without_data_may_be() -> None:
+    assert json.loads(rendered('{"type":"echo.ended"}', BASE)) == {"type": "echo.ended"}

@@ -16,9 +16,10 @@ from serve_app.errors import Unavailable
 from serve_app.outbound.client import Asker, CheckedNetwork
 from serve_app.outbound.urls import UrlRules
 from serve_app.webhooks import message, signing
+from serve_app.webhooks.channel import SendPolicy, WebhookChannel
 from serve_app.webhooks.delivery import Delivery, DeliveryState
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.sender import Sender, SendPolicy
+from serve_app.webhooks.sender import Sender
 from serve_app.webhooks.target import Webhook
 from tests.jobs import RESULT, ManualClock, SongStore, new_job
 from tests.unit.webhooks.receiver import Flood, Receiver, drops, silence, status
@@ -49,9 +50,11 @@ async def sending(
     policy: SendPolicy = QUICK,
     asker: Asker | None = None,
     keys: Sequence[bytes] = KEYS,
+    public_url: str = "",
 ) -> AsyncIterator[Sender]:
     asker = asker or local_asker()
-    sender = Sender(outbox, asker, keys, clock, policy, lambda: LUCK)
+    channel = WebhookChannel(asker, keys, public_url, policy)
+    sender = Sender(outbox, channel, clock, lambda: LUCK)
     loop = asyncio.create_task(sender.run_forever())
     try:
         yield sender

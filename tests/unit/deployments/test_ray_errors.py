@@ -3,8 +3,8 @@
 import pickle
 
 import pytest
-from deployments.failures import Failed, reason_of, value_of
 
+from deployments.ray_errors import Failed, reason_of, value_of
 from serve_app.errors import FileLost
 
 

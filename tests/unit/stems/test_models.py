@@ -1,8 +1,8 @@
 """What clients may ask for, as the registry and the settings have it."""
 
-from deployments.api import model_infos
 from serve_app.separation.licences import BY_MODEL
 from serve_app.separation.models import REGISTRY
+from serve_app.stems.models import model_infos
 
 
 def test_without_auto_the_registry_is_offered_with_its_licences() -> None:

@@ -1,0 +1,150 @@
+"""A config is read whole and checked before anything starts."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from deployments import config
+from deployments.args import AppArgs
+from deployments.stems import StemsArgs
+
+ROOT = Path(__file__).parents[3]
+CONFIGS = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
+
+
+def only(path: Path) -> AppArgs:
+    [application] = config.read(path)
+    return application.args
+
+
+def stems_of(args: AppArgs) -> StemsArgs:
+    found: StemsArgs = args.made()["stems"].args  # type: ignore[attr-defined]
+    return found
+
+
+def written(directory: Path, text: str) -> Path:
+    path = directory / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_in_the_repository_is_valid(path: Path) -> None:
+    ServeDeploySchema.model_validate(yaml.safe_load(path.read_text()))
+    args = only(path)
+    assert args.resolved_settings().max_attempts > 0
+
+
+def test_operators_pin_their_model_and_laptops_take_what_they_get() -> None:
+    pinned = only(ROOT / "serve_config.yaml").resolved_settings().model
+    assert pinned == "hdemucs_high_musdb_plus"
+    local = only(ROOT / "configs" / "local.yaml").resolved_settings().model
+    assert local == "auto"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_what_a_config_does_not_say_of_a_pool_stays_as_it_was(path: Path) -> None:
+    args, default = only(path), AppArgs()
+    stems, stems_default = stems_of(args), StemsArgs()
+    assert args.api.max_ongoing_requests == default.api.max_ongoing_requests
+    assert stems.separator.env == stems_default.separator.env
+    assert stems.analyzer.env == stems_default.analyzer.env
+    for mine, its in (
+        (args.api, default.api),
+        (args.dispatcher, default.dispatcher),
+        (stems.separator, stems_default.separator),
+        (stems.analyzer, stems_default.analyzer),
+    ):
+        assert mine.graceful_shutdown_timeout_s == its.graceful_shutdown_timeout_s
+
+
+@pytest.mark.parametrize("text", ["", "applications: []"])
+def test_a_config_without_an_application_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        config.read(written(tmp_path, text))
+
+
+def test_a_config_may_have_several_applications(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+applications:
+  - {name: one, route_prefix: /, args: {settings: {threads: 1}}}
+  - name: two
+    route_prefix: /two
+    args: {systems: {stems: {separator: {num_cpus: 2}}}}
+""",
+    )
+    one, two = config.read(path)
+    assert (one.name, one.route_prefix) == ("one", "/")
+    assert (two.name, two.route_prefix) == ("two", "/two")
+    assert one.args.resolved_settings().threads == 1
+    assert stems_of(one.args) == StemsArgs()
+    assert stems_of(two.args).separator.num_cpus == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("{separater: {}}", "no `separater`. Did you mean `separator`"),
+        ("{separator: {num_gpu: 1}}", "no `separator.num_gpu`. Did you mean"),
+        ("{api: {num_cpus: -1}}", "`api.num_cpus` is -1"),
+        ("{settings: {modle: demo}}", "settings.modle in the config"),
+        ("{settings: {threads: many}}", "settings.threads in the config=many must be"),
+        ("[1]", "`args` must be a mapping"),
+        (
+            "{systems: {stems: {separater: {}}}}",
+            "no `systems.stems.separater`. Did you mean `separator`",
+        ),
+        (
+            "{systems: {stems: {separator: {num_gpu: 1}}}}",
+            "no `systems.stems.separator.num_gpu`. Did you mean `num_gpus`",
+        ),
+        (
+            "{analyzer: {}, systems: {stems: {separator: {num_cpus: -1}}}}",
+            "`systems.stems.separator.num_cpus` is -1",
+        ),
+        ("{system: {}}", "no `system`. Did you mean `systems`"),
+        ("{systems: {stems: 5}}", "`systems.stems` is 5: input should be"),
+        ("{systems: {stmes: {}}}", "there is no system `stmes`"),
+        ("{systems: {}}", "`systems` is {}"),
+    ],
+)
+def test_a_wrong_config_is_explained_in_lines(
+    tmp_path: Path, args: str, words: str
+) -> None:
+    path = written(tmp_path, f"applications: [{{args: {args}}}]")
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        config.read(path)
+    assert "pydantic" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_each_typo_of_a_section_is_told_in_a_line(tmp_path: Path) -> None:
+    section: dict[str, Any] = {"separater": {}, "analyzer": {"num_gpu": 1}}
+    args = {"systems": {"stems": section}}
+    path = written(tmp_path, yaml.safe_dump({"applications": [{"args": args}]}))
+    with pytest.raises(ValueError, match="separater") as caught:
+        config.read(path)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2
+    assert all(
+        line.startswith(f"{path}: there is no `systems.stems.") for line in lines
+    )
+
+
+def test_a_typo_of_the_second_application_is_told(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+applications:
+  - {name: one, route_prefix: /one}
+  - {name: two, route_prefix: /two, args: {apy: {}}}
+""",
+    )
+    with pytest.raises(ValueError, match=r"no `apy`. Did you mean `api`\?"):
+        config.read(path)
