@@ -82,7 +82,7 @@ def server(directory: Path, port: int) -> Iterator[psutil.Process]:
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_ready(f"http://127.0.0.1:{port}/health")
+        wait_ready(f"http://127.0.0.1:{port}/readyz")
         yield psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGINT)

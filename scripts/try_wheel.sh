@@ -52,7 +52,7 @@ import httpx
 
 for _ in range(600):
     try:
-        if httpx.get(os.environ["STEMSERVE_URL"] + "/health").is_success:
+        if httpx.get(os.environ["STEMSERVE_URL"] + "/readyz").is_success:
             sys.exit()
     except httpx.TransportError:
         pass

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Connection
 
 from serve_app.database import Database
-from serve_app.errors import DeliveryNotFound, (
+from serve_app.errors import (
+    DeliveryNotFound,
     FileLost,
     JobExists,
     JobNotFound,
@@ -568,7 +569,7 @@ def test_a_message_in_order_waits_until_the_one_before_has_ended(
     assert again is not None
     assert again.job_id == "first"
     end(outbox, again)
-    assert outbox.of_job("first")[0].state is state
+    assert outbox.of_job("first", "letter")[0].state is state
     second = handed_out(outbox)
     assert second is not None
     assert second.job_id == "second"

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import psutil
 
 from tests.serve.conftest import LEASE_SECONDS, free_port
@@ -73,10 +72,7 @@ def wait_ready(service: Service, process: "subprocess.Popen[bytes]", log: Path) 
     end = time.monotonic() + 90
     while time.monotonic() < end:
         assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{service.url}/health", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
+        if service.is_ready():
+            return
         time.sleep(0.3)
     raise AssertionError(log.read_text())

@@ -68,6 +68,14 @@ class Service:
         body: dict[str, Any] = httpx.get(f"{self.url}/health", timeout=10).json()
         return body
 
+    def is_ready(self) -> bool:
+        """Whether jobs can be done now; versions before have no `/readyz` to ask."""
+        try:
+            answer = httpx.get(f"{self.url}/health", timeout=5)
+        except httpx.TransportError:
+            return False
+        return answer.is_success and bool(answer.json()["ready"])
+
     def wait(self, job_id: str, timeout_seconds: float = 90.0) -> dict[str, Any]:
         """Poll until the job is over."""
         return self.wait_until(

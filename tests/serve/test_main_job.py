@@ -146,8 +146,8 @@ def test_only_a_trusted_proxy_can_name_another_scheme_or_host(
 
 
 def test_health_says_what_is_loaded(service: Service) -> None:
-    wait_for(lambda: httpx.get(f"{service.url}/health").status_code == 200)
-    health = httpx.get(f"{service.url}/health").json()
+    wait_for(lambda: httpx.get(f"{service.url}/readyz").status_code == 200)
+    health = service.health()
     assert health["model"] == "demo"
     assert "synthetic" in health["trained_on"]
     assert health["device"]

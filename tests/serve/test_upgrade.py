@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 from sqlalchemy import text
@@ -24,7 +23,7 @@ from serve_app.storage.local import LocalStorage
 from tests import media
 from tests.databases import Postgres
 from tests.serve.servers import own_server
-from tests.serve.service import Service, wait_for
+from tests.serve.service import wait_for
 
 ROOT = Path(__file__).parents[2]
 # The last version that knew songs only; its schema is 0010.
@@ -126,7 +125,7 @@ def test_the_version_before_goes_on_beside_jobs_of_a_kind_that_it_does_not_know(
                 for replica in replicas(process, deployment):
                     replica.kill()
             # The schema is newer than what these know: they must start all the same.
-            wait_for(lambda: answers(old), timeout_seconds=90)
+            wait_for(old.is_ready, timeout_seconds=90)
             assert old.wait(old.submit(song))["status"] == "completed"
             assert len(old.listed()) == listed + 2
             assert old.health()["queue"]["queued"] == 0
@@ -141,13 +140,6 @@ def test_the_version_before_goes_on_beside_jobs_of_a_kind_that_it_does_not_know(
             assert not {"waits", "ended"} & set(seen)
             with pytest.raises(JobNotFound):
                 echoes.get(seen[0])
-
-
-def answers(service: Service) -> bool:
-    try:
-        return httpx.get(f"{service.url}/health", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @pytest.mark.parametrize("is_forth", [True, False], ids=["forth", "back"])

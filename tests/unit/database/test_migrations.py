@@ -265,4 +265,4 @@ def test_the_version_before_goes_on_beside_this_one(postgres_url: str) -> None:
                 assert connection.execute(delete(table)).rowcount == 1
         assert stored(database) == []
         assert JobStore(database, clock, other_kind).get("b") == new_job("b")
-        assert len(Outbox(database, clock).of_job("b")) == 1
+        assert len(Outbox(database, clock).of_job("b", "letter")) == 1
