@@ -14,6 +14,7 @@ import soundfile
 from ray import serve
 
 from deployments.api import Api
+from deployments.args import AppArgs
 from serve_app.settings import Settings
 from tests import media
 from tests.serve.conftest import CONSOLE_PORT, CORS_ORIGINS
@@ -97,17 +98,16 @@ _ONGOING = 64
 @contextmanager
 def api(service: Service, name: str, **settings: Any) -> Iterator[str]:
     """Run one more Api, below /{name}, over the pools and the data of the service."""
-    pools = [
-        serve.get_deployment_handle(deployment, "stemserve")
-        for deployment in ("DispatcherReplica", "Analyzer")
-    ]
+    dispatcher = serve.get_deployment_handle("DispatcherReplica", "stemserve")
+    analyzer = serve.get_deployment_handle("Analyzer", "stemserve")
+    systems, handles = AppArgs().made(), {"stems": {"analyzer": analyzer}}
     chosen = Settings(
         data_dir=service.data_dir, model="demo", cors_origins=CORS_ORIGINS, **settings
     )
     deployment = serve.deployment(serve.ingress()(Api)).options(
         ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=_ONGOING
     )
-    bound = deployment.bind(chosen, _ONGOING, *pools)
+    bound = deployment.bind(chosen, _ONGOING, systems, handles, dispatcher)
     serve.run(bound, name=name, route_prefix=f"/{name}")
     yield f"/{name}"
     serve.delete(name)

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from serve_app.jobs.job import State
 from tests.unit.server import Server
 
 
 @contextmanager
-def serving(app: FastAPI, root_path: str = "") -> Iterator[str]:
+def serving(app: ASGIApp, root_path: str = "") -> Iterator[str]:
     """Serve `app` until the block ends; yield its address."""
     config = uvicorn.Config(app, ws="none", log_config=None, root_path=root_path)
     http = uvicorn.Server(config)

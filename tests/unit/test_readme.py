@@ -1,5 +1,6 @@
 """The README says what the code does."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,15 @@ from serve_app.separation.licences import BY_MODEL
 from serve_app.separation.models import REGISTRY
 from serve_app.settings import Settings
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "serve_app").rglob("*.md"),
+]
+# Not those of placeholders, such as `deployments/NAME.py`.
+SOURCE = re.compile(r"`((?:[a-z_.]+/)+[a-z_]+\.(?:py|sh|yaml|html|css|js))`")
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -34,3 +43,11 @@ def test_every_models_licences_stand_in_its_row(name: str) -> None:
         assert "research only" in weights or weights.strip() == "likewise"
     else:
         assert BY_MODEL[name].weights.name == weights.strip()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_sources_that_a_document_names_are_there(path: Path) -> None:
+    named = SOURCE.findall(path.read_text())
+    places = (ROOT, ROOT / "serve_app", path.parent)
+    for name in named:
+        assert any((place / name).is_file() for place in places), name
