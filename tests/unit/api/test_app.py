@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from serve_app.api import problems, wire
+from serve_app.api.app import create_app
+from serve_app.api.part import ApiPart
 from serve_app.stems import wire as stems_wire
 from serve_app.webhooks import wire as webhooks_wire
 from serve_app.webhooks.target import Event
@@ -123,3 +125,11 @@ async def test_a_wrong_method_names_the_right_one(server: Server) -> None:
     answer = await server.client.get("/separate")
     assert "Use POST" in assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
+
+
+async def test_parts_do_not_get_in_each_other_s_way(server: Server) -> None:
+    parts = [ApiPart(name, (), state={"store": name}) for name in ("a", "b")]
+    with pytest.raises(ValueError, match="two parts have `store`"):
+        create_app(server.services, parts)
+    with pytest.raises(ValueError, match="two parts have `health`"):
+        create_app(server.services, [ApiPart("a", (), state={"health": 1})])
