@@ -22,8 +22,9 @@ pytestmark = pytest.mark.anyio
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FINE: Mapping[str, Any] = {"ready": True}
-# As long as probes are promised to wait at most.
-SOON_SECONDS = 0.3
+# 300 ms are promised, to which a busy machine adds.
+PROMISED_SECONDS = 0.3
+SOON_SECONDS = 2.0
 
 
 class Part:
@@ -194,6 +195,7 @@ async def test_a_part_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_takes_longest_is_told_as_such() -> None:
     """Else the whole part would be given up with one thing that it looks at."""
+    assert health.WAIT_SECONDS < PROMISED_SECONDS
     assert health.LOOK_SECONDS < health.PART_SECONDS < health.READY_SECONDS < 5
 
 
@@ -203,10 +205,10 @@ async def test_readyz_waits_for_the_answer_and_health_does_not() -> None:
     async with client_of([part]) as client:
         began = time.monotonic()
         answer = await client.get("/health")
-        assert time.monotonic() - began < SOON_SECONDS + 0.1
+        assert time.monotonic() - began < SOON_SECONDS
         assert (answer.status_code, answer.json()["ready"]) == (200, False)
         ready = asyncio.ensure_future(client.get("/readyz"))
-        await asyncio.sleep(SOON_SECONDS + 0.1)
+        await asyncio.sleep(2 * PROMISED_SECONDS)
         assert not ready.done()
         part.may_answer.set()
         assert (await ready).status_code == 200
