@@ -4,8 +4,8 @@
     python benchmarks/analysis.py music/score --stems
 
 Reads what `tools/music` renders, and the datasets that `stemserve evaluate` reads. What
-librosa says does not change, and is kept beside each file in `.librosa` folders. Instead,
-`--stems` scores what stems tell of beats and keys beside what the song itself does.
+librosa says does not change, and is kept beside each file in `.librosa` folders. With
+`--stems` what stems tell of beats and keys is scored beside what the song itself does.
 """
 
 import argparse
