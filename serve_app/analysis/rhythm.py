@@ -169,11 +169,21 @@ def _counted(
         beats=tuple(times.tolist()),
         downbeats=tuple(firsts.tolist()),
         meter=meter,
-        grid=None if line is None else replace(line, bpm=line.bpm * speed),
+        grid=None if line is None else _counted_grid(line, speed),
         segments=tuple(
             replace(segment, bpm=segment.bpm * speed) for segment in found.segments
         ),
     )
+
+
+def _counted_grid(line: Grid, speed: float) -> Grid:
+    """Count a grid at another speed; its first beat may fall between two then."""
+    bpm = line.bpm * speed
+    beats_before = np.floor(
+        (line.first_downbeat_seconds - line.first_beat_seconds) * bpm / 60 + 0.01
+    )
+    first = line.first_downbeat_seconds - float(beats_before) * 60 / bpm
+    return replace(line, bpm=bpm, first_beat_seconds=first)
 
 
 def _looped(found: Rhythm, bpm: float) -> Rhythm:
@@ -213,7 +223,7 @@ def rhythm(
         beats=tuple(pulse.times.tolist()),
         downbeats=tuple(pulse.times[is_first].tolist()),
         meter=meter,
-        grid=None if line is None else _grid(line, pulse.times[is_first]),
+        grid=None if line is None else _grid(line, pulse.times[is_first], meter),
         segments=_segments(pulse.times, line),
     )
     if bpm > fastest * _ROUNDING and bpm / 2 >= slowest:
@@ -229,14 +239,22 @@ def _segments(times: Floats, line: grid.Line | None) -> tuple[Segment, ...]:
     return (Segment(float(times[0]), float(times[-1]), 60.0 / line.interval),)
 
 
-def _grid(line: grid.Line, downbeats: Floats) -> Grid:
-    first = line.start
+def _grid(line: grid.Line, downbeats: Floats, meter: int) -> Grid:
+    """Return the grid of a line, its first beat and its first downbeat in the song.
+
+    A regression may put a beat a little before the song: the next one is the first.
+    """
+    first, downbeat = line.start, line.start
     if len(downbeats):
-        first += line.interval * round((downbeats[0] - line.start) / line.interval)
+        downbeat += line.interval * round((downbeats[0] - line.start) / line.interval)
+    if first < 0:
+        first += line.interval
+    if downbeat < 0:
+        downbeat += meter * line.interval
     return Grid(
         bpm=60.0 / line.interval,
-        first_beat_seconds=line.start,
-        first_downbeat_seconds=float(first),
+        first_beat_seconds=float(first),
+        first_downbeat_seconds=float(downbeat),
         drift_ms=1_000 * line.drift,
     )
 

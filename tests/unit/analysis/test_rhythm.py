@@ -33,6 +33,23 @@ def test_clicks_are_counted(bpm: float) -> None:
     assert rhythm.grid is not None
     late = (rhythm.grid.first_beat_seconds + 0.02) % (60 / bpm)
     assert late == pytest.approx(0.02, abs=0.015)
+    # These begin with a beat, which a regression may put before the song.
+    assert rhythm.grid.first_beat_seconds >= 0
+    assert rhythm.grid.first_downbeat_seconds >= 0
+
+
+@pytest.mark.parametrize("bpm_range", [(40.0, 80.0), (150.0, 240.0)])
+def test_a_grid_begins_with_a_beat_that_is_counted(
+    bpm_range: tuple[float, float],
+) -> None:
+    """Also where the speed is another one: at half of it, every second beat is not."""
+    for cut in (0.2, 0.8):
+        rhythm = found(music.drums(120.0)[int(cut * 22_050) :], bpm_range)
+        assert rhythm.grid is not None
+        nearest = min(
+            abs(beat - rhythm.grid.first_beat_seconds) for beat in rhythm.beats
+        )
+        assert nearest < 0.02
 
 
 def test_what_is_faster_than_tempos_are_is_counted_at_half_the_speed() -> None:
