@@ -13,7 +13,7 @@ from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 from serve_app.analysis.features import FRAMES_PER_SECOND
 from serve_app.analysis.grid import Segment
 from serve_app.analysis.network import TEMPI_BPM, Activations, NetworkEngine
-from serve_app.analysis.silence import Silence, SilenceListener
+from serve_app.analysis.silence import Silence
 
 Floats = NDArray[np.floating]
 
@@ -95,7 +95,6 @@ class RhythmListener:
 
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine = engine or NetworkEngine()
-        self._silence = SilenceListener()
         self._samples = 0
         # All of it, while it is short enough to be a loop.
         self._short: list[Samples] = []
@@ -103,22 +102,25 @@ class RhythmListener:
     def add(self, mono: Samples) -> None:
         """Take the next block (n)."""
         self._engine.add(mono)
-        self._silence.add(mono)
         self._samples += len(mono)
         if self._samples <= loops.LONGEST_SECONDS * SAMPLE_RATE:
             self._short.append(mono)
         else:
             self._short.clear()
 
-    def found(self, bpm_range: tuple[float, float] | None = None) -> Rhythm:
+    def found(
+        self,
+        bpm_range: tuple[float, float] | None = None,
+        silences: Sequence[Silence] = (),
+    ) -> Rhythm:
         """Return the rhythm, once no block comes any more.
 
         With a range the tempo is told within it, an octave up or down if need be. A
-        song that has none there has the nearest end of the range and no beats.
+        song that has none there has the nearest end of the range and no beats. No beat
+        is in `silences`.
         """
         if self._samples < _SHORTEST_SECONDS * SAMPLE_RATE:
             return Rhythm(DEFAULT_BPM, reason="too short")
-        silences = self._silence.found()
         heard = _sounding(self._engine.activations(), silences)
         found = rhythm(heard)
         if self._short:

@@ -1,18 +1,21 @@
-"""Where a song is digitally silent."""
+"""Where nothing is to be heard in a song: digital silence, or an offset."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.analysis.downmix import SAMPLE_RATE, Samples
-from serve_app.analysis.features import FRAMES_PER_SECOND
+from serve_app.analysis.downmix import Samples
 
-_FRAME_SAMPLES = SAMPLE_RATE // FRAMES_PER_SECOND
+Halves = NDArray[np.float16]
+
+_FRAMES_PER_SECOND = 100
 # What a file's silence may have: 80 dB below full scale, or 60 below a quiet song.
 _FAINTEST, _QUIETER = 1e-4, 1e-3
 # The beat goes on through a shorter one.
 _SHORTEST_PAUSE_SECONDS = 5.0
+# The largest number of 16 bits is 65,504.
+_LOUDEST = 60_000
 
 
 @dataclass(frozen=True)
@@ -24,42 +27,54 @@ class Silence:
 
 
 class SilenceListener:
-    """Finds the silence of a song that comes as mono blocks at 22,050 Hz.
+    """Finds the silence of a song that comes as blocks (2, n).
 
-    It keeps two bytes of each 20 ms.
+    It keeps two bytes of each 10 ms.
     """
 
-    def __init__(self) -> None:
-        self._rest = np.zeros(0, np.float32)
-        self._peaks = [np.zeros(0, np.float16)]
+    def __init__(self, sample_rate: int) -> None:
+        self._sample_rate = sample_rate
+        self._frame_samples = max(round(sample_rate / _FRAMES_PER_SECOND), 1)
+        self._rest = np.zeros((2, 0), np.float32)
+        self._heights = [np.zeros(0, np.float16)]
 
-    def add(self, mono: Samples) -> None:
-        """Take the next block (n)."""
-        samples = np.concatenate([self._rest, np.abs(mono)])
-        whole = len(samples) - len(samples) % _FRAME_SAMPLES
-        frames = samples[:whole].reshape(-1, _FRAME_SAMPLES)
-        self._peaks.append(_half(frames.max(axis=1)))
-        self._rest = samples[whole:]
+    def add(self, block: Samples) -> None:
+        """Take the next block (2, n)."""
+        samples = np.concatenate([self._rest, block], axis=1)
+        whole = samples.shape[1] - samples.shape[1] % self._frame_samples
+        self._heights.append(_heights(samples[:, :whole], self._frame_samples))
+        self._rest = samples[:, whole:].copy()
 
     def found(self) -> tuple[Silence, ...]:
         """Return the silence before the first sound, behind the last, and long pauses.
 
         A song without any sound is one silence.
         """
-        rest = self._rest.max(keepdims=True) if len(self._rest) else self._rest
-        peaks = np.concatenate([*self._peaks, _half(rest)])
-        faintest = min(_FAINTEST, _QUIETER * float(peaks.max(initial=0)))
-        changes = np.diff(np.pad(peaks <= faintest, 1).astype(np.int8))
-        starts, ends = np.flatnonzero(changes > 0), np.flatnonzero(changes < 0)
+        rest = _heights(self._rest, max(self._rest.shape[1], 1))
+        heights = np.concatenate([*self._heights, rest])
+        faintest = min(_FAINTEST, _QUIETER * float(heights.max(initial=0)))
+        changes = np.diff(np.pad(heights <= faintest, 1).astype(np.int8))
+        frame_seconds = self._frame_samples / self._sample_rate
+        shortest = _SHORTEST_PAUSE_SECONDS / frame_seconds
         return tuple(
-            Silence(start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND)
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-            if start == 0
-            or end == len(peaks)
-            or end - start >= _SHORTEST_PAUSE_SECONDS * FRAMES_PER_SECOND
+            Silence(start * frame_seconds, end * frame_seconds)
+            for start, end in zip(
+                np.flatnonzero(changes > 0).tolist(),
+                np.flatnonzero(changes < 0).tolist(),
+                strict=True,
+            )
+            if start == 0 or end == len(heights) or end - start >= shortest
         )
 
 
-def _half(peaks: Samples) -> NDArray[np.float16]:
-    """Return peaks in 16 bits, in which the largest number is 65,504."""
-    return np.minimum(peaks, 60_000).astype(np.float16)
+def _heights(samples: Samples, frame_samples: int) -> Halves:
+    """Return half of what lies between the extremes of each frame of samples (2, n).
+
+    In the louder channel; an offset has none.
+    """
+    frames = samples.reshape(2, -1, frame_samples)
+    if not frames.size:
+        return np.zeros(0, np.float16)
+    heights = (frames.max(axis=2) / 2 - frames.min(axis=2) / 2).max(axis=0)
+    halves: Halves = np.minimum(heights, _LOUDEST).astype(np.float16)
+    return halves

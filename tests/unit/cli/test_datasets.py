@@ -143,7 +143,9 @@ DOCUMENTED = {
 def test_a_piece_needs_only_what_is_documented(tmp_path: Path) -> None:
     text = Path("docs/music-pieces.md").read_text()
     table = text.partition("## Truth")[2].partition("\n- ")[0]
-    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    cells = [
+        line.split("|")[1] for line in table.splitlines() if line.startswith("| `")
+    ]
     assert DOCUMENTED.keys() == set(re.findall(r"`(\w+)`", "".join(cells)))
     folder = _put(tmp_path, {"a.wav": "", "a.json": json.dumps(DOCUMENTED)})
     truth = datasets.read(folder)[0].truth

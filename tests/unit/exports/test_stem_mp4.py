@@ -197,7 +197,9 @@ def test_a_rate_that_aac_has_not_is_refused_and_alac_takes_it(tmp_path: Path) ->
     stems = dict.fromkeys(stem_mp4.STEMS, tmp_path / "a.wav")
     song = track(samples=19_200, sample_rate=192_000)
     target = tmp_path / "song.stem.mp4"
-    with pytest.raises(ValueError, match=r"AAC has no 192000 Hz\. .*\"stem\.mp4-alac\""):
+    with pytest.raises(
+        ValueError, match=r"AAC has no 192000 Hz\. .*\"stem\.mp4-alac\""
+    ):
         stem_mp4.write(song, tmp_path / "a.wav", stems, target)
     stem_mp4.write(song, tmp_path / "a.wav", stems, target, codec="alac")
     assert wave(target).shape == (2, 19_200)
