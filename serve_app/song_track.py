@@ -1,6 +1,7 @@
 """A song's file and what is told of it, as exports and the tags of stems need them."""
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,12 +60,32 @@ def _told(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _segments(report: Mapping[str, Any]) -> list[Segment]:
     """Return the grid: one segment of a constant tempo, or those that there are."""
-    meter = f"{report['meter']}/4"
+    meter = report["meter"]
     if (grid := report["grid"]) is not None:
-        return [Segment(grid["first_downbeat_seconds"], grid["bpm"], meter)]
+        first, bpm = grid["first_beat_seconds"], grid["bpm"]
+        beats_before = round((grid["first_downbeat_seconds"] - first) * bpm / 60)
+        return [Segment(first, bpm, f"{meter}/4", -beats_before % meter + 1)]
+    beats = report["beats"]
+    numbers = _numbers(beats, report["downbeats"], meter)
     segments = []
     for found in report["tempo_segments"]:
-        start, end = found["start_seconds"], found["end_seconds"]
-        downbeats = [beat for beat in report["downbeats"] if start <= beat < end]
-        segments.append(Segment((downbeats or [start])[0], found["bpm"], meter))
+        # At half the speed a segment may begin between two beats.
+        place = bisect_left(beats, found["start_seconds"])
+        if place < len(beats) and beats[place] < found["end_seconds"]:
+            number = numbers[place]
+            segments.append(Segment(beats[place], found["bpm"], f"{meter}/4", number))
     return segments
+
+
+def _numbers(
+    beats: Sequence[float], downbeats: Sequence[float], meter: int
+) -> list[int]:
+    """Return each beat's number in its bar, from 1; those before the first bar too."""
+    firsts = set(downbeats)
+    start = next((place for place, beat in enumerate(beats) if beat in firsts), 0)
+    numbers = []
+    for place, beat in enumerate(beats):
+        if beat in firsts:
+            start = place
+        numbers.append((place - start) % meter + 1)
+    return numbers

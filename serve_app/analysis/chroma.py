@@ -29,8 +29,9 @@ _FIRST_BIN, _LAST_BIN = 20, 3_000  # 27 Hz to 4,037 Hz
 _POWER = 0.4
 # A peak stands out from what lies around it, 16 Hz to each side, by a fifth.
 _FLOOR_BINS, _OVER_FLOOR = 25, 1.2
-# What is 180 dB below full scale is silence.
-_SILENCE = 1e-9
+# What is 180 dB below full scale is silence, and what is 120 dB below the loudest
+# sample may be the rounding of an offset or of a sound too low to be heard.
+_SILENCE, _ROUNDING = 1e-9, 1e-6
 _BLOCK = 512  # seconds
 # Fifths of a semitone: the tuning is known only when the song has been heard.
 _PARTS = 5
@@ -102,7 +103,9 @@ def _peaks(samples: Samples) -> tuple[Vector, Vector]:
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW_SAMPLES)
     spectrum = scipy.fft.rfft(frames[::_HOP_SAMPLES] * _WINDOW)[:, _FIRST_BIN:_LAST_BIN]
     magnitudes = np.abs(spectrum) * np.float32(4 / _WINDOW_SAMPLES)
-    levels = (np.maximum(magnitudes, _SILENCE) ** np.float32(_POWER)).mean(axis=0)
+    faintest = max(_SILENCE, _ROUNDING * float(np.abs(samples).max()))
+    levels = np.maximum(magnitudes, np.float32(faintest)) ** np.float32(_POWER)
+    levels = levels.mean(axis=0)
     floor = _OVER_FLOOR * uniform_filter1d(levels, _FLOOR_BINS, mode="nearest")
     top = levels[1:-1]
     is_peak = (top > levels[:-2]) & (top >= levels[2:]) & (top > floor[1:-1])

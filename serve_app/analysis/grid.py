@@ -19,6 +19,10 @@ _SPREAD = 0.04
 # The beats of a segment lie this near to its line.
 _STRAIGHT_SECONDS = 0.030
 _SHORTEST_SEGMENT = 8
+# Beats of a machine are nearer to a line (deviation), those of players farther away.
+_EVEN_SECONDS = 0.004
+# Tempi are one, played unevenly, within 4 %.
+_SAME_TEMPO = 2.0 ** (1 / 16)
 
 
 @dataclass(frozen=True)
@@ -171,8 +175,27 @@ def _bends(times: Floats, first: int, last: int) -> list[int]:
     return bounds
 
 
-def median_bpm(times: Floats) -> float:
-    """Return the middle tempo of beats at `times` (k > 1): of lines through 16 each."""
-    beats = min(16, len(times) - 1)
-    spans = times[beats:] - times[:-beats]
-    return float(60.0 * beats / np.median(spans))
+def main_bpm(times: Floats) -> float:
+    """Return the tempo that lasts longest, of beats at `times` (k > 1).
+
+    That is the mean of all segments within 4 % of one another, as when players lag and
+    rush; or that of the longest of them where it is as even as a machine's.
+    """
+    bounds = np.array(list(pairwise(_bends(times, 0, len(times) - 1))))
+    starts, ends = times[bounds[:, 0]], times[bounds[:, 1]]
+    counts, seconds = np.diff(bounds, axis=1)[:, 0], ends - starts
+    intervals = seconds / counts
+    # By tempo, so that each one's like are one run.
+    order = np.argsort(intervals)
+    ranked, total = intervals[order], np.append(0, np.cumsum(seconds[order]))
+    behind = np.searchsorted(ranked, ranked * _SAME_TEMPO)
+    before = np.searchsorted(ranked, ranked / _SAME_TEMPO)
+    middle = ranked[int((total[behind] - total[before]).argmax())]
+    is_main = (intervals > middle / _SAME_TEMPO) & (intervals < middle * _SAME_TEMPO)
+    first, last = bounds[int(np.where(is_main, seconds, 0).argmax())]
+    part = times[first : last + 1]
+    places = np.arange(len(part)) * 1.0
+    interval, start = _regression(places, part, np.ones(len(part)))
+    if np.std(part - start - interval * places) < _EVEN_SECONDS:
+        return 60.0 / interval
+    return float(60.0 * counts[is_main].sum() / seconds[is_main].sum())

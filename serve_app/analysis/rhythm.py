@@ -1,6 +1,8 @@
 """The rhythm of a song: tempo, beats, bars and grid."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -8,8 +10,10 @@ from numpy.typing import NDArray
 
 from serve_app.analysis import beats, grid, loops
 from serve_app.analysis.downmix import SAMPLE_RATE, Samples
+from serve_app.analysis.features import FRAMES_PER_SECOND
 from serve_app.analysis.grid import Segment
 from serve_app.analysis.network import TEMPI_BPM, Activations, NetworkEngine
+from serve_app.analysis.silence import Silence
 
 Floats = NDArray[np.floating]
 
@@ -25,6 +29,18 @@ _SURE, _SURE_ODDS, _SURE_STRENGTH = 1.2, 1.1, 0.8
 _LEAST_STRENGTH, _FEWEST_BEATS = 0.2, 3
 # Intervals between beats are found to a frame, by which a tempo may leave its range.
 _ROUNDING = 1.01
+# Tempi are exact to about a hundredth.
+_TOLD = 0.02
+# A tempo within a range is one of the song's if it is right so often.
+_LEAST_CONFIDENCE = 0.1
+# A regression may put the beat that a song begins with so far before it.
+_EARLY_SECONDS = 0.010
+# An onset is heard over some frames.
+_SMEARED_SECONDS = 0.06
+# Tempi within 4 % are one.
+_SAME_OCTAVES = 1 / 16
+# An alternative that is less likely is none.
+_LEAST_SHARE = 0.001
 
 
 class Engine(Protocol):
@@ -55,10 +71,12 @@ class Grid:
 class Rhythm:
     """What was found out about the rhythm of a song.
 
-    `bpm_confidence` is about how often such a tempo is right; `bpm_alternatives` are
-    the likeliest tempi with their shares, likeliest first. Beats and downbeats are in
-    seconds. `grid` is None where the tempo is not constant: `segments` tell it then.
-    `reason` says why the confidence is 0: `bpm` is 120 then and there are no beats.
+    `bpm` is the tempo that lasts longest. `bpm_confidence` is about how often such a
+    tempo is right; `bpm_alternatives` are the likeliest other tempi with their shares
+    of what is left of 1, likeliest first. Beats and downbeats are in seconds, and none
+    is where there is silence. `grid` is None where the tempo is not constant:
+    `segments` tell it then. `reason` says why the confidence is 0: `bpm` means nothing
+    then and there are no beats.
     """
 
     bpm: float
@@ -90,14 +108,20 @@ class RhythmListener:
         else:
             self._short.clear()
 
-    def found(self, bpm_range: tuple[float, float] | None = None) -> Rhythm:
+    def found(
+        self,
+        bpm_range: tuple[float, float] | None = None,
+        silences: Sequence[Silence] = (),
+    ) -> Rhythm:
         """Return the rhythm, once no block comes any more.
 
-        With a range the tempo is told within it, an octave up or down if need be.
+        With a range the tempo is told within it, an octave up or down if need be. A
+        song that has none there has the nearest end of the range and no beats. No beat
+        is in `silences`.
         """
         if self._samples < _SHORTEST_SECONDS * SAMPLE_RATE:
             return Rhythm(DEFAULT_BPM, reason="too short")
-        heard = self._engine.activations()
+        heard = _sounding(self._engine.activations(), silences)
         found = rhythm(heard)
         if self._short:
             loop = loops.bpm(
@@ -105,7 +129,38 @@ class RhythmListener:
             )
             if loop is not None:
                 found = _looped(found, loop)
-        return found if bpm_range is None else _within(found, heard, *bpm_range)
+        if bpm_range is not None:
+            found = _within(found, heard, *bpm_range)
+        return replace(
+            found,
+            beats=_outside(found.beats, silences),
+            downbeats=_outside(found.downbeats, silences),
+        )
+
+
+def _sounding(heard: Activations, silences: Sequence[Silence]) -> Activations:
+    """Return what is heard where there is sound: a network also goes on without."""
+    times = np.arange(len(heard.beats)) / FRAMES_PER_SECOND
+    is_sound = np.ones(len(times), np.bool_)
+    for silence in silences:
+        first, last = np.searchsorted(
+            times, (silence.start + _SMEARED_SECONDS, silence.end - _SMEARED_SECONDS)
+        )
+        is_sound[first : last if silence.end < times[-1] else None] = False
+    return replace(
+        heard, beats=heard.beats * is_sound, downbeats=heard.downbeats * is_sound
+    )
+
+
+def _outside(
+    times: tuple[float, ...], silences: Sequence[Silence]
+) -> tuple[float, ...]:
+    """Return the beats that are not in silence."""
+    kept = np.array(times)
+    for silence in silences:
+        is_in = kept > silence.start + _SMEARED_SECONDS
+        kept = kept[~(is_in & (kept < silence.end - _SMEARED_SECONDS))]
+    return tuple(kept.tolist())
 
 
 def _within(
@@ -115,14 +170,44 @@ def _within(
 
     Where no octave of it is, the likeliest beats are those of another rhythm.
     """
-    if found.reason is not None or slowest <= found.bpm <= fastest:
+    if found.reason is not None:
         return found
-    for octave in (1, -1, 2, -2):
-        if slowest <= found.bpm * 2.0**octave <= fastest:
-            for _ in range(abs(octave)):
-                found = _doubled(found) if octave > 0 else _halved(found)
-            return found
-    return rhythm(heard, slowest, fastest)
+    octave = _octave(found.bpm, slowest, fastest)
+    if octave is None:
+        told = rhythm(heard, slowest / _ROUNDING, fastest * _ROUNDING)
+        octave = _octave(told.bpm, slowest, fastest)
+        if octave != 0 or told.bpm_confidence < _LEAST_CONFIDENCE:
+            nearest = float(np.clip(found.bpm, slowest, fastest))
+            return Rhythm(nearest, reason="no tempo in the range")
+        found = told
+    for _ in range(abs(octave)):
+        found = _doubled(found) if octave > 0 else _halved(found)
+    return replace(
+        found,
+        bpm=float(np.clip(found.bpm, slowest, fastest)),
+        bpm_alternatives=tuple(_folded(found, slowest, fastest)),
+    )
+
+
+def _octave(bpm: float, slowest: float, fastest: float) -> int | None:
+    """Return how many octaves up or down a tempo is in a range; None if in none."""
+    for octave in (0, 1, -1, 2, -2):
+        if slowest - _TOLD < bpm * 2.0**octave < fastest + _TOLD:
+            return octave
+    return None
+
+
+def _folded(
+    found: Rhythm, slowest: float, fastest: float
+) -> Iterator[tuple[float, float]]:
+    """Yield the alternatives that are others within a range too."""
+    for bpm, share in found.bpm_alternatives:
+        octave = _octave(bpm, slowest, fastest)
+        if octave is None:
+            continue
+        told = float(np.clip(bpm * 2.0**octave, slowest, fastest))
+        if abs(np.log2(told / found.bpm)) >= _SAME_OCTAVES:
+            yield told, share
 
 
 def _doubled(found: Rhythm) -> Rhythm:
@@ -163,9 +248,6 @@ def _counted(
     return replace(
         found,
         bpm=found.bpm * speed,
-        bpm_alternatives=tuple(
-            (bpm * speed, share) for bpm, share in found.bpm_alternatives
-        ),
         beats=tuple(times.tolist()),
         downbeats=tuple(firsts.tolist()),
         meter=meter,
@@ -182,7 +264,7 @@ def _counted_grid(line: Grid, speed: float) -> Grid:
     beats_before = np.floor(
         (line.first_downbeat_seconds - line.first_beat_seconds) * bpm / 60 + 0.01
     )
-    first = line.first_downbeat_seconds - float(beats_before) * 60 / bpm
+    first = max(line.first_downbeat_seconds - float(beats_before) * 60 / bpm, 0.0)
     return replace(line, bpm=bpm, first_beat_seconds=first)
 
 
@@ -192,12 +274,16 @@ def _looped(found: Rhythm, bpm: float) -> Rhythm:
     speeds = speeds[(speeds >= beats.SLOWEST_BPM) & (speeds <= beats.FASTEST_BPM)]
     told = float(speeds[np.argmin(np.abs(np.log2(speeds / found.bpm)))])
     confidence = max(found.bpm_confidence, _LOOP_CONFIDENCE)
-    rest = tuple(other for other in found.bpm_alternatives if other[0] != found.bpm)
+    rest = tuple(
+        (other, share)
+        for other, share in found.bpm_alternatives
+        if abs(np.log2(other / told)) >= _SAME_OCTAVES
+    )
     return replace(
         found,
         bpm=told,
         bpm_confidence=confidence,
-        bpm_alternatives=((told, confidence), *rest),
+        bpm_alternatives=rest,
         reason=None,
     )
 
@@ -214,11 +300,11 @@ def rhythm(
         return Rhythm(DEFAULT_BPM, reason="no pulse")
     is_first, meter = beats.bars(heard, pulse)
     line = grid.line(pulse.times, pulse.strengths)
-    bpm = grid.median_bpm(pulse.times) if line is None else 60.0 / line.interval
-    alternatives = _alternatives(heard, pulse, bpm)
+    bpm = grid.main_bpm(pulse.times) if line is None else 60.0 / line.interval
+    confidence, alternatives = _confidence(heard, pulse, bpm)
     found = Rhythm(
         bpm=bpm,
-        bpm_confidence=alternatives[0][1],
+        bpm_confidence=confidence,
         bpm_alternatives=alternatives,
         beats=tuple(pulse.times.tolist()),
         downbeats=tuple(pulse.times[is_first].tolist()),
@@ -226,11 +312,11 @@ def rhythm(
         grid=None if line is None else _grid(line, pulse.times[is_first], meter),
         segments=_segments(pulse.times, line),
     )
-    if bpm > fastest * _ROUNDING and bpm / 2 >= slowest:
-        found = _halved(found)
-    if bpm < slowest / _ROUNDING and bpm * 2 <= fastest:
-        found = _doubled(found)
-    return replace(found, bpm=float(np.clip(found.bpm, slowest, fastest)))
+    if bpm > fastest + _TOLD and bpm / 2 >= slowest:
+        return _halved(found)
+    if bpm < slowest - _TOLD and bpm * 2 <= fastest:
+        return _doubled(found)
+    return found
 
 
 def _segments(times: Floats, line: grid.Line | None) -> tuple[Segment, ...]:
@@ -242,9 +328,10 @@ def _segments(times: Floats, line: grid.Line | None) -> tuple[Segment, ...]:
 def _grid(line: grid.Line, downbeats: Floats, meter: int) -> Grid:
     """Return the grid of a line, its first beat and its first downbeat in the song.
 
-    A regression may put a beat a little before the song: the next one is the first.
+    A regression may put the beat that a song begins with a little before it: the grid
+    begins with the song then.
     """
-    first, downbeat = line.start, line.start
+    first = downbeat = 0.0 if -_EARLY_SECONDS < line.start < 0 else line.start
     if len(downbeats):
         downbeat += line.interval * round((downbeats[0] - line.start) / line.interval)
     if first < 0:
@@ -259,30 +346,31 @@ def _grid(line: grid.Line, downbeats: Floats, meter: int) -> Grid:
     )
 
 
-def _alternatives(
+def _confidence(
     heard: Activations, pulse: beats.Pulse, bpm: float
-) -> tuple[tuple[float, float], ...]:
-    """Return the tempo told and the engine's next best, with their shares.
+) -> tuple[float, tuple[tuple[float, float], ...]]:
+    """Return how sure a tempo is, and the engine's next best, with their shares.
 
-    The first share is the confidence: a logistic function of the engine's share of
-    that tempo and of how sure the beats are, fitted to how often such a tempo is right.
+    A logistic function of the engine's share of that tempo and of how sure the beats
+    are, fitted to how often such a tempo is right.
     """
     rest = heard.tempi.astype(np.float64)
     near = _near(bpm)
     odds = np.log(rest[near].sum() + 1e-3) - np.log(rest[~near].sum() + 1e-3)
     strength = float(pulse.strengths.mean())
     sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * odds + _SURE_STRENGTH * strength)))
-    found = [(bpm, float(sure))]
     rest[near] = 0
+    left = (1 - sure) / max(rest.sum(), 1e-9)
+    found = []
     for _ in range(2):
         other = float(TEMPI_BPM[int(rest.argmax())])
         near = _near(other)
-        share = (1 - sure) * rest[near].sum() / max(rest.sum(), 1e-9)
-        found.append((other, float(share)))
+        found.append((other, float(left * rest[near].sum())))
         rest = np.where(near, 0, rest)
-    return tuple(found)
+    found.sort(key=itemgetter(1), reverse=True)
+    return float(sure), tuple(each for each in found if each[1] >= _LEAST_SHARE)
 
 
 def _near(bpm: float) -> NDArray[np.bool_]:
     """Return which of the engine's tempi are within 4 % of one."""
-    return np.abs(np.log2(TEMPI_BPM / bpm)) < 1 / 16
+    return np.abs(np.log2(TEMPI_BPM / bpm)) < _SAME_OCTAVES

@@ -102,7 +102,7 @@ class Song:
             for rate, run in runs
             for wave in resampled((wave for _, wave in run), rate, self.sample_rate)
         )
-        yield from _regrouped(waves, block_samples)
+        yield from regrouped(waves, block_samples)
 
     def _waves(self) -> Iterator[tuple[int, Wave]]:
         is_first = True
@@ -241,7 +241,8 @@ def _is_mp4(file: BinaryIO) -> bool:
     return read_at(file, 4, 4) == b"ftyp"
 
 
-def _regrouped(waves: Iterable[Wave], block_samples: int) -> Iterator[Wave]:
+def regrouped(waves: Iterable[Wave], block_samples: int) -> Iterator[Wave]:
+    """Yield waves (..., n) in blocks of one size, the last one shorter."""
     waiting: list[Wave] = []
     samples = 0
     for wave in waves:

@@ -6,6 +6,7 @@ Pioneer DJ, "rekordbox xml format list" (rekordbox.com, Developer).
 import re
 from collections.abc import Iterator
 from math import floor
+from pathlib import PurePosixPath
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -93,7 +94,7 @@ def _attributes(track: Track) -> dict[str, str]:
 
 
 def _kind(track: Track) -> str:
-    suffix = track.file_name.rpartition(".")[2].lower()
+    suffix = PurePosixPath(track.file_name).suffix[1:].lower()
     codec = track.codec.codec
     return _KINDS.get("mp3" if codec.startswith("mp3") else codec) or _KINDS.get(
         suffix, f"{suffix.upper()} File" if suffix else "Unknown Format"

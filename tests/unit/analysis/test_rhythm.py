@@ -141,6 +141,98 @@ def test_a_range_is_kept_to(bpm_range: tuple[float, float], bpm: float) -> None:
 
 
 @pytest.mark.parametrize(
+    "bpm_range", [(170, 190), (100, 110), (129, 250), (40, 60), (40, 63.9)]
+)
+def test_a_tempo_that_the_song_has_not_is_not_told(
+    bpm_range: tuple[float, float],
+) -> None:
+    """Neither is there a grid of it: what is between the ends is no other tempo."""
+    rhythm = found(music.drums(128.0), bpm_range)
+    if rhythm.reason is None:
+        assert_within(rhythm, *bpm_range)
+        return
+    assert rhythm == Rhythm(
+        float(np.clip(128.0, *bpm_range)), reason="no tempo in the range"
+    )
+
+
+@pytest.mark.parametrize("bpm_range", [(60, 70), (120, 135), (128, 256), (90, 190)])
+def test_all_tempi_are_within_the_range(bpm_range: tuple[float, float]) -> None:
+    assert_within(found(music.drums(128.0), bpm_range), *bpm_range)
+
+
+def assert_within(rhythm: Rhythm, slowest: float, fastest: float) -> None:
+    assert rhythm.bpm_confidence > 0.1
+    assert rhythm.grid is not None
+    assert rhythm.grid.bpm == pytest.approx(rhythm.bpm, abs=0.02)
+    [segment] = rhythm.segments
+    assert segment.bpm == pytest.approx(rhythm.bpm, abs=0.02)
+    assert 60 / np.median(np.diff(rhythm.beats)) == pytest.approx(rhythm.bpm, rel=0.02)
+    for bpm in (rhythm.bpm, *(bpm for bpm, _ in rhythm.bpm_alternatives)):
+        assert slowest <= bpm <= fastest
+
+
+def drummed(*tempi: tuple[float, int]) -> music.Mono:
+    """Make so many beats at each tempo, kick and snare in turn."""
+    intervals = [60 / bpm for bpm, count in tempi for _ in range(count)]
+    times = np.cumsum([0.0, *intervals])
+    sounds = [
+        (float(at), (music.kick, music.snare)[i % 2]()) for i, at in enumerate(times)
+    ]
+    return music.placed(sounds, float(times[-1]) + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("tempi", "bpm"),
+    [([(100, 34), (140, 70)], 140), ([(100, 90), (125, 70)], 100)],
+)
+def test_a_song_of_several_tempi_is_told_by_the_one_that_lasts_longest(
+    tempi: list[tuple[float, int]], bpm: float
+) -> None:
+    rhythm = found(drummed(*tempi))
+    assert rhythm.bpm == pytest.approx(bpm, abs=0.05)
+    assert rhythm.grid is None
+    assert [segment.bpm for segment in rhythm.segments] == [
+        pytest.approx(each, abs=0.1) for each, _ in tempi
+    ]
+    assert rhythm.bpm_confidence > 0.1
+
+
+@pytest.mark.parametrize(
+    "song",
+    [
+        *(drummed((100, 34), (140, 70)), music.drums(87.0), music.clicks(246.0)),
+        music.drums(120.0, seconds=4.0),
+    ],
+    ids=["changing", "constant", "halved", "a loop"],
+)
+@pytest.mark.parametrize("bpm_range", [None, (100, 200)])
+def test_alternatives_are_other_tempi_with_shares_of_the_rest(
+    song: music.Mono, bpm_range: tuple[float, float] | None
+) -> None:
+    rhythm = found(song, bpm_range)
+    shares = [share for _, share in rhythm.bpm_alternatives]
+    assert shares == sorted(shares, reverse=True)
+    assert rhythm.bpm_confidence + sum(shares) <= 1 + 1e-9
+    assert all(share > 0 for share in shares)
+    for bpm, _ in rhythm.bpm_alternatives:
+        assert bpm != pytest.approx(rhythm.bpm, rel=0.04)
+
+
+@pytest.mark.parametrize("bpm", [87.0, 120.0, 128.0, 174.0])
+@pytest.mark.parametrize("late", [0.0, 0.002])
+def test_a_song_that_begins_with_a_bar_keeps_it(bpm: float, late: float) -> None:
+    """Although a regression may put its first beat some milliseconds before it."""
+    lead = np.zeros(round(late * music.RATE), np.float32)
+    rhythm = found(np.concatenate([lead, music.drums(bpm)]))
+    assert rhythm.grid is not None
+    assert 0 <= rhythm.grid.first_beat_seconds < 0.01
+    assert rhythm.grid.first_downbeat_seconds == pytest.approx(
+        rhythm.downbeats[0], abs=0.02
+    )
+
+
+@pytest.mark.parametrize(
     ("song", "reason"),
     [
         (np.zeros(0, np.float32), "too short"),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,77 @@ def test_silence_has_no_pulse_and_no_pitch_and_says_so() -> None:
     assert found["key_confidence"] == 0.0
     assert found["reason"]
     assert found["loudness"]["integrated_lufs"] is None
+
+
+def told(*parts: music.Mono, rate: int = music.RATE) -> dict[str, Any]:
+    """What is told of parts (n), one after the other, in both channels."""
+    return song.analyze([stereo(part) for part in parts], rate).to_dict()
+
+
+def wave(hertz: float, seconds: float = 10.0) -> music.Mono:
+    time = np.arange(round(seconds * music.RATE)) / music.RATE
+    return np.asarray(0.3 * np.cos(2 * np.pi * hertz * time), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (wave(0.0), "no pulse, no pitch"),
+        (wave(5.0), "no pulse, no pitch"),
+        (wave(10.0), "no pulse, no pitch"),
+        (np.zeros(5 * music.RATE, np.float32), "no pulse, silence"),
+        (np.zeros(4_000, np.float32), "too short, silence"),
+        (np.full(1, 0.5, np.float32), "too short"),
+        (music.tone(60, 0.2), "too short"),
+    ],
+    ids=[
+        *("an offset", "5 Hz", "10 Hz", "silence"),
+        *("short silence", "one sample", "0.2 s"),
+    ],
+)
+def test_what_has_no_key_says_why(part: music.Mono, reason: str) -> None:
+    found = told(part)
+    assert found["key_confidence"] == 0
+    assert found["reason"] == reason
+
+
+def test_a_short_sound_in_silence_has_no_key() -> None:
+    found = told(SILENCE, music.tone(60, 0.5), SILENCE)
+    assert (found["key_confidence"], found["key_reason"]) == (0, "no pitch")
+
+
+SILENCE = np.zeros(3 * music.RATE, np.float32)
+
+
+def test_there_are_no_beats_in_silence_and_sections_begin_with_the_sound() -> None:
+    found = told(SILENCE, music.drums(128.0, 12.0), SILENCE)
+    times = [*found["beats"], *found["downbeats"], found["grid"]["first_beat_seconds"]]
+    assert min(times) == pytest.approx(3.0, abs=0.01)
+    assert max(times) < 15.01
+    assert found["sections"][0]["start_seconds"] == pytest.approx(2.995, abs=0.006)
+    assert found["sections"][-1]["end_seconds"] == pytest.approx(15.0, abs=0.4)
+
+
+def test_no_beat_is_told_in_a_long_pause_but_the_grid_goes_on() -> None:
+    drums = music.drums(120.0, 12.0)
+    found = told(drums, SILENCE, SILENCE, drums)
+    beats = np.array(found["beats"])
+    assert not ((beats > 12.3) & (beats < 17.9)).any()
+    assert len(beats) == pytest.approx(48, abs=2)
+    assert found["grid"]["bpm"] == pytest.approx(120, abs=0.05)
+
+
+def test_a_beat_goes_on_through_a_short_pause() -> None:
+    drums = music.drums(120.0, 12.0)
+    beats = np.array(told(drums, SILENCE, drums)["beats"])
+    assert ((beats > 12.3) & (beats < 14.9)).any()
+
+
+@pytest.mark.parametrize("seconds", [0.2, 7.998, 12.3])
+def test_sections_end_with_the_song(seconds: float) -> None:
+    found = told(music.drums(128.0, 13.0)[: round(seconds * music.RATE)])
+    assert found["sections"][-1]["end_seconds"] <= round(found["duration"], 3)
+    assert found["sections"][-1]["end_seconds"] == pytest.approx(seconds, abs=0.4)
 
 
 def test_a_file_without_samples_is_refused() -> None:
