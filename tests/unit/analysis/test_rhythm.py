@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,14 @@ import pytest
 import soundfile
 import soxr
 
-from serve_app.analysis.rhythm import DEFAULT_BPM, Rhythm, RhythmListener
+from serve_app.analysis.rhythm import (
+    DEFAULT_BPM,
+    Grid,
+    Rhythm,
+    RhythmListener,
+    _doubled,
+    _halved,
+)
 from tests.unit.analysis import music
 
 BLOCK = 65_536
@@ -38,18 +46,19 @@ def test_clicks_are_counted(bpm: float) -> None:
     assert rhythm.grid.first_downbeat_seconds >= 0
 
 
-@pytest.mark.parametrize("bpm_range", [(40.0, 80.0), (150.0, 240.0)])
+@pytest.mark.parametrize(("change", "bpm"), [(_halved, 60.0), (_doubled, 240.0)])
+@pytest.mark.parametrize("pickup", [0, 1, 2, 3])
 def test_a_grid_begins_with_a_beat_that_is_counted(
-    bpm_range: tuple[float, float],
+    change: Callable[[Rhythm], Rhythm], bpm: float, pickup: int
 ) -> None:
-    """Also where the speed is another one: at half of it, every second beat is not."""
-    for cut in (0.2, 0.8):
-        rhythm = found(music.drums(120.0)[int(cut * 22_050) :], bpm_range)
-        assert rhythm.grid is not None
-        nearest = min(
-            abs(beat - rhythm.grid.first_beat_seconds) for beat in rhythm.beats
-        )
-        assert nearest < 0.02
+    """At half the speed, every second beat is not."""
+    beats = tuple(0.3 + 0.5 * beat for beat in range(32))
+    grid = Grid(120.0, beats[0], beats[pickup], drift_ms=0.0)
+    found = change(Rhythm(120.0, beats=beats, downbeats=beats[pickup::4], grid=grid))
+    assert found.grid is not None
+    assert found.grid.bpm == bpm
+    assert found.grid.first_beat_seconds == pytest.approx(found.beats[0])
+    assert found.grid.first_downbeat_seconds == pytest.approx(found.downbeats[0])
 
 
 def test_what_is_faster_than_tempos_are_is_counted_at_half_the_speed() -> None:
