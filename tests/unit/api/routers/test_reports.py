@@ -233,6 +233,18 @@ async def test_stems_are_exported_as_one_file(
     assert answer.headers["content-length"] == str(len(answer.content))
 
 
+@pytest.mark.parametrize(
+    "path", ["analysis", "waveform", "export?format=rekordbox", "analysis?stem=bass"]
+)
+async def test_a_song_that_was_separated_before_has_all_of_it(
+    server: Server, client: httpx.AsyncClient, done: str, path: str
+) -> None:
+    again = await server.separate(SONG)
+    assert (await client.get(f"/job/{again}")).json()["cache"] == "hit"
+    await client.delete(f"/job/{done}")
+    assert (await client.get(f"/job/{again}/{path}")).status_code == 200
+
+
 async def test_all_of_it_goes_with_the_job(
     server: Server, client: httpx.AsyncClient, done: str
 ) -> None:
