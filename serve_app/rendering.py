@@ -8,12 +8,34 @@ from typing import Any
 
 from serve_app.analysis import waveform_forms as forms
 from serve_app.analysis.waveform import Pixels, Span, Waveform
-from serve_app.analysis.waveform_forms import check
+from serve_app.analysis.waveform_forms import (
+    LEAST_PIXELS_PER_SECOND,
+    MOST_PEAKS,
+    MOST_PIXELS_PER_SECOND,
+    check,
+)
 from serve_app.pictures import report as drawn_report
 from serve_app.pictures import waveform as drawn_waveform
+from serve_app.pictures.canvas import HIGHEST, WIDEST
 
-__all__ = ["MEDIA_TYPES", "Look", "check", "exact_span", "report", "waveform"]
+__all__ = [
+    "HIGHEST",
+    "LEAST_PIXELS_PER_SECOND",
+    "MEDIA_TYPES",
+    "MOST_PEAKS",
+    "MOST_PIXELS_PER_SECOND",
+    "SMALLEST_REPORT",
+    "SMALLEST_WAVEFORM",
+    "WIDEST",
+    "Look",
+    "ReportLook",
+    "check",
+    "exact_span",
+    "report",
+    "waveform",
+]
 
+SMALLEST_REPORT, SMALLEST_WAVEFORM = drawn_report.SMALLEST, drawn_waveform.SMALLEST
 MEDIA_TYPES = {
     "json": "application/json",
     "peaks": "application/json",
@@ -37,6 +59,17 @@ class Look:
     bands: int = 1
     start: float = 0.0
     end: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class ReportLook:
+    """How a report is to be drawn: of the song with this title, or of its `stem`."""
+
+    title: str
+    format: str
+    stem: str | None = None
     width: int | None = None
     height: int | None = None
 
@@ -109,19 +142,13 @@ def _columns(
     return found.pixels(span, bands).values
 
 
-def report(
-    told: Mapping[str, Any],
-    found: Waveform,
-    title: str,
-    form: str,
-    width: int | None = None,
-    height: int | None = None,
-) -> bytes:
+def report(told: Mapping[str, Any], found: Waveform, look: ReportLook) -> bytes:
     """Return a picture of what is told of a song or a stem; InvalidInput for sizes."""
-    width = drawn_report.DEFAULT_WIDTH if width is None else width
-    height = drawn_report.DEFAULT_HEIGHT if height is None else height
+    width = drawn_report.DEFAULT_WIDTH if look.width is None else look.width
+    height = drawn_report.DEFAULT_HEIGHT if look.height is None else look.height
     drawn = drawn_report.Report(
-        title=title,
+        title=look.title,
+        stem=look.stem,
         duration_seconds=told["duration"],
         waveform=_columns(found, (0, found.samples), width, bands=3),
         bpm=told["bpm"] if told.get("bpm_confidence") else None,
@@ -136,7 +163,7 @@ def report(
         ],
         loudness=told["levels"]["energy_dbfs"],
     )
-    return drawn_report.draw(drawn, form, width, height)
+    return drawn_report.draw(drawn, look.format, width, height)
 
 
 def _times(part: Mapping[str, Any]) -> tuple[float, float]:
