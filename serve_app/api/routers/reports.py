@@ -54,9 +54,8 @@ _CONTENT = {_JSON_TYPE: _JSON, **_PICTURES}
 
 
 def _length(smallest: int, largest: int) -> Any:
-    return Field(
-        default=None, ge=smallest, le=largest, description="Of a picture, in pixels."
-    )
+    said = f"Of a picture, {smallest} to {largest} pixels."
+    return Field(default=None, ge=smallest, le=largest, description=said)
 
 
 class Asked(BaseModel):
@@ -88,14 +87,16 @@ class AskedWaveform(Asked):
         ge=rendering.LEAST_PIXELS_PER_SECOND,
         le=rendering.MOST_PIXELS_PER_SECOND,
         allow_inf_nan=False,
-        description="How fine it is, 100 by default.",
+        description=f"How fine it is: {rendering.LEAST_PIXELS_PER_SECOND} to "
+        f"{rendering.MOST_PIXELS_PER_SECOND}, 100 by default.",
     )
     num_peaks: int | None = Field(
         default=None,
         ge=1,
         le=rendering.MOST_PEAKS,
-        description="How many pixels, instead of how fine: at most so many, each as "
-        "short as it can be; for `library` exactly so many, 1024 by default.",
+        description=f"How many pixels, 1 to {rendering.MOST_PEAKS}, instead of how "
+        "fine: at most so many, each as short as it can be; for `library` exactly so "
+        "many, 1024 by default.",
     )
     bits: int = Field(
         default=16,
