@@ -153,6 +153,10 @@ class JobOptions(Wire):
     stems: tuple[str, ...]
     format: str
     priority: str
+    bpm_range: tuple[float, float] | None = Field(
+        default=None,
+        description="Between which tempos the song's is, if that was said.",
+    )
 
 
 class WebhookStem(Wire):

@@ -70,6 +70,7 @@ def job_view(
             stems=options.stems,
             format=options.format,
             priority=options.priority,
+            bpm_range=options.bpm_range,
         ),
         duration=job.source.duration_seconds,
         sample_rate=job.source.sample_rate,

@@ -211,4 +211,5 @@ def _decibels(power: float) -> float | None:
 def _rounded(value: Any, digits: int) -> Any:
     if isinstance(value, tuple):
         return [_rounded(item, digits) for item in value]
-    return round(value, digits) if isinstance(value, float) else value
+    # Never -0.0.
+    return round(value, digits) + 0.0 if isinstance(value, float) else value

@@ -68,10 +68,12 @@ def _links(
 def find_stem(services: Services, client: Client, job_id: str, name: str) -> StemFile:
     """Return a finished stem that is there.
 
-    Raises JobNotFound, NotReady while the job runs or when it has failed, and
-    StemNotFound, which lists the stems that there are.
+    Raises JobNotFound, StemNotFound, which lists the stems of the job, for one that it
+    will never have, and NotReady while the job runs or when it has failed.
     """
     job = find_job(services, client, job_id)
+    if not views.is_over(job) and name not in job.options.stems:
+        raise _no_stem(name, job.options.stems)
     for stem in check_stems(job):
         if stem.name == name:
             with expired():

@@ -165,7 +165,8 @@ class Services:
     report: `ready` and, where known, `model`, `device`, `reason` and more.
     `default_model` is the name of one of `models`.
     `reuse` returns a result for a job if another one had made the same, one of those
-    given or, without any, one that it looks for; it is asked if `reuses`.
+    given, with whose stems it copies the song, or, without any, one that it looks for;
+    it is asked if `reuses`.
     `tenant_header` names the header that says whose a request is; empty where all
     clients are one.
     `public_url` is where clients reach the service, without a slash at its end; empty

@@ -71,9 +71,12 @@ class Submission:
         file_key, twins = await self._twins(upload, options)
         job = await self._job(upload, options, file_key, twins)
         job = job.evolve(webhook=webhook)
+        path: Path | None = upload.path
         if file_key and (found := await run(services.reuse, job, twins)):
             job = _ended(job, found, services.limits.retention_seconds)
-        return await self._handed_in(job, upload, once)
+            # A twin's file is the same, and was copied together with its stems.
+            path = None if twins else path
+        return await self._handed_in(job, path, upload.form.ignored, once)
 
     async def _twins(
         self, upload: Upload, options: Options
@@ -124,14 +127,14 @@ class Submission:
         )
 
     async def _handed_in(
-        self, job: Job, upload: Upload, once: Once | None
+        self, job: Job, path: Path | None, ignored: Sequence[str], once: Once | None
     ) -> JSONResponse:
         services = self._services
-        body: Mapping[str, Any] = _accepted(job, upload.form.ignored).model_dump(
+        body: Mapping[str, Any] = _accepted(job, ignored).model_dump(
             mode="json", exclude_none=True
         )
         answer = once.answer(STATUS, {}, body) if once else None
-        before = await run(_hand_in, services, job, upload.path, answer)
+        before = await run(_hand_in, services, job, path, answer)
         if once is not None and before is not None:
             body = once.checked(before).body
             return self._served(body, {idempotency.REPLAYED: "true"})
@@ -205,14 +208,15 @@ def _ended(job: Job, result: Result, retention_seconds: float) -> Job:
 
 
 def _hand_in(
-    services: Services, job: Job, path: Path, answer: Answer | None
+    services: Services, job: Job, path: Path | None, answer: Answer | None
 ) -> Answer | None:
     """Store the song, then the job: a dispatcher may take it up at once.
 
-    Returns what the same request was answered before; nothing is left then.
+    `path` is None where the song is stored already. Returns what the same request was
+    answered before; nothing is left then.
     """
     try:
-        if not job.state.is_final:
+        if path is not None:
             services.storage.put(job.source.key, path)
         limits = services.limits
         before = services.jobs.add(

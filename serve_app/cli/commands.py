@@ -141,16 +141,24 @@ def separate(
 def analyze(
     songs: Songs,
     server: Server = _DEFAULT_SERVER,
+    bpm_range: Annotated[
+        str, typer.Option(help="Between which tempos the songs' are, as in `88-175`.")
+    ] = "",
     local: Local = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell the tempo and the key of songs; with --json, an object a line."""
+    """Tell the tempo and the key of songs; with --json, an object a line.
+
+    Each is followed by how sure it is. What is not known is a dash.
+    """
+    from serve_app import reports
     from serve_app.cli import analysis
     from serve_app.cli.board import Manner
 
     manner = Manner(as_json=json, is_quiet=quiet)
-    failures = analysis.run(songs, None if local else server, manner)
+    known = reports.bpm_range(bpm_range) if bpm_range else None
+    failures = analysis.run(songs, None if local else server, manner, known)
     raise typer.Exit(1 if failures else 0)
 
 

@@ -13,7 +13,7 @@ from serve_app.api.services import ModelInfo
 from serve_app.audio import formats
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
-from serve_app.cli.analysis import Analyzer
+from serve_app.cli.analysis import Analyzer, BpmRange
 from serve_app.cli.board import Board
 from serve_app.cli.configuration import read_settings
 from serve_app.cli.crew import Interrupt, Track
@@ -53,7 +53,9 @@ def separator(order: Order, board: Board, interrupt: Interrupt) -> Iterator[Sepa
 
 
 @contextmanager
-def analyzer(board: Board, interrupt: Interrupt) -> Iterator[Analyzer]:
+def analyzer(
+    board: Board, interrupt: Interrupt, bpm_range: BpmRange
+) -> Iterator[Analyzer]:
     """Give an analyzer, loaded."""
     bar = board.bar("loading")
     from serve_app.analysis.song import SongListener
@@ -66,7 +68,7 @@ def analyzer(board: Board, interrupt: Interrupt) -> Iterator[Analyzer]:
         track.show("reading the song", 0.0)
         measure(song, limits)
         track.show("analysing", 0.5)
-        return heard(song, SongListener, interrupt.event).finish().to_dict()
+        return heard(song, SongListener, interrupt.event).finish(bpm_range).to_dict()
 
     yield Analyzer(analyze, _ANALYSES_AT_ONCE)
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serve_app.cli.analysis import Analyzer
+from serve_app.cli.analysis import Analyzer, BpmRange
 from serve_app.cli.board import Board
 from serve_app.cli.crew import Interrupt, Track, current_track
 from serve_app.cli.separation import Order, Separated, Separator
@@ -44,12 +44,15 @@ def separator(
 
 
 @contextmanager
-def analyzer(server: str, board: Board, interrupt: Interrupt) -> Iterator[Analyzer]:
+def analyzer(
+    server: str, board: Board, interrupt: Interrupt, bpm_range: BpmRange
+) -> Iterator[Analyzer]:
     """Give an analyzer by a server; ServerUnreachable soon if there is none."""
     with _connected(server, board, interrupt) as client:
 
         def analyze(song: Path, track: Track) -> Mapping[str, Any]:
-            return dict(client.analyze(song, partial(track.show, "analysing")))
+            show = partial(track.show, "analysing")
+            return dict(client.analyze(song, show, bpm_range))
 
         yield Analyzer(analyze, SONGS_AT_ONCE)
 

@@ -117,12 +117,22 @@ class Client:
                 200,
             ) from err
 
-    def analyze(self, song: File, on_progress: OnFraction | None = None) -> Analysis:
+    def analyze(
+        self,
+        song: File,
+        on_progress: OnFraction | None = None,
+        bpm_range: tuple[float, float] | None = None,
+    ) -> Analysis:
         """Send a song and return what the server found out about it.
 
-        Raises InvalidInput where the song can't be read.
+        `bpm_range` is between which tempos the song's is, if that is known. Raises
+        InvalidInput where the song can't be read.
         """
-        answer = self._upload("/analyze", Path(song), _NOTHING, _NOTHING, on_progress)
+        fields = _NOTHING
+        if bpm_range is not None:
+            low, high = bpm_range
+            fields = {"bpm_range": f"{low:g}-{high:g}"}
+        answer = self._upload("/analyze", Path(song), fields, _NOTHING, on_progress)
         try:
             return read_analysis(answer)
         except ValueError as err:

@@ -42,9 +42,10 @@ class Reuse:
     def result(self, job: Job, donors: Sequence[Job] = ()) -> Result | None:
         """Return a result for `job`, whose files are stored; None if it must be made.
 
-        `donors` are jobs that are known to have the same song; without any, they are
-        looked for. Their files may go at any time: then it is as if they had never
-        been.
+        `donors` are jobs that are known to have the same file: the song itself is
+        copied from one of them, too. Without any, jobs with the same sound are looked
+        for; their files may be others, and the caller stores the song. Donors' files
+        may go at any time: then it is as if they had never been.
         """
         if job.audio_key is None:
             return None
@@ -53,11 +54,14 @@ class Reuse:
                 continue
             if not self._is_allowed(donor):
                 continue
+            song = donor.source.key if donors else None
             try:
-                return self._copied(donor, job)
+                return self._copied(donor, job, song)
             except (FileNotFoundError, Unavailable) as err:
                 logger.info("stems not reused job=%s of=%s: %s", job.id, donor.id, err)
                 self._storage.delete(_folder(job))
+                if song is not None:
+                    self._storage.delete(job.source.key)
         return None
 
     def _is_kept(self, job: Job) -> bool:
@@ -67,13 +71,16 @@ class Reuse:
         made_by = None if job.result is None else licences.of(job.result.model)
         return licences.is_allowed(made_by, self._allowed)
 
-    def _copied(self, donor: Job, job: Job) -> Result:
+    def _copied(self, donor: Job, job: Job, song: str | None) -> Result:
         if donor.result is None:
             raise ValueError(f"job {donor.id} succeeded without a result")
         stems = donor.result.stems
         # At once: a store over a network takes a while for each.
-        with ThreadPoolExecutor(len(stems), "copy") as pool:
-            copies = tuple(pool.map(partial(self._copy, job), stems))
+        with ThreadPoolExecutor(len(stems) + 1, "copy") as pool:
+            copying = pool.map(partial(self._copy, job), stems)
+            if song is not None:
+                pool.submit(self._storage.copy, song, job.source.key).result()
+            copies = tuple(copying)
         return replace(donor.result, stems=copies, cache=HIT)
 
     def _copy(self, job: Job, stem: StemFile) -> StemFile:

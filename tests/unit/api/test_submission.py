@@ -62,6 +62,7 @@ async def test_each_job_lives_and_dies_for_itself(server: Server, song: bytes) -
     await server.client.delete(f"/job/{first}")
     url = f"/job/{second}/stems/drums"
     assert (await server.client.get(url)).content == STEMS["drums"]
+    assert b"".join(server.storage.read(f"originals/{second}")) == song
     await server.client.delete(f"/job/{second}")
     assert server.left_behind() == []
 
@@ -84,10 +85,14 @@ async def test_the_same_sound_in_another_file_is_known_too(
     wave, sample_rate = soundfile.read(BytesIO(song), dtype="int16")
     flac = BytesIO()
     soundfile.write(flac, wave, sample_rate, "PCM_16", format="FLAC")
-    await submit(server, song)
+    first = (await submit(server, song))["job_id"]
     server.succeed(STEMS)
     again = await submit(server, flac.getvalue(), "song.flac")
     assert again["cache"] == "hit"
+    server.storage.delete(f"originals/{first}")
+    # What is made of the song later is made of the file that was sent.
+    source = server.store.get(again["job_id"]).source
+    assert b"".join(server.storage.read(source.key)) == flac.getvalue()
 
 
 async def test_the_same_sound_with_other_tags_gets_no_stems_with_those_of_another(
@@ -118,6 +123,7 @@ async def test_the_same_sound_with_other_tags_gets_no_stems_with_those_of_anothe
     [
         {"stems": "bass"},
         {"format": "flac"},
+        {"bpm_range": "88-175"},
         {"model": "duo"},
         {"headers": {"Cache-Control": "no-cache"}},
     ],
@@ -171,13 +177,17 @@ async def test_what_has_expired_is_made_again(server: Server, song: bytes) -> No
     assert (await submit(server, song))["status"] == "pending"
 
 
-async def test_stems_that_are_gone_are_made_again(server: Server, song: bytes) -> None:
+@pytest.mark.parametrize("gone", ["stems/{}/1/other.wav", "originals/{}"])
+async def test_a_job_whose_files_are_gone_is_made_again(
+    server: Server, song: bytes, gone: str
+) -> None:
     first = (await submit(server, song))["job_id"]
     server.succeed(STEMS)
-    server.storage.delete(f"stems/{first}/1/other.wav")
+    server.storage.delete(gone.format(first))
     again = await submit(server, song)
-    assert again["status"] == "pending"
+    assert (again["status"], again.get("cache")) == ("pending", None)
     assert not list(server.storage.list(f"stems/{again['job_id']}"))
+    assert b"".join(server.storage.read(f"originals/{again['job_id']}")) == song
 
 
 async def test_a_song_under_way_is_waited_for(server: Server, song: bytes) -> None:

@@ -100,3 +100,15 @@ def test_songs_are_analysed_here(tune: Path) -> None:
     assert found["key"] == "A major"
     assert found["duration"] == 1.5
     assert found["sample_rate"] == 48_000
+
+
+@pytest.mark.parametrize(("low", "high"), [(70, 90), (150, 170)])
+def test_a_tempo_is_told_within_the_range_that_is_given(
+    tmp_path: Path, low: int, high: int
+) -> None:
+    time = np.arange(10 * 22_050) / 22_050
+    noise = np.random.default_rng(4).standard_normal(len(time))
+    path = tmp_path / "clicks.wav"
+    soundfile.write(path, 0.3 * noise * np.exp(-80 * (time % (60 / 160))), 22_050)
+    result = run("analyze", path, "--json", "--bpm-range", f"{low}-{high}")
+    assert low <= json.loads(result.stdout)["bpm"] <= high
