@@ -16,8 +16,6 @@ Floats = NDArray[np.floating]
 # Said of what has no pulse, so that the tempo is always a usable number.
 DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
-# A pulse through a loop's length is right about as often, give or take an octave.
-_LOOP_CONFIDENCE = 0.5
 _SURE, _SURE_ODDS, _SURE_STRENGTH = 1.2, 1.1, 0.8
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
 # with up to 0.15; few beats, which chance can make, must be surer: by one through
@@ -78,14 +76,14 @@ class RhythmListener:
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine = engine or NetworkEngine()
         self._samples = 0
-        # All of it, while it is short enough to be a loop.
+        # All of it, while it is short enough to be a loop or noise.
         self._short: list[Samples] = []
 
     def add(self, mono: Samples) -> None:
         """Take the next block (n)."""
         self._engine.add(mono)
         self._samples += len(mono)
-        if self._samples <= loops.LONGEST_SECONDS * SAMPLE_RATE:
+        if self._samples <= loops.DOUBTFUL_SECONDS * SAMPLE_RATE:
             self._short.append(mono)
         else:
             self._short.clear()
@@ -98,13 +96,14 @@ class RhythmListener:
         if self._samples < _SHORTEST_SECONDS * SAMPLE_RATE:
             return Rhythm(DEFAULT_BPM, reason="too short")
         heard = self._engine.activations()
-        found = rhythm(heard)
+        found = None
         if self._short:
-            loop = loops.bpm(
-                np.concatenate(self._short), beats.SLOWEST_BPM, beats.FASTEST_BPM
-            )
-            if loop is not None:
-                found = _looped(found, loop)
+            short = np.concatenate(self._short)
+            if loops.is_noise(short):
+                return Rhythm(DEFAULT_BPM, reason="no pulse")
+            found = _looped(short, heard)
+        if found is None:
+            found = rhythm(heard)
         return found if bpm_range is None else _within(found, heard, *bpm_range)
 
 
@@ -176,19 +175,39 @@ def _counted(
     )
 
 
-def _looped(found: Rhythm, bpm: float) -> Rhythm:
-    """Tell the tempo that a loop's length tells, at the speed that its beats tell."""
-    speeds = bpm * 2.0 ** np.arange(-3, 4)
-    speeds = speeds[(speeds >= beats.SLOWEST_BPM) & (speeds <= beats.FASTEST_BPM)]
-    told = float(speeds[np.argmin(np.abs(np.log2(speeds / found.bpm)))])
-    confidence = max(found.bpm_confidence, _LOOP_CONFIDENCE)
-    rest = tuple(other for other in found.bpm_alternatives if other[0] != found.bpm)
+def _looped(mono: Samples, heard: Activations) -> Rhythm | None:
+    """Return the rhythm of a loop, whose length tells its tempo; None of what is none.
+
+    Its beats are those of its second time, when what rings over its end is heard.
+    """
+    loop = loops.find(mono, beats.track(heard).fit)
+    if loop is None:
+        return None
+    found = rhythm(loop.heard, loop.bpm / _ROUNDING, loop.bpm * _ROUNDING)
+    if found.grid is None:
+        return None
+    seconds, interval = len(mono) / SAMPLE_RATE, 60.0 / loop.bpm
+    first = (found.grid.first_beat_seconds - seconds) % interval
+    times = first + interval * np.arange(loop.count)
+    downbeats = np.array(found.downbeats)
+    starts = np.rint((downbeats - seconds - first) / interval).astype(np.intp)
+    firsts = times[starts[(starts >= 0) & (starts < loop.count)]]
     return replace(
         found,
-        bpm=told,
-        bpm_confidence=confidence,
-        bpm_alternatives=((told, confidence), *rest),
-        reason=None,
+        bpm=loop.bpm,
+        bpm_alternatives=(
+            (loop.bpm, found.bpm_confidence),
+            *found.bpm_alternatives[1:],
+        ),
+        beats=tuple(times.tolist()),
+        downbeats=tuple(firsts.tolist()),
+        grid=Grid(
+            bpm=loop.bpm,
+            first_beat_seconds=float(first),
+            first_downbeat_seconds=float(firsts[0] if len(firsts) else first),
+            drift_ms=found.grid.drift_ms,
+        ),
+        segments=(Segment(float(times[0]), float(times[-1]), loop.bpm),),
     )
 
 
