@@ -16,7 +16,8 @@ Floats = NDArray[np.floating]
 # Said of what has no pulse, so that the tempo is always a usable number.
 DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
-_SURE, _SURE_ODDS, _SURE_STRENGTH = 1.2, 1.1, 0.8
+# By `benchmarks/confidence.py --fit`: a constant, and weights of the evidence.
+_SURE, _SURE_ODDS, _SURE_STRENGTH = -0.1, 0.98, 1.48
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
 # with up to 0.15; few beats, which chance can make, must be surer: by one through
 # their count.
@@ -268,11 +269,10 @@ def _alternatives(
     The first share is the confidence: a logistic function of the engine's share of
     that tempo and of how sure the beats are, fitted to how often such a tempo is right.
     """
+    odds, strength = evidence(heard, pulse, bpm)
+    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * odds + _SURE_STRENGTH * strength)))
     rest = heard.tempi.astype(np.float64)
     near = _near(bpm)
-    odds = np.log(rest[near].sum() + 1e-3) - np.log(rest[~near].sum() + 1e-3)
-    strength = float(pulse.strengths.mean())
-    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * odds + _SURE_STRENGTH * strength)))
     found = [(bpm, float(sure))]
     rest[near] = 0
     for _ in range(2):
@@ -282,6 +282,15 @@ def _alternatives(
         found.append((other, float(share)))
         rest = np.where(near, 0, rest)
     return tuple(found)
+
+
+def evidence(heard: Activations, pulse: beats.Pulse, bpm: float) -> tuple[float, float]:
+    """Return the log odds of a tempo against all others, and how sure its beats are."""
+    near = _near(bpm)
+    told, rest = float(heard.tempi[near].sum()), float(heard.tempi[~near].sum())
+    return float(np.log(told + 1e-3) - np.log(rest + 1e-3)), float(
+        pulse.strengths.mean()
+    )
 
 
 def _near(bpm: float) -> NDArray[np.bool_]:
