@@ -4,8 +4,8 @@
     python benchmarks/confidence.py music/train music/tune --varied --fit
 
 Reads what `tools/music` renders, and the datasets that `stemserve evaluate` reads; only
-songs of constant tempo. `--varied` plays each at five speeds, and 12 s from its middle too,
-which makes the errors to learn from; `--fit` prints the constants of
+songs of constant tempo. `--varied` plays each at five speeds, and 12 s of its middle
+too, which makes the errors to learn from; `--fit` prints the constants of
 `serve_app/analysis/rhythm.py` that would have been right for these songs. A minute of
 music takes about half a second of one core.
 """
@@ -24,10 +24,10 @@ import numpy as np  # noqa: E402
 import soxr  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from serve_app.analysis import beats, scores  # noqa: E402
+from serve_app.analysis import scores  # noqa: E402
 from serve_app.analysis.downmix import SAMPLE_RATE, Downmix, Samples  # noqa: E402
 from serve_app.analysis.network import NetworkEngine  # noqa: E402
-from serve_app.analysis.rhythm import evidence, rhythm  # noqa: E402
+from serve_app.analysis.rhythm import log_odds, rhythm  # noqa: E402
 from serve_app.audio import decode  # noqa: E402
 from serve_app.cli import datasets  # noqa: E402
 
@@ -43,7 +43,7 @@ class Answer:
 
     confidence: float
     is_right: bool
-    evidence: tuple[float, float]
+    log_odds: float
 
 
 def answers(path: Path, bpm: float, is_varied: bool) -> Iterator[Answer]:
@@ -77,7 +77,7 @@ def _answer(mono: Samples, bpm: float) -> Answer | None:
     return Answer(
         confidence=told.bpm_confidence,
         is_right=scores.is_acc1(told.bpm, bpm),
-        evidence=evidence(heard, beats.track(heard), told.bpm),
+        log_odds=log_odds(heard, told.bpm),
     )
 
 
@@ -97,14 +97,14 @@ def table(found: Sequence[Answer]) -> str:
 
 
 def fitted(found: Sequence[Answer]) -> NDArray[np.float64]:
-    """Return a constant and the weights of the evidence: a logistic regression.
+    """Return a constant and the weight of the log odds: a logistic regression.
 
-    By Newton's method, with a prior (1) that keeps weights small.
+    By Newton's method, with a prior (1) that keeps the weight small.
     """
-    values = np.array([[1.0, *answer.evidence] for answer in found])
+    values = np.array([[1.0, answer.log_odds] for answer in found])
     right = np.array([float(answer.is_right) for answer in found])
-    prior = np.diag([0.0, 1.0, 1.0])
-    weights = np.zeros(3)
+    prior = np.diag([0.0, 1.0])
+    weights = np.zeros(2)
     for _ in range(30):
         likely = 1 / (1 + np.exp(-values @ weights))
         curvature = (values.T * (likely * (1 - likely))) @ values + prior
@@ -130,7 +130,7 @@ def main() -> None:
     print(table(found))
     if options.fit:
         constants = ", ".join(f"{weight:.2f}" for weight in fitted(found))
-        print(f"_SURE, _SURE_ODDS, _SURE_STRENGTH = {constants}")
+        print(f"_SURE, _SURE_ODDS = {constants}")
 
 
 if __name__ == "__main__":

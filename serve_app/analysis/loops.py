@@ -14,7 +14,7 @@ from serve_app.analysis.network import Activations, NetworkEngine
 
 # Two bars of four beats at 60. Longer loops repeat themselves.
 LONGEST_SECONDS = 8.1
-# What may be noise is longer than that for no more than a few beats of chance.
+# In longer noise the network hears no pulse.
 DOUBTFUL_SECONDS = 16.0
 _PLAYED_SECONDS, _FEWEST_TIMES = 12.0, 3
 # One, two and four bars of three or four beats, at half, full and double speed.
@@ -38,7 +38,6 @@ class Loop:
 
     count: int
     bpm: float
-    times: int
     heard: Activations
 
 
@@ -60,10 +59,10 @@ def is_noise(mono: Samples) -> bool:
     return bool(together < _LEAST_TOGETHER)
 
 
-def find(mono: Samples, fit: float) -> Loop | None:
+def find(mono: Samples, once: beats.Pulse) -> Loop | None:
     """Return the likeliest loop that a short piece can be; None if it is none.
 
-    `fit` is how likely its beats are when it is played once; see `beats.Pulse`.
+    `once` are its beats when it is played once.
     """
     seconds = len(mono) / SAMPLE_RATE
     if seconds > LONGEST_SECONDS:
@@ -79,9 +78,9 @@ def find(mono: Samples, fit: float) -> Loop | None:
             continue
         pulse = beats.track(heard, bpm * (1 - _NEAR), bpm * (1 + _NEAR))
         likely = pulse.fit - (_TRIPLE_COST if count % 3 == 0 else 0)
-        if pulse.fit < fit - _SEAM_COST or likely <= likeliest:
+        if pulse.fit < once.fit - _SEAM_COST or likely <= likeliest:
             continue
         line = grid.line(pulse.times, pulse.strengths)
         if line is not None and abs(line.interval * bpm / 60.0 - 1) < _NEAR / 2:
-            best, likeliest = Loop(count, bpm, times, heard), likely
+            best, likeliest = Loop(count, bpm, heard), likely
     return best

@@ -16,8 +16,9 @@ Floats = NDArray[np.floating]
 # Said of what has no pulse, so that the tempo is always a usable number.
 DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
-# By `benchmarks/confidence.py --fit`: a constant, and weights of the evidence.
-_SURE, _SURE_ODDS, _SURE_STRENGTH = -0.1, 0.98, 1.48
+# By `benchmarks/confidence.py --fit`.
+_SURE, _SURE_ODDS = 0.67, 1.06
+_EARLY_SECONDS = 0.03
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
 # with up to 0.15; few beats, which chance can make, must be surer: by one through
 # their count.
@@ -181,14 +182,16 @@ def _looped(mono: Samples, heard: Activations) -> Rhythm | None:
 
     Its beats are those of its second time, when what rings over its end is heard.
     """
-    loop = loops.find(mono, beats.track(heard).fit)
+    loop = loops.find(mono, beats.track(heard))
     if loop is None:
         return None
     found = rhythm(loop.heard, loop.bpm / _ROUNDING, loop.bpm * _ROUNDING)
     if found.grid is None:
         return None
     seconds, interval = len(mono) / SAMPLE_RATE, 60.0 / loop.bpm
-    first = (found.grid.first_beat_seconds - seconds) % interval
+    # A beat right before the loop begins is its first.
+    first = found.grid.first_beat_seconds - seconds + _EARLY_SECONDS
+    first = max(first % interval - _EARLY_SECONDS, 0.0)
     times = first + interval * np.arange(loop.count)
     downbeats = np.array(found.downbeats)
     starts = np.rint((downbeats - seconds - first) / interval).astype(np.intp)
@@ -204,7 +207,7 @@ def _looped(mono: Samples, heard: Activations) -> Rhythm | None:
         downbeats=tuple(firsts.tolist()),
         grid=Grid(
             bpm=loop.bpm,
-            first_beat_seconds=float(first),
+            first_beat_seconds=first,
             first_downbeat_seconds=float(firsts[0] if len(firsts) else first),
             drift_ms=found.grid.drift_ms,
         ),
@@ -224,8 +227,12 @@ def rhythm(
         return Rhythm(DEFAULT_BPM, reason="no pulse")
     is_first, meter = beats.bars(heard, pulse)
     line = grid.line(pulse.times, pulse.strengths)
-    bpm = grid.median_bpm(pulse.times) if line is None else 60.0 / line.interval
-    alternatives = _alternatives(heard, pulse, bpm)
+    bpm = (
+        grid.main_bpm(pulse.times, pulse.strengths)
+        if line is None
+        else 60.0 / line.interval
+    )
+    alternatives = _alternatives(heard, bpm)
     found = Rhythm(
         bpm=bpm,
         bpm_confidence=alternatives[0][1],
@@ -261,16 +268,13 @@ def _grid(line: grid.Line, downbeats: Floats) -> Grid:
     )
 
 
-def _alternatives(
-    heard: Activations, pulse: beats.Pulse, bpm: float
-) -> tuple[tuple[float, float], ...]:
+def _alternatives(heard: Activations, bpm: float) -> tuple[tuple[float, float], ...]:
     """Return the tempo told and the engine's next best, with their shares.
 
-    The first share is the confidence: a logistic function of the engine's share of
-    that tempo and of how sure the beats are, fitted to how often such a tempo is right.
+    The first share is the confidence: a logistic function of the engine's odds of that
+    tempo, fitted to how often such a tempo is right.
     """
-    odds, strength = evidence(heard, pulse, bpm)
-    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * odds + _SURE_STRENGTH * strength)))
+    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * log_odds(heard, bpm))))
     rest = heard.tempi.astype(np.float64)
     near = _near(bpm)
     found = [(bpm, float(sure))]
@@ -284,13 +288,11 @@ def _alternatives(
     return tuple(found)
 
 
-def evidence(heard: Activations, pulse: beats.Pulse, bpm: float) -> tuple[float, float]:
-    """Return the log odds of a tempo against all others, and how sure its beats are."""
+def log_odds(heard: Activations, bpm: float) -> float:
+    """Return how likely the engine thinks a tempo, against all others together."""
     near = _near(bpm)
     told, rest = float(heard.tempi[near].sum()), float(heard.tempi[~near].sum())
-    return float(np.log(told + 1e-3) - np.log(rest + 1e-3)), float(
-        pulse.strengths.mean()
-    )
+    return float(np.log(told + 1e-3) - np.log(rest + 1e-3))
 
 
 def _near(bpm: float) -> NDArray[np.bool_]:
