@@ -139,17 +139,18 @@ _CONTENDERS = {"core": _core, "all": _all, "librosa": _librosa}
 def measured(name: str, song: Path, warm: Path) -> dict[str, float]:
     """Return seconds of the processor, and MiB at the peak above the imported."""
     run = _CONTENDERS[name]()
-    imported = _memory_mib("VmRSS")
+    imported = memory_mib("VmRSS")
     run(warm)
     # Linux: the peak is counted anew from here.
     Path("/proc/self/clear_refs").write_text("5")
     start = time.process_time()
     run(song)
     seconds = time.process_time() - start
-    return {"seconds": seconds, "mib": _memory_mib("VmHWM") - imported}
+    return {"seconds": seconds, "mib": memory_mib("VmHWM") - imported}
 
 
-def _memory_mib(name: str) -> float:
+def memory_mib(name: str) -> float:
+    """Return a figure of /proc/self/status in MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024

@@ -17,7 +17,7 @@ Floats = NDArray[np.floating]
 DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
 # By `benchmarks/confidence.py --fit`.
-_SURE, _SURE_ODDS = 0.67, 1.06
+_SURE, _SURE_ODDS = 0.81, 1.08
 _EARLY_SECONDS = 0.03
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
 # with up to 0.15; few beats, which chance can make, must be surer: by one through
