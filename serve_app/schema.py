@@ -476,12 +476,12 @@ class Analysis(Wire):
     success: Literal[True] = True
     filename: str
     size_bytes: int
-    bpm: float = Field(description="Tempo in beats per minute.")
+    bpm: float = Field(description="The tempo that lasts longest, in beats a minute.")
     bpm_confidence: float = Field(
         default=0.0, description="How often such a tempo is right; 0: `reason` says why"
     )
     bpm_alternatives: Sequence[Mapping[str, float]] = Field(
-        default=(), description="What else it may be, each with its share."
+        default=(), description="What else it may be, likeliest first, with shares."
     )
     meter: int = Field(default=4, description="Beats in a bar.")
     beats: Sequence[float] = Field(default=(), description="In seconds.")

@@ -28,7 +28,10 @@ class Listener(Protocol):
     """What hears a sound block by block."""
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n) of finite samples."""
+        """Take the next block of finite samples.
+
+        Stereo, (2, n), and below the file's own channels if they are more than two.
+        """
 
 
 @dataclass(frozen=True)
@@ -78,21 +81,22 @@ class Analysis(StemAnalysis):
 
 
 class StemListener:
-    """Hears a stem."""
+    """Hears a stem, whose channels count with `weights` in its loudness."""
 
-    def __init__(self, sample_rate: int, channels: int = 2) -> None:
+    def __init__(self, sample_rate: int, weights: Sequence[float] = (1.0, 1.0)) -> None:
         self._sample_rate = sample_rate
         self._samples = 0
-        self._loudness = LoudnessListener(sample_rate, channels)
+        self._loudness = LoudnessListener(sample_rate, weights)
         self._levels = LevelsListener(sample_rate)
         self._waveform = WaveformListener(sample_rate)
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n)."""
+        """Take the next block (2, n), or (2 + channels, n) of more than two."""
+        stereo, channels = block[:2], block[2:]
         self._samples += block.shape[1]
-        self._loudness.add(block)
-        self._levels.add(block)
-        self._waveform.add(block)
+        self._loudness.add(channels if len(channels) else stereo)
+        self._levels.add(stereo)
+        self._waveform.add(stereo)
 
     def found(self) -> StemAnalysis:
         """Return what was found out; InvalidInput for what has no samples."""
@@ -113,18 +117,18 @@ class StemListener:
 class SongListener(StemListener):
     """Hears a song, all of it, and keeps some KB of each second."""
 
-    def __init__(self, sample_rate: int, channels: int = 2) -> None:
-        super().__init__(sample_rate, channels)
+    def __init__(self, sample_rate: int, weights: Sequence[float] = (1.0, 1.0)) -> None:
+        super().__init__(sample_rate, weights)
         self._downmix = Downmix(sample_rate)
         self._silence = SilenceListener(sample_rate)
         self._rhythm = RhythmListener()
         self._pitches = PitchListener()
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n)."""
+        """Take the next block (2, n), or (2 + channels, n) of more than two."""
         super().add(block)
-        self._silence.add(block)
-        self._hear(self._downmix.add(block))
+        self._silence.add(block[:2])
+        self._hear(self._downmix.add(block[:2]))
 
     def finish(
         self,
@@ -161,12 +165,12 @@ class SongListener(StemListener):
 def analyze(
     blocks: Iterable[Samples],
     sample_rate: int,
-    channels: int = 2,
+    weights: Sequence[float] = (1.0, 1.0),
     bpm_range: tuple[float, float] | None = None,
     cancelled: Event | None = None,
 ) -> Analysis:
-    """Analyse a song that comes as finite blocks (2, n); see `SongListener`."""
-    listener = SongListener(sample_rate, channels)
+    """Analyse a song that comes as finite blocks; see `SongListener`."""
+    listener = SongListener(sample_rate, weights)
     for block in blocks:
         _check(cancelled)
         listener.add(block)
