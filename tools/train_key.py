@@ -23,7 +23,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
-from serve_app.analysis import key as finder  # noqa: E402
+from serve_app.analysis import key as finder, scores  # noqa: E402
 from serve_app.analysis.chroma import Pitches  # noqa: E402
 from tools.key_training import composing, profiles, songs, training  # noqa: E402
 from tools.key_training.exporting import export  # noqa: E402
@@ -34,8 +34,6 @@ WEIGHTS = ROOT / "serve_app" / "analysis" / "weights" / "key.npz"
 SOUNDFONTS = [
     Path("/usr/share/sounds/sf2") / name for name in ("FluidR3_GM.sf2", "TimGM6mb.sf2")
 ]
-# MIREX audio key detection: a fifth away, the relative key, the parallel key.
-FIFTH, RELATIVE, PARALLEL = 0.5, 0.3, 0.2
 
 
 def hear(options: argparse.Namespace) -> None:
@@ -148,18 +146,13 @@ def _chroma(song: Heard) -> np.ndarray:
 
 def _print(name: str, told: Sequence[int], truth: Sequence[int]) -> None:
     exact = np.mean([a == b for a, b in zip(told, truth, strict=True)])
-    mirex = np.mean([mirex(a, b) for a, b in zip(told, truth, strict=True)])
+    mirex = np.mean(
+        [
+            scores.mirex(songs.name_of(a), songs.name_of(b))
+            for a, b in zip(told, truth, strict=True)
+        ]
+    )
     print(f"  {name:10} {exact:.3f} {mirex:.3f}")
-
-
-def mirex(told: int, truth: int) -> float:
-    if told == truth:
-        return 1.0
-    if told // 12 == truth // 12:
-        return FIFTH if (told - truth) % 12 in (5, 7) else 0.0
-    major, minor = min(told, truth), max(told, truth)
-    apart = (minor - major) % 12
-    return {0: PARALLEL, 9: RELATIVE}.get(apart, 0.0)
 
 
 def main() -> None:

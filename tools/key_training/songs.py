@@ -15,6 +15,8 @@ import soxr
 from numpy.typing import NDArray
 
 from serve_app.analysis.chroma import Pitches, PitchListener
+from serve_app.analysis.downmix import Downmix
+from serve_app.analysis.key import PITCH_CLASSES
 from tools.key_training import composing, rendering, synthesis
 from tools.key_training.rendering import SAMPLE_RATE, Samples
 
@@ -139,6 +141,11 @@ def key_of(name: str) -> int:
     tonic, mode = name.split()
     accidentals = tonic.count("#") - tonic[1:].count("b")
     return (_NAMES[tonic[0]] + accidentals) % 12 + 12 * (mode == "minor")
+
+
+def name_of(key: int) -> str:
+    """Return the name of a key's number, as in `D# minor`."""
+    return f"{PITCH_CLASSES[key % 12]} {'minor' if key >= 12 else 'major'}"
 
 
 def _notes(song: composing.Composition, seconds: int) -> NDArray[np.float32]:
