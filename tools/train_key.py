@@ -23,7 +23,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
-from serve_app.analysis import key as finder, scores  # noqa: E402
+from serve_app.analysis import key as finder  # noqa: E402
+from serve_app.analysis import scores
 from serve_app.analysis.chroma import Pitches  # noqa: E402
 from tools.key_training import composing, profiles, songs, training  # noqa: E402
 from tools.key_training.exporting import export  # noqa: E402

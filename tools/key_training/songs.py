@@ -15,7 +15,6 @@ import soxr
 from numpy.typing import NDArray
 
 from serve_app.analysis.chroma import Pitches, PitchListener
-from serve_app.analysis.downmix import Downmix
 from serve_app.analysis.key import PITCH_CLASSES
 from tools.key_training import composing, rendering, synthesis
 from tools.key_training.rendering import SAMPLE_RATE, Samples
