@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
 from serve_app.analysis import key as finder  # noqa: E402
-from serve_app.analysis import scores
+from serve_app.analysis import scores  # noqa: E402
 from serve_app.analysis.chroma import Pitches  # noqa: E402
 from tools.key_training import composing, profiles, songs, training  # noqa: E402
 from tools.key_training.exporting import export  # noqa: E402
@@ -50,6 +50,9 @@ def hear(options: argparse.Namespace) -> None:
     for seed in seeds:
         if not (options.folder / f"composed_{seed:05d}.npz").exists():
             songs.composed(seed, SOUNDFONTS).save(options.folder)
+    for seed in range(options.remixes):
+        if not (options.folder / f"remix_{seed:05d}.npz").exists():
+            songs.remix(seed, SOUNDFONTS).save(options.folder)
     for seed in range(options.unpitched):
         songs.unpitched(seed, SOUNDFONTS).save(options.folder)
     for truth in sorted(options.pieces.glob("*.json")) if options.pieces else ():
@@ -166,7 +169,7 @@ def main() -> None:
         if command is not train:
             sub.add_argument("--pieces", type=Path)
     hearing, learning = commands.choices["hear"], commands.choices["train"]
-    for kind in ("songs", "synthesised", "rock", "unpitched"):
+    for kind in ("songs", "synthesised", "rock", "remixes", "unpitched"):
         hearing.add_argument(f"--{kind}", type=int, default=0)
     learning.add_argument("--steps", type=int, default=1_600)
     learning.add_argument("--votes", type=float, default=0.5)

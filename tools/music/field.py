@@ -315,8 +315,7 @@ def _keys_by_notes(played: Played) -> dict[str, Any]:
     sounding = pitch_classes(played)
     if not sounding.any():
         return {"key": None, "key_found": "no notes", "keys": [], "pitch_classes": []}
-    around = uniform_filter1d(sounding, _KEY_SECONDS, axis=0, mode="constant")
-    path = _path(np.array([profiles.votes(classes) for classes in around]))
+    path = keys_of(sounding)
     longest = int(np.bincount(path).argmax())
     share = float(profiles.votes(sounding.sum(axis=0))[longest])
     changes = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
@@ -329,6 +328,12 @@ def _keys_by_notes(played: Played) -> dict[str, Any]:
         ],
         "pitch_classes": np.round(sounding, 2).tolist(),
     }
+
+
+def keys_of(sounding: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the key of each second of pitch classes (seconds, 12): 12 up are minor."""
+    around = uniform_filter1d(sounding, _KEY_SECONDS, axis=0, mode="constant")
+    return _path(np.array([profiles.votes(classes) for classes in around]))
 
 
 def pitch_classes(played: Played) -> NDArray[np.float64]:
