@@ -30,6 +30,7 @@ from tools.key_training import composing, profiles, songs, training  # noqa: E40
 from tools.key_training.exporting import export  # noqa: E402
 from tools.key_training.network import KeyNetwork  # noqa: E402
 from tools.key_training.songs import Heard  # noqa: E402
+from tools.music import field  # noqa: E402
 
 WEIGHTS = ROOT / "serve_app" / "analysis" / "weights" / "key.npz"
 SOUNDFONTS = [
@@ -65,7 +66,14 @@ def train(options: argparse.Namespace) -> None:
     """Train on what was heard and write the weights."""
     torch.set_num_threads(1)
     composed, left_out = _composed(options.folder)
-    pieces = [*_load(options.folder, "train_*")]
+    pieces = list(_load(options.folder, "train_*"))
+    learnt = [row.name for row in field.rows() if row.half == "learn"]
+    real = [
+        song
+        for pattern in ("remix_*", *learnt)
+        for song in _load(options.folder, pattern)
+        if song.notes.any()
+    ]
     unpitched = [
         song
         for song in _load(options.folder, "unpitched_*")
@@ -73,7 +81,12 @@ def train(options: argparse.Namespace) -> None:
     ]
     sources = [
         training.Source(group, share)
-        for group, share in ((composed, 0.6), (pieces, 0.35), (unpitched, 0.05))
+        for group, share in (
+            (composed, 0.35),
+            (pieces, 0.3),
+            (real, options.real),
+            (unpitched, 0.05),
+        )
         if group
     ]
 
@@ -85,7 +98,12 @@ def train(options: argparse.Namespace) -> None:
         )
 
     plan = training.Plan(
-        sources, options.steps, options.votes, options.patchworks, options.seed
+        sources,
+        [*composed, *real],
+        options.steps,
+        options.votes,
+        options.patchworks,
+        options.seed,
     )
     export(training.train(plan, report), options.weights)
 
@@ -174,6 +192,7 @@ def main() -> None:
     learning.add_argument("--steps", type=int, default=1_600)
     learning.add_argument("--votes", type=float, default=0.5)
     learning.add_argument("--patchworks", type=float, default=0.3)
+    learning.add_argument("--real", type=float, default=0.3)
     learning.add_argument("--seed", type=int, default=0)
     learning.add_argument("--weights", type=Path, default=WEIGHTS)
     options = parser.parse_args()

@@ -34,10 +34,11 @@ class Source:
 class Plan:
     """What to train on, for how long, and how much the notes' own vote counts.
 
-    So many excerpts are patchworks of the first source's songs.
+    So many excerpts are patchworks of `patches`, songs whose notes are known.
     """
 
     sources: Sequence[Source]
+    patches: Sequence[Heard]
     steps: int
     votes_share: float
     patchwork_share: float
@@ -81,7 +82,7 @@ def _batch(plan: Plan, draw: np.random.Generator) -> tuple[Tensor, Tensor, Tenso
     shares = np.array([source.share for source in plan.sources])
     for row in range(_BATCH):
         if draw.random() < plan.patchwork_share:
-            patches, truth[row] = _patchwork(plan.sources[0].songs, draw)
+            patches, truth[row] = _patchwork(plan.patches, draw)
             strengths[row, : len(patches)] = patches
             weights[row, : len(patches)] = 1 / len(patches)
             continue
