@@ -27,7 +27,7 @@ from serve_app.analysis import key as finder  # noqa: E402
 from serve_app.analysis import scores  # noqa: E402
 from serve_app.analysis.chroma import Pitches  # noqa: E402
 from tools.key_training import composing, profiles, songs, training  # noqa: E402
-from tools.key_training.exporting import export  # noqa: E402
+from tools.key_training.exporting import export, read  # noqa: E402
 from tools.key_training.network import KeyNetwork  # noqa: E402
 from tools.key_training.songs import Heard  # noqa: E402
 from tools.music import field  # noqa: E402
@@ -82,7 +82,7 @@ def train(options: argparse.Namespace) -> None:
     sources = [
         training.Source(group, share)
         for group, share in (
-            (composed, 0.35),
+            (composed, 0.4),
             (pieces, 0.3),
             (real, options.real),
             (unpitched, 0.05),
@@ -104,8 +104,10 @@ def train(options: argparse.Namespace) -> None:
         options.votes,
         options.patchworks,
         options.seed,
+        options.rate,
     )
-    export(training.train(plan, report), options.weights)
+    start = read(options.start, training.DROPOUT) if options.start else None
+    export(training.train(plan, report, start), options.weights)
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -194,6 +196,8 @@ def main() -> None:
     learning.add_argument("--patchworks", type=float, default=0.3)
     learning.add_argument("--real", type=float, default=0.3)
     learning.add_argument("--seed", type=int, default=0)
+    learning.add_argument("--rate", type=float, default=training.RATE)
+    learning.add_argument("--start", type=Path, help="weights to go on from")
     learning.add_argument("--weights", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     options.run(options)

@@ -34,7 +34,10 @@ _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17
 # What their correlation weighs beside the network, and the scale of both, in natural
 # logarithms: the first was chosen and the second fitted on music that the network did
 # not learn from.
-_PROFILE_WEIGHT, _SCALE = 10.0, 1.0
+_PROFILE_WEIGHT, _SCALE = 20.0, 0.5
+# Where the network gives no key a greater share than this, there is none, as in drums;
+# from there up, confidence grows.
+_TONAL = (0.15, 0.35)
 # Seconds a tenth as loud as the mean, after compression, say nothing of the key.
 _QUIET = 0.1
 
@@ -132,12 +135,14 @@ def keys(pitches: Pitches, duration_seconds: float) -> Keys:
     likely = _likely(harmony)
     # Half by the harmony of all seconds together, half by that around each of them.
     overall = (whole + likely.mean(axis=0)) / 2
+    is_tonal = np.interp(_softmax(overall).max(), _TONAL, (0.0, 1.0))
     overall += _PROFILE_WEIGHT * _correlations(pitch_classes(strengths))
-    # The key of the whole song is likelier in each of its parts.
-    path = _path(likely + overall)
+    # The key of the whole song is likelier in each of its parts, but less than what is
+    # heard there.
+    path = _path(likely + overall / 2)
     best = int(np.bincount(path).argmax())
     shares = _softmax(_SCALE * overall)
-    shares *= np.interp(pitches.in_tune, (UNTUNED, _TUNED), (0.0, 1.0))
+    shares *= is_tonal * np.interp(pitches.in_tune, (UNTUNED, _TUNED), (0.0, 1.0))
     second = next(int(key) for key in np.argsort(-shares) if key != best)
     return Keys(
         _key(best, shares),
