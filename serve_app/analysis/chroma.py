@@ -33,6 +33,11 @@ _FLOOR_BINS, _OVER_FLOOR = 25, 1.2
 # sample may be the rounding of an offset or of a sound too low to be heard.
 _SILENCE, _ROUNDING = 1e-9, 1e-6
 _BLOCK = 512  # seconds
+# What a note is taken to have of its overtones that are no octaves: the third, fifth
+# and seventh partial, in semitones, and how strong they are, after compression.
+_OVERTONES = ((19, 0.6), (28, 0.42), (34, 0.3))
+# Melodies and chords, mostly, around F#4: two octaves away a pitch counts a quarter.
+_MIDDLE, _WIDTH = 42, 20
 # Fifths of a semitone: the tuning is known only when the song has been heard.
 _PARTS = 5
 _PART_CENTRES = (np.arange(PITCHES * _PARTS) + 0.5) / _PARTS - 0.5
@@ -92,6 +97,20 @@ class PitchListener:
         ]
         strengths: Matrix = np.concatenate(blocks)
         return Pitches(strengths, tuning, in_tune)
+
+
+def pitch_classes(strengths: Matrix) -> Vector:
+    """Return how strong each pitch class is over all seconds (12), without overtones.
+
+    `strengths` (seconds, 84) are those of Pitches.
+    """
+    bare = strengths.copy()
+    for semitones, share in _OVERTONES:
+        bare[:, semitones:] -= share * strengths[:, :-semitones]
+    pitches = np.sqrt(np.maximum(bare, 0)).sum(axis=0)
+    pitches *= np.exp(-np.square((np.arange(PITCHES) - _MIDDLE) / _WIDTH))
+    classes: Vector = pitches.reshape(-1, 12).sum(axis=0)
+    return classes
 
 
 def _peaks(samples: Samples) -> tuple[Vector, Vector]:
