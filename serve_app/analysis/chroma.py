@@ -99,17 +99,17 @@ class PitchListener:
         return Pitches(strengths, tuning, in_tune)
 
 
-def pitch_classes(strengths: Matrix) -> Vector:
-    """Return how strong each pitch class is over all seconds (12), without overtones.
+def pitch_classes(strengths: Matrix) -> Matrix:
+    """Return how strong each pitch class is in each second (n, 12), without overtones.
 
-    `strengths` (seconds, 84) are those of Pitches.
+    `strengths` (n, 84) are those of Pitches.
     """
     bare = strengths.copy()
     for semitones, share in _OVERTONES:
         bare[:, semitones:] -= share * strengths[:, :-semitones]
-    pitches = np.sqrt(np.maximum(bare, 0)).sum(axis=0)
+    pitches = np.sqrt(np.maximum(bare, 0))
     pitches *= np.exp(-np.square((np.arange(PITCHES) - _MIDDLE) / _WIDTH))
-    classes: Vector = pitches.reshape(-1, 12).sum(axis=0)
+    classes: Matrix = pitches.reshape(len(pitches), -1, 12).sum(axis=1)
     return classes
 
 

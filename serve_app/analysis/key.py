@@ -1,6 +1,7 @@
 """The key of a song, its changes over time, and the names of keys."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,6 @@ from serve_app.analysis.chroma import (
     Matrix,
     Pitches,
     PitchListener,
-    Vector,
     pitch_classes,
 )
 from serve_app.analysis.downmix import SAMPLE_RATE, Samples
@@ -23,7 +23,7 @@ PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"
 _CONTEXT_SECONDS = 12
 # Another key counts as a modulation when it is so much likelier over all its seconds,
 # in natural logarithms.
-_CHANGE = 30.0
+_CHANGE = 80.0
 # Peaks that agree less on one tuning are noise, drums or speech; from there up to
 # where music begins, confidence grows.
 UNTUNED, _TUNED = 0.1, 0.2
@@ -34,7 +34,7 @@ _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17
 # What their correlation weighs beside the network, and the scale of both, in natural
 # logarithms: the first was chosen and the second fitted on music that the network did
 # not learn from.
-_PROFILE_WEIGHT, _SCALE = 20.0, 0.5
+_PROFILE_WEIGHT, _SCALE = 10.0, 0.7
 # Where the network gives no key a greater share than this, there is none, as in drums;
 # from there up, confidence grows.
 _TONAL = (0.15, 0.35)
@@ -128,21 +128,24 @@ def keys(pitches: Pitches, duration_seconds: float) -> Keys:
     heard = np.flatnonzero(loudness > _QUIET * loudness.mean())
     strengths = pitches.strengths[heard]
     harmony = key_network.harmony(strengths / strengths.mean())
-    whole = _likely(harmony.mean(axis=0, keepdims=True))[0]
+    classes = pitch_classes(strengths)
+    network, overall = _evidence(harmony, classes)
     size = min(_CONTEXT_SECONDS, len(harmony))
     # In place: for 10 hours it is 40 MB.
     uniform_filter1d(harmony, size, axis=0, mode="nearest", output=harmony)
-    likely = _likely(harmony)
-    # Half by the harmony of all seconds together, half by that around each of them.
-    overall = (whole + likely.mean(axis=0)) / 2
-    is_tonal = np.interp(_softmax(overall).max(), _TONAL, (0.0, 1.0))
-    overall += _PROFILE_WEIGHT * _correlations(pitch_classes(strengths))
-    # The key of the whole song is likelier in each of its parts, but less than what is
-    # heard there.
-    path = _path(likely + overall / 2)
+    around = _likely(harmony)
+    # The key of the whole song is likelier in each of its parts: half by all seconds
+    # together, half by what is around each of them.
+    path = _path(around + (network + around.mean(axis=0)) / 2)
+    # The path tells where keys change; which they are, all seconds of a part together.
+    changes = (np.flatnonzero(np.diff(path)) + 1).tolist()
+    for start, end in pairwise((0, *changes, len(path))):
+        part = slice(start, end)
+        path[part] = _evidence(harmony[part], classes[part])[1].argmax()
     best = int(np.bincount(path).argmax())
     shares = _softmax(_SCALE * overall)
-    shares *= is_tonal * np.interp(pitches.in_tune, (UNTUNED, _TUNED), (0.0, 1.0))
+    shares *= np.interp(np.exp(network.max()), _TONAL, (0.0, 1.0))
+    shares *= np.interp(pitches.in_tune, (UNTUNED, _TUNED), (0.0, 1.0))
     second = next(int(key) for key in np.argsort(-shares) if key != best)
     return Keys(
         _key(best, shares),
@@ -175,13 +178,15 @@ def _softmax(logits: Matrix) -> Matrix:
     return softmax
 
 
-def _correlations(classes: Vector) -> Matrix:
-    """Return how well the pitch classes (12) correlate with 24 keys' profiles."""
-    if not classes.any():
-        return np.zeros(24, np.float32)
+def _evidence(harmony: Tensor, classes: Matrix) -> tuple[Matrix, Matrix]:
+    """Return how likely each key is (24), by the network alone and with the profiles.
+
+    Both are of all seconds together, and logarithms.
+    """
+    network = _likely(harmony.mean(axis=0, keepdims=True))[0]
     profiles = [np.roll(mode, k) for mode in (_MAJOR, _MINOR) for k in range(12)]
-    found: Matrix = np.corrcoef([classes, *profiles])[0, 1:].astype(np.float32)
-    return found
+    fits = np.corrcoef([classes.mean(axis=0), *profiles])[0, 1:]
+    return network, network + _PROFILE_WEIGHT * fits
 
 
 def _likely(harmony: Tensor) -> Matrix:
