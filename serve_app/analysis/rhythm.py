@@ -20,9 +20,10 @@ Floats = NDArray[np.floating]
 # Said of what has no pulse, so that the tempo is always a usable number.
 DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
-# A pulse through a loop's length is right about as often, give or take an octave.
-_LOOP_CONFIDENCE = 0.5
-_SURE, _SURE_ODDS, _SURE_STRENGTH = 1.2, 1.1, 0.8
+# By `benchmarks/confidence.py --fit`.
+_SURE, _SURE_ODDS = 0.81, 1.08
+# A beat that is heard so much before a loop's seam begins the loop.
+_LOOP_EARLY_SECONDS = 0.03
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
 # with up to 0.15; few beats, which chance can make, must be surer: by one through
 # their count.
@@ -96,14 +97,14 @@ class RhythmListener:
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine = engine or NetworkEngine()
         self._samples = 0
-        # All of it, while it is short enough to be a loop.
+        # All of it, while it is short enough to be a loop or noise.
         self._short: list[Samples] = []
 
     def add(self, mono: Samples) -> None:
         """Take the next block (n)."""
         self._engine.add(mono)
         self._samples += len(mono)
-        if self._samples <= loops.LONGEST_SECONDS * SAMPLE_RATE:
+        if self._samples <= loops.DOUBTFUL_SECONDS * SAMPLE_RATE:
             self._short.append(mono)
         else:
             self._short.clear()
@@ -122,13 +123,14 @@ class RhythmListener:
         if self._samples < _SHORTEST_SECONDS * SAMPLE_RATE:
             return Rhythm(DEFAULT_BPM, reason="too short")
         heard = _sounding(self._engine.activations(), silences)
-        found = rhythm(heard)
+        found = None
         if self._short:
-            loop = loops.bpm(
-                np.concatenate(self._short), beats.SLOWEST_BPM, beats.FASTEST_BPM
-            )
-            if loop is not None:
-                found = _looped(found, loop)
+            short = np.concatenate(self._short)
+            if loops.is_noise(short):
+                return Rhythm(DEFAULT_BPM, reason="no pulse")
+            found = _looped(short, heard)
+        if found is None:
+            found = rhythm(heard)
         if bpm_range is not None:
             found = _within(found, heard, *bpm_range)
         return replace(
@@ -268,23 +270,37 @@ def _counted_grid(line: Grid, speed: float) -> Grid:
     return replace(line, bpm=bpm, first_beat_seconds=first)
 
 
-def _looped(found: Rhythm, bpm: float) -> Rhythm:
-    """Tell the tempo that a loop's length tells, at the speed that its beats tell."""
-    speeds = bpm * 2.0 ** np.arange(-3, 4)
-    speeds = speeds[(speeds >= beats.SLOWEST_BPM) & (speeds <= beats.FASTEST_BPM)]
-    told = float(speeds[np.argmin(np.abs(np.log2(speeds / found.bpm)))])
-    confidence = max(found.bpm_confidence, _LOOP_CONFIDENCE)
-    rest = tuple(
-        (other, share)
-        for other, share in found.bpm_alternatives
-        if abs(np.log2(other / told)) >= _SAME_OCTAVES
-    )
+def _looped(mono: Samples, heard: Activations) -> Rhythm | None:
+    """Return the rhythm of a loop, whose length tells its tempo; None of what is none.
+
+    Its beats are those of its second time, when what rings over its end is heard.
+    """
+    loop = loops.find(mono, beats.track(heard))
+    if loop is None:
+        return None
+    found = rhythm(loop.heard, loop.bpm / _ROUNDING, loop.bpm * _ROUNDING)
+    if found.grid is None:
+        return None
+    seconds, interval = len(mono) / SAMPLE_RATE, 60.0 / loop.bpm
+    # A beat right before the loop begins is its first.
+    first = found.grid.first_beat_seconds - seconds + _LOOP_EARLY_SECONDS
+    first = max(first % interval - _LOOP_EARLY_SECONDS, 0.0)
+    times = first + interval * np.arange(loop.count)
+    downbeats = np.array(found.downbeats)
+    starts = np.rint((downbeats - seconds - first) / interval).astype(np.intp)
+    firsts = times[starts[(starts >= 0) & (starts < loop.count)]]
     return replace(
         found,
-        bpm=told,
-        bpm_confidence=confidence,
-        bpm_alternatives=rest,
-        reason=None,
+        bpm=loop.bpm,
+        beats=tuple(times.tolist()),
+        downbeats=tuple(firsts.tolist()),
+        grid=Grid(
+            bpm=loop.bpm,
+            first_beat_seconds=first,
+            first_downbeat_seconds=float(firsts[0] if len(firsts) else first),
+            drift_ms=found.grid.drift_ms,
+        ),
+        segments=(Segment(float(times[0]), float(times[-1]), loop.bpm),),
     )
 
 
@@ -300,8 +316,12 @@ def rhythm(
         return Rhythm(DEFAULT_BPM, reason="no pulse")
     is_first, meter = beats.bars(heard, pulse)
     line = grid.line(pulse.times, pulse.strengths)
-    bpm = grid.main_bpm(pulse.times) if line is None else 60.0 / line.interval
-    confidence, alternatives = _confidence(heard, pulse, bpm)
+    bpm = (
+        grid.main_bpm(pulse.times, pulse.strengths)
+        if line is None
+        else 60.0 / line.interval
+    )
+    confidence, alternatives = _confidence(heard, bpm)
     found = Rhythm(
         bpm=bpm,
         bpm_confidence=confidence,
@@ -347,18 +367,16 @@ def _grid(line: grid.Line, downbeats: Floats, meter: int) -> Grid:
 
 
 def _confidence(
-    heard: Activations, pulse: beats.Pulse, bpm: float
+    heard: Activations, bpm: float
 ) -> tuple[float, tuple[tuple[float, float], ...]]:
     """Return how sure a tempo is, and the engine's next best, with their shares.
 
-    A logistic function of the engine's share of that tempo and of how sure the beats
-    are, fitted to how often such a tempo is right.
+    A logistic function of the engine's odds of that tempo, fitted to how often such a
+    tempo is right.
     """
+    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * log_odds(heard, bpm))))
     rest = heard.tempi.astype(np.float64)
     near = _near(bpm)
-    odds = np.log(rest[near].sum() + 1e-3) - np.log(rest[~near].sum() + 1e-3)
-    strength = float(pulse.strengths.mean())
-    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * odds + _SURE_STRENGTH * strength)))
     rest[near] = 0
     left = (1 - sure) / max(rest.sum(), 1e-9)
     found = []
@@ -369,6 +387,13 @@ def _confidence(
         rest = np.where(near, 0, rest)
     found.sort(key=itemgetter(1), reverse=True)
     return float(sure), tuple(each for each in found if each[1] >= _LEAST_SHARE)
+
+
+def log_odds(heard: Activations, bpm: float) -> float:
+    """Return how likely the engine thinks a tempo, against all others together."""
+    near = _near(bpm)
+    told, rest = float(heard.tempi[near].sum()), float(heard.tempi[~near].sum())
+    return float(np.log(told + 1e-3) - np.log(rest + 1e-3))
 
 
 def _near(bpm: float) -> NDArray[np.bool_]:

@@ -24,6 +24,16 @@ def _noise(samples: int) -> Mono:
     return np.random.default_rng(7).standard_normal(samples).astype(np.float32)
 
 
+def noise(seconds: float, seed: int = 0, colour: int = 0) -> Mono:
+    """White noise, or what falls by 3 dB an octave (pink), or by 6 (brown)."""
+    samples = int(seconds * RATE)
+    white = np.random.default_rng(seed).standard_normal(samples)
+    falling = np.fft.rfft(white)
+    falling /= np.maximum(np.arange(len(falling)), 1) ** (colour / 2)
+    wave = np.fft.irfft(falling, samples)
+    return np.asarray(0.1 * wave / wave.std(), np.float32)
+
+
 def click(hertz: float) -> Mono:
     time, fade = _fading(0.03, 0.008)
     return np.asarray(np.sin(2 * np.pi * hertz * time) * fade, np.float32)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 
 from serve_app.analysis import song
 from serve_app.errors import Cancelled, InvalidInput
@@ -123,6 +124,47 @@ def test_sections_end_with_the_song(seconds: float) -> None:
     found = told(music.drums(128.0, 13.0)[: round(seconds * music.RATE)])
     assert found["sections"][-1]["end_seconds"] <= round(found["duration"], 3)
     assert found["sections"][-1]["end_seconds"] == pytest.approx(seconds, abs=0.4)
+
+
+@pytest.mark.parametrize("sample_rate", [44_100, 48_000])
+def test_after_ten_minutes_the_grid_of_drums_is_within_5_ms(sample_rate: int) -> None:
+    """After silence, at rates that are not the analysis's own."""
+    bar = drum_bar(sample_rate)
+    block = np.tile(stereo(bar), 8)
+    silence = np.zeros((2, round(1.7 * sample_rate)), np.float32)
+    bars = 8 * 40
+    listener = song.SongListener(sample_rate)
+    for part in (silence, *[block] * (bars // 8)):
+        listener.add(part)
+    rhythm = listener.finish().rhythm
+    # Bars are whole samples long.
+    bpm = 4 * 60 * sample_rate / len(bar)
+    assert rhythm.bpm == pytest.approx(bpm, abs=0.01)
+    assert rhythm.grid is not None
+    assert rhythm.grid.drift_ms < 5
+    first = rhythm.grid.first_beat_seconds - silence.shape[1] / sample_rate
+    late = (first + 0.1) % (60 / bpm) - 0.1
+    last = late + 4 * bars * (60 / rhythm.grid.bpm - 60 / bpm)
+    assert (late, last) == (pytest.approx(0, abs=0.005), pytest.approx(0, abs=0.005))
+    assert len(rhythm.beats) == pytest.approx(4 * bars, abs=2)
+
+
+def drum_bar(sample_rate: int) -> music.Mono:
+    """Four beats at 128 with hats, as a loop at a rate."""
+    drums = music.drums(127.95, seconds=4 * 60 / 127.95)
+    wanted = round(len(drums) / music.RATE * sample_rate)
+    bar = soxr.resample(drums, music.RATE, sample_rate)
+    return np.pad(bar, (0, max(wanted - len(bar), 0)))[:wanted]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 5.0])
+@pytest.mark.filterwarnings("error")
+def test_noise_has_no_pulse_and_no_pitch_and_says_so(seconds: float) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.1, (2, int(seconds * 44_100)))
+    found = song.analyze([noise.astype(np.float32)], 44_100).to_dict()
+    assert (found["bpm"], found["bpm_confidence"], found["beats"]) == (120.0, 0.0, [])
+    assert "no pulse" in found["reason"]
+    json.dumps(found, allow_nan=False)
 
 
 def test_a_file_without_samples_is_refused() -> None:
