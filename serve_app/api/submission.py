@@ -105,7 +105,9 @@ class Submission:
             facts = await self._intake.measure(self._request, self._client, upload)
             source = _source(upload, facts)
             if file_key is not None:
-                audio_key = content_key(self._client.tenant, facts.sha256, options)
+                # With the tags: stems have them, and must not have another song's.
+                content = f"{facts.sha256} {facts.tags_sha256}"
+                audio_key = content_key(self._client.tenant, content, options)
         source = replace(source, filename=form.filename, key=f"{ORIGINALS}/{job_id}")
         return Job(
             job_id,

@@ -1,8 +1,10 @@
 """What a file says beside its sound: tags, a cover, the encoder's delay."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +20,17 @@ _VALUE_CHARACTERS = 4_096
 # Of a file so many packets are looked at.
 _PACKETS = 64
 _PICTURES = {"mjpeg": "image/jpeg", "png": "image/png"}
+# What stems get of a song's tags, and what FFmpeg and other programs call it.
+_CARRIED: Mapping[str, tuple[str, ...]] = {
+    "title": ("title",),
+    "artist": ("artist",),
+    "album": ("album",),
+    "album_artist": ("album_artist", "albumartist"),
+    "genre": ("genre",),
+    "date": ("date", "year", "tyer"),
+    "track": ("track", "tracknumber"),
+    "comment": ("comment", "description"),
+}
 # iTunes' tag of an m4a: hexadecimal numbers, the second of which is the delay.
 _ITUNES_GAPLESS = "itunsmpb"
 
@@ -34,6 +47,30 @@ class Labels:
     cover: tuple[str, bytes] | None = None
     lead_samples: int = 0
 
+    @property
+    def carried(self) -> Mapping[str, str]:
+        """What stems get of the values: `title`, `artist`, `album` and so on."""
+        found = {
+            name: next((self.values[key] for key in keys if key in self.values), "")
+            for name, keys in _CARRIED.items()
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+def fingerprint(path: Path) -> str:
+    """Return a hash of all that stems get of a file's tags, its cover included.
+
+    What has no tags, or none that can be read, has the hash of none.
+    """
+    try:
+        found = read(path)
+    except UnreadableAudio:
+        found = Labels()
+    digest = sha256(json.dumps(sorted(found.carried.items())).encode())
+    if found.cover is not None:
+        digest.update(found.cover[1])
+    return digest.hexdigest()
+
 
 def read(path: Path) -> Labels:
     """Read the labels of a song's file; UnreadableAudio where it is none.
@@ -49,7 +86,10 @@ def read(path: Path) -> Labels:
         values = {
             name.lower(): value[:_VALUE_CHARACTERS] for name, value in found.items()
         }
-        cover, lead = _first_packets(container, stream)
+        try:
+            cover, lead = _first_packets(container, stream)
+        except av.FFmpegError as err:
+            raise UnreadableAudio("The sound in this file can't be read.") from err
         stated = itunes_delay(values.get(_ITUNES_GAPLESS, ""))
         is_mp4 = "mp4" in container.format.name
         return Labels(values, cover, (stated or lead) if is_mp4 else 0)

@@ -155,6 +155,38 @@ def analyze(
 
 
 @app.command()
+def export(
+    song: Annotated[
+        str, typer.Argument(metavar="JOB", help="Id of a job; with --local a file.")
+    ],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="rekordbox, cue, mixxx, stem.mp4, stem.mp4-alac or serato.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File to write, or a folder for it.")
+    ],
+    stems: Annotated[
+        Path | None,
+        typer.Option(help="With --local: folder of the stems, as OUT/<song>."),
+    ] = None,
+    server: Server = _DEFAULT_SERVER,
+    local: Local = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors only.")
+    ] = False,
+) -> None:
+    """Write a song's grid, key and sections, or its stems, for a DJ program."""
+    from serve_app.cli import exporting
+
+    order = exporting.Order(song, format, out, stems)
+    exporting.run(order, None if local else server, quiet)
+
+
+@app.command()
 def evaluate(
     dataset: Annotated[
         Path,

@@ -97,6 +97,7 @@ class _Bench:
 
     def separate(self, song: Path, directory: Path, track: Track) -> Separated:
         """Separate a song into files in `directory`."""
+        from serve_app import stem_tags
         from serve_app.pipeline import SongTask, separate_song
 
         track.show("reading the song", 0.0)
@@ -117,6 +118,7 @@ class _Bench:
             track.show("separating", done, left)
 
         separated = separate_song(self.engine, task, show, self.interrupt.event)
+        stem_tags.write(separated.paths, song, facts)
         return Separated(
             files=list(separated.paths.values()),
             model=self.engine.spec.name,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
@@ -196,6 +197,15 @@ class Client:
         except OSError as err:
             raise InvalidInput(f"{path} can't be written: {err.strerror}.") from err
         return path
+
+    def export(self, ticket: Ticket, format: str, path: File) -> Path:
+        """Download an export of a job, such as `rekordbox`, to `path`; return the file.
+
+        The server makes it when it is first asked for. Raises Refused for a form that
+        there is not, and while there are no stems for one that needs them.
+        """
+        url = f"{ticket.url}/export?{urlencode({'format': format})}"
+        return self.download(RemoteStem(format, "", url), path)
 
     def cancel(self, ticket: Ticket) -> None:
         """Cancel a job and delete its files, if the server can be reached: one try."""

@@ -85,10 +85,12 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
         "serve_app.storage.fetch",
     ),
     "serve_app.exporter": (
-        "serve_app.audio",
         "serve_app.exports",
+        "serve_app.song_track",
         "serve_app.storage.fetch",
     ),
+    "serve_app.song_track": ("serve_app.audio", "serve_app.exports"),
+    "serve_app.stem_tags": ("serve_app.exports", "serve_app.song_track"),
     "serve_app.reports": (),
     "serve_app.client": (),
     "serve_app.pipeline": (
@@ -109,6 +111,7 @@ ROOMS: dict[str, tuple[str, ...] | None] = {
         "serve_app.parts",
         "serve_app.pipeline",
         "serve_app.separation",
+        "serve_app.stem_tags",
         "serve_app.storage.fetch",
     ),
     "serve_app.inputs": ("serve_app.security",),

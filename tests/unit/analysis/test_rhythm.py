@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from serve_app.analysis.rhythm import DEFAULT_BPM, Rhythm, RhythmListener
+from serve_app.analysis.rhythm import (
+    DEFAULT_BPM,
+    Grid,
+    Rhythm,
+    RhythmListener,
+    _doubled,
+    _halved,
+)
 from tests.unit.analysis import music
 
 BLOCK = 65_536
@@ -40,8 +48,23 @@ def test_clicks_are_counted(bpm: float) -> None:
     assert rhythm.grid.first_downbeat_seconds >= 0
 
 
-@pytest.mark.parametrize("bpm_range", [(40.0, 80.0), (150.0, 240.0)])
+@pytest.mark.parametrize(("change", "bpm"), [(_halved, 60.0), (_doubled, 240.0)])
+@pytest.mark.parametrize("pickup", [0, 1, 2, 3])
 def test_a_grid_begins_with_a_beat_that_is_counted(
+    change: Callable[[Rhythm], Rhythm], bpm: float, pickup: int
+) -> None:
+    """At half the speed, every second beat is not."""
+    beats = tuple(0.3 + 0.5 * beat for beat in range(32))
+    grid = Grid(120.0, beats[0], beats[pickup], drift_ms=0.0)
+    found = change(Rhythm(120.0, beats=beats, downbeats=beats[pickup::4], grid=grid))
+    assert found.grid is not None
+    assert found.grid.bpm == bpm
+    assert found.grid.first_beat_seconds == pytest.approx(found.beats[0])
+    assert found.grid.first_downbeat_seconds == pytest.approx(found.downbeats[0])
+
+
+@pytest.mark.parametrize("bpm_range", [(40.0, 80.0), (150.0, 240.0)])
+def test_the_grid_of_another_speed_begins_with_a_beat_of_it(
     bpm_range: tuple[float, float],
 ) -> None:
     """Also where the speed is another one: at half of it, every second beat is not."""

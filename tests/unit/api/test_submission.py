@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
 
 from serve_app.audio.facts import AudioFacts
+from serve_app.exports import tagging
+from serve_app.exports.tags import Tags
 from serve_app.jobs.job import State
 from tests.unit.api.conftest import LIMITS, MODELS, Server, assert_problem
 
@@ -84,6 +87,29 @@ async def test_the_same_sound_in_another_file_is_known_too(
     await submit(server, song)
     server.succeed(STEMS)
     again = await submit(server, flac.getvalue(), "song.flac")
+    assert again["cache"] == "hit"
+
+
+async def test_the_same_sound_with_other_tags_gets_no_stems_with_those_of_another(
+    server: Server, song: bytes, tmp_path: Path
+) -> None:
+    """A song has the stems of one with its tags, and none that tell of another's."""
+    (tmp_path / "song.wav").write_bytes(song)
+
+    def tagged(title: str, suffix: str = ".wav") -> bytes:
+        source, target = tmp_path / f"song{suffix}", tmp_path / f"tagged{suffix}"
+        tagging.write(source, target, Tags(title=title))
+        return target.read_bytes()
+
+    wave, sample_rate = soundfile.read(tmp_path / "song.wav", dtype="int16")
+    soundfile.write(tmp_path / "song.flac", wave, sample_rate, "PCM_16")
+    await submit(server, tagged("mine"))
+    server.succeed(STEMS)
+    for other in (tagged("yours"), song):
+        again = await submit(server, other)
+        assert "cache" not in again
+        assert server.store.get(again["job_id"]).waits_for is None
+    again = await submit(server, tagged("mine", ".flac"), "song.flac")
     assert again["cache"] == "hit"
 
 

@@ -12,6 +12,8 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from serve_app.cli import app
+from serve_app.exports import tagging, tags
+from serve_app.exports.tags import Tags
 
 
 @pytest.fixture
@@ -29,6 +31,9 @@ def run(*arguments: str | Path) -> Result:
 
 
 def test_songs_are_separated_here(tune: Path, tmp_path: Path) -> None:
+    tagged = tmp_path / "tagged.wav"
+    tagging.write(tune, tagged, Tags(title="Blue", artist="A"))
+    tagged.replace(tune)
     noise = tmp_path / "noise.mp3"
     noise.write_text("This is no song.")
     options = ("--model", "demo", "--stems", "vocals,accompaniment")
@@ -41,6 +46,7 @@ def test_songs_are_separated_here(tune: Path, tmp_path: Path) -> None:
     for path in stems[1:]:
         assert soundfile.info(path).frames == 72_000
         assert soundfile.info(path).samplerate == 48_000
+    assert tags.read(stems[2]).title == "Blue (Vocals)"
     vocals, accompaniment = (soundfile.read(path)[0] for path in stems[1:])
     mix = soundfile.read(tune)[0]
     error = mix[:, None] - vocals - accompaniment
