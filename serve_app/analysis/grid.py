@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
@@ -175,11 +176,13 @@ def _bends(times: Floats, first: int, last: int) -> list[int]:
     return bounds
 
 
-def main_bpm(times: Floats) -> float:
+def main_bpm(times: Floats, strengths: Floats) -> float:
     """Return the tempo that lasts longest, of beats at `times` (k > 1).
 
-    That is the mean of all segments within 4 % of one another, as when players lag and
-    rush; or that of the longest of them where it is as even as a machine's.
+    Of segments within 4 % of one another it is that of the longest, where this is as
+    even as a machine's. Players lag and rush: they are told by the mean of lines
+    through 16 beats each, which count as much as the weakest of their beats, so that a
+    break is told by what is around it.
     """
     bounds = np.array(list(pairwise(_bends(times, 0, len(times) - 1))))
     starts, ends = times[bounds[:, 0]], times[bounds[:, 1]]
@@ -198,4 +201,10 @@ def main_bpm(times: Floats) -> float:
     interval, start = _regression(places, part, np.ones(len(part)))
     if np.std(part - start - interval * places) < _EVEN_SECONDS:
         return 60.0 / interval
-    return float(60.0 * counts[is_main].sum() / seconds[is_main].sum())
+    beats = min(16, len(times) - 1)
+    spans = times[beats:] - times[:-beats]
+    weights = sliding_window_view(strengths, beats + 1).min(axis=1) + 1e-6
+    is_usual = np.abs(np.log(spans / beats / middle)) < np.log(_SAME_TEMPO)
+    if not is_usual.any():
+        return 60.0 / interval
+    return float(60.0 * beats / np.average(spans[is_usual], weights=weights[is_usual]))

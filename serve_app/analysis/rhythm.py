@@ -22,7 +22,8 @@ DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
 # By `benchmarks/confidence.py --fit`.
 _SURE, _SURE_ODDS = 0.81, 1.08
-_EARLY_SECONDS = 0.03
+# A beat that is heard so much before a loop's seam begins the loop.
+_LOOP_EARLY_SECONDS = 0.03
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
 # with up to 0.15; few beats, which chance can make, must be surer: by one through
 # their count.
@@ -282,8 +283,8 @@ def _looped(mono: Samples, heard: Activations) -> Rhythm | None:
         return None
     seconds, interval = len(mono) / SAMPLE_RATE, 60.0 / loop.bpm
     # A beat right before the loop begins is its first.
-    first = found.grid.first_beat_seconds - seconds + _EARLY_SECONDS
-    first = max(first % interval - _EARLY_SECONDS, 0.0)
+    first = found.grid.first_beat_seconds - seconds + _LOOP_EARLY_SECONDS
+    first = max(first % interval - _LOOP_EARLY_SECONDS, 0.0)
     times = first + interval * np.arange(loop.count)
     downbeats = np.array(found.downbeats)
     starts = np.rint((downbeats - seconds - first) / interval).astype(np.intp)
@@ -315,7 +316,11 @@ def rhythm(
         return Rhythm(DEFAULT_BPM, reason="no pulse")
     is_first, meter = beats.bars(heard, pulse)
     line = grid.line(pulse.times, pulse.strengths)
-    bpm = grid.main_bpm(pulse.times) if line is None else 60.0 / line.interval
+    bpm = (
+        grid.main_bpm(pulse.times, pulse.strengths)
+        if line is None
+        else 60.0 / line.interval
+    )
     confidence, alternatives = _confidence(heard, bpm)
     found = Rhythm(
         bpm=bpm,

@@ -83,9 +83,9 @@ def test_a_segment_that_begins_between_beats_is_told_from_its_first(
     tmp_path: Path,
 ) -> None:
     """At half the speed every second beat is none."""
-    segment = {"start_seconds": 0.5, "end_seconds": 8.0, "bpm": 60.0}
-    beats = [0.0, 1.0, 2.0, 3.0]
+    segment = {"start_seconds": 0.3, "end_seconds": 8.0, "bpm": 60.0}
+    beats = [-0.2, 0.8, 1.8, 2.8]
     told = tempos(
-        tmp_path, beats=beats, downbeats=[0.0], meter=2, tempo_segments=[segment]
+        tmp_path, beats=beats, downbeats=[-0.2], meter=2, tempo_segments=[segment]
     )
-    assert told == [("1.000", "60.00", "2/4", "2")]
+    assert told == [("0.800", "60.00", "2/4", "2")]
