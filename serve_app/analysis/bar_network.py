@@ -57,9 +57,13 @@ def features(heard: Activations, frames: Integers) -> NDArray[np.float32]:
 
 
 def run(weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probability (k) of a downbeat from features (k, FEATURES)."""
+    """Return the probability (k) of a downbeat from features (k, FEATURES).
+
+    The weights are those of several networks of one shape, which differ in the seed of
+    their training: their logits are averaged.
+    """
     hidden = _convolved(
-        features, weights["front_weight"], weights["front_bias"], 1
+        features[None], weights["front_weight"], weights["front_bias"], 1
     )
     layers = sum(name.startswith("dilated_weight") for name in weights)
     for layer in range(layers):
@@ -69,9 +73,10 @@ def run(weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
             weights[f"dilated_bias_{layer}"],
             2**layer,
         )
-    logits = hidden @ weights["downbeat_weight"] + weights["downbeat_bias"]
-    probabilities: NDArray[np.float32] = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-    return probabilities[:, 0]
+    logits = hidden @ weights["downbeat_weight"] + weights["downbeat_bias"][:, None]
+    mean = np.clip(logits.mean(axis=0)[:, 0], -30, 30)
+    probabilities: NDArray[np.float32] = 1 / (1 + np.exp(-mean))
+    return probabilities
 
 
 def _convolved(
@@ -80,12 +85,13 @@ def _convolved(
     bias: NDArray[np.float32],
     dilation: int,
 ) -> NDArray[np.float32]:
-    """Return the rectified convolution (k, channels) over beats so far apart."""
-    padded = np.pad(hidden, ((dilation, dilation), (0, 0)))
-    active = np.broadcast_to(bias, (len(hidden), len(bias))).copy()
-    for tap in range(TAPS):
-        active += padded[tap * dilation :][: len(hidden)] @ kernel[tap]
-    return np.maximum(active, 0, out=active)
+    """Return rectified convolutions (networks, k, channels) over beats so far apart."""
+    beats = hidden.shape[-2]
+    padded = np.pad(hidden, ((0, 0), (dilation, dilation), (0, 0)))
+    taps = [
+        padded[:, tap * dilation :][:, :beats] @ kernel[:, tap] for tap in range(TAPS)
+    ]
+    return np.maximum(sum(taps, bias[:, None]), 0)
 
 
 def _means(chroma: NDArray[np.floating], edges: Integers) -> Floats:

@@ -34,8 +34,8 @@ def main() -> None:
     bars.add_argument("folders", type=Path, nargs="+")
     bars.add_argument("--target", type=Path, required=True)
     bars.add_argument("--beats", type=Path, required=True, help="weights for beats")
-    bars.add_argument("--steps", type=int, default=4_000)
-    bars.add_argument("--seed", type=int, default=0)
+    bars.add_argument("--steps", type=int, default=1_500)
+    bars.add_argument("--networks", type=int, default=4)
     options = parser.parse_args()
     if options.step == "compose":
         examples.compose(options.folder, options.first, options.last, options.synthetic)
@@ -47,7 +47,11 @@ def main() -> None:
         from tools.beat_training import bars as bar_training
 
         bar_training.train(
-            options.folders, options.target, options.beats, options.steps, options.seed
+            options.folders,
+            options.target,
+            options.beats,
+            options.steps,
+            options.networks,
         )
     else:
         # torch takes seconds to import, and only training needs it.

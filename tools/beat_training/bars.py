@@ -147,11 +147,17 @@ def fit(songs: Sequence[Song], steps: int, seed: int) -> BarModel:
 
 
 def train(
-    folders: Sequence[Path], target: Path, beat_weights: Path, steps: int, seed: int
+    folders: Sequence[Path], target: Path, beat_weights: Path, steps: int, networks: int
 ) -> None:
-    """Train on the folders' songs and keep the averaged weights in `target`."""
+    """Train so many networks on the folders' songs and keep them in `target`."""
     torch.set_num_threads(1)
     songs = load(folders, beat_weights)
     print(len(songs), "songs", flush=True)
-    weights = fit(songs, steps, seed).weights().items()
+    weights = stacked([fit(songs, steps, seed) for seed in range(networks)]).items()
     np.savez(target, **{name: part.astype(np.float16) for name, part in weights})
+
+
+def stacked(models: Sequence[BarModel]) -> dict[str, NDArray[np.float32]]:
+    """Return the weights of all the models, (models, ...), as numpy runs them."""
+    each = [model.weights() for model in models]
+    return {name: np.stack([weights[name] for weights in each]) for name in each[0]}

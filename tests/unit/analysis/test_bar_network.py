@@ -8,18 +8,20 @@ from serve_app.analysis import bar_network, beats
 from serve_app.analysis.features import CHROMA_FRAMES, PITCH_CLASSES
 from serve_app.analysis.network import Activations
 from tests.unit.analysis.test_beats import activations
+from tools.beat_training import bars
 from tools.beat_training.bars import BarModel
 
 
 def test_numpy_runs_what_torch_trained() -> None:
     torch.manual_seed(0)
-    model = BarModel().eval()
+    models = [BarModel().eval(), BarModel().eval()]
     features = np.random.default_rng(0).random(
         (90, bar_network.FEATURES), dtype=np.float32
     )
     with torch.no_grad():
-        expected = torch.sigmoid(model(torch.from_numpy(features[None])))[0]
-    found = bar_network.run(model.weights(), features)
+        song = torch.from_numpy(features[None])
+        expected = torch.sigmoid((models[0](song) + models[1](song)) / 2)[0]
+    found = bar_network.run(bars.stacked(models), features)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -99,6 +99,6 @@ def test_bars_are_learned_from_songs_whose_beats_are_heard(tmp_path: Path) -> No
     [(features, is_first)] = bars.load([tmp_path], beat_weights)
     assert features.shape == (len(is_first), bar_network.FEATURES)
     assert is_first.mean() == pytest.approx(0.25, abs=0.1)
-    weights = bars.fit([(features, is_first)], steps=60, seed=0).weights()
-    found = bar_network.run(weights, features)
+    model = bars.fit([(features, is_first)], steps=60, seed=0)
+    found = bar_network.run(bars.stacked([model]), features)
     assert found[is_first == 1].mean() > 2 * found[is_first == 0].mean()
