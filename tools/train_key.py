@@ -111,11 +111,15 @@ def train(options: argparse.Namespace) -> None:
 def compare(options: argparse.Namespace) -> None:
     """Print how well the network and published profiles tell keys."""
     if options.pieces:
-        found = map(songs.piece, sorted(options.pieces.glob("*.json")))
-        heard = [song for song in found if song is not None]
+        files = sorted(options.pieces.glob("*.json"))
+        known = [(file, key) for file in files if (key := songs.key_in(file))]
+        heard = [song for file, _ in known if (song := songs.piece(file))]
+        # As it is written, also where a song close to half a semitone is heard
+        # on the other side of it.
+        truth = [songs.key_of(key) for _, key in known]
     else:
         _, heard = _composed(options.folder)
-    truth = [_longest(song) for song in heard]
+        truth = [_longest(song) for song in heard]
     print(f"{len(heard)} songs: exact, MIREX")
     for row, name in enumerate(profiles.PROFILES):
         told = [int(profiles.fits(_chroma(song))[row].argmax()) for song in heard]
