@@ -1,8 +1,9 @@
 """Make the key network's weights: compose and hear songs, train, compare, export.
 
     python tools/train_key.py hear --songs 1000 --synthesised 200 --rock 300
-    python tools/train_key.py hear --unpitched 100
+    python tools/train_key.py hear --remixes 166 --unpitched 100
     python tools/train_key.py hear --pieces /music/train
+    python tools/train_key.py hear --pieces /music/real
     python tools/train_key.py train
     python tools/train_key.py compare --pieces /music/tune
 
@@ -81,13 +82,10 @@ def train(options: argparse.Namespace) -> None:
     ]
     sources = [
         training.Source(group, share)
-        for group, share in (
-            (composed, 0.4),
-            (pieces, 0.3),
-            (real, options.real),
-            (unpitched, 0.05),
+        for group, share in zip(
+            (composed, pieces, real, unpitched), options.shares, strict=True
         )
-        if group
+        if group and share
     ]
 
     def report(step: int, loss: float, network: KeyNetwork) -> None:
@@ -99,7 +97,7 @@ def train(options: argparse.Namespace) -> None:
 
     plan = training.Plan(
         sources,
-        [*composed, *real],
+        [*composed, *(real if options.shares[2] else ())],
         options.steps,
         options.votes,
         options.patchworks,
@@ -113,11 +111,15 @@ def train(options: argparse.Namespace) -> None:
 def compare(options: argparse.Namespace) -> None:
     """Print how well the network and published profiles tell keys."""
     if options.pieces:
-        found = map(songs.piece, sorted(options.pieces.glob("*.json")))
-        heard = [song for song in found if song is not None]
+        files = sorted(options.pieces.glob("*.json"))
+        known = [(file, key) for file in files if (key := songs.key_in(file))]
+        heard = [song for file, _ in known if (song := songs.piece(file))]
+        # As it is written, also where a song close to half a semitone is heard
+        # on the other side of it.
+        truth = [songs.key_of(key) for _, key in known]
     else:
         _, heard = _composed(options.folder)
-    truth = [_longest(song) for song in heard]
+        truth = [_longest(song) for song in heard]
     print(f"{len(heard)} songs: exact, MIREX")
     for row, name in enumerate(profiles.PROFILES):
         told = [int(profiles.fits(_chroma(song))[row].argmax()) for song in heard]
@@ -194,7 +196,13 @@ def main() -> None:
     learning.add_argument("--steps", type=int, default=1_600)
     learning.add_argument("--votes", type=float, default=0.5)
     learning.add_argument("--patchworks", type=float, default=0.3)
-    learning.add_argument("--real", type=float, default=0.3)
+    learning.add_argument(
+        "--shares",
+        type=float,
+        nargs=4,
+        default=(0.4, 0.3, 0.25, 0.05),
+        help="of composed songs, pieces of `train`, real music and what has no key",
+    )
     learning.add_argument("--seed", type=int, default=0)
     learning.add_argument("--rate", type=float, default=training.RATE)
     learning.add_argument("--start", type=Path, help="weights to go on from")

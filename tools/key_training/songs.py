@@ -106,6 +106,12 @@ def piece(truth: Path) -> Heard | None:
     return Heard(truth.stem, pitches.strengths, keys, notes, pitches.in_tune)
 
 
+def key_in(truth: Path) -> str | None:
+    """Return the key of a rendered piece, None where it has none."""
+    key: str | None = json.loads(truth.read_text())["key"]
+    return key
+
+
 def remix(seed: int, soundfonts: Sequence[Path]) -> Heard:
     """Play a file of the learning half of `real` as the seed draws, and hear it."""
     files = {row.file: row for row in field.rows() if row.half == "learn"}

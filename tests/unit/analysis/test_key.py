@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from serve_app.analysis import key
+from serve_app.analysis.chroma import PITCHES, Pitches
 from serve_app.analysis.key import NO_KEY, Key, KeyListener, Keys
 from tests.unit.analysis import music
 
@@ -149,6 +150,14 @@ def test_what_has_no_pitch_is_not_claimed_to_have_a_key(song: music.Mono) -> Non
 @pytest.mark.parametrize("song", [music.drums(120.0), music.clicks(90.0)])
 def test_drums_get_little_confidence(song: music.Mono) -> None:
     assert key.find(song).confidence < 0.3
+
+
+def test_pitches_at_random_get_little_confidence() -> None:
+    """Some profile always fits best: that alone is no key."""
+    for seed in range(6):
+        drawn = np.random.default_rng(seed).exponential(1.0, (30, PITCHES))
+        pitches = Pitches(drawn.astype(np.float32), 0.0, in_tune=0.5)
+        assert key.keys(pitches, 30.0).key.confidence < 0.3
 
 
 @pytest.mark.parametrize("hour", range(1, 13))
