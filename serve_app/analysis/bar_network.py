@@ -44,7 +44,7 @@ def features(heard: Activations, frames: Integers) -> NDArray[np.float32]:
     """Return what each of the beats at `frames` (k > 1) is like: (k, FEATURES)."""
     last = 2 * frames[-1] - frames[-2]
     edges = np.minimum(np.append(frames, last), len(heard.beats) - 1)
-    found = [
+    found: list[Floats] = [
         _log_odds(highest(activation, places)) / 2
         for places in (frames, (edges[1:] + edges[:-1]) // 2)
         for activation in (heard.beats, heard.downbeats)

@@ -45,9 +45,7 @@ def with_chords(heard: Activations, starts: np.ndarray) -> Activations:
 def test_bars_begin_where_chords_change(meter: int, phase: int) -> None:
     times = np.arange(0.31, 59.5, 0.5)
     alike = activations(times, 60, meter=1)
-    faint = Activations(
-        alike.beats, 0.25 * alike.downbeats, alike.tempi, alike.chroma
-    )
+    faint = Activations(alike.beats, 0.25 * alike.downbeats, alike.tempi, alike.chroma)
     heard = with_chords(faint, times[phase::meter])
     is_first, found = beats.bars(heard, beats.track(heard))
     assert found == meter
