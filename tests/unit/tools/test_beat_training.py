@@ -106,6 +106,6 @@ def test_bars_are_learned() -> None:
     features = rng.normal(size=(200, bar_network.FEATURES)).astype(np.float32)
     is_first = (np.arange(200) % 4 == 0).astype(np.float32)
     features[:, 5] += 3 * is_first
-    model = bars.fit([(features, is_first)], steps=300, seed=0)
+    model = bars.fit([(features, is_first)], steps=160, seed=0)
     found = bar_network.run(bars.stacked([model]), features)
     assert found[is_first == 1].mean() > 2 * found[is_first == 0].mean()
