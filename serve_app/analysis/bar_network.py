@@ -27,6 +27,9 @@ TAPS = 3
 _AROUND_BEATS, _AGO_BEATS = (1, 2, 4), (1, 2, 3, 4, 6, 8)
 FEATURES = 4 + 2 * (len(_AROUND_BEATS) + len(_AGO_BEATS))
 _LEAST = 0.01
+# So many beats are looked at together, to bound the memory; with as many around them as
+# a network sees, they are told as they are in the whole song.
+_BLOCK_BEATS, _CONTEXT_BEATS = 2_048, 64
 _WEIGHTS = Path(__file__).parent / "weights" / "bars.npz"
 
 
@@ -37,14 +40,20 @@ def downbeats(heard: Activations, frames: Integers) -> NDArray[np.float32]:
     """
     if len(frames) < 2:
         return np.full(len(frames), 0.5, np.float32)
-    return run(_weights(), features(heard, frames))
+    described = features(heard, frames)
+    blocks = []
+    for first in range(0, len(frames), _BLOCK_BEATS):
+        start = max(first - _CONTEXT_BEATS, 0)
+        part = described[start : first + _BLOCK_BEATS + _CONTEXT_BEATS]
+        blocks.append(run(_weights(), part)[first - start :][:_BLOCK_BEATS])
+    return np.concatenate(blocks)
 
 
 def features(heard: Activations, frames: Integers) -> NDArray[np.float32]:
     """Return what each of the beats at `frames` (k > 1) is like: (k, FEATURES)."""
     last = 2 * frames[-1] - frames[-2]
     edges = np.minimum(np.append(frames, last), len(heard.beats) - 1)
-    found = [
+    found: list[Floats] = [
         _log_odds(highest(activation, places)) / 2
         for places in (frames, (edges[1:] + edges[:-1]) // 2)
         for activation in (heard.beats, heard.downbeats)

@@ -11,8 +11,8 @@ Levels = NDArray[np.float32]
 FRAMES_PER_SECOND = 50
 HOP_SAMPLES = SAMPLE_RATE // FRAMES_PER_SECOND
 BANDS = 81
-# Harmony changes more slowly than levels: it is told on every fourth frame.
-CHROMA_FRAMES = 4
+# Harmony changes more slowly than levels: it is told on every eighth frame.
+CHROMA_FRAMES = 8
 PITCH_CLASSES = 12
 
 # 46 ms, as in Davies and Böck (2019), "Temporal convolutional networks for musical
@@ -80,9 +80,9 @@ class Spectrogram(_Frames):
 
 
 class Chromagram(_Frames):
-    """Turns mono blocks at 22,050 Hz into 12.5 frames a second of pitch classes.
+    """Turns mono blocks at 22,050 Hz into 6.25 frames a second of pitch classes.
 
-    Frame i, (24), is centred on sample 1764 i: 12 classes from E up, of all octaves,
+    Frame i, (24), is centred on sample 3528 i: 12 classes from E up, of all octaves,
     then of the bass. Magnitudes are square roots, so that one loud voice does not hide
     the chords.
     """

@@ -48,7 +48,7 @@ class Activations:
 
     `beats` and `downbeats` (n) are the probabilities that one falls on each frame,
     `tempi` (63) those of each of TEMPI_BPM for the whole song; they sum to 1. `chroma`
-    (n / 4, 24) is what `Chromagram` makes.
+    (n / 8, 24) is what `Chromagram` makes.
     """
 
     beats: NDArray[np.float32]
@@ -60,7 +60,7 @@ class Activations:
 class NetworkEngine:
     """Hears beats with the network that comes with the package.
 
-    Of a song of any length it keeps 1 KB a second, and two minutes of levels.
+    Of a song of any length it keeps 700 bytes a second, and two minutes of levels.
     """
 
     def __init__(self) -> None:

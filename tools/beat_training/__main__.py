@@ -7,7 +7,7 @@ from tools.beat_training import examples
 
 
 def main() -> None:
-    """Run one of the steps from nothing to beats.npz and bars.npz in serve_app/analysis/weights."""
+    """Run one of the steps from nothing to the weights of beats and of bars."""
     parser = argparse.ArgumentParser(prog="python -m tools.beat_training")
     steps = parser.add_subparsers(dest="step", required=True)
     compose = steps.add_parser("compose")

@@ -36,7 +36,11 @@ class BarModel(nn.Module):
         self.front = nn.Conv1d(FEATURES, channels, TAPS, padding=TAPS // 2)
         self.dilated = nn.ModuleList(
             nn.Conv1d(
-                channels, channels, TAPS, dilation=2**layer, padding=TAPS // 2 * 2**layer
+                channels,
+                channels,
+                TAPS,
+                dilation=2**layer,
+                padding=TAPS // 2 * 2**layer,
             )
             for layer in range(layers)
         )

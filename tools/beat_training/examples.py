@@ -22,7 +22,7 @@ def levels(mono: NDArray[np.float32]) -> NDArray[np.float16]:
 
 
 def chroma(mono: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Return the chroma (n / 4, 24) of a whole song."""
+    """Return the chroma (n / 8, 24) of a whole song."""
     chromagram = Chromagram()
     return np.concatenate([chromagram.add(mono), chromagram.end()]).astype(np.float16)
 

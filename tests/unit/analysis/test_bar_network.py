@@ -45,9 +45,7 @@ def with_chords(heard: Activations, starts: np.ndarray) -> Activations:
 def test_bars_begin_where_chords_change(meter: int, phase: int) -> None:
     times = np.arange(0.31, 59.5, 0.5)
     alike = activations(times, 60, meter=1)
-    faint = Activations(
-        alike.beats, 0.25 * alike.downbeats, alike.tempi, alike.chroma
-    )
+    faint = Activations(alike.beats, 0.25 * alike.downbeats, alike.tempi, alike.chroma)
     heard = with_chords(faint, times[phase::meter])
     is_first, found = beats.bars(heard, beats.track(heard))
     assert found == meter
@@ -60,3 +58,12 @@ def test_few_beats_have_probabilities(count: int) -> None:
     found = bar_network.downbeats(heard, 16 + 25 * np.arange(count))
     assert found.shape == (count,)
     assert np.isfinite(found).all()
+
+
+def test_a_long_song_is_told_in_blocks_as_it_is_as_a_whole() -> None:
+    times = np.arange(0.31, 1_100, 0.5)
+    heard = with_chords(activations(times, 1_100), times[::4])
+    frames = np.rint(times * 50).astype(int)
+    whole = bar_network.run(bar_network._weights(), bar_network.features(heard, frames))
+    found = bar_network.downbeats(heard, frames)
+    np.testing.assert_allclose(found, whole, atol=1e-5)

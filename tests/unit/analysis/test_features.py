@@ -68,7 +68,7 @@ def test_chroma_is_that_of_the_whole_song(block: int) -> None:
 @pytest.mark.parametrize(("hertz", "has_bass"), [(110, True), (440, False)])
 def test_a_note_is_of_its_class_and_register(hertz: float, has_bass: bool) -> None:
     time = np.arange(music.RATE) / music.RATE
-    heard = chroma(np.sin(2 * np.pi * hertz * time).astype(np.float32), music.RATE)[6]
+    heard = chroma(np.sin(2 * np.pi * hertz * time).astype(np.float32), music.RATE)[3]
     everywhere, bass = np.split(heard, 2)
     assert everywhere.argmax() == 5  # A, counted from E
     assert (bass.max() > 0.5 * everywhere.max()) == has_bass

@@ -89,7 +89,7 @@ def test_rendered_pieces_are_read_with_their_truth(tmp_path: Path) -> None:
     assert downbeats.tolist() == [0.2]
 
 
-def test_bars_are_learned_from_songs_whose_beats_are_heard(tmp_path: Path) -> None:
+def test_bars_are_read_from_songs_whose_beats_are_heard(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     mono, beats, _ = plain.beaten(rng, 100, 140)
     examples.save(tmp_path / "right.npz", mono, beats, beats[::4], "plain")
@@ -99,6 +99,13 @@ def test_bars_are_learned_from_songs_whose_beats_are_heard(tmp_path: Path) -> No
     [(features, is_first)] = bars.load([tmp_path], beat_weights)
     assert features.shape == (len(is_first), bar_network.FEATURES)
     assert is_first.mean() == pytest.approx(0.25, abs=0.1)
-    model = bars.fit([(features, is_first)], steps=60, seed=0)
+
+
+def test_bars_are_learned() -> None:
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(200, bar_network.FEATURES)).astype(np.float32)
+    is_first = (np.arange(200) % 4 == 0).astype(np.float32)
+    features[:, 5] += 3 * is_first
+    model = bars.fit([(features, is_first)], steps=160, seed=0)
     found = bar_network.run(bars.stacked([model]), features)
     assert found[is_first == 1].mean() > 2 * found[is_first == 0].mean()
