@@ -21,7 +21,7 @@ Floats = NDArray[np.floating]
 DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
 # By `benchmarks/confidence.py --fit`.
-_SURE, _SURE_ODDS = 0.81, 1.08
+_SURE, _SURE_ODDS = 0.77, 1.19
 # A beat that is heard so much before a loop's seam begins the loop.
 _LOOP_EARLY_SECONDS = 0.03
 # Music's beats are heard with 0.45 and more on average, those of noise and of speech
@@ -208,7 +208,7 @@ def _folded(
         if octave is None:
             continue
         told = float(np.clip(bpm * 2.0**octave, slowest, fastest))
-        if abs(np.log2(told / found.bpm)) >= _SAME_OCTAVES:
+        if not _is_same(told, found.bpm):
             yield told, share
 
 
@@ -333,10 +333,16 @@ def rhythm(
         segments=_segments(pulse.times, line),
     )
     if bpm > fastest + _TOLD and bpm / 2 >= slowest:
-        return _halved(found)
-    if bpm < slowest - _TOLD and bpm * 2 <= fastest:
-        return _doubled(found)
-    return found
+        found = _halved(found)
+    elif bpm < slowest - _TOLD and bpm * 2 <= fastest:
+        found = _doubled(found)
+    # At another speed than the engine heard, what it thought of next may be the tempo.
+    rest = tuple(each for each in alternatives if not _is_same(each[0], found.bpm))
+    return replace(found, bpm_alternatives=rest)
+
+
+def _is_same(bpm: float, other: float) -> bool:
+    return bool(abs(np.log2(bpm / other)) < _SAME_OCTAVES)
 
 
 def _segments(times: Floats, line: grid.Line | None) -> tuple[Segment, ...]:
