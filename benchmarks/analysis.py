@@ -1,9 +1,11 @@
 """How right tempo, beats and keys are, beside plain librosa on the same files.
 
     python benchmarks/analysis.py music/score --misses
+    python benchmarks/analysis.py music/score --stems
 
 Reads what `tools/music` renders, and the datasets that `stemserve evaluate` reads. What
-librosa says does not change, and is kept beside each file in `.librosa` folders.
+librosa says does not change, and is kept beside each file in `.librosa` folders. With
+`--stems` what stems tell of beats and keys is scored beside what the song itself does.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
+from benchmarks import stems  # noqa: E402
 from serve_app.analysis import scores  # noqa: E402
 from serve_app.analysis.scores import Figures, Told, Truth  # noqa: E402
 from serve_app.audio import decode  # noqa: E402
@@ -189,6 +192,18 @@ def report(songs: Sequence[Song], ours: Sequence[Told], theirs: Sequence[Told]) 
     }
 
 
+def _told_by_stems(songs: Sequence[Song], folder: Path, jobs: int) -> str:
+    """Return the scores of stems, of the songs that have all of them."""
+    places = {song.path: stems.files(song, folder) for song in songs}
+    found = {song.path: song for song in songs if places[song.path]}
+    if not found:
+        raise SystemExit("None of these songs has its stems beside it or in OUT.")
+    files = [places[path] or {} for path in found]
+    with ProcessPoolExecutor(jobs) as pool:
+        told = list(pool.map(stems.heard, found.values(), files))
+    return stems.tables(list(found.values()), told)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -197,10 +212,21 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--misses", action="store_true", help="list what is wrong")
     parser.add_argument("--json", type=Path, help="write all of it here")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument(
+        "--stems",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="OUT",
+        help="score stems: those beside the songs, or of `stemserve separate --out`",
+    )
     options = parser.parse_args(arguments)
     songs = [song for folder in options.folders for song in datasets.read(folder)]
     if options.only:
         songs = [song for song in songs if song.path.stem in options.only]
+    if options.stems is not None:
+        print(_told_by_stems(songs, options.stems, options.jobs))
+        return
     with ProcessPoolExecutor(options.jobs) as pool:
         ours = list(pool.map(evaluation.told, [song.path for song in songs]))
         theirs = list(pool.map(told_by_librosa, songs))

@@ -19,6 +19,10 @@ from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
 from serve_app.stems.request import SeparationJob, Stage
 
+# An analysis begins with the separation and mostly ends before it. On a fast device it
+# may not; the job waits for it anyway.
+_REPORT_PATIENCE_SECONDS = 2.0
+
 
 class Separator:
     """Turns a job into stem files; gets keys, never audio."""
@@ -33,7 +37,8 @@ class Separator:
         self._engines = EngineShelf(settings)
         storage = file_storage(settings)
         self._worker = SongWorker(
-            *(self._engines, storage, settings.working_dir, settings.keep_windows)
+            *(self._engines, storage, settings.working_dir, settings.keep_windows),
+            _REPORT_PATIENCE_SECONDS,
         )
         # One more than a client gets; see `DispatchPolicy`.
         self._threads = ThreadPoolExecutor(

@@ -1,8 +1,9 @@
 """Make the key network's weights: compose and hear songs, train, compare, export.
 
     python tools/train_key.py hear --songs 1000 --synthesised 200 --rock 300
-    python tools/train_key.py hear --unpitched 100
+    python tools/train_key.py hear --remixes 166 --unpitched 100
     python tools/train_key.py hear --pieces /music/train
+    python tools/train_key.py hear --pieces /music/real
     python tools/train_key.py train
     python tools/train_key.py compare --pieces /music/tune
 
@@ -24,18 +25,18 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
 from serve_app.analysis import key as finder  # noqa: E402
+from serve_app.analysis import scores  # noqa: E402
 from serve_app.analysis.chroma import Pitches  # noqa: E402
 from tools.key_training import composing, profiles, songs, training  # noqa: E402
-from tools.key_training.exporting import export  # noqa: E402
+from tools.key_training.exporting import export, read  # noqa: E402
 from tools.key_training.network import KeyNetwork  # noqa: E402
 from tools.key_training.songs import Heard  # noqa: E402
+from tools.music import field  # noqa: E402
 
 WEIGHTS = ROOT / "serve_app" / "analysis" / "weights" / "key.npz"
 SOUNDFONTS = [
     Path("/usr/share/sounds/sf2") / name for name in ("FluidR3_GM.sf2", "TimGM6mb.sf2")
 ]
-# MIREX audio key detection: a fifth away, the relative key, the parallel key.
-FIFTH, RELATIVE, PARALLEL = 0.5, 0.3, 0.2
 
 
 def hear(options: argparse.Namespace) -> None:
@@ -51,6 +52,9 @@ def hear(options: argparse.Namespace) -> None:
     for seed in seeds:
         if not (options.folder / f"composed_{seed:05d}.npz").exists():
             songs.composed(seed, SOUNDFONTS).save(options.folder)
+    for seed in range(options.remixes):
+        if not (options.folder / f"remix_{seed:05d}.npz").exists():
+            songs.remix(seed, SOUNDFONTS).save(options.folder)
     for seed in range(options.unpitched):
         songs.unpitched(seed, SOUNDFONTS).save(options.folder)
     for truth in sorted(options.pieces.glob("*.json")) if options.pieces else ():
@@ -63,7 +67,14 @@ def train(options: argparse.Namespace) -> None:
     """Train on what was heard and write the weights."""
     torch.set_num_threads(1)
     composed, left_out = _composed(options.folder)
-    pieces = [*_load(options.folder, "train_*")]
+    pieces = list(_load(options.folder, "train_*"))
+    learnt = [row.name for row in field.rows() if row.half == "learn"]
+    real = [
+        song
+        for pattern in ("remix_*", *learnt)
+        for song in _load(options.folder, pattern)
+        if song.notes.any()
+    ]
     unpitched = [
         song
         for song in _load(options.folder, "unpitched_*")
@@ -71,8 +82,10 @@ def train(options: argparse.Namespace) -> None:
     ]
     sources = [
         training.Source(group, share)
-        for group, share in ((composed, 0.6), (pieces, 0.35), (unpitched, 0.05))
-        if group
+        for group, share in zip(
+            (composed, pieces, real, unpitched), options.shares, strict=True
+        )
+        if group and share
     ]
 
     def report(step: int, loss: float, network: KeyNetwork) -> None:
@@ -83,19 +96,30 @@ def train(options: argparse.Namespace) -> None:
         )
 
     plan = training.Plan(
-        sources, options.steps, options.votes, options.patchworks, options.seed
+        sources,
+        [*composed, *(real if options.shares[2] else ())],
+        options.steps,
+        options.votes,
+        options.patchworks,
+        options.seed,
+        options.rate,
     )
-    export(training.train(plan, report), options.weights)
+    start = read(options.start, training.DROPOUT) if options.start else None
+    export(training.train(plan, report, start), options.weights)
 
 
 def compare(options: argparse.Namespace) -> None:
     """Print how well the network and published profiles tell keys."""
     if options.pieces:
-        found = map(songs.piece, sorted(options.pieces.glob("*.json")))
-        heard = [song for song in found if song is not None]
+        files = sorted(options.pieces.glob("*.json"))
+        known = [(file, key) for file in files if (key := songs.key_in(file))]
+        heard = [song for file, _ in known if (song := songs.piece(file))]
+        # As it is written, also where a song close to half a semitone is heard
+        # on the other side of it.
+        truth = [songs.key_of(key) for _, key in known]
     else:
         _, heard = _composed(options.folder)
-    truth = [_longest(song) for song in heard]
+        truth = [_longest(song) for song in heard]
     print(f"{len(heard)} songs: exact, MIREX")
     for row, name in enumerate(profiles.PROFILES):
         told = [int(profiles.fits(_chroma(song))[row].argmax()) for song in heard]
@@ -148,18 +172,13 @@ def _chroma(song: Heard) -> np.ndarray:
 
 def _print(name: str, told: Sequence[int], truth: Sequence[int]) -> None:
     exact = np.mean([a == b for a, b in zip(told, truth, strict=True)])
-    mirex = np.mean([mirex(a, b) for a, b in zip(told, truth, strict=True)])
+    mirex = np.mean(
+        [
+            scores.mirex(songs.name_of(a), songs.name_of(b))
+            for a, b in zip(told, truth, strict=True)
+        ]
+    )
     print(f"  {name:10} {exact:.3f} {mirex:.3f}")
-
-
-def mirex(told: int, truth: int) -> float:
-    if told == truth:
-        return 1.0
-    if told // 12 == truth // 12:
-        return FIFTH if (told - truth) % 12 in (5, 7) else 0.0
-    major, minor = min(told, truth), max(told, truth)
-    apart = (minor - major) % 12
-    return {0: PARALLEL, 9: RELATIVE}.get(apart, 0.0)
 
 
 def main() -> None:
@@ -172,12 +191,21 @@ def main() -> None:
         if command is not train:
             sub.add_argument("--pieces", type=Path)
     hearing, learning = commands.choices["hear"], commands.choices["train"]
-    for kind in ("songs", "synthesised", "rock", "unpitched"):
+    for kind in ("songs", "synthesised", "rock", "remixes", "unpitched"):
         hearing.add_argument(f"--{kind}", type=int, default=0)
     learning.add_argument("--steps", type=int, default=1_600)
     learning.add_argument("--votes", type=float, default=0.5)
     learning.add_argument("--patchworks", type=float, default=0.3)
+    learning.add_argument(
+        "--shares",
+        type=float,
+        nargs=4,
+        default=(0.4, 0.3, 0.25, 0.05),
+        help="of composed songs, pieces of `train`, real music and what has no key",
+    )
     learning.add_argument("--seed", type=int, default=0)
+    learning.add_argument("--rate", type=float, default=training.RATE)
+    learning.add_argument("--start", type=Path, help="weights to go on from")
     learning.add_argument("--weights", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     options.run(options)

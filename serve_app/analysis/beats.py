@@ -5,8 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from serve_app.analysis import bar_network
 from serve_app.analysis.features import FRAMES_PER_SECOND
-from serve_app.analysis.network import TEMPI_BPM, Activations
+from serve_app.analysis.network import (
+    NEARBY_FRAMES,
+    TEMPI_BPM,
+    Activations,
+    highest,
+)
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
@@ -29,14 +35,15 @@ _GAIN, _BIAS = 0.6, 0.7
 # So long are the pieces that a path is found in, with so much of their neighbours.
 _PIECE_FRAMES, _OVERLAP_FRAMES = 600 * FRAMES_PER_SECOND, 20 * FRAMES_PER_SECOND
 
-METERS = (2, 3, 4)
+METERS = (2, 3, 4, 5, 7)
 # A bar that breaks off, and one of another meter, are this unlikely (logarithm), and
 # so is music that does not begin with a bar.
-_METER_COST, _CHANGE_COST, _PICKUP_COST = 25.0, 25.0, 22.0
+_METER_COST, _CHANGE_COST, _PICKUP_COST = 15.0, 15.0, 10.0
+# So much less likely is music whose bars are longer than this.
+_USUAL_BEATS, _RARE_COST = 4, 15.0
 _LEAST_DOWNBEAT = 0.1
 # What is misheard in one bar is so in all: more beats than these are no more evidence.
-_EVIDENCE_BEATS = 120
-_NEARBY_FRAMES = 2
+_EVIDENCE_BEATS = 400
 _SHORTEST_FRAMES = 10
 # Before the first frame that is a beat with this probability, and after the last, there
 # is none.
@@ -87,7 +94,7 @@ def track(
     return Pulse(
         frames=frames,
         times=_times(heard.beats, frames),
-        strengths=_highest(heard.beats, frames),
+        strengths=highest(heard.beats, frames),
         fit=fit / max(count / FRAMES_PER_SECOND, 1e-9),
     )
 
@@ -167,33 +174,26 @@ def _interval_costs(
 
 def _times(beats: NDArray[np.float32], frames: Integers) -> Floats:
     """Return the beats' times in seconds, from the centre of what is heard around."""
-    around = np.arange(-_NEARBY_FRAMES, _NEARBY_FRAMES + 1)
-    padded = np.pad(beats, 2 * _NEARBY_FRAMES).astype(np.float64)
+    around = np.arange(-NEARBY_FRAMES, NEARBY_FRAMES + 1)
+    padded = np.pad(beats, 2 * NEARBY_FRAMES).astype(np.float64)
     # The highest of three frames is the middle.
-    near = padded[frames[:, None] + np.arange(-1, 2) + 2 * _NEARBY_FRAMES]
+    near = padded[frames[:, None] + np.arange(-1, 2) + 2 * NEARBY_FRAMES]
     middle = frames + near.argmax(axis=1) - 1 if len(frames) else frames
-    weights = padded[middle[:, None] + around + 2 * _NEARBY_FRAMES]
+    weights = padded[middle[:, None] + around + 2 * NEARBY_FRAMES]
     shift = (weights * around).sum(axis=1) / (weights.sum(axis=1) + 0.02)
     times: Floats = (middle + shift) / FRAMES_PER_SECOND
     return times
 
 
-def _highest(activation: NDArray[np.float32], frames: Integers) -> Floats:
-    padded = np.pad(activation, _NEARBY_FRAMES)
-    around = frames[:, None] + np.arange(2 * _NEARBY_FRAMES + 1)
-    highest: Floats = padded[around].max(axis=1).astype(np.float64)
-    return highest
-
-
 def bars(heard: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
     """Return which beats begin bars (k), and the meter: how many beats most bars have.
 
-    A hidden Markov model over places in bars of 2, 3 and 4 beats, which may break off
-    or change at a cost.
+    A hidden Markov model over places in bars of 2, 3, 4, 5 and 7 beats, which may
+    break off or change at a cost.
     """
     if not len(pulse.frames):
         return np.zeros(0, np.bool_), 4
-    first = _highest(heard.downbeats, pulse.frames)
+    first = bar_network.downbeats(heard, pulse.frames)
     first = np.clip(first, _LEAST_DOWNBEAT, 1 - _LEAST_DOWNBEAT)
     weight = min(1.0, _EVIDENCE_BEATS / len(first))
     on, off = weight * np.log(first), weight * np.log(1 - first)
@@ -208,7 +208,8 @@ def bars(heard: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
             if new_place == 0 and not ends:
                 cost[i, j] = _METER_COST + (_CHANGE_COST if meter != new_meter else 0)
     is_first = np.array([place == 0 for _, place in states])
-    scores = np.where(is_first, on[0], off[0] - _PICKUP_COST)
+    is_rare = np.array([meter > _USUAL_BEATS for meter, _ in states])
+    scores = np.where(is_first, on[0], off[0] - _PICKUP_COST) - _RARE_COST * is_rare
     came = np.zeros((len(on), len(states)), np.intp)
     for k in range(1, len(on)):
         options = scores[:, None] - cost

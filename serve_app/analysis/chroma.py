@@ -29,9 +29,15 @@ _FIRST_BIN, _LAST_BIN = 20, 3_000  # 27 Hz to 4,037 Hz
 _POWER = 0.4
 # A peak stands out from what lies around it, 16 Hz to each side, by a fifth.
 _FLOOR_BINS, _OVER_FLOOR = 25, 1.2
-# What is 180 dB below full scale is silence.
-_SILENCE = 1e-9
+# What is 180 dB below full scale is silence, and what is 120 dB below the loudest
+# sample may be the rounding of an offset or of a sound too low to be heard.
+_SILENCE, _ROUNDING = 1e-9, 1e-6
 _BLOCK = 512  # seconds
+# What a note is taken to have of its overtones that are no octaves: the third, fifth
+# and seventh partial, in semitones, and how strong they are, after compression.
+_OVERTONES = ((19, 0.6), (28, 0.42), (34, 0.3))
+# Melodies and chords, mostly, around F#4: two octaves away a pitch counts a quarter.
+_MIDDLE, _WIDTH = 42, 20
 # Fifths of a semitone: the tuning is known only when the song has been heard.
 _PARTS = 5
 _PART_CENTRES = (np.arange(PITCHES * _PARTS) + 0.5) / _PARTS - 0.5
@@ -93,6 +99,20 @@ class PitchListener:
         return Pitches(strengths, tuning, in_tune)
 
 
+def pitch_classes(strengths: Matrix) -> Matrix:
+    """Return how strong each pitch class is in each second (n, 12), without overtones.
+
+    `strengths` (n, 84) are those of Pitches.
+    """
+    bare = strengths.copy()
+    for semitones, share in _OVERTONES:
+        bare[:, semitones:] -= share * strengths[:, :-semitones]
+    pitches = np.sqrt(np.maximum(bare, 0))
+    pitches *= np.exp(-np.square((np.arange(PITCHES) - _MIDDLE) / _WIDTH))
+    classes: Matrix = pitches.reshape(len(pitches), -1, 12).sum(axis=1)
+    return classes
+
+
 def _peaks(samples: Samples) -> tuple[Vector, Vector]:
     """Return the spectrum's peaks: semitones over the lowest pitch, and heights.
 
@@ -102,7 +122,9 @@ def _peaks(samples: Samples) -> tuple[Vector, Vector]:
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW_SAMPLES)
     spectrum = scipy.fft.rfft(frames[::_HOP_SAMPLES] * _WINDOW)[:, _FIRST_BIN:_LAST_BIN]
     magnitudes = np.abs(spectrum) * np.float32(4 / _WINDOW_SAMPLES)
-    levels = (np.maximum(magnitudes, _SILENCE) ** np.float32(_POWER)).mean(axis=0)
+    faintest = max(_SILENCE, _ROUNDING * float(np.abs(samples).max()))
+    levels = np.maximum(magnitudes, np.float32(faintest)) ** np.float32(_POWER)
+    levels = levels.mean(axis=0)
     floor = _OVER_FLOOR * uniform_filter1d(levels, _FLOOR_BINS, mode="nearest")
     top = levels[1:-1]
     is_peak = (top > levels[:-2]) & (top >= levels[2:]) & (top > floor[1:-1])

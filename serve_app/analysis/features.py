@@ -1,4 +1,4 @@
-"""Mel spectrogram of a song, block by block: what beats are found in."""
+"""What beats and bars are found in, block by block: mel bands, and pitch classes."""
 
 import numpy as np
 import scipy.fft
@@ -11,6 +11,9 @@ Levels = NDArray[np.float32]
 FRAMES_PER_SECOND = 50
 HOP_SAMPLES = SAMPLE_RATE // FRAMES_PER_SECOND
 BANDS = 81
+# Harmony changes more slowly than levels: it is told on every eighth frame.
+CHROMA_FRAMES = 8
+PITCH_CLASSES = 12
 
 # 46 ms, as in Davies and Böck (2019), "Temporal convolutional networks for musical
 # audio beat tracking", EUSIPCO.
@@ -18,46 +21,97 @@ _WINDOW_SAMPLES = 1_024
 _LOWEST_HZ, _HIGHEST_HZ = 30.0, 10_000.0
 # Silence is as loud as this: fainter than anything of 24 bits, made fainter by 80 dB.
 _FLOOR = np.float32(1e-20)
+# 0.19 s: long enough to separate semitones from 180 Hz up.
+_CHROMA_WINDOW_SAMPLES = 4_096
+# MIDI pitches: six octaves from E1 up, of which the lowest two are the bass.
+_LOWEST_PITCH, _OCTAVES, _BASS_OCTAVES = 28, 6, 2
 # So many frames at once keep the spectra within a processor's cache.
 _FRAMES_AT_ONCE = 256
 
 
-class Spectrogram:
-    """Turns mono blocks at 22,050 Hz into 50 frames a second of 81 mel bands.
+class _Frames:
+    """Cuts mono blocks into windows, of which the i-th is centred on sample i hop."""
 
-    Frame i is centred on sample 441 i; a level is the logarithm to base 10 of power.
-    """
-
-    def __init__(self) -> None:
-        self._window = np.hanning(_WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
-        self._filters = _mel_filters()
-        self._waiting = np.zeros(_WINDOW_SAMPLES // 2, np.float32)
+    def __init__(self, window_samples: int, hop_samples: int, width: int) -> None:
+        self._window = np.hanning(window_samples + 1)[:-1].astype(np.float32)
+        self._hop_samples, self._width = hop_samples, width
+        self._waiting = np.zeros(window_samples // 2, np.float32)
 
     def add(self, mono: Samples) -> Levels:
         """Take a block (n) of any length; return the frames that it completes."""
         samples = np.concatenate([self._waiting, mono.astype(np.float32, copy=False)])
-        frames = max((len(samples) - _WINDOW_SAMPLES) // HOP_SAMPLES + 1, 0)
-        self._waiting = samples[frames * HOP_SAMPLES :]
+        size, hop = len(self._window), self._hop_samples
+        frames = max((len(samples) - size) // hop + 1, 0)
+        self._waiting = samples[frames * hop :]
         if not frames:
-            return np.zeros((0, BANDS), np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW_SAMPLES)
-        windows = windows[: frames * HOP_SAMPLES : HOP_SAMPLES]
+            return np.zeros((0, self._width), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(samples, size)
+        windows = windows[: frames * hop : hop]
         return np.concatenate(
             [
-                self._levels(windows[first : first + _FRAMES_AT_ONCE])
+                self._seen(windows[first : first + _FRAMES_AT_ONCE] * self._window)
                 for first in range(0, frames, _FRAMES_AT_ONCE)
             ]
         )
 
     def end(self) -> Levels:
         """Return the last frames, whose windows reach past the end."""
-        return self.add(np.zeros(_WINDOW_SAMPLES // 2, np.float32))
+        return self.add(np.zeros(len(self._window) // 2, np.float32))
 
-    def _levels(self, windows: Samples) -> Levels:
-        bins = scipy.fft.rfft(windows * self._window, axis=1)
+    def _seen(self, windows: Samples) -> Levels:
+        raise NotImplementedError
+
+
+class Spectrogram(_Frames):
+    """Turns mono blocks at 22,050 Hz into 50 frames a second of 81 mel bands.
+
+    Frame i is centred on sample 441 i; a level is the logarithm to base 10 of power.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_WINDOW_SAMPLES, HOP_SAMPLES, BANDS)
+        self._filters = _mel_filters()
+
+    def _seen(self, windows: Samples) -> Levels:
+        bins = scipy.fft.rfft(windows, axis=1)
         power = np.square(bins.real) + np.square(bins.imag)
         levels: Levels = np.log10(power @ self._filters + _FLOOR)
         return levels
+
+
+class Chromagram(_Frames):
+    """Turns mono blocks at 22,050 Hz into 6.25 frames a second of pitch classes.
+
+    Frame i, (24), is centred on sample 3528 i: 12 classes from E up, of all octaves,
+    then of the bass. Magnitudes are square roots, so that one loud voice does not hide
+    the chords.
+    """
+
+    def __init__(self) -> None:
+        hop = CHROMA_FRAMES * HOP_SAMPLES
+        super().__init__(_CHROMA_WINDOW_SAMPLES, hop, 2 * PITCH_CLASSES)
+        self._filters = _pitch_filters()
+
+    def _seen(self, windows: Samples) -> Levels:
+        bins = scipy.fft.rfft(windows, axis=1)[:, : len(self._filters)]
+        strengths = np.sqrt(np.abs(bins) @ self._filters)
+        octaves = strengths.reshape(len(windows), _OCTAVES, PITCH_CLASSES)
+        bass = octaves[:, :_BASS_OCTAVES].sum(axis=1)
+        return np.concatenate([octaves.sum(axis=1), bass], axis=1)
+
+
+def _pitch_filters() -> NDArray[np.float32]:
+    """Return triangular filters (bins, pitches), a semitone to both sides.
+
+    Below 91 Hz, where semitones are narrower than bins, each reaches as far as a bin.
+    """
+    width = SAMPLE_RATE / _CHROMA_WINDOW_SAMPLES
+    pitches = _LOWEST_PITCH + np.arange(_OCTAVES * PITCH_CLASSES)
+    centres = 440.0 * 2.0 ** ((pitches - 69) / 12)
+    reach = np.maximum(centres * (2 ** (1 / 12) - 1), width)
+    bins = np.arange(int((centres + reach).max() / width) + 1) * width
+    filters = np.maximum(1 - np.abs(bins[:, None] - centres) / reach, 0)
+    return np.asarray(filters / len(bins), np.float32)
 
 
 def _mel_filters() -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
@@ -19,6 +20,10 @@ _SPREAD = 0.04
 # The beats of a segment lie this near to its line.
 _STRAIGHT_SECONDS = 0.030
 _SHORTEST_SEGMENT = 8
+# Beats of a machine are nearer to a line (deviation), those of players farther away.
+_EVEN_SECONDS = 0.004
+# Tempi are one, played unevenly, within 4 %.
+_SAME_TEMPO = 2.0 ** (1 / 16)
 
 
 @dataclass(frozen=True)
@@ -171,8 +176,35 @@ def _bends(times: Floats, first: int, last: int) -> list[int]:
     return bounds
 
 
-def median_bpm(times: Floats) -> float:
-    """Return the middle tempo of beats at `times` (k > 1): of lines through 16 each."""
+def main_bpm(times: Floats, strengths: Floats) -> float:
+    """Return the tempo that lasts longest, of beats at `times` (k > 1).
+
+    Of segments within 4 % of one another it is that of the longest, where this is as
+    even as a machine's. Players lag and rush: they are told by the mean of lines
+    through 16 beats each, which count as much as the weakest of their beats, so that a
+    break is told by what is around it.
+    """
+    bounds = np.array(list(pairwise(_bends(times, 0, len(times) - 1))))
+    starts, ends = times[bounds[:, 0]], times[bounds[:, 1]]
+    counts, seconds = np.diff(bounds, axis=1)[:, 0], ends - starts
+    intervals = seconds / counts
+    # By tempo, so that each one's like are one run.
+    order = np.argsort(intervals)
+    ranked, total = intervals[order], np.append(0, np.cumsum(seconds[order]))
+    behind = np.searchsorted(ranked, ranked * _SAME_TEMPO)
+    before = np.searchsorted(ranked, ranked / _SAME_TEMPO)
+    middle = ranked[int((total[behind] - total[before]).argmax())]
+    is_main = (intervals > middle / _SAME_TEMPO) & (intervals < middle * _SAME_TEMPO)
+    first, last = bounds[int(np.where(is_main, seconds, 0).argmax())]
+    part = times[first : last + 1]
+    places = np.arange(len(part)) * 1.0
+    interval, start = _regression(places, part, np.ones(len(part)))
+    if np.std(part - start - interval * places) < _EVEN_SECONDS:
+        return 60.0 / interval
     beats = min(16, len(times) - 1)
     spans = times[beats:] - times[:-beats]
-    return float(60.0 * beats / np.median(spans))
+    weights = sliding_window_view(strengths, beats + 1).min(axis=1) + 1e-6
+    is_usual = np.abs(np.log(spans / beats / middle)) < np.log(_SAME_TEMPO)
+    if not is_usual.any():
+        return 60.0 / interval
+    return float(60.0 * beats / np.average(spans[is_usual], weights=weights[is_usual]))

@@ -1,13 +1,19 @@
 """The key of a song, its changes over time, and the names of keys."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from serve_app.analysis import key_network
-from serve_app.analysis.chroma import Matrix, Pitches, PitchListener
+from serve_app.analysis.chroma import (
+    Matrix,
+    Pitches,
+    PitchListener,
+    pitch_classes,
+)
 from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 from serve_app.analysis.key_network import Tensor
 
@@ -17,10 +23,21 @@ PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"
 _CONTEXT_SECONDS = 12
 # Another key counts as a modulation when it is so much likelier over all its seconds,
 # in natural logarithms.
-_CHANGE = 30.0
+_CHANGE = 80.0
 # Peaks that agree less on one tuning are noise, drums or speech; from there up to
 # where music begins, confidence grows.
 UNTUNED, _TUNED = 0.1, 0.2
+# How well each note fits a key, from the tonic up: Krumhansl and Kessler (1982), as in
+# Krumhansl (1990), Cognitive Foundations of Musical Pitch, table 2.1.
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+# What their correlation weighs beside the network, and the scale of both, in natural
+# logarithms: the first was chosen and the second fitted on music that the network did
+# not learn from.
+_PROFILE_WEIGHT, _SCALE = 10.0, 0.7
+# Where the network gives no key a greater share than this, there is none, as in drums;
+# from there up, confidence grows.
+_TONAL = (0.15, 0.35)
 # Seconds a tenth as loud as the mean, after compression, say nothing of the key.
 _QUIET = 0.1
 
@@ -101,27 +118,38 @@ class KeyListener:
         return keys(self._pitches.found(), self._samples / SAMPLE_RATE)
 
 
+def none(tuning_hz: float, reason: str = "no pitch") -> Keys:
+    """Return what is told of what has no key."""
+    return Keys(NO_KEY, None, (), tuning_hz, reason)
+
+
 def keys(pitches: Pitches, duration_seconds: float) -> Keys:
     """Return the keys of a song of these pitches."""
     tuning_hz = 440.0 * 2 ** (pitches.tuning_semitones / 12)
     reason = _why_none(pitches)
     if reason is not None:
-        return Keys(NO_KEY, None, (), tuning_hz, reason)
+        return none(tuning_hz, reason)
     loudness = pitches.strengths.mean(axis=1)
     heard = np.flatnonzero(loudness > _QUIET * loudness.mean())
     strengths = pitches.strengths[heard]
     harmony = key_network.harmony(strengths / strengths.mean())
-    whole = _likely(harmony.mean(axis=0, keepdims=True))[0]
+    classes = pitch_classes(strengths)
+    network, overall = _evidence(harmony, classes)
     size = min(_CONTEXT_SECONDS, len(harmony))
     # In place: for 10 hours it is 40 MB.
     uniform_filter1d(harmony, size, axis=0, mode="nearest", output=harmony)
-    likely = _likely(harmony)
-    # Half by the harmony of all seconds together, half by that around each of them.
-    overall = (whole + likely.mean(axis=0)) / 2
-    # The key of the whole song is likelier in each of its parts.
-    path = _path(likely + overall)
+    around = _likely(harmony)
+    # The key of the whole song is likelier in each of its parts: half by all seconds
+    # together, half by what is around each of them.
+    path = _path(around + (network + around.mean(axis=0)) / 2)
+    # The path tells where keys change; which they are, all seconds of a part together.
+    changes = (np.flatnonzero(np.diff(path)) + 1).tolist()
+    for start, end in pairwise((0, *changes, len(path))):
+        part = slice(start, end)
+        path[part] = _evidence(harmony[part], classes[part])[1].argmax()
     best = int(np.bincount(path).argmax())
-    shares = _softmax(overall)
+    shares = _softmax(_SCALE * overall)
+    shares *= np.interp(np.exp(network.max()), _TONAL, (0.0, 1.0))
     shares *= np.interp(pitches.in_tune, (UNTUNED, _TUNED), (0.0, 1.0))
     second = next(int(key) for key in np.argsort(-shares) if key != best)
     return Keys(
@@ -153,6 +181,17 @@ def _softmax(logits: Matrix) -> Matrix:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     softmax: Matrix = powers / powers.sum(axis=-1, keepdims=True)
     return softmax
+
+
+def _evidence(harmony: Tensor, classes: Matrix) -> tuple[Matrix, Matrix]:
+    """Return how likely each key is (24), by the network alone and with the profiles.
+
+    Both are of all seconds together, and logarithms.
+    """
+    network = _likely(harmony.mean(axis=0, keepdims=True))[0]
+    profiles = [np.roll(mode, k) for mode in (_MAJOR, _MINOR) for k in range(12)]
+    fits = np.corrcoef([classes.mean(axis=0), *profiles])[0, 1:]
+    return network, network + _PROFILE_WEIGHT * fits
 
 
 def _likely(harmony: Tensor) -> Matrix:

@@ -26,6 +26,8 @@ _LARGEST_LOSS_DB = 100.0
 class Levels:
     """The levels of a song in dB over full scale; None where there is only silence.
 
+    Of more than two channels they are those of the stereo mix.
+
     - `silence_start_seconds`, `silence_end_seconds`: what is below -60 dBFS (RMS over
       10 ms) at either end; all of a song that is nowhere louder.
     - `peak_dbfs`: over 0 by how much a song of floats is over full scale.
@@ -211,4 +213,5 @@ def _decibels(power: float) -> float | None:
 def _rounded(value: Any, digits: int) -> Any:
     if isinstance(value, tuple):
         return [_rounded(item, digits) for item in value]
-    return round(value, digits) if isinstance(value, float) else value
+    # Never -0.0.
+    return round(value, digits) + 0.0 if isinstance(value, float) else value

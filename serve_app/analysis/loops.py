@@ -1,71 +1,125 @@
-"""Short loops: their length is a whole number of beats, and is exact."""
+"""Short pieces: whether they are more than noise, and whether they are loops.
+
+A loop is played on and on, so its length is a whole number of beats, and is exact.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from serve_app.analysis import beats, grid
 from serve_app.analysis.downmix import SAMPLE_RATE, Samples
-from serve_app.analysis.features import FRAMES_PER_SECOND, Spectrogram
+from serve_app.analysis.features import Spectrogram
+from serve_app.analysis.network import Activations, NetworkEngine
 
-Curve = NDArray[np.float64]
+# Two bars of four beats at 60. Longer loops repeat themselves.
+LONGEST_SECONDS = 8.1
+# In longer noise the network hears no pulse.
+DOUBTFUL_SECONDS = 16.0
+_PLAYED_SECONDS, _FEWEST_TIMES = 12.0, 3
+# One, two and four bars of three or four beats, at half, full and double speed.
+_COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
+# Most loops have bars of four: a count of threes must be likelier by this, for each
+# second of loop; that of a waltz is by 4.
+_TRIPLE_COST = 2.5
+# A loop's beats are as clear when it is played on and on. What is cut off between beats
+# is less likely then, by more than this for each second.
+_SEAM_COST = 2.0
+_NEAR = 0.01
+# A piece of a song is as long as a loop but for a part of a beat: by its own beats it
+# has another tempo. So much may be the ear's mistake, and so many standard errors.
+_LEAST_DEVIATION, _MOST_ERRORS = 0.005, 4.0
+_FEWEST_BEATS, _EVEN = 4, 0.15
+# A loop's beats may be heard at these speeds.
+_SPEEDS = np.array([1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 4 / 3, 3 / 2, 2, 3, 4])
+# Of the loudest, in logarithms to base 10 of power.
+_RANGE, _FAINTEST = 5.0, -10.0
+# Noise of any colour has up to 0.03, chords have 0.19, drums 0.22 and more.
+_LEAST_TOGETHER = 0.08
+# In a second of noise three beats by chance have up to 0.5 on average.
+_CLEAR = 0.55
 
-# A bar of four beats at 60. Longer loops repeat themselves.
-LONGEST_SECONDS = 4.0
-# A bar of three or four beats, counted as they are, at half or at double speed.
-_BEATS = (2, 3, 4, 6, 8)
-# What is cut at no beat mostly has less of a pulse when it is repeated.
-_LEAST_PULSE = 0.5
-_MULTIPLES = 4
-_OFF_BEAT_WEIGHT = 0.2
-# Of the loudest, in logarithms to base 10 of power; a hi-hat over digital silence must
-# not weigh like a drum.
-_RANGE = 5.0
-# Kick, snare and bass tell the beat, cymbals mostly divide it: bands below 1 kHz.
-_LOW_BANDS = 28
-_PREFERRED_BPM, _PREFERENCE_OCTAVES = 120.0, 0.9
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop of so many beats, its tempo, and what is heard when it is played on."""
+
+    count: int
+    bpm: float
+    heard: Activations
 
 
-def bpm(mono: Samples, slowest: float, fastest: float) -> float | None:
-    """Return the tempo of a short loop from its length; None if it is no loop.
+def is_clear(once: beats.Pulse) -> bool:
+    """Return whether beats are clearer than any that the network hears in noise."""
+    return bool(len(once.strengths) and once.strengths.mean() >= _CLEAR)
 
-    Too few beats are in a bar to repeat themselves, but played on and on it repeats.
+
+def is_noise(mono: Samples) -> bool:
+    """Return whether all bands of a short piece rise and fall on their own.
+
+    Notes and drums begin in many bands at once: the variance of the mean rise is a good
+    part of the mean variance of the bands' rises. In noise it is that of a mean of
+    independent numbers.
+    """
+    spectrogram = Spectrogram()
+    levels = np.concatenate([spectrogram.add(mono), spectrogram.end()])
+    levels = np.maximum(levels, max(levels.max(initial=_FAINTEST) - _RANGE, _FAINTEST))
+    # Its own beginning and end are no rises.
+    rises = np.maximum(np.diff(levels, axis=0), 0)[2:-2]
+    if not rises.any():
+        return True
+    together = rises.mean(axis=1).var() / rises.var(axis=0).mean()
+    return bool(together < _LEAST_TOGETHER)
+
+
+def find(mono: Samples, once: beats.Pulse) -> Loop | None:
+    """Return the likeliest loop that a short piece can be; None if it is none.
+
+    `once` are its beats when it is played once.
     """
     seconds = len(mono) / SAMPLE_RATE
-    if not 0 < seconds <= LONGEST_SECONDS:
+    if seconds > LONGEST_SECONDS:
         return None
-    tempi = 60.0 * np.array(_BEATS) / seconds
-    tempi = tempi[(tempi >= slowest) & (tempi <= fastest)]
-    repeats = _repeats(mono)
-    if repeats is None or not len(tempi):
+    pace = _pace(once)
+    times = max(int(np.ceil(_PLAYED_SECONDS / seconds)), _FEWEST_TIMES)
+    engine = NetworkEngine()
+    engine.add(np.tile(mono, times))
+    heard = engine.activations()
+    best, likeliest = None, -np.inf
+    for count in _COUNTS:
+        bpm = 60.0 * count / seconds
+        if not beats.SLOWEST_BPM <= bpm <= beats.FASTEST_BPM:
+            continue
+        if pace is not None and not _keeps(pace, seconds / count):
+            continue
+        pulse = beats.track(heard, bpm * (1 - _NEAR), bpm * (1 + _NEAR))
+        likely = pulse.fit - (_TRIPLE_COST if count % 3 == 0 else 0)
+        if pulse.fit < once.fit - _SEAM_COST or likely <= likeliest:
+            continue
+        line = grid.line(pulse.times, pulse.strengths)
+        if line is not None and abs(line.interval * bpm / 60.0 - 1) < _NEAR / 2:
+            best, likeliest = Loop(count, bpm, heard), likely
+    return best
+
+
+def _pace(once: beats.Pulse) -> tuple[float, float] | None:
+    """Return the interval of even beats and its standard error; None for other ones."""
+    times = once.times
+    if len(times) < _FEWEST_BEATS:
         return None
-    lags = 60.0 * FRAMES_PER_SECOND / tempi
-    beats = np.arange(1, _MULTIPLES + 1)
-    on = _near(repeats, lags[:, None] * beats).mean(axis=1)
-    off = _near(repeats, lags[:, None] * (beats - 0.5)).mean(axis=1)
-    pulse = on - _OFF_BEAT_WEIGHT * off
-    distance = np.log2(tempi / _PREFERRED_BPM) / _PREFERENCE_OCTAVES
-    best = int(np.argmax(pulse * np.exp(-0.5 * distance**2)))
-    return float(tempi[best]) if pulse[best] > _LEAST_PULSE else None
-
-
-def _repeats(mono: Samples) -> Curve | None:
-    """Return how alike the loop's onsets are by lag, round and round; 1 at lag 0."""
-    spectrogram = Spectrogram()
-    levels = np.concatenate([spectrogram.add(np.tile(mono, 3)), spectrogram.end()])
-    levels = np.maximum(levels, levels.max() - _RANGE)[:, :_LOW_BANDS]
-    # In the middle of three, what rings over its end is heard at its beginning.
-    frames = round(len(mono) / SAMPLE_RATE * FRAMES_PER_SECOND)
-    rises = np.maximum(np.diff(levels, axis=0), 0).mean(axis=1)[frames : 2 * frames]
-    spectrum = np.fft.rfft(rises - rises.mean())
-    repeats = np.fft.irfft(np.abs(spectrum) ** 2, frames)
-    if not repeats[0] > np.finfo(np.float32).tiny:
+    intervals = np.diff(times)
+    if np.any(np.abs(intervals / np.median(intervals) - 1) > _EVEN):
         return None
-    # Four beats can be twice the loop, which goes on after its end.
-    return np.tile(repeats / repeats[0], _MULTIPLES)
+    places = np.arange(len(times)) - (len(times) - 1) / 2
+    spread = np.square(places).sum()
+    interval = float((places * times).sum() / spread)
+    misses = times - times.mean() - interval * places
+    variance = np.square(misses).sum() / (len(times) - 2)
+    return interval, float(np.sqrt(variance / spread))
 
 
-def _near(repeats: Curve, lags: Curve) -> Curve:
-    """Return the likeness at each lag, the best within a frame of it (20 ms)."""
-    frames = np.rint(lags).astype(np.intp)
-    padded = np.pad(repeats, (0, max(int(frames.max()) + 2 - len(repeats), 0)))
-    near: Curve = np.stack([padded[frames + shift] for shift in (-1, 0, 1)]).max(axis=0)
-    return near
+def _keeps(pace: tuple[float, float], interval: float) -> bool:
+    """Return whether beats at a pace can be those of a loop with such an interval."""
+    heard, error = pace
+    deviation = float(np.abs(heard / interval / _SPEEDS - 1).min())
+    return deviation <= max(_LEAST_DEVIATION, _MOST_ERRORS * error / heard)

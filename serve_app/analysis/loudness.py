@@ -1,5 +1,6 @@
 """Loudness: ITU-R BS.1770-5, EBU R 128 with Tech 3341 and 3342, ReplayGain 2.0."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,20 +78,22 @@ class Loudness:
 
 
 class LoudnessListener:
-    """Measures the loudness of a song that comes as blocks (2, n) of finite samples.
+    """Measures the loudness of a song that comes as blocks of finite samples.
 
-    `channels` is how many the file has. Mono counts as one channel, as BS.1770 says and
-    FFmpeg's ebur128, libebur128 and r128gain do: it is 3 LU below the same sound in
-    both channels, although the decoder doubles it. What had more than two channels is
-    measured as the stereo sound that it was mixed down to.
+    `weights` are how much the power of each of the file's channels counts. Mono, (1,),
+    counts as one channel, as BS.1770 says and FFmpeg's ebur128, libebur128 and r128gain
+    do: it is 3 LU below the same sound in both channels, although the decoder doubles
+    it. The peaks are those of all channels, whatever their weights.
 
     Windows that reach past an end of the song don't count: a song has no integrated
     loudness below 0.4 s, and no short-term loudness and no range below 3 s.
     """
 
-    def __init__(self, sample_rate: int, channels: int = 2) -> None:
+    def __init__(self, sample_rate: int, weights: Sequence[float] = (1.0, 1.0)) -> None:
         self._sample_rate = sample_rate
-        self._channels = min(channels, 2)
+        self._channels = len(weights)
+        gains = np.sqrt(np.array(weights, np.float32))[:, None]
+        self._gains = None if np.all(gains == 1) else gains
         self._filter = _k_weighting(sample_rate)
         self._state = np.zeros((len(self._filter), self._channels, 2))
         self._steps = StepSums(sample_rate, _STEPS_PER_SECOND)
@@ -101,9 +104,10 @@ class LoudnessListener:
         self._peak = _TruePeak(sample_rate, self._channels)
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n) into account."""
+        """Take the next block (channels, n) into account; of mono it may be doubled."""
         for piece in pieces(block[: self._channels]):
-            weighted, state = sosfilt(self._filter, piece, zi=self._state)
+            loud = piece if self._gains is None else piece * self._gains
+            weighted, state = sosfilt(self._filter, loud, zi=self._state)
             self._state = np.where(np.abs(state) < _NOTHING, 0.0, state)
             powers = np.einsum("cn,cn->n", weighted, weighted)
             steps = self._steps.add(powers)

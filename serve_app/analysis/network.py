@@ -12,6 +12,8 @@ from serve_app.analysis.downmix import Samples
 from serve_app.analysis.features import (
     BANDS,
     FRAMES_PER_SECOND,
+    PITCH_CLASSES,
+    Chromagram,
     Levels,
     Spectrogram,
 )
@@ -28,6 +30,8 @@ FRONT_FRAMES = 3
 RISE_FRAMES = 2
 RISE_GAIN = 3.0
 TAPS = 5
+# A beat is heard so many frames from where it is.
+NEARBY_FRAMES = 2
 
 # Levels are told from so far below the loudest, 70 dB, to it; what is fainter than
 # -100 dB is not made louder.
@@ -43,23 +47,26 @@ class Activations:
     """What an engine hears, 50 frames a second.
 
     `beats` and `downbeats` (n) are the probabilities that one falls on each frame,
-    `tempi` (63) those of each of TEMPI_BPM for the whole song; they sum to 1.
+    `tempi` (63) those of each of TEMPI_BPM for the whole song; they sum to 1. `chroma`
+    (n / 8, 24) is what `Chromagram` makes.
     """
 
     beats: NDArray[np.float32]
     downbeats: NDArray[np.float32]
     tempi: NDArray[np.float32]
+    chroma: NDArray[np.float16]
 
 
 class NetworkEngine:
     """Hears beats with the network that comes with the package.
 
-    Of a song of any length it keeps two numbers a frame, and two minutes of levels.
+    Of a song of any length it keeps 700 bytes a second, and two minutes of levels.
     """
 
     def __init__(self) -> None:
         self._weights = _weights()
-        self._spectrogram = Spectrogram()
+        self._spectrogram, self._chromagram = Spectrogram(), Chromagram()
+        self._chroma = [np.zeros((0, 2 * PITCH_CLASSES), np.float16)]
         self._levels = np.zeros((0, BANDS), np.float32)
         self._context = 0
         self._heard: list[NDArray[np.float32]] = []
@@ -68,12 +75,14 @@ class NetworkEngine:
     def add(self, mono: Samples) -> None:
         """Take a block (n) of mono samples at 22,050 Hz."""
         self._take(self._spectrogram.add(mono))
+        self._chroma.append(self._chromagram.add(mono).astype(np.float16))
 
     def activations(self) -> Activations:
         """Return what was heard, once no block comes any more."""
         self._take(self._spectrogram.end())
         if len(self._levels) > self._context:
             self._hear(len(self._levels))
+        self._chroma.append(self._chromagram.end().astype(np.float16))
         heard = np.concatenate([np.zeros((0, 2), np.float32), *self._heard])
         # A song that is cut off ends with a click, which is no beat.
         heard[-_CUT_FRAMES:] = 0
@@ -82,6 +91,7 @@ class NetworkEngine:
             beats=heard[:, 0],
             downbeats=heard[:, 1],
             tempi=np.asarray(tempi / tempi.sum(), np.float32),
+            chroma=np.concatenate(self._chroma),
         )
 
     def _take(self, levels: Levels) -> None:
@@ -101,6 +111,16 @@ class NetworkEngine:
         new = probabilities[self._context : end]
         self._heard.append(new)
         self._tempi += len(new) * np.log(tempi + 1e-6)
+
+
+def highest(
+    activation: NDArray[np.float32], frames: NDArray[np.integer]
+) -> NDArray[np.floating]:
+    """Return the highest of an activation (n) near each of the frames (k): (k)."""
+    padded = np.pad(activation, NEARBY_FRAMES)
+    around = frames[:, None] + np.arange(2 * NEARBY_FRAMES + 1)
+    found: NDArray[np.floating] = padded[around].max(axis=1).astype(np.float64)
+    return found
 
 
 def normalised(levels: Levels) -> Levels:

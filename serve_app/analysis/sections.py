@@ -59,14 +59,18 @@ class Section:
 
 
 def find(
-    features: Features, frame_seconds: float, downbeats: Sequence[float] | None = None
+    features: Features,
+    frame_seconds: float,
+    downbeats: Sequence[float] | None = None,
+    sound_seconds: tuple[float, float] = (0.0, np.inf),
 ) -> list[Section]:
     """Return the sections of a song, one after the other, from features (frames, n).
 
     Silence at the ends is in no section, and a silent song has none. Each frame has the
     strengths of the 12 pitch classes from C on, and behind them the powers of some
     bands, both means over the frame; 0.5 s is a good length for one. Boundaries are
-    moved to the nearest of `downbeats` (s) where one is near.
+    moved to the nearest of `downbeats` (s) where one is near. No section begins before
+    or ends after the sound, from the first to the second of `sound_seconds`.
 
     The boundaries are peaks of the novelty of Foote (2000), "Automatic audio
     segmentation using a measure of audio novelty", ICME. With products as similarities
@@ -85,7 +89,8 @@ def find(
     edges = [0, *_peaks(_changes(sounds, window), shortest), len(frames)]
     edges, labels = _merged(edges, _labels(_means(sounds, edges)))
     places = (first + np.array(edges)) * frame_seconds
-    times: list[float] = np.minimum(places, length_seconds).tolist()
+    start, end = sound_seconds
+    times: list[float] = np.clip(places, start, min(end, length_seconds)).tolist()
     times[1:-1] = _snapped(times[1:-1], downbeats)
     energies = _energies(_means(frames, edges)[:, PITCH_CLASSES:].sum(axis=1))
     return [

@@ -1,6 +1,6 @@
 """All that is told of a song, heard in one pass; and of a stem, which is less."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, Protocol
@@ -10,22 +10,28 @@ import numpy as np
 from serve_app.analysis import key, sections, wire
 from serve_app.analysis.chroma import SEGMENT_SECONDS, Pitches, PitchListener
 from serve_app.analysis.downmix import SAMPLE_RATE, Downmix, Samples
-from serve_app.analysis.key import Keys
+from serve_app.analysis.key import NO_KEY, Keys
 from serve_app.analysis.levels import Levels, LevelsListener
 from serve_app.analysis.loudness import Loudness, LoudnessListener
 from serve_app.analysis.rhythm import Rhythm, RhythmListener
 from serve_app.analysis.sections import Section
+from serve_app.analysis.silence import Silence, SilenceListener
 from serve_app.analysis.waveform import Waveform, WaveformListener
 from serve_app.errors import Cancelled, InvalidInput
 
 _WARM_UP_SECONDS = 4
+# Of less sound no key is told.
+_LEAST_SOUND_SECONDS = 1.0
 
 
 class Listener(Protocol):
     """What hears a sound block by block."""
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n) of finite samples."""
+        """Take the next block of finite samples.
+
+        Stereo, (2, n), and below the file's own channels if they are more than two.
+        """
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class Analysis(StemAnalysis):
     """All that was found out about a song.
 
     `rhythm.bpm` is a number also for what has no pulse (120), and there is a key also
-    for what has no pitch; their confidence is 0 then, and `reason` says why.
+    for what has no pitch or is too short; their confidence is 0 then, and `reason` says
+    why.
     """
 
     rhythm: Rhythm
@@ -62,7 +69,8 @@ class Analysis(StemAnalysis):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what clients read, rounded to what is meaningful."""
-        reasons = [each.reason for each in (self.rhythm, self.keys) if each.reason]
+        both = (self.rhythm.reason, self.keys.reason)
+        reasons = dict.fromkeys(reason for reason in both if reason)
         return {
             **wire.rhythm(self.rhythm),
             **wire.keys(self.keys),
@@ -73,21 +81,22 @@ class Analysis(StemAnalysis):
 
 
 class StemListener:
-    """Hears a stem."""
+    """Hears a stem, whose channels count with `weights` in its loudness."""
 
-    def __init__(self, sample_rate: int, channels: int = 2) -> None:
+    def __init__(self, sample_rate: int, weights: Sequence[float] = (1.0, 1.0)) -> None:
         self._sample_rate = sample_rate
         self._samples = 0
-        self._loudness = LoudnessListener(sample_rate, channels)
+        self._loudness = LoudnessListener(sample_rate, weights)
         self._levels = LevelsListener(sample_rate)
         self._waveform = WaveformListener(sample_rate)
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n)."""
+        """Take the next block (2, n), or (2 + channels, n) of more than two."""
+        stereo, channels = block[:2], block[2:]
         self._samples += block.shape[1]
-        self._loudness.add(block)
-        self._levels.add(block)
-        self._waveform.add(block)
+        self._loudness.add(channels if len(channels) else stereo)
+        self._levels.add(stereo)
+        self._waveform.add(stereo)
 
     def found(self) -> StemAnalysis:
         """Return what was found out; InvalidInput for what has no samples."""
@@ -108,16 +117,18 @@ class StemListener:
 class SongListener(StemListener):
     """Hears a song, all of it, and keeps some KB of each second."""
 
-    def __init__(self, sample_rate: int, channels: int = 2) -> None:
-        super().__init__(sample_rate, channels)
+    def __init__(self, sample_rate: int, weights: Sequence[float] = (1.0, 1.0)) -> None:
+        super().__init__(sample_rate, weights)
         self._downmix = Downmix(sample_rate)
+        self._silence = SilenceListener(sample_rate)
         self._rhythm = RhythmListener()
         self._pitches = PitchListener()
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n)."""
+        """Take the next block (2, n), or (2 + channels, n) of more than two."""
         super().add(block)
-        self._hear(self._downmix.add(block))
+        self._silence.add(block[:2])
+        self._hear(self._downmix.add(block[:2]))
 
     def finish(
         self,
@@ -130,14 +141,22 @@ class SongListener(StemListener):
         `cancelled` is set.
         """
         heard = self._found()
+        seconds = heard["duration_seconds"]
+        silences = self._silence.found()
         self._hear(self._downmix.end())
         pitches = self._pitches.found()
-        keys = key.keys(pitches, heard["duration_seconds"])
+        keys = _keys(pitches, heard["levels"], seconds, silences)
         _check(cancelled)
-        rhythm = self._rhythm.found(bpm_range)
+        rhythm = self._rhythm.found(bpm_range, silences)
+        if self._rhythm.is_noise and keys.reason is None:
+            keys = key.none(keys.tuning_hz)
         _check(cancelled)
-        sounds = _sounds(pitches, heard["waveform"])
-        parts = sections.find(sounds, SEGMENT_SECONDS, rhythm.downbeats)
+        parts = sections.find(
+            _sounds(pitches, heard["waveform"]),
+            SEGMENT_SECONDS,
+            rhythm.downbeats,
+            _ends(seconds, silences),
+        )
         return Analysis(**heard, rhythm=rhythm, keys=keys, sections=tuple(parts))
 
     def _hear(self, mono: Samples) -> None:
@@ -148,12 +167,12 @@ class SongListener(StemListener):
 def analyze(
     blocks: Iterable[Samples],
     sample_rate: int,
-    channels: int = 2,
+    weights: Sequence[float] = (1.0, 1.0),
     bpm_range: tuple[float, float] | None = None,
     cancelled: Event | None = None,
 ) -> Analysis:
-    """Analyse a song that comes as finite blocks (2, n); see `SongListener`."""
-    listener = SongListener(sample_rate, channels)
+    """Analyse a song that comes as finite blocks; see `SongListener`."""
+    listener = SongListener(sample_rate, weights)
     for block in blocks:
         _check(cancelled)
         listener.add(block)
@@ -165,6 +184,27 @@ def _sounds(pitches: Pitches, waveform: Waveform) -> Samples:
     seconds = len(pitches.strengths)
     chroma = pitches.strengths.reshape(seconds, -1, 12).sum(axis=1)
     return np.hstack([chroma, waveform.powers(SEGMENT_SECONDS, seconds)])
+
+
+def _keys(
+    pitches: Pitches, levels: Levels, seconds: float, silences: Sequence[Silence]
+) -> Keys:
+    """Return the keys of a song that has enough sound; else NO_KEY and why."""
+    found = key.keys(pitches, seconds)
+    sound = seconds - sum(silence.end - silence.start for silence in silences)
+    if found.reason is None and sound >= _LEAST_SOUND_SECONDS:
+        return found
+    reason = "too short" if seconds < _LEAST_SOUND_SECONDS else "no pitch"
+    # Also an offset, and what is too low to be heard, has no pitch.
+    is_silent = levels.peak_dbfs is None
+    return Keys(NO_KEY, None, (), found.tuning_hz, "silence" if is_silent else reason)
+
+
+def _ends(seconds: float, silences: Sequence[Silence]) -> tuple[float, float]:
+    """Return from when to when there is sound, but for pauses."""
+    start = next((each.end for each in silences if each.start == 0), 0.0)
+    end = next((each.start for each in silences if each.end >= seconds), seconds)
+    return (start, end) if start < end else (0.0, seconds)
 
 
 def _check(cancelled: Event | None) -> None:

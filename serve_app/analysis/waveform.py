@@ -359,9 +359,12 @@ def _steadied(codes: Codes, around: int) -> Codes:
 
 
 def _mono(block: Samples) -> Iterator[Samples]:
-    """Yield the mean of the channels of a block (2, n) in pieces (m), none empty."""
+    """Yield the mean of the channels of a block (2, n) in pieces (m), none empty.
+
+    What lies below the first two rows is left out.
+    """
     for start in range(0, block.shape[1], _PIECE_SAMPLES):
-        left, right = block[:, start : start + _PIECE_SAMPLES]
+        left, right = block[:2, start : start + _PIECE_SAMPLES]
         yield (left + right) * np.float32(0.5)
 
 

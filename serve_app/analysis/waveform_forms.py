@@ -21,13 +21,14 @@ from serve_app.analysis.waveform import (
 from serve_app.errors import InvalidInput
 
 DEFAULT_PIXELS_PER_SECOND = 100
-MOST_PIXELS_PER_SECOND = 300
+LEAST_PIXELS_PER_SECOND, MOST_PIXELS_PER_SECOND = 0.01, 300
 MOST_PEAKS = 100_000
 
 # https://github.com/bbc/audiowaveform/blob/master/doc/DataFormat.md
 _VERSION = 2
 _HEADER = struct.Struct("<iIiiIi")
 _IS_8_BIT = 1
+_MOST_SAMPLES_PER_PIXEL = 2**31 - 1
 _PIECE_PIXELS = 16_384
 
 _BAND_EDGES_HZ = (0, LOW_HZ, HIGH_HZ, None)
@@ -35,34 +36,34 @@ _BAND_EDGES_HZ = (0, LOW_HZ, HIGH_HZ, None)
 
 def span(
     sample_rate: int,
-    samples: int,
+    part: tuple[int, int],
     *,
     pixels_per_second: float | None = None,
     num_peaks: int | None = None,
-    start_seconds: float = 0.0,
-    end_seconds: float | None = None,
 ) -> Span:
-    """Return the pixels that are asked for of a song; by default 100 a second.
+    """Return the pixels that are asked for of a part; by default 100 a second.
 
     A pixel has the sample rate over `pixels_per_second` samples, rounded down, as with
-    audiowaveform. `num_peaks` are so many pixels of floor(n / num_peaks) samples, but
-    at least 1; what is left of the n samples is left out, and what lacks is 0. The end
-    may lie after the song's. Raises InvalidInput.
+    audiowaveform; with `num_peaks` ceil(n / num_peaks) of the part's n samples, so that
+    there are at most so many. The last one may be shorter. Raises InvalidInput.
     """
-    first, end = _range(sample_rate, samples, start_seconds, end_seconds)
+    first, end = part
     if num_peaks is not None:
         if pixels_per_second is not None:
             raise InvalidInput('Send "pixels_per_second" or "num_peaks", not both.')
-        if not 1 <= num_peaks <= MOST_PEAKS:
+        _check_peaks(num_peaks)
+        length = -(-(end - first) // num_peaks)
+        if length > _MOST_SAMPLES_PER_PIXEL:
+            least = -(-(end - first) // _MOST_SAMPLES_PER_PIXEL)
             raise InvalidInput(
-                f'"num_peaks" must be from 1 to {MOST_PEAKS}, got {num_peaks}.'
+                f'"num_peaks" must be at least {least} for so long a song, '
+                f"got {num_peaks}."
             )
-        length = max((end - first) // num_peaks, 1)
-        return Span(first, first + num_peaks * length, length)
+        return Span(first, end, length)
     rate = DEFAULT_PIXELS_PER_SECOND if pixels_per_second is None else pixels_per_second
-    if not 0 < rate <= MOST_PIXELS_PER_SECOND:
+    if not LEAST_PIXELS_PER_SECOND <= rate <= MOST_PIXELS_PER_SECOND:
         raise InvalidInput(
-            '"pixels_per_second" must be over 0 and at most '
+            f'"pixels_per_second" must be from {LEAST_PIXELS_PER_SECOND} to '
             f"{MOST_PIXELS_PER_SECOND}, got {rate}."
         )
     asked = Span(first, end, max(math.floor(sample_rate / rate), 1))
@@ -75,10 +76,35 @@ def span(
     return asked
 
 
-def _range(
-    sample_rate: int, samples: int, start_seconds: float, end_seconds: float | None
+def library_span(part: tuple[int, int], num_peaks: int) -> Span:
+    """Return exactly so many pixels of floor(n / num_peaks) of the part's n samples.
+
+    At least 1 each: what lacks is 0, and what is left of the n is left out, as those
+    libraries have it. Raises InvalidInput.
+    """
+    first, end = part
+    _check_peaks(num_peaks)
+    length = max((end - first) // num_peaks, 1)
+    return Span(first, first + num_peaks * length, length)
+
+
+def _check_peaks(num_peaks: int) -> None:
+    if not 1 <= num_peaks <= MOST_PEAKS:
+        raise InvalidInput(
+            f'"num_peaks" must be from 1 to {MOST_PEAKS}, got {num_peaks}.'
+        )
+
+
+def part(
+    sample_rate: int,
+    samples: int,
+    start_seconds: float = 0.0,
+    end_seconds: float | None = None,
 ) -> tuple[int, int]:
-    """Return the first sample and the one after the last."""
+    """Return the first sample of a part of a song, and the one after its last.
+
+    The end may lie after the song's. Raises InvalidInput.
+    """
     seconds = samples / sample_rate
     if not 0 <= start_seconds < seconds:
         raise InvalidInput(
@@ -87,12 +113,17 @@ def _range(
         )
     if end_seconds is None:
         end_seconds = seconds
-    if not start_seconds < end_seconds < math.inf:
+    if not math.isfinite(end_seconds):
+        raise InvalidInput(
+            f'"end" must be a number of seconds, got {end_seconds}: leave it out for '
+            "all that follows."
+        )
+    if not start_seconds < end_seconds:
         raise InvalidInput(
             f'"end" must be after "start" ({start_seconds} s), got {end_seconds}.'
         )
     first = min(math.floor(start_seconds * sample_rate), samples - 1)
-    end = min(round(end_seconds * sample_rate), samples)
+    end = round(min(end_seconds, seconds) * sample_rate)
     return first, max(end, first + 1)
 
 

@@ -1,5 +1,6 @@
 """What routes ask for."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from typing import Annotated
@@ -10,7 +11,7 @@ from serve_app.api import clients, hosts
 from serve_app.api.clients import Client
 from serve_app.api.limits import Limit
 from serve_app.api.services import Services
-from serve_app.errors import TenantRequired
+from serve_app.errors import InvalidInput, TenantRequired
 
 
 # Coroutines, so that no thread is needed to look into a dict.
@@ -60,3 +61,11 @@ async def _count_waiting(
 # Counts the request among those that wait, until the last byte of its answer is sent;
 # raises TooManyRequests and Busy.
 InjectedCountWaiting = Annotated[Callable[[], None], Depends(_count_waiting)]
+
+
+async def check_query_once(request: Request) -> None:
+    """Raise InvalidInput for a query parameter that is given more than once."""
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    for name, times in names.items():
+        if times > 1:
+            raise InvalidInput(f"Give one {name[:40]!r}, not {times}.")

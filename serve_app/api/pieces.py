@@ -6,11 +6,9 @@ a file piece by piece, the next one when the client has taken the last.
 """
 
 import re
-from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api.ranges import ByteRange
@@ -37,19 +35,6 @@ def asked(headers: Headers, part: ByteRange) -> ByteRange:
         return part
     start, end = (min(part.start + int(each), part.end) for each in named.groups())
     return ByteRange(start, max(start, end))
-
-
-def answer(
-    request: Headers, body: bytes, media_type: str, headers: Mapping[str, str]
-) -> Response:
-    """Return an answer with the piece of its body that a request asks for."""
-    part = asked(request, ByteRange(0, len(body)))
-    is_piece = {HEADER: "1"} if HEADER in request else {}
-    return Response(
-        body[part.start : part.end],
-        headers={**headers, **is_piece, "Content-Length": str(len(body))},
-        media_type=media_type,
-    )
 
 
 def is_first(headers: Headers) -> bool:

@@ -70,9 +70,10 @@ class Song:
     """An open file with one audio track, to be decoded once.
 
     `sample_rate` and `channels` are those of the header until the first frame is
-    decoded, and then those of that frame. `is_cut_short` and `stated_samples` are known
-    before any sound is decoded. `decoded_values` is how many samples have been, those
-    of all channels together.
+    decoded, and then those of that frame, as are `loudness_weights`: how much the power
+    of each channel counts in ITU-R BS.1770. `is_cut_short` and `stated_samples` are
+    known before any sound is decoded. `decoded_values` is how many samples have been,
+    those of all channels together.
     """
 
     def __init__(self, path: Path, first: _Source, rest: Sequence[Section]) -> None:
@@ -82,6 +83,7 @@ class Song:
         self.codec = first.codec
         self.channels = first.stream.codec_context.layout.nb_channels
         self.sample_rate = first.stream.codec_context.sample_rate
+        self.loudness_weights = (1.0,) * self.channels
         self.is_cut_short = first.is_cut_short or any(part.is_cut for part in rest)
         self.decoded_values = 0
 
@@ -90,28 +92,32 @@ class Song:
         """The length that the file's first section states, None if it states none."""
         return _stated_samples(self._first, self.sample_rate)
 
-    def blocks(self, block_samples: int) -> Iterator[Wave]:
+    def blocks(
+        self, block_samples: int, *, with_channels: bool = False
+    ) -> Iterator[Wave]:
         """Yield all of the song as float32 (2, block_samples), the last one shorter.
 
-        Should the rate change on the way, the rest is brought to the first rate.
+        With channels, those of a file that has more than two are the rows below. Should
+        the rate change on the way, the rest is brought to the first rate.
         Raises UnreadableAudio where the file can't be decoded, or ends too early.
         """
-        runs = groupby(self._waves(), key=itemgetter(0))
+        runs = groupby(self._waves(with_channels), key=itemgetter(0))
         waves = (
             wave
             for rate, run in runs
             for wave in resampled((wave for _, wave in run), rate, self.sample_rate)
         )
-        yield from _regrouped(waves, block_samples)
+        yield from regrouped(waves, block_samples)
 
-    def _waves(self) -> Iterator[tuple[int, Wave]]:
-        is_first = True
+    def _waves(self, with_channels: bool) -> Iterator[tuple[int, Wave]]:
+        rows = 0
         for part in self._parts():
-            if is_first:
+            if not rows:
                 self.sample_rate, self.channels = part.sample_rate, part.channels
-                is_first = False
+                self.loudness_weights = part.loudness_weights
+                rows = len(part.wave) if with_channels else 2
             self.decoded_values += part.channels * part.wave.shape[1]
-            yield part.sample_rate, part.wave
+            yield part.sample_rate, _of_rows(part.wave, rows)
 
     def _parts(self) -> Iterator[Part]:
         yield from _whole_parts(self._first)
@@ -230,6 +236,17 @@ def read_blocks(
         yield from song.blocks(block_samples)
 
 
+def _of_rows(wave: Wave, rows: int) -> Wave:
+    """Return as many rows as the song began with.
+
+    Should it have other channels all at once, the first two are its stereo sound.
+    """
+    if len(wave) == rows or rows == 2:
+        return wave[:rows]
+    silence = np.zeros((rows - 4, wave.shape[1]), np.float32)
+    return np.concatenate([wave[:2], wave[:2], silence])
+
+
 def _why_unreadable(file: BinaryIO) -> str:
     if _is_mp4(file):
         # The index of an mp4 often comes last: without it nothing can be read.
@@ -241,7 +258,8 @@ def _is_mp4(file: BinaryIO) -> bool:
     return read_at(file, 4, 4) == b"ftyp"
 
 
-def _regrouped(waves: Iterable[Wave], block_samples: int) -> Iterator[Wave]:
+def regrouped(waves: Iterable[Wave], block_samples: int) -> Iterator[Wave]:
+    """Yield waves (..., n) in blocks of one size, the last one shorter."""
     waiting: list[Wave] = []
     samples = 0
     for wave in waves:

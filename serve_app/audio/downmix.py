@@ -1,5 +1,6 @@
 """Stereo float32 out of whatever samples and channels a decoder gives."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ _WEIGHTS = {
     "TBR": (0.0, _MINUS_3_DB),
 }
 
+# Where there are no channels at the sides, the back ones are the surrounds of 5.1.
+_SIDES, _BACKS, _EFFECTS = ("SL", "SR", "WL", "WR"), ("BL", "BR"), ("LFE", "LFE2")
+
 # The layouts of files that name none, by their number of channels.
 _ASSUMED = {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
@@ -55,12 +59,35 @@ def stereo(frame: AudioFrame) -> NDArray[np.float32]:
     Mono is doubled, two channels are left as they are, and more are mixed down by
     ITU-R BS.775 without its low-frequency effects.
     """
+    return with_channels(frame)[:2]
+
+
+def with_channels(frame: AudioFrame) -> NDArray[np.float32]:
+    """Return what `stereo` does, and below the channels if they are more than two.
+
+    That is (2, samples) or (2 + channels, samples).
+    """
     planes = _planes(frame)
     if len(planes) == 1:
         return np.repeat(planes, 2, axis=0)
     if len(planes) == 2:
         return np.ascontiguousarray(planes)
-    return _weights(frame.layout, len(planes)) @ planes
+    return np.concatenate([_weights(_names(frame.layout)) @ planes, planes])
+
+
+def loudness_weights(layout: AudioLayout) -> tuple[float, ...]:
+    """Return how much the power of each channel counts in ITU-R BS.1770.
+
+    BS.1770-5, annex 1, table 3, and annex 3, table 4: 1.41 for those at the sides, 60
+    to 120 degrees, 0 for low-frequency effects, 1 for all others.
+    """
+    if layout.nb_channels <= 2:
+        return (1.0,) * layout.nb_channels
+    names = _names(layout)
+    sides = _SIDES if any(name in _SIDES for name in names) else (*_SIDES, *_BACKS)
+    return tuple(
+        0.0 if name in _EFFECTS else 1.41 if name in sides else 1.0 for name in names
+    )
 
 
 def _planes(frame: AudioFrame) -> NDArray[np.float32]:
@@ -91,11 +118,16 @@ def _converted(frame: AudioFrame, sample_format: str) -> AudioFrame:
     return converted[0]
 
 
-def _weights(layout: AudioLayout, channels: int) -> NDArray[np.float32]:
+def _names(layout: AudioLayout) -> Sequence[str]:
+    """Return where the channels are, also of a file that does not say."""
     names = [channel.name for channel in layout.channels]
-    if not all(name in _WEIGHTS for name in names) and channels in _ASSUMED:
-        names = [channel.name for channel in AudioLayout(_ASSUMED[channels]).channels]
+    if not all(name in _WEIGHTS for name in names) and len(names) in _ASSUMED:
+        return [channel.name for channel in AudioLayout(_ASSUMED[len(names)]).channels]
+    return names
+
+
+def _weights(names: Sequence[str]) -> NDArray[np.float32]:
     # A channel with no known place sounds in the middle.
-    middle = (1 / channels, 1 / channels)
+    middle = (1 / len(names), 1 / len(names))
     weights = [_WEIGHTS.get(name, middle) for name in names]
     return np.array(weights, dtype=np.float32).T

@@ -12,7 +12,8 @@ class AudioFacts:
     of the mono mix, but at least a quarter of that of the two channels, so that it is
     not 0 for channels that cancel each other. All are at the song's own rate.
     `peak` is the largest magnitude in any channel. `sha256` is the hash of what was
-    decoded: songs that sound the same have the same.
+    decoded: songs that sound the same have the same. `tags_sha256` is that of the tags
+    that their stems get.
     """
 
     sample_rate: int
@@ -24,6 +25,7 @@ class AudioFacts:
     codec: str
     sha256: str
     side_mean: float = 0.0
+    tags_sha256: str = ""
 
     @property
     def duration_seconds(self) -> float:

@@ -38,11 +38,20 @@ CUT_SHORT = (
 
 @dataclass(frozen=True)
 class Part:
-    """A decoded stretch of a song: float32 (2, samples), and what it was before."""
+    """A decoded stretch of a song, and what it was before.
+
+    `wave` is float32: stereo in the first two rows, and below the file's own channels
+    if they are more than two. `loudness_weights` are the channels', by BS.1770.
+    """
 
     sample_rate: int
-    channels: int
+    loudness_weights: tuple[float, ...]
     wave: NDArray[np.float32]
+
+    @property
+    def channels(self) -> int:
+        """How many channels the file has here."""
+        return len(self.loudness_weights)
 
 
 def read(
@@ -74,7 +83,8 @@ def read(
 
 
 def _part(frame: AudioFrame) -> Part:
-    return Part(frame.sample_rate, frame.layout.nb_channels, downmix.stereo(frame))
+    weights = downmix.loudness_weights(frame.layout)
+    return Part(frame.sample_rate, weights, downmix.with_channels(frame))
 
 
 def _mpeg_frames(

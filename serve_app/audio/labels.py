@@ -1,8 +1,10 @@
 """What a file says beside its sound: tags, a cover, the encoder's delay."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +19,20 @@ _COVER_BYTES = 8 * 2**20
 _VALUE_CHARACTERS = 4_096
 # Of a file so many packets are looked at.
 _PACKETS = 64
+# What FFmpeg calls it in the comment of an ID3 or FLAC picture.
+_FRONT = "Cover (front)"
 _PICTURES = {"mjpeg": "image/jpeg", "png": "image/png"}
+# What stems get of a song's tags, and what FFmpeg and other programs call it.
+_CARRIED: Mapping[str, tuple[str, ...]] = {
+    "title": ("title",),
+    "artist": ("artist",),
+    "album": ("album",),
+    "album_artist": ("album_artist", "albumartist"),
+    "genre": ("genre",),
+    "date": ("date", "year", "tyer"),
+    "track": ("track", "tracknumber"),
+    "comment": ("comment", "description"),
+}
 # iTunes' tag of an m4a: hexadecimal numbers, the second of which is the delay.
 _ITUNES_GAPLESS = "itunsmpb"
 
@@ -34,6 +49,30 @@ class Labels:
     cover: tuple[str, bytes] | None = None
     lead_samples: int = 0
 
+    @property
+    def carried(self) -> Mapping[str, str]:
+        """What stems get of the values: `title`, `artist`, `album` and so on."""
+        found = {
+            name: next((self.values[key] for key in keys if key in self.values), "")
+            for name, keys in _CARRIED.items()
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+def fingerprint(path: Path) -> str:
+    """Return a hash of all that stems get of a file's tags, its cover included.
+
+    What has no tags, or none that can be read, has the hash of none.
+    """
+    try:
+        found = read(path)
+    except UnreadableAudio:
+        found = Labels()
+    digest = sha256(json.dumps(sorted(found.carried.items())).encode())
+    if found.cover is not None:
+        digest.update(found.cover[1])
+    return digest.hexdigest()
+
 
 def read(path: Path) -> Labels:
     """Read the labels of a song's file; UnreadableAudio where it is none.
@@ -49,7 +88,10 @@ def read(path: Path) -> Labels:
         values = {
             name.lower(): value[:_VALUE_CHARACTERS] for name, value in found.items()
         }
-        cover, lead = _first_packets(container, stream)
+        try:
+            cover, lead = _first_packets(container, stream)
+        except av.FFmpegError as err:
+            raise UnreadableAudio("The sound in this file can't be read.") from err
         stated = itunes_delay(values.get(_ITUNES_GAPLESS, ""))
         is_mp4 = "mp4" in container.format.name
         return Labels(values, cover, (stated or lead) if is_mp4 else 0)
@@ -65,12 +107,19 @@ def _first_packets(
         if stream.disposition & Disposition.attached_pic
         and stream.codec_context.name in _PICTURES
     }
+    fronts = {
+        stream.index
+        for stream in container.streams.video
+        if stream.metadata.get("comment") == _FRONT
+    }
     cover: tuple[str, bytes] | None = None
+    is_front = False
     # Pictures come before all sound.
     for packet in islice(container.demux(), _PACKETS):
         index = packet.stream.index
-        if index in pictures and cover is None and 0 < packet.size <= _COVER_BYTES:
-            cover = pictures[index], bytes(packet)
+        is_better = cover is None or (index in fronts and not is_front)
+        if index in pictures and is_better and 0 < packet.size <= _COVER_BYTES:
+            cover, is_front = (pictures[index], bytes(packet)), index in fronts
         if index == song.index:
             start = min(0, packet.pts or 0)
             return cover, round(-start * packet.time_base * song.sample_rate)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.audio import decode, frames
+from serve_app.audio import decode, frames, labels
 from serve_app.audio.facts import AudioFacts
 from serve_app.audio.limits import AudioLimits
 from serve_app.errors import AudioTooLong, UnreadableAudio
@@ -54,6 +54,7 @@ def measure(path: Path, limits: AudioLimits) -> AudioFacts:
             codec=song.codec,
             sha256=sound.hexdigest(),
             side_mean=level.side_mean,
+            tags_sha256=labels.fingerprint(path),
         )
 
 

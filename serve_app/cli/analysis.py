@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,20 +15,28 @@ from serve_app.cli.parallel import Crew, Interrupt, Track
 from serve_app.cli.progress import Board, Manner, shown
 from serve_app.cli.songs import find
 from serve_app.cli.summary import Tally, clock
-from serve_app.cli.work import Analyzer
+from serve_app.cli.work import Analyzer, BpmRange
+
+_UNKNOWN = "-"
+_PIPE_WIDTH = 1_000
 
 
-def run(songs: Sequence[Path], server: str | None, manner: Manner) -> int:
+def run(
+    songs: Sequence[Path],
+    server: str | None,
+    manner: Manner,
+    bpm_range: BpmRange = None,
+) -> int:
     """Analyse songs by a server, or here if there is none, and print what they are.
 
-    Returns how many failed.
+    `bpm_range` is between which tempos theirs are. Returns how many failed.
     """
     wanted = find(songs)
     interrupt = Interrupt()
     tally = Tally(len(wanted), "analysed")
     with interrupt.heeded(), Board(manner.is_quiet) as board:
         interrupt.on_leave = [board.abandon]
-        with _analyzer(server, board, interrupt) as analyzer:
+        with _analyzer(server, board, interrupt, bpm_range) as analyzer:
 
             def work(song: Path, track: Track) -> Mapping[str, Any]:
                 facts = analyzer.analyze(song, track)
@@ -42,15 +51,15 @@ def run(songs: Sequence[Path], server: str | None, manner: Manner) -> int:
 
 
 def _analyzer(
-    server: str | None, board: Board, interrupt: Interrupt
+    server: str | None, board: Board, interrupt: Interrupt, bpm_range: BpmRange
 ) -> AbstractContextManager[Analyzer]:
     if server is None:
         from serve_app.cli import local
 
-        return local.analyzer(board, interrupt)
+        return local.analyzer(board, interrupt, bpm_range)
     from serve_app.cli import remote
 
-    return remote.analyzer(server, board, interrupt)
+    return remote.analyzer(server, board, interrupt, bpm_range)
 
 
 def _print(
@@ -61,21 +70,34 @@ def _print(
         for song, facts in found.items():
             board.say(json.dumps({"file": str(song), **facts}))
     elif found:
-        Console().print(_table(found))
+        console = Console()
+        if not console.is_terminal:
+            # Who reads a pipe wants a song on each line, whatever its name.
+            console = Console(width=_PIPE_WIDTH)
+        console.print(_table(found))
 
 
 def _table(found: Mapping[Path, Mapping[str, Any]]) -> Table:
-    table = Table("song", "bpm", "key", "camelot", "open key", "sure", "length", "rate")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("song", overflow="fold")
+    for name in ("bpm", "sure", "key", "sure", "camelot", "open key", "length"):
+        table.add_column(name, no_wrap=True)
     for song, facts in found.items():
+        has_beat = facts.get("bpm_confidence") != 0
+        has_key = facts.get("key_confidence") != 0
         cells = [
-            shown(song),
-            f"{facts['bpm']:.2f}",
-            facts["key"],
-            facts.get("camelot", ""),
-            facts.get("open_key", ""),
-            f"{facts['key_confidence']:.0%}" if "key_confidence" in facts else "",
-            clock(facts["duration"]) if "duration" in facts else "",
-            f"{facts['sample_rate']} Hz" if "sample_rate" in facts else "",
+            shown(song.name),
+            f"{facts['bpm']:.2f}" if has_beat else _UNKNOWN,
+            _share(facts.get("bpm_confidence")),
+            facts["key"] if has_key else _UNKNOWN,
+            _share(facts.get("key_confidence")),
+            facts.get("camelot", _UNKNOWN) if has_key else _UNKNOWN,
+            facts.get("open_key", _UNKNOWN) if has_key else _UNKNOWN,
+            clock(facts["duration"]) if "duration" in facts else _UNKNOWN,
         ]
         table.add_row(*(Text(str(cell)) for cell in cells))
     return table
+
+
+def _share(confidence: float | None) -> str:
+    return f"{confidence:.0%}" if confidence else _UNKNOWN

@@ -142,17 +142,57 @@ def separate(
 def analyze(
     songs: Songs,
     server: Server = _DEFAULT_SERVER,
+    bpm_range: Annotated[
+        str, typer.Option(help="Between which tempos the songs' are, as in `88-175`.")
+    ] = "",
     local: Local = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell the tempo and the key of songs; with --json, an object a line."""
+    """Tell the tempo and the key of songs; with --json, an object a line.
+
+    Each is followed by how sure it is. What is not known is a dash.
+    """
     from serve_app.cli import analysis
     from serve_app.cli.progress import Manner
+    from serve_app.stems import reports
 
     manner = Manner(as_json=json, is_quiet=quiet)
-    failures = analysis.run(songs, None if local else server, manner)
+    known = reports.bpm_range(bpm_range) if bpm_range else None
+    failures = analysis.run(songs, None if local else server, manner, known)
     raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def export(
+    song: Annotated[
+        str, typer.Argument(metavar="JOB", help="Id of a job; with --local a file.")
+    ],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="rekordbox, cue, mixxx, stem.mp4, stem.mp4-alac or serato.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File to write, or a folder for it.")
+    ],
+    stems: Annotated[
+        Path | None,
+        typer.Option(help="With --local: folder of the stems, as OUT/<song>."),
+    ] = None,
+    server: Server = _DEFAULT_SERVER,
+    local: Local = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors only.")
+    ] = False,
+) -> None:
+    """Write a song's grid, key and sections, or its stems, for a DJ program."""
+    from serve_app.cli import exporting
+
+    order = exporting.Order(song, format, out, stems)
+    exporting.run(order, None if local else server, quiet)
 
 
 @app.command()

@@ -7,10 +7,11 @@ dataset's folder, so that audio and annotations may be unpacked side by side.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from serve_app.analysis.scores import Truth, key_of, tempo_band
 from serve_app.errors import InvalidInput
@@ -143,24 +144,38 @@ def _lerch(path: Path, truth: Truth) -> Truth:
 
 
 def _piece(path: Path, truth: Truth) -> Truth:
-    """Read what tools/music says of a piece; other JSON tells nothing."""
+    """Read what tools/music says of a piece; other JSON tells nothing.
+
+    All fields may be missing but `downbeats`, by which a piece is known.
+    """
     told = json.loads(path.read_text())
     if not isinstance(told, dict) or "downbeats" not in told:
         return truth
     return Truth(
-        bpm=told["bpm"],
-        key=told["key"],
-        beats=_times(told["beats"]),
+        bpm=told.get("bpm"),
+        key=told.get("key"),
+        beats=_times(told.get("beats")),
         downbeats=_times(told["downbeats"]),
-        groups={
-            "tempo": tempo_band(told["main_bpm"]),
-            "style": told["family"],
-            "drums": "with drums" if told["has_drums"] else "without drums",
-            "constancy": "constant" if told["is_constant"] else told["tempo"],
-            "soundfont": told["soundfont"],
-            "meter": str(told["meter"]),
-        },
+        groups=dict(_groups(told)),
     )
+
+
+def _groups(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a piece is among others, as far as it is told."""
+    bpm = told.get("bpm")
+    if (main_bpm := told.get("main_bpm", bpm)) is not None:
+        yield "tempo", tempo_band(main_bpm)
+    if "family" in told:
+        yield "style", told["family"]
+    if "has_drums" in told:
+        yield "drums", "with drums" if told["has_drums"] else "without drums"
+    if "bpm" in told:
+        changes = told.get("tempo", "not constant")
+        yield "constancy", changes if bpm is None else "constant"
+    if "soundfont" in told:
+        yield "soundfont", told["soundfont"]
+    if "meter" in told:
+        yield "meter", str(told["meter"])
 
 
 def _times(values: Sequence[float] | None) -> tuple[float, ...] | None:

@@ -14,7 +14,7 @@ from serve_app.audio.measure import measure
 from serve_app.cli.configuration import read_settings
 from serve_app.cli.parallel import Interrupt, Track
 from serve_app.cli.progress import Board
-from serve_app.cli.work import Analyzer, Order, Separated, Separator
+from serve_app.cli.work import Analyzer, BpmRange, Order, Separated, Separator
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
 from serve_app.stems.http.form_options import choose
@@ -52,7 +52,9 @@ def separator(order: Order, board: Board, interrupt: Interrupt) -> Iterator[Sepa
 
 
 @contextmanager
-def analyzer(board: Board, interrupt: Interrupt) -> Iterator[Analyzer]:
+def analyzer(
+    board: Board, interrupt: Interrupt, bpm_range: BpmRange
+) -> Iterator[Analyzer]:
     """Give an analyzer, loaded."""
     bar = board.bar("loading")
     from serve_app.analysis.song import SongListener
@@ -65,7 +67,7 @@ def analyzer(board: Board, interrupt: Interrupt) -> Iterator[Analyzer]:
         track.show("reading the song", 0.0)
         measure(song, limits)
         track.show("analysing", 0.5)
-        return heard(song, SongListener, interrupt.event).finish().to_dict()
+        return heard(song, SongListener, interrupt.event).finish(bpm_range).to_dict()
 
     yield Analyzer(analyze, _ANALYSES_AT_ONCE)
 
@@ -96,6 +98,7 @@ class _Bench:
 
     def separate(self, song: Path, directory: Path, track: Track) -> Separated:
         """Separate a song into files in `directory`."""
+        from serve_app.stems import stem_tags
         from serve_app.stems.pipeline import SongTask, separate_song
 
         track.show("reading the song", 0.0)
@@ -116,6 +119,7 @@ class _Bench:
             track.show("separating", done, left)
 
         separated = separate_song(self.engine, task, show, self.interrupt.event)
+        stem_tags.write(separated.paths, song, facts)
         return Separated(
             files=list(separated.paths.values()),
             model=self.engine.spec.name,

@@ -8,7 +8,7 @@ from typing import Any
 
 from serve_app.cli.parallel import Interrupt, Track, current_track
 from serve_app.cli.progress import Board
-from serve_app.cli.work import Analyzer, Order, Separated, Separator
+from serve_app.cli.work import Analyzer, BpmRange, Order, Separated, Separator
 from serve_app.client import (
     Client,
     JobFailed,
@@ -43,12 +43,15 @@ def separator(
 
 
 @contextmanager
-def analyzer(server: str, board: Board, interrupt: Interrupt) -> Iterator[Analyzer]:
+def analyzer(
+    server: str, board: Board, interrupt: Interrupt, bpm_range: BpmRange
+) -> Iterator[Analyzer]:
     """Give an analyzer by a server; ServerUnreachable soon if there is none."""
     with _connected(server, board, interrupt) as client:
 
         def analyze(song: Path, track: Track) -> Mapping[str, Any]:
-            return dict(client.analyze(song, partial(track.show, "analysing")))
+            show = partial(track.show, "analysing")
+            return dict(client.analyze(song, show, bpm_range))
 
         yield Analyzer(analyze, SONGS_AT_ONCE)
 

@@ -36,6 +36,23 @@ def find(arguments: Iterable[Path], out: Path | None = None) -> list[Path]:
     return list(found)
 
 
+def stems_in(folder: Path) -> dict[str, Path]:
+    """Return the stems that a run left in OUT/<song>/, by name; InvalidInput if none.
+
+    Where all stems are there, the sum of some is not taken.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.stem in _STEMS)
+    except OSError as err:
+        raise InvalidInput(f"{folder} can't be read: {err.strerror}.") from err
+    found = {path.stem: path for path in paths}
+    if not found:
+        raise InvalidInput(f"{folder} has no stems, such as drums.wav.")
+    if len(found) > 2:
+        found.pop(ACCOMPANIMENT, None)
+    return found
+
+
 def _songs_in(folder: Path, out: Path | None) -> Iterator[Path]:
     results = None if out is None else out.resolve()
     holds_results = results == folder.resolve()

@@ -69,6 +69,9 @@ class Separator:
     songs_at_once: int
 
 
+# Between which tempos songs' are, if that was said.
+BpmRange = tuple[float, float] | None
+
 Analyze = Callable[[Path, Track], Mapping[str, Any]]
 
 

@@ -15,6 +15,7 @@ class Analysis(TypedDict):
     key: str
     duration: NotRequired[float]
     sample_rate: NotRequired[int]
+    bpm_confidence: NotRequired[float]
     filename: NotRequired[str]
     size_bytes: NotRequired[int]
     key_confidence: NotRequired[float]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
@@ -116,12 +117,22 @@ class Client:
                 200,
             ) from err
 
-    def analyze(self, song: File, on_progress: OnFraction | None = None) -> Analysis:
+    def analyze(
+        self,
+        song: File,
+        on_progress: OnFraction | None = None,
+        bpm_range: tuple[float, float] | None = None,
+    ) -> Analysis:
         """Send a song and return what the server found out about it.
 
-        Raises InvalidInput where the song can't be read.
+        `bpm_range` is between which tempos the song's is, if that is known. Raises
+        InvalidInput where the song can't be read.
         """
-        answer = self._upload("/analyze", Path(song), _NOTHING, _NOTHING, on_progress)
+        fields = _NOTHING
+        if bpm_range is not None:
+            low, high = bpm_range
+            fields = {"bpm_range": f"{low:g}-{high:g}"}
+        answer = self._upload("/analyze", Path(song), fields, _NOTHING, on_progress)
         try:
             return read_analysis(answer)
         except ValueError as err:
@@ -196,6 +207,15 @@ class Client:
         except OSError as err:
             raise InvalidInput(f"{path} can't be written: {err.strerror}.") from err
         return path
+
+    def export(self, ticket: Ticket, format: str, path: File) -> Path:
+        """Download an export of a job, such as `rekordbox`, to `path`; return the file.
+
+        The server makes it when it is first asked for. Raises Refused for a form that
+        there is not, and while there are no stems for one that needs them.
+        """
+        url = f"{ticket.url}/export?{urlencode({'format': format})}"
+        return self.download(RemoteStem(format, "", url), path)
 
     def cancel(self, ticket: Ticket) -> None:
         """Cancel a job and delete its files, if the server can be reached: one try."""

@@ -75,8 +75,11 @@ def attachment(name: str) -> str:
     parts = unicodedata.normalize("NFKD", name)
     plain = parts.encode("ascii", "ignore").decode()
     if any(not (part.isascii() or unicodedata.combining(part)) for part in parts):
-        # Letters are lost: without them all songs in Japanese would have one name.
-        plain = f"{hashlib.sha256(name.encode()).hexdigest()[:8]}{plain}"
+        # Letters are lost: without them all songs in Japanese would have one name. All
+        # files of a song have lost the same, and no space stays of where they were.
+        lost = "".join(part for part in parts if not part.isascii())
+        words = re.sub(r" +(?=[ ._]|\Z)", "", plain).lstrip(" ")
+        plain = hashlib.sha256(lost.encode()).hexdigest()[:8] + words
     # What was one character may have become a slash.
     plain = titles.safe(plain).replace("%", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

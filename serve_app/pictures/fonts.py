@@ -11,21 +11,36 @@ Font = ImageFont.FreeTypeFont
 ELLIPSIS = "\u2026"
 
 # Pillow brings a font that has plain Latin letters only. For other titles these are
-# looked for where the system keeps fonts; each has more letters than the one before.
+# looked for where the system keeps fonts: first of all those of Debian's packages
+# fonts-dejavu-core, fonts-wqy-microhei (Chinese, Japanese, Korean) and fonts-noto-cjk.
 _PILLOWS_OWN = ""
 _SYSTEM_FONTS = (
     "DejaVuSans.ttf",
     "LiberationSans-Regular.ttf",
     "Arial.ttf",
     "Arial Unicode.ttf",
+    "wqy-microhei.ttc",
     "NotoSansCJK-Regular.ttc",
+    "Hiragino Sans GB.ttc",
+    "AppleSDGothicNeo.ttc",
     "msgothic.ttc",
+    "malgun.ttf",
+    "msyh.ttc",
+)
+# The letters from U+0430 on, as passports have them (ICAO Doc 9303-3, 6B).
+_CYRILLIC = (
+    *("a", "b", "v", "g", "d", "e", "zh", "z", "i", "i", "k", "l", "m", "n", "o", "p"),
+    *("r", "s", "t", "u", "f", "kh", "ts", "ch", "sh", "shch", "ie", "y", "", "e"),
+    *("iu", "ia"),
 )
 # Letters that have no accent to take off.
 _PLAIN = str.maketrans(
     {
         **{"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O"},
         **{"ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "þ": "th", "Þ": "Th"},
+        **{chr(0x430 + place): plain for place, plain in enumerate(_CYRILLIC)},
+        **{chr(0x410 + at): plain.capitalize() for at, plain in enumerate(_CYRILLIC)},
+        **{"\u0451": "e", "\u0401": "E", "\u0456": "i", "\u0406": "I"},
         **{"\u0131": "i", "\u2013": "-", "\u2014": "-", "♯": "#", "♭": "b"},
     }
 )
@@ -34,15 +49,19 @@ _PLAIN = str.maketrans(
 def drawable(text: str, size: float) -> tuple[Font, str]:
     """Return a font and what of a text it can draw, so that no letter is a box.
 
-    Where no font has all letters, accents are dropped, and others become an ellipsis.
-    The text is empty where nothing else is left of it.
+    Where no font has all letters, that with the most is taken: accents are dropped,
+    Cyrillic is written in Latin letters, and others become an ellipsis. The text is
+    empty where nothing else is left of it.
     """
     composed = unicodedata.normalize("NFC", text)
+    best, most = _PILLOWS_OWN, -1
     for name in (_PILLOWS_OWN, *_SYSTEM_FONTS):
-        font = _font(name, size)
-        if font and all(_has(name, character) for character in composed):
-            return font, composed
-    return _own_font(size), _in_plain_letters(composed)
+        found = sum(_has(name, character) for character in composed)
+        if found > most and _font(name, size):
+            best, most = name, found
+        if most == len(composed):
+            break
+    return _font(best, size) or _own_font(size), _in_letters_of(best, composed)
 
 
 def shortened(text: str, most_width: float, width: Callable[[str], float]) -> str:
@@ -60,15 +79,19 @@ def shortened(text: str, most_width: float, width: Callable[[str], float]) -> st
     return text[:fits].rstrip() + ELLIPSIS if fits else ""
 
 
-def _in_plain_letters(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.translate(_PLAIN))
+def _in_letters_of(name: str, text: str) -> str:
+    """Return what of a text a font can draw."""
     kept = ""
-    for character in decomposed:
-        if _has(_PILLOWS_OWN, character):
+    for character in text:
+        if _has(name, character):
             kept += character
-        # Accents, signs and pictures aren't missed; letters are.
-        elif unicodedata.category(character)[0] in "LN" and not kept.endswith(ELLIPSIS):
-            kept += ELLIPSIS
+            continue
+        for plain in unicodedata.normalize("NFKD", character.translate(_PLAIN)):
+            if _has(name, plain):
+                kept += plain
+            # Accents, signs and pictures aren't missed; letters are.
+            elif unicodedata.category(plain)[0] in "LN" and not kept.endswith(ELLIPSIS):
+                kept += ELLIPSIS
     return kept.strip() if kept.strip(f"{ELLIPSIS} ") else ""
 
 

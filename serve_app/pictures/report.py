@@ -40,8 +40,9 @@ _TICKS_SECONDS = (
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
     *(60, 120, 300, 600, 900, 1_800, 3_600),
 )
-_QUIETEST_DECIBELS = -48
-_DECIBEL_LINES = (-12, -24, -36)
+# How far down the loudness goes: farther where nothing would be seen.
+_QUIETEST_DECIBELS, _QUIETEST_OF_QUIET_DECIBELS = -48, -96
+_DECIBEL_LINES = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Report:
 
     `waveform` (n, channels, 2) and `loudness` (dB, None for silence) are even in time.
     `keys` are (start, end, name), `sections` (start, end, label, energy 0 to 1), and
-    `facts` short texts beneath the title.
+    `facts` short texts beneath the title. `stem` is the name of a stem, of which beats,
+    keys and sections are not looked for.
     """
 
     title: str
@@ -64,6 +66,7 @@ class Report:
     keys: Sequence[tuple[float, float, str]] = ()
     sections: Sequence[tuple[float, float, str, float]] = ()
     loudness: Sequence[float | None] = ()
+    stem: str | None = None
 
 
 def draw(
@@ -100,8 +103,13 @@ class _Page:
         gap = 10 * self._unit
         free = self._height - 2 * self._margin - header - axis - 3 * gap
         y = self._margin + header
-        # Of the height that is left.
         self._header()
+        # Shares of the height that is left; a stem has the first and the last part.
+        if self._report.stem is not None:
+            y = self._waveform(self._box(y, 0.73 * free))
+            self._axis(y)
+            self._loudness(self._box(y + axis, 0.27 * free))
+            return
         y = self._waveform(self._box(y, 0.54 * free))
         self._axis(y)
         y = self._sections(self._box(y + axis, 0.15 * free)) + gap
@@ -120,16 +128,21 @@ class _Page:
         right = self._left + self._width
         large = 30 * unit
         baseline = self._margin + large
-        bpm = "no beat" if report.bpm is None else f"{report.bpm:.2f} BPM"
-        key = report.key or "no key"
         right_width = (right - self._margin) * 0.48
         title_width = right - self._margin - right_width - 2 * self._small
         text = self._picture.text
         text(self._margin, baseline, report.title, large, _INK, "start", title_width)
-        text(right, baseline, f"{bpm}    {key}", large, _INK, "end", right_width)
+        text(right, baseline, self._headline(), large, _INK, "end", right_width)
         facts = "   ".join((self._length(), *report.facts))
         baseline += 1.6 * self._small
         text(self._margin, baseline, facts, self._small, _GREY, "start", self._width)
+
+    def _headline(self) -> str:
+        report = self._report
+        if report.stem is not None:
+            return report.stem
+        bpm = "no beat" if report.bpm is None else f"{report.bpm:.2f} BPM"
+        return f"{bpm}    {report.key or 'no key'}"
 
     def _length(self) -> str:
         seconds = self._report.duration_seconds
@@ -220,24 +233,26 @@ class _Page:
 
     def _loudness(self, box: Box) -> None:
         self._label(box, "Loudness")
-        levels = [
-            _QUIETEST_DECIBELS if level is None else level
-            for level in self._report.loudness
-        ]
+        known = [level for level in self._report.loudness if level is not None]
+        quietest = _QUIETEST_DECIBELS
+        if known and max(known) < quietest * _DECIBEL_LINES[-1]:
+            quietest = _QUIETEST_OF_QUIET_DECIBELS
+        levels = [quietest if each is None else each for each in self._report.loudness]
         if levels:
             columns = waveform.folded(np.maximum, np.array(levels, float), box.width)
-            shares = (1 - columns / _QUIETEST_DECIBELS).clip(0, 1)
+            shares = (1 - columns / quietest).clip(0, 1)
             bottoms = np.full(box.width, float(box.y + box.height))
             tops = bottoms - shares * box.height
             self._picture.columns(box.x, tops, bottoms, _LOUDNESS)
         size = max(0.7 * self._small, 9)
-        for level in _DECIBEL_LINES:
-            y = box.y + round(box.height * level / _QUIETEST_DECIBELS)
+        for line in _DECIBEL_LINES:
+            y = box.y + round(box.height * line)
             self._picture.rectangle(box.x, y, box.width, 1, _RULE)
             # The one in the middle is where the row's name is.
-            if level != _DECIBEL_LINES[1] and box.height > 4 * size:
+            if line != _DECIBEL_LINES[1] and box.height > 4 * size:
                 at = box.x - 0.4 * size, y + 0.35 * size
-                self._picture.text(*at, f"{level} dB", size, _GREY, "end")
+                text = f"{line * quietest:g} dB"
+                self._picture.text(*at, text, size, _GREY, "end")
         bottom = box.y + box.height - 1
         self._picture.rectangle(box.x, bottom, box.width, 1, _GREY)
 

@@ -1,18 +1,13 @@
 """Songs and stems in the forms of DJ programs, made of what is stored of a job."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
-from typing import Any
 
-from serve_app.audio.decode import opened
 from serve_app.errors import Cancelled, InvalidInput
-from serve_app.stems.exports import forms, tags, writers
-from serve_app.stems.exports.codec_facts import codec_facts
-from serve_app.stems.exports.track import Section, Segment, Track
+from serve_app.stems import song_track
+from serve_app.stems.exports import forms, writers
 from serve_app.stems.reports import ExportRequest
-from serve_app.stems.request import SeparationJob
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
 
@@ -31,8 +26,9 @@ class Exporter:
         """
         job, form = request.job, forms.parse(request.name)
         with ExitStack() as files:
-            mix = self._fetched(files, job.request.source.key, "original")
-            track = _track(job, request.report, mix)
+            source = job.request.source
+            mix = self._fetched(files, source.key, "original")
+            track = song_track.read(mix, source.filename, source, request.report)
             stems: dict[str, Path] = {}
             if form.needs_stems and job.result is not None:
                 for stem in job.result.stems:
@@ -51,45 +47,6 @@ class Exporter:
     def _fetched(self, files: ExitStack, key: str, name: str) -> Path:
         directory = self._working_dir
         return files.enter_context(fetched(self._storage, key, directory, f"{name}-"))
-
-
-def _track(job: SeparationJob, report: Mapping[str, Any], path: Path) -> Track:
-    with opened(path) as song:
-        codec = song.codec
-    has_pulse = report["bpm_confidence"] > 0
-    has_pitch = report["key_confidence"] > 0
-    return Track(
-        location=job.request.source.filename,
-        samples=job.request.source.samples,
-        sample_rate=job.request.source.sample_rate,
-        bpm=report["bpm"] if has_pulse else 0.0,
-        key=report["key"] if has_pitch else "",
-        camelot=report["camelot"] if has_pitch else "",
-        open_key=report["open_key"] if has_pitch else "",
-        beats=report["beats"],
-        downbeats=report["downbeats"],
-        segments=_segments(report),
-        sections=[
-            Section(section["start_seconds"], section["label"])
-            for section in report["sections"]
-        ],
-        tags=tags.read(path),
-        codec=codec_facts(path, codec, job.request.source.sample_rate),
-        size_bytes=job.request.source.size_bytes,
-    )
-
-
-def _segments(report: Mapping[str, Any]) -> list[Segment]:
-    """Return the grid: one segment of a constant tempo, or those that there are."""
-    meter = f"{report['meter']}/4"
-    if (grid := report["grid"]) is not None:
-        return [Segment(grid["first_downbeat_seconds"], grid["bpm"], meter)]
-    segments = []
-    for found in report["tempo_segments"]:
-        start, end = found["start_seconds"], found["end_seconds"]
-        downbeats = [beat for beat in report["downbeats"] if start <= beat < end]
-        segments.append(Segment((downbeats or [start])[0], found["bpm"], meter))
-    return segments
 
 
 def _check(cancelled: Event) -> None:

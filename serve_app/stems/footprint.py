@@ -7,6 +7,8 @@ from serve_app.stems.request import Options, Source
 
 _CHANNELS = 2
 _FLOAT_BYTES = 4
+# A cover of 1 MiB and texts, which grow by a third in some formats.
+_TAGS_BYTES = 2 * 2**20
 # Neighbouring windows overlap by up to an eighth, and each is stored whole.
 _OVERLAP = 8 / 7
 
@@ -31,5 +33,7 @@ def disk_bytes(
     window_frames = source.duration_seconds * sample_rate * _OVERLAP
     windows = window_frames * frame_bytes * len(sources)
     # Unclipped, to be encoded again with less gain; then as a file here, and stored.
-    stems = 3 * source.samples * frame_bytes * len(options.stems)
+    tags = min(2 * source.size_bytes, _TAGS_BYTES)
+    stem = source.samples * frame_bytes + tags
+    stems = 3 * stem * len(options.stems)
     return round(2 * source.size_bytes + windows + stems)

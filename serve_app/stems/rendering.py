@@ -8,12 +8,34 @@ from typing import Any
 
 from serve_app.analysis import waveform_forms as forms
 from serve_app.analysis.waveform import Pixels, Span, Waveform
-from serve_app.analysis.waveform_forms import check
+from serve_app.analysis.waveform_forms import (
+    LEAST_PIXELS_PER_SECOND,
+    MOST_PEAKS,
+    MOST_PIXELS_PER_SECOND,
+    check,
+)
 from serve_app.pictures import report as drawn_report
 from serve_app.pictures import waveform as drawn_waveform
+from serve_app.pictures.canvas import HIGHEST, WIDEST
 
-__all__ = ["MEDIA_TYPES", "Look", "check", "exact_span", "report", "waveform"]
+__all__ = [
+    "HIGHEST",
+    "LEAST_PIXELS_PER_SECOND",
+    "MEDIA_TYPES",
+    "MOST_PEAKS",
+    "MOST_PIXELS_PER_SECOND",
+    "SMALLEST_REPORT",
+    "SMALLEST_WAVEFORM",
+    "WIDEST",
+    "Look",
+    "ReportLook",
+    "check",
+    "exact_span",
+    "report",
+    "waveform",
+]
 
+SMALLEST_REPORT, SMALLEST_WAVEFORM = drawn_report.SMALLEST, drawn_waveform.SMALLEST
 MEDIA_TYPES = {
     "json": "application/json",
     "peaks": "application/json",
@@ -41,6 +63,17 @@ class Look:
     height: int | None = None
 
 
+@dataclass(frozen=True)
+class ReportLook:
+    """How a report is to be drawn: of the song with this title, or of its `stem`."""
+
+    title: str
+    format: str
+    stem: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
 def exact_span(found: Waveform, look: Look) -> Span | None:
     """Return the pixels to find in the song itself; None where the waveform will do."""
     is_library = look.format == "library"
@@ -60,10 +93,11 @@ def waveform(
 
     Raises InvalidInput for a look that no waveform can have.
     """
-    seconds = found.samples / found.sample_rate
     if look.format in _PICTURES:
         return _drawn(found, look)
     pixels = found.pixels(_span(found, look), look.bands) if exact is None else exact
+    first, end = _part(found, look)
+    seconds = (end - first) / found.sample_rate
     match look.format:
         case "dat":
             return b"".join(forms.dat(pixels, look.bits))
@@ -75,60 +109,48 @@ def waveform(
             return b"".join(forms.audiowaveform_json(pixels, look.bits))
 
 
+def _part(found: Waveform, look: Look) -> tuple[int, int]:
+    return forms.part(found.sample_rate, found.samples, look.start, look.end)
+
+
 def _span(found: Waveform, look: Look) -> Span:
-    num_peaks = look.num_peaks
+    part = _part(found, look)
     if look.format == "library" and look.pixels_per_second is None:
-        num_peaks = num_peaks or _LIBRARY_PEAKS
+        peaks = _LIBRARY_PEAKS if look.num_peaks is None else look.num_peaks
+        return forms.library_span(part, peaks)
     return forms.span(
         found.sample_rate,
-        found.samples,
+        part,
         pixels_per_second=look.pixels_per_second,
-        num_peaks=num_peaks,
-        start_seconds=look.start,
-        end_seconds=look.end,
+        num_peaks=look.num_peaks,
     )
 
 
 def _drawn(found: Waveform, look: Look) -> bytes:
-    width = look.width or drawn_waveform.DEFAULT_WIDTH
-    height = look.height or drawn_waveform.DEFAULT_HEIGHT
-    values = _columns(found, width, look.bands, look.start, look.end)
+    width = drawn_waveform.DEFAULT_WIDTH if look.width is None else look.width
+    height = drawn_waveform.DEFAULT_HEIGHT if look.height is None else look.height
+    values = _columns(found, _part(found, look), width, look.bands)
     return drawn_waveform.draw(values, look.format, width, height)
 
 
 def _columns(
-    found: Waveform,
-    width: int,
-    bands: int,
-    start: float = 0.0,
-    end: float | None = None,
+    found: Waveform, part: tuple[int, int], width: int, bands: int
 ) -> drawn_waveform.Values:
-    """Return a column of a waveform for each of a picture's."""
-    span = forms.span(
-        found.sample_rate,
-        found.samples,
-        num_peaks=min(max(width, 1), forms.MOST_PEAKS),
-        start_seconds=start,
-        end_seconds=end,
-    )
+    """Return a part's columns, about as many as a picture has that is so wide."""
+    columns = min(max(width, 1), forms.MOST_PEAKS)
+    span = forms.span(found.sample_rate, part, num_peaks=columns)
     return found.pixels(span, bands).values
 
 
-def report(
-    told: Mapping[str, Any],
-    found: Waveform,
-    title: str,
-    form: str,
-    width: int | None = None,
-    height: int | None = None,
-) -> bytes:
+def report(told: Mapping[str, Any], found: Waveform, look: ReportLook) -> bytes:
     """Return a picture of what is told of a song or a stem; InvalidInput for sizes."""
-    width = width or drawn_report.DEFAULT_WIDTH
-    height = height or drawn_report.DEFAULT_HEIGHT
+    width = drawn_report.DEFAULT_WIDTH if look.width is None else look.width
+    height = drawn_report.DEFAULT_HEIGHT if look.height is None else look.height
     drawn = drawn_report.Report(
-        title=title,
+        title=look.title,
+        stem=look.stem,
         duration_seconds=told["duration"],
-        waveform=_columns(found, width, bands=3),
+        waveform=_columns(found, (0, found.samples), width, bands=3),
         bpm=told["bpm"] if told.get("bpm_confidence") else None,
         key=told["key"] if told.get("key_confidence") else None,
         facts=_facts(told["loudness"]),
@@ -141,7 +163,7 @@ def report(
         ],
         loudness=told["levels"]["energy_dbfs"],
     )
-    return drawn_report.draw(drawn, form, width, height)
+    return drawn_report.draw(drawn, look.format, width, height)
 
 
 def _times(part: Mapping[str, Any]) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Listens to stored sounds, and keeps what it tells of them beside them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -73,18 +73,18 @@ class Reporter:
         return report
 
 
-def heard(path: Path, make: Callable[[int, int], L], cancelled: Event) -> L:
-    """Return a listener, for a rate and so many channels, that has heard the file.
+def heard(path: Path, make: Callable[[int, Sequence[float]], L], cancelled: Event) -> L:
+    """Return a listener, for a rate and weights of channels, that has heard the file.
 
     Raises UnreadableAudio, InvalidInput for a file without samples, and Cancelled.
     """
     listener: L | None = None
     with opened(path) as song:
-        for block in song.blocks(BLOCK_SAMPLES):
+        for block in song.blocks(BLOCK_SAMPLES, with_channels=True):
             _check(cancelled)
             if listener is None:
                 # Known for sure with the first block.
-                listener = make(song.sample_rate, song.channels)
+                listener = make(song.sample_rate, song.loudness_weights)
             listener.add(block)
     if listener is None:
         raise InvalidInput("The song has no samples; send one that has.")

@@ -4,16 +4,24 @@ A part of a job is its song, `mix`, or a stem by its name. Of each there are two
 what was found out, as JSON, and its waveform.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from serve_app.errors import InvalidInput
 from serve_app.stems.kind import DERIVED
 from serve_app.stems.request import SeparationJob, StemFile
 
 MIX = "mix"
 # One number a second: a picture needs them, a list of jobs does not.
 _TOO_LONG = ("energy_dbfs",)
+
+# `88-175`, with the dashes and spaces that people put there.
+_BPM_RANGE = re.compile(
+    r"(\d{1,3}(?:\.\d+)?) *[-\u2013:] *(\d{1,3}(?:\.\d+)?)", re.ASCII
+)
+_SLOWEST_BPM, _FASTEST_BPM = 20.0, 400.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,18 @@ class ExportRequest:
     report: Mapping[str, Any]
     name: str
     key: str
+
+
+def bpm_range(text: str) -> tuple[float, float]:
+    """Return the lowest and the highest tempo of a range; InvalidInput for others."""
+    if found := _BPM_RANGE.fullmatch(text.strip()):
+        low, high = float(found[1]), float(found[2])
+        if _SLOWEST_BPM <= low < high <= _FASTEST_BPM:
+            return low, high
+    raise InvalidInput(
+        f"{text[:40]!r} is no range of tempos. Give the lowest and the highest, from "
+        f"{_SLOWEST_BPM:.0f} to {_FASTEST_BPM:.0f}, as in 88-175."
+    )
 
 
 def of_export(

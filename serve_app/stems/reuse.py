@@ -47,9 +47,10 @@ class Reuse:
     ) -> Result | None:
         """Return a result for `job`, whose files are stored; None if it must be made.
 
-        `donors` are jobs that are known to have the same song; without any, they are
-        looked for. Their files may go at any time: then it is as if they had never
-        been.
+        `donors` are jobs that are known to have the same file: the song itself is
+        copied from one of them, too. Without any, jobs with the same sound are looked
+        for; their files may be others, and the caller stores the song. Donors' files
+        may go at any time: then it is as if they had never been.
         """
         if job.same_work is None:
             return None
@@ -58,11 +59,14 @@ class Reuse:
                 continue
             if not self._is_allowed(donor):
                 continue
+            song = donor.request.source.key if donors else None
             try:
-                return self._copied(donor, job)
+                return self._copied(donor, job, song)
             except (FileNotFoundError, Unavailable) as err:
                 logger.info("stems not reused job=%s of=%s: %s", job.id, donor.id, err)
                 self._storage.delete(_folder(job))
+                if song is not None:
+                    self._storage.delete(job.request.source.key)
         return None
 
     def _is_kept(self, job: SeparationJob) -> bool:
@@ -72,13 +76,18 @@ class Reuse:
         made_by = None if job.result is None else licences.of(job.result.model)
         return licences.is_allowed(made_by, self._allowed)
 
-    def _copied(self, donor: SeparationJob, job: SeparationJob) -> Result:
+    def _copied(
+        self, donor: SeparationJob, job: SeparationJob, song: str | None
+    ) -> Result:
         if donor.result is None:
             raise ValueError(f"job {donor.id} succeeded without a result")
         stems = donor.result.stems
         # At once: a store over a network takes a while for each.
-        with ThreadPoolExecutor(len(stems), "copy") as pool:
-            copies = tuple(pool.map(partial(self._copy, job), stems))
+        with ThreadPoolExecutor(len(stems) + 1, "copy") as pool:
+            copying = pool.map(partial(self._copy, job), stems)
+            if song is not None:
+                pool.submit(self._storage.copy, song, job.request.source.key).result()
+            copies = tuple(copying)
         return replace(donor.result, stems=copies, cache=HIT)
 
     def _copy(self, job: SeparationJob, stem: StemFile) -> StemFile:

@@ -71,6 +71,7 @@ def job_view(
             stems=options.stems,
             format=options.format,
             priority=options.priority,
+            bpm_range=options.bpm_range,
         ),
         duration=job.request.source.duration_seconds,
         sample_rate=job.request.source.sample_rate,

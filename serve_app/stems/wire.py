@@ -117,6 +117,10 @@ class JobOptions(Wire):
     stems: tuple[str, ...]
     format: str
     priority: str
+    bpm_range: tuple[float, float] | None = Field(
+        default=None,
+        description="Between which tempos the song's is, if that was said.",
+    )
 
 
 class WebhookStem(Wire):
@@ -390,12 +394,12 @@ class Analysis(Wire):
     success: Literal[True] = True
     filename: str
     size_bytes: int
-    bpm: float = Field(description="Tempo in beats per minute.")
+    bpm: float = Field(description="The tempo that lasts longest, in beats a minute.")
     bpm_confidence: float = Field(
         default=0.0, description="How often such a tempo is right; 0: `reason` says why"
     )
     bpm_alternatives: Sequence[Mapping[str, float]] = Field(
-        default=(), description="What else it may be, each with its share."
+        default=(), description="What else it may be, likeliest first, with shares."
     )
     meter: int = Field(default=4, description="Beats in a bar.")
     beats: Sequence[float] = Field(default=(), description="In seconds.")

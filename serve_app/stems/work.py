@@ -1,17 +1,20 @@
 """What a Separator does with a job: fetch the song, separate it, store its stems."""
 
 import hashlib
+import json
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import Any, Protocol
 
 from serve_app.audio import formats
 from serve_app.errors import StorageFull, StorageUnavailable
 from serve_app.filenames import titles
 from serve_app.separation.engine import Engine
+from serve_app.stems import reports, stem_tags
 from serve_app.stems.kind import STEMS
 from serve_app.stems.pipeline import SeparatedSong, SongTask, separate_song
 from serve_app.stems.request import Result, SeparationJob, Stage, StemFile
@@ -25,6 +28,7 @@ OnProgress = Callable[[Stage, float], None]
 
 # What is left of the progress for storing the stems.
 _UPLOAD_SHARE = 0.05
+_REPORT_PAUSE_SECONDS = 0.1
 
 
 class Engines(Protocol):
@@ -37,7 +41,9 @@ class Engines(Protocol):
 class SongWorker:
     """Runs jobs, each in a working directory of its own that never outlives it.
 
-    With `keeps_windows` an attempt goes on where the one before it ended.
+    With `keeps_windows` an attempt goes on where the one before it ended. Tempo and key
+    are written into stems if the song's report is there, at most
+    `report_patience_seconds` after the stems are.
     """
 
     def __init__(
@@ -46,9 +52,11 @@ class SongWorker:
         storage: Storage,
         working_dir: Path,
         keeps_windows: bool = True,
+        report_patience_seconds: float = 0.0,
     ) -> None:
         self._engines = engines
         self._keeps_windows = keeps_windows
+        self._report_patience_seconds = report_patience_seconds
         self._storage = storage
         self._working_dir = working_dir
 
@@ -94,6 +102,8 @@ class SongWorker:
             with self._parts(job, engine, source.parent) as parts:
                 song = separate_song(engine, task, separated, cancelled, parts)
             on_progress(Stage.UPLOAD, 1 - _UPLOAD_SHARE)
+            report = self._report(job, cancelled)
+            stem_tags.write(song.paths, source, job.request.source, report)
             stems = self._upload(job, song)
         self._storage.delete(folder(job.id))
         facts = engine.facts
@@ -103,6 +113,23 @@ class SongWorker:
             "device": facts.device,
         }
         return Result(engine.spec.name, stems, song.gain, engine=computed)
+
+    def _report(self, job: SeparationJob, cancelled: Event) -> Mapping[str, Any] | None:
+        """Return what is told of the song, which is found out beside; None without."""
+        key = reports.report_key(reports.of_song(job).place)
+        until = time.monotonic() + self._report_patience_seconds
+        while True:
+            try:
+                report: Mapping[str, Any] = json.loads(
+                    b"".join(self._storage.read(key))
+                )
+                return report
+            except FileNotFoundError:
+                if time.monotonic() >= until or cancelled.wait(_REPORT_PAUSE_SECONDS):
+                    return None
+            except ValueError as err:
+                logger.warning("report damaged job=%s: %s", job.id, err)
+                return None
 
     def _discard(self, prefix: str) -> None:
         try:

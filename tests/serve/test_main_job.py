@@ -11,9 +11,12 @@ import pytest
 import soundfile
 
 from serve_app.audio.decode import read_blocks
+from serve_app.stems.exports import tagging, tags
+from serve_app.stems.exports.tags import Tags
 from tests import media
 from tests.serve.service import STEMS, Service, wait_for
 from tests.signals import offset_samples
+from tests.unit.analysis import music
 
 
 @pytest.fixture
@@ -39,6 +42,24 @@ def test_a_song_comes_back_as_four_stems_and_an_analysis(
         assert (
             soundfile.info(tmp_path / f"{job['job_id']}-{name}.wav").samplerate == rate
         )
+
+
+def test_stems_have_the_tags_of_their_song_with_its_tempo(
+    service: Service, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "song.wav", music.drums(120.0, seconds=8), 22_050)
+    song = tmp_path / "A song.wav"
+    tagging.write(tmp_path / "song.wav", song, Tags(title="Blue", artist="A"))
+    job = service.wait(service.submit(song))
+    assert job["analysis"]["bpm"] == pytest.approx(120, abs=0.1)
+    assert job["analysis"]["bpm_confidence"] > 0
+    service.stems(job, tmp_path)
+    for name in STEMS:
+        path = tmp_path / f"{job['job_id']}-{name}.wav"
+        assert path.stat().st_size == job["stems"][name]["size"]
+        found = tags.read(path)
+        assert (found.title, found.artist) == (f"Blue ({name.capitalize()})", "A")
+        assert b"TBPM" in path.read_bytes()
 
 
 @pytest.mark.parametrize("kind", sorted(media.KINDS))

@@ -1,4 +1,4 @@
-"""python -m tools.beat_training compose|plain|read|train: see docs/beat-model.md."""
+"""python -m tools.beat_training STEP, one of five: see docs/beat-model.md."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from tools.beat_training import examples
 
 
 def main() -> None:
-    """Run one of the steps from nothing to serve_app/analysis/weights/beats.npz."""
+    """Run one of the steps from nothing to the weights of beats and of bars."""
     parser = argparse.ArgumentParser(prog="python -m tools.beat_training")
     steps = parser.add_subparsers(dest="step", required=True)
     compose = steps.add_parser("compose")
@@ -30,6 +30,12 @@ def main() -> None:
     train.add_argument("--start", type=Path)
     train.add_argument("--rate", type=float, default=3e-3)
     train.add_argument("--seed", type=int, default=0)
+    bars = steps.add_parser("bars")
+    bars.add_argument("folders", type=Path, nargs="+")
+    bars.add_argument("--target", type=Path, required=True)
+    bars.add_argument("--beats", type=Path, required=True, help="weights for beats")
+    bars.add_argument("--steps", type=int, default=1_500)
+    bars.add_argument("--networks", type=int, default=4)
     options = parser.parse_args()
     if options.step == "compose":
         examples.compose(options.folder, options.first, options.last, options.synthetic)
@@ -37,6 +43,16 @@ def main() -> None:
         examples.make_plain(options.folder, options.beaten, options.beatless)
     elif options.step == "read":
         examples.read(options.folder, options.source)
+    elif options.step == "bars":
+        from tools.beat_training import bars as bar_training
+
+        bar_training.train(
+            options.folders,
+            options.target,
+            options.beats,
+            options.steps,
+            options.networks,
+        )
     else:
         # torch takes seconds to import, and only training needs it.
         from tools.beat_training import training

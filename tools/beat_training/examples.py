@@ -9,7 +9,7 @@ import soxr
 from numpy.typing import NDArray
 
 from serve_app.analysis.downmix import SAMPLE_RATE
-from serve_app.analysis.features import Spectrogram
+from serve_app.analysis.features import Chromagram, Spectrogram
 from tools.beat_training import composing, plain, rendering
 
 FIRST_EDGE = 160
@@ -21,6 +21,12 @@ def levels(mono: NDArray[np.float32]) -> NDArray[np.float16]:
     return np.concatenate([spectrogram.add(mono), spectrogram.end()]).astype(np.float16)
 
 
+def chroma(mono: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return the chroma (n / 8, 24) of a whole song."""
+    chromagram = Chromagram()
+    return np.concatenate([chromagram.add(mono), chromagram.end()]).astype(np.float16)
+
+
 def save(
     target: Path,
     mono: NDArray[np.float32],
@@ -28,11 +34,12 @@ def save(
     downbeats: list[float],
     style: str,
 ) -> None:
-    """Keep a song's levels, beats and downbeats (s)."""
+    """Keep a song's levels, chroma, beats and downbeats (s)."""
     unfinished = target.with_suffix(".part.npz")
     np.savez(
         unfinished,
         levels=levels(mono),
+        chroma=chroma(mono),
         beats=np.array(beats, np.float64),
         downbeats=np.array(downbeats, np.float64),
         style=style,
@@ -80,6 +87,8 @@ def read(folder: Path, source: Path) -> None:
         if target.exists() or not audio:
             continue
         told = json.loads(truth.read_text())
+        if not told["beats"]:
+            continue
         samples, rate = soundfile.read(audio[0], dtype="float32", always_2d=True)
         mono = soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
         save(target, mono, told["beats"], told["downbeats"], told.get("style", ""))

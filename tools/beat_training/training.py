@@ -18,7 +18,7 @@ from tools.beat_training.model import BeatModel
 CROP_FRAMES = 24 * FRAMES_PER_SECOND
 SONGS_AT_ONCE = 8
 # Beats are rarer than frames without one, downbeats rarer still.
-TEMPO_WEIGHT, DOWNBEAT_WEIGHT = 0.02, 1.0
+TEMPO_WEIGHT, DOWNBEAT_WEIGHT = 0.02, 2.0
 # How long a beat's target reaches to both sides, in frames.
 REACH = 2.0
 

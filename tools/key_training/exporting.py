@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tools.key_training.network import KeyNetwork
 
@@ -18,3 +19,18 @@ def export(network: KeyNetwork, path: Path) -> None:
         arrays[f"{layer}.bias"] = state[f"{kind}.bias"]
     half = {name: value.astype(np.float16) for name, value in arrays.items()}
     np.savez_compressed(path, **half)
+
+
+def read(path: Path, dropout: float = 0.0) -> KeyNetwork:
+    """Return the network of weights that were written."""
+    network = KeyNetwork(dropout=dropout).eval()
+    state = network.state_dict()
+    with np.load(path) as file:
+        for name in file.files:
+            layer, kind = name.split(".")
+            full = name if name in state else f"{layer}.conv.{kind}"
+            value = torch.tensor(file[name].astype(np.float32))
+            rows = value.T if kind == "weight" else value
+            state[full] = rows.reshape(state[full].shape)
+    network.load_state_dict(state)
+    return network

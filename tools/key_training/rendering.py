@@ -45,11 +45,11 @@ def midi(song: Composition) -> mido.MidiFile:
     return written(events, mido.bpm2tempo(song.bpm))
 
 
-def play(song: Composition, soundfont: Path, folder: Path, seed: int) -> Samples:
+def play(song: mido.MidiFile, soundfont: Path, folder: Path, seed: int) -> Samples:
     """Render a song as mono samples at 22,050 Hz, mastered as its seed draws."""
     draw = random.Random(f"sound-{seed}")
     source, wave = folder / "song.mid", folder / "song.wav"
-    midi(song).save(source)
+    song.save(source)
     reverb = draw.choice(["0", "1"])
     command = ["fluidsynth", "-ni", "-q", "-R", reverb, "-C", reverb, "-g", "0.4"]
     command += ["-r", str(SAMPLE_RATE), "-o", "synth.dynamic-sample-loading=1"]

@@ -15,8 +15,11 @@ import soxr
 from numpy.typing import NDArray
 
 from serve_app.analysis.chroma import Pitches, PitchListener
-from tools.key_training import composing, rendering, synthesis
+from serve_app.analysis.downmix import Downmix
+from serve_app.analysis.key import PITCH_CLASSES
+from tools.key_training import composing, remixing, rendering, synthesis
 from tools.key_training.rendering import SAMPLE_RATE, Samples
+from tools.music import field
 
 # Songs from this seed on are synthesised, of rock every third; others need soundfonts.
 FIRST_SYNTHESISED = 2_000
@@ -64,7 +67,8 @@ def composed(seed: int, soundfonts: Sequence[Path]) -> Heard:
     else:
         with tempfile.TemporaryDirectory() as folder:
             font = soundfonts[seed % len(soundfonts)]
-            samples = rendering.play(song, font, Path(folder), seed)
+            midi = rendering.midi(song)
+            samples = rendering.play(midi, font, Path(folder), seed)
     pitches = hear(samples)
     seconds = min(len(pitches.strengths), int(np.ceil(song.beats * 60 / song.bpm)))
     shift = round(song.cents / 100 - pitches.tuning_semitones)
@@ -81,21 +85,51 @@ def composed(seed: int, soundfonts: Sequence[Path]) -> Heard:
 
 
 def piece(truth: Path) -> Heard | None:
-    """Hear a rendered piece (`tools.music`): NAME.json beside NAME.flac."""
+    """Hear a rendered piece (`tools.music`): NAME.json beside NAME.flac.
+
+    A piece without keys is None.
+    """
     told: dict[str, Any] = json.loads(truth.read_text())
-    if not told.get("key"):
+    if not told["keys"]:
         return None
-    sound = truth.with_suffix(".flac")
-    samples, rate = soundfile.read(sound, dtype="float32", always_2d=True)
-    pitches = hear(soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE))
-    cents = told.get("tuning_cents") or 0
+    pitches = hear_file(truth.with_suffix(".flac"))
+    cents = told["tuning_cents"]
     # Close to half a semitone, a song may be heard on the other side of it.
     shift = round(cents / 100 - pitches.tuning_semitones) if abs(cents) > 35 else 0
-    keys = np.full(len(pitches.strengths), moved(key_of(told["key"]), shift))
+    keys = np.zeros(len(pitches.strengths), int)
     for span in told["keys"]:
         keys[round(span["start"]) :] = moved(key_of(span["key"]), shift)
     notes = np.zeros((len(keys), 12), np.float32)
+    if told.get("pitch_classes"):
+        known = np.array(told["pitch_classes"])[: len(keys)]
+        notes[: len(known)] = known
     return Heard(truth.stem, pitches.strengths, keys, notes, pitches.in_tune)
+
+
+def key_in(truth: Path) -> str | None:
+    """Return the key of a rendered piece, None where it has none."""
+    key: str | None = json.loads(truth.read_text())["key"]
+    return key
+
+
+def remix(seed: int, soundfonts: Sequence[Path]) -> Heard:
+    """Play a file of the learning half of `real` as the seed draws, and hear it."""
+    files = {row.file: row for row in field.rows() if row.half == "learn"}
+    row = files[sorted(files)[seed % len(files)]]
+    song = remixing.remixed(field.open_real(row), seed)
+    with tempfile.TemporaryDirectory() as folder:
+        font = soundfonts[seed // len(files) % len(soundfonts)]
+        pitches = hear(rendering.play(song, font, Path(folder), seed))
+    played = field.read(song)
+    notes = field.pitch_classes(played) if len(played.notes) else np.zeros((1, 12))
+    seconds = min(len(pitches.strengths), len(notes))
+    return Heard(
+        f"remix_{seed:05d}",
+        pitches.strengths[:seconds],
+        field.keys_of(notes)[:seconds],
+        notes[:seconds].astype(np.float32),
+        pitches.in_tune,
+    )
 
 
 def unpitched(seed: int, soundfonts: Sequence[Path]) -> Heard:
@@ -122,6 +156,14 @@ def unpitched(seed: int, soundfonts: Sequence[Path]) -> Heard:
     )
 
 
+def hear_file(path: Path) -> Pitches:
+    """Return the pitches of a file, mixed down as the service does."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    downmix = Downmix(rate)
+    stereo = np.broadcast_to(samples.T, (2, len(samples)))
+    return hear(np.concatenate([downmix.add(stereo), downmix.end()]))
+
+
 def hear(samples: NDArray[Any]) -> Pitches:
     """Return the pitches of mono samples at 22,050 Hz."""
     listener = PitchListener()
@@ -139,6 +181,11 @@ def key_of(name: str) -> int:
     tonic, mode = name.split()
     accidentals = tonic.count("#") - tonic[1:].count("b")
     return (_NAMES[tonic[0]] + accidentals) % 12 + 12 * (mode == "minor")
+
+
+def name_of(key: int) -> str:
+    """Return the name of a key's number, as in `D# minor`."""
+    return f"{PITCH_CLASSES[key % 12]} {'minor' if key >= 12 else 'major'}"
 
 
 def _notes(song: composing.Composition, seconds: int) -> NDArray[np.float32]:
@@ -162,7 +209,7 @@ def _drums(draw: random.Random, soundfont: Path, seed: int) -> Samples:
         draw.uniform(80, 170), draw.uniform(-50, 50), 40, [track], []
     )
     with tempfile.TemporaryDirectory() as folder:
-        return rendering.play(song, soundfont, Path(folder), seed)
+        return rendering.play(rendering.midi(song), soundfont, Path(folder), seed)
 
 
 def _speech(draw: random.Random) -> Samples:

@@ -18,7 +18,8 @@ KEYS = 24
 _BATCH = 32
 _LONGEST = 30
 _LENGTHS = (6, 10, 15, 15, 22, _LONGEST)
-_RATE, _DECAY, _DROPOUT, _SMOOTHING = 4e-3, 0.05, 0.3, 0.02
+RATE, DROPOUT = 4e-3, 0.3
+_DECAY, _SMOOTHING = 0.05, 0.02
 _MEAN_STEPS = 50  # that the weights are averaged over
 
 
@@ -34,25 +35,34 @@ class Source:
 class Plan:
     """What to train on, for how long, and how much the notes' own vote counts.
 
-    So many excerpts are patchworks of the first source's songs.
+    So many excerpts are patchworks of `patches`, songs whose notes are known.
     """
 
     sources: Sequence[Source]
+    patches: Sequence[Heard]
     steps: int
     votes_share: float
     patchwork_share: float
     seed: int = 0
+    rate: float = RATE
 
 
-def train(plan: Plan, report: Callable[[int, float, KeyNetwork], None]) -> KeyNetwork:
-    """Return the trained network; `report` is called now and then."""
+def train(
+    plan: Plan,
+    report: Callable[[int, float, KeyNetwork], None],
+    network: KeyNetwork | None = None,
+) -> KeyNetwork:
+    """Return the trained network, a new one or one that goes on learning.
+
+    `report` is called now and then.
+    """
     torch.manual_seed(plan.seed)
     draw = np.random.default_rng(plan.seed)
-    network = KeyNetwork(dropout=_DROPOUT)
+    network = (network or KeyNetwork(dropout=DROPOUT)).train()
     mean = copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, _RATE, total_steps=plan.steps
+        optimizer, plan.rate, total_steps=plan.steps
     )
     losses = []
     for step in range(1, plan.steps + 1):
@@ -81,7 +91,7 @@ def _batch(plan: Plan, draw: np.random.Generator) -> tuple[Tensor, Tensor, Tenso
     shares = np.array([source.share for source in plan.sources])
     for row in range(_BATCH):
         if draw.random() < plan.patchwork_share:
-            patches, truth[row] = _patchwork(plan.sources[0].songs, draw)
+            patches, truth[row] = _patchwork(plan.patches, draw)
             strengths[row, : len(patches)] = patches
             weights[row, : len(patches)] = 1 / len(patches)
             continue

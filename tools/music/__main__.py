@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from tools.music import catalogue, making
+from tools.music import catalogue, field, making
 from tools.music.catalogue import Piece
 
 
@@ -35,17 +35,16 @@ def make(piece: Piece, out: Path, with_stems: bool) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Render what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=[*catalogue.PARTS, "field"], required=True)
+    parts = [*catalogue.PARTS, *field.PARTS]
+    parser.add_argument("--part", choices=parts, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=[], help="names of pieces")
     parser.add_argument("--first", type=int, help="so many, spread over the list")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--stems", action="store_true", help="also, where marked")
     options = parser.parse_args(arguments)
-    if options.part == "field":
-        from tools.music import field
-
-        field.render(options.out, options.only)
+    if options.part in field.PARTS:
+        field.render(options.part, options.out, options.only)
         return
     pieces = [piece for piece in catalogue.read() if piece.part == options.part]
     if options.only:

@@ -1,18 +1,28 @@
-"""Real MIDI files of games in Debian, as they are: only scored on, never learnt from.
+"""Real MIDI files in Debian, as they are: `field` to score on, `real` to learn from.
 
-They come from the packages openttd-openmsx, planetblupi-music-midi and freedoom, and
-are not in this repository. Their truth is read from the files: beats from the tempo map
-and the time signature, the key from the key signature where the notes bear it out, and
-else from the notes. What can't be known is null: the beats of a file that was recorded
-without regard to its bars, and the key of notes that fit two as well.
+`field` has the games of openttd-openmsx, planetblupi-music-midi and freedoom. `real` is
+listed in `real.csv`: simutrans-data, freedink-data, liquidwar-data, kobodeluxe-data,
+and the longer examples of mma, pianobooster and timidity. No file of theirs is in this
+repository.
+
+The truth is read from the files: beats from the tempo map and the time signature. The
+key of `field` is that of the key signature where the notes bear it out, and else of
+the notes. That of `real` is by the notes only: a signature of C often means that nobody
+wrote one. What can't be known is null: the beats of a file that was recorded without
+regard to its bars, and the key of notes that fit two as well.
 """
 
+import csv
+import gzip
+import hashlib
 import io
 import json
+import re
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +30,29 @@ import mido
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from serve_app.analysis import scores
+from tools.key_training import profiles
 from tools.music import rendering
 from tools.music.rendering import SAMPLE_RATE
 from tools.music.values import DRUM_CHANNEL, NAMES
 
+PARTS = ("field", "real")
+LIST = Path(__file__).with_name("real.csv")
 SOUNDFONT = "MuseScore_General"
 _FOLDERS = {
     "openttd": Path("/usr/share/games/openttd/baseset/openmsx"),
     "planetblupi": Path("/usr/share/planetblupi/music"),
+}
+_REAL_FOLDERS = {
+    "simutrans": Path("/usr/share/games/simutrans/music"),
+    "freedink": Path("/usr/share/games/dink/dink/Sound"),
+    "liquidwar": Path("/usr/share/games/liquidwar/music"),
+    "kobodeluxe": Path("/usr/share/kobo-deluxe/sfx"),
+    "mma": Path("/usr/share/doc/mma/examples"),
+    "pianobooster": Path("/usr/share/doc/pianobooster/courses/BoosterMusic"),
+    "timidity": Path("/usr/share/doc/timidity/examples"),
 }
 _GAMES = [Path("/usr/share/games/doom") / f"freedoom{n}.wad" for n in (1, 2)]
 # A WAD file: magic, number of lumps, offset of their list; a lump's offset, size, name.
@@ -40,6 +63,14 @@ _SHORTEST_SECONDS, _LONGEST_SECONDS = 30.0, 90.0
 _ON_GRID = 0.8
 # By so much the correlation of the best key leads that of the second.
 _KEY_LEAD = 0.03
+# A key is told from the notes of so many seconds around, and changes are rare.
+_KEY_SECONDS, _KEY_CHANGE = 16, 40.0
+# The profiles' votes that a piece's longest key has, at least.
+_KEY_VOTES = 0.5
+# A key signature: its accidentals and its mode, which must be 0 or 1.
+_BAD_SIGNATURE = re.compile(
+    rb"(\xff\x59\x02[\x00-\x07\xf9-\xff])[^\x00\x01]", re.DOTALL
+)
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
@@ -55,8 +86,46 @@ class Played:
     signatures: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Row:
+    """A line of the list of `real`: a file of a package, played on a soundfont.
+
+    `half` is "learn" or "choose"; a file is in one of them with all its soundfonts.
+    """
+
+    name: str
+    half: str
+    soundfont: str
+    file: str
+    sha256: str
+
+
+def rows() -> list[Row]:
+    """Read the list of `real`."""
+    with LIST.open(newline="") as file:
+        return [Row(**row) for row in csv.DictReader(file)]
+
+
+def open_real(row: Row) -> mido.MidiFile:
+    """Read a file of the list.
+
+    Raises ValueError if it is another than that of the list.
+    """
+    package, _, path = row.file.partition("/")
+    data = (_REAL_FOLDERS[package] / path).read_bytes()
+    if hashlib.sha256(data).hexdigest() != row.sha256:
+        raise ValueError(f"{row.file} is another file than that of the list")
+    if path.endswith(".gz"):
+        data = gzip.decompress(data)
+    return mido.MidiFile(file=io.BytesIO(_BAD_SIGNATURE.sub(_as_major, data)))
+
+
+def _as_major(signature: re.Match[bytes]) -> bytes:
+    return signature[1] + b"\0"
+
+
 def files() -> Iterator[tuple[str, mido.MidiFile]]:
-    """Yield names and files of all packages that are installed."""
+    """Yield names and files of `field`, of all packages that are installed."""
     for game, folder in _FOLDERS.items():
         for path in sorted(folder.glob("*.mid")):
             yield f"{game}_{path.stem}", mido.MidiFile(path)
@@ -120,18 +189,18 @@ def read(file: mido.MidiFile) -> Played:
     )
 
 
-def truth(name: str, played: Played) -> dict[str, Any]:
+def truth(
+    name: str, played: Played, part: str = "field", soundfont: str = SOUNDFONT
+) -> dict[str, Any]:
     """Return what is true of a file, in the form of the other pieces."""
     beats, downbeats = _beats(played)
     bpm, share = _tempo(played)
     is_on_grid = bool(_on_grid(played) >= _ON_GRID)
     is_constant = is_on_grid and bool(share > 0.97)
-    key, found = _key(played)
-    end = float((played.notes[:, 1] + played.notes[:, 2]).max())
-    return {
+    told = {
         "name": name,
-        "part": "field",
-        "source": "field",
+        "part": part,
+        "source": part,
         "style": name.split("_")[0],
         "family": name.split("_")[0],
         "bpm": bpm if is_constant else None,
@@ -141,14 +210,12 @@ def truth(name: str, played: Played) -> dict[str, Any]:
         "beats": beats if is_on_grid else None,
         "downbeats": downbeats if is_on_grid else None,
         "meter": _unit(played.meters[-1])[0],
-        "key": key,
-        "key_found": found,
-        "keys": [{"start": 0.0, "end": round(end, 3), "key": key}] if key else [],
         "has_drums": bool(played.notes[:, 4].any()),
         "tuning_cents": 0,
-        "soundfont": SOUNDFONT,
+        "soundfont": soundfont,
         "on_grid": round(_on_grid(played), 3),
     }
+    return told | (_keys_by_notes(played) if part == "real" else _keys(played))
 
 
 def _unit(meter: tuple[int, int, int]) -> tuple[int, float]:
@@ -231,23 +298,100 @@ def _key(played: Played) -> tuple[str | None, str]:
     return best, "notes"
 
 
+def _keys(played: Played) -> dict[str, Any]:
+    """Return one key for the whole file, as `_key` tells it."""
+    key, found = _key(played)
+    end = float((played.notes[:, 1] + played.notes[:, 2]).max())
+    spans = [{"start": 0.0, "end": round(end, 3), "key": key}] if key else []
+    return {"key": key, "key_found": found, "keys": spans}
+
+
+def _keys_by_notes(played: Played) -> dict[str, Any]:
+    """Return the keys over time, as published profiles tell them from the notes.
+
+    `key` is the one that lasts longest, null where the votes on the whole piece are
+    not mostly for it. `pitch_classes` (seconds, 12) says how long each of them sounds.
+    """
+    sounding = pitch_classes(played)
+    if not sounding.any():
+        return {"key": None, "key_found": "no notes", "keys": [], "pitch_classes": []}
+    path = keys_of(sounding)
+    longest = int(np.bincount(path).argmax())
+    share = float(profiles.votes(sounding.sum(axis=0))[longest])
+    changes = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+    return {
+        "key": _named(longest) if share >= _KEY_VOTES else None,
+        "key_found": f"notes: {share:.2f} of the votes for {_named(longest)}",
+        "keys": [
+            {"start": float(start), "end": float(end), "key": _named(int(path[start]))}
+            for start, end in pairwise(changes)
+        ],
+        "pitch_classes": np.round(sounding, 2).tolist(),
+    }
+
+
+def keys_of(sounding: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the key of each second of pitch classes (seconds, 12): 12 up are minor."""
+    around = uniform_filter1d(sounding, _KEY_SECONDS, axis=0, mode="constant")
+    return _path(np.array([profiles.votes(classes) for classes in around]))
+
+
+def pitch_classes(played: Played) -> NDArray[np.float64]:
+    """Return how long each pitch class sounds in each second, (seconds, 12).
+
+    Long notes fade: what is held counts for two seconds at most.
+    """
+    ends = played.notes[:, 1] + np.minimum(played.notes[:, 2], 2.0)
+    sounding = np.zeros((int(np.ceil(ends.max())), 12))
+    for (_, start, _, pitch, is_drum), end in zip(played.notes, ends, strict=True):
+        for second in () if is_drum else range(int(start), int(np.ceil(end))):
+            share = min(end, second + 1) - max(start, second)
+            sounding[second, int(pitch) % 12] += share
+    return sounding
+
+
+def _path(votes: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the likeliest key at each second (Viterbi)."""
+    likely = np.log(votes + 0.01)
+    score = likely[0]
+    came_from = []
+    for now in likely[1:]:
+        best = int(score.argmax())
+        stays = score >= score[best] - _KEY_CHANGE
+        came_from.append(np.where(stays, np.arange(24), best))
+        score = np.maximum(score, score[best] - _KEY_CHANGE) + now
+    path = [int(score.argmax())]
+    for before in reversed(came_from):
+        path.append(int(before[path[-1]]))
+    return np.array(path[::-1])
+
+
+def _named(key: int) -> str:
+    return f"{NAMES[key % 12]} {'minor' if key >= 12 else 'major'}"
+
+
 def _spelt(signature: str) -> str:
     tonic, is_minor = scores.key_of(signature)
     return f"{NAMES[tonic]} {'minor' if is_minor else 'major'}"
 
 
-def render(out: Path, only: Sequence[str]) -> None:
-    """Write the field pieces as NAME.flac and NAME.json."""
+def render(part: str, out: Path, only: Sequence[str]) -> None:
+    """Write the pieces of a part as NAME.flac and NAME.json."""
     out.mkdir(parents=True, exist_ok=True)
-    for name, file in files():
+    listed: Iterable[tuple[str, str, mido.MidiFile]]
+    if part == "real":
+        listed = ((row.name, row.soundfont, open_real(row)) for row in rows())
+    else:
+        listed = ((name, SOUNDFONT, file) for name, file in files())
+    for name, soundfont, file in listed:
         if (only and name not in only) or (out / f"{name}.json").exists():
             continue
         played = read(file)
         if not len(played.notes) or played.notes[-1, 1] < _SHORTEST_SECONDS:
             continue
-        told = truth(name, played)
+        told = truth(name, played, part, soundfont)
         with tempfile.TemporaryDirectory() as place:
-            wave = rendering.play(file, SOUNDFONT, Path(place), is_wet=True)
+            wave = rendering.play(file, soundfont, Path(place), is_wet=True)
         wave = wave[:, : int(_LONGEST_SECONDS * SAMPLE_RATE)]
         wave *= 0.9 / max(float(np.abs(wave).max()), 1e-9)
         soundfile.write(out / f"{name}.flac", wave.T, SAMPLE_RATE, subtype="PCM_16")

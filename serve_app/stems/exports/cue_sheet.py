@@ -3,12 +3,14 @@
 CDRWIN's user guide, appendix A: players show each track, while few show a second index.
 """
 
+from pathlib import PurePosixPath
+
 from serve_app.stems.exports.text import plain
 from serve_app.stems.exports.track import Section, Track
 
 _FRAMES_PER_SECOND = 75
 _TRACKS = 99
-_TYPES = {"mp3": "MP3", "aif": "AIFF", "aiff": "AIFF"}
+_TYPES = {".aif": "AIFF", ".aiff": "AIFF", ".mp3": "MP3"}
 
 
 def render(track: Track) -> bytes:
@@ -17,12 +19,11 @@ def render(track: Track) -> bytes:
     In UTF-8, with a byte order mark where it is not ASCII: that is how players know.
     """
     tags = track.tags
-    suffix = track.file_name.rpartition(".")[2].lower()
     lines = [f"REM {name} {value}" for name, value in _remarks(track) if value]
     if tags.artist:
         lines.append(f"PERFORMER {_quoted(tags.artist)}")
     lines.append(f"TITLE {_quoted(track.title)}")
-    lines.append(f"FILE {_quoted(track.file_name)} {_TYPES.get(suffix, 'WAVE')}")
+    lines.append(f"FILE {_quoted(track.file_name)} {_type(track)}")
     for number, section in enumerate(_sections(track), 1):
         lines += [
             f"  TRACK {number:02} AUDIO",
@@ -43,6 +44,13 @@ def timecode(seconds: float) -> str:
     frames = int(seconds * _FRAMES_PER_SECOND + 1e-6)
     whole, frame = divmod(frames, _FRAMES_PER_SECOND)
     return f"{whole // 60:02}:{whole % 60:02}:{frame:02}"
+
+
+def _type(track: Track) -> str:
+    """Return the type of the file; all that is neither MP3 nor AIFF is WAVE."""
+    if track.codec.codec.startswith("mp3"):
+        return "MP3"
+    return _TYPES.get(PurePosixPath(track.file_name.lower()).suffix, "WAVE")
 
 
 def _remarks(track: Track) -> list[tuple[str, str]]:

@@ -5,6 +5,8 @@ Pioneer DJ, "rekordbox xml format list" (rekordbox.com, Developer).
 
 import re
 from collections.abc import Iterator
+from math import floor
+from pathlib import PurePosixPath
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -37,7 +39,7 @@ def render(track: Track) -> bytes:
     collection = ElementTree.SubElement(root, "COLLECTION", Entries="1")
     entry = ElementTree.SubElement(collection, "TRACK", _attributes(track))
     offset = offset_seconds("rekordbox", track.codec)
-    for anchor in _anchors(track):
+    for anchor in _anchors(track, offset):
         ElementTree.SubElement(entry, "TEMPO", _tempo(anchor, offset))
     for section, number in _marks(track):
         ElementTree.SubElement(entry, "POSITION_MARK", _mark(section, number, offset))
@@ -92,7 +94,7 @@ def _attributes(track: Track) -> dict[str, str]:
 
 
 def _kind(track: Track) -> str:
-    suffix = track.file_name.rpartition(".")[2].lower()
+    suffix = PurePosixPath(track.file_name).suffix[1:].lower()
     codec = track.codec.codec
     return _KINDS.get("mp3" if codec.startswith("mp3") else codec) or _KINDS.get(
         suffix, f"{suffix.upper()} File" if suffix else "Unknown Format"
@@ -105,10 +107,14 @@ def _number(track: str) -> str:
     return digits[0] if digits else "0"
 
 
-def _anchors(track: Track) -> Iterator[Segment]:
-    """Yield the segments, and those of their downbeats that keep the grid in place."""
-    for segment, end in track.stretches():
-        start = _not_before_zero(segment)
+def _anchors(track: Track, offset: float) -> Iterator[Segment]:
+    """Yield the segments, and those of their downbeats that keep the grid in place.
+
+    rekordbox has no beats before the first one: that is the song's first beat in
+    rekordbox's time.
+    """
+    for place, (segment, end) in enumerate(track.stretches()):
+        start = _first_beat(segment, offset) if place == 0 else segment
         yield start
         drift = abs(60 / round(segment.bpm, 2) - segment.beat_seconds)
         bar_drift = drift * segment.beats_per_bar
@@ -123,10 +129,9 @@ def _anchors(track: Track) -> Iterator[Segment]:
             anchor = anchor.moved(step)
 
 
-def _not_before_zero(segment: Segment) -> Segment:
-    if segment.start_seconds >= 0:
-        return segment
-    return segment.moved(int(-segment.start_seconds / segment.beat_seconds) + 1)
+def _first_beat(segment: Segment, offset: float) -> Segment:
+    beats = (segment.start_seconds + offset) / segment.beat_seconds
+    return segment.moved(-floor(beats + 1e-6))
 
 
 def _tempo(segment: Segment, offset: float) -> dict[str, str]:

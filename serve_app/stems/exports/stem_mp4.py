@@ -7,18 +7,19 @@ player puts on their sum. Ours are off: the stems add up to the mix as they are.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.audio.decode import BLOCK_SAMPLES, read_blocks
+from serve_app.audio.decode import BLOCK_SAMPLES, opened, regrouped
 from serve_app.audio.encode import encoded_rate
 from serve_app.audio.formats import FORMATS
 from serve_app.audio.multitrack import CODECS, MultitrackEncoder
+from serve_app.audio.resample import exactly, resampled
 from serve_app.stems.exports import mp4_boxes
 from serve_app.stems.exports.files import whole
 from serve_app.stems.exports.track import Track
@@ -66,15 +67,18 @@ def write(
     There must be `drums`, `bass` and `vocals`; all others are added up as `other`.
     `mix_gain` is the gain that the stems got. Memory grows by FFmpeg's index alone,
     half a MB a minute of AAC, and a file of the same size lies beside `target` while it
-    is written. Raises ValueError for a codec or stems that the
-    format has no place for, and where a stem is longer or shorter than the mix.
+    is written. Stems at another rate, which a codec may have asked for, are brought to
+    the mix's. Raises ValueError for a codec or stems that the format has no place for,
+    and where a stem at the mix's rate is longer or shorter than it.
     """
     if codec not in CODECS:
         raise ValueError(f'"codec" must be one of {", ".join(CODECS)}, got {codec!r}')
     if codec == "aac" and encoded_rate(FORMATS["m4a"], track.sample_rate) != (
         track.sample_rate
     ):
-        raise ValueError(f"AAC has no {track.sample_rate} Hz. Choose alac.")
+        raise ValueError(
+            f'AAC has no {track.sample_rate} Hz. Choose the export "stem.mp4-alac".'
+        )
     unlabelled = target.with_name(f"{target.name}.part")
     try:
         _encode(track, mix, _grouped(stems), unlabelled, codec, mix_gain)
@@ -118,7 +122,7 @@ def _encode(
 ) -> None:
     encoder = MultitrackEncoder(target, codec, track.sample_rate, 1 + len(groups))
     try:
-        for blocks in _blocks(mix, groups, mix_gain):
+        for blocks in _blocks(track, mix, groups, mix_gain):
             encoder.write(blocks)
     except BaseException:
         encoder.abort()
@@ -127,22 +131,37 @@ def _encode(
 
 
 def _blocks(
-    mix: Path, groups: Sequence[Sequence[Path]], mix_gain: float
+    track: Track, mix: Path, groups: Sequence[Sequence[Path]], mix_gain: float
 ) -> Iterator[list[Wave]]:
     paths = [mix, *(path for group in groups for path in group)]
     with ExitStack() as stack:
-        sources = [
-            stack.enter_context(closing(read_blocks(path, BLOCK_SAMPLES)))
-            for path in paths
-        ]
+        sources = [stack.enter_context(closing(_read(path, track))) for path in paths]
         for blocks in zip_longest(*sources):
             if len({None if block is None else block.shape for block in blocks}) > 1:
-                raise ValueError("the stems and the mix are not of one length")
+                raise ValueError(
+                    "The stems and the song are not of one length. Separate it again."
+                )
             waves = iter(blocks)
             yield [
                 next(waves) * np.float32(mix_gain),
                 *(_sum([next(waves) for _ in group]) for group in groups),
             ]
+
+
+def _read(path: Path, track: Track) -> Generator[Wave, None, None]:
+    """Yield a file in blocks of one size at the track's rate."""
+    with opened(path) as song:
+        blocks = song.blocks(BLOCK_SAMPLES)
+        # The rate is known for sure with the first block.
+        first = next(blocks, None)
+        if first is None:
+            return
+        whole = chain([first], blocks)
+        if song.sample_rate == track.sample_rate:
+            yield from whole
+            return
+        ours = resampled(whole, song.sample_rate, track.sample_rate)
+        yield from regrouped(exactly(ours, track.samples), BLOCK_SAMPLES)
 
 
 def _sum(waves: Sequence[Wave]) -> Wave:

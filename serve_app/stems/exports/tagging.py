@@ -24,6 +24,8 @@ _FLAC_COMMENTS, _FLAC_PICTURE, _FLAC_PADDING = 4, 6, 1
 _FLAC_LAST = 0x80
 _FLAC_BLOCK_BYTES = 2**24 - 1
 _WAV_SIZE_IS_ELSEWHERE = 0xFFFFFFFF
+# Room that FFmpeg keeps for an RF64's sizes, its own name, and older tags.
+_WAV_UNWANTED = (b"JUNK", b"LIST", b"id3 ", b"ID3 ")
 _OGG_HEAD_BYTES = 27
 
 
@@ -47,13 +49,16 @@ def write(source: Path, target: Path, tags: Tags) -> None:
 def write_stem(track: Track, stem: str, source: Path, target: Path) -> None:
     """Copy a stem with its song's tags, tempo, key and grid, and its name in the title.
 
+    A song's file name is no title: the same file may come by another name.
+
     The grid is in Serato's tag, which goes into mp3 and wav only, and in the time of
     this stem's file. Raises ValueError as `write` does.
     """
     codec = "mp3" if source.suffix.lower() == ".mp3" else ""
     facts = codec_facts(source, codec, track.sample_rate)
     grid = serato.beat_grid(replace(track, codec=facts))
-    write(source, target, replace(track.tagged.of_stem(stem), beat_grid=grid))
+    tags = replace(track.tagged, title=track.tags.title).of_stem(stem)
+    write(source, target, replace(tags, beat_grid=grid))
 
 
 def _mp3(source: Path, target: Path, tags: Tags) -> None:
@@ -64,7 +69,10 @@ def _mp3(source: Path, target: Path, tags: Tags) -> None:
 
 
 def _wav(source: Path, target: Path, tags: Tags) -> None:
-    """Append a chunk `id3 `, where DJ programs look for tags in a wav."""
+    """Append a chunk `id3 `, where DJ programs look for tags in a wav.
+
+    Behind the sound: readers that know no chunks find it at byte 44 (of 16 bits).
+    """
     tag = id3.tag(tags)
     with source.open("rb") as file, target.open("w+b") as out:
         kind, stated, form = struct.unpack("<4sI4s", file.read(12))
@@ -72,7 +80,7 @@ def _wav(source: Path, target: Path, tags: Tags) -> None:
             raise ValueError(f"{source.name} is no wav")
         out.write(struct.pack("<4sI4s", kind, stated, form))
         for name, start, size in _wav_chunks(file):
-            if name.lower() != b"id3 ":
+            if name not in _WAV_UNWANTED:
                 copy(file, out, start, size)
                 # Chunks begin at even places.
                 out.write(bytes(out.tell() % 2))

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from serve_app.audio import labels
 from serve_app.stems.exports.text import plain
+
+# Each stem has a copy of it.
+_STEM_COVER_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,15 @@ class Tags:
         return f"{self.bpm:.2f}".rstrip("0").rstrip(".") if self.bpm > 0 else ""
 
     def of_stem(self, stem: str) -> "Tags":
-        """Return the tags for a stem, named in the title: `Song (vocals)`."""
-        return replace(self, title=f"{self.title} ({stem})".strip())
+        """Return the tags for a stem, named in the title: `Song (Vocals)`.
+
+        No title is made up, and large covers are left out.
+        """
+        cover = self.cover
+        if cover is not None and len(cover.data) > _STEM_COVER_BYTES:
+            cover = None
+        title = f"{self.title} ({stem.capitalize()})" if self.title else ""
+        return replace(self, title=title, cover=cover)
 
 
 def read(path: Path) -> Tags:
@@ -56,20 +67,8 @@ def read(path: Path) -> Tags:
     What is in it as tempo and key is not taken: they are for the analysis to say.
     """
     found = labels.read(path)
-
-    def text(*names: str) -> str:
-        values = (found.values[name] for name in names if name in found.values)
-        return plain(next(values, ""))
-
-    # FFmpeg's names, and others that programs write.
-    return Tags(
-        title=text("title"),
-        artist=text("artist"),
-        album=text("album"),
-        album_artist=text("album_artist", "albumartist"),
-        genre=text("genre"),
-        date=text("date", "year", "tyer"),
-        track=text("track", "tracknumber"),
-        comment=text("comment", "description"),
-        cover=None if found.cover is None else Cover(*found.cover),
-    )
+    tags = Tags(cover=None if found.cover is None else Cover(*found.cover))
+    texts: dict[str, Any] = {
+        name: plain(value) for name, value in found.carried.items()
+    }
+    return replace(tags, **texts)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
+from pathlib import PurePosixPath
 
 from serve_app.stems.exports.codec_facts import CodecFacts
 from serve_app.stems.exports.tags import Tags
@@ -89,7 +90,7 @@ class Track:
     @property
     def title(self) -> str:
         """The title, or else the file's name without its suffix."""
-        return self.tags.title or self.file_name.rsplit(".", 1)[0]
+        return self.tags.title or PurePosixPath(self.file_name).stem
 
     @property
     def short_key(self) -> str:

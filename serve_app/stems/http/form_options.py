@@ -1,10 +1,10 @@
 """What to make of a song, as the text fields of a form say it."""
 
-import re
 from collections.abc import Callable, Sequence
 
 from serve_app.audio import formats
 from serve_app.errors import InvalidField, InvalidInput, RefusedUrl
+from serve_app.stems import reports
 from serve_app.stems.http.services import ModelInfo
 from serve_app.stems.request import ACCOMPANIMENT, VOCALS, Options, Priority
 from serve_app.webhooks.target import Event, Webhook
@@ -20,12 +20,6 @@ BPM_RANGE_SCHEMA = {
 }
 DEFAULT_MODEL = "auto"
 DEFAULT_FORMAT = "wav"
-
-# `88-175`, with the dashes and spaces that people put there.
-_BPM_RANGE = re.compile(
-    r"(\d{1,3}(?:\.\d+)?) *[-\u2013:] *(\d{1,3}(?:\.\d+)?)", re.ASCII
-)
-_SLOWEST_BPM, _FASTEST_BPM = 20.0, 400.0
 
 
 def choose(
@@ -46,17 +40,10 @@ def choose(
 def bpm_range(fields: Sequence[tuple[str, str]]) -> tuple[float, float] | None:
     """Return the tempos between which the fields say a song's is, if they do."""
     text = _single({BPM_RANGE: _values(fields, BPM_RANGE)}, BPM_RANGE)
-    if not text:
-        return None
-    if found := _BPM_RANGE.fullmatch(text):
-        low, high = float(found[1]), float(found[2])
-        if _SLOWEST_BPM <= low < high <= _FASTEST_BPM:
-            return low, high
-    raise InvalidField(
-        f"{text[:40]!r} is no range of tempos. Give the lowest and the highest, from "
-        f"{_SLOWEST_BPM:.0f} to {_FASTEST_BPM:.0f}, as in 88-175.",
-        BPM_RANGE,
-    )
+    try:
+        return reports.bpm_range(text) if text else None
+    except InvalidInput as err:
+        raise InvalidField(err.detail, BPM_RANGE) from err
 
 
 def webhook(

@@ -74,10 +74,12 @@ def find_stem(
 ) -> StemFile:
     """Return a finished stem that is there.
 
-    Raises JobNotFound, NotReady while the job runs or when it has failed, and
-    StemNotFound, which lists the stems that there are.
+    Raises JobNotFound, StemNotFound, which lists the stems of the job, for one that it
+    will never have, and NotReady while the job runs or when it has failed.
     """
     job = find_job(services, client, job_id)
+    if not view.is_over(job) and name not in job.request.options.stems:
+        raise _no_stem(name, job.request.options.stems)
     for stem in check_stems(job):
         if stem.name == name:
             with expired():

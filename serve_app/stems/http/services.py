@@ -185,7 +185,8 @@ class StemsServices:
     """Everything behind the routes of stems.
 
     `reuse` returns a result for a job if another one had made the same, one of those
-    given or, without any, one that it looks for; None where nothing is reused.
+    given, with whose stems it copies the song, or, without any, one that it looks for;
+    None where nothing is reused.
     `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
     for at once, and `stop` stops one that was cancelled. `health` says what the pools
     report: `ready` and, where known, `model`, `device`, `reason` and more.

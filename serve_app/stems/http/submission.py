@@ -75,11 +75,14 @@ class Submission:
         file_key, twins = await self._twins(upload, options)
         job = await self._job(upload, options, file_key, twins)
         job = job.evolve(request=replace(job.request, webhook=webhook))
+        path: Path | None = upload.path
         if file_key and services.reuse is not None:
             found = await run_in_thread(services.reuse, job, twins)
             if found is not None:
                 job = _ended(job, found, services.limits.retention_seconds)
-        return await self._handed_in(job, upload, once)
+                # A twin's file is the same, and was copied together with its stems.
+                path = None if twins else path
+        return await self._handed_in(job, path, upload.form.ignored, once)
 
     async def _twins(
         self, upload: Upload, options: Options
@@ -111,7 +114,9 @@ class Submission:
             facts = await self._intake.measure(self._request, self._client, upload)
             source = _source(upload, facts)
             if file_key is not None:
-                audio_key = content_key(self._client.tenant, facts.sha256, options)
+                # With the tags: stems have them, and must not have another song's.
+                content = f"{facts.sha256} {facts.tags_sha256}"
+                audio_key = content_key(self._client.tenant, content, options)
         source = replace(source, filename=form.filename, key=f"{ORIGINALS}/{job_id}")
         return SeparationJob(
             job_id,
@@ -129,14 +134,18 @@ class Submission:
         )
 
     async def _handed_in(
-        self, job: SeparationJob, upload: Upload, once: Once | None
+        self,
+        job: SeparationJob,
+        path: Path | None,
+        ignored: Sequence[str],
+        once: Once | None,
     ) -> JSONResponse:
         services = self._services
-        body: Mapping[str, Any] = _accepted(job, upload.form.ignored).model_dump(
+        body: Mapping[str, Any] = _accepted(job, ignored).model_dump(
             mode="json", exclude_none=True
         )
         answer = once.answer(STATUS, {}, body) if once else None
-        before = await run_in_thread(_hand_in, services, job, upload.path, answer)
+        before = await run_in_thread(_hand_in, services, job, path, answer)
         if once is not None and before is not None:
             body = once.checked(before).body
             return self._served(body, {idempotency.REPLAYED: "true"})
@@ -212,14 +221,18 @@ def _ended(
 
 
 def _hand_in(
-    services: StemsServices, job: SeparationJob, path: Path, answer: Answer | None
+    services: StemsServices,
+    job: SeparationJob,
+    path: Path | None,
+    answer: Answer | None,
 ) -> Answer | None:
     """Store the song, then the job: a dispatcher may take it up at once.
 
-    Returns what the same request was answered before; nothing is left then.
+    `path` is None where the song is stored already. Returns what the same request was
+    answered before; nothing is left then.
     """
     try:
-        if not job.state.is_final:
+        if path is not None:
             services.storage.put(job.request.source.key, path)
         receipt = None if answer is None else AnswerReceipt(answer)
         before = services.jobs.add(job, receipt)

@@ -24,6 +24,16 @@ def _noise(samples: int) -> Mono:
     return np.random.default_rng(7).standard_normal(samples).astype(np.float32)
 
 
+def noise(seconds: float, seed: int = 0, colour: int = 0) -> Mono:
+    """White noise, or what falls by 3 dB an octave (pink), or by 6 (brown)."""
+    samples = int(seconds * RATE)
+    white = np.random.default_rng(seed).standard_normal(samples)
+    falling = np.fft.rfft(white)
+    falling /= np.maximum(np.arange(len(falling)), 1) ** (colour / 2)
+    wave = np.fft.irfft(falling, samples)
+    return np.asarray(0.1 * wave / wave.std(), np.float32)
+
+
 def click(hertz: float) -> Mono:
     time, fade = _fading(0.03, 0.008)
     return np.asarray(np.sin(2 * np.pi * hertz * time) * fade, np.float32)
@@ -85,13 +95,25 @@ def scale(tonic: int, is_minor: bool, cents: float = 0.0) -> Mono:
     return np.concatenate(notes * 2)
 
 
-def cadence(tonic: int, is_minor: bool) -> Mono:
+def cadence(tonic: int, is_minor: bool, cents: float = 0.0) -> Mono:
     """Tonic, subdominant, dominant (major in both modes), tonic; twice."""
-    mode, root = (MINOR if is_minor else MAJOR), 48 + tonic
-    chords = [(root, mode), (root + 5, mode), (root + 7, MAJOR), (root, mode)]
-    return np.concatenate([_chord(at, steps) for at, steps in chords] * 2)
+    mode = MINOR if is_minor else MAJOR
+    return _played(tonic + cents / 100, [(0, mode), (5, mode), (7, MAJOR), (0, mode)])
 
 
-def _chord(root: int, steps: Sequence[int]) -> Mono:
+def dorian(tonic: int, cents: float = 0.0) -> Mono:
+    """A loop on a mode: the notes of the major key below, but home is a minor chord."""
+    return _played(
+        tonic + cents / 100, [(0, MINOR), (10, MAJOR), (5, MAJOR), (0, MINOR)]
+    )
+
+
+def _played(tonic: float, chords: Sequence[tuple[int, Sequence[int]]]) -> Mono:
+    """Play chords, given as steps over a tonic, twice."""
+    sounds = [_chord(48 + tonic + root, steps) for root, steps in chords]
+    return np.concatenate(sounds * 2)
+
+
+def _chord(root: float, steps: Sequence[int]) -> Mono:
     notes = [tone(root + step, CHORD_SECONDS) for step in (-12, *steps)]
     return np.asarray(np.sum(notes, axis=0, dtype=np.float32))

@@ -5,7 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from serve_app.analysis import beats
-from serve_app.analysis.features import FRAMES_PER_SECOND
+from serve_app.analysis.features import (
+    CHROMA_FRAMES,
+    FRAMES_PER_SECOND,
+    PITCH_CLASSES,
+)
 from serve_app.analysis.network import TEMPI_BPM, Activations
 
 Times = NDArray[np.floating]
@@ -22,6 +26,12 @@ def activation(times: Times, seconds: float, seed: int = 0) -> NDArray[np.float3
     return heard.astype(np.float32)
 
 
+def unpitched(seconds: float) -> NDArray[np.float16]:
+    """Return the chroma of what has no pitch."""
+    frames = int(seconds * FRAMES_PER_SECOND) // CHROMA_FRAMES + 1
+    return np.zeros((frames, 2 * PITCH_CLASSES), np.float16)
+
+
 def activations(
     times: Times, seconds: float, meter: int = 4, tempi: Times | None = None
 ) -> Activations:
@@ -32,6 +42,7 @@ def activations(
         beats=activation(times, seconds),
         downbeats=activation(times[::meter], seconds, seed=1),
         tempi=tempi.astype(np.float32),
+        chroma=unpitched(seconds),
     )
 
 
@@ -43,7 +54,7 @@ def test_every_beat_is_found_within_5_ms(bpm: float) -> None:
     assert np.abs(found - times).max() < 0.005
 
 
-@pytest.mark.parametrize("meter", [2, 3, 4])
+@pytest.mark.parametrize("meter", [2, 3, 4, 5, 7])
 def test_bars_are_found(meter: int) -> None:
     times = np.arange(0.31, 59.5, 0.5)
     heard = activations(times, 60, meter)
@@ -72,7 +83,8 @@ def test_the_engine_decides_between_octaves_that_fit_alike() -> None:
     both = np.maximum(activation(strong, 60), 0.8 * activation(weak, 60))
     for bpm in (60 / 0.7, 60 / 0.35):
         tempi = np.exp(-0.5 * np.square(24 * np.log2(TEMPI_BPM / bpm))) + 1e-6
-        heard = Activations(both, both, (tempi / tempi.sum()).astype(np.float32))
+        shares = (tempi / tempi.sum()).astype(np.float32)
+        heard = Activations(both, both, shares, unpitched(60))
         found = beats.track(heard).times
         assert np.median(np.diff(found)) == pytest.approx(60 / bpm, rel=0.01)
 
@@ -94,5 +106,5 @@ def test_pieces_of_ten_minutes_are_joined() -> None:
 def test_little_that_is_heard_is_no_pulse(frames: int) -> None:
     nothing = np.zeros(frames, np.float32)
     tempi = np.full(len(TEMPI_BPM), 1 / len(TEMPI_BPM), np.float32)
-    pulse = beats.track(Activations(nothing, nothing, tempi))
+    pulse = beats.track(Activations(nothing, nothing, tempi, unpitched(0)))
     assert len(pulse.times) == len(pulse.strengths) == 0

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from serve_app.analysis.chroma import LOWEST_PITCH, Pitches, PitchListener
+from serve_app.analysis.chroma import (
+    LOWEST_PITCH,
+    Pitches,
+    PitchListener,
+    pitch_classes,
+)
 from tests.unit.analysis import music
 
 
@@ -60,3 +65,16 @@ def test_little_is_kept_of_a_long_song() -> None:
     kept = sum(segment.nbytes for segment in listener._segments)
     assert kept <= 60 * 840
     assert len(listener._samples) < 3 * music.RATE
+
+
+def test_pitch_classes_are_those_of_notes_not_of_their_overtones() -> None:
+    notes = np.zeros((2, 84), np.float32)
+    for partial, semitones in enumerate((0, 12, 19, 24, 28, 31, 34)):
+        notes[:, 30 + semitones] = 0.9**partial
+    folded = notes.sum(axis=0).reshape(-1, 12).sum(axis=0)
+    bare = pitch_classes(notes).sum(axis=0)
+    assert bare.argmax() == 30 % 12
+    assert np.delete(bare, 6).sum() / bare[6] < 0.6 * (
+        np.delete(folded, 6).sum() / folded[6]
+    )
+    assert not pitch_classes(np.zeros((2, 84), np.float32)).any()

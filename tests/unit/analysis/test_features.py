@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from serve_app.analysis.features import BANDS, HOP_SAMPLES, Levels, Spectrogram
+from serve_app.analysis.features import (
+    BANDS,
+    CHROMA_FRAMES,
+    HOP_SAMPLES,
+    PITCH_CLASSES,
+    Chromagram,
+    Levels,
+    Spectrogram,
+)
 from tests.unit.analysis import music
 
 
@@ -40,3 +48,27 @@ def test_a_sine_is_loudest_in_its_own_band(hertz: float) -> None:
 @pytest.mark.parametrize("song", [np.zeros(0), np.zeros(1), np.ones(5_000)])
 def test_any_song_has_finite_levels(song: music.Mono) -> None:
     assert np.isfinite(levels(song.astype(np.float32), 1_000)).all()
+
+
+def chroma(song: music.Mono, block: int) -> Levels:
+    chromagram = Chromagram()
+    blocks = [song[at : at + block] for at in range(0, len(song), block)]
+    return np.concatenate([*map(chromagram.add, blocks), chromagram.end()])
+
+
+@pytest.mark.parametrize("block", [441, 5_000])
+def test_chroma_is_that_of_the_whole_song(block: int) -> None:
+    song = music.drums(120, seconds=1)
+    whole = chroma(song, len(song))
+    hop = CHROMA_FRAMES * HOP_SAMPLES
+    assert whole.shape == (len(song) // hop + 1, 2 * PITCH_CLASSES)
+    np.testing.assert_allclose(chroma(song, block), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(("hertz", "has_bass"), [(110, True), (440, False)])
+def test_a_note_is_of_its_class_and_register(hertz: float, has_bass: bool) -> None:
+    time = np.arange(music.RATE) / music.RATE
+    heard = chroma(np.sin(2 * np.pi * hertz * time).astype(np.float32), music.RATE)[3]
+    everywhere, bass = np.split(heard, 2)
+    assert everywhere.argmax() == 5  # A, counted from E
+    assert (bass.max() > 0.5 * everywhere.max()) == has_bass

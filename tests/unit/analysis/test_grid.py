@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from serve_app.analysis import grid
 
@@ -46,7 +47,37 @@ def test_two_tempi_are_no_grid_but_two_segments() -> None:
 def test_a_tempo_that_grows_is_no_grid() -> None:
     times = np.cumsum(60 / np.linspace(118, 122, 400))
     assert grid.line(times, np.ones(len(times))) is None
-    assert grid.median_bpm(times) == pytest.approx(120, abs=0.15)
+    assert grid.main_bpm(times, np.ones(400)) == pytest.approx(120, abs=0.1)
+
+
+def beats(*tempi: tuple[float, int]) -> NDArray[np.float64]:
+    """Beats, so many at each tempo."""
+    intervals = [np.full(count, 60 / bpm) for bpm, count in tempi]
+    return np.cumsum(np.concatenate([[0.1], *intervals]))
+
+
+@pytest.mark.parametrize(
+    ("tempi", "bpm"),
+    [
+        ([(100, 34), (140, 70)], 140),
+        ([(140, 70), (100, 60)], 100),
+        ([(120, 60), (124, 80)], 124),
+        ([(100, 30), (140, 45), (100, 30)], 100),
+    ],
+)
+def test_of_several_tempi_the_one_that_lasts_longest_is_the_main_one(
+    tempi: list[tuple[float, int]], bpm: float
+) -> None:
+    """And no mean of them, although 120 and 124 are near each other."""
+    times = beats(*tempi)
+    assert grid.main_bpm(times, np.ones(len(times))) == pytest.approx(bpm, abs=0.01)
+
+
+def test_the_tempo_of_who_rushes_and_lags_is_the_mean() -> None:
+    lags = 120 + 2 * np.sin(np.arange(360) / 360 * 2 * np.pi * 6)
+    assert grid.main_bpm(np.cumsum(60 / lags), np.ones(360)) == pytest.approx(
+        119.98, abs=0.05
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

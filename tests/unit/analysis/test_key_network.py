@@ -5,7 +5,8 @@ import torch
 
 from serve_app.analysis import key_network
 from serve_app.analysis.chroma import PITCHES
-from tools.key_training.network import KeyNetwork
+from tools.key_training import exporting
+from tools.train_key import WEIGHTS
 
 
 def pitches(seconds: int) -> np.ndarray:
@@ -13,26 +14,13 @@ def pitches(seconds: int) -> np.ndarray:
     return np.asarray(drawn, np.float32)
 
 
-def trained() -> KeyNetwork:
-    """Return the network of torch with the weights that come with the package."""
-    network = KeyNetwork().eval()
-    state = network.state_dict()
-    for name, value in key_network.weights().items():
-        layer, kind = name.split(".")
-        full = (
-            f"{layer}.{kind}" if f"{layer}.{kind}" in state else f"{layer}.conv.{kind}"
-        )
-        rows = torch.tensor(value).T if kind == "weight" else torch.tensor(value)
-        state[full] = rows.reshape(state[full].shape)
-    network.load_state_dict(state)
-    return network
-
-
 def test_numpy_tells_what_torch_does() -> None:
     strengths = pitches(200)
     with torch.no_grad():
         weights = torch.full((1, 200), 1 / 200)
-        theirs = trained()(torch.tensor(strengths)[None], weights)[0].numpy()
+        theirs = exporting.read(WEIGHTS)(torch.tensor(strengths)[None], weights)[
+            0
+        ].numpy()
     harmony = key_network.harmony(strengths)
     ours = key_network.logits(harmony.mean(axis=0, keepdims=True))[0]
     np.testing.assert_allclose(ours, theirs, atol=1e-4)

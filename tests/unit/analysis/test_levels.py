@@ -116,6 +116,7 @@ def test_equal_channels_lose_nothing_in_mono() -> None:
     assert found.correlation == pytest.approx(1)
     assert found.mono_loss_db == pytest.approx(0, abs=1e-6)
     assert found.side_share == pytest.approx(0, abs=1e-12)
+    assert str(found.to_dict()["mono_loss_db"]) == "0.0"
 
 
 def test_channels_with_nothing_in_common_lose_three_decibels() -> None:

@@ -44,7 +44,7 @@ def noise(seconds: float, sample_rate: int = SAMPLE_RATE) -> Samples:
 
 
 # EBU Tech 3341 (2023), table 1, and Tech 3342 (2023), table 1: the signals that are
-# described there. 7 and 8 (5 and 6) are recordings, and 6 has five channels.
+# described there. 7 and 8 (5 and 6) are recordings.
 
 
 @pytest.mark.parametrize("level", [-23, -33])
@@ -226,9 +226,46 @@ def test_other_sample_rates_weigh_as_48_kilohertz(sample_rate: int, hz: int) -> 
     assert found == pytest.approx(expected, abs=tolerance)
 
 
+SURROUND = (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)
+
+
+def channels(*levels: float | None) -> Samples:
+    """20 s of the same sine in channels, each so loud or silent."""
+    [sine, _] = tones((0, 20))
+    gains = [0.0 if level is None else 10 ** (level / 20) for level in levels]
+    return np.array(gains, np.float32)[:, None] * sine
+
+
+def surround(song: Samples) -> Loudness:
+    listener = LoudnessListener(SAMPLE_RATE, SURROUND)
+    for block in blocks(song):
+        listener.add(block)
+    return listener.found()
+
+
+def test_tech_3341_case_6() -> None:
+    found = surround(channels(-28, -28, -24, None, -30, -30))
+    assert found.integrated_lufs == pytest.approx(-23, abs=0.1)
+
+
+def test_low_frequency_effects_have_peaks_but_no_loudness() -> None:
+    found = surround(channels(None, None, None, -6, None, None))
+    assert found.integrated_lufs is None
+    assert found.true_peak_dbtp == pytest.approx(-6, abs=0.1)
+    assert found.replaygain_peak == pytest.approx(10 ** (-6 / 20), abs=1e-3)
+
+
+def test_a_surround_counts_one_and_a_half_lu_more_but_peaks_as_it_is() -> None:
+    front = surround(channels(-20, None, None, None, None, None))
+    side = surround(channels(None, None, None, None, -20, None))
+    assert front.integrated_lufs is not None
+    assert side.integrated_lufs == pytest.approx(front.integrated_lufs + 1.49, abs=0.02)
+    assert side.true_peak_dbtp == pytest.approx(front.true_peak_dbtp, abs=0.01)
+
+
 def test_mono_counts_as_one_channel() -> None:
     song = tones((-20, 5))
-    listener = LoudnessListener(SAMPLE_RATE, channels=1)
+    listener = LoudnessListener(SAMPLE_RATE, weights=(1.0,))
     listener.add(song)
     found = listener.found()
     assert found.integrated_lufs == pytest.approx(-23.01, abs=0.05)

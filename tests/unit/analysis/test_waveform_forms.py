@@ -1,12 +1,15 @@
 """Waveforms in the forms of other programs, read as their descriptions say."""
 
 import json
+import re
 import struct
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from serve_app.analysis import waveform_forms as forms
@@ -14,6 +17,7 @@ from serve_app.analysis.waveform import PeaksListener, Pixels, Span, WaveformLis
 from serve_app.errors import InvalidInput
 
 RATE = 44_100
+WHOLE = (0, 60_000)
 SONG = (np.random.default_rng(3).standard_normal((2, 60_000)) * 0.3).astype(np.float32)
 
 
@@ -42,7 +46,7 @@ def read_dat(file: bytes) -> dict[str, Any]:
 def pixels(bands: int = 1, per_second: float = 100) -> Pixels:
     listener = WaveformListener(RATE)
     listener.add(SONG)
-    span = forms.span(RATE, SONG.shape[1], pixels_per_second=per_second)
+    span = forms.span(RATE, WHOLE, pixels_per_second=per_second)
     return listener.end().pixels(span, bands)
 
 
@@ -113,7 +117,7 @@ def test_wavesurfer_gets_three_bands_as_three_channels() -> None:
 
 
 def library(song: NDArray[np.float32], num_peaks: int) -> dict[str, Any]:
-    span = forms.span(RATE, song.shape[1], num_peaks=num_peaks)
+    span = forms.library_span((0, song.shape[1]), num_peaks)
     listener = PeaksListener(span, RATE)
     for start in range(0, song.shape[1], 1_009):
         listener.add(song[:, start : start + 1_009])
@@ -144,49 +148,101 @@ def test_the_library_gets_0_after_short_songs_and_for_silence() -> None:
 
 
 def test_pixels_are_as_long_as_audiowaveform_makes_them() -> None:
-    assert forms.span(RATE, 60_000) == Span(0, 60_000, 441)
-    assert forms.span(RATE, 60_000, pixels_per_second=90) == Span(0, 60_000, 490)
-    assert forms.span(RATE, 60_000, pixels_per_second=85) == Span(0, 60_000, 518)
-    assert forms.span(RATE, 60_000, num_peaks=7) == Span(0, 59_997, 8_571)
+    assert forms.span(RATE, WHOLE) == Span(0, 60_000, 441)
+    assert forms.span(RATE, WHOLE, pixels_per_second=90) == Span(0, 60_000, 490)
+    assert forms.span(RATE, WHOLE, pixels_per_second=85) == Span(0, 60_000, 518)
+
+
+@given(
+    first=st.integers(0, 10**9),
+    length=st.integers(1, 10**9),
+    num_peaks=st.integers(1, forms.MOST_PEAKS),
+)
+def test_at_most_so_many_pixels_have_all_samples_of_a_part(
+    first: int, length: int, num_peaks: int
+) -> None:
+    span = forms.span(RATE, (first, first + length), num_peaks=num_peaks)
+    assert (span.first, span.end) == (first, first + length)
+    assert span.pixels <= num_peaks
+    # As short as they can be.
+    assert span.samples_per_pixel == 1 or length > num_peaks * (
+        span.samples_per_pixel - 1
+    )
+
+
+def test_the_library_leaves_out_what_is_left() -> None:
+    assert forms.library_span(WHOLE, 7) == Span(0, 59_997, 8_571)
+    assert forms.library_span((44_100, 60_000), 7) == Span(44_100, 59_997, 2_271)
+    assert forms.library_span((0, 5), 7) == Span(0, 7, 1)
 
 
 def test_a_part_of_a_song_is_given_from_its_first_sample_on() -> None:
-    part = forms.span(RATE, 60_000, start_seconds=0.5, end_seconds=1.0)
-    assert part == Span(22_050, 44_100, 441)
-    beyond = forms.span(RATE, 60_000, start_seconds=1.0, end_seconds=9.0, num_peaks=10)
-    assert beyond == Span(44_100, 60_000, 1_590)
+    assert forms.part(RATE, 60_000) == WHOLE
+    assert forms.part(RATE, 60_000, 0.5, 1.0) == (22_050, 44_100)
+    for beyond in (9.0, 1e308):
+        assert forms.part(RATE, 60_000, 1.0, beyond) == (44_100, 60_000)
+    part = forms.part(RATE, 60_000, 0.5, 1.0)
+    assert forms.span(RATE, part) == Span(22_050, 44_100, 441)
 
 
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"pixels_per_second": 0}, "over 0 and at most 300, got 0"),
-        ({"pixels_per_second": 301}, "at most 300"),
-        ({"pixels_per_second": float("nan")}, "at most 300"),
+        ({"pixels_per_second": 0}, "from 0.01 to 300, got 0"),
+        ({"pixels_per_second": 1e-300}, "from 0.01 to 300, got 1e-300"),
+        ({"pixels_per_second": 301}, "to 300"),
+        ({"pixels_per_second": float("nan")}, "to 300, got nan"),
         ({"num_peaks": 0}, "from 1 to 100000, got 0"),
         ({"num_peaks": 100_001}, "from 1 to 100000"),
         ({"num_peaks": 5, "pixels_per_second": 5}, "not both"),
-        ({"start_seconds": -1.0}, '"start" must be from 0'),
-        ({"start_seconds": 2.0}, "before the end at 1.361 s"),
-        ({"start_seconds": 1.0, "end_seconds": 1.0}, '"end" must be after'),
-        ({"end_seconds": float("inf")}, '"end" must be after'),
-        ({"end_seconds": float("nan")}, '"end" must be after'),
     ],
 )
-def test_what_can_not_be_asked_is_refused(asked: dict[str, Any], says: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        forms.span(RATE, 60_000, **asked)
-    assert says in refused.value.detail
+def test_pixels_that_can_not_be_are_refused(asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(says)):
+        forms.span(RATE, WHOLE, **asked)
+
+
+@pytest.mark.parametrize("num_peaks", [0, 100_001])
+def test_so_many_peaks_are_refused_for_the_library_too(num_peaks: int) -> None:
+    with pytest.raises(InvalidInput, match="from 1 to 100000, got"):
+        forms.library_span(WHOLE, num_peaks)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [
+        (-1.0, None, '"start" must be from 0'),
+        (2.0, None, "before the end at 1.361 s"),
+        (1.0, 1.0, '"end" must be after "start" (1.0 s), got 1.0'),
+        (0.0, float("inf"), '"end" must be a number of seconds, got inf'),
+        (0.0, float("nan"), '"end" must be a number of seconds, got nan'),
+    ],
+)
+def test_parts_that_can_not_be_are_refused(
+    start: float, end: float | None, says: str
+) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(says)):
+        forms.part(RATE, 60_000, start, end)
+
+
+@pytest.mark.parametrize("asked", [{"pixels_per_second": 0.01}, {"num_peaks": 4}])
+def test_the_longest_pixels_have_room_in_the_header(asked: dict[str, Any]) -> None:
+    day = (0, 24 * 3_600 * 96_000)
+    span = forms.span(96_000, day, **asked)
+    values = np.zeros((span.pixels, 1, 2), np.float32)
+    file = b"".join(forms.dat(Pixels(values, span.samples_per_pixel, 96_000), 16))
+    assert read_dat(file)["samples_per_pixel"] == span.samples_per_pixel
+    with pytest.raises(InvalidInput, match='"num_peaks" must be at least 4 for so'):
+        forms.span(96_000, day, num_peaks=3)
 
 
 def test_too_many_pixels_are_refused_with_a_number_that_is_not() -> None:
     samples = 10 * 3_600 * RATE
     with pytest.raises(InvalidInput, match=r"up to 37, or") as refused:
-        forms.span(RATE, samples, pixels_per_second=100)
+        forms.span(RATE, (0, samples), pixels_per_second=100)
     assert "3600000 pixels" in refused.value.detail
-    assert forms.span(RATE, samples, pixels_per_second=37).pixels < 1_350_000
-    minute = forms.span(RATE, samples, start_seconds=3_600, end_seconds=3_660)
-    assert minute.pixels == 6_000
+    assert forms.span(RATE, (0, samples), pixels_per_second=37).pixels < 1_350_000
+    assert forms.span(RATE, forms.part(RATE, samples, 3_600, 3_660)).pixels == 6_000
 
 
 @pytest.mark.parametrize(("bits", "bands"), [(24, 1), (0, 1), (8, 2), (16, 0)])

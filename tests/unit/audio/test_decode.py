@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.audio.decode import read_blocks
+from serve_app.audio.decode import opened, read_blocks
 from serve_app.errors import UnreadableAudio
 from tests import media
 from tests.signals import offset_samples, snr_db
@@ -162,3 +162,34 @@ def test_a_file_that_names_another_is_refused(
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         decoded(tmp_path / "none.wav")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6, 8])
+def test_channels_come_below_the_stereo_mix(tmp_path: Path, channels: int) -> None:
+    wave = media.song(0.5, 44_100, channels)
+    media.write_wave(tmp_path / "a.wav", wave, 44_100)
+    with opened(tmp_path / "a.wav") as song:
+        blocks = list(song.blocks(10_000, with_channels=True))
+        weights = song.loudness_weights
+    out = np.concatenate(blocks, axis=1)
+    assert len(weights) == channels
+    np.testing.assert_array_equal(out[:2], decoded(tmp_path / "a.wav"))
+    np.testing.assert_allclose(out[-channels:], wave, atol=2.0**-15)
+
+
+def test_channels_that_come_and_go_keep_the_first_layout(tmp_path: Path) -> None:
+    """Ogg may go on with another section, which has channels of its own."""
+    path = tmp_path / "chain.ogg"
+    data = b""
+    for channels in (6, 2, 6):
+        part = tmp_path / "part.ogg"
+        media.write_song(part, "ogg", seconds=0.5, channels=channels)
+        data += part.read_bytes()
+    path.write_bytes(data)
+    with opened(path) as song:
+        out = np.concatenate(list(song.blocks(10_000, with_channels=True)), axis=1)
+    assert len(out) == 8
+    np.testing.assert_array_equal(out[:2], decoded(path))
+    middle = slice(out.shape[1] * 2 // 5, out.shape[1] * 3 // 5)
+    np.testing.assert_array_equal(out[2:4, middle], out[:2, middle])
+    assert not out[4:, middle].any()

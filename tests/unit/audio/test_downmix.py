@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 from av import AudioFrame, AudioResampler
+from av.audio.layout import AudioLayout
 from numpy.typing import NDArray
 
 from serve_app.audio import downmix
@@ -91,3 +92,33 @@ def test_channels_nobody_knows_sound_in_the_middle() -> None:
     wave = np.ones((12, 3), dtype=np.float32)
     out = downmix.stereo(frame(wave, "fltp", "12 channels"))
     np.testing.assert_allclose(out, np.ones((2, 3)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layout", "weights"),
+    [
+        ("mono", (1.0,)),
+        ("stereo", (1.0, 1.0)),
+        ("5.1", (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)),
+        ("5.1(side)", (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)),
+        ("6 channels", (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)),
+        ("quad", (1.0, 1.0, 1.41, 1.41)),
+        ("6.1", (1.0, 1.0, 1.0, 0.0, 1.0, 1.41, 1.41)),
+        ("7.1", (1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.41, 1.41)),
+        ("12 channels", (1.0,) * 12),
+    ],
+)
+def test_channels_count_in_loudness_by_where_they_are(
+    layout: str, weights: tuple[float, ...]
+) -> None:
+    assert downmix.loudness_weights(AudioLayout(layout)) == weights
+
+
+def test_channels_lie_below_the_stereo_mix() -> None:
+    """Those of what has no more than two are in it already."""
+    rng = np.random.default_rng(0)
+    for layout, count in (("mono", 1), ("stereo", 2), ("5.1", 6)):
+        wave = rng.standard_normal((count, 64)).astype(np.float32)
+        out = downmix.with_channels(frame(wave, "fltp", layout))
+        assert len(out) == (2 if count <= 2 else 2 + count)
+        np.testing.assert_array_equal(out[-count:], wave)

@@ -1,6 +1,7 @@
 """`stemserve analyze`: a table for people, an object a line for programs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ FOUND = {
     "filename": "song.mp3",
     "size_bytes": 5_000,
     "bpm": 123.96,
+    "bpm_confidence": 0.97,
     "key": "C# minor",
     "camelot": "12A",
     "open_key": "5m",
@@ -30,8 +32,60 @@ def test_people_get_a_table(service: Service, song: Path) -> None:
     service.on("POST", "/analyze", json_answer(FOUND))
     result = run(song, "--server", service.url)
     assert result.exit_code == 0
-    for cell in ("123.96", "C# minor", "12A", "5m", "82%", "3:35", "44100"):
-        assert cell in result.stdout
+    cells = ["123.96", "97%", "C#", "minor", "82%", "12A", "5m", "3:35"]
+    assert result.stdout.splitlines()[-1].split() == ["My", "[song].mp3", *cells]
+
+
+def test_a_table_has_the_names_of_songs_and_fits(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{letter} long enough to be cut.flac" for letter in "abc"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"music")
+    service.on("POST", "/analyze", json_answer(FOUND))
+    result = run(tmp_path, "--server", service.url)
+    rows = result.stdout.splitlines()
+    # A pipe gets each song on a line of its own.
+    assert [name for name in names if any(name in row for row in rows)] == names
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    console = re.sub(
+        r"\x1b\[[\d;]*m", "", run(tmp_path, "--server", service.url).stdout
+    )
+    rows = [row for row in console.splitlines() if "C# minor" in row]
+    assert len(rows) == len(names)
+    for row, letter in zip(rows, "abc", strict=True):
+        assert row.startswith(f"{letter} long enough")
+        assert row.rstrip().endswith("3:35")
+        assert len(row) <= 80
+
+
+def test_what_is_not_known_is_a_dash(service: Service, song: Path) -> None:
+    silence = {
+        **FOUND,
+        "bpm": 120.0,
+        "bpm_confidence": 0.0,
+        "key": "C major",
+        "key_confidence": 0.0,
+        "camelot": "8B",
+        "open_key": "1d",
+    }
+    service.on("POST", "/analyze", json_answer(silence))
+    result = run(song, "--server", service.url)
+    cells = ["My", "[song].mp3", *["-"] * 6, "3:35"]
+    assert result.stdout.splitlines()[-1].split() == cells
+
+
+def test_a_range_of_tempos_is_sent(service: Service, song: Path) -> None:
+    service.on("POST", "/analyze", json_answer(FOUND))
+    result = run(song, "--bpm-range", "88 - 175", "--server", service.url)
+    assert result.exit_code == 0
+    (asked,) = service.asked("POST", "/analyze")
+    assert b'name="bpm_range"\r\n\r\n88-175\r\n' in asked.body
+    result = run(song, "--bpm-range", "fast", "--server", service.url)
+    assert result.exit_code == 1
+    assert "'fast' is no range of tempos" in result.stderr
+    assert len(service.asked("POST", "/analyze")) == 1
 
 
 def test_the_least_that_a_server_promises_is_enough(

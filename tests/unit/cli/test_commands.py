@@ -21,7 +21,15 @@ def test_version_is_that_of_the_package() -> None:
 
 def test_help_names_every_command() -> None:
     result = CliRunner().invoke(app, ["--help"])
-    for command in ("serve", "separate", "analyze", "listen", "settings", "models"):
+    for command in (
+        "serve",
+        "separate",
+        "analyze",
+        "export",
+        "listen",
+        "settings",
+        "models",
+    ):
         assert command in result.stdout
 
 

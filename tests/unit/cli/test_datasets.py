@@ -1,6 +1,7 @@
 """Datasets are read in the layouts in which they are published."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,34 @@ def test_rendered_pieces(tmp_path: Path) -> None:
         **{"tempo": "80-110", "style": "waltz", "drums": "without drums"},
         **{"constancy": "drift", "soundfont": "OPL3", "meter": "3"},
     }
+
+
+DOCUMENTED = {
+    **{"bpm": 128.0, "main_bpm": 128.0, "beats": [0.5, 1.0], "downbeats": [0.5]},
+    **{"meter": 4, "key": "Eb minor", "keys": [[0, 9, "Eb minor"]], "traits": []},
+}
+
+
+def test_a_piece_needs_only_what_is_documented(tmp_path: Path) -> None:
+    text = Path("docs/music-pieces.md").read_text()
+    table = text.partition("## Truth")[2].partition("\n- ")[0]
+    cells = [
+        line.split("|")[1] for line in table.splitlines() if line.startswith("| `")
+    ]
+    assert DOCUMENTED.keys() == set(re.findall(r"`(\w+)`", "".join(cells)))
+    folder = _put(tmp_path, {"a.wav": "", "a.json": json.dumps(DOCUMENTED)})
+    truth = datasets.read(folder)[0].truth
+    assert (truth.bpm, truth.key, truth.beats) == (128.0, "Eb minor", (0.5, 1.0))
+    assert truth.groups["constancy"] == "constant"
+
+
+@pytest.mark.parametrize("missing", sorted(DOCUMENTED.keys() - {"downbeats"}))
+def test_what_is_not_known_of_a_piece_may_be_missing(
+    tmp_path: Path, missing: str
+) -> None:
+    told = {name: value for name, value in DOCUMENTED.items() if name != missing}
+    folder = _put(tmp_path, {"a.wav": "", "a.json": json.dumps(told)})
+    assert datasets.read(folder)[0].truth.downbeats == (0.5,)
 
 
 @pytest.mark.parametrize("text", ["fast", "nan", ""])

@@ -12,6 +12,8 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from serve_app.cli import app
+from serve_app.stems.exports import tagging, tags
+from serve_app.stems.exports.tags import Tags
 
 
 @pytest.fixture
@@ -29,6 +31,9 @@ def run(*arguments: str | Path) -> Result:
 
 
 def test_songs_are_separated_here(tune: Path, tmp_path: Path) -> None:
+    tagged = tmp_path / "tagged.wav"
+    tagging.write(tune, tagged, Tags(title="Blue", artist="A"))
+    tagged.replace(tune)
     noise = tmp_path / "noise.mp3"
     noise.write_text("This is no song.")
     options = ("--model", "demo", "--stems", "vocals,accompaniment")
@@ -41,6 +46,7 @@ def test_songs_are_separated_here(tune: Path, tmp_path: Path) -> None:
     for path in stems[1:]:
         assert soundfile.info(path).frames == 72_000
         assert soundfile.info(path).samplerate == 48_000
+    assert tags.read(stems[2]).title == "Blue (Vocals)"
     vocals, accompaniment = (soundfile.read(path)[0] for path in stems[1:])
     mix = soundfile.read(tune)[0]
     error = mix[:, None] - vocals - accompaniment
@@ -94,3 +100,15 @@ def test_songs_are_analysed_here(tune: Path) -> None:
     assert found["key"] == "A major"
     assert found["duration"] == 1.5
     assert found["sample_rate"] == 48_000
+
+
+@pytest.mark.parametrize(("low", "high"), [(70, 90), (150, 170)])
+def test_a_tempo_is_told_within_the_range_that_is_given(
+    tmp_path: Path, low: int, high: int
+) -> None:
+    time = np.arange(10 * 22_050) / 22_050
+    noise = np.random.default_rng(4).standard_normal(len(time))
+    path = tmp_path / "clicks.wav"
+    soundfile.write(path, 0.3 * noise * np.exp(-80 * (time % (60 / 160))), 22_050)
+    result = run("analyze", path, "--json", "--bpm-range", f"{low}-{high}")
+    assert low <= json.loads(result.stdout)["bpm"] <= high

@@ -199,6 +199,16 @@ def test_songs_in_any_script_have_names_of_their_own_for_old_clients() -> None:
     assert plain[-1] == "cafe_vocals.wav"
 
 
+def test_all_files_of_a_song_have_one_name_for_old_clients() -> None:
+    names = [
+        content_disposition.attachment(f"夜に 駆ける{ending}").split('"')[1]
+        for ending in (".xml", ".cue", "_vocals.wav")
+    ]
+    base = names[0].removesuffix(".xml")
+    assert re.fullmatch("[0-9a-f]{8}", base)
+    assert names == [f"{base}{ending}" for ending in (".xml", ".cue", "_vocals.wav")]
+
+
 @given(name=NAMES)
 def test_a_download_has_a_safe_name_in_a_header_of_ascii(name: str) -> None:
     header = content_disposition.attachment(name).encode("ascii")

@@ -18,6 +18,8 @@ def _no_system_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
         ("Beyoncé \u2013 Ænima, Łódź, Straße", "Beyonce - AEnima, Lodz, Strasse"),
         ("Beyonce\u0301", "Beyonce"),
         ("夜に駆ける (Remix)", "\u2026 (Remix)"),
+        ("Щедрик и Ёлка", "Shchedrik i Elka"),
+        ("Привет, Мир", "Privet, Mir"),
         ("夜に駆ける", ""),
         ("أغنية جميلة", ""),
         ("Song 🎵 two", "Song  two"),
@@ -48,6 +50,19 @@ def test_a_font_of_the_system_is_taken_where_it_has_all_letters(
     monkeypatch.setattr(fonts, "_has", has)
     assert fonts.drawable("Привет", 20)[1] == "Привет"
     assert asked[-1] == "Everything.ttf"
+
+
+def test_a_picture_in_a_title_costs_none_of_its_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Although no font has all of it, one has all that is read."""
+    monkeypatch.setattr(fonts, "_SYSTEM_FONTS", ("Japanese.ttf",))
+    monkeypatch.setattr(fonts, "_font", lambda name, size: fonts._own_font(size))
+    monkeypatch.setattr(
+        *(fonts, "_has"),
+        lambda name, letter: letter != "🎵" and (bool(name) or letter.isascii()),
+    )
+    assert fonts.drawable("夜 🎵 (Remix)", 20)[1] == "夜  (Remix)"
 
 
 def test_fonts_that_are_not_there_are_passed_over() -> None:

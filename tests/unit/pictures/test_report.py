@@ -64,6 +64,30 @@ def test_what_was_not_found_is_said() -> None:
     assert "no beat    no key" in found
 
 
+def test_a_stem_has_its_name_and_what_is_known_of_stems() -> None:
+    stem = replace(
+        REPORT, stem="drums", bpm=None, key=None, keys=(), sections=(), beats=()
+    )
+    found = texts(svg(stem))
+    assert {"Midnight Drive", "drums", "Waveform", "Loudness"} <= set(found)
+    assert not {"no beat    no key", "Sections", "Key"} & set(found)
+    assert max(rectangles(svg(stem), "#14171f")) > max(
+        rectangles(svg(REPORT), "#14171f")
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "line"), [(-20.0, "-12 dB"), (-37.0, "-24 dB"), (-70.0, "-72 dB")]
+)
+def test_the_loudness_of_what_is_quiet_is_seen(level: float, line: str) -> None:
+    root = svg(replace(REPORT, loudness=[level] * 200))
+    assert line in texts(root)
+    drawn = [each for each in root if each.get("fill") == "#6b7fa8"]
+    silent = svg(replace(REPORT, loudness=[None] * 200))
+    none = [each for each in silent if each.get("fill") == "#6b7fa8"]
+    assert [each.attrib for each in drawn] != [each.attrib for each in none]
+
+
 def test_sections_lie_where_they_are_and_are_as_high_as_their_energy() -> None:
     root = svg(REPORT)
     first, last = rectangles(root, "#8fb4f0")

@@ -29,6 +29,8 @@ def reuse(store: SongStore, storage: LocalStorage, clock: ManualClock) -> Reuse:
 @pytest.fixture
 def donor(store: SongStore, storage: LocalStorage, tmp_path: Path) -> SeparationJob:
     stems = []
+    (tmp_path / "song").write_text("song")
+    storage.put("originals/donor", tmp_path / "song")
     for name in ("drums", "bass"):
         (tmp_path / name).write_text(name)
         key = f"stems/donor/2/{name}.wav"
@@ -71,6 +73,29 @@ def test_the_stems_are_the_jobs_own(
     storage.delete("stems/donor")
     for stem in result.stems:
         assert b"".join(storage.read(stem.key)) == stem.name.encode()
+
+
+def test_a_job_with_the_same_file_gets_the_song_too(
+    reuse: Reuse, storage: LocalStorage, donor: SeparationJob
+) -> None:
+    assert reuse.result(wanting(), [donor]) is not None
+    storage.delete("originals/donor")
+    assert b"".join(storage.read("originals/b")) == b"song"
+    # Without the song there is no analysis to give.
+    assert reuse.result(wanting("c"), [donor]) is None
+    assert not [*storage.list("stems/c"), *storage.list("originals/c")]
+
+
+def test_a_job_with_the_same_sound_keeps_its_own_file(
+    reuse: Reuse, storage: LocalStorage, donor: SeparationJob, tmp_path: Path
+) -> None:
+    (tmp_path / "flac").write_text("flac")
+    storage.put("originals/b", tmp_path / "flac")
+    assert reuse.result(wanting()) is not None
+    assert b"".join(storage.read("originals/b")) == b"flac"
+    storage.delete("stems/donor")
+    assert reuse.result(wanting()) is None
+    assert b"".join(storage.read("originals/b")) == b"flac"
 
 
 def test_a_job_that_shares_nothing_gets_nothing(
@@ -145,8 +170,9 @@ def test_a_store_that_fails_half_way_leaves_nothing(
         copy(source, key)
 
     monkeypatch.setattr(storage, "copy", fail)
-    assert reuse.result(wanting()) is None
-    assert list(storage.list("stems/b")) == []
+    for donors in ([], [donor]):
+        assert reuse.result(wanting(), donors) is None
+        assert not [*storage.list("stems/b"), *storage.list("originals/b")]
 
 
 @pytest.mark.parametrize(

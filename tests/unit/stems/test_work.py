@@ -1,22 +1,36 @@
 """A job from storage to storage."""
 
 import hashlib
+import json
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 
+import numpy as np
 import pytest
 
+from serve_app.audio.decode import read_blocks
+from serve_app.audio.formats import FORMATS
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
-from serve_app.errors import Cancelled, FileLost, StorageFull, StorageUnavailable
+from serve_app.errors import (
+    Cancelled,
+    FileLost,
+    StorageFull,
+    StorageUnavailable,
+    UnreadableAudio,
+)
+from serve_app.stems.exports import tagging, tags
+from serve_app.stems.exports.tags import Cover, Tags
+from serve_app.stems.pipeline import SongTask, separate_song
 from serve_app.stems.request import SeparationJob, Stage
 from serve_app.stems.work import SongWorker
 from serve_app.storage.local import LocalStorage
 from tests import disks, media
 from tests.jobs import asking, new_job, with_audio
 from tests.networks import OneEngine, sharing_engine
+from tests.unit.stems.exports.songs import PNG
 
 
 @pytest.fixture
@@ -88,6 +102,112 @@ def test_a_cancelled_job_stores_nothing_and_leaves_nothing(
         worker.run(job, lambda *seen: None, cancelled)
     assert list(storage.list("stems")) == []
     assert list((tmp_path / "work").iterdir()) == []
+
+
+REPORT = {
+    **{"bpm": 127.95, "bpm_confidence": 0.9, "meter": 4, "beats": [], "downbeats": []},
+    **{"grid": None, "tempo_segments": [], "sections": []},
+    **{"key": "F# minor", "key_confidence": 0.9, "camelot": "11A", "open_key": "4m"},
+}
+
+
+@pytest.fixture
+def tagged_job(
+    tmp_path: Path, storage: LocalStorage, job: SeparationJob
+) -> SeparationJob:
+    """A job whose song has tags."""
+    cover = Cover("image/png", PNG)
+    tagging.write(
+        tmp_path / "song.wav",
+        tmp_path / "tagged.wav",
+        Tags(title="Blue", artist="Ä", album="Al", date="1999", genre="G", cover=cover),
+    )
+    storage.put("originals/a", tmp_path / "tagged.wav")
+    return job
+
+
+def stem_of(
+    storage: LocalStorage,
+    tmp_path: Path,
+    job: SeparationJob,
+    patience_seconds: float = 0.0,
+) -> tuple[bytes, Path]:
+    """Run a job; return its first stem, whose manifest is right, also as a file."""
+    with sharing_engine() as engine:
+        worker = SongWorker(
+            *(OneEngine(engine), storage, tmp_path / "work"),
+            report_patience_seconds=patience_seconds,
+        )
+        stem = worker.run(job, lambda *seen: None, Event()).stems[0]
+    data = b"".join(storage.read(stem.key))
+    assert stem.size_bytes == len(data)
+    assert stem.sha256 == hashlib.sha256(data).hexdigest()
+    path = tmp_path / Path(stem.key).name
+    path.write_bytes(data)
+    return data, path
+
+
+def keep_report(tmp_path: Path, storage: LocalStorage) -> None:
+    (tmp_path / "report.json").write_text(json.dumps(REPORT))
+    storage.put("derived/a/mix.json", tmp_path / "report.json")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_stems_have_the_tags_of_their_song_and_the_sound_of_any(
+    tmp_path: Path, storage: LocalStorage, tagged_job: SeparationJob, name: str
+) -> None:
+    options = replace(tagged_job.options, format=name)
+    _, path = stem_of(storage, tmp_path, tagged_job.evolve(options=options))
+    found = tags.read(path)
+    assert (found.title, found.artist, found.album) == ("Blue (Drums)", "Ä", "Al")
+    assert (found.genre, found.year) == ("G", "1999")
+    assert found.cover is not None
+    with sharing_engine() as engine:
+        task = SongTask(
+            *(tmp_path / "song.wav", tagged_job.source, ("drums",)),
+            *(FORMATS[name], tmp_path / "plain"),
+        )
+        plain = separate_song(engine, task, lambda _: None, Event()).paths["drums"]
+    for ours, theirs in zip(read_blocks(path), read_blocks(plain), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_tempo_and_key_are_in_stems_that_end_after_the_analysis(
+    tmp_path: Path, storage: LocalStorage, tagged_job: SeparationJob
+) -> None:
+    assert b"TBPM" not in stem_of(storage, tmp_path, tagged_job)[0]
+    keep_report(tmp_path, storage)
+    data, _ = stem_of(storage, tmp_path, tagged_job)
+    assert b"TBPM" in data
+    assert b"127.95" in data
+    assert b"F#m" in data
+
+
+def test_an_analysis_that_ends_a_little_later_is_waited_for(
+    tmp_path: Path, storage: LocalStorage, tagged_job: SeparationJob
+) -> None:
+    timer = Timer(0.3, keep_report, (tmp_path, storage))
+    timer.start()
+    data, _ = stem_of(storage, tmp_path, tagged_job, patience_seconds=30.0)
+    timer.join()
+    assert b"TBPM" in data
+
+
+def test_a_damaged_report_or_tags_that_cannot_be_read_cost_no_stem(
+    tmp_path: Path,
+    storage: LocalStorage,
+    tagged_job: SeparationJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "report.json").write_text('{"bpm": 12')
+    storage.put("derived/a/mix.json", tmp_path / "report.json")
+    assert b"Blue" in stem_of(storage, tmp_path, tagged_job)[0]
+
+    def unreadable(_: Path) -> Tags:
+        raise UnreadableAudio("There is no sound in this file.")
+
+    monkeypatch.setattr(tags, "read", unreadable)
+    assert b"Blue" not in stem_of(storage, tmp_path, tagged_job)[0]
 
 
 def test_an_attempt_goes_on_where_the_one_before_was_killed(

@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from serve_app.analysis import bar_network, network
 from serve_app.analysis.features import BANDS
-from tools.beat_training import composing, examples, plain, rendering, training
+from tools.beat_training import (
+    bars,
+    composing,
+    examples,
+    plain,
+    rendering,
+    training,
+)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -79,3 +87,25 @@ def test_rendered_pieces_are_read_with_their_truth(tmp_path: Path) -> None:
     assert levels.shape == (51, BANDS)
     assert beats.tolist() == [0.2, 0.7]
     assert downbeats.tolist() == [0.2]
+
+
+def test_bars_are_read_from_songs_whose_beats_are_heard(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    mono, beats, _ = plain.beaten(rng, 100, 140)
+    examples.save(tmp_path / "right.npz", mono, beats, beats[::4], "plain")
+    wrong = [beat + 0.2 for beat in beats]
+    examples.save(tmp_path / "wrong.npz", mono, wrong, wrong[::4], "plain")
+    beat_weights = Path(network.__file__).parent / "weights" / "beats.npz"
+    [(features, is_first)] = bars.load([tmp_path], beat_weights)
+    assert features.shape == (len(is_first), bar_network.FEATURES)
+    assert is_first.mean() == pytest.approx(0.25, abs=0.1)
+
+
+def test_bars_are_learned() -> None:
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(200, bar_network.FEATURES)).astype(np.float32)
+    is_first = (np.arange(200) % 4 == 0).astype(np.float32)
+    features[:, 5] += 3 * is_first
+    model = bars.fit([(features, is_first)], steps=160, seed=0)
+    found = bar_network.run(bars.stacked([model]), features)
+    assert found[is_first == 1].mean() > 2 * found[is_first == 0].mean()

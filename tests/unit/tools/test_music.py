@@ -278,3 +278,23 @@ def test_a_file_played_without_its_bars_has_no_beats() -> None:
     truth = field.truth("game_free", field.read(_file(ticks, [60, 64, 67] * 20, metas)))
     assert truth["beats"] is None
     assert truth["bpm"] is None
+
+
+def test_key_of_a_real_file_is_the_longest_by_its_notes() -> None:
+    # Cadences in D for 40 s, then in Ab for 20 s; a signature of C says nothing.
+    steps = [0, 4, 7, 5, 9, 12, 7, 11, 14, 12, 7, 4, 0, 4, 7, 12]
+    pitches = [62 + step for step in steps] * 10 + [68 + step for step in steps] * 5
+    metas = [mido.MetaMessage("key_signature", key="C")]
+    file = _file([240 * i for i in range(len(pitches))], pitches, metas)
+    truth = field.truth("game_song", field.read(file), "real", "TimGM6mb")
+    assert [span["key"] for span in truth["keys"]] == ["D major", "Ab major"]
+    assert truth["keys"][0]["end"] == pytest.approx(40, abs=4)
+    assert truth["key"] == "D major"
+    assert np.sum(truth["pitch_classes"]) == pytest.approx(len(pitches) / 16, rel=0.1)
+
+
+def test_no_real_file_is_in_both_halves() -> None:
+    rows = field.rows()
+    assert {row.half for row in rows} == {"learn", "choose"}
+    halves = {(row.sha256, row.half) for row in rows}
+    assert len(halves) == len({row.sha256 for row in rows})

@@ -2,11 +2,18 @@
 
 import random
 
+import mido
 import numpy as np
 import pytest
 
-from tools import train_key
-from tools.key_training import composing, profiles, songs, synthesis, training
+from tools.key_training import (
+    composing,
+    profiles,
+    remixing,
+    songs,
+    synthesis,
+    training,
+)
 from tools.key_training.network import KeyNetwork, registers
 from tools.key_training.songs import Heard
 
@@ -70,24 +77,48 @@ def test_training_lowers_the_loss() -> None:
         keys = np.full(8, key)
         found.append(Heard("x", strengths.astype(np.float32), keys, notes, 0.5))
     losses: list[float] = []
-    plan = training.Plan([training.Source(found, 1.0)], 6, 0.2, 0.2)
+    plan = training.Plan([training.Source(found, 1.0)], found, 6, 0.2, 0.2)
     network = training.train(plan, lambda step, loss, _: losses.append(loss))
     assert isinstance(network, KeyNetwork)
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize(
-    ("told", "truth", "score"),
-    [
-        ("C major", "C major", 1.0),
-        ("G major", "C major", 0.5),
-        ("F major", "C major", 0.5),
-        ("A minor", "C major", 0.3),
-        ("C major", "A minor", 0.3),
-        ("C minor", "C major", 0.2),
-        ("D major", "C major", 0.0),
-        ("E minor", "C major", 0.0),
-    ],
-)
-def test_mirex_scores(told: str, truth: str, score: float) -> None:
-    assert train_key.mirex(songs.key_of(told), songs.key_of(truth)) == score
+def test_a_key_has_the_name_it_is_read_from() -> None:
+    assert [songs.key_of(songs.name_of(key)) for key in range(24)] == list(range(24))
+
+
+def played(seconds: float) -> mido.MidiFile:
+    """Return a file of piano with a note each second, the last one never let go."""
+    track = mido.MidiTrack([mido.Message("program_change", program=0)])
+    for pitch in [*[60, 64, 67, 72] * (int(seconds) // 4), 48]:
+        track.append(mido.Message("note_on", note=pitch, velocity=90))
+        track.append(mido.Message("note_off", note=pitch, time=960))
+    track.pop()
+    return mido.MidiFile(ticks_per_beat=480, tracks=[track])
+
+
+def pitches_of(song: mido.MidiFile) -> list[int]:
+    return [message.note for message in song if message.type == "note_on"]
+
+
+def test_a_seed_plays_a_real_file_anew_and_the_same_each_time() -> None:
+    songs_played = [remixing.remixed(played(90), seed) for seed in (1, 1, 2)]
+    first, again, other = (list(song) for song in songs_played)
+    assert first == again != other
+
+
+def test_a_real_file_is_transposed_as_a_whole_and_at_most_a_minute_is_played() -> None:
+    for seed in range(8):
+        song = remixing.remixed(played(90), seed)
+        assert song.length <= 60
+        if pitches_of(song):  # The player is left out now and then.
+            steps = np.diff(pitches_of(song)).tolist()
+            assert set(steps) <= {4, 3, 5, -12, -24}
+            shift = max(pitches_of(song)) - 72
+            assert -6 <= shift <= 6
+
+
+def test_nothing_sounds_for_ever() -> None:
+    ends = [m for m in remixing.remixed(played(20), 1) if m.type == "control_change"]
+    silenced = {message.channel for message in ends if message.control == 123}
+    assert silenced == set(range(16))

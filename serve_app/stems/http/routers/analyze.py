@@ -97,7 +97,7 @@ async def analyze(
 ) -> Analysis:
     """Find a song's tempo, beats, key, loudness and sections; nothing of it is kept.
 
-    Form fields that are not known are ignored.
+    Form fields that are not known are ignored, and so are query parameters.
     """
     async with intake.receive(request, client, (options.BPM_RANGE,)) as arrival:
         upload = await arrival.upload()

@@ -1,14 +1,15 @@
 """What is told of a song and of its stems: numbers, waveforms and pictures."""
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import StreamingResponse
 
-from serve_app.api import pieces
+from serve_app.api import dependencies, downloads
 from serve_app.api.dependencies import InjectedClient, InjectedCountWaiting
+from serve_app.api.downloads import Download
 from serve_app.api.problems import documented
 from serve_app.api.ranges import ByteRange
 from serve_app.api.threads import run_in_thread
@@ -22,14 +23,15 @@ from serve_app.errors import (
     Unavailable,
 )
 from serve_app.filenames import titles
-from serve_app.filenames.content_disposition import attachment
 from serve_app.stems import rendering, reports
 from serve_app.stems.exports import forms
 from serve_app.stems.exports.forms import EXPORTS
 from serve_app.stems.http import lookup
 from serve_app.stems.http.dependencies import InjectedDerived, InjectedStems
 
-router = APIRouter(tags=["analysis"])
+router = APIRouter(
+    tags=["analysis"], dependencies=[Depends(dependencies.check_query_once)]
+)
 
 _ERRORS = documented(
     JobNotFound,
@@ -43,11 +45,15 @@ _ERRORS = documented(
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _JSON = {"schema": {"type": "object"}}
 _PICTURES = {"image/png": _BINARY, "image/svg+xml": _BINARY}
-_HEADERS = {"Cache-Control": "private, no-cache"}
 
 _JSON_TYPE, _BINARY_TYPE = "application/json", "application/octet-stream"
 _EXPORTED = {export.media_type: _BINARY for export in EXPORTS.values()}
 _CONTENT = {_JSON_TYPE: _JSON, **_PICTURES}
+
+
+def _length(smallest: int, largest: int) -> Any:
+    said = f"Of a picture, {smallest} to {largest} pixels."
+    return Field(default=None, ge=smallest, le=largest, description=said)
 
 
 class Asked(BaseModel):
@@ -58,39 +64,65 @@ class Asked(BaseModel):
     stem: str = Field(
         default=reports.MIX, description="A stem by its name, or `mix`, the song."
     )
-    width: int | None = Field(default=None, description="Of a picture, in pixels.")
-    height: int | None = Field(default=None, description="Of a picture, in pixels.")
 
 
 class AskedReport(Asked):
     """How a report is asked for."""
 
     format: Literal["json", "png", "svg"] = "json"
+    width: int | None = _length(rendering.SMALLEST_REPORT[0], rendering.WIDEST)
+    height: int | None = _length(rendering.SMALLEST_REPORT[1], rendering.HIGHEST)
 
 
 class AskedWaveform(Asked):
     """How a waveform is asked for."""
 
     format: Literal["json", "dat", "peaks", "library", "png", "svg"] = "json"
+    width: int | None = _length(rendering.SMALLEST_WAVEFORM[0], rendering.WIDEST)
+    height: int | None = _length(rendering.SMALLEST_WAVEFORM[1], rendering.HIGHEST)
     pixels_per_second: float | None = Field(
-        default=None, description="How fine it is, 100 by default."
+        default=None,
+        ge=rendering.LEAST_PIXELS_PER_SECOND,
+        le=rendering.MOST_PIXELS_PER_SECOND,
+        allow_inf_nan=False,
+        description=f"How fine it is: {rendering.LEAST_PIXELS_PER_SECOND} to "
+        f"{rendering.MOST_PIXELS_PER_SECOND}, 100 by default.",
     )
     num_peaks: int | None = Field(
-        default=None, description="How many pixels, instead of how fine."
+        default=None,
+        ge=1,
+        le=rendering.MOST_PEAKS,
+        description=f"How many pixels, 1 to {rendering.MOST_PEAKS}, instead of how "
+        "fine: at most so many, each as short as it can be; for `library` exactly so "
+        "many, 1024 by default.",
     )
-    bits: int = Field(default=16, description="Of each number: 8 or 16.")
+    bits: int = Field(
+        default=16,
+        description="Of each number: 8 or 16.",
+        json_schema_extra={"enum": [8, 16]},
+    )
     bands: int = Field(
-        default=1, description="1, or 3 for low, mid and high by themselves."
+        default=1,
+        description="1, or 3 for low, mid and high by themselves.",
+        json_schema_extra={"enum": [1, 3]},
     )
-    start: float = Field(default=0.0, description="From so many seconds on.")
-    end: float | None = Field(default=None, description="To so many seconds.")
+    start: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="From so many seconds on."
+    )
+    end: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="To so many seconds; `duration` is that of the part.",
+    )
 
 
+@router.head("/job/{job_id}/analysis", include_in_schema=False)
 @router.get(
     "/job/{job_id}/analysis",
     summary="All that is told of a song or a stem",
     response_class=Response,
-    responses={200: {"description": "The report", "content": _CONTENT}, **_ERRORS},
+    responses={**_ERRORS, **downloads.responses("The report", _CONTENT)},
 )
 async def read_analysis(
     job_id: str,
@@ -103,32 +135,34 @@ async def read_analysis(
     """Give all that was found out about the song, or a stem's loudness and levels.
 
     It is there before the stems are. A picture shows waveform, bars, keys, sections and
-    loudness at a glance. What is not there yet is made, which takes some seconds.
+    loudness at a glance; of a stem, its waveform and its loudness. What is not there
+    yet is made, which takes some seconds. Each parameter may be given once; unknown
+    ones are ignored.
     """
     count_waiting()
     job, part = await derived.find(client, job_id, asked.stem)
     body = await run_in_thread(derived.report, part)
     if asked.format != "json":
         waveform = await run_in_thread(derived.waveform, part)
-        title, size = job.request.source.filename, (asked.width, asked.height)
-        told = json.loads(body)
-        body = await run_in_thread(
-            rendering.report, told, waveform, title, asked.format, *size
+        look = rendering.ReportLook(
+            job.request.source.filename,
+            asked.format,
+            stem=None if asked.stem == reports.MIX else asked.stem,
+            width=asked.width,
+            height=asked.height,
         )
-    media_type = rendering.MEDIA_TYPES[asked.format]
-    return pieces.answer(request.headers, body, media_type, _HEADERS)
+        body = await run_in_thread(rendering.report, json.loads(body), waveform, look)
+    return await _answer(request, body, asked.format)
 
 
+@router.head("/job/{job_id}/waveform", include_in_schema=False)
 @router.get(
     "/job/{job_id}/waveform",
     summary="The waveform of a song or a stem",
     response_class=Response,
     responses={
-        200: {
-            "description": "The waveform",
-            "content": {**_CONTENT, _BINARY_TYPE: _BINARY},
-        },
         **_ERRORS,
+        **downloads.responses("The waveform", {**_CONTENT, _BINARY_TYPE: _BINARY}),
     },
 )
 async def read_waveform(
@@ -144,7 +178,8 @@ async def read_waveform(
 
     `json` and `dat` are audiowaveform's formats, version 2, `peaks` is what
     wavesurfer.js takes, `library` has numbers from 0 to 1. Three `bands` are three
-    channels.
+    channels. There are at most 1,350,000 pixels. Each parameter may be given once;
+    unknown ones are ignored.
     """
     rendering.check(asked.bits, asked.bands)
     count_waiting()
@@ -157,15 +192,25 @@ async def read_waveform(
     # The job's own time: each piece of the answer must be of the same one.
     made_at = job.created_at
     body = await run_in_thread(rendering.waveform, waveform, look, made_at, pixels)
-    media_type = rendering.MEDIA_TYPES[asked.format]
-    return pieces.answer(request.headers, body, media_type, _HEADERS)
+    return await _answer(request, body, asked.format)
 
 
+async def _answer(request: Request, body: bytes, form: str) -> Response:
+    version = await run_in_thread(downloads.version_of_bytes, body)
+    download = Download(len(body), version, rendering.MEDIA_TYPES[form])
+
+    async def read(part: ByteRange) -> bytes:
+        return body[part.start : part.end]
+
+    return await downloads.answer(request, download, read)
+
+
+@router.head("/job/{job_id}/export", include_in_schema=False)
 @router.get(
     "/job/{job_id}/export",
     summary="A song and its stems for a DJ program",
     response_class=Response,
-    responses={200: {"description": "The file", "content": _EXPORTED}, **_ERRORS},
+    responses={**_ERRORS, **downloads.responses("The file", _EXPORTED)},
 )
 async def read_export(
     job_id: str,
@@ -178,20 +223,20 @@ async def read_export(
 ) -> Response:
     """Give beat grid, key and sections, or the stems, in the form of a DJ program.
 
-    It is made when it is first asked for, which takes some seconds.
+    It is made when it is first asked for, which takes some seconds. `format` may be
+    given once; unknown parameters are ignored.
     """
     form = forms.parse(format)
     count_waiting()
     job, file = await derived.export(client, job_id, form)
-    name = titles.file_name(job.request.source.filename, form.suffix)
-    headers = {
-        **_HEADERS,
-        "Content-Disposition": attachment(name),
-        "Content-Length": str(file.size_bytes),
-    }
-    part = ByteRange(0, file.size_bytes)
-    if pieces.HEADER in request.headers:
-        headers[pieces.HEADER] = "1"
-        part = pieces.asked(request.headers, part)
-    blocks = await run_in_thread(lookup.read, services, file.key, part)
-    return StreamingResponse(blocks, headers=headers, media_type=form.media_type)
+    download = Download(
+        file.size_bytes,
+        downloads.version_of_stored(file),
+        form.media_type,
+        titles.file_name(job.request.source.filename, form.suffix),
+    )
+
+    async def read(part: ByteRange) -> Iterator[bytes]:
+        return await run_in_thread(lookup.read, services, file.key, part)
+
+    return await downloads.answer(request, download, read)

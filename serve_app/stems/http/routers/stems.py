@@ -1,14 +1,15 @@
 """Downloads of finished stems, whole or in part."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from serve_app.api import pieces, ranges
+from serve_app.api import downloads
 from serve_app.api.dependencies import InjectedClient, InjectedCountWaiting
+from serve_app.api.downloads import Download
 from serve_app.api.problems import documented
 from serve_app.api.ranges import ByteRange
 from serve_app.api.threads import run_in_thread
@@ -16,16 +17,14 @@ from serve_app.errors import (
     Busy,
     JobNotFound,
     NotReady,
-    RangeNotSatisfiable,
     StemNotFound,
     TooManyRequests,
     Unavailable,
 )
-from serve_app.filenames.content_disposition import attachment
 from serve_app.jobs.job import State
 from serve_app.stems.http import lookup
 from serve_app.stems.http.dependencies import InjectedStems
-from serve_app.stems.http.services import Follower
+from serve_app.stems.http.services import Follower, StemsServices
 from serve_app.stems.request import StemFile
 
 router = APIRouter(tags=["separation"])
@@ -33,24 +32,17 @@ router = APIRouter(tags=["separation"])
 _FOLLOW_SECONDS = 0.25
 _AUDIO = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA_TYPES = ("audio/wav", "audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg")
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The whole stem",
-        "content": {media_type: _AUDIO for media_type in _MEDIA_TYPES},
-    },
-    206: {
-        "description": "The part of it that was asked for by `Range`",
-        "content": {media_type: _AUDIO for media_type in _MEDIA_TYPES},
-    },
-    304: {"description": "The client has it already, by `If-None-Match`"},
+_RESPONSES = {
     **documented(
         JobNotFound,
         StemNotFound,
         NotReady,
-        RangeNotSatisfiable,
         TooManyRequests,
         Unavailable,
         Busy,
+    ),
+    **downloads.responses(
+        "The whole stem", {media_type: _AUDIO for media_type in _MEDIA_TYPES}
     ),
 }
 
@@ -90,19 +82,18 @@ async def read_stem(
                 media_type="audio/wav",
             )
     stem = await run_in_thread(lookup.find_stem, services, client, job_id, stem_name)
-    headers, size_bytes = _headers(stem), stem.size_bytes
-    if ranges.is_unchanged(request.headers, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    status, part = 200, ByteRange(0, size_bytes)
-    if asked := ranges.requested(request.headers, size_bytes, headers["ETag"]):
-        status, part = 206, asked
-        headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size_bytes}"
-    headers["Content-Length"] = str(part.size_bytes)
-    if pieces.HEADER in request.headers:
-        headers[pieces.HEADER] = "1"
-        part = pieces.asked(request.headers, part)
-    blocks = await run_in_thread(lookup.read, services, stem.key, part)
-    return StreamingResponse(blocks, status, headers, media_type=stem.media_type)
+    return await _answer(request, services, stem)
+
+
+async def _answer(
+    request: Request, services: StemsServices, stem: StemFile
+) -> Response:
+    download = Download(stem.size_bytes, stem.sha256, stem.media_type, stem.filename)
+
+    async def read(part: ByteRange) -> Iterator[bytes]:
+        return await run_in_thread(lookup.read, services, stem.key, part)
+
+    return await downloads.answer(request, download, read)
 
 
 async def _followed(follower: Follower) -> AsyncIterator[bytes]:
@@ -135,19 +126,4 @@ async def describe_stem(
 ) -> Response:
     """Send what a download would say of itself, without the bytes."""
     stem = await run_in_thread(lookup.find_stem, services, client, job_id, stem_name)
-    headers = _headers(stem)
-    if ranges.is_unchanged(request.headers, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    headers["Content-Length"] = str(stem.size_bytes)
-    return Response(headers=headers, media_type=stem.media_type)
-
-
-def _headers(stem: StemFile) -> dict[str, str]:
-    return {
-        "ETag": f'"{stem.sha256}"',
-        "Accept-Ranges": "bytes",
-        # Deleted when the job is: a copy may be kept but must be asked about.
-        "Cache-Control": "private, no-cache",
-        "Content-Disposition": attachment(stem.filename),
-        "X-Content-Type-Options": "nosniff",
-    }
+    return await _answer(request, services, stem)

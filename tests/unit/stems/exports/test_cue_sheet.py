@@ -3,6 +3,7 @@ import re
 import pytest
 
 from serve_app.stems.exports import cue_sheet
+from serve_app.stems.exports.codec_facts import CodecFacts
 from serve_app.stems.exports.tags import Tags
 from serve_app.stems.exports.track import Section
 from tests.unit.stems.exports.songs import track
@@ -57,6 +58,30 @@ def test_a_song_without_sections_is_one_track() -> None:
         'FILE "a.flac" WAVE',
         *("  TRACK 01 AUDIO", '    TITLE "a"', "    INDEX 01 00:00:00"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "kind"),
+    [
+        ("mp3float", "noext", "MP3"),
+        ("mp3", "x.wav", "MP3"),
+        ("", "x.mp3", "MP3"),
+        ("", ".mp3", "WAVE"),
+        ("pcm_s16be", "x.AIF", "AIFF"),
+        ("flac", "x.flac", "WAVE"),
+    ],
+)
+def test_the_type_is_that_of_the_sound(codec: str, name: str, kind: str) -> None:
+    found = lines(location=name, codec=CodecFacts(codec))
+    assert f'FILE "{name}" {kind}' in found
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [(".mp3", ".mp3"), ("a.b.mp3", "a.b"), ("noext", "noext"), ("C:\\m\\a.mp3", "a")],
+)
+def test_a_song_is_never_without_a_title(name: str, title: str) -> None:
+    assert f'TITLE "{title}"' in lines(location=name)
 
 
 def test_starts_increase_from_0_and_there_are_at_most_99() -> None:

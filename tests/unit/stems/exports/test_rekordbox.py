@@ -148,7 +148,27 @@ def test_without_segments_the_first_downbeat_is_the_grid() -> None:
     [tempo] = entry(
         parsed(segments=(), beats=(0.1, 0.6), downbeats=(0.6,), bpm=120.0)
     ).iter("TEMPO")
-    assert (tempo.attrib["Inizio"], tempo.attrib["Bpm"]) == ("0.600", "120.00")
+    assert (tempo.attrib["Inizio"], tempo.attrib["Bpm"]) == ("0.100", "120.00")
+    assert tempo.attrib["Battito"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("start", "codec", "first"),
+    [
+        (4.4, CodecFacts(), ("0.400", "1")),
+        (1.9, CodecFacts(), ("0.400", "2")),
+        (2.0, CodecFacts(), ("0.000", "1")),
+        # A beat that is just before the song for us is in it for rekordbox.
+        (1.998, CodecFacts("mp3", 44_100, 1105, None, 1152, "B"), ("0.023", "1")),
+    ],
+)
+def test_the_grid_begins_with_the_songs_first_beat(
+    start: float, codec: CodecFacts, first: tuple[str, str]
+) -> None:
+    """rekordbox draws none before the first that it is told."""
+    segments = (Segment(start, 120.0),)
+    tempo = next(entry(parsed(segments=segments, codec=codec)).iter("TEMPO"))
+    assert (tempo.attrib["Inizio"], tempo.attrib["Battito"]) == first
 
 
 def test_sections_are_memory_cues_and_the_first_eight_hot_cues() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import soxr
 from numpy.typing import NDArray
 
 from serve_app.audio.decode import read_blocks
@@ -196,10 +197,34 @@ def test_a_rate_that_aac_has_not_is_refused_and_alac_takes_it(tmp_path: Path) ->
     stems = dict.fromkeys(stem_mp4.STEMS, tmp_path / "a.wav")
     song = track(samples=19_200, sample_rate=192_000)
     target = tmp_path / "song.stem.mp4"
-    with pytest.raises(ValueError, match="AAC has no 192000 Hz"):
+    with pytest.raises(
+        ValueError, match=r"AAC has no 192000 Hz\. .*\"stem\.mp4-alac\""
+    ):
         stem_mp4.write(song, tmp_path / "a.wav", stems, target)
     stem_mp4.write(song, tmp_path / "a.wav", stems, target, codec="alac")
     assert wave(target).shape == (2, 19_200)
+
+
+@pytest.mark.parametrize(
+    ("mix_hz", "stems_hz"), [(44_100, 48_000), (8_000, 48_000), (96_000, 48_000)]
+)
+def test_stems_at_another_rate_are_brought_to_the_mixs(
+    tmp_path: Path, mix_hz: int, stems_hz: int
+) -> None:
+    """Opus has 48 kHz only, and mp3 and AAC have no rate of a studio."""
+    samples = int(2.3 * mix_hz) + 1
+    sound = 0.5 * media.song(3.0, mix_hz, seed=1)[:, :samples]
+    media.write_wave(tmp_path / "mix.wav", sound, mix_hz)
+    rough = soxr.resample(sound.T, mix_hz, stems_hz).T
+    media.write_wave(tmp_path / "stem.wav", rough, stems_hz)
+    stems = dict.fromkeys(stem_mp4.STEMS, tmp_path / "stem.wav")
+    target = tmp_path / "song.stem.mp4"
+    song = track(samples=samples, sample_rate=mix_hz)
+    stem_mp4.write(song, tmp_path / "mix.wav", stems, target, codec="alac")
+    for index in range(5):
+        out = by_pyav(target, index)
+        assert out.shape == (2, samples)
+        assert offset_samples(out, sound) == 0
 
 
 @pytest.mark.parametrize("samples", [SAMPLES - 1, SAMPLES + 70_000])

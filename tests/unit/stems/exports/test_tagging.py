@@ -1,12 +1,14 @@
 import shutil
 import struct
 import subprocess
+import wave
 from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 from serve_app.audio.decode import read_blocks
@@ -167,7 +169,7 @@ def test_a_kind_of_file_that_is_not_known_is_refused_by_name(tmp_path: Path) -> 
 
 
 def test_a_stem_is_named_in_its_title() -> None:
-    assert TAGS.of_stem("vocals").title == "Süß & 'so' 🎉 (vocals)"
+    assert TAGS.of_stem("vocals").title == "Süß & 'so' 🎉 (Vocals)"
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,34 @@ def test_a_cover_that_is_too_large_for_a_flac_is_left_out(tmp_path: Path) -> Non
     assert (tmp_path / "a.flac").stat().st_size < 2**24
 
 
+def test_a_stem_without_a_title_gets_none_of_its_songs_file_name(
+    tmp_path: Path,
+) -> None:
+    stem, target = write_stem(tmp_path, "flac"), tmp_path / "tagged.flac"
+    tagging.write_stem(track(tags=Tags(artist="A")), "drums", stem, target)
+    found = tags.read(target)
+    assert (found.title, found.artist) == ("", "A")
+
+
+@pytest.mark.parametrize(("size", "is_carried"), [(2**20, True), (2**20 + 1, False)])
+def test_stems_get_covers_of_a_reasonable_size(size: int, is_carried: bool) -> None:
+    cover = Cover("image/png", PNG + bytes(size - len(PNG)))
+    assert (Tags(cover=cover).of_stem("drums").cover is not None) == is_carried
+
+
+def test_the_sound_of_a_tagged_wav_begins_at_byte_44(tmp_path: Path) -> None:
+    """Old readers know no chunks; Python's `wave` ends where the header says."""
+    stem, target = write_stem(tmp_path, "wav"), tmp_path / "tagged.wav"
+    tagging.write(stem, target, TAGS)
+    data = target.read_bytes()
+    assert data[:4] + data[8:16] + data[36:40] == b"RIFFWAVEfmt data"
+    size = int.from_bytes(data[40:44], "little")
+    with wave.open(str(target)) as file:
+        assert file.readframes(file.getnframes()) == data[44 : 44 + size]
+    pcm, _ = soundfile.read(stem, dtype="int16")
+    assert data[44 : 44 + size] == pcm.tobytes()
+
+
 @pytest.mark.parametrize(("name", "lead"), [("wav", 0), ("mp3", 1105 + 1152)])
 def test_a_stem_has_its_songs_tags_and_grid(
     tmp_path: Path, name: str, lead: int
@@ -202,7 +232,7 @@ def test_a_stem_has_its_songs_tags_and_grid(
     target = tmp_path / f"tagged{stem.suffix}"
     tagging.write_stem(song, "drums", stem, target)
     found = tags.read(target)
-    assert (found.title, found.artist) == (f"{TAGS.title} (drums)", "A")
+    assert (found.title, found.artist) == (f"{TAGS.title} (Drums)", "A")
     data = target.read_bytes()
     grid = data.partition(b"Serato BeatGrid\0")[2][:15]
     assert struct.unpack(">2xIffx", grid) == pytest.approx(

@@ -1,21 +1,26 @@
 """The examples at `/docs` do what they show, as they are pasted: whole programs."""
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
 
 from serve_app.errors import JobNotFound
+from serve_app.stems.exporter import Exporter
+from serve_app.stems.reporter import Reporter
+from serve_app.stems.reports import Request
 from serve_app.stems.request import SeparationJob
 from serve_app.storage.uploads import S3Uploads
 from serve_app.webhooks import signing
@@ -91,6 +96,9 @@ JOB = ("paths", "/job/{job_id}", "get")
 DELETE = ("paths", "/job/{job_id}", "delete")
 EVENTS = ("paths", "/job/{job_id}/events", "get")
 STEM = ("paths", "/job/{job_id}/stems/{stem_name}", "get")
+ANALYSIS = ("paths", "/job/{job_id}/analysis", "get")
+WAVEFORM = ("paths", "/job/{job_id}/waveform", "get")
+EXPORT = ("paths", "/job/{job_id}/export", "get")
 UPLOADS = ("paths", "/uploads", "post")
 ANALYZE = ("paths", "/analyze", "post")
 WEBHOOK = ("webhooks", "job.completed", "post")
@@ -119,8 +127,26 @@ def reading(server: Server, song: bytes, **changes: Any) -> Iterator[Reader]:
 
 @pytest.fixture
 def reader(server: Server, song: bytes) -> Iterator[Reader]:
-    with reading(server, song) as reader:
+    with reading(server, song, **hearing(server)) as reader:
         yield reader
+
+
+def hearing(server: Server) -> dict[str, Any]:
+    """Return the services that hear the songs of jobs, in place of an analyzer."""
+    storage, working_dir = server.storage, server.services.working_dir
+    reporter, exporter = Reporter(storage, working_dir), Exporter(storage, working_dir)
+
+    async def tell_of_song(request: Request) -> Mapping[str, Any]:
+        if not request.place:
+            return await server.pools.tell_of_song(request)
+        return await asyncio.to_thread(reporter.of_song, request, Event())
+
+    return {
+        "tell_of_song": tell_of_song,
+        "tell_of_stem": lambda asks: asyncio.to_thread(reporter.of_stem, asks, Event()),
+        "tell_peaks": lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
+        "export": lambda asks: asyncio.to_thread(exporter.export, asks, Event()),
+    }
 
 
 def assert_done(done: "subprocess.CompletedProcess[str]") -> str:
@@ -201,6 +227,27 @@ def test_a_stem_is_downloaded(server: Server, reader: Reader, language: str) -> 
 
 
 @in_every_language
+def test_a_song_is_reported_drawn_and_exported(
+    server: Server, reader: Reader, language: str
+) -> None:
+    job_id = finished_job(server, reader)
+    result = server.store.get(job_id).result
+    assert result is not None
+    for stem in result.stems:
+        server.storage.put(stem.key, reader.directory / "song.mp3")
+    assert "lufs" in assert_done(reader.run(ANALYSIS, language, job_id)).lower()
+    assert (reader.directory / "song.png").read_bytes().startswith(b"\x89PNG")
+    told = assert_done(reader.run(WAVEFORM, language, job_id))
+    if language == "JavaScript":
+        assert "1918 peaks, 1 seconds" in told
+    else:
+        # 1 s at 44.1 kHz, 50 pixels a second, 2 numbers each.
+        assert (reader.directory / "song.dat").stat().st_size == 24 + 2 * 50
+    assert_done(reader.run(EXPORT, language, job_id))
+    assert "<DJ_PLAYLISTS" in reader.read("rekordbox.xml")
+
+
+@in_every_language
 def test_a_job_is_followed_to_its_end(
     server: Server, reader: Reader, language: str
 ) -> None:
@@ -219,10 +266,11 @@ def test_a_job_is_deleted(server: Server, reader: Reader, language: str) -> None
 @in_every_language
 def test_a_job_that_is_none_is_a_failure(reader: Reader, language: str) -> None:
     with ThreadPoolExecutor() as pool:
-        calls = (STEM, JOB, EVENTS, DELETE)
+        calls = (STEM, JOB, EVENTS, ANALYSIS, WAVEFORM, EXPORT, DELETE)
         for done in pool.map(lambda call: reader.run(call, language), calls):
             assert done.returncode != 0, done.args
-    assert not (reader.directory / "vocals.wav").exists()
+    for name in ("vocals.wav", "song.png", "song.dat", "rekordbox.xml"):
+        assert not (reader.directory / name).exists()
 
 
 @in_every_language

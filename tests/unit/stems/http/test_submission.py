@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import soundfile
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.job import State
+from serve_app.stems.exports import tagging
+from serve_app.stems.exports.tags import Tags
 from tests.unit.server import INFOS, LIMITS, Server, assert_problem
 
 pytestmark = pytest.mark.anyio
@@ -59,6 +62,7 @@ async def test_each_job_lives_and_dies_for_itself(server: Server, song: bytes) -
     await server.client.delete(f"/job/{first}")
     url = f"/job/{second}/stems/drums"
     assert (await server.client.get(url)).content == STEMS["drums"]
+    assert b"".join(server.storage.read(f"originals/{second}")) == song
     await server.client.delete(f"/job/{second}")
     assert server.left_behind() == []
 
@@ -81,9 +85,36 @@ async def test_the_same_sound_in_another_file_is_known_too(
     wave, sample_rate = soundfile.read(BytesIO(song), dtype="int16")
     flac = BytesIO()
     soundfile.write(flac, wave, sample_rate, "PCM_16", format="FLAC")
-    await submit(server, song)
+    first = (await submit(server, song))["job_id"]
     server.succeed(STEMS)
     again = await submit(server, flac.getvalue(), "song.flac")
+    assert again["cache"] == "hit"
+    server.storage.delete(f"originals/{first}")
+    # What is made of the song later is made of the file that was sent.
+    source = server.store.get(again["job_id"]).source
+    assert b"".join(server.storage.read(source.key)) == flac.getvalue()
+
+
+async def test_the_same_sound_with_other_tags_gets_no_stems_with_those_of_another(
+    server: Server, song: bytes, tmp_path: Path
+) -> None:
+    """A song has the stems of one with its tags, and none that tell of another's."""
+    (tmp_path / "song.wav").write_bytes(song)
+
+    def tagged(title: str, suffix: str = ".wav") -> bytes:
+        source, target = tmp_path / f"song{suffix}", tmp_path / f"tagged{suffix}"
+        tagging.write(source, target, Tags(title=title))
+        return target.read_bytes()
+
+    wave, sample_rate = soundfile.read(tmp_path / "song.wav", dtype="int16")
+    soundfile.write(tmp_path / "song.flac", wave, sample_rate, "PCM_16")
+    await submit(server, tagged("mine"))
+    server.succeed(STEMS)
+    for other in (tagged("yours"), song):
+        again = await submit(server, other)
+        assert "cache" not in again
+        assert server.store.get(again["job_id"]).waits_for is None
+    again = await submit(server, tagged("mine", ".flac"), "song.flac")
     assert again["cache"] == "hit"
 
 
@@ -92,6 +123,7 @@ async def test_the_same_sound_in_another_file_is_known_too(
     [
         {"stems": "bass"},
         {"format": "flac"},
+        {"bpm_range": "88-175"},
         {"model": "duo"},
         {"headers": {"Cache-Control": "no-cache"}},
     ],
@@ -145,13 +177,17 @@ async def test_what_has_expired_is_made_again(server: Server, song: bytes) -> No
     assert (await submit(server, song))["status"] == "pending"
 
 
-async def test_stems_that_are_gone_are_made_again(server: Server, song: bytes) -> None:
+@pytest.mark.parametrize("gone", ["stems/{}/1/other.wav", "originals/{}"])
+async def test_a_job_whose_files_are_gone_is_made_again(
+    server: Server, song: bytes, gone: str
+) -> None:
     first = (await submit(server, song))["job_id"]
     server.succeed(STEMS)
-    server.storage.delete(f"stems/{first}/1/other.wav")
+    server.storage.delete(gone.format(first))
     again = await submit(server, song)
-    assert again["status"] == "pending"
+    assert (again["status"], again.get("cache")) == ("pending", None)
     assert not list(server.storage.list(f"stems/{again['job_id']}"))
+    assert b"".join(server.storage.read(f"originals/{again['job_id']}")) == song
 
 
 async def test_a_song_under_way_is_waited_for(server: Server, song: bytes) -> None:

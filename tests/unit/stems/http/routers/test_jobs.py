@@ -98,6 +98,25 @@ async def test_an_accepted_song_is_stored_and_queued(
     assert list(server.working_dir.iterdir()) == []
 
 
+async def test_a_job_shows_what_was_asked_for(server: Server, song: bytes) -> None:
+    plain = await server.separate(song)
+    chosen = await server.separate(
+        song, format="flac", stems="vocals", priority="low", bpm_range="88-175.5"
+    )
+    options = [
+        (await server.client.get(f"/job/{job_id}")).json()["options"]
+        for job_id in (plain, chosen)
+    ]
+    assert "bpm_range" not in options[0]
+    assert options[1] == {
+        "model": "demo",
+        "stems": ["vocals"],
+        "format": "flac",
+        "priority": "low",
+        "bpm_range": [88.0, 175.5],
+    }
+
+
 async def test_clients_are_sent_to_the_public_url_when_there_is_one(
     server: Server, song: bytes
 ) -> None:

@@ -152,6 +152,38 @@ async def test_so_many_peaks_are_exact(client: httpx.AsyncClient, job: str) -> N
     assert found["duration"] == SECONDS
 
 
+@pytest.mark.parametrize("form", ["peaks", "library"])
+async def test_a_part_has_its_own_duration(
+    client: httpx.AsyncClient, job: str, form: str
+) -> None:
+    query = {"format": form, "start": "3", "end": "4.5"}
+    found = (await client.get(f"/job/{job}/waveform", params=query)).json()
+    assert found["duration"] == 1.5
+
+
+@pytest.mark.parametrize("num_peaks", [5_000, 7_201, 100_000])
+async def test_so_many_peaks_have_all_of_the_song(
+    client: httpx.AsyncClient, job: str, num_peaks: int
+) -> None:
+    query = {"num_peaks": str(num_peaks)}
+    found = (await client.get(f"/job/{job}/waveform", params=query)).json()
+    covered = found["length"] * found["samples_per_pixel"]
+    assert 0 <= covered - SECONDS * RATE < found["samples_per_pixel"]
+    assert found["length"] <= num_peaks
+    query |= {"format": "peaks"}
+    peaks = (await client.get(f"/job/{job}/waveform", params=query)).json()
+    assert len(peaks["peaks"][0]) == found["length"]
+    assert peaks["duration"] == SECONDS
+
+
+async def test_an_end_after_the_songs_is_the_songs(
+    client: httpx.AsyncClient, job: str
+) -> None:
+    url = f"/job/{job}/waveform"
+    found = (await client.get(url, params={"end": "1e308"})).json()
+    assert found == (await client.get(url, params={"unknown": "1"})).json()
+
+
 async def test_three_bands_are_three_channels(
     client: httpx.AsyncClient, job: str
 ) -> None:
@@ -187,6 +219,9 @@ async def test_a_stem_that_is_not_there_yet_is_waited_for(
 ) -> None:
     answer = await client.get(f"/job/{job}/waveform", params={"stem": "drums"})
     assert_problem(answer, 409, "not_ready")
+    answer = await client.get(f"/job/{job}/waveform", params={"stem": "drum"})
+    said = assert_problem(answer, 404, "stem_not_found")
+    assert "drums, bass, other, vocals" in said
     answer = await client.get(f"/job/{job}/export", params={"format": "stem.mp4"})
     assert_problem(answer, 409, "not_ready")
 
@@ -197,7 +232,22 @@ async def test_a_stem_that_is_not_there_yet_is_waited_for(
         ("waveform?stem=guitar", 404, "stem_not_found"),
         ("analysis?stem=../mix", 404, "stem_not_found"),
         ("waveform?num_peaks=0", 422, "invalid_input"),
+        ("waveform?num_peaks=0&format=library", 422, "invalid_input"),
         ("waveform?pixels_per_second=nan", 422, "invalid_input"),
+        ("waveform?pixels_per_second=1e-300", 422, "invalid_input"),
+        ("waveform?pixels_per_second=1e-5&format=dat", 422, "invalid_input"),
+        ("waveform?pixels_per_second=0&format=png", 422, "invalid_input"),
+        ("waveform?pixels_per_second=301", 422, "invalid_input"),
+        ("waveform?width=0", 422, "invalid_input"),
+        ("waveform?format=png&height=-1", 422, "invalid_input"),
+        ("analysis?format=png&width=0", 422, "invalid_input"),
+        ("analysis?format=png&width=639", 422, "invalid_input"),
+        ("waveform?end=inf", 422, "invalid_input"),
+        ("waveform?start=nan", 422, "invalid_input"),
+        ("waveform?start=2&end=2", 422, "invalid_input"),
+        ("waveform?format=dat&format=json", 422, "invalid_input"),
+        ("analysis?stem=mix&stem=mix", 422, "invalid_input"),
+        ("export?format=cue&format=rekordbox", 422, "invalid_input"),
         ("waveform?num_peaks=10&pixels_per_second=10", 422, "invalid_input"),
         ("waveform?bits=12", 422, "invalid_input"),
         ("waveform?format=mp3", 422, "invalid_input"),
@@ -233,6 +283,72 @@ async def test_stems_are_exported_as_one_file(
     assert answer.content[4:8] == b"ftyp"
     assert b"stem" in answer.content
     assert answer.headers["content-length"] == str(len(answer.content))
+
+
+@pytest.mark.parametrize(
+    "path", ["analysis", "waveform", "export?format=rekordbox", "analysis?stem=bass"]
+)
+async def test_a_song_that_was_separated_before_has_all_of_it(
+    server: Server, client: httpx.AsyncClient, done: str, path: str
+) -> None:
+    again = await server.separate(SONG)
+    assert (await client.get(f"/job/{again}")).json()["cache"] == "hit"
+    await client.delete(f"/job/{done}")
+    assert (await client.get(f"/job/{again}/{path}")).status_code == 200
+
+
+FILES = {
+    "analysis": "application/json",
+    "analysis?format=png": "image/png",
+    "waveform?format=dat": "application/octet-stream",
+    "export?format=rekordbox": "application/xml",
+    "export?format=stem.mp4-alac": "audio/mp4",
+}
+
+
+@pytest.mark.parametrize("path", FILES)
+async def test_all_can_be_asked_about_and_gone_on_with(
+    client: httpx.AsyncClient, done: str, path: str
+) -> None:
+    url = f"/job/{done}/{path}"
+    about = await client.head(url)
+    whole = await client.get(url)
+    assert (about.status_code, about.content) == (200, b"")
+    for name in ("etag", "content-length", "content-type", "accept-ranges"):
+        assert about.headers[name] == whole.headers[name]
+    assert whole.headers["content-type"] == FILES[path]
+    assert whole.headers["content-length"] == str(len(whole.content))
+    etag = whole.headers["etag"]
+    for method in ("GET", "HEAD"):
+        again = await client.request(method, url, headers={"If-None-Match": etag})
+        assert (again.status_code, again.content) == (304, b"")
+    rest = await client.get(url, headers={"Range": "bytes=100-", "If-Range": etag})
+    assert (rest.status_code, rest.content) == (206, whole.content[100:])
+    size = len(whole.content)
+    assert rest.headers["content-range"] == f"bytes 100-{size - 1}/{size}"
+    other = await client.get(url, headers={"Range": "bytes=1-", "If-Range": '"old"'})
+    assert (other.status_code, other.content) == (200, whole.content)
+    beyond = await client.get(url, headers={"Range": f"bytes={size}-"})
+    assert_problem(beyond, 416, "range_not_satisfiable")
+
+
+async def test_an_export_that_is_made_anew_is_another(
+    server: Server, client: httpx.AsyncClient, done: str
+) -> None:
+    url = f"/job/{done}/export?format=cue"
+    etag = (await client.head(url)).headers["etag"]
+    (file,) = [each for each in server.storage.list("derived") if "export" in each.key]
+    server.storage.delete(file.key)
+    assert (await client.head(url)).headers["etag"] != etag
+
+
+async def test_a_picture_of_a_stem_says_which(
+    client: httpx.AsyncClient, done: str
+) -> None:
+    query = {"format": "svg", "stem": "drums"}
+    picture = (await client.get(f"/job/{done}/analysis", params=query)).text
+    assert ">drums<" in picture
+    assert "no beat" not in picture
 
 
 async def test_all_of_it_goes_with_the_job(

@@ -1,0 +1,223 @@
+"""Whether a song's stems tell its beats and its key better than the song does.
+
+Used by `benchmarks/analysis.py --stems`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from serve_app.analysis import key, rhythm, scores
+from serve_app.analysis.chroma import PitchListener
+from serve_app.analysis.downmix import SAMPLE_RATE, Downmix, Samples
+from serve_app.analysis.network import Activations, NetworkEngine
+from serve_app.analysis.scores import Told, Truth
+from serve_app.audio import decode
+from serve_app.cli.datasets import Song
+
+STEMS = ("drums", "bass", "other", "vocals")
+_MIX = "mix"
+# What is listened to for beats, and for keys: sums of stems, or the song itself.
+_BEATS: Mapping[str, Sequence[str]] = {
+    _MIX: (),
+    "drums": ("drums",),
+    "drums + bass": ("drums", "bass"),
+}
+_KEYS: Mapping[str, Sequence[str]] = {
+    _MIX: (),
+    "bass + other": ("bass", "other"),
+    "all but drums": ("bass", "other", "vocals"),
+}
+# Of beats: the mean of what is heard in the song and in its drums.
+_BOTH = "mix and drums"
+
+
+def files(song: Song, folder: Path = Path()) -> dict[str, Path] | None:
+    """Return a song's stems by name; None where they are not all there.
+
+    They lie beside the song, as `tools/music` puts them, or in `folder` as
+    `stemserve separate --out` does.
+    """
+    stem = song.path.stem
+    found: dict[str, Path | None] = {}
+    for name in STEMS:
+        paths = (
+            [song.path.with_name(f"{stem}.{name}{song.path.suffix}")]
+            if folder == Path()
+            else [folder / stem / f"{name}{end}" for end in (".wav", ".flac")]
+        )
+        found[name] = next((path for path in paths if path.is_file()), None)
+    complete = {name: path for name, path in found.items() if path is not None}
+    return complete if len(complete) == len(STEMS) else None
+
+
+def heard(song: Song, stems: Mapping[str, Path]) -> dict[str, Told]:
+    """Return what is told of a song by each of the sounds that are listened to."""
+    told: dict[str, Told] = {}
+    activations: dict[str, Activations] = {}
+    for name, parts in _BEATS.items():
+        activations[name] = _activations(_paths(song, stems, parts))
+    activations[_BOTH] = _mean(activations[_MIX], activations["drums"])
+    for name, each in activations.items():
+        found = rhythm.rhythm(each)
+        # Where there is no pulse, as in the drums of a song without any, the song's.
+        if found.reason is not None:
+            found = rhythm.rhythm(activations[_MIX])
+        told[f"beats: {name}"] = Told(
+            bpm=found.bpm, beats=found.beats, downbeats=found.downbeats
+        )
+    for name, parts in _KEYS.items():
+        keys = _keys(_paths(song, stems, parts))
+        told[f"key: {name}"] = Told(
+            key=keys.key.name, key_confidence=keys.key.confidence
+        )
+    return told
+
+
+def _paths(
+    song: Song, stems: Mapping[str, Path], parts: Sequence[str]
+) -> Sequence[Path]:
+    return [stems[part] for part in parts] or [song.path]
+
+
+def _activations(paths: Sequence[Path]) -> Activations:
+    engine = NetworkEngine()
+    for block in _mono(paths):
+        engine.add(block)
+    return engine.activations()
+
+
+def _keys(paths: Sequence[Path]) -> key.Keys:
+    listener = PitchListener()
+    seconds = 0.0
+    for block in _mono(paths):
+        listener.add(block)
+        seconds += len(block) / SAMPLE_RATE
+    return key.keys(listener.found(), seconds)
+
+
+def _mono(paths: Sequence[Path]) -> Iterator[Samples]:
+    """Yield the mono sum of files of the same length and rate."""
+    with ExitStack() as stack:
+        songs = [stack.enter_context(decode.opened(path)) for path in paths]
+        downmix = None
+        streams = [song.blocks(decode.BLOCK_SAMPLES) for song in songs]
+        for blocks in zip(*streams, strict=False):
+            downmix = downmix or Downmix(songs[0].sample_rate)
+            samples = min(block.shape[1] for block in blocks)
+            yield downmix.add(np.sum([block[:, :samples] for block in blocks], axis=0))
+        if downmix is not None:
+            yield downmix.end()
+
+
+def _mean(first: Activations, second: Activations) -> Activations:
+    frames = min(len(first.beats), len(second.beats))
+    return replace(
+        first,
+        beats=(first.beats[:frames] + second.beats[:frames]) / 2,
+        downbeats=(first.downbeats[:frames] + second.downbeats[:frames]) / 2,
+        tempi=(first.tempi + second.tempi) / 2,
+    )
+
+
+def tables(songs: Sequence[Song], told: Sequence[Mapping[str, Told]]) -> str:
+    """Return the scores of each sound as Markdown, beside those of the song itself.
+
+    The second figure is by how much it is better than the song itself, with the
+    standard error of that over the songs.
+    """
+    text = [f"{len(songs)} songs with stems."]
+    for kind, measures in _MEASURES.items():
+        text.append(
+            "\n".join(
+                [
+                    f"| {kind} by | " + " | ".join(measures) + " |",
+                    "|---" * (1 + len(measures)) + "|",
+                    *_rows(kind, measures, songs, told),
+                ]
+            )
+        )
+    return "\n\n".join(text) + "\n"
+
+
+Measure = Callable[[Truth, Told], float | None]
+
+
+def _acc1(truth: Truth, told: Told) -> float | None:
+    if truth.bpm is None or told.bpm is None:
+        return None
+    return float(scores.is_acc1(told.bpm, truth.bpm))
+
+
+def _acc2(truth: Truth, told: Told) -> float | None:
+    if truth.bpm is None or told.bpm is None:
+        return None
+    return float(scores.is_acc2(told.bpm, truth.bpm))
+
+
+def _beats(truth: Truth, told: Told) -> float | None:
+    if truth.beats is None or told.beats is None:
+        return None
+    return scores.beat_f(told.beats, truth.beats)
+
+
+def _downbeats(truth: Truth, told: Told) -> float | None:
+    if truth.downbeats is None or told.downbeats is None:
+        return None
+    return scores.beat_f(told.downbeats, truth.downbeats)
+
+
+def _exact(truth: Truth, told: Told) -> float | None:
+    if truth.key is None or told.key is None:
+        return None
+    return float(scores.is_key(told.key, truth.key))
+
+
+def _mirex(truth: Truth, told: Told) -> float | None:
+    if truth.key is None or told.key is None:
+        return None
+    return scores.mirex(told.key, truth.key)
+
+
+_MEASURES: Mapping[str, Mapping[str, Measure]] = {
+    "beats": {
+        "tempo Acc1": _acc1,
+        "tempo Acc2": _acc2,
+        "beats F": _beats,
+        "downbeats F": _downbeats,
+    },
+    "key": {"key exact": _exact, "MIREX": _mirex},
+}
+
+
+def _rows(
+    kind: str,
+    measures: Mapping[str, Measure],
+    songs: Sequence[Song],
+    told: Sequence[Mapping[str, Told]],
+) -> Iterator[str]:
+    sounds = [name for name in told[0] if name.startswith(f"{kind}: ")]
+    for sound in sounds:
+        cells = []
+        for measure in measures.values():
+            pairs = [
+                (measure(song.truth, each[sound]), measure(song.truth, each[sounds[0]]))
+                for song, each in zip(songs, told, strict=True)
+            ]
+            cells.append(_cell([pair for pair in pairs if None not in pair]))
+        yield f"| {sound.removeprefix(f'{kind}: ')} | " + " | ".join(cells) + " |"
+
+
+def _cell(pairs: Sequence[tuple[float | None, float | None]]) -> str:
+    """Write a score in per cent: "87.3 (+1.2 ± 0.8)"."""
+    values = 100 * np.array(pairs, float)
+    if not len(values):
+        return "-"
+    better = values[:, 0] - values[:, 1]
+    if len(better) < 2 or not better.any():
+        return f"{values[:, 0].mean():.1f}"
+    error = better.std(ddof=1) / np.sqrt(len(better))
+    return f"{values[:, 0].mean():.1f} ({better.mean():+.1f} ± {error:.1f})"

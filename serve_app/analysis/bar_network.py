@@ -1,0 +1,145 @@
+"""The network that hears which beats begin bars, from beats and harmony, in numpy.
+
+Chords and bass notes change where bars begin. So each beat is described by what the
+beat network heard on it and half a beat later, and by how the harmony changes there
+and how it returns, and layers of dilated convolutions look over the beats, after
+Krebs, Böck, Dorfer and Widmer (2016), "Downbeat tracking using beat-synchronous
+features with recurrent networks", ISMIR.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.analysis.features import CHROMA_FRAMES, PITCH_CLASSES
+from serve_app.analysis.network import Activations, highest
+
+Floats = NDArray[np.floating]
+Integers = NDArray[np.integer]
+Weights = Mapping[str, NDArray[np.float32]]
+
+TAPS = 3
+# Harmony is compared over so many beats before and after one, and with that of so many
+# beats ago.
+_AROUND_BEATS, _AGO_BEATS = (1, 2, 4), (1, 2, 3, 4, 6, 8)
+FEATURES = 4 + 2 * (len(_AROUND_BEATS) + len(_AGO_BEATS))
+_LEAST = 0.01
+# So many beats are looked at together, to bound the memory; with as many around them as
+# a network sees, they are told as they are in the whole song.
+_BLOCK_BEATS, _CONTEXT_BEATS = 2_048, 64
+_WEIGHTS = Path(__file__).parent / "weights" / "bars.npz"
+
+
+def downbeats(heard: Activations, frames: Integers) -> NDArray[np.float32]:
+    """Return the probability (k) that each of the beats at `frames` (k) begins a bar.
+
+    Frames are whole and rise; of a single beat nothing is known, so it is 0.5.
+    """
+    if len(frames) < 2:
+        return np.full(len(frames), 0.5, np.float32)
+    described = features(heard, frames)
+    blocks = []
+    for first in range(0, len(frames), _BLOCK_BEATS):
+        start = max(first - _CONTEXT_BEATS, 0)
+        part = described[start : first + _BLOCK_BEATS + _CONTEXT_BEATS]
+        blocks.append(run(_weights(), part)[first - start :][:_BLOCK_BEATS])
+    return np.concatenate(blocks)
+
+
+def features(heard: Activations, frames: Integers) -> NDArray[np.float32]:
+    """Return what each of the beats at `frames` (k > 1) is like: (k, FEATURES)."""
+    last = 2 * frames[-1] - frames[-2]
+    edges = np.minimum(np.append(frames, last), len(heard.beats) - 1)
+    found: list[Floats] = [
+        _log_odds(highest(activation, places)) / 2
+        for places in (frames, (edges[1:] + edges[:-1]) // 2)
+        for activation in (heard.beats, heard.downbeats)
+    ]
+    for pitches in np.split(_means(heard.chroma, edges), (PITCH_CLASSES,), axis=1):
+        centred = pitches - pitches.mean(axis=1, keepdims=True)
+        found += [2 * _across(centred, beats) for beats in _AROUND_BEATS]
+        found += [_ago(centred, beats) for beats in _AGO_BEATS]
+    return np.stack(found, axis=1).astype(np.float32)
+
+
+def run(weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability (k) of a downbeat from features (k, FEATURES).
+
+    The weights are those of several networks of one shape, which differ in the seed of
+    their training: their logits are averaged.
+    """
+    hidden = _convolved(
+        features[None], weights["front_weight"], weights["front_bias"], 1
+    )
+    layers = sum(name.startswith("dilated_weight") for name in weights)
+    for layer in range(layers):
+        hidden = hidden + _convolved(
+            hidden,
+            weights[f"dilated_weight_{layer}"],
+            weights[f"dilated_bias_{layer}"],
+            2**layer,
+        )
+    logits = hidden @ weights["downbeat_weight"] + weights["downbeat_bias"][:, None]
+    mean = np.clip(logits.mean(axis=0)[:, 0], -30, 30)
+    probabilities: NDArray[np.float32] = 1 / (1 + np.exp(-mean))
+    return probabilities
+
+
+def _convolved(
+    hidden: NDArray[np.float32],
+    kernel: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    dilation: int,
+) -> NDArray[np.float32]:
+    """Return rectified convolutions (networks, k, channels) over beats so far apart."""
+    beats = hidden.shape[-2]
+    padded = np.pad(hidden, ((0, 0), (dilation, dilation), (0, 0)))
+    taps = [
+        padded[:, tap * dilation :][:, :beats] @ kernel[:, tap] for tap in range(TAPS)
+    ]
+    return np.maximum(sum(taps, bias[:, None]), 0)
+
+
+def _means(chroma: NDArray[np.floating], edges: Integers) -> Floats:
+    """Return the mean chroma (k, 24) between one edge, in frames, and the next."""
+    starts = np.minimum(np.rint(edges / CHROMA_FRAMES).astype(int), len(chroma) - 1)
+    sums = np.add.reduceat(chroma, starts, axis=0, dtype=np.float32)[:-1]
+    means: Floats = sums / np.maximum(np.diff(starts), 1)[:, None]
+    return means
+
+
+def _across(pitches: Floats, beats: int) -> Floats:
+    """Return how like the beats from each on are to as many before it: -1 to 1."""
+    sums = np.concatenate([np.zeros((1, pitches.shape[1])), pitches.cumsum(axis=0)])
+    at = np.arange(len(pitches))
+    before = sums[at] - sums[np.maximum(at - beats, 0)]
+    after = sums[np.minimum(at + beats, len(pitches))] - sums[at]
+    return _likeness(before, after)
+
+
+def _ago(pitches: Floats, beats: int) -> Floats:
+    """Return how like each beat is to the one so many beats ago: -1 to 1."""
+    before = np.pad(pitches, ((beats, 0), (0, 0)))[: len(pitches)]
+    return _likeness(before, pitches)
+
+
+def _likeness(one: Floats, other: Floats) -> Floats:
+    """Return the cosine between rows (k), 0 where one is silent."""
+    sizes = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    cosines: Floats = (one * other).sum(axis=1) / (sizes + 1e-6)
+    return cosines
+
+
+def _log_odds(probabilities: Floats) -> Floats:
+    clipped = np.clip(probabilities, _LEAST, 1 - _LEAST)
+    odds: Floats = np.log(clipped / (1 - clipped))
+    return odds
+
+
+@cache
+def _weights() -> Weights:
+    with np.load(_WEIGHTS) as arrays:
+        return {name: arrays[name].astype(np.float32) for name in arrays.files}
