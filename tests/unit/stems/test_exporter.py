@@ -41,7 +41,7 @@ def tempos(tmp_path: Path, **report: Any) -> list[tuple[str, ...]]:
     storage = LocalStorage(tmp_path / "files")
     media.write_song(tmp_path / "song.wav", seconds=0.5)
     job = with_audio(new_job(), measure(tmp_path / "song.wav", AudioLimits(60)))
-    storage.put(job.source.key, tmp_path / "song.wav")
+    storage.put(job.request.source.key, tmp_path / "song.wav")
     request = ExportRequest(job, {**REPORT, **report}, "rekordbox", "out")
     Exporter(storage, tmp_path / "work").export(request, Event())
     root = ElementTree.fromstring(b"".join(storage.read("out")))  # noqa: S314  ours

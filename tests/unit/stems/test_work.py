@@ -156,15 +156,16 @@ def keep_report(tmp_path: Path, storage: LocalStorage) -> None:
 def test_stems_have_the_tags_of_their_song_and_the_sound_of_any(
     tmp_path: Path, storage: LocalStorage, tagged_job: SeparationJob, name: str
 ) -> None:
-    options = replace(tagged_job.options, format=name)
-    _, path = stem_of(storage, tmp_path, tagged_job.evolve(options=options))
+    source, options = tagged_job.request.source, tagged_job.request.options
+    wanted = asking(tagged_job, options=replace(options, format=name))
+    _, path = stem_of(storage, tmp_path, wanted)
     found = tags.read(path)
     assert (found.title, found.artist, found.album) == ("Blue (Drums)", "Ä", "Al")
     assert (found.genre, found.year) == ("G", "1999")
     assert found.cover is not None
     with sharing_engine() as engine:
         task = SongTask(
-            *(tmp_path / "song.wav", tagged_job.source, ("drums",)),
+            *(tmp_path / "song.wav", source, ("drums",)),
             *(FORMATS[name], tmp_path / "plain"),
         )
         plain = separate_song(engine, task, lambda _: None, Event()).paths["drums"]

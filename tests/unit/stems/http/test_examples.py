@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -133,7 +134,7 @@ def reader(server: Server, song: bytes) -> Iterator[Reader]:
 
 def hearing(server: Server) -> dict[str, Any]:
     """Return the services that hear the songs of jobs, in place of an analyzer."""
-    storage, working_dir = server.storage, server.services.working_dir
+    storage, working_dir = server.storage, server.working_dir
     reporter, exporter = Reporter(storage, working_dir), Exporter(storage, working_dir)
 
     async def tell_of_song(request: Request) -> Mapping[str, Any]:
@@ -141,12 +142,13 @@ def hearing(server: Server) -> dict[str, Any]:
             return await server.pools.tell_of_song(request)
         return await asyncio.to_thread(reporter.of_song, request, Event())
 
-    return {
-        "tell_of_song": tell_of_song,
-        "tell_of_stem": lambda asks: asyncio.to_thread(reporter.of_stem, asks, Event()),
-        "tell_peaks": lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
-        "export": lambda asks: asyncio.to_thread(exporter.export, asks, Event()),
-    }
+    analyses = SimpleNamespace(
+        tell_of_song=tell_of_song,
+        tell_of_stem=lambda asks: asyncio.to_thread(reporter.of_stem, asks, Event()),
+        tell_peaks=lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
+        export=lambda asks: asyncio.to_thread(exporter.export, asks, Event()),
+    )
+    return {"analyses": analyses}
 
 
 def assert_done(done: "subprocess.CompletedProcess[str]") -> str:

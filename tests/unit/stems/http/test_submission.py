@@ -91,7 +91,7 @@ async def test_the_same_sound_in_another_file_is_known_too(
     assert again["cache"] == "hit"
     server.storage.delete(f"originals/{first}")
     # What is made of the song later is made of the file that was sent.
-    source = server.store.get(again["job_id"]).source
+    source = server.store.get(again["job_id"]).request.source
     assert b"".join(server.storage.read(source.key)) == flac.getvalue()
 
 
