@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from serve_app import environment
 from serve_app.security.urls import SCHEMES
 from serve_app.separation.models import REGISTRY
-from serve_app.settings import Settings, all_variables, variables
+from serve_app.settings import BUILT_IN, Settings, all_variables, variables
 from serve_app.storage import places
 from serve_app.webhooks import signing
 
@@ -234,6 +234,11 @@ def _check_model(settings: Settings) -> None:
         raise ValueError(f"must be one of auto, {', '.join(REGISTRY)}{extra}")
 
 
+def _check_beats(settings: Settings) -> None:
+    if settings.beats != BUILT_IN:
+        _needs("beat_this", "beats")
+
+
 def _check_device(settings: Settings) -> None:
     if not _DEVICE.fullmatch(settings.device):
         raise ValueError("must be auto, cpu, cuda or cuda:N, such as cuda:0")
@@ -329,6 +334,7 @@ _RULES: Mapping[str, _Rule] = {
     "weights_dir": lambda settings: _check_directory(settings.weights_dir),
     "weights_mirror": _check_mirror,
     "model": _check_model,
+    "beats": _check_beats,
     "device": _check_device,
     "runtime": _check_runtime,
     "precision": _check_precision,

@@ -1,8 +1,9 @@
 """How right the analysis is on a dataset, told at a terminal."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from serve_app import beats
 from serve_app.analysis import scores
 from serve_app.analysis.scores import Figures, Told
 from serve_app.analysis.song import SongListener
 from serve_app.cli import datasets
+from serve_app.cli.configuration import read_settings
 from serve_app.reporter import heard
 
 
@@ -38,7 +41,9 @@ def run(folder: Path, as_json: bool) -> None:
 
 def told(path: Path) -> Told:
     """Return what the analysis says of a song."""
-    found: Mapping[str, Any] = heard(path, SongListener, Event()).finish().to_dict()
+    found: Mapping[str, Any] = (
+        heard(path, _listener_maker(), Event()).finish().to_dict()
+    )
     return Told(
         bpm=found["bpm"],
         key=found["key"],
@@ -46,6 +51,11 @@ def told(path: Path) -> Told:
         beats=_times(found.get("beats")),
         downbeats=_times(found.get("downbeats")),
     )
+
+
+@cache
+def _listener_maker() -> Callable[[int, Sequence[float]], SongListener]:
+    return beats.listener_maker(read_settings())
 
 
 def _times(values: Sequence[float] | None) -> tuple[float, ...] | None:
