@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from serve_app.analysis.network import Engine
     from serve_app.analysis.song import SongListener
 
+ListenerMaker = Callable[[int, Sequence[float]], "SongListener"]
+
 _PUBLISHED = "https://cloud.cp.jku.at/public.php/dav/files/7ik4RrBKTS273gp"
 
 
@@ -62,9 +64,7 @@ def engine_maker(settings: Settings) -> "Callable[[], Engine]":
     return partial(beat_this.BeatThisEngine, beat_this.load(path))
 
 
-def listener_maker(
-    settings: Settings,
-) -> "Callable[[int, Sequence[float]], SongListener]":
+def listener_maker(settings: Settings) -> ListenerMaker:
     """Return what makes a listener of a song's rate and weights, as `heard` wants it.
 
     Raises as `engine_maker` does.

@@ -95,9 +95,9 @@ class BeatThisEngine:
         missing = max(_LEAST_SAMPLES - self._end_samples(), 0)
         self._samples = np.pad(self._samples, (0, missing))
         while self._told + _TOLD_FRAMES < frames:
-            self._hear(self._told, self._told + _TOLD_FRAMES, frames)
+            self._hear(self._told, self._told + _TOLD_FRAMES)
         # The last piece is as long as the others, if the song is.
-        self._hear(max(frames - _TOLD_FRAMES, 0), frames, frames)
+        self._hear(max(frames - _TOLD_FRAMES, 0), frames)
         heard = np.concatenate(self._heard)
         return replace(
             self._beside.activations(), beats=heard[:, 0], downbeats=heard[:, 1]
@@ -106,11 +106,10 @@ class BeatThisEngine:
     def _end_samples(self) -> int:
         return self._first * HOP_SAMPLES + len(self._samples)
 
-    def _hear(self, start: int, end: int, frames: int | None = None) -> None:
+    def _hear(self, start: int, end: int) -> None:
         """Keep what is heard up to the frame `end`, in a piece that begins at `start`.
 
-        `frames` is how many the song has, once that is known. Beyond its ends there are
-        frames of zeros.
+        Beyond the song's ends there are frames of zeros.
         """
         import torch
 
@@ -118,8 +117,7 @@ class BeatThisEngine:
         first = max(known - _REACH_FRAMES, 0)
         span = np.array([first, end + _BORDER_FRAMES + _REACH_FRAMES]) - self._first
         levels = self._network.levels(self._samples[slice(*(span * HOP_SAMPLES))])
-        stop = end + _BORDER_FRAMES if frames is None else frames
-        levels = levels[known - first : min(stop, end + _BORDER_FRAMES) - first]
+        levels = levels[known - first : end + _BORDER_FRAMES - first]
         before = known - (start - _BORDER_FRAMES)
         after = end - start + 2 * _BORDER_FRAMES - before - len(levels)
         levels = torch.nn.functional.pad(levels, (0, 0, before, after))

@@ -1,9 +1,8 @@
 """How right the analysis is on a dataset, told at a terminal."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from serve_app import beats
 from serve_app.analysis import scores
 from serve_app.analysis.scores import Figures, Told
-from serve_app.analysis.song import SongListener
+from serve_app.beats import ListenerMaker, listener_maker
 from serve_app.cli import datasets
 from serve_app.cli.configuration import read_settings
 from serve_app.reporter import heard
@@ -23,12 +21,13 @@ from serve_app.reporter import heard
 def run(folder: Path, as_json: bool) -> None:
     """Analyse the songs of a dataset here, and print how right that is."""
     songs = datasets.read(folder)
+    make_listener = listener_maker(read_settings())
     console = Console(stderr=True)
     pairs = []
     with console.status("") as status:
         for place, each in enumerate(songs, 1):
             status.update(f"{place} of {len(songs)}: {each.path.name}")
-            pairs.append((each.truth, told(each.path)))
+            pairs.append((each.truth, told(each.path, make_listener)))
     found = scores.figures(pairs)
     if as_json:
         print(json.dumps({"dataset": str(folder), **asdict(found)}))
@@ -39,11 +38,9 @@ def run(folder: Path, as_json: bool) -> None:
     Console().print(table)
 
 
-def told(path: Path) -> Told:
+def told(path: Path, make_listener: ListenerMaker) -> Told:
     """Return what the analysis says of a song."""
-    found: Mapping[str, Any] = (
-        heard(path, _listener_maker(), Event()).finish().to_dict()
-    )
+    found: Mapping[str, Any] = heard(path, make_listener, Event()).finish().to_dict()
     return Told(
         bpm=found["bpm"],
         key=found["key"],
@@ -51,11 +48,6 @@ def told(path: Path) -> Told:
         beats=_times(found.get("beats")),
         downbeats=_times(found.get("downbeats")),
     )
-
-
-@cache
-def _listener_maker() -> Callable[[int, Sequence[float]], SongListener]:
-    return beats.listener_maker(read_settings())
 
 
 def _times(values: Sequence[float] | None) -> tuple[float, ...] | None:
