@@ -26,10 +26,18 @@ _TRIPLE_COST = 2.5
 # is less likely then, by more than this for each second.
 _SEAM_COST = 2.0
 _NEAR = 0.01
+# A piece of a song is as long as a loop but for a part of a beat: by its own beats it
+# has another tempo. So much may be the ear's mistake, and so many standard errors.
+_LEAST_DEVIATION, _MOST_ERRORS = 0.005, 4.0
+_FEWEST_BEATS, _EVEN = 4, 0.15
+# A loop's beats may be heard at these speeds.
+_SPEEDS = np.array([1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 4 / 3, 3 / 2, 2, 3, 4])
 # Of the loudest, in logarithms to base 10 of power.
 _RANGE, _FAINTEST = 5.0, -10.0
 # Noise of any colour has up to 0.03, chords have 0.19, drums 0.22 and more.
 _LEAST_TOGETHER = 0.08
+# In a second of noise three beats by chance have up to 0.5 on average.
+_CLEAR = 0.55
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,11 @@ class Loop:
     count: int
     bpm: float
     heard: Activations
+
+
+def is_clear(once: beats.Pulse) -> bool:
+    """Return whether beats are clearer than any that the network hears in noise."""
+    return bool(len(once.strengths) and once.strengths.mean() >= _CLEAR)
 
 
 def is_noise(mono: Samples) -> bool:
@@ -67,6 +80,7 @@ def find(mono: Samples, once: beats.Pulse, engine: Engine) -> Loop | None:
     seconds = len(mono) / SAMPLE_RATE
     if seconds > LONGEST_SECONDS:
         return None
+    pace = _pace(once)
     times = max(int(np.ceil(_PLAYED_SECONDS / seconds)), _FEWEST_TIMES)
     engine.add(np.tile(mono, times))
     heard = engine.activations()
@@ -74,6 +88,8 @@ def find(mono: Samples, once: beats.Pulse, engine: Engine) -> Loop | None:
     for count in _COUNTS:
         bpm = 60.0 * count / seconds
         if not beats.SLOWEST_BPM <= bpm <= beats.FASTEST_BPM:
+            continue
+        if pace is not None and not _keeps(pace, seconds / count):
             continue
         pulse = beats.track(heard, bpm * (1 - _NEAR), bpm * (1 + _NEAR))
         likely = pulse.fit - (_TRIPLE_COST if count % 3 == 0 else 0)
@@ -83,3 +99,26 @@ def find(mono: Samples, once: beats.Pulse, engine: Engine) -> Loop | None:
         if line is not None and abs(line.interval * bpm / 60.0 - 1) < _NEAR / 2:
             best, likeliest = Loop(count, bpm, heard), likely
     return best
+
+
+def _pace(once: beats.Pulse) -> tuple[float, float] | None:
+    """Return the interval of even beats and its standard error; None for other ones."""
+    times = once.times
+    if len(times) < _FEWEST_BEATS:
+        return None
+    intervals = np.diff(times)
+    if np.any(np.abs(intervals / np.median(intervals) - 1) > _EVEN):
+        return None
+    places = np.arange(len(times)) - (len(times) - 1) / 2
+    spread = np.square(places).sum()
+    interval = float((places * times).sum() / spread)
+    misses = times - times.mean() - interval * places
+    variance = np.square(misses).sum() / (len(times) - 2)
+    return interval, float(np.sqrt(variance / spread))
+
+
+def _keeps(pace: tuple[float, float], interval: float) -> bool:
+    """Return whether beats at a pace can be those of a loop with such an interval."""
+    heard, error = pace
+    deviation = float(np.abs(heard / interval / _SPEEDS - 1).min())
+    return deviation <= max(_LEAST_DEVIATION, _MOST_ERRORS * error / heard)

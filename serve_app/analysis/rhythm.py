@@ -119,9 +119,10 @@ class RhythmListener:
         found = None
         if self._short:
             short = np.concatenate(self._short)
-            if loops.is_noise(short):
+            once = beats.track(heard)
+            if not loops.is_clear(once) and loops.is_noise(short):
                 return Rhythm(DEFAULT_BPM, reason="no pulse")
-            found = _looped(short, heard, self._make_engine())
+            found = _looped(short, once, self._make_engine())
         if found is None:
             found = rhythm(heard)
         if bpm_range is not None:
@@ -163,11 +164,14 @@ def _within(
 ) -> Rhythm:
     """Tell the same rhythm faster or slower by octaves, so that it is in the range.
 
-    Where no octave of it is, the likeliest beats are those of another rhythm.
+    Where no octave of it is, a part of the song may have such a tempo; else the
+    likeliest beats are those of another rhythm.
     """
     if found.reason is not None:
         return found
     octave = _octave(found.bpm, slowest, fastest)
+    if octave is None and (bpm := _bpm_of_parts(found, slowest, fastest)):
+        found, octave = replace(found, bpm=bpm), 0
     if octave is None:
         told = rhythm(heard, slowest / _ROUNDING, fastest * _ROUNDING)
         octave = _octave(told.bpm, slowest, fastest)
@@ -182,6 +186,13 @@ def _within(
         bpm=float(np.clip(found.bpm, slowest, fastest)),
         bpm_alternatives=tuple(_folded(found, slowest, fastest)),
     )
+
+
+def _bpm_of_parts(found: Rhythm, slowest: float, fastest: float) -> float | None:
+    """Return the tempo of the longest part whose tempo is in the range."""
+    parts = [part for part in found.segments if slowest <= part.bpm <= fastest]
+    longest = max(parts, key=lambda part: part.end - part.start, default=None)
+    return None if longest is None else longest.bpm
 
 
 def _octave(bpm: float, slowest: float, fastest: float) -> int | None:
@@ -263,13 +274,13 @@ def _counted_grid(line: Grid, speed: float) -> Grid:
     return replace(line, bpm=bpm, first_beat_seconds=first)
 
 
-def _looped(mono: Samples, heard: Activations, engine: Engine) -> Rhythm | None:
+def _looped(mono: Samples, once: beats.Pulse, engine: Engine) -> Rhythm | None:
     """Return the rhythm of a loop, whose length tells its tempo; None of what is none.
 
-    `engine` hears it played on. Its beats are those of its second time, when what rings
-    over its end is heard.
+    `once` are its beats when it is played once, and `engine` hears it played on. What
+    is told are those of its second time, when what rings over its end is heard.
     """
-    loop = loops.find(mono, beats.track(heard), engine)
+    loop = loops.find(mono, once, engine)
     if loop is None:
         return None
     found = rhythm(loop.heard, loop.bpm / _ROUNDING, loop.bpm * _ROUNDING)

@@ -75,6 +75,10 @@ def _here(order: Order, form: Export) -> Path:
     # By its path programs find the song on this machine.
     track = song_track.read(song, str(song.resolve()), facts, report)
     target = _target(order, song.stem)
+    if target.exists() and any(map(target.samefile, (song, *stems.values()))):
+        raise InvalidInput(
+            f"{target} is what is to be exported: give --out another name."
+        )
     # Whole or not there, and what was there stays until then.
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -101,6 +105,6 @@ def _stems(order: Order, form: Export) -> dict[str, Path]:
 
 
 def _target(order: Order, name: str) -> Path:
-    if not order.out.is_dir():
-        return order.out
-    return order.out / f"{name}{forms.parse(order.format).suffix}"
+    if order.out.is_dir():
+        return order.out / f"{name}{forms.parse(order.format).suffix}"
+    return order.out

@@ -118,3 +118,21 @@ def test_noise_is_noise_and_music_is_none(colour: int) -> None:
         assert not loops.is_noise(loop)
         assert not loops.is_noise(loop + hiss[: len(loop)])
     assert not loops.is_noise(music.cadence(0, False))
+
+
+@pytest.mark.parametrize("bpm", [93.0, 118.0, 123.0, 127.0])
+@pytest.mark.parametrize("seconds", [4.0, 6.0, 7.9])
+def test_a_piece_of_a_song_keeps_its_own_tempo(bpm: float, seconds: float) -> None:
+    """Although it is nearly a whole number of beats long."""
+    drums = music.drums(bpm, seconds=15)
+    first = round(1.3 * music.RATE)
+    piece = drums[first : first + round(seconds * music.RATE)]
+    speeds = told(piece) / bpm * np.array([1 / 3, 1 / 2, 2 / 3, 1, 3 / 2, 2, 3])
+    assert np.abs(speeds - 1).min() < 0.004
+
+
+def test_a_clear_beat_is_no_noise_however_much_of_that_is_around_it() -> None:
+    """Where both channels cancel each other, mostly distortion is left of music."""
+    drums = music.drums(130.0, seconds=12)
+    loud = np.clip(drums * 8 + music.noise(12.0, 1, 0)[: len(drums)], -0.3, 0.3)
+    assert told(np.asarray(loud, np.float32)) == pytest.approx(130, abs=0.1)

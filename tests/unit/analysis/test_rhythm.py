@@ -263,6 +263,13 @@ def test_alternatives_are_other_tempi_with_shares_of_the_rest(
         assert bpm != pytest.approx(rhythm.bpm, rel=0.04)
 
 
+def test_a_part_of_a_song_may_have_the_tempo_that_is_asked_for() -> None:
+    rhythm = found(drummed((90, 30), (128, 34)), (110, 160))
+    assert rhythm.bpm == pytest.approx(128, abs=0.1)
+    assert rhythm.reason is None
+    assert len(rhythm.beats) > 50
+
+
 @pytest.mark.parametrize("bpm", [87.0, 120.0, 128.0, 174.0])
 @pytest.mark.parametrize("late", [0.0, 0.002])
 def test_a_song_that_begins_with_a_bar_keeps_it(bpm: float, late: float) -> None:

@@ -47,6 +47,17 @@ def test_what_the_server_refuses_is_told(service: Service, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_song_is_never_overwritten_by_its_export(tmp_path: Path) -> None:
+    song = write_drums(tmp_path / "song.wav")
+    before = song.read_bytes()
+    (tmp_path / "link.wav").symlink_to(song)
+    for out in (song, tmp_path / "link.wav"):
+        result = run(song, "--local", "--format", "cue", "--out", out)
+        assert result.exit_code == 1
+        assert "give --out another name" in result.stderr
+        assert song.read_bytes() == before
+
+
 def test_a_file_is_exported_here_and_found_by_its_path(tmp_path: Path) -> None:
     song = write_drums(tmp_path / "a song.wav")
     result = run(
