@@ -152,6 +152,20 @@ def test_its_beats_are_repaired_by_the_grid(network: BeatThis) -> None:
     )
 
 
+def test_a_short_song_is_heard_once_more_as_a_loop() -> None:
+    """By an engine of the same kind."""
+    made: list[NetworkEngine] = []
+
+    def make() -> NetworkEngine:
+        made.append(NetworkEngine())
+        return made[-1]
+
+    listener = RhythmListener(make)
+    listener.add(music.drums(120, seconds=4))
+    assert listener.found().bpm == pytest.approx(120)
+    assert len(made) == 2
+
+
 def test_of_a_long_song_no_more_than_a_minute_of_samples_is_kept(
     network: BeatThis,
 ) -> None:
