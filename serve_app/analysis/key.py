@@ -118,12 +118,17 @@ class KeyListener:
         return keys(self._pitches.found(), self._samples / SAMPLE_RATE)
 
 
+def none(tuning_hz: float, reason: str = "no pitch") -> Keys:
+    """Return what is told of what has no key."""
+    return Keys(NO_KEY, None, (), tuning_hz, reason)
+
+
 def keys(pitches: Pitches, duration_seconds: float) -> Keys:
     """Return the keys of a song of these pitches."""
     tuning_hz = 440.0 * 2 ** (pitches.tuning_semitones / 12)
     reason = _why_none(pitches)
     if reason is not None:
-        return Keys(NO_KEY, None, (), tuning_hz, reason)
+        return none(tuning_hz, reason)
     loudness = pitches.strengths.mean(axis=1)
     heard = np.flatnonzero(loudness > _QUIET * loudness.mean())
     strengths = pitches.strengths[heard]

@@ -84,6 +84,7 @@ class RhythmListener:
     """Finds the rhythm of a song that comes as mono blocks at 22,050 Hz.
 
     `make_engine` makes what hears the song, and a short one once more as a loop.
+    `is_noise`, once that was found, says that a short piece is nothing but noise.
     """
 
     def __init__(self, make_engine: Callable[[], Engine] = NetworkEngine) -> None:
@@ -92,6 +93,7 @@ class RhythmListener:
         self._samples = 0
         # All of it, while it is short enough to be a loop or noise.
         self._short: list[Samples] = []
+        self.is_noise = False
 
     def add(self, mono: Samples) -> None:
         """Take the next block (n)."""
@@ -120,7 +122,8 @@ class RhythmListener:
         if self._short:
             short = np.concatenate(self._short)
             once = beats.track(heard)
-            if not loops.is_clear(once) and loops.is_noise(short):
+            self.is_noise = not loops.is_clear(once) and loops.is_noise(short)
+            if self.is_noise:
                 return Rhythm(DEFAULT_BPM, reason="no pulse")
             found = _looped(short, once, self._make_engine())
         if found is None:

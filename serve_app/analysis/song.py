@@ -157,6 +157,8 @@ class SongListener(StemListener):
         keys = _keys(pitches, heard["levels"], seconds, silences)
         _check(cancelled)
         rhythm = self._rhythm.found(bpm_range, silences)
+        if self._rhythm.is_noise and keys.reason is None:
+            keys = key.none(keys.tuning_hz)
         _check(cancelled)
         parts = sections.find(
             _sounds(pitches, heard["waveform"]),

@@ -19,6 +19,8 @@ _COVER_BYTES = 8 * 2**20
 _VALUE_CHARACTERS = 4_096
 # Of a file so many packets are looked at.
 _PACKETS = 64
+# What FFmpeg calls it in the comment of an ID3 or FLAC picture.
+_FRONT = "Cover (front)"
 _PICTURES = {"mjpeg": "image/jpeg", "png": "image/png"}
 # What stems get of a song's tags, and what FFmpeg and other programs call it.
 _CARRIED: Mapping[str, tuple[str, ...]] = {
@@ -105,12 +107,19 @@ def _first_packets(
         if stream.disposition & Disposition.attached_pic
         and stream.codec_context.name in _PICTURES
     }
+    fronts = {
+        stream.index
+        for stream in container.streams.video
+        if stream.metadata.get("comment") == _FRONT
+    }
     cover: tuple[str, bytes] | None = None
+    is_front = False
     # Pictures come before all sound.
     for packet in islice(container.demux(), _PACKETS):
         index = packet.stream.index
-        if index in pictures and cover is None and 0 < packet.size <= _COVER_BYTES:
-            cover = pictures[index], bytes(packet)
+        is_better = cover is None or (index in fronts and not is_front)
+        if index in pictures and is_better and 0 < packet.size <= _COVER_BYTES:
+            cover, is_front = (pictures[index], bytes(packet)), index in fronts
         if index == song.index:
             start = min(0, packet.pts or 0)
             return cover, round(-start * packet.time_base * song.sample_rate)

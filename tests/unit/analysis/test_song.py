@@ -198,3 +198,11 @@ def test_a_stem_is_told_by_loudness_levels_and_waveform() -> None:
     assert set(found.to_dict()) == {"loudness", "levels", "duration", "sample_rate"}
     assert found.levels.peak_dbfs == pytest.approx(-6.02, abs=0.01)
     assert found.waveform.samples == 500_000
+
+
+@pytest.mark.parametrize("seed", range(8, 12))
+def test_a_second_of_noise_has_no_key(seed: int) -> None:
+    """Its strongest pitches are those of some key, by chance."""
+    noise = np.random.default_rng(seed).standard_normal((2, 44_100)).clip(-3, 3) / 10
+    found = song.analyze([noise.astype(np.float32)], 44_100).to_dict()
+    assert (found["key_confidence"], found["bpm_confidence"]) == (0, 0)

@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,27 @@ def test_a_video_without_sound_has_none(tmp_path: Path) -> None:
     media.write_silent_video(tmp_path / "song.mp4")
     with pytest.raises(UnreadableAudio, match="no sound"):
         labels.read(tmp_path / "song.mp4")
+
+
+@pytest.mark.parametrize("order", [(4, 3), (3, 4)], ids=["back first", "front first"])
+def test_the_front_cover_is_the_cover(tmp_path: Path, order: tuple[int, int]) -> None:
+    song = tmp_path / "song.flac"
+    media.write_song(song, "flac", seconds=1.0)
+    pictures = {3: PNG + b"front", 4: PNG + b"back"}
+    song.write_bytes(with_pictures(song.read_bytes(), order, pictures))
+    found = labels.read(song)
+    assert found.cover == ("image/png", pictures[3])
+
+
+def with_pictures(
+    flac: bytes, order: tuple[int, int], pictures: dict[int, bytes]
+) -> bytes:
+    """Put pictures (by their types) behind the first block of a FLAC."""
+    blocks = b""
+    for kind in order:
+        data = pictures[kind]
+        head = struct.pack(">II9sI", kind, 9, b"image/png", 0)
+        body = head + struct.pack(">IIIII", 1, 1, 24, 0, len(data)) + data
+        blocks += bytes([6]) + len(body).to_bytes(3, "big") + body
+    first = 8 + int.from_bytes(flac[5:8], "big")
+    return flac[:4] + bytes([flac[4] & 0x7F]) + flac[5:first] + blocks + flac[first:]
