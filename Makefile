@@ -70,7 +70,7 @@ chaos: setup
 # From nothing: versions that are locked already would split packages in two.
 COMPILE = $(PYTHON) -m uv pip compile --quiet --no-emit-index-url --no-emit-find-links \
 	--no-header --universal --fork-strategy fewest --python-version 3.11 pyproject.toml
-SERVING := --extra postgres --extra s3 --extra openvino --extra demucs
+SERVING := --extra postgres --extra s3 --extra openvino --extra demucs --extra beats
 
 lock:
 	@[ -x $(PYTHON) ] || $(MAKE) $(READY)

@@ -2,6 +2,7 @@
 
     python benchmarks/analysis.py music/score --misses
     python benchmarks/analysis.py music/score --stems
+    STEMSERVE_BEATS=beat-this python benchmarks/analysis.py music/score
 
 Reads what `tools/music` renders, and the datasets that `stemserve evaluate` reads. What
 librosa says does not change, and is kept beside each file in `.librosa` folders. With
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ from serve_app.analysis import scores  # noqa: E402
 from serve_app.analysis.scores import Figures, Told, Truth  # noqa: E402
 from serve_app.audio import decode  # noqa: E402
 from serve_app.cli import datasets, evaluation  # noqa: E402
+from serve_app.cli.configuration import read_settings  # noqa: E402
 from serve_app.cli.datasets import Song  # noqa: E402
+from serve_app.stems.beats import ListenerMaker, listener_maker  # noqa: E402
 
 _RATE = 22_050
 # Krumhansl and Kessler (1982): how well each note fits a key, from its tonic up.
@@ -71,6 +75,17 @@ def _krumhansl(chroma: np.ndarray) -> str:
         for mode, profile in (("major", _MAJOR), ("minor", _MINOR))
     }
     return max(found, key=lambda name: found[name])
+
+
+def told_by_us(path: Path) -> Told:
+    """Return what stemserve says of a song, by the settings."""
+    return evaluation.told(path, _listener_maker())
+
+
+@cache
+def _listener_maker() -> ListenerMaker:
+    """Load what hears beats, once a process."""
+    return listener_maker(read_settings())
 
 
 def told_by_librosa(song: Song) -> Told:
@@ -228,14 +243,14 @@ def main(arguments: Sequence[str]) -> None:
         print(_told_by_stems(songs, options.stems, options.jobs))
         return
     with ProcessPoolExecutor(options.jobs) as pool:
-        ours = list(pool.map(evaluation.told, [song.path for song in songs]))
+        told = list(pool.map(told_by_us, [song.path for song in songs]))
         theirs = list(pool.map(told_by_librosa, songs))
-    print(tables(songs, ours, theirs))
+    print(tables(songs, told, theirs))
     if options.misses:
-        print(misses(songs, ours))
+        print(misses(songs, told))
     if options.json:
         options.json.write_text(
-            json.dumps(report(songs, ours, theirs), indent=1) + "\n"
+            json.dumps(report(songs, told, theirs), indent=1) + "\n"
         )
 
 

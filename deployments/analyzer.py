@@ -36,13 +36,19 @@ class Analyzer:
     def __init__(self, settings: Settings) -> None:
         # Here, so that who only binds the pool does not load it.
         from serve_app.analysis import song
+        from serve_app.stems import beats
 
         replica_ports.keep_from_network()
         configure_logging(settings)
         storage = file_storage(settings)
-        self._reporter = Reporter(storage, settings.working_dir)
+        make_engine = beats.engine_maker(settings)
+        self._reporter = Reporter(
+            storage,
+            settings.working_dir,
+            partial(song.SongListener, make_engine=make_engine),
+        )
         self._exporter = Exporter(storage, settings.working_dir)
-        song.warm_up()
+        song.warm_up(make_engine)
         allocator.give_back()
         os.nice(_NICENESS)
 

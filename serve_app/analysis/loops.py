@@ -10,7 +10,7 @@ import numpy as np
 from serve_app.analysis import beats, grid
 from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 from serve_app.analysis.features import Spectrogram
-from serve_app.analysis.network import Activations, NetworkEngine
+from serve_app.analysis.network import Activations, Engine
 
 # Two bars of four beats at 60. Longer loops repeat themselves.
 LONGEST_SECONDS = 8.1
@@ -72,17 +72,16 @@ def is_noise(mono: Samples) -> bool:
     return bool(together < _LEAST_TOGETHER)
 
 
-def find(mono: Samples, once: beats.Pulse) -> Loop | None:
+def find(mono: Samples, once: beats.Pulse, engine: Engine) -> Loop | None:
     """Return the likeliest loop that a short piece can be; None if it is none.
 
-    `once` are its beats when it is played once.
+    `once` are its beats when it is played once; `engine` hears it played on.
     """
     seconds = len(mono) / SAMPLE_RATE
     if seconds > LONGEST_SECONDS:
         return None
     pace = _pace(once)
     times = max(int(np.ceil(_PLAYED_SECONDS / seconds)), _FEWEST_TIMES)
-    engine = NetworkEngine()
     engine.add(np.tile(mono, times))
     heard = engine.activations()
     best, likeliest = None, -np.inf

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,16 @@ class Activations:
     downbeats: NDArray[np.float32]
     tempi: NDArray[np.float32]
     chroma: NDArray[np.float16]
+
+
+class Engine(Protocol):
+    """Hears beats in mono blocks at 22,050 Hz."""
+
+    def add(self, mono: Samples) -> None:
+        """Take the next block (n)."""
+
+    def activations(self) -> Activations:
+        """Return what was heard, once no block comes any more."""
 
 
 class NetworkEngine:

@@ -1,9 +1,8 @@
 """The rhythm of a song: tempo, beats, bars and grid."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from serve_app.analysis import beats, grid, loops
 from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 from serve_app.analysis.features import FRAMES_PER_SECOND
 from serve_app.analysis.grid import Segment
-from serve_app.analysis.network import TEMPI_BPM, Activations, NetworkEngine
+from serve_app.analysis.network import TEMPI_BPM, Activations, Engine, NetworkEngine
 from serve_app.analysis.silence import Silence
 
 Floats = NDArray[np.floating]
@@ -42,16 +41,6 @@ _SMEARED_SECONDS = 0.06
 _SAME_OCTAVES = 1 / 16
 # An alternative that is less likely is none.
 _LEAST_SHARE = 0.001
-
-
-class Engine(Protocol):
-    """Hears beats in mono blocks at 22,050 Hz."""
-
-    def add(self, mono: Samples) -> None:
-        """Take the next block (n)."""
-
-    def activations(self) -> Activations:
-        """Return what was heard, once no block comes any more."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +83,13 @@ class Rhythm:
 class RhythmListener:
     """Finds the rhythm of a song that comes as mono blocks at 22,050 Hz.
 
+    `make_engine` makes what hears the song, and a short one once more as a loop.
     `is_noise`, once that was found, says that a short piece is nothing but noise.
     """
 
-    def __init__(self, engine: Engine | None = None) -> None:
-        self._engine = engine or NetworkEngine()
+    def __init__(self, make_engine: Callable[[], Engine] = NetworkEngine) -> None:
+        self._make_engine = make_engine
+        self._engine = make_engine()
         self._samples = 0
         # All of it, while it is short enough to be a loop or noise.
         self._short: list[Samples] = []
@@ -134,7 +125,7 @@ class RhythmListener:
             self.is_noise = not loops.is_clear(once) and loops.is_noise(short)
             if self.is_noise:
                 return Rhythm(DEFAULT_BPM, reason="no pulse")
-            found = _looped(short, once)
+            found = _looped(short, once, self._make_engine())
         if found is None:
             found = rhythm(heard)
         if bpm_range is not None:
@@ -286,13 +277,13 @@ def _counted_grid(line: Grid, speed: float) -> Grid:
     return replace(line, bpm=bpm, first_beat_seconds=first)
 
 
-def _looped(mono: Samples, once: beats.Pulse) -> Rhythm | None:
+def _looped(mono: Samples, once: beats.Pulse, engine: Engine) -> Rhythm | None:
     """Return the rhythm of a loop, whose length tells its tempo; None of what is none.
 
-    `once` are its beats when it is played once. What is told are those of its second
-    time, when what rings over its end is heard.
+    `once` are its beats when it is played once, and `engine` hears it played on. What
+    is told are those of its second time, when what rings over its end is heard.
     """
-    loop = loops.find(mono, once)
+    loop = loops.find(mono, once, engine)
     if loop is None:
         return None
     found = rhythm(loop.heard, loop.bpm / _ROUNDING, loop.bpm * _ROUNDING)

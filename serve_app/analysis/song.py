@@ -1,6 +1,6 @@
 """All that is told of a song, heard in one pass; and of a stem, which is less."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from serve_app.analysis.downmix import SAMPLE_RATE, Downmix, Samples
 from serve_app.analysis.key import NO_KEY, Keys
 from serve_app.analysis.levels import Levels, LevelsListener
 from serve_app.analysis.loudness import Loudness, LoudnessListener
+from serve_app.analysis.network import Engine, NetworkEngine
 from serve_app.analysis.rhythm import Rhythm, RhythmListener
 from serve_app.analysis.sections import Section
 from serve_app.analysis.silence import Silence, SilenceListener
@@ -115,13 +116,21 @@ class StemListener:
 
 
 class SongListener(StemListener):
-    """Hears a song, all of it, and keeps some KB of each second."""
+    """Hears a song, all of it, and keeps some KB of each second.
 
-    def __init__(self, sample_rate: int, weights: Sequence[float] = (1.0, 1.0)) -> None:
+    `make_engine` makes what hears its beats.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        weights: Sequence[float] = (1.0, 1.0),
+        make_engine: Callable[[], Engine] = NetworkEngine,
+    ) -> None:
         super().__init__(sample_rate, weights)
         self._downmix = Downmix(sample_rate)
         self._silence = SilenceListener(sample_rate)
-        self._rhythm = RhythmListener()
+        self._rhythm = RhythmListener(make_engine)
         self._pitches = PitchListener()
 
     def add(self, block: Samples) -> None:
@@ -212,10 +221,11 @@ def _check(cancelled: Event | None) -> None:
         raise Cancelled("The analysis is not wanted any more.")
 
 
-def warm_up() -> None:
+def warm_up(make_engine: Callable[[], Engine] = NetworkEngine) -> None:
     """Load all that an analysis uses, so that the first song is not slow."""
     seconds = np.arange(_WARM_UP_SECONDS * SAMPLE_RATE) / SAMPLE_RATE
     # A note struck twice a second goes through every step: pitch, onsets and beats.
     struck = np.sin(2 * np.pi * 440 * seconds) * np.exp(-8 * (seconds % 0.5))
-    stereo = np.stack([struck, struck]).astype(np.float32)
-    analyze([stereo], SAMPLE_RATE)
+    listener = SongListener(SAMPLE_RATE, make_engine=make_engine)
+    listener.add(np.stack([struck, struck]).astype(np.float32))
+    listener.finish()

@@ -1,5 +1,6 @@
 """What a file says beside its sound: tags, a cover, the encoder's delay."""
 
+import errno
 import json
 import re
 from collections.abc import Mapping
@@ -79,6 +80,17 @@ def read(path: Path) -> Labels:
 
     Of values only the first 4,096 characters are kept, and no cover over 8 MiB.
     """
+    try:
+        return _read(path)
+    except OSError as err:
+        if err.errno != errno.EINVAL:
+            raise
+        # A wrong length in its header leads FFmpeg out of the file. The sound is read
+        # all the same (`chunks`), and nobody knows where labels would be.
+        return Labels()
+
+
+def _read(path: Path) -> Labels:
     with opened_container(path) as container:
         stream = song_track(container)
         if stream is None:

@@ -12,20 +12,22 @@ from rich.table import Table
 
 from serve_app.analysis import scores
 from serve_app.analysis.scores import Figures, Told
-from serve_app.analysis.song import SongListener
 from serve_app.cli import datasets
+from serve_app.cli.configuration import read_settings
+from serve_app.stems.beats import ListenerMaker, listener_maker
 from serve_app.stems.reporter import heard
 
 
 def run(folder: Path, as_json: bool) -> None:
     """Analyse the songs of a dataset here, and print how right that is."""
     songs = datasets.read(folder)
+    make_listener = listener_maker(read_settings())
     console = Console(stderr=True)
     pairs = []
     with console.status("") as status:
         for place, each in enumerate(songs, 1):
             status.update(f"{place} of {len(songs)}: {each.path.name}")
-            pairs.append((each.truth, told(each.path)))
+            pairs.append((each.truth, told(each.path, make_listener)))
     found = scores.figures(pairs)
     if as_json:
         print(json.dumps({"dataset": str(folder), **asdict(found)}))
@@ -36,9 +38,9 @@ def run(folder: Path, as_json: bool) -> None:
     Console().print(table)
 
 
-def told(path: Path) -> Told:
+def told(path: Path, make_listener: ListenerMaker) -> Told:
     """Return what the analysis says of a song."""
-    found: Mapping[str, Any] = heard(path, SongListener, Event()).finish().to_dict()
+    found: Mapping[str, Any] = heard(path, make_listener, Event()).finish().to_dict()
     return Told(
         bpm=found["bpm"],
         key=found["key"],

@@ -55,11 +55,10 @@ def _there(order: Order, server: str) -> Path:
 
 
 def _here(order: Order, form: Export) -> Path:
-    from serve_app.analysis.song import SongListener
     from serve_app.audio.limits import AudioLimits
     from serve_app.audio.measure import measure
     from serve_app.cli.configuration import read_settings
-    from serve_app.stems import song_track
+    from serve_app.stems import beats, song_track
     from serve_app.stems.exports import writers
     from serve_app.stems.reporter import heard
 
@@ -71,7 +70,8 @@ def _here(order: Order, form: Export) -> Path:
         facts = measure(song, limits)
     except OSError as err:
         raise InvalidInput(f"{song} can't be read: {err.strerror}.") from err
-    report = heard(song, SongListener, Event()).finish().to_dict()
+    listener = heard(song, beats.listener_maker(settings), Event())
+    report = listener.finish().to_dict()
     # By its path programs find the song on this machine.
     track = song_track.read(song, str(song.resolve()), facts, report)
     target = _target(order, song.stem)

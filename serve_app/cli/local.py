@@ -56,18 +56,19 @@ def analyzer(
     board: Board, interrupt: Interrupt, bpm_range: BpmRange
 ) -> Iterator[Analyzer]:
     """Give an analyzer, loaded."""
-    bar = board.bar("loading")
-    from serve_app.analysis.song import SongListener
+    from serve_app.stems import beats
 
-    bar.close()
     settings = read_settings()
+    bar = board.bar("loading")
+    make_listener = beats.listener_maker(settings)
+    bar.close()
     limits = AudioLimits(settings.max_duration_seconds, settings.max_audio_values)
 
     def analyze(song: Path, track: Track) -> Mapping[str, Any]:
         track.show("reading the song", 0.0)
         measure(song, limits)
         track.show("analysing", 0.5)
-        return heard(song, SongListener, interrupt.event).finish(bpm_range).to_dict()
+        return heard(song, make_listener, interrupt.event).finish(bpm_range).to_dict()
 
     yield Analyzer(analyze, _ANALYSES_AT_ONCE)
 

@@ -18,9 +18,16 @@ from rich.text import Text
 
 from serve_app.cli.configuration import read_settings
 from serve_app.separation.licences import VARIABLE, Licence, Licences, refusal
-from serve_app.separation.models import REGISTRY, ModelSpec, check_allowed, find
+from serve_app.separation.models import (
+    REGISTRY,
+    ModelSpec,
+    Weighted,
+    check_allowed,
+    find,
+)
 from serve_app.separation.weights import WeightsCache
 from serve_app.settings import Settings
+from serve_app.stems.beats import CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -60,13 +67,18 @@ def show(as_json: bool) -> None:
 
 
 def pull(name: str) -> None:
-    """Fetch the weights of a model.
+    """Fetch the weights of a model, or of what hears beats.
 
     Raises InvalidInput for a model that is unknown or not allowed, and
     WeightsUnavailable when they can't be had.
     """
-    spec, settings = find(name), read_settings()
-    check_allowed(spec, settings.allowed_licences)
+    settings = read_settings()
+    spec: Weighted
+    if name in CHECKPOINTS:
+        spec = CHECKPOINTS[name]
+    else:
+        model = spec = find(name)
+        check_allowed(model, settings.allowed_licences)
     console = Console()
     columns = (
         TextColumn("{task.description}"),

@@ -75,6 +75,18 @@ class ModelSpec:
         return str(self.licences)
 
 
+class Weighted(Protocol):
+    """What has weights, by a name: a model here, or a network of another room."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def weights(self) -> WeightsSource:
+        """Where the weights come from."""
+
+
 class Weights(Protocol):
     """What choosing a model needs of a cache of weights."""
 

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from serve_app.errors import WeightsUnavailable, disk_full_as_unavailable
 from serve_app.separation import download
-from serve_app.separation.models import ModelSpec, Progress
+from serve_app.separation.models import ModelSpec, Progress, Weighted
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +32,12 @@ class WeightsCache:
         self._mirror = mirror
         self._timeout_seconds = timeout_seconds
 
-    def path(self, spec: ModelSpec) -> Path | None:
+    def path(self, spec: Weighted) -> Path | None:
         """Return the file of `spec`'s weights if it is here; it is not read."""
         path = self._place(spec)
         return path if path.is_file() else None
 
-    def pull(self, spec: ModelSpec, progress: Progress | None = None) -> Path:
+    def pull(self, spec: Weighted, progress: Progress | None = None) -> Path:
         """Return the file of `spec`'s weights, fetched unless it is here and sound.
 
         A pull that was cut goes on where it stopped; of several processes one fetches
@@ -63,11 +63,11 @@ class WeightsCache:
             ) from err
         return place
 
-    def _place(self, spec: ModelSpec) -> Path:
+    def _place(self, spec: Weighted) -> Path:
         folder = _ASSETS if spec.weights.is_bundled else self._directory
         return folder / spec.weights.filename
 
-    def _fetch(self, spec: ModelSpec, place: Path, progress: Progress | None) -> None:
+    def _fetch(self, spec: Weighted, place: Path, progress: Progress | None) -> None:
         """Bring the weights to `place`, where they appear whole and sound or not."""
         partial = place.with_name(f"{place.name}.part")
         local = self._local_mirror(spec)
@@ -87,12 +87,12 @@ class WeightsCache:
         partial.replace(place)
         download.discard(partial)
 
-    def _url(self, spec: ModelSpec) -> str:
+    def _url(self, spec: Weighted) -> str:
         if self._mirror is None:
             return spec.weights.address
         return f"{self._mirror.rstrip('/')}/{spec.weights.filename}"
 
-    def _local_mirror(self, spec: ModelSpec) -> Path | None:
+    def _local_mirror(self, spec: Weighted) -> Path | None:
         """Return the file of a mirror on this machine, None if the mirror is remote."""
         if self._mirror is None or self._mirror.startswith(("http://", "https://")):
             return None
@@ -164,7 +164,7 @@ def _record(place: Path) -> Path:
     return place.with_name(f"{place.name}.sha256")
 
 
-def _expected_sha256(spec: ModelSpec, place: Path) -> str | None:
+def _expected_sha256(spec: Weighted, place: Path) -> str | None:
     """Return the hash that is pinned, or that was recorded beside `place`, if any."""
     if spec.weights.sha256 is not None:
         return spec.weights.sha256
@@ -174,7 +174,7 @@ def _expected_sha256(spec: ModelSpec, place: Path) -> str | None:
         return None
 
 
-def _is_sound(spec: ModelSpec, path: Path) -> bool:
+def _is_sound(spec: Weighted, path: Path) -> bool:
     expected = _expected_sha256(spec, path)
     return expected is None or sha256(path) == expected
 

@@ -26,6 +26,7 @@ from serve_app.settings import environment
 
 MIB = 1024**2
 AUTO = "auto"
+BUILT_IN = "built-in"
 # Where development servers of web pages listen: create-react-app, Vite and Expo.
 LOCAL_ORIGINS = tuple(
     f"http://{host}:{port}"
@@ -141,6 +142,11 @@ class Settings(BaseSettings):
         default=AUTO,
         description="Model for requests that name none; `auto` is the best one that "
         "can be had.",
+    )
+    beats: Literal["built-in", "beat-this", "beat-this-small"] = Field(
+        default="built-in",
+        description="What hears beats: the `built-in` network, or `beat-this` or "
+        "`beat-this-small` (an extra), whose weights are fetched.",
     )
     allowed_licences: Literal["any", "permissive"] = Field(
         default="any",

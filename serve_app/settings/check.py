@@ -15,7 +15,13 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from serve_app.outbound.urls import SCHEMES
-from serve_app.settings import Settings, all_variables, environment, variables
+from serve_app.settings import (
+    BUILT_IN,
+    Settings,
+    all_variables,
+    environment,
+    variables,
+)
 from serve_app.storage import addresses
 from serve_app.webhooks import signing
 
@@ -231,6 +237,11 @@ def _check_secrets(settings: Settings) -> None:
     signing.keys_of([each.get_secret_value() for each in settings.webhook_secrets])
 
 
+def _check_beats(settings: Settings) -> None:
+    if settings.beats != BUILT_IN:
+        _needs("beat_this", "beats")
+
+
 def _check_device(settings: Settings) -> None:
     if not _DEVICE.fullmatch(settings.device):
         raise ValueError("must be auto, cpu, cuda or cuda:N, such as cuda:0")
@@ -325,6 +336,7 @@ _RULES: Mapping[str, Rule] = {
     "temp_dir": _check_temp_dir,
     "weights_dir": lambda settings: _check_directory(settings.weights_dir),
     "weights_mirror": _check_mirror,
+    "beats": _check_beats,
     "device": _check_device,
     "runtime": _check_runtime,
     "precision": _check_precision,

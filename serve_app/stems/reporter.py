@@ -14,7 +14,7 @@ from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
 
 if TYPE_CHECKING:
-    from serve_app.analysis.song import Listener, StemAnalysis
+    from serve_app.analysis.song import Listener, SongListener, StemAnalysis
 
 L = TypeVar("L", bound="Listener")
 
@@ -22,12 +22,19 @@ L = TypeVar("L", bound="Listener")
 class Reporter:
     """Works out what is told of sounds in `storage`, and keeps it there.
 
-    All raise FileLost, StorageUnavailable, and Cancelled once `cancelled` is set.
+    `make_listener` makes what hears a song, for a rate and weights of channels. All
+    raise FileLost, StorageUnavailable, and Cancelled once `cancelled` is set.
     """
 
-    def __init__(self, storage: Storage, working_dir: Path) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        working_dir: Path,
+        make_listener: "Callable[[int, Sequence[float]], SongListener] | None" = None,
+    ) -> None:
         self._storage = storage
         self._working_dir = working_dir
+        self._make_listener = make_listener
 
     def of_song(self, request: Request, cancelled: Event) -> Mapping[str, Any]:
         """Return all that is found out about a song."""
@@ -37,7 +44,7 @@ class Reporter:
         with fetched(
             self._storage, request.key, self._working_dir, "analysis-"
         ) as path:
-            listener = heard(path, SongListener, cancelled)
+            listener = heard(path, self._make_listener or SongListener, cancelled)
             found = listener.finish(request.bpm_range, cancelled)
             return self._kept(request, found, path, cancelled)
 

@@ -32,7 +32,9 @@ WITHOUT_JOBS = ("errors", "filenames", "database", "storage", "outbound")
 
 # Libraries that are heavy or a choice of ours, and the only rooms that know them.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "torch": ("serve_app.separation",),
+    # What hears beats in numpy is all that an analysis needs; Beat This needs torch.
+    "torch": ("serve_app.separation", "serve_app.analysis.beat_this"),
+    "beat_this": ("serve_app.analysis.beat_this",),
     "torchaudio": ("serve_app.separation",),
     "safetensors": ("serve_app.separation",),
     "openvino": ("serve_app.separation",),

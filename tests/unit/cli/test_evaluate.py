@@ -8,6 +8,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from serve_app.cli import app
+from serve_app.settings import check as settings_check
 from tests.unit.analysis import music
 
 
@@ -40,3 +41,25 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["evaluate", str(tmp_path)])
     assert result.exit_code == 1
     assert "has no songs with annotations" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["evaluate", "{0}"], ["analyze", "{0}/audio/one.wav", "--local"]],
+    ids=lambda command: command[0],
+)
+def test_what_hears_beats_is_what_the_settings_say(
+    command: list[str],
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its weights are missing here, which ends the command with what to do."""
+    monkeypatch.setenv("STEMSERVE_BEATS", "beat-this")
+    monkeypatch.setenv("STEMSERVE_WEIGHTS_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("STEMSERVE_WEIGHTS_MIRROR", str(tmp_path))
+    # The extra needs not be installed for that.
+    monkeypatch.setattr(settings_check, "find_spec", lambda _: "there")
+    result = CliRunner().invoke(app, [part.format(dataset) for part in command])
+    assert result.exit_code == 1
+    assert f"The mirror has no {tmp_path / 'final0.ckpt'}" in result.stderr

@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serve_app.cli import app
-from serve_app.separation.models import REGISTRY, find
+from serve_app.cli import models as catalogue
+from serve_app.separation.models import REGISTRY, WeightsSource, find
+from serve_app.stems import beats
 
 PUBLISHED = "hdemucs_high_musdb"
 
@@ -87,6 +89,21 @@ def test_what_was_pulled_is_in_the_cache(cache: Path) -> None:
     assert result.stdout.strip() == str(path)
     assert path.read_bytes() == b"weights"
     assert listed()[PUBLISHED]["weights"] == "weights in the cache"
+
+
+def test_what_hears_beats_is_pulled_too_and_is_no_model(
+    mirror: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the hash that is pinned, or not at all."""
+    (mirror / "final0.ckpt").write_bytes(b"weights")
+    result = run("pull", "beat-this")
+    assert result.exit_code == 1
+    assert "SHA-256" in result.stderr
+    source = WeightsSource("https://unreachable.invalid/final0.ckpt")
+    known = {"beat-this": beats.Checkpoint("beat-this", source)}
+    monkeypatch.setattr(catalogue, "CHECKPOINTS", known)
+    assert run("pull", "beat-this").stdout.strip() == str(cache / "final0.ckpt")
+    assert "beat-this" not in listed()
 
 
 def test_weights_that_can_not_be_had_are_told() -> None:

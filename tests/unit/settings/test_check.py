@@ -25,6 +25,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published on
         ("REUSE_SONGS", "maybe", "must be true or false"),
         ("PRECISION", "int8", "must be one of auto, fp32, bf16, fp16"),
         ("RUNTIME", "tensorflow", "must be one of auto, torch, openvino"),
+        ("BEATS", "madmom", "must be one of built-in, beat-this, beat-this-small"),
         ("DEVICE", "gpu", "cuda:0"),
         ("DEVICE", "cuda:one", "cuda:0"),
         ("LOG_LEVEL", "loud", "must be one of DEBUG"),
@@ -191,3 +192,13 @@ def test_a_long_or_strange_value_stays_on_one_line() -> None:
     text = settings_check.shown("x\ny\x1b[31m" + "z" * 1000)
     assert text.isprintable()
     assert len(text) < 100
+
+
+@pytest.mark.parametrize("beats", ["beat-this", "beat-this-small"])
+def test_beat_this_needs_its_extra(beats: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMSERVE_BEATS", beats)
+    monkeypatch.setattr(settings_check, "find_spec", lambda _: None)
+    with pytest.raises(WrongSettings, match=r"pip install 'stemserve\[beats\]'"):
+        settings_check.read()
+    monkeypatch.setattr(settings_check, "find_spec", lambda name: name == "beat_this")
+    assert settings_check.read().beats == beats

@@ -1,0 +1,74 @@
+"""What hears beats, by the settings: what comes with the package, or Beat This."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from serve_app.separation.models import WeightsSource
+from serve_app.settings import BUILT_IN, Settings
+
+if TYPE_CHECKING:
+    from serve_app.analysis.network import Engine
+    from serve_app.analysis.song import SongListener
+
+ListenerMaker = Callable[[int, Sequence[float]], "SongListener"]
+
+_PUBLISHED = "https://cloud.cp.jku.at/public.php/dav/files/7ik4RrBKTS273gp"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Published weights of Beat This, by the name that the settings call them."""
+
+    name: str
+    weights: WeightsSource
+
+
+# The hashes are those that nixpkgs pins. MIT: https://github.com/CPJKU/beat_this/issues/16
+CHECKPOINTS: Mapping[str, Checkpoint] = MappingProxyType(
+    {
+        "beat-this": Checkpoint(
+            "beat-this",
+            WeightsSource(
+                f"{_PUBLISHED}/final0.ckpt",
+                "8c328b45f59d8dd3dff219253ff6a8d6482be57d0133a29140e2febbf8eb8331",
+            ),
+        ),
+        "beat-this-small": Checkpoint(
+            "beat-this-small",
+            WeightsSource(
+                f"{_PUBLISHED}/small0.ckpt",
+                "6074be2c4d490c5f6101fcc374a1ec72ae93456e23bb6019783b849f5dc7d47b",
+            ),
+        ),
+    }
+)
+
+
+def engine_maker(settings: Settings) -> "Callable[[], Engine]":
+    """Return what makes an engine for each song; what they share is loaded now.
+
+    Raises WeightsUnavailable when weights can't be had, or are none.
+    """
+    if settings.beats == BUILT_IN:
+        from serve_app.analysis.network import NetworkEngine
+
+        return NetworkEngine
+    # These load torch, which an analysis needs for nothing else.
+    from serve_app.analysis import beat_this
+    from serve_app.stems.engines import weights_cache
+
+    path = weights_cache(settings).pull(CHECKPOINTS[settings.beats])
+    return partial(beat_this.BeatThisEngine, beat_this.load(path))
+
+
+def listener_maker(settings: Settings) -> ListenerMaker:
+    """Return what makes a listener of a song's rate and weights, as `heard` wants it.
+
+    Raises as `engine_maker` does.
+    """
+    from serve_app.analysis.song import SongListener
+
+    return partial(SongListener, make_engine=engine_maker(settings))
