@@ -21,6 +21,8 @@ from serve_app.analysis.waveform import Waveform, WaveformListener
 from serve_app.errors import Cancelled, InvalidInput
 
 _WARM_UP_SECONDS = 4
+# How far the peaks of a second of noise agree on a tuning is up to 0.27.
+_IN_TUNE = 0.5
 # Of less sound no key is told.
 _LEAST_SOUND_SECONDS = 1.0
 
@@ -157,7 +159,9 @@ class SongListener(StemListener):
         keys = _keys(pitches, heard["levels"], seconds, silences)
         _check(cancelled)
         rhythm = self._rhythm.found(bpm_range, silences)
-        if self._rhythm.is_noise and keys.reason is None:
+        # A chord that only rings has no onsets either, but is in tune.
+        is_noise = self._rhythm.is_noise and pitches.in_tune < _IN_TUNE
+        if is_noise and keys.reason is None:
             keys = key.none(keys.tuning_hz)
         _check(cancelled)
         parts = sections.find(

@@ -206,3 +206,9 @@ def test_a_second_of_noise_has_no_key(seed: int) -> None:
     noise = np.random.default_rng(seed).standard_normal((2, 44_100)).clip(-3, 3) / 10
     found = song.analyze([noise.astype(np.float32)], 44_100).to_dict()
     assert (found["key_confidence"], found["bpm_confidence"]) == (0, 0)
+
+
+def test_a_chord_that_only_rings_has_a_key() -> None:
+    seconds = np.arange(round(1.5 * music.RATE)) / music.RATE
+    chord = sum(np.sin(2 * np.pi * hertz * seconds) for hertz in (220, 277.18, 329.63))
+    assert told(np.asarray(0.2 * chord, np.float32))["key"] == "A major"
