@@ -7,19 +7,16 @@ Krebs, Böck, Dorfer and Widmer (2016), "Downbeat tracking using beat-synchronou
 features with recurrent networks", ISMIR.
 """
 
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.analysis.features import CHROMA_FRAMES, PITCH_CLASSES
-from serve_app.analysis.network import Activations, highest
+from serve_app.analysis.network import Activations, Weights, highest, weights_in
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
-Weights = Mapping[str, NDArray[np.float32]]
 
 TAPS = 3
 # Harmony is compared over so many beats before and after one, and with that of so many
@@ -45,7 +42,7 @@ def downbeats(heard: Activations, frames: Integers) -> NDArray[np.float32]:
     for first in range(0, len(frames), _BLOCK_BEATS):
         start = max(first - _CONTEXT_BEATS, 0)
         part = described[start : first + _BLOCK_BEATS + _CONTEXT_BEATS]
-        blocks.append(run(_weights(), part)[first - start :][:_BLOCK_BEATS])
+        blocks.append(run(weights_in(_WEIGHTS), part)[first - start :][:_BLOCK_BEATS])
     return np.concatenate(blocks)
 
 
@@ -137,9 +134,3 @@ def _log_odds(probabilities: Floats) -> Floats:
     clipped = np.clip(probabilities, _LEAST, 1 - _LEAST)
     odds: Floats = np.log(clipped / (1 - clipped))
     return odds
-
-
-@cache
-def _weights() -> Weights:
-    with np.load(_WEIGHTS) as arrays:
-        return {name: arrays[name].astype(np.float32) for name in arrays.files}

@@ -67,7 +67,7 @@ def line(times: Floats, strengths: Floats) -> Line | None:
         is_near = np.abs(times - start - counts * interval) < near
         if is_near.sum() < _FEWEST_BEATS or np.ptp(counts[is_near]) < 1:
             return None
-        interval, start = _regression(counts[is_near], times[is_near], weights[is_near])
+        interval, start = regression(counts[is_near], times[is_near], weights[is_near])
         # A twist between beats that are left and those that are lost would show here.
         if interval <= 0:
             return None
@@ -134,7 +134,7 @@ def _phase(times: Floats, weights: Floats, interval: float) -> float:
     return float(turn % 1.0 * interval)
 
 
-def _regression(counts: Floats, times: Floats, weights: Floats) -> tuple[float, float]:
+def regression(counts: Floats, times: Floats, weights: Floats) -> tuple[float, float]:
     """Return the slope of the weighted line through the points, and its start."""
     x, y = np.average(counts, weights=weights), np.average(times, weights=weights)
     slope = float(
@@ -155,7 +155,7 @@ def segments(times: Floats) -> list[Segment]:
     found = []
     for first, last in pairwise(_bends(times, 0, len(times) - 1)):
         part = times[first : last + 1]
-        interval, _ = _regression(np.arange(len(part)) * 1.0, part, np.ones(len(part)))
+        interval, _ = regression(np.arange(len(part)) * 1.0, part, np.ones(len(part)))
         found.append(Segment(float(part[0]), float(part[-1]), 60.0 / interval))
     return found
 
@@ -198,7 +198,7 @@ def main_bpm(times: Floats, strengths: Floats) -> float:
     first, last = bounds[int(np.where(is_main, seconds, 0).argmax())]
     part = times[first : last + 1]
     places = np.arange(len(part)) * 1.0
-    interval, start = _regression(places, part, np.ones(len(part)))
+    interval, start = regression(places, part, np.ones(len(part)))
     if np.std(part - start - interval * places) < _EVEN_SECONDS:
         return 60.0 / interval
     beats = min(16, len(times) - 1)

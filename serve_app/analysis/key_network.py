@@ -6,13 +6,13 @@ make a key, from music that was composed for it; `tools/key_training` makes it a
 """
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.analysis.chroma import PITCHES, Matrix
+from serve_app.analysis.network import weights_in
 
 Weights = Mapping[str, Matrix]
 Tensor = NDArray[np.float32]
@@ -26,11 +26,9 @@ _REGISTERS = (9, 28, 48)
 _BLOCK = 128  # seconds that are looked at together, to bound the memory
 
 
-@cache
 def weights() -> Weights:
     """Return the weights that come with the package."""
-    with np.load(_PATH) as file:
-        return {name: file[name].astype(np.float32) for name in file.files}
+    return weights_in(_PATH)
 
 
 def harmony(strengths: Matrix) -> Tensor:

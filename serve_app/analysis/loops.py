@@ -109,12 +109,10 @@ def _pace(once: beats.Pulse) -> tuple[float, float] | None:
     intervals = np.diff(times)
     if np.any(np.abs(intervals / np.median(intervals) - 1) > _EVEN):
         return None
-    places = np.arange(len(times)) - (len(times) - 1) / 2
-    spread = np.square(places).sum()
-    interval = float((places * times).sum() / spread)
-    misses = times - times.mean() - interval * places
-    variance = np.square(misses).sum() / (len(times) - 2)
-    return interval, float(np.sqrt(variance / spread))
+    places = np.arange(len(times)) * 1.0
+    interval, start = grid.regression(places, times, np.ones(len(times)))
+    variance = np.square(times - start - interval * places).sum() / (len(times) - 2)
+    return interval, float(np.sqrt(variance / len(times)) / places.std())
 
 
 def _keeps(pace: tuple[float, float], interval: float) -> bool:

@@ -75,7 +75,7 @@ class NetworkEngine:
     """
 
     def __init__(self) -> None:
-        self._weights = _weights()
+        self._weights = weights_in(_WEIGHTS)
         self._spectrogram, self._chromagram = Spectrogram(), Chromagram()
         self._chroma = [np.zeros((0, 2 * PITCH_CLASSES), np.float16)]
         self._levels = np.zeros((0, BANDS), np.float32)
@@ -208,6 +208,7 @@ def _dilated(
 
 
 @cache
-def _weights() -> Weights:
-    with np.load(_WEIGHTS) as arrays:
+def weights_in(path: Path) -> Weights:
+    """Return the weights in a file of the package, which is read once."""
+    with np.load(path) as arrays:
         return {name: arrays[name].astype(np.float32) for name in arrays.files}

@@ -12,6 +12,7 @@ from torch.nn import functional
 from serve_app.analysis import bar_network, beats, network, scores
 from serve_app.analysis.bar_network import FEATURES, TAPS
 from serve_app.analysis.network import Activations
+from tools.beat_training.model import dilated_layers
 
 CROP_BEATS = 64
 CROPS_AT_ONCE = 32
@@ -34,16 +35,7 @@ class BarModel(nn.Module):
     ) -> None:
         super().__init__()
         self.front = nn.Conv1d(FEATURES, channels, TAPS, padding=TAPS // 2)
-        self.dilated = nn.ModuleList(
-            nn.Conv1d(
-                channels,
-                channels,
-                TAPS,
-                dilation=2**layer,
-                padding=TAPS // 2 * 2**layer,
-            )
-            for layer in range(layers)
-        )
+        self.dilated = dilated_layers(channels, layers, TAPS)
         self.downbeat = nn.Conv1d(channels, 1, 1)
         self.chance = dropout
 
@@ -77,8 +69,7 @@ class BarModel(nn.Module):
 
 def load(folders: Sequence[Path], beat_weights: Path) -> list[Song]:
     """Load the songs whose beats the beat network hears right."""
-    with np.load(beat_weights) as arrays:
-        weights = {name: arrays[name].astype(np.float32) for name in arrays.files}
+    weights = network.weights_in(beat_weights)
     paths = [path for folder in folders for path in sorted(folder.glob("*.npz"))]
     songs = []
     for path in paths:

@@ -26,6 +26,20 @@ def with_rises(levels: Tensor) -> Tensor:
     return torch.cat([levels, rises], dim=2)
 
 
+def dilated_layers(channels: int, layers: int, taps: int) -> nn.ModuleList:
+    """Return convolutions over twice as far with each layer, as long as their input."""
+    return nn.ModuleList(
+        nn.Conv1d(
+            channels,
+            channels,
+            taps,
+            dilation=2**layer,
+            padding=taps // 2 * 2**layer,
+        )
+        for layer in range(layers)
+    )
+
+
 class BeatModel(nn.Module):
     """Beats, downbeats and tempo from normalised levels."""
 
@@ -34,16 +48,7 @@ class BeatModel(nn.Module):
     ) -> None:
         super().__init__()
         self.front = nn.Linear(2 * BANDS * FRONT_FRAMES, channels)
-        self.dilated = nn.ModuleList(
-            nn.Conv1d(
-                channels,
-                channels,
-                TAPS,
-                dilation=2**layer,
-                padding=TAPS // 2 * 2**layer,
-            )
-            for layer in range(layers)
-        )
+        self.dilated = dilated_layers(channels, layers, TAPS)
         self.mix = nn.ModuleList(nn.Linear(channels, channels) for _ in range(layers))
         self.beat = nn.Linear(channels, 2)
         self.pool = nn.Linear(channels * layers, 64)

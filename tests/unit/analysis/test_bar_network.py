@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from serve_app.analysis import bar_network, beats
+from serve_app.analysis import bar_network, beats, network
 from serve_app.analysis.features import CHROMA_FRAMES, PITCH_CLASSES
 from serve_app.analysis.network import Activations
 from tests.unit.analysis.test_beats import activations
@@ -64,6 +64,8 @@ def test_a_long_song_is_told_in_blocks_as_it_is_as_a_whole() -> None:
     times = np.arange(0.31, 1_100, 0.5)
     heard = with_chords(activations(times, 1_100), times[::4])
     frames = np.rint(times * 50).astype(int)
-    whole = bar_network.run(bar_network._weights(), bar_network.features(heard, frames))
+    whole = bar_network.run(
+        network.weights_in(bar_network._WEIGHTS), bar_network.features(heard, frames)
+    )
     found = bar_network.downbeats(heard, frames)
     np.testing.assert_allclose(found, whole, atol=1e-5)

@@ -41,7 +41,9 @@ def test_a_long_song_is_heard_in_pieces_as_it_is_as_a_whole() -> None:
     assert len(parts.beats) == 150 * FRAMES_PER_SECOND + 1
     spectrogram = network.Spectrogram()
     levels = np.concatenate([spectrogram.add(song), spectrogram.end()])
-    whole, _ = network.run(network._weights(), network.normalised(levels))
+    whole, _ = network.run(
+        network.weights_in(network._WEIGHTS), network.normalised(levels)
+    )
     # The first piece knows the ten seconds after it, the second those before it.
     assert np.abs(parts.beats - whole[:, 0])[:-2].max() < 0.1
 
