@@ -2,19 +2,26 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
+import ray
+
 from deployments import replica_ports
 from deployments.files import file_storage
+from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
 from deployments.ray_errors import Failed
+from deployments.thread_events import Report, events_of_thread
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.errors import AppError
+from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.separation import allocator
 from serve_app.settings import Settings
+from serve_app.stems.analysis_jobs.request import AnalysisJob, AnalysisResult, Stage
 from serve_app.stems.exporter import Exporter
 from serve_app.stems.reporter import Reporter
 from serve_app.stems.reports import ExportRequest, Request
@@ -22,6 +29,8 @@ from serve_app.stems.reports import ExportRequest, Request
 # An analysis is a twentieth of a separation's work and is done long before it: it
 # takes what the separator leaves of the cores.
 _NICENESS = 10
+# The rest of the work begins once the whole song was heard.
+_LISTENING_PER_CENT = 95
 
 T = TypeVar("T")
 
@@ -50,11 +59,44 @@ class Analyzer:
         self._exporter = Exporter(storage, settings.working_dir)
         song.warm_up(make_engine)
         allocator.give_back()
+        self._actor = str(ray.get_runtime_context().get_actor_name())
+        self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
         os.nice(_NICENESS)
 
     async def of_song(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return all that is found out about a song."""
         return await _told(partial(self._reporter.of_song, request))
+
+    async def analyze(
+        self, job: AnalysisJob
+    ) -> AsyncIterator[Started | Progress | Heartbeat | Finished | Failed]:
+        """Yield the progress of a job, and at last its result or why there is none.
+
+        There is a heartbeat when nothing else was yielded for a while.
+        """
+        yield Started(self._actor)
+        work = partial(self._analyze, job)
+        told = events_of_thread(work, None, self._period_seconds)
+        async with aclosing(told) as events:
+            async for event in events:
+                yield event
+
+    def _analyze(
+        self, job: AnalysisJob, report: Report, cancelled: Event
+    ) -> AnalysisResult:
+        source = job.request.source
+        request = Request(source.key, bpm_range=job.request.bpm_range)
+        per_cent = 0
+
+        def on_samples(samples: int) -> None:
+            nonlocal per_cent
+            done = int(_LISTENING_PER_CENT * samples / source.samples)
+            if done > per_cent:
+                per_cent = done
+                report(Stage.ANALYZE, done / 100)
+
+        report(Stage.ANALYZE, 0.0)
+        return AnalysisResult(self._reporter.of_song(request, cancelled, on_samples))
 
     async def of_stem(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return a stem's loudness and levels."""

@@ -1,9 +1,9 @@
 """The pool that separates songs: one engine a replica, several songs at once."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import ray
@@ -14,10 +14,10 @@ from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
 from deployments.ray_errors import Failed
-from serve_app.errors import AppError
+from deployments.thread_events import events_of_thread
 from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
-from serve_app.stems.request import SeparationJob, Stage
+from serve_app.stems.request import SeparationJob
 
 # An analysis begins with the separation and mostly ends before it. On a fast device it
 # may not; the job waits for it anyway.
@@ -61,46 +61,9 @@ class Separator:
         Closing the iterator, as a caller's cancellation does, stops the engine between
         two batches and deletes the job's working files.
         """
-        loop = asyncio.get_running_loop()
-        events: asyncio.Queue[Progress] = asyncio.Queue()
-        cancelled = Event()
-
-        def report(stage: Stage, fraction: float) -> None:
-            loop.call_soon_threadsafe(events.put_nowait, Progress(stage, fraction))
-
         yield Started(self._actor)
-        song = loop.run_in_executor(
-            self._threads, self._worker.run, job, report, cancelled
-        )
-        try:
-            async for event in _until(song, events, self._period_seconds):
+        work = partial(self._worker.run, job)
+        told = events_of_thread(work, self._threads, self._period_seconds)
+        async with aclosing(told) as events:
+            async for event in events:
                 yield event
-            yield Finished(await song)
-        except AppError as error:
-            yield Failed(error)
-        finally:
-            # Left only once the thread is: drain waits for it, and its files are gone.
-            cancelled.set()
-            await asyncio.wait({song})
-            if not song.cancelled():
-                song.exception()  # Marks it as seen: whoever left does not want it.
-
-
-async def _until(
-    song: asyncio.Future[Any], events: asyncio.Queue[Progress], period_seconds: float
-) -> AsyncIterator[Progress | Heartbeat]:
-    """Yield events until the song is done, and a heartbeat in periods without any."""
-    while not song.done():
-        getter = asyncio.ensure_future(events.get())
-        try:
-            done, _ = await asyncio.wait(
-                {song, getter},
-                timeout=period_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if getter in done:
-                yield getter.result()
-            elif not done:
-                yield Heartbeat()
-        finally:
-            getter.cancel()

@@ -22,12 +22,13 @@ from deployments.pool import Pool, Strict, bind, over_defaults
 from deployments.pools import answer_of, events_of
 from deployments.separator import Separator
 from deployments.system import Calls, DispatcherPart, Handles, Pools
-from deployments.wiring import separation_kind, webhook_check
+from deployments.wiring import analysis_kind, separation_kind, webhook_check
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.api.part import ApiPart
 from serve_app.audio.isolated import IsolatedMeasure
 from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.errors import AppError, StorageUnavailable
+from serve_app.jobs.dispatcher import Dispatcher
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.log import quoted
 from serve_app.jobs.runner import Event, Finished
@@ -36,9 +37,14 @@ from serve_app.separation import allocator
 from serve_app.separation.models import find
 from serve_app.settings import Settings
 from serve_app.stems import reports
+from serve_app.stems.analysis_jobs.request import (
+    AnalysisJob,
+    AnalysisRequest,
+    AnalysisResult,
+)
 from serve_app.stems.http.part import part
 from serve_app.stems.http.services import Arrivals, Limits, Models, StemsServices
-from serve_app.stems.kind import FOLDERS, NAME
+from serve_app.stems.kind import FOLDERS
 from serve_app.stems.live_playback import Follower
 from serve_app.stems.models import model_infos
 from serve_app.stems.reports import ExportRequest, Request
@@ -118,11 +124,53 @@ class Stems:
             reuse=_reuse(kernel, store).result,
             discard=expiry.discard,
         )
+        analyses = kernel.store(analysis_kind(settings))
+        analysis_expiry = kernel.expiry(analyses)
+        grace_seconds = settings.orphan_grace_seconds
         return DispatcherPart(
-            dispatchers=(dispatcher,),
+            dispatchers=(
+                dispatcher,
+                self._analysis_dispatcher(kernel, handles, analyses, analysis_expiry),
+            ),
             loops=(Description(handles["separator"]),),
-            sweeps={"expired jobs": expiry.sweep},
-            slow_sweeps={"orphans": partial(_sweep_orphans, kernel, expiry)},
+            sweeps={
+                "expired jobs": expiry.sweep,
+                "expired analyses": analysis_expiry.sweep,
+            },
+            slow_sweeps={
+                "orphans": partial(_sweep_orphans, kernel, expiry),
+                "orphans of analyses": partial(
+                    analysis_expiry.sweep_orphans, grace_seconds
+                ),
+            },
+        )
+
+    def _analysis_dispatcher(
+        self,
+        kernel: Kernel,
+        handles: Handles,
+        store: JobStore[AnalysisRequest, AnalysisResult],
+        expiry: Expiry,
+    ) -> Dispatcher:
+        """Return what runs analyses as jobs, on half of what the analyzers take.
+
+        The other half is for clients that wait, and for the songs that are separated.
+        """
+        pool = self.args.analyzer
+        capacity = pool.most_replicas * max(1, pool.max_ongoing_requests // 2)
+        analyze = handles["analyzer"].options(stream=True).analyze
+        timeout_seconds = kernel.settings.heartbeat_timeout_seconds
+
+        def run(job: AnalysisJob) -> AsyncGenerator[Event, None]:
+            return events_of(analyze.remote(job), timeout_seconds)
+
+        return kernel.dispatcher(
+            store,
+            run,
+            # One more than of one client, or long: short ones find it free.
+            in_flight=capacity + 1,
+            of_one_kind=capacity,
+            discard=expiry.discard,
         )
 
 
@@ -280,6 +328,7 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
 
     return StemsServices(
         jobs=store,
+        analysis_jobs=kernel.store(analysis_kind(settings)),
         storage=kernel.storage,
         arrivals=Arrivals(
             fetch=inputs(settings).fetch,
@@ -291,8 +340,8 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
         ),
         analyses=analyses,
         follow=follow,
-        wake=partial(calls.wake, NAME),
-        stop=partial(calls.stop, NAME),
+        wake=calls.wake,
+        stop=calls.stop,
         health=calls.status,
         models=Models(
             model_infos(settings.model, settings.allowed_licences), settings.model

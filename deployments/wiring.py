@@ -12,6 +12,7 @@ from serve_app.outbound import urls
 from serve_app.outbound.client import Asker, CheckedNetwork
 from serve_app.outbound.urls import UrlRules
 from serve_app.settings import Settings
+from serve_app.stems.analysis_jobs.kind import SongAnalysis, song_analysis
 from serve_app.stems.kind import Separation, separation
 from serve_app.webhooks import signing
 from serve_app.webhooks.channel import SendPolicy, WebhookChannel
@@ -35,14 +36,22 @@ def database(settings: Settings) -> Database:
 
 def separation_kind(settings: Settings) -> Separation:
     """Return the kind of job that separates songs, with the operator's rules."""
+    return separation(_song_rules(settings))
+
+
+def analysis_kind(settings: Settings) -> SongAnalysis:
+    """Return the kind of job that analyses songs, with the operator's rules."""
+    return song_analysis(_song_rules(settings))
+
+
+def _song_rules(settings: Settings) -> Rules:
     queued_jobs = ceil(settings.max_queued_jobs * settings.client_queue_share)
-    rules = Rules(
+    return Rules(
         max_queued=settings.max_queued_jobs,
         share=Share(queued_jobs, settings.max_client_disk_bytes),
         max_attempts=settings.max_attempts,
         retention_seconds=settings.retention_seconds,
     )
-    return separation(rules)
 
 
 def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:

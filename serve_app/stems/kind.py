@@ -25,7 +25,8 @@ ORIGINALS, STEMS, PARTS = "originals", "stems", "parts"
 DERIVED = "derived"
 FOLDERS = (ORIGINALS, UPLOADS, STEMS, PARTS, DERIVED)
 
-_EVENTS = {
+# Which event of a webhook reports which end.
+END_EVENTS = {
     State.SUCCEEDED: Event.COMPLETED,
     State.FAILED: Event.FAILED,
     State.CANCELLED: Event.CANCELLED,
@@ -38,7 +39,7 @@ class Separation(Kind[SeparationRequest, Result]):
 
     def messages(self, job: SeparationJob, now: datetime) -> Sequence[Message]:
         """Return what the client of a `job`, which has ended, wants to be told."""
-        webhook, event = job.request.webhook, _EVENTS[job.state]
+        webhook, event = job.request.webhook, END_EVENTS[job.state]
         if webhook is None or event not in webhook.events:
             return ()
         told = WebhookMessage(

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from serve_app.analysis.song import Listener, SongListener, StemAnalysis
 
 L = TypeVar("L", bound="Listener")
+OnSamples = Callable[[int], None]
+
+
+def _ignore(samples: int) -> None:
+    """Do nothing with a number of samples."""
 
 
 class Reporter:
@@ -36,7 +41,9 @@ class Reporter:
         self._working_dir = working_dir
         self._make_listener = make_listener
 
-    def of_song(self, request: Request, cancelled: Event) -> Mapping[str, Any]:
+    def of_song(
+        self, request: Request, cancelled: Event, on_samples: OnSamples = _ignore
+    ) -> Mapping[str, Any]:
         """Return all that is found out about a song."""
         # Here, so that who only binds the pool does not load what listens.
         from serve_app.analysis.song import SongListener
@@ -44,7 +51,8 @@ class Reporter:
         with fetched(
             self._storage, request.key, self._working_dir, "analysis-"
         ) as path:
-            listener = heard(path, self._make_listener or SongListener, cancelled)
+            make = self._make_listener or SongListener
+            listener = heard(path, make, cancelled, on_samples)
             found = listener.finish(request.bpm_range, cancelled)
             return self._kept(request, found, path, cancelled)
 
@@ -80,12 +88,19 @@ class Reporter:
         return report
 
 
-def heard(path: Path, make: Callable[[int, Sequence[float]], L], cancelled: Event) -> L:
+def heard(
+    path: Path,
+    make: Callable[[int, Sequence[float]], L],
+    cancelled: Event,
+    on_samples: OnSamples = _ignore,
+) -> L:
     """Return a listener, for a rate and weights of channels, that has heard the file.
 
-    Raises UnreadableAudio, InvalidInput for a file without samples, and Cancelled.
+    `on_samples` is called with the number of samples heard so far. Raises
+    UnreadableAudio, InvalidInput for a file without samples, and Cancelled.
     """
     listener: L | None = None
+    samples = 0
     with opened(path) as song:
         for block in song.blocks(BLOCK_SAMPLES, with_channels=True):
             _check(cancelled)
@@ -93,6 +108,8 @@ def heard(path: Path, make: Callable[[int, Sequence[float]], L], cancelled: Even
                 # Known for sure with the first block.
                 listener = make(song.sample_rate, song.loudness_weights)
             listener.add(block)
+            samples += block.shape[1]
+            on_samples(samples)
     if listener is None:
         raise InvalidInput("The song has no samples; send one that has.")
     return listener

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from serve_app.jobs.job import State
+from serve_app.jobs.job import AnyJob, State
 from serve_app.separation import licences
 from serve_app.stems.request import SeparationJob, StemFile
 from serve_app.stems.wire import (
@@ -28,14 +28,14 @@ _STATUSES = {
 }
 
 
-def status(job: SeparationJob) -> JobStatus:
+def status(job: AnyJob) -> JobStatus:
     """Return where `job` stands for its client, who may have cancelled it just now."""
     if job.cancel_requested and not job.state.is_final:
         return JobStatus.CANCELLED
     return _STATUSES[job.state]
 
 
-def is_over(job: SeparationJob) -> bool:
+def is_over(job: AnyJob) -> bool:
     """Whether nothing will change any more that its client could see."""
     return job.state.is_final or job.cancel_requested
 
@@ -56,13 +56,13 @@ def job_view(
     view = JobView(
         job_id=job.id,
         status=status(job),
-        progress=_percent(job),
+        progress=percent(job),
         filename=job.request.source.filename,
         created_at=job.created_at,
         updated_at=job.updated_at,
         expires_at=job.expires_at,
         stage=job.stage if job.state is State.RUNNING else None,
-        eta_seconds=_eta_seconds(job, now),
+        eta_seconds=eta_seconds(job, now),
         model=model,
         licences=licences_view(licences.of(model)),
         format=options.format,
@@ -118,12 +118,12 @@ def job_summary(job: SeparationJob) -> JobSummary:
         filename=job.request.source.filename,
         created_at=job.created_at,
         updated_at=job.updated_at,
-        progress=_percent(job),
+        progress=percent(job),
         expires_at=job.expires_at,
     )
 
 
-def _eta_seconds(job: SeparationJob, now: datetime) -> float | None:
+def eta_seconds(job: AnyJob, now: datetime) -> float | None:
     """How long the attempt still takes at the speed it had so far, once that is known.
 
     An attempt that goes on where another ended seems faster at first than it is.
@@ -139,7 +139,8 @@ def _eta_seconds(job: SeparationJob, now: datetime) -> float | None:
     return round(max(took * (1 - done) / done - since, 0.0), 1)
 
 
-def _percent(job: SeparationJob) -> float:
+def percent(job: AnyJob) -> float:
+    """Return how much of `job` is done, 0 to 100."""
     if job.state is State.SUCCEEDED:
         return 100.0
     return round(min(max(job.progress, 0.0), 1.0) * 100, 1)

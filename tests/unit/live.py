@@ -33,7 +33,7 @@ def serving(app: ASGIApp, root_path: str = "") -> Iterator[str]:
 
 @contextmanager
 def separating(server: Server) -> Iterator[None]:
-    """Have each job succeed whose turn it is, until the block ends."""
+    """Let each job succeed in its turn, until the block ends."""
     stop = Event()
 
     def work() -> None:
@@ -43,6 +43,8 @@ def separating(server: Server) -> Iterator[None]:
                 server.succeed(
                     {name: name.encode() for name in job.request.options.stems}
                 )
+            if server.analyses.counts().get(State.QUEUED):
+                server.analyze()
 
     thread = Thread(target=work)
     thread.start()

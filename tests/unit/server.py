@@ -25,6 +25,12 @@ from serve_app.jobs.job import Claim
 from serve_app.jobs.owners import Owners
 from serve_app.jobs.store import JobStore
 from serve_app.outbound.urls import UrlRules, checked
+from serve_app.stems.analysis_jobs.kind import song_analysis
+from serve_app.stems.analysis_jobs.request import (
+    AnalysisJob,
+    AnalysisRequest,
+    AnalysisResult,
+)
 from serve_app.stems.http.part import part as stems_part
 from serve_app.stems.http.services import (
     Arrivals,
@@ -43,6 +49,7 @@ from serve_app.webhooks.http.services import WebhookServices
 from serve_app.webhooks.outbox import Outbox
 from tests.jobs import SongStore
 
+AnalysisStore = JobStore[AnalysisRequest, AnalysisResult]
 S = TypeVar("S", Services, StemsServices, Arrivals, WebhookServices)
 
 INFOS = (
@@ -89,6 +96,7 @@ class Pools:
     )
     analyzed: list[str] = field(default_factory=list)
     woken: int = 0
+    woken_kinds: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     heard: list["Heard"] = field(default_factory=list)
 
@@ -109,9 +117,14 @@ class Pools:
         """Find nothing anywhere."""
         raise UnreachableUrl(f"There is nothing at {url}.")
 
-    def wake(self) -> None:
-        """Count how often a dispatcher would have been told."""
+    def wake(self, kind: str) -> None:
+        """Count how often a dispatcher would have been woken."""
         self.woken += 1
+        self.woken_kinds.append(kind)
+
+    def stop(self, kind: str, job_id: str) -> None:
+        """Take note of a job that a dispatcher would have stopped."""
+        self.stopped.append(job_id)
 
     def follow(self, job: SeparationJob, stem: str) -> "Heard":
         """Return a stem under way."""
@@ -165,6 +178,13 @@ class Server:
     client: httpx.AsyncClient
 
     @property
+    def analyses(self) -> AnalysisStore:
+        """The store of analysis jobs."""
+        store = self.stems.analysis_jobs
+        assert isinstance(store, JobStore)
+        return store
+
+    @property
     def working_dir(self) -> Path:
         """Where requests have their files."""
         return self.stems.arrivals.working_dir
@@ -180,7 +200,10 @@ class Server:
         """Return the application with some services replaced, wherever they belong."""
         if "limits" in changes:
             jobs = songs(self.database, self.clock, self.outbox, changes["limits"])
-            changes = {"jobs": jobs, **changes}
+            analyses = analyses_store(
+                self.database, self.clock, self.outbox, changes["limits"]
+            )
+            changes = {"jobs": jobs, "analysis_jobs": analyses, **changes}
         behind = (self.services, self.stems, self.stems.arrivals, self.webhooks)
         known = {each.name for services in behind for each in fields(services)}
         assert set(changes) <= known, set(changes) - known
@@ -246,6 +269,13 @@ class Server:
         self.store.succeed(claim, Result("demo", made, 0.5, found))
         return self.store.get(job.id)
 
+    def analyze(self) -> AnalysisJob:
+        """Finish the oldest analysis job, as a dispatcher would."""
+        (job,) = self.analyses.claim("me", lease_seconds=30.0, include_alone=True)
+        assert not isinstance(self.pools.analysis, AppError)
+        self.analyses.succeed(job.claim, AnalysisResult(self.pools.analysis))
+        return self.analyses.get(job.id)
+
     def _store_stem(
         self, job: SeparationJob, name: str, data: bytes, song_name: str
     ) -> StemFile:
@@ -272,6 +302,13 @@ def songs(
     return JobStore(database, clock, separation(limits.rules), outbox.post)
 
 
+def analyses_store(
+    database: Database, clock: Clock, outbox: Outbox, limits: Limits = LIMITS
+) -> AnalysisStore:
+    """Return the store of analysis jobs whose rules follow from `limits`."""
+    return JobStore(database, clock, song_analysis(limits.rules), outbox.post)
+
+
 def _changed(services: S, changes: Mapping[str, Any]) -> S:
     """Return `services` with those of `changes` that are theirs."""
     own = {each.name for each in fields(services)}
@@ -295,6 +332,7 @@ async def running(directory: Path, database: Database) -> AsyncIterator[Server]:
     services = Services(Answers(database, clock), clock)
     stems = StemsServices(
         jobs=store,
+        analysis_jobs=analyses_store(database, clock, outbox),
         storage=storage,
         arrivals=Arrivals(
             fetch=pools.fetch,
@@ -305,7 +343,7 @@ async def running(directory: Path, database: Database) -> AsyncIterator[Server]:
         analyses=pools,
         follow=pools.follow,
         wake=pools.wake,
-        stop=pools.stopped.append,
+        stop=pools.stop,
         health=pools.health,
         models=MODELS,
         limits=LIMITS,

@@ -4,10 +4,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from serve_app.stems.analysis_jobs.request import AnalysisJob
 from serve_app.stems.http.derived import Derived
 from serve_app.stems.http.intake import Intake
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.http.watch import JobWatch
+from serve_app.stems.request import SeparationJob
 
 
 # Coroutines, so that no thread is needed to look into a dict.
@@ -21,8 +23,13 @@ async def _intake(request: Request) -> Intake:
     return intake
 
 
-async def _watch(request: Request) -> JobWatch:
-    watch: JobWatch = request.app.state.stems_watch
+async def _watch(request: Request) -> JobWatch[SeparationJob]:
+    watch: JobWatch[SeparationJob] = request.app.state.stems_watch
+    return watch
+
+
+async def _analysis_watch(request: Request) -> JobWatch[AnalysisJob]:
+    watch: JobWatch[AnalysisJob] = request.app.state.stems_analysis_watch
     return watch
 
 
@@ -33,5 +40,6 @@ async def _derived(request: Request) -> Derived:
 
 InjectedStems = Annotated[StemsServices, Depends(_services)]
 InjectedIntake = Annotated[Intake, Depends(_intake)]
-InjectedWatch = Annotated[JobWatch, Depends(_watch)]
+InjectedWatch = Annotated[JobWatch[SeparationJob], Depends(_watch)]
+InjectedAnalysisWatch = Annotated[JobWatch[AnalysisJob], Depends(_analysis_watch)]
 InjectedDerived = Annotated[Derived, Depends(_derived)]

@@ -12,7 +12,8 @@ from serve_app.errors import JobNotFound, NotReady, StemNotFound
 from serve_app.filenames.content_disposition import attachment
 from serve_app.jobs.job import State
 from serve_app.stems import view
-from serve_app.stems.http.services import StemsServices
+from serve_app.stems.analysis_jobs.request import AnalysisJob
+from serve_app.stems.http.services import J, Queue, StemsServices
 from serve_app.stems.request import Result, SeparationJob, StemFile
 from serve_app.stems.wire import (
     JobStatus,
@@ -27,17 +28,35 @@ def find_job(services: StemsServices, client: Client, job_id: str) -> Separation
 
     Another tenant's is as unknown as an id that no job has.
     """
-    if not _JOB_ID.fullmatch(job_id):
-        raise _no_job()
-    job = services.jobs.find([job_id]).get(job_id)
-    if job is None or job.tenant != client.tenant:
-        raise _no_job()
-    # A deleted one stays in the database until whoever works on it has let it go.
-    if job.cancel_requested:
-        raise _no_job()
-    if job.expires_at is not None and job.expires_at <= services.clock():
+    job = _found(services.jobs, services.clock(), client, job_id)
+    if job is None:
         raise _no_job()
     return job
+
+
+def find_analysis(services: StemsServices, client: Client, job_id: str) -> AnalysisJob:
+    """Return a client's analysis job; raises as `find_job` does."""
+    job = _found(services.analysis_jobs, services.clock(), client, job_id)
+    if job is None:
+        raise JobNotFound(
+            "There is no such analysis: it may have expired or been deleted, or its id "
+            "was mistyped. Upload the song again with POST /analyze?async=true."
+        )
+    return job
+
+
+def _found(queue: Queue[J], now: datetime, client: Client, job_id: str) -> J | None:
+    """Return the job if its client may see it."""
+    if not _JOB_ID.fullmatch(job_id):
+        return None
+    job = queue.find([job_id]).get(job_id)
+    if job is None or job.tenant != client.tenant:
+        return None
+    # A deleted one stays in the database until whoever works on it has let it go.
+    if job.cancel_requested:
+        return None
+    is_expired = job.expires_at is not None and job.expires_at <= now
+    return None if is_expired else job
 
 
 async def shown(services: StemsServices, job: SeparationJob, base_url: str) -> JobView:

@@ -8,6 +8,7 @@ from serve_app.stems.http import health, webhook
 from serve_app.stems.http.derived import Derived
 from serve_app.stems.http.intake import Intake
 from serve_app.stems.http.routers import (
+    analysis_jobs,
     analyze,
     configuration,
     events,
@@ -38,7 +39,7 @@ _EXAMPLES: Examples = {
     ("paths", "/job/{job_id}/waveform", "get"): {"waveform": ""},
     ("paths", "/job/{job_id}/export", "get"): {"export": ""},
     ("paths", "/uploads", "post"): {"upload": ""},
-    ("paths", "/analyze", "post"): {"analyze": ""},
+    ("paths", "/analyze", "post"): {"analyze": "", "analyze_long": ", as a job"},
     ("webhooks", "job.completed", "post"): {"webhook": ""},
 }
 
@@ -57,12 +58,14 @@ def part(services: StemsServices) -> ApiPart:
             reports.router,
             uploads.router,
             analyze.router,
+            analysis_jobs.router,
         ),
         state={
             "stems": services,
             "stems_intake": Intake(services.arrivals),
             "stems_derived": Derived(services),
             "stems_watch": JobWatch(services.jobs),
+            "stems_analysis_watch": JobWatch(services.analysis_jobs),
         },
         health=partial(health.of, services),
         description=_DESCRIPTION,

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.audio.facts import AudioFacts
 from serve_app.idempotency.response import Answer
 from serve_app.idempotency.store import AnswerReceipt
-from serve_app.jobs.job import State
+from serve_app.jobs.job import AnyJob, State
 from serve_app.jobs.kind import Rules, Share
 from serve_app.separation.licences import Licences
+from serve_app.stems.analysis_jobs.request import AnalysisJob
 from serve_app.stems.reports import ExportRequest, Request
 from serve_app.stems.request import Result, SeparationJob
 from serve_app.storage.disk_reserve import DiskReserve
@@ -26,37 +27,36 @@ Fetch = Callable[[str, Path, Callable[[], bool]], str]
 Measure = Callable[[Path, Callable[[], bool]], AudioFacts]
 
 
-class Queue(Protocol):
-    """Where jobs are handed in and ended."""
+J = TypeVar("J", bound=AnyJob)
 
-    def add(
-        self,
-        job: SeparationJob,
-        receipt: AnswerReceipt | None = None,
-    ) -> Answer | None:
+
+class Queue(Protocol[J]):
+    """Where jobs of a kind are handed in and ended."""
+
+    def add(self, job: J, receipt: AnswerReceipt | None = None) -> Answer | None:
         """Queue `job`, or return what the same request was answered before.
 
         QueueFull when as many wait as may, of all clients or of its client.
         """
 
-    def with_same_input(self, same_input: str) -> Sequence[SeparationJob]:
-        """Return jobs with the same file and options, the newest first."""
-
     def check_room(self, client: str) -> None:
         """Raise QueueFull when as many jobs wait as may, of all clients or of this."""
 
-    def cancel(self, job_id: str) -> SeparationJob:
+    def cancel(self, job_id: str) -> J:
         """Cancel the job unless it has ended; JobNotFound if there is none."""
 
     def remove(self, job_id: str) -> None:
         """Forget a job that has ended."""
 
+    def find(self, job_ids: Collection[str]) -> Mapping[str, J]:
+        """Return, by id, those of some jobs that there are."""
+
 
 class Lookup(Protocol):
-    """Where jobs are looked up."""
+    """Where songs are looked up."""
 
-    def find(self, job_ids: Collection[str]) -> Mapping[str, SeparationJob]:
-        """Return, by id, those of some jobs that there are."""
+    def with_same_input(self, same_input: str) -> Sequence[SeparationJob]:
+        """Return jobs with the same file and options, the newest first."""
 
     def listed(self, tenant: str, limit: int) -> Sequence[SeparationJob]:
         """Return a tenant's newest jobs that were not deleted, the newest first."""
@@ -75,7 +75,7 @@ class QueueFacts(Protocol):
         """Return by how much our clock is ahead of the database's."""
 
 
-class Jobs(Queue, Lookup, QueueFacts, Protocol):
+class Jobs(Queue[SeparationJob], Lookup, QueueFacts, Protocol):
     """The jobs of songs."""
 
 
@@ -187,20 +187,22 @@ class StemsServices:
     `reuse` returns a result for a job if another one had made the same, one of those
     given, with whose stems it copies the song, or, without any, one that it looks for;
     None where nothing is reused.
-    `follow` begins to read a stem of a job that is not over. `wake` has new jobs looked
-    for at once, and `stop` stops one that was cancelled. `health` says what the pools
-    report: `ready` and, where known, `model`, `device`, `reason` and more.
+    `follow` begins to read a stem of a job that is not over. `wake` has new jobs of a
+    kind looked for at once, and `stop` stops one of a kind that was cancelled. `health`
+    returns what the pools report: `ready` and, where known, `model`, `device`, `reason`
+    and more.
     `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
     where none are sent at all. `public_url` is that of the service.
     """
 
     jobs: Jobs
+    analysis_jobs: Queue[AnalysisJob]
     storage: Storage
     arrivals: Arrivals
     analyses: Analyses
     follow: Callable[[SeparationJob, str], Follower]
-    wake: Callable[[], None]
-    stop: Callable[[str], None]
+    wake: Callable[[str], None]
+    stop: Callable[[str, str], None]
     health: Callable[[], Awaitable[Mapping[str, Any]]]
     models: Models
     limits: Limits

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,15 +16,19 @@ from serve_app.api.clients import Client
 from serve_app.api.idempotency import Once
 from serve_app.api.threads import run_in_thread
 from serve_app.audio.facts import AudioFacts
-from serve_app.errors import AudioTooLong, Unavailable
-from serve_app.idempotency.response import Answer
-from serve_app.idempotency.store import AnswerReceipt
+from serve_app.errors import AudioTooLong
 from serve_app.jobs.job import State
 from serve_app.stems.footprint import disk_bytes
 from serve_app.stems.http import form_options as wanted
+from serve_app.stems.http.hand_in import (
+    REPLAYED,
+    STATUS,
+    answered_before,
+    hand_in,
+)
 from serve_app.stems.http.intake import Arrival, Intake, Upload
 from serve_app.stems.http.services import StemsServices
-from serve_app.stems.kind import ORIGINALS, STEMS
+from serve_app.stems.kind import NAME, ORIGINALS, STEMS
 from serve_app.stems.request import (
     Options,
     Result,
@@ -36,9 +41,7 @@ from serve_app.stems.wire import (
     Accepted,
     JobStatus,
 )
-
-# The gateways of old clients take any other status for a failure, 202 too.
-STATUS = 200
+from serve_app.storage.port import Storage
 
 
 class Submission:
@@ -65,8 +68,8 @@ class Submission:
         """Make a job of what has come, or repeat what the request was answered."""
         services = self._services
         once = idempotency.once(self._request, self._client, arrival.said)
-        if once is not None and (before := await once.before()):
-            return self._served(before.body, {idempotency.REPLAYED: "true"})
+        if before := await answered_before(once):
+            return self._served(before, REPLAYED)
         upload = await arrival.upload()
         options = wanted.choose(
             upload.form.fields, services.models.infos, services.models.default
@@ -112,7 +115,7 @@ class Submission:
             source, audio_key = twins[0].request.source, twins[0].same_work
         else:
             facts = await self._intake.measure(self._request, self._client, upload)
-            source = _source(upload, facts)
+            source = source_of(upload, facts)
             if file_key is not None:
                 # With the tags: stems have them, and must not have another song's.
                 content = f"{facts.sha256} {facts.tags_sha256}"
@@ -140,18 +143,18 @@ class Submission:
         ignored: Sequence[str],
         once: Once | None,
     ) -> JSONResponse:
-        services = self._services
-        body: Mapping[str, Any] = _accepted(job, ignored).model_dump(
-            mode="json", exclude_none=True
+        services, storage = self._services, self._services.storage
+        body, headers = await hand_in(
+            services.jobs,
+            job,
+            partial(_store, storage, job, path),
+            partial(_discard, storage, job),
+            once,
+            _accepted(job, ignored).model_dump(mode="json", exclude_none=True),
         )
-        answer = once.answer(STATUS, {}, body) if once else None
-        before = await run_in_thread(_hand_in, services, job, path, answer)
-        if once is not None and before is not None:
-            body = once.checked(before).body
-            return self._served(body, {idempotency.REPLAYED: "true"})
-        if not job.state.is_final:
-            services.wake()
-        return self._served(body, {})
+        if not headers and not job.state.is_final:
+            services.wake(NAME)
+        return self._served(body, headers)
 
     def _served(
         self, body: Mapping[str, Any], headers: Mapping[str, str]
@@ -178,11 +181,12 @@ def _is_unwilling(request: Request) -> bool:
     return "no-cache" in request.headers.get("cache-control", "").lower()
 
 
-def _source(upload: Upload, facts: AudioFacts) -> Source:
+def source_of(upload: Upload, facts: AudioFacts, key: str = "") -> Source:
+    """Return an upload as the source of a job, stored as `key`."""
     form = upload.form
     return Source(
         filename=form.filename,
-        key="",
+        key=key,
         size_bytes=form.size_bytes,
         sha256=form.sha256,
         sample_rate=facts.sample_rate,
@@ -220,36 +224,15 @@ def _ended(
     )
 
 
-def _hand_in(
-    services: StemsServices,
-    job: SeparationJob,
-    path: Path | None,
-    answer: Answer | None,
-) -> Answer | None:
-    """Store the song, then the job: a dispatcher may take it up at once.
-
-    `path` is None where the song is stored already. Returns what the same request was
-    answered before; nothing is left then.
-    """
-    try:
-        if path is not None:
-            services.storage.put(job.request.source.key, path)
-        receipt = None if answer is None else AnswerReceipt(answer)
-        before = services.jobs.add(job, receipt)
-    except Unavailable:
-        # The job may be there all the same; if not, a sweep deletes its files.
-        raise
-    except BaseException:
-        _discard(services, job)
-        raise
-    if before is not None:
-        _discard(services, job)
-    return before
+def _store(storage: Storage, job: SeparationJob, path: Path | None) -> None:
+    """Store the song; `path` is None where that was done already."""
+    if path is not None:
+        storage.put(job.request.source.key, path)
 
 
-def _discard(services: StemsServices, job: SeparationJob) -> None:
+def _discard(storage: Storage, job: SeparationJob) -> None:
     for folder in (ORIGINALS, STEMS):
-        services.storage.delete(f"{folder}/{job.id}")
+        storage.delete(f"{folder}/{job.id}")
 
 
 def _accepted(job: SeparationJob, ignored: Sequence[str]) -> Accepted:

@@ -4,39 +4,44 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from math import inf
 from time import monotonic
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import Unavailable
+from serve_app.jobs.job import AnyJob
 from serve_app.stems import view
-from serve_app.stems.request import SeparationJob
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 
 
-class Finder(Protocol):
+J = TypeVar("J", bound=AnyJob)
+J_co = TypeVar("J_co", bound=AnyJob, covariant=True)
+
+
+class Finder(Protocol[J_co]):
     """Where jobs are looked up."""
 
-    def find(self, job_ids: Collection[str]) -> Mapping[str, SeparationJob]:
+    def find(self, job_ids: Collection[str]) -> Mapping[str, J_co]:
         """Return, by id, those of some jobs that there are."""
 
 
-class JobWatch:
+class JobWatch(Generic[J]):
     """Tells whoever waits for a job when it changes; costs nothing while nobody does.
 
     `jobs` is asked every 0.2 s, for all that are waited for at once.
     """
 
-    def __init__(self, jobs: Finder) -> None:
+    def __init__(self, jobs: Finder[J]) -> None:
         self._jobs = jobs
-        self._waiting: dict[str, set[asyncio.Queue[SeparationJob | None]]] = {}
+        self._waiting: dict[str, set[asyncio.Queue[J | None]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def until_over(self, job: SeparationJob, seconds: float) -> SeparationJob:
+    async def until_over(self, job: J, seconds: float) -> J:
         """Return the job once it is over, or as it is after so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), aclosing(self.changes(job)) as changes:
@@ -47,15 +52,15 @@ class JobWatch:
         return job
 
     async def changes(
-        self, job: SeparationJob, repeat_seconds: float = inf
-    ) -> AsyncGenerator[SeparationJob, None]:
+        self, job: J, repeat_seconds: float = inf
+    ) -> AsyncGenerator[J, None]:
         """Yield the job each time it differs from what was known of it; ends with it.
 
         One that is deleted meanwhile is yielded as cancelled. After so many seconds
         without a change it is yielded again. Close it, so that nobody asks for the job
         any more.
         """
-        queue: asyncio.Queue[SeparationJob | None] = asyncio.Queue()
+        queue: asyncio.Queue[J | None] = asyncio.Queue()
         self._waiting.setdefault(job.id, set()).add(queue)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._ask())
@@ -66,7 +71,7 @@ class JobWatch:
                     yield found
                     known, told_at = found, monotonic()
             if not view.is_over(known):
-                yield known.evolve(cancel_requested=True)
+                yield replace(known, cancel_requested=True)
         finally:
             self._waiting[job.id].discard(queue)
             if not self._waiting[job.id]:

@@ -1,13 +1,14 @@
 """Analysis of a song while the client waits."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 from fastapi import Request as HttpRequest
 
-from serve_app.api.dependencies import InjectedClient
+from serve_app.api import idempotency
+from serve_app.api.dependencies import InjectedBaseUrl, InjectedClient
 from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import (
@@ -16,7 +17,9 @@ from serve_app.errors import (
     BodyTooSlow,
     Busy,
     InvalidField,
+    KeyReused,
     NoDirectUploads,
+    QueueFull,
     RefusedUrl,
     StorageFull,
     TooManyRequests,
@@ -28,8 +31,14 @@ from serve_app.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
+from serve_app.stems.analysis_jobs.wire import AnalysisAccepted
 from serve_app.stems.http import form_options as options
 from serve_app.stems.http import json_body as references
+from serve_app.stems.http.analysis_submission import (
+    FIELDS,
+    AnalysisSubmission,
+    check_room,
+)
 from serve_app.stems.http.dependencies import InjectedIntake, InjectedStems
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.reports import Request
@@ -68,6 +77,7 @@ ANALYZE_FORM: dict[str, Any] = {
 @router.post(
     "/analyze",
     summary="Analyse a song",
+    response_model=Analysis | AnalysisAccepted,
     response_model_exclude_unset=True,
     responses=documented(
         BadRequest,
@@ -81,6 +91,8 @@ ANALYZE_FORM: dict[str, Any] = {
         UploadIncomplete,
         UploadBusy,
         NoDirectUploads,
+        KeyReused,
+        QueueFull,
         BodyTooSlow,
         TooManyRequests,
         Unavailable,
@@ -94,11 +106,28 @@ async def analyze(
     client: InjectedClient,
     services: InjectedStems,
     intake: InjectedIntake,
-) -> Analysis:
-    """Find a song's tempo, beats, key, loudness and sections; nothing of it is kept.
+    base_url: InjectedBaseUrl,
+    is_job: Annotated[
+        bool,
+        Query(
+            alias="async",
+            description="Answer at once with a job to poll, for songs that take long. "
+            "The answer then has `job_id` and `status_url`.",
+        ),
+    ] = False,
+    _: idempotency.Key = None,
+) -> Response | Analysis:
+    """Find a song's tempo, beats, key, loudness and sections.
 
-    Form fields that are not known are ignored, and so are query parameters.
+    Nothing of the song is kept. With `async=true` the song is analysed as a job: poll
+    its `status_url`; `webhook_url`, `webhook_events` and the header Idempotency-Key are
+    as for `/separate`. Unknown form fields and query parameters are ignored.
     """
+    if is_job:
+        await check_room(request, client, services)
+        async with intake.receive(request, client, FIELDS) as arrival:
+            submission = AnalysisSubmission(request, client, services, intake, base_url)
+            return await submission.answer(arrival)
     async with intake.receive(request, client, (options.BPM_RANGE,)) as arrival:
         upload = await arrival.upload()
         bpm_range = options.bpm_range(upload.form.fields)

@@ -71,7 +71,7 @@ async def read_events(
 
 async def _events(
     event: Callable[[SeparationJob], Awaitable[bytes]],
-    watch: JobWatch,
+    watch: JobWatch[SeparationJob],
     job: SeparationJob,
     seen: str | None,
 ) -> AsyncIterator[bytes]:

@@ -47,7 +47,7 @@ from serve_app.stems.http.dependencies import (
 )
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.http.submission import Submission
-from serve_app.stems.kind import FOLDERS
+from serve_app.stems.kind import FOLDERS, NAME
 from serve_app.stems.request import Priority
 from serve_app.stems.wire import (
     Accepted,
@@ -248,7 +248,7 @@ async def delete_job(
 def _delete(services: StemsServices, client: Client, job_id: str) -> str:
     lookup.find_job(services, client, job_id)
     job = services.jobs.cancel(job_id)
-    services.stop(job_id)
+    services.stop(NAME, job_id)
     # What runs can only end as cancelled now, whatever it finds missing.
     for folder in FOLDERS:
         services.storage.delete(f"{folder}/{job_id}")

@@ -283,6 +283,13 @@ def test_a_song_is_analysed(reader: Reader, language: str) -> None:
 
 
 @in_every_language
+def test_a_long_song_is_analysed_as_a_job(reader: Reader, language: str) -> None:
+    told = assert_done(reader.run(ANALYZE, f"{language}, as a job"))
+    assert "124" in told
+    assert "C# minor" in told
+
+
+@in_every_language
 def test_a_file_is_sent_to_the_store(
     server: Server, song: bytes, s3: S3Server, language: str
 ) -> None:

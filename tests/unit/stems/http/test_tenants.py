@@ -88,10 +88,18 @@ OF_JOBS = [
     Call("POST", _REPLAY, headers={"Idempotency-Key": "one"}),
     Call("DELETE", _JOB),
 ]
+_ANALYSIS = "/analyze/{job_id}"
+OF_ANALYSES = [
+    Call("GET", _ANALYSIS),
+    Call("GET", _ANALYSIS, "?wait=5"),
+    Call("HEAD", _ANALYSIS),
+    Call("DELETE", _ANALYSIS),
+]
 OF_UPLOADS = [
     Call("POST", "/separate", json=_UPLOAD),
     Call("POST", "/separate", json=_UPLOAD, headers={"Idempotency-Key": "one"}),
     Call("POST", "/analyze", json=_UPLOAD),
+    Call("POST", "/analyze", "?async=true", json=_UPLOAD),
     Call("DELETE", "/uploads/{upload_id}"),
 ]
 
@@ -218,6 +226,24 @@ async def test_owners_have_their_jobs(
     assert answer.is_success or answer.status_code == 304, answer.text
 
 
+@pytest.mark.parametrize("call", OF_ANALYSES, ids=str)
+async def test_another_s_analysis_is_as_unknown_as_one_that_is_not_there(
+    server: Server, client: httpx.AsyncClient, song: bytes, call: Call
+) -> None:
+    answer = await client.post(
+        "/analyze?async=true", files={"file": ("secret.wav", song)}, headers=OWNER
+    )
+    names = {"job_id": answer.json()["job_id"]}
+    before = server.analyses.get(names["job_id"])
+    theirs = await answer_to(client, call, names, OTHER)
+    assert theirs.status_code == 404
+    assert told(theirs) == told(await answer_to(client, call, unknown(names), OTHER))
+    assert server.analyses.get(names["job_id"]) == before
+    assert server.pools.stopped == []
+    server.analyze()
+    assert (await answer_to(client, call, names, OWNER)).is_success
+
+
 @pytest.mark.parametrize("call", OF_UPLOADS, ids=str)
 async def test_another_s_upload_is_as_unknown_as_one_that_is_not_there(
     uploader: httpx.AsyncClient, bucket: Bucket, song: bytes, call: Call
@@ -306,7 +332,7 @@ def routes(server: Server) -> set[tuple[str, str]]:
 
 async def test_every_route_is_known_to_these_tests(server: Server) -> None:
     """A new one is open, or it has its calls above: `find_job` looks up jobs."""
-    named = {(call.method, call.path) for call in (*OF_JOBS, *OF_UPLOADS)}
+    named = {(call.method, call.path) for call in (*OF_JOBS, *OF_ANALYSES, *OF_UPLOADS)}
     assert routes(server) == OPEN | MAKERS | LISTS | named
 
 

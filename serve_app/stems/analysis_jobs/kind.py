@@ -1,0 +1,69 @@
+"""The kind of job that analyses a song."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from serve_app.jobs.kind import Kind, Rules
+from serve_app.stems.analysis_jobs.request import (
+    AnalysisJob,
+    AnalysisRequest,
+    AnalysisResult,
+    Stage,
+)
+from serve_app.stems.analysis_jobs.view import analysis_view
+from serve_app.stems.analysis_jobs.wire import AnalysisMessage
+from serve_app.stems.kind import END_EVENTS
+from serve_app.webhooks.message import WEBHOOK, Message
+
+NAME = "analysis"
+# A job's song is at `analyses/{job}/song` until the job has ended.
+FOLDER = "analyses"
+
+
+@dataclass(frozen=True)
+class SongAnalysis(Kind[AnalysisRequest, AnalysisResult]):
+    """Songs to analyse; a webhook reports the end of each."""
+
+    def messages(self, job: AnalysisJob, now: datetime) -> Sequence[Message]:
+        """Return the webhook of a `job` that has ended, if its client wants one."""
+        webhook, event = job.request.webhook, END_EVENTS[job.state]
+        if webhook is None or event not in webhook.events:
+            return ()
+        message = AnalysisMessage(
+            type=event, timestamp=job.updated_at, data=analysis_view(job, now)
+        )
+        body = message.model_dump_json(exclude_unset=True)
+        return (Message(WEBHOOK, webhook.url, event, body, job.id),)
+
+    def is_wanted(self, job: AnalysisJob, key: str) -> bool:
+        """Whether the song is still needed: until its job has ended."""
+        return not job.state.is_final
+
+    def title(self, job: AnalysisJob) -> str:
+        """Return the song's name."""
+        return job.request.source.filename
+
+    def log_fields(self, job: AnalysisJob) -> Mapping[str, Any]:
+        """Return the song's length."""
+        return {"duration": f"{job.request.source.duration_seconds:.1f}s"}
+
+
+def song_key(job_id: str) -> str:
+    """Return the key of a job's song in the storage."""
+    return f"{FOLDER}/{job_id}/song"
+
+
+def song_analysis(rules: Rules) -> SongAnalysis:
+    """Return the kind, with the rules of an operator."""
+    return SongAnalysis(
+        name=NAME,
+        request=AnalysisRequest,
+        result=AnalysisResult,
+        stages=tuple(Stage),
+        rules=rules,
+        folders=(FOLDER,),
+        working_folders=(FOLDER,),
+        done_event="song analysed",
+    )

@@ -1,0 +1,123 @@
+"""A song that becomes an analysis job."""
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import uuid4
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+
+from serve_app.api import idempotency
+from serve_app.api.clients import Client
+from serve_app.api.threads import run_in_thread
+from serve_app.jobs.job import State
+from serve_app.stems.analysis_jobs.kind import NAME, song_key
+from serve_app.stems.analysis_jobs.request import AnalysisJob, AnalysisRequest
+from serve_app.stems.analysis_jobs.view import analysis_path
+from serve_app.stems.analysis_jobs.wire import AnalysisAccepted
+from serve_app.stems.http import form_options as options
+from serve_app.stems.http.hand_in import (
+    REPLAYED,
+    STATUS,
+    Body,
+    Headers,
+    answered_before,
+    hand_in,
+)
+from serve_app.stems.http.intake import Arrival, Intake, Upload
+from serve_app.stems.http.services import StemsServices
+from serve_app.stems.http.submission import source_of
+
+FIELDS = (options.BPM_RANGE, options.WEBHOOK_URL, options.WEBHOOK_EVENTS)
+# The song as it is stored, and a working copy.
+_COPIES = 2
+
+
+async def check_room(request: Request, client: Client, services: StemsServices) -> None:
+    """Raise QueueFull before a song is uploaded for which there is no room."""
+    if not idempotency.is_named(request):
+        await run_in_thread(services.analysis_jobs.check_room, client.name)
+
+
+class AnalysisSubmission:
+    """One request to analyse a song as a job, from its arrival to the answer.
+
+    `base_url` is where its client reaches this service.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        client: Client,
+        services: StemsServices,
+        intake: Intake,
+        base_url: str,
+    ) -> None:
+        self._request = request
+        self._client = client
+        self._services = services
+        self._intake = intake
+        self._base_url = base_url
+
+    async def answer(self, arrival: Arrival) -> JSONResponse:
+        """Make a job of the song, or repeat the answer to the same request."""
+        services = self._services
+        once = idempotency.once(self._request, self._client, arrival.said)
+        if before := await answered_before(once):
+            return self._served(before, REPLAYED)
+        upload = await arrival.upload()
+        job = await self._job(upload)
+        body, headers = await hand_in(
+            services.analysis_jobs,
+            job,
+            partial(services.storage.put, job.request.source.key, upload.path),
+            partial(services.storage.delete, job.request.source.key),
+            once,
+            _accepted(job, upload.form.ignored).model_dump(mode="json"),
+        )
+        if not headers:
+            services.wake(NAME)
+        return self._served(body, headers)
+
+    async def _job(self, upload: Upload) -> AnalysisJob:
+        fields = upload.form.fields
+        bpm_range = options.bpm_range(fields)
+        webhook = options.webhook(fields, self._services.check_webhook)
+        facts = await self._intake.measure(self._request, self._client, upload)
+        job_id, now = uuid4().hex, self._services.clock()
+        source = source_of(upload, facts, song_key(job_id))
+        return AnalysisJob(
+            job_id,
+            AnalysisRequest(source, bpm_range, webhook),
+            State.QUEUED,
+            created_at=now,
+            updated_at=now,
+            tenant=self._client.tenant,
+            client=self._client.name,
+            cost_seconds=source.duration_seconds,
+            disk_bytes=_COPIES * source.size_bytes,
+        )
+
+    def _served(self, body: Body, headers: Headers) -> JSONResponse:
+        """Return the answer with the URL that this request's client can follow."""
+        url = f"{self._base_url}{analysis_path(body['job_id'])}"
+        return JSONResponse(
+            {**body, "status_url": url},
+            STATUS,
+            {"Location": url, "Cache-Control": "no-store", **headers},
+        )
+
+
+def _accepted(job: AnalysisJob, ignored: Sequence[str]) -> AnalysisAccepted:
+    source = job.request.source
+    path = analysis_path(job.id)
+    return AnalysisAccepted(
+        job_id=job.id,
+        message=f"Analysis started. Poll {path} for its result.",
+        filename=source.filename,
+        size_bytes=source.size_bytes,
+        duration=source.duration_seconds,
+        sample_rate=source.sample_rate,
+        status_url=path,
+        ignored_fields=tuple(ignored),
+    )

@@ -1,0 +1,68 @@
+"""A request that becomes a job, once, whatever its client sends again."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from serve_app.api import idempotency
+from serve_app.api.idempotency import Once
+from serve_app.api.threads import run_in_thread
+from serve_app.errors import Unavailable
+from serve_app.idempotency.response import Answer
+from serve_app.idempotency.store import AnswerReceipt
+from serve_app.stems.http.services import J, Queue
+
+# The gateways of old clients take any other status for a failure, 202 too.
+STATUS = 200
+
+Body = Mapping[str, Any]
+Headers = Mapping[str, str]
+NO_HEADERS: Headers = {}
+REPLAYED: Headers = {idempotency.REPLAYED: "true"}
+
+
+async def answered_before(once: Once | None) -> Body | None:
+    """Return the body of the answer to the same request, if there was one."""
+    before = None if once is None else await once.before()
+    return None if before is None else before.body
+
+
+async def hand_in(
+    queue: Queue[J],
+    job: J,
+    store: Callable[[], None],
+    discard: Callable[[], None],
+    once: Once | None,
+    body: Body,
+) -> tuple[Body, Headers]:
+    """Add a job to its queue, after its files; return the answer's body and headers.
+
+    `store` puts the files into the storage, and `discard` deletes them if there will
+    be no job. The answer is `body`, or that to the same request if it was sent before.
+    """
+    answer = once.answer(STATUS, {}, body) if once else None
+    before = await run_in_thread(_add, queue, job, store, discard, answer)
+    if once is None or before is None:
+        return body, NO_HEADERS
+    return once.checked(before).body, REPLAYED
+
+
+def _add(
+    queue: Queue[J],
+    job: J,
+    store: Callable[[], None],
+    discard: Callable[[], None],
+    answer: Answer | None,
+) -> Answer | None:
+    """Store the files, then the row: a dispatcher may claim it at once."""
+    try:
+        store()
+        before = queue.add(job, None if answer is None else AnswerReceipt(answer))
+    except Unavailable:
+        # The row may have been written all the same; if not, a sweep deletes the files.
+        raise
+    except BaseException:
+        discard()
+        raise
+    if before is not None:
+        discard()
+    return before
