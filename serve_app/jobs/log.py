@@ -19,16 +19,13 @@ def succeeded(
     kind: AnyKind, job: AnyJob, total_seconds: float, steps_seconds: Mapping[str, float]
 ) -> None:
     """Tell that a job succeeded, how long it took and which steps how long."""
-    fields = {
-        **_name(kind, job),
-        **kind.log_fields(job),
-        "took": f"{total_seconds:.1f}s",
-        "queued": f"{_queued_seconds(job):.1f}s",
-        **{name: f"{took:.1f}s" for name, took in steps_seconds.items()},
-    }
+    fields = {**_name(kind, job), "took": f"{total_seconds:.1f}s"}
     if job.cost_seconds:
         speed = job.cost_seconds / max(total_seconds, 0.001)
         fields["speed"] = f"{speed:.1f}x"
+    fields["queued"] = f"{_queued_seconds(job):.1f}s"
+    fields |= {name: f"{took:.1f}s" for name, took in steps_seconds.items()}
+    fields |= kind.log_fields(job)
     logger.info("%s %s", kind.done_event, _line(fields))
 
 

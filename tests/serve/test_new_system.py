@@ -109,13 +109,12 @@ def test_a_job_survives_the_crash_of_its_pool(toy: Service) -> None:
 
 def test_no_more_run_at_once_than_the_rules_allow(toy: Service) -> None:
     jobs = [begin(toy, text=str(number), seconds=1.5) for number in range(4)]
-    most = 0
-    while True:
-        states = [look(toy, job_id).get("state") for job_id in jobs]
-        most = max(most, states.count("running"))
-        if all(state in ("succeeded", None) for state in states):
-            break
-        time.sleep(0.1)
+    spans = []
+    for job_id in jobs:
+        job = until(toy, job_id, lambda job: job["state"] == "succeeded")
+        spans.append((job["began_seconds"], job["ended_seconds"]))
+    # One begins only when there were less than two just before.
+    most = max(sum(one <= at < end for one, end in spans) for at, _ in spans)
     assert most == 2
 
 

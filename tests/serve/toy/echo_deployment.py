@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +45,7 @@ class Parrot:
     ) -> AsyncIterator[Started | Progress | Heartbeat | Finished]:
         """Yield how far the job is, and at last the text."""
         yield Started(self._actor)
+        began_seconds = time.time()
         yield Progress("think", 0.0)
         left_seconds = job.request.seconds
         while left_seconds > 0:
@@ -51,15 +53,15 @@ class Parrot:
             left_seconds -= 0.1
             yield Heartbeat()
         yield Progress("speak", 0.5)
-        yield Finished(await asyncio.to_thread(self._stored, job))
+        yield Finished(await asyncio.to_thread(self._stored, job, began_seconds))
 
-    def _stored(self, job: EchoJob) -> Echo:
+    def _stored(self, job: EchoJob, began_seconds: float) -> Echo:
         key = f"{FOLDER}/{job.id}/text"
         with TemporaryDirectory() as directory:
             path = Path(directory) / "text"
             path.write_text(job.request.text)
             self._storage.put(key, path)
-        return Echo(job.request.text, key)
+        return Echo(job.request.text, key, began_seconds, time.time())
 
 
 class EchoArgs(Strict):

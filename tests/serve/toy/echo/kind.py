@@ -24,10 +24,12 @@ class EchoRequest:
 
 @dataclass(frozen=True)
 class Echo:
-    """The text, and where it lies."""
+    """The text, where it is stored, and when the work on it began and ended."""
 
     text: str
     key: str
+    began_seconds: float
+    ended_seconds: float
 
 
 EchoJob = Job[EchoRequest, Echo]

@@ -1,7 +1,7 @@
 """The routes of the toy."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -63,12 +63,11 @@ async def look(job_id: str, request: Request, client: InjectedClient) -> Any:
     job = await run_in_thread(services.store.get, job_id)
     if job.tenant != client.tenant:
         raise JobNotFound("There is no such job.")
-    text = None if job.result is None else job.result.text
     return {
         "state": job.state,
         "stage": job.stage,
         "attempt": job.attempt,
-        "text": text,
+        **({} if job.result is None else asdict(job.result)),
     }
 
 
