@@ -53,15 +53,17 @@ bench: setup
 	$(PYTHON) benchmarks/claims.py
 	$(PYTHON) benchmarks/reuse.py
 
-# The analysis at full size, some 20 minutes on two cores: its score on pieces that it was
-# never tuned on, how often tempi of each confidence are right, its speed beside librosa,
-# and ten hours in one go. Pieces are rendered once, with fluidsynth and mma.
+# What is too long for each change, some 25 minutes on two cores: the score of the analysis
+# on pieces that it was never tuned on, how often tempi of each confidence are right, its
+# speed beside librosa, ten hours in one go, and an upgrade under 50 jobs. Pieces are
+# rendered once, with fluidsynth and mma.
 verify: setup
 	$(PYTHON) -m tools.music --part score --out "$(MUSIC)/score"
 	$(PYTHON) -m benchmarks.analysis "$(MUSIC)/score" --misses
 	$(PYTHON) benchmarks/confidence.py "$(MUSIC)/score"
 	$(PYTHON) benchmarks/analysis_speed.py --check
 	$(PYTHON) benchmarks/ten_hours.py --check
+	UPGRADE_SONGS=50 $(PYTHON) -m pytest tests/serve/test_upgrade.py
 
 # Some quarter of an hour: kills what serves 200 jobs, and sees that nothing is lost.
 chaos: setup

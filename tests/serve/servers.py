@@ -69,7 +69,7 @@ def own_server(
 
 
 def wait_ready(service: Service, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 90
+    end = time.monotonic() + 180
     while time.monotonic() < end:
         assert process.poll() is None, log.read_text()
         if service.is_ready():

@@ -1,5 +1,6 @@
 """The version before and this one run side by side on one Postgres, forth and back."""
 
+import os
 import subprocess
 import tarfile
 import time
@@ -29,7 +30,8 @@ ROOT = Path(__file__).parents[2]
 # The last version that knew songs only; its schema is 0010.
 pytestmark = pytest.mark.timeout(900)
 BEFORE = "94d6950"
-SONGS = 50
+# `make verify` has 50.
+SONGS = int(os.environ.get("UPGRADE_SONGS", "10"))
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ ECHO = Kind("echo", EchoRequest, Echo, ("speak",), Rules(), folders=("echo",))
 def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The version before, as git has it."""
     tree = tmp_path_factory.mktemp("before")
+    known = subprocess.run(
+        ["git", "cat-file", "-e", f"{BEFORE}^{{commit}}"], cwd=ROOT, check=False
+    )
+    if known.returncode:
+        pytest.skip(f"the history of this clone does not reach back to {BEFORE}")
     archive = ["git", "archive", "--format=tar", BEFORE, "serve_app", "deployments"]
     done = subprocess.run(
         [*archive, "configs"], cwd=ROOT, capture_output=True, check=True
@@ -72,7 +79,7 @@ def shared(postgres: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
 @pytest.fixture
 def song(tmp_path: Path) -> Path:
     path = tmp_path / "song.wav"
-    media.write_song(path, seconds=1.0, sample_rate=22_050)
+    media.write_song(path, seconds=4.0, sample_rate=22_050)
     return path
 
 
@@ -155,13 +162,15 @@ def test_no_song_is_lost_from_one_version_to_the_other(
     if not is_forth:
         # The newer one has been there: the schema is its own.
         Database(shared["STEMSERVE_DATABASE_URL"]).close()
+    long_song = tmp_path / "long.wav"
+    media.write_song(long_song, seconds=60.0, sample_rate=22_050)
     with ExitStack() as second_server:
         with own_server(
             *(tmp_path / "first", tmp_path / "first.log"),
             tree=trees[0],
             settings=shared,
         ) as (first, _):
-            jobs = [first.submit(song) for _ in range(SONGS)]
+            jobs = [first.submit(long_song)]
             second, _ = second_server.enter_context(
                 own_server(
                     *(tmp_path / "second", tmp_path / "second.log"),
@@ -169,5 +178,9 @@ def test_no_song_is_lost_from_one_version_to_the_other(
                     settings=shared,
                 )
             )
-        states = [second.wait(job_id)["status"] for job_id in jobs]
-        assert states == ["completed"] * SONGS
+            jobs += [first.submit(song) for _ in range(SONGS - 1)]
+            jobs.append(first.submit(long_song))
+            states = {job["status"] for job in first.listed()}
+            assert {"pending", "processing"} <= states
+        ends = [second.wait(job_id, 300)["status"] for job_id in jobs]
+        assert ends == ["completed"] * len(jobs)
