@@ -1,4 +1,4 @@
-"""The README says what the code does."""
+"""The README and the pages of `docs` agree with the code."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,7 @@ from serve_app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     *(ROOT / "docs").rglob("*.md"),
@@ -24,7 +25,7 @@ SOURCE = re.compile(r"`((?:[a-z_.]+/)+[a-z_]+\.(?:py|sh|yaml|html|css|js))`")
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_stands_in_the_table(name: str) -> None:
     variable = f"`STEMSERVE_{name.upper()}`"
-    rows = [line for line in README.splitlines() if line.startswith("|")]
+    rows = [line for line in SETTINGS.splitlines() if line.startswith("|")]
     row = next(row for row in rows if variable in row)
     assert str(Settings.model_fields[name].description) in row
 
