@@ -20,6 +20,9 @@ DOCUMENTS = [
 ]
 # Not those of placeholders, such as `deployments/NAME.py`.
 SOURCE = re.compile(r"`((?:[a-z_.]+/)+[a-z_]+\.(?:py|sh|yaml|html|css|js))`")
+CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)\s#]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -52,3 +55,18 @@ def test_sources_that_a_document_names_are_there(path: Path) -> None:
     places = (ROOT, ROOT / "serve_app", path.parent)
     for name in named:
         assert any((place / name).is_file() for place in places), name
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a document."""
+    headings = HEADING.findall(CODE_BLOCK.sub("", path.read_text()))
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {each.strip().replace(" ", "-") for each in words}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    for name, anchor in LINK.findall(CODE_BLOCK.sub("", path.read_text())):
+        target = path.parent / name if name else path
+        assert target.exists(), name
+        assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
