@@ -1,4 +1,4 @@
-"""The README says what the code does."""
+"""The README and the pages of `docs` agree with the code."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,7 @@ from serve_app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     *(ROOT / "docs").rglob("*.md"),
@@ -19,12 +20,15 @@ DOCUMENTS = [
 ]
 # Not those of placeholders, such as `deployments/NAME.py`.
 SOURCE = re.compile(r"`((?:[a-z_.]+/)+[a-z_]+\.(?:py|sh|yaml|html|css|js))`")
+CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)\s#]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_stands_in_the_table(name: str) -> None:
     variable = f"`STEMSERVE_{name.upper()}`"
-    rows = [line for line in README.splitlines() if line.startswith("|")]
+    rows = [line for line in SETTINGS.splitlines() if line.startswith("|")]
     row = next(row for row in rows if variable in row)
     assert str(Settings.model_fields[name].description) in row
 
@@ -51,3 +55,18 @@ def test_sources_that_a_document_names_are_there(path: Path) -> None:
     places = (ROOT, ROOT / "serve_app", path.parent)
     for name in named:
         assert any((place / name).is_file() for place in places), name
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a document."""
+    headings = HEADING.findall(CODE_BLOCK.sub("", path.read_text()))
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {each.strip().replace(" ", "-") for each in words}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    for name, anchor in LINK.findall(CODE_BLOCK.sub("", path.read_text())):
+        target = path.parent / name if name else path
+        assert target.exists(), name
+        assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
