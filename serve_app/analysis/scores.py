@@ -1,8 +1,8 @@
-"""How right tempi, beats and keys are: the measures that the field uses.
+"""Accuracy of tempi, beats and keys, by the field's standard measures.
 
-Tempo: Gouyon et al., "An experimental comparison of audio tempo induction algorithms"
-(IEEE TASLP 2006): accuracy 1 and 2. Beats and keys: as MIREX does, and mir_eval (Raffel
-et al., ISMIR 2014).
+Tempo: accuracy 1 and 2 of Gouyon et al., "An experimental comparison of audio tempo
+induction algorithms" (IEEE TASLP 2006). Beats and keys: as in MIREX and mir_eval
+(Raffel et al., ISMIR 2014).
 """
 
 import re
@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 TOLERANCE = 0.04
 BEAT_WINDOW_SECONDS = 0.07
-# Beats of the first seconds are not judged: a listener needs them to find the beat.
+# Earlier beats are not scored: a listener needs these seconds to find the beat.
 FIRST_SECONDS = 5.0
-# Keys told with at least this confidence are "sure".
+# Keys estimated with at least this confidence count as "sure".
 SURE = 0.8
 
-# What a wrong tempo can be of the right one.
+# Common ratios of a wrong tempo to the true one.
 RATIOS = {
     "1/2": 1 / 2,
     "2": 2.0,
@@ -31,7 +31,7 @@ RATIOS = {
     "1/3": 1 / 3,
     "3": 3.0,
 }
-# Those that are another count of the same pulse.
+# The ratios that count the same pulse at another level.
 _OCTAVES = ("1/2", "2", "1/3", "3")
 
 _PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -39,7 +39,7 @@ _KEY = re.compile(r"([A-G])([#b]?)\s*(maj(?:or)?|min(?:or)?|M|m)?\.?", re.ASCII)
 
 
 def tempo_error(told_bpm: float, true_bpm: float) -> str:
-    """Return "right", the ratio of RATIOS that a tempo is wrong by, or "other"."""
+    """Return "right", the ratio in RATIOS that the tempo is off by, or "other"."""
     if _is_near(told_bpm, true_bpm):
         return "right"
     for name, ratio in RATIOS.items():
@@ -49,12 +49,12 @@ def tempo_error(told_bpm: float, true_bpm: float) -> str:
 
 
 def is_acc1(told_bpm: float, true_bpm: float) -> bool:
-    """Whether a tempo is within 4 % of the true one."""
+    """Return whether a tempo is within 4 % of the true one."""
     return _is_near(told_bpm, true_bpm)
 
 
 def is_acc2(told_bpm: float, true_bpm: float) -> bool:
-    """Whether a tempo, its half, double, third or triple is within 4 %."""
+    """Return whether a tempo is within 4 % of 1/3, 1/2, 1, 2 or 3 times the true."""
     return tempo_error(told_bpm, true_bpm) in ("right", *_OCTAVES)
 
 
@@ -65,9 +65,9 @@ def _is_near(told_bpm: float, true_bpm: float) -> bool:
 def beat_f(
     told: ArrayLike, true: ArrayLike, window_seconds: float = BEAT_WINDOW_SECONDS
 ) -> float:
-    """Return the F-measure of beats told in seconds: each true one is met once.
+    """Return the F-measure of estimated beats, in seconds, each matched at most once.
 
-    Beats before five seconds are left out. Without any on either side it is 0.
+    Beats in the first five seconds are ignored. 0 if either side has no beats.
     """
     told_beats, true_beats = judged(told), judged(true)
     if not len(told_beats) or not len(true_beats):
@@ -77,7 +77,7 @@ def beat_f(
 
 
 def judged(beats: ArrayLike) -> NDArray[np.float64]:
-    """Return the beats from five seconds on, in order."""
+    """Return the beats from five seconds on, sorted."""
     found = np.sort(np.asarray(beats, np.float64))
     return found[found >= FIRST_SECONDS]
 
@@ -85,7 +85,7 @@ def judged(beats: ArrayLike) -> NDArray[np.float64]:
 def _matches(
     told: NDArray[np.float64], true: NDArray[np.float64], window: float
 ) -> int:
-    """Count the most pairs that lie within a window, each beat in one of them."""
+    """Return the largest number of pairs within a window that share no beat."""
     hits = at = 0
     for beat in true:
         while at < len(told) and told[at] < beat - window:
@@ -97,13 +97,13 @@ def _matches(
 
 
 def key_of(name: str) -> tuple[int, bool]:
-    """Read a key such as "Eb minor", "F#m" or "C": pitch class, and whether minor.
+    """Return the pitch class and is_minor of a key such as "Eb minor", "F#m" or "C".
 
-    Raises ValueError for anything else.
+    Raises ValueError for other names.
     """
     match = _KEY.fullmatch(name.strip()[:1].upper() + name.strip()[1:])
     if match is None:
-        raise ValueError(f"no key: {name!r}")
+        raise ValueError(f'A key must be a name such as "Eb minor", got {name!r}.')
     letter, accidental, mode = match.groups()
     pitch_class = _PITCH_CLASSES[letter] + {"#": 1, "b": -1, "": 0}[accidental]
     return pitch_class % 12, mode is not None and mode.startswith("m") and mode[
@@ -112,7 +112,7 @@ def key_of(name: str) -> tuple[int, bool]:
 
 
 def is_key(told: str, true: str) -> bool:
-    """Whether two names are of one key."""
+    """Return whether two names denote the same key."""
     return key_of(told) == key_of(true)
 
 
@@ -129,10 +129,10 @@ def mirex(told: str, true: str) -> float:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a song; None where it is not. Times are in seconds.
+    """The annotations of a song; None where unknown. Times are in seconds.
 
-    `bpm` is None for a tempo that is not constant. `groups` name what the song is among
-    others, as in {"style": "waltz"}.
+    `bpm` is None for a tempo that is not constant. `groups` are the song's categories,
+    as in {"style": "waltz"}.
     """
 
     bpm: float | None = None
@@ -144,7 +144,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Told:
-    """What an analyser says of a song; None for what it says nothing of."""
+    """An analyser's estimates for a song; None where it gives none."""
 
     bpm: float | None = None
     key: str | None = None
@@ -155,11 +155,11 @@ class Told:
 
 @dataclass(frozen=True)
 class Figures:
-    """Scores over songs, 0 to 1; each is None where no song has the truth for it.
+    """Scores over songs, 0 to 1; None where no song has the annotation.
 
-    `errors` are the shares of tempi that are wrong by a ratio of RATIOS, or "other".
-    `sure` is the share of keys told with a confidence of SURE, `sure_right` how many of
-    those are right.
+    `errors` are the shares of tempi that are wrong by a ratio in RATIOS, or "other".
+    `sure` is the share of keys estimated with a confidence of at least SURE,
+    `sure_right` the share of those that are right.
     """
 
     songs: int
@@ -176,7 +176,7 @@ class Figures:
 
 
 def figures(songs: Sequence[tuple[Truth, Told]]) -> Figures:
-    """Return the scores of what was told of songs."""
+    """Return the scores of estimates against annotations."""
     tempi = [
         (told.bpm, truth.bpm)
         for truth, told in songs

@@ -1,4 +1,4 @@
-"""The rhythm and the keys of a song, in the words of clients."""
+"""Rhythm and keys as JSON for clients."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from serve_app.analysis.rhythm import Rhythm
 
 
 def rhythm(found: Rhythm) -> dict[str, Any]:
-    """Return a rhythm as clients read it, rounded to what is meaningful."""
+    """Return a rhythm as JSON, with numbers rounded."""
     told = {
         "bpm": round(found.bpm, 2),
         "bpm_confidence": round(found.bpm_confidence, 3),
@@ -39,7 +39,7 @@ def rhythm(found: Rhythm) -> dict[str, Any]:
 
 
 def keys(found: Keys) -> dict[str, Any]:
-    """Return keys as clients read them; the key itself is not in a part of its own."""
+    """Return keys as JSON; the main key's fields are at the top level."""
     told: dict[str, Any] = {
         **_names(found.key),
         "key_confidence": round(found.key.confidence, 3),

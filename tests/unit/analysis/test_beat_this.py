@@ -226,6 +226,6 @@ def test_what_is_no_checkpoint_is_refused_and_runs_nothing(
         path.write_bytes(content)
     else:
         torch.save(content, path)
-    with pytest.raises(WeightsUnavailable, match="no checkpoint of Beat This"):
+    with pytest.raises(WeightsUnavailable, match="not a checkpoint of Beat This"):
         beat_this.load(path)
     assert "harm" not in capsys.readouterr().out

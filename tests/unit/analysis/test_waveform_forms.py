@@ -211,11 +211,11 @@ def test_so_many_peaks_are_refused_for_the_library_too(num_peaks: int) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "says"),
     [
-        (-1.0, None, '"start" must be from 0'),
-        (2.0, None, "before the end at 1.361 s"),
+        (-1.0, None, '"start" must be at least 0 and before the end'),
+        (2.0, None, "before the end of the song (1.361 s), got 2.0"),
         (1.0, 1.0, '"end" must be after "start" (1.0 s), got 1.0'),
-        (0.0, float("inf"), '"end" must be a number of seconds, got inf'),
-        (0.0, float("nan"), '"end" must be a number of seconds, got nan'),
+        (0.0, float("inf"), '"end" must be a finite number of seconds, got inf'),
+        (0.0, float("nan"), '"end" must be a finite number of seconds, got nan'),
     ],
 )
 def test_parts_that_can_not_be_are_refused(

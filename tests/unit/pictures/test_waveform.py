@@ -131,7 +131,7 @@ def test_colours_are_those_that_are_asked_for() -> None:
 
 @pytest.mark.parametrize("colour", ["red", "#fff", "#12345g", "#1234567", '"/><a '])
 def test_other_colours_are_refused(colour: str) -> None:
-    with pytest.raises(InvalidInput, match='"low" must be a colour as "#1f77b4"'):
+    with pytest.raises(InvalidInput, match='"low" must be a colour such as "#1f77b4"'):
         Colours(low=colour)
 
 
