@@ -1,16 +1,16 @@
-"""The key network as it is trained; `serve_app.analysis.key` runs the same in numpy."""
+"""The key network for training; `serve_app.analysis.key` runs the same in numpy."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 PITCHES, CLASSES = 84, 12
-# Pitches over C1 at which the bass, the middle and the treble are wholly themselves.
+# Pitches above C1 that are purely bass, middle or treble.
 REGISTERS = (9, 28, 48)
 
 
 def registers() -> Tensor:
-    """Return how much each pitch belongs to bass, middle and treble, (3, 84)."""
+    """Return each pitch's share of bass, middle and treble, (3, 84)."""
     pitch = torch.arange(PITCHES, dtype=torch.float32)
     low, mid, high = REGISTERS
     bass = ((mid - pitch) / (mid - low)).clamp(0, 1)
@@ -19,7 +19,7 @@ def registers() -> Tensor:
 
 
 class Turning(nn.Module):
-    """A layer that treats all twelve tonics alike: (n, in, 12) to (n, out, 12)."""
+    """A layer that is equivariant to transposition: (n, in, 12) to (n, out, 12)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Turning(nn.Module):
 
 
 class KeyNetwork(nn.Module):
-    """Tell 24 keys from pitches by the second."""
+    """A network from the pitches of each second to 24 keys."""
 
     def __init__(
         self, notes: int = 12, chords: int = 24, scales: int = 24, dropout: float = 0.2
@@ -45,7 +45,7 @@ class KeyNetwork(nn.Module):
         self.register_buffer("registers", registers())
 
     def heard(self, strengths: Tensor) -> Tensor:
-        """Return the harmony of each second, (seconds, chords, 12)."""
+        """Return the harmonic features of each second, (seconds, chords, 12)."""
         x = torch.relu(self.harmonics(strengths[:, None]))
         x = torch.relu(self.notes(x))
         x = torch.einsum("ncp,rp->nrcp", x, self.registers)
@@ -53,12 +53,12 @@ class KeyNetwork(nn.Module):
         return torch.relu(self.chords(x))
 
     def decide(self, harmony: Tensor) -> Tensor:
-        """Return the logits of 24 keys, major first, from (n, chords, 12)."""
+        """Return the logits of 24 keys, major first, from features (n, chords, 12)."""
         x = torch.relu(self.scales(self.drop(harmony)))
         return self.keys(self.drop(x)).flatten(1)
 
     def forward(self, strengths: Tensor, weights: Tensor) -> Tensor:
-        """Return logits (songs, 24) of strengths (songs, seconds, 84).
+        """Return the logits (songs, 24) of strengths (songs, seconds, 84).
 
         `weights` (songs, seconds) sum to one for each song.
         """

@@ -102,7 +102,7 @@ def test_names_of_keys_are_read(name: str, key: tuple[int, bool]) -> None:
 
 @pytest.mark.parametrize("name", ["", "H minor", "C dorian", "unknown", "A minor / C"])
 def test_what_is_no_key_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="A key must be a name"):
         scores.key_of(name)
 
 

@@ -232,13 +232,13 @@ def test_the_longest_pixels_have_room_in_the_header(asked: dict[str, Any]) -> No
     values = np.zeros((span.pixels, 1, 2), np.float32)
     file = b"".join(forms.dat(Pixels(values, span.samples_per_pixel, 96_000), 16))
     assert read_dat(file)["samples_per_pixel"] == span.samples_per_pixel
-    with pytest.raises(InvalidInput, match='"num_peaks" must be at least 4 for so'):
+    with pytest.raises(InvalidInput, match='"num_peaks" must be at least 4 for a'):
         forms.span(96_000, day, num_peaks=3)
 
 
 def test_too_many_pixels_are_refused_with_a_number_that_is_not() -> None:
     samples = 10 * 3_600 * RATE
-    with pytest.raises(InvalidInput, match=r"up to 37, or") as refused:
+    with pytest.raises(InvalidInput, match=r"of at most 37, or") as refused:
         forms.span(RATE, (0, samples), pixels_per_second=100)
     assert "3600000 pixels" in refused.value.detail
     assert forms.span(RATE, (0, samples), pixels_per_second=37).pixels < 1_350_000
