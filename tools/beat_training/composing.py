@@ -68,7 +68,7 @@ SCALES = (
 
 @dataclass(frozen=True)
 class Note:
-    """A note on a channel; `start` and `end` are in steps, once performed in seconds."""
+    """A note; `start` and `end` are in steps, and in seconds once it is performed."""
 
     channel: int
     start: float
