@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 # The network was trained on excerpts of 30 s and is less accurate at their borders, so
 # the border frames of each excerpt are discarded.
 _PIECE_FRAMES, _BORDER_FRAMES = 1_500, 6
-_TOLD_FRAMES = _PIECE_FRAMES - 2 * _BORDER_FRAMES
+_KEPT_FRAMES = _PIECE_FRAMES - 2 * _BORDER_FRAMES
 # A frame's window, 1024 samples, extends over this many frames on both sides.
 _REACH_FRAMES = 2
-_AROUND_FRAMES = _TOLD_FRAMES + _BORDER_FRAMES + _REACH_FRAMES
+_AROUND_FRAMES = _KEPT_FRAMES + _BORDER_FRAMES + _REACH_FRAMES
 # Windows at the ends of the song mirror its samples, so the song must be longer than
 # half a window.
 _LEAST_SAMPLES = 513
@@ -78,27 +78,27 @@ class BeatThisEngine:
         # The samples from the frame `_first` on.
         self._samples = np.zeros(0, np.float32)
         self._first = 0
-        self._told = 0
-        self._heard: list[NDArray[np.float32]] = []
+        self._done = 0
+        self._probabilities: list[NDArray[np.float32]] = []
 
     def add(self, mono: Samples) -> None:
         """Take a block (n) of mono samples at 22,050 Hz."""
         self._beside.add(mono)
         self._samples = np.concatenate([self._samples, mono], dtype=np.float32)
-        while self._end_samples() >= (self._told + _AROUND_FRAMES) * HOP_SAMPLES:
-            self._hear(self._told, self._told + _TOLD_FRAMES)
-            self._forget()
+        while self._end_samples() >= (self._done + _AROUND_FRAMES) * HOP_SAMPLES:
+            self._run(self._done, self._done + _KEPT_FRAMES)
+            self._drop_samples()
 
     def activations(self) -> Activations:
         """Return the activations of all blocks; call it once, after the last block."""
         frames = self._end_samples() // HOP_SAMPLES + 1
         missing = max(_LEAST_SAMPLES - self._end_samples(), 0)
         self._samples = np.pad(self._samples, (0, missing))
-        while self._told + _TOLD_FRAMES < frames:
-            self._hear(self._told, self._told + _TOLD_FRAMES)
+        while self._done + _KEPT_FRAMES < frames:
+            self._run(self._done, self._done + _KEPT_FRAMES)
         # The last excerpt is as long as the others if the song is long enough.
-        self._hear(max(frames - _TOLD_FRAMES, 0), frames)
-        heard = np.concatenate(self._heard)
+        self._run(max(frames - _KEPT_FRAMES, 0), frames)
+        heard = np.concatenate(self._probabilities)
         return replace(
             self._beside.activations(), beats=heard[:, 0], downbeats=heard[:, 1]
         )
@@ -106,7 +106,7 @@ class BeatThisEngine:
     def _end_samples(self) -> int:
         return self._first * HOP_SAMPLES + len(self._samples)
 
-    def _hear(self, start: int, end: int) -> None:
+    def _run(self, start: int, end: int) -> None:
         """Keep the activations up to the frame `end`, from an excerpt from `start` on.
 
         Frames before and after the song are zeros.
@@ -122,12 +122,12 @@ class BeatThisEngine:
         after = end - start + 2 * _BORDER_FRAMES - before - len(levels)
         levels = torch.nn.functional.pad(levels, (0, 0, before, after))
         heard = self._network.heard(levels)[_BORDER_FRAMES:-_BORDER_FRAMES]
-        self._heard.append(heard[self._told - start :])
-        self._told = end
+        self._probabilities.append(heard[self._done - start :])
+        self._done = end
 
-    def _forget(self) -> None:
+    def _drop_samples(self) -> None:
         """Drop the samples that no later excerpt needs, not even the last one."""
-        first = max(self._told - _AROUND_FRAMES, 0)
+        first = max(self._done - _AROUND_FRAMES, 0)
         self._samples = self._samples[(first - self._first) * HOP_SAMPLES :]
         self._first = first
 

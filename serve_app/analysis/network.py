@@ -136,8 +136,8 @@ def highest(
 def normalised(levels: Levels) -> Levels:
     """Return levels (n, bands) scaled from 0, 70 dB below the loudest of them, to 1."""
     loudest = max(levels.max(initial=_FAINTEST), _FAINTEST)
-    told: Levels = np.clip((levels - loudest) / _RANGE + 1, 0, 1)
-    return told
+    scaled: Levels = np.clip((levels - loudest) / _RANGE + 1, 0, 1)
+    return scaled
 
 
 def run(

@@ -29,7 +29,7 @@ _LEAST_STRENGTH, _FEWEST_BEATS = 0.2, 3
 # Beat intervals are exact to a frame, so a tempo may exceed its range by this factor.
 _ROUNDING = 1.01
 # The tolerance for a reported tempo at the ends of a range, in BPM.
-_TOLD = 0.02
+_TOLERANCE_BPM = 0.02
 # A tempo in a requested range is accepted with at least this confidence.
 _LEAST_CONFIDENCE = 0.1
 # A regression may place the song's first beat this much before its start.
@@ -176,12 +176,12 @@ def _within(
     if octave is None and (bpm := _bpm_of_parts(found, slowest, fastest)):
         found, octave = replace(found, bpm=bpm), 0
     if octave is None:
-        told = rhythm(heard, slowest / _ROUNDING, fastest * _ROUNDING)
-        octave = _octave(told.bpm, slowest, fastest)
-        if octave != 0 or told.bpm_confidence < _LEAST_CONFIDENCE:
+        tracked = rhythm(heard, slowest / _ROUNDING, fastest * _ROUNDING)
+        octave = _octave(tracked.bpm, slowest, fastest)
+        if octave != 0 or tracked.bpm_confidence < _LEAST_CONFIDENCE:
             nearest = float(np.clip(found.bpm, slowest, fastest))
             return Rhythm(nearest, reason="no tempo in the range")
-        found = told
+        found = tracked
     for _ in range(abs(octave)):
         found = _doubled(found) if octave > 0 else _halved(found)
     return replace(
@@ -201,7 +201,7 @@ def _bpm_of_parts(found: Rhythm, slowest: float, fastest: float) -> float | None
 def _octave(bpm: float, slowest: float, fastest: float) -> int | None:
     """Return by how many octaves to move a tempo into the range; None if by none."""
     for octave in (0, 1, -1, 2, -2):
-        if slowest - _TOLD < bpm * 2.0**octave < fastest + _TOLD:
+        if slowest - _TOLERANCE_BPM < bpm * 2.0**octave < fastest + _TOLERANCE_BPM:
             return octave
     return None
 
@@ -214,9 +214,9 @@ def _folded(
         octave = _octave(bpm, slowest, fastest)
         if octave is None:
             continue
-        told = float(np.clip(bpm * 2.0**octave, slowest, fastest))
-        if not _is_same(told, found.bpm):
-            yield told, share
+        moved = float(np.clip(bpm * 2.0**octave, slowest, fastest))
+        if not _is_same(moved, found.bpm):
+            yield moved, share
 
 
 def _doubled(found: Rhythm) -> Rhythm:
@@ -339,9 +339,9 @@ def rhythm(
         grid=None if line is None else _grid(line, pulse.times[is_first], meter),
         segments=_segments(pulse.times, line),
     )
-    if bpm > fastest + _TOLD and bpm / 2 >= slowest:
+    if bpm > fastest + _TOLERANCE_BPM and bpm / 2 >= slowest:
         found = _halved(found)
-    elif bpm < slowest - _TOLD and bpm * 2 <= fastest:
+    elif bpm < slowest - _TOLERANCE_BPM and bpm * 2 <= fastest:
         found = _doubled(found)
     # After a change of octave, an alternative may equal the tempo.
     rest = tuple(each for each in alternatives if not _is_same(each[0], found.bpm))
@@ -405,8 +405,8 @@ def _confidence(
 def log_odds(heard: Activations, bpm: float) -> float:
     """Return the engine's log odds of a tempo against all others together."""
     near = _near(bpm)
-    told, rest = float(heard.tempi[near].sum()), float(heard.tempi[~near].sum())
-    return float(np.log(told + 1e-3) - np.log(rest + 1e-3))
+    own, rest = float(heard.tempi[near].sum()), float(heard.tempi[~near].sum())
+    return float(np.log(own + 1e-3) - np.log(rest + 1e-3))
 
 
 def _near(bpm: float) -> NDArray[np.bool_]:

@@ -38,42 +38,42 @@ _PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _KEY = re.compile(r"([A-G])([#b]?)\s*(maj(?:or)?|min(?:or)?|M|m)?\.?", re.ASCII)
 
 
-def tempo_error(told_bpm: float, true_bpm: float) -> str:
+def tempo_error(bpm: float, true_bpm: float) -> str:
     """Return "right", the ratio in RATIOS that the tempo is off by, or "other"."""
-    if _is_near(told_bpm, true_bpm):
+    if _is_near(bpm, true_bpm):
         return "right"
     for name, ratio in RATIOS.items():
-        if _is_near(told_bpm, true_bpm * ratio):
+        if _is_near(bpm, true_bpm * ratio):
             return name
     return "other"
 
 
-def is_acc1(told_bpm: float, true_bpm: float) -> bool:
+def is_acc1(bpm: float, true_bpm: float) -> bool:
     """Return whether a tempo is within 4 % of the true one."""
-    return _is_near(told_bpm, true_bpm)
+    return _is_near(bpm, true_bpm)
 
 
-def is_acc2(told_bpm: float, true_bpm: float) -> bool:
+def is_acc2(bpm: float, true_bpm: float) -> bool:
     """Return whether a tempo is within 4 % of 1/3, 1/2, 1, 2 or 3 times the true."""
-    return tempo_error(told_bpm, true_bpm) in ("right", *_OCTAVES)
+    return tempo_error(bpm, true_bpm) in ("right", *_OCTAVES)
 
 
-def _is_near(told_bpm: float, true_bpm: float) -> bool:
-    return abs(told_bpm - true_bpm) <= TOLERANCE * true_bpm
+def _is_near(bpm: float, true_bpm: float) -> bool:
+    return abs(bpm - true_bpm) <= TOLERANCE * true_bpm
 
 
 def beat_f(
-    told: ArrayLike, true: ArrayLike, window_seconds: float = BEAT_WINDOW_SECONDS
+    estimated: ArrayLike, true: ArrayLike, window_seconds: float = BEAT_WINDOW_SECONDS
 ) -> float:
     """Return the F-measure of estimated beats, in seconds, each matched at most once.
 
     Beats in the first five seconds are ignored. 0 if either side has no beats.
     """
-    told_beats, true_beats = judged(told), judged(true)
-    if not len(told_beats) or not len(true_beats):
+    estimated_beats, true_beats = judged(estimated), judged(true)
+    if not len(estimated_beats) or not len(true_beats):
         return 0.0
-    hits = _matches(told_beats, true_beats, window_seconds)
-    return 2 * hits / (len(told_beats) + len(true_beats))
+    hits = _matches(estimated_beats, true_beats, window_seconds)
+    return 2 * hits / (len(estimated_beats) + len(true_beats))
 
 
 def judged(beats: ArrayLike) -> NDArray[np.float64]:
@@ -83,14 +83,14 @@ def judged(beats: ArrayLike) -> NDArray[np.float64]:
 
 
 def _matches(
-    told: NDArray[np.float64], true: NDArray[np.float64], window: float
+    estimated: NDArray[np.float64], true: NDArray[np.float64], window: float
 ) -> int:
     """Return the largest number of pairs within a window that share no beat."""
     hits = at = 0
     for beat in true:
-        while at < len(told) and told[at] < beat - window:
+        while at < len(estimated) and estimated[at] < beat - window:
             at += 1
-        if at < len(told) and told[at] <= beat + window:
+        if at < len(estimated) and estimated[at] <= beat + window:
             hits += 1
             at += 1
     return hits
@@ -111,14 +111,14 @@ def key_of(name: str) -> tuple[int, bool]:
     ] != "maj"
 
 
-def is_key(told: str, true: str) -> bool:
+def is_key(estimated: str, true: str) -> bool:
     """Return whether two names denote the same key."""
-    return key_of(told) == key_of(true)
+    return key_of(estimated) == key_of(true)
 
 
-def mirex(told: str, true: str) -> float:
+def mirex(estimated: str, true: str) -> float:
     """Return MIREX's weight: 1 exact, .5 fifth above, .3 relative, .2 parallel."""
-    (tonic, is_minor), (true_tonic, true_minor) = key_of(told), key_of(true)
+    (tonic, is_minor), (true_tonic, true_minor) = key_of(estimated), key_of(true)
     above = (tonic - true_tonic) % 12
     if is_minor == true_minor:
         return {0: 1.0, 7: 0.5}.get(above, 0.0)
@@ -178,24 +178,24 @@ class Figures:
 def figures(songs: Sequence[tuple[Truth, Told]]) -> Figures:
     """Return the scores of estimates against annotations."""
     tempi = [
-        (told.bpm, truth.bpm)
-        for truth, told in songs
-        if truth.bpm is not None and told.bpm is not None
+        (estimate.bpm, truth.bpm)
+        for truth, estimate in songs
+        if truth.bpm is not None and estimate.bpm is not None
     ]
     beats = [
-        beat_f(told.beats, truth.beats)
-        for truth, told in songs
-        if truth.beats is not None and told.beats is not None
+        beat_f(estimate.beats, truth.beats)
+        for truth, estimate in songs
+        if truth.beats is not None and estimate.beats is not None
     ]
     downbeats = [
-        beat_f(told.downbeats, truth.downbeats)
-        for truth, told in songs
-        if truth.downbeats is not None and told.downbeats is not None
+        beat_f(estimate.downbeats, truth.downbeats)
+        for truth, estimate in songs
+        if truth.downbeats is not None and estimate.downbeats is not None
     ]
     keys = [
-        (told.key, truth.key, told.key_confidence)
-        for truth, told in songs
-        if truth.key is not None and told.key is not None
+        (estimate.key, truth.key, estimate.key_confidence)
+        for truth, estimate in songs
+        if truth.key is not None and estimate.key is not None
     ]
     graded = [key for key in keys if key[2] is not None]
     sure = [key for key in graded if key[2] is not None and key[2] >= SURE]
@@ -210,10 +210,10 @@ def figures(songs: Sequence[tuple[Truth, Told]]) -> Figures:
         },
         beat_f=_mean(beats),
         downbeat_f=_mean(downbeats),
-        key_exact=_mean([is_key(told, true) for told, true, _ in keys]),
-        mirex=_mean([mirex(told, true) for told, true, _ in keys]),
+        key_exact=_mean([is_key(key, true) for key, true, _ in keys]),
+        mirex=_mean([mirex(key, true) for key, true, _ in keys]),
         sure=len(sure) / len(graded) if graded else None,
-        sure_right=_mean([is_key(told, true) for told, true, _ in sure]),
+        sure_right=_mean([is_key(key, true) for key, true, _ in sure]),
     )
 
 

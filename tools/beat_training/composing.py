@@ -508,14 +508,14 @@ def _performed(
         played.append(Note(note.channel, start, end, note.pitch, note.velocity))
     # Beats before the first note or after the last one can't be heard.
     last = max(note.start for note in played)
-    told = times[:count][times[:count] <= last + 0.05]
+    before_end = times[:count][times[:count] <= last + 0.05]
     first = min(note.start for note in played)
     bars = times[:count:beats_per_bar]
     return Song(
         style=name,
         programs=programs,
         notes=tuple(played),
-        beats=tuple(told[told >= first - 0.05].tolist()),
+        beats=tuple(before_end[before_end >= first - 0.05].tolist()),
         downbeats=tuple(bars[(bars >= first - 0.05) & (bars <= last + 0.05)].tolist()),
         is_constant=is_constant,
         bpm=bpm,

@@ -86,9 +86,15 @@ def read(folder: Path, source: Path) -> None:
         audio = [path for path in audio if path.exists()]
         if target.exists() or not audio:
             continue
-        told = json.loads(truth.read_text())
-        if not told["beats"]:
+        annotations = json.loads(truth.read_text())
+        if not annotations["beats"]:
             continue
         samples, rate = soundfile.read(audio[0], dtype="float32", always_2d=True)
         mono = soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
-        save(target, mono, told["beats"], told["downbeats"], told.get("style", ""))
+        save(
+            target,
+            mono,
+            annotations["beats"],
+            annotations["downbeats"],
+            annotations.get("style", ""),
+        )

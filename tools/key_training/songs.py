@@ -90,19 +90,19 @@ def piece(truth: Path) -> Heard | None:
 
     Returns None for a piece without keys.
     """
-    told: dict[str, Any] = json.loads(truth.read_text())
-    if not told["keys"]:
+    annotations: dict[str, Any] = json.loads(truth.read_text())
+    if not annotations["keys"]:
         return None
     pitches = hear_file(truth.with_suffix(".flac"))
-    cents = told["tuning_cents"]
+    cents = annotations["tuning_cents"]
     # Near half a semitone, the tuning may be measured towards the other semitone.
     shift = round(cents / 100 - pitches.tuning_semitones) if abs(cents) > 35 else 0
     keys = np.zeros(len(pitches.strengths), int)
-    for span in told["keys"]:
+    for span in annotations["keys"]:
         keys[round(span["start"]) :] = moved(key_of(span["key"]), shift)
     notes = np.zeros((len(keys), 12), np.float32)
-    if told.get("pitch_classes"):
-        known = np.array(told["pitch_classes"])[: len(keys)]
+    if annotations.get("pitch_classes"):
+        known = np.array(annotations["pitch_classes"])[: len(keys)]
         notes[: len(known)] = known
     return Heard(truth.stem, pitches.strengths, keys, notes, pitches.in_tune)
 

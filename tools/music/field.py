@@ -200,7 +200,7 @@ def truth(
     bpm, share = _tempo(played)
     is_on_grid = bool(_on_grid(played) >= _ON_GRID)
     is_constant = is_on_grid and bool(share > 0.97)
-    told = {
+    piece = {
         "name": name,
         "part": part,
         "source": part,
@@ -218,7 +218,7 @@ def truth(
         "soundfont": soundfont,
         "on_grid": round(_on_grid(played), 3),
     }
-    return told | (_keys_by_notes(played) if part == "real" else _keys(played))
+    return piece | (_keys_by_notes(played) if part == "real" else _keys(played))
 
 
 def _unit(meter: tuple[int, int, int]) -> tuple[int, float]:
@@ -392,12 +392,12 @@ def render(part: str, out: Path, only: Sequence[str]) -> None:
         played = read(file)
         if not len(played.notes) or played.notes[-1, 1] < _SHORTEST_SECONDS:
             continue
-        told = truth(name, played, part, soundfont)
+        piece = truth(name, played, part, soundfont)
         with tempfile.TemporaryDirectory() as place:
             wave = rendering.play(file, soundfont, Path(place), is_wet=True)
         wave = wave[:, : int(_LONGEST_SECONDS * SAMPLE_RATE)]
         wave *= 0.9 / max(float(np.abs(wave).max()), 1e-9)
         soundfile.write(out / f"{name}.flac", wave.T, SAMPLE_RATE, subtype="PCM_16")
-        told["seconds"] = round(wave.shape[1] / SAMPLE_RATE, 4)
-        (out / f"{name}.json").write_text(json.dumps(told) + "\n")
-        print(f"{name} {told['bpm']} {told['key']} {told['key_found']}", flush=True)
+        piece["seconds"] = round(wave.shape[1] / SAMPLE_RATE, 4)
+        (out / f"{name}.json").write_text(json.dumps(piece) + "\n")
+        print(f"{name} {piece['bpm']} {piece['key']} {piece['key_found']}", flush=True)
