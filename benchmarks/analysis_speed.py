@@ -94,15 +94,15 @@ def _core() -> Callable[[Path], object]:
             self._samples = 0
 
         def add(self, block: Samples) -> None:
-            self._hear(self._downmix.add(block))
+            self._add_mono(self._downmix.add(block))
 
-        def _hear(self, mono: Samples) -> None:
+        def _add_mono(self, mono: Samples) -> None:
             self._samples += len(mono)
             self._rhythm.add(mono)
             self._pitches.add(mono)
 
         def found(self) -> object:
-            self._hear(self._downmix.end())
+            self._add_mono(self._downmix.end())
             pitches = self._pitches.found()
             keys = key.keys(pitches, self._samples / SAMPLE_RATE)
             return self._rhythm.found(), keys

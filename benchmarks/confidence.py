@@ -70,14 +70,14 @@ def _mono(path: Path) -> Samples:
 def _estimate(mono: Samples, bpm: float) -> Estimate | None:
     engine = NetworkEngine()
     engine.add(mono)
-    heard = engine.activations()
-    told = rhythm(heard)
+    activations = engine.activations()
+    told = rhythm(activations)
     if told.reason is not None:
         return None
     return Estimate(
         confidence=told.bpm_confidence,
         is_right=scores.is_acc1(told.bpm, bpm),
-        log_odds=log_odds(heard, told.bpm),
+        log_odds=log_odds(activations, told.bpm),
     )
 
 

@@ -30,14 +30,14 @@ _BLOCK_BEATS, _CONTEXT_BEATS = 2_048, 64
 _WEIGHTS = Path(__file__).parent / "weights" / "bars.npz"
 
 
-def downbeats(heard: Activations, frames: Integers) -> NDArray[np.float32]:
+def downbeats(activations: Activations, frames: Integers) -> NDArray[np.float32]:
     """Return the probability (k) that each of the beats at `frames` (k) begins a bar.
 
     Frames are integers in ascending order. A single beat has the probability 0.5.
     """
     if len(frames) < 2:
         return np.full(len(frames), 0.5, np.float32)
-    described = features(heard, frames)
+    described = features(activations, frames)
     blocks = []
     for first in range(0, len(frames), _BLOCK_BEATS):
         start = max(first - _CONTEXT_BEATS, 0)
@@ -46,16 +46,18 @@ def downbeats(heard: Activations, frames: Integers) -> NDArray[np.float32]:
     return np.concatenate(blocks)
 
 
-def features(heard: Activations, frames: Integers) -> NDArray[np.float32]:
+def features(activations: Activations, frames: Integers) -> NDArray[np.float32]:
     """Return the features (k, FEATURES) of the beats at `frames` (k > 1)."""
     last = 2 * frames[-1] - frames[-2]
-    edges = np.minimum(np.append(frames, last), len(heard.beats) - 1)
+    edges = np.minimum(np.append(frames, last), len(activations.beats) - 1)
     found: list[Floats] = [
         _log_odds(highest(activation, places)) / 2
         for places in (frames, (edges[1:] + edges[:-1]) // 2)
-        for activation in (heard.beats, heard.downbeats)
+        for activation in (activations.beats, activations.downbeats)
     ]
-    for pitches in np.split(_means(heard.chroma, edges), (PITCH_CLASSES,), axis=1):
+    for pitches in np.split(
+        _means(activations.chroma, edges), (PITCH_CLASSES,), axis=1
+    ):
         centred = pitches - pitches.mean(axis=1, keepdims=True)
         found += [2 * _across(centred, beats) for beats in _AROUND_BEATS]
         found += [_ago(centred, beats) for beats in _AGO_BEATS]

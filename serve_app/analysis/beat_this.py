@@ -53,7 +53,7 @@ class BeatThis:
             levels: torch.Tensor = self.front(torch.from_numpy(mono))
         return levels
 
-    def heard(self, levels: "torch.Tensor") -> NDArray[np.float32]:
+    def probabilities(self, levels: "torch.Tensor") -> NDArray[np.float32]:
         """Return the probabilities (n, 2) of beats and downbeats in frames (n, 128)."""
         import torch
 
@@ -98,9 +98,11 @@ class BeatThisEngine:
             self._run(self._done, self._done + _KEPT_FRAMES)
         # The last excerpt is as long as the others if the song is long enough.
         self._run(max(frames - _KEPT_FRAMES, 0), frames)
-        heard = np.concatenate(self._probabilities)
+        probabilities = np.concatenate(self._probabilities)
         return replace(
-            self._beside.activations(), beats=heard[:, 0], downbeats=heard[:, 1]
+            self._beside.activations(),
+            beats=probabilities[:, 0],
+            downbeats=probabilities[:, 1],
         )
 
     def _end_samples(self) -> int:
@@ -121,8 +123,10 @@ class BeatThisEngine:
         before = known - (start - _BORDER_FRAMES)
         after = end - start + 2 * _BORDER_FRAMES - before - len(levels)
         levels = torch.nn.functional.pad(levels, (0, 0, before, after))
-        heard = self._network.heard(levels)[_BORDER_FRAMES:-_BORDER_FRAMES]
-        self._probabilities.append(heard[self._done - start :])
+        probabilities = self._network.probabilities(levels)[
+            _BORDER_FRAMES:-_BORDER_FRAMES
+        ]
+        self._probabilities.append(probabilities[self._done - start :])
         self._done = end
 
     def _drop_samples(self) -> None:

@@ -65,21 +65,21 @@ class Pulse:
 
 
 def track(
-    heard: Activations, slowest: float = SLOWEST_BPM, fastest: float = FASTEST_BPM
+    activations: Activations, slowest: float = SLOWEST_BPM, fastest: float = FASTEST_BPM
 ) -> Pulse:
     """Return the most likely beats with tempi from `slowest` to `fastest` (BPM).
 
     The path is found in pieces of ten minutes with 20 s of overlap on both sides, so
     that neighbouring pieces agree about the beats where they meet.
     """
-    count = len(heard.beats)
+    count = len(activations.beats)
     pieces: list[Integers] = [np.zeros(0, np.intp)]
     fit = 0.0
     for start in range(0, count, _PIECE_FRAMES):
         end = start + _PIECE_FRAMES
         first = max(start - _OVERLAP_FRAMES, 0)
-        piece = heard.beats[first : end + _OVERLAP_FRAMES]
-        found, score = _path(piece, heard.tempi, slowest, fastest)
+        piece = activations.beats[first : end + _OVERLAP_FRAMES]
+        found, score = _path(piece, activations.tempi, slowest, fastest)
         found = found + first
         pieces.append(found[(found >= start) & (found < end)])
         fit += score
@@ -87,14 +87,14 @@ def track(
     if len(frames):
         # Two pieces can place the beat at their border at slightly different frames.
         frames = frames[np.diff(frames, prepend=-_SHORTEST_FRAMES) >= _SHORTEST_FRAMES]
-        clear = np.flatnonzero(heard.beats >= _FAINT)
+        clear = np.flatnonzero(activations.beats >= _FAINT)
         if len(clear):
             is_music = (frames >= clear[0] - 2) & (frames <= clear[-1] + 2)
             frames = frames[is_music]
     return Pulse(
         frames=frames,
-        times=_times(heard.beats, frames),
-        strengths=highest(heard.beats, frames),
+        times=_times(activations.beats, frames),
+        strengths=highest(activations.beats, frames),
         fit=fit / max(count / FRAMES_PER_SECOND, 1e-9),
     )
 
@@ -185,7 +185,7 @@ def _times(beats: NDArray[np.float32], frames: Integers) -> Floats:
     return times
 
 
-def bars(heard: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
+def bars(activations: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
     """Return which beats begin bars (k), and the meter: the beats of most bars.
 
     A hidden Markov model over positions in bars of 2, 3, 4, 5 and 7 beats. Incomplete
@@ -193,7 +193,7 @@ def bars(heard: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
     """
     if not len(pulse.frames):
         return np.zeros(0, np.bool_), 4
-    first = bar_network.downbeats(heard, pulse.frames)
+    first = bar_network.downbeats(activations, pulse.frames)
     first = np.clip(first, _LEAST_DOWNBEAT, 1 - _LEAST_DOWNBEAT)
     weight = min(1.0, _EVIDENCE_BEATS / len(first))
     on, off = weight * np.log(first), weight * np.log(1 - first)

@@ -98,17 +98,17 @@ def _missing(mid: Samples, side: Samples) -> Samples:
     weights = _weights(np.fft.rfft(mid * _WINDOW), sides)
     if not weights.any():
         return np.zeros(_SEGMENT_SAMPLES, np.float32)
-    heard = np.fft.irfft(sides * np.repeat(weights, _BAND_BINS)) * _WINDOW
-    missing: Samples = heard.astype(np.float32)
+    added = np.fft.irfft(sides * np.repeat(weights, _BAND_BINS)) * _WINDOW
+    missing: Samples = added.astype(np.float32)
     return missing
 
 
 def _weights(mids: Bins, sides: Bins) -> Vector:
     """Return for each octave how much of the side to add to the mid, 0 to 1."""
     mid_power, side_power = _powers(mids), _powers(sides)
-    heard = mid_power + _MASKED * mid_power.sum()
-    both = np.maximum(heard + side_power, np.finfo(np.float32).tiny)
-    missing = (_AUDIBLE - heard / both) / (_AUDIBLE - _CANCELLED)
+    audible = mid_power + _MASKED * mid_power.sum()
+    both = np.maximum(audible + side_power, np.finfo(np.float32).tiny)
+    missing = (_AUDIBLE - audible / both) / (_AUDIBLE - _CANCELLED)
     return np.where(side_power > 0, np.clip(missing, 0.0, 1.0), 0.0)
 
 

@@ -49,7 +49,7 @@ class _Frames:
         windows = windows[: frames * hop : hop]
         return np.concatenate(
             [
-                self._seen(windows[first : first + _FRAMES_AT_ONCE] * self._window)
+                self._levels(windows[first : first + _FRAMES_AT_ONCE] * self._window)
                 for first in range(0, frames, _FRAMES_AT_ONCE)
             ]
         )
@@ -58,7 +58,7 @@ class _Frames:
         """Return the last frames, with windows that extend past the end."""
         return self.add(np.zeros(len(self._window) // 2, np.float32))
 
-    def _seen(self, windows: Samples) -> Levels:
+    def _levels(self, windows: Samples) -> Levels:
         raise NotImplementedError
 
 
@@ -72,7 +72,7 @@ class Spectrogram(_Frames):
         super().__init__(_WINDOW_SAMPLES, HOP_SAMPLES, BANDS)
         self._filters = _mel_filters()
 
-    def _seen(self, windows: Samples) -> Levels:
+    def _levels(self, windows: Samples) -> Levels:
         bins = scipy.fft.rfft(windows, axis=1)
         power = np.square(bins.real) + np.square(bins.imag)
         levels: Levels = np.log10(power @ self._filters + _FLOOR)
@@ -92,7 +92,7 @@ class Chromagram(_Frames):
         super().__init__(_CHROMA_WINDOW_SAMPLES, hop, 2 * PITCH_CLASSES)
         self._filters = _pitch_filters()
 
-    def _seen(self, windows: Samples) -> Levels:
+    def _levels(self, windows: Samples) -> Levels:
         bins = scipy.fft.rfft(windows, axis=1)[:, : len(self._filters)]
         strengths = np.sqrt(np.abs(bins) @ self._filters)
         octaves = strengths.reshape(len(windows), _OCTAVES, PITCH_CLASSES)

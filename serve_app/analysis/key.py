@@ -130,8 +130,8 @@ def keys(pitches: Pitches, duration_seconds: float) -> Keys:
     if reason is not None:
         return none(tuning_hz, reason)
     loudness = pitches.strengths.mean(axis=1)
-    heard = np.flatnonzero(loudness > _QUIET * loudness.mean())
-    strengths = pitches.strengths[heard]
+    audible = np.flatnonzero(loudness > _QUIET * loudness.mean())
+    strengths = pitches.strengths[audible]
     harmony = key_network.harmony(strengths / strengths.mean())
     classes = pitch_classes(strengths)
     network, overall = _evidence(harmony, classes)
@@ -155,7 +155,7 @@ def keys(pitches: Pitches, duration_seconds: float) -> Keys:
     return Keys(
         _key(best, shares),
         _key(second, shares),
-        _spans(path, heard, shares, duration_seconds),
+        _spans(path, audible, shares, duration_seconds),
         tuning_hz,
     )
 
@@ -219,10 +219,13 @@ def _path(likely: Matrix) -> NDArray[np.intp]:
 
 
 def _spans(
-    path: NDArray[np.intp], heard: NDArray[np.intp], shares: Matrix, end_seconds: float
+    path: NDArray[np.intp],
+    audible: NDArray[np.intp],
+    shares: Matrix,
+    end_seconds: float,
 ) -> tuple[KeySpan, ...]:
     changes = np.flatnonzero(np.diff(path)) + 1
-    starts = [0.0, *(float(heard[at]) for at in changes)]
+    starts = [0.0, *(float(audible[at]) for at in changes)]
     ends = [*starts[1:], end_seconds]
     keys = [_key(path[at], shares) for at in (0, *changes)]
     return tuple(map(KeySpan, starts, ends, keys))

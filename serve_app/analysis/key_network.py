@@ -50,8 +50,8 @@ def logits(mean_harmony: Tensor) -> Matrix:
 
 
 def _logits(mean_harmony: Tensor) -> Matrix:
-    scales = np.maximum(_turned(mean_harmony, "scales"), 0)
-    return _turned(scales, "keys").reshape(len(mean_harmony), -1)
+    scales = np.maximum(_apply(mean_harmony, "scales"), 0)
+    return _apply(scales, "keys").reshape(len(mean_harmony), -1)
 
 
 def _harmony(strengths: Matrix) -> Tensor:
@@ -65,7 +65,7 @@ def _harmony(strengths: Matrix) -> Tensor:
     octaves = notes.reshape(len(notes), PITCHES // CLASSES, CLASSES, -1)
     registers = _registers().reshape(3, PITCHES // CLASSES, CLASSES)
     chroma = np.einsum("toci,roc->tric", octaves, registers, optimize=True)
-    chords = _turned(chroma.reshape(len(notes), -1, CLASSES), "chords")
+    chords = _apply(chroma.reshape(len(notes), -1, CLASSES), "chords")
     return np.maximum(chords, 0)
 
 
@@ -77,7 +77,7 @@ def _registers() -> Matrix:
     )
 
 
-def _turned(chroma: Tensor, layer: str) -> Tensor:
+def _apply(chroma: Tensor, layer: str) -> Tensor:
     """Apply a layer (12 * in, out) at each of the 12 tonics: (n, in, 12) to out."""
     parameters = weights()
     around = np.concatenate([chroma, chroma[:, :, : CLASSES - 1]], axis=2)

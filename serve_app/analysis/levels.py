@@ -60,7 +60,7 @@ class Levels:
     energy_dbfs: tuple[float | None, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the levels as they are sent to clients, rounded."""
+        """Return the levels as JSON, with numbers rounded."""
         return {
             name: _rounded(value, _DIGITS.get(name, 2))
             for name, value in asdict(self).items()

@@ -47,7 +47,7 @@ class Loop:
 
     count: int
     bpm: float
-    heard: Activations
+    activations: Activations
 
 
 def is_clear(once: beats.Pulse) -> bool:
@@ -84,7 +84,7 @@ def find(mono: Samples, once: beats.Pulse, engine: Engine) -> Loop | None:
     pace = _pace(once)
     times = max(int(np.ceil(_PLAYED_SECONDS / seconds)), _FEWEST_TIMES)
     engine.add(np.tile(mono, times))
-    heard = engine.activations()
+    activations = engine.activations()
     best, likeliest = None, -np.inf
     for count in _COUNTS:
         bpm = 60.0 * count / seconds
@@ -92,13 +92,13 @@ def find(mono: Samples, once: beats.Pulse, engine: Engine) -> Loop | None:
             continue
         if pace is not None and not _keeps(pace, seconds / count):
             continue
-        pulse = beats.track(heard, bpm * (1 - _NEAR), bpm * (1 + _NEAR))
+        pulse = beats.track(activations, bpm * (1 - _NEAR), bpm * (1 + _NEAR))
         likely = pulse.fit - (_TRIPLE_COST if count % 3 == 0 else 0)
         if pulse.fit < once.fit - _SEAM_COST or likely <= likeliest:
             continue
         line = grid.line(pulse.times, pulse.strengths)
         if line is not None and abs(line.interval * bpm / 60.0 - 1) < _NEAR / 2:
-            best, likeliest = Loop(count, bpm, heard), likely
+            best, likeliest = Loop(count, bpm, activations), likely
     return best
 
 
@@ -118,6 +118,6 @@ def _pace(once: beats.Pulse) -> tuple[float, float] | None:
 
 def _keeps(pace: tuple[float, float], interval: float) -> bool:
     """Return whether the beats' pace is compatible with a loop's beat interval."""
-    heard, error = pace
-    deviation = float(np.abs(heard / interval / _SPEEDS - 1).min())
-    return deviation <= max(_LEAST_DEVIATION, _MOST_ERRORS * error / heard)
+    detected, error = pace
+    deviation = float(np.abs(detected / interval / _SPEEDS - 1).min())
+    return deviation <= max(_LEAST_DEVIATION, _MOST_ERRORS * error / detected)

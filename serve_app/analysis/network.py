@@ -79,7 +79,7 @@ class NetworkEngine:
         self._chroma = [np.zeros((0, 2 * PITCH_CLASSES), np.float16)]
         self._levels = np.zeros((0, BANDS), np.float32)
         self._context = 0
-        self._heard: list[NDArray[np.float32]] = []
+        self._probabilities: list[NDArray[np.float32]] = []
         self._tempi = np.zeros(len(TEMPI_BPM), np.float64)
 
     def add(self, mono: Samples) -> None:
@@ -91,15 +91,17 @@ class NetworkEngine:
         """Return the activations; call it once, after the last block."""
         self._take(self._spectrogram.end())
         if len(self._levels) > self._context:
-            self._hear(len(self._levels))
+            self._run(len(self._levels))
         self._chroma.append(self._chromagram.end().astype(np.float16))
-        heard = np.concatenate([np.zeros((0, 2), np.float32), *self._heard])
+        probabilities = np.concatenate(
+            [np.zeros((0, 2), np.float32), *self._probabilities]
+        )
         # A song that is cut off ends with a click, which is not a beat.
-        heard[-_CUT_FRAMES:] = 0
-        tempi = np.exp(self._tempi / max(len(heard), 1))
+        probabilities[-_CUT_FRAMES:] = 0
+        tempi = np.exp(self._tempi / max(len(probabilities), 1))
         return Activations(
-            beats=heard[:, 0],
-            downbeats=heard[:, 1],
+            beats=probabilities[:, 0],
+            downbeats=probabilities[:, 1],
             tempi=np.asarray(tempi / tempi.sum(), np.float32),
             chroma=np.concatenate(self._chroma),
         )
@@ -108,18 +110,18 @@ class NetworkEngine:
         self._levels = np.concatenate([self._levels, levels])
         wanted = self._context + _BLOCK_FRAMES
         while len(self._levels) >= wanted + _CONTEXT_FRAMES:
-            self._hear(wanted)
+            self._run(wanted)
             self._levels = self._levels[wanted - _CONTEXT_FRAMES :]
             self._context = _CONTEXT_FRAMES
             wanted = self._context + _BLOCK_FRAMES
 
-    def _hear(self, end: int) -> None:
+    def _run(self, end: int) -> None:
         """Keep the activations between the context and the frame `end`."""
         probabilities, tempi = run(
             self._weights, normalised(self._levels[: end + _CONTEXT_FRAMES])
         )
         new = probabilities[self._context : end]
-        self._heard.append(new)
+        self._probabilities.append(new)
         self._tempi += len(new) * np.log(tempi + 1e-6)
 
 

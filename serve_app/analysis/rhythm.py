@@ -117,19 +117,19 @@ class RhythmListener:
         """
         if self._samples < _SHORTEST_SECONDS * SAMPLE_RATE:
             return Rhythm(DEFAULT_BPM, reason="too short")
-        heard = _sounding(self._engine.activations(), silences)
+        activations = _sounding(self._engine.activations(), silences)
         found = None
         if self._short:
             short = np.concatenate(self._short)
-            once = beats.track(heard)
+            once = beats.track(activations)
             self.is_noise = not loops.is_clear(once) and loops.is_noise(short)
             if self.is_noise:
                 return Rhythm(DEFAULT_BPM, reason="no pulse")
             found = _looped(short, once, self._make_engine())
         if found is None:
-            found = rhythm(heard)
+            found = rhythm(activations)
         if bpm_range is not None:
-            found = _within(found, heard, *bpm_range)
+            found = _within(found, activations, *bpm_range)
         return replace(
             found,
             beats=_outside(found.beats, silences),
@@ -137,9 +137,9 @@ class RhythmListener:
         )
 
 
-def _sounding(heard: Activations, silences: Sequence[Silence]) -> Activations:
+def _sounding(activations: Activations, silences: Sequence[Silence]) -> Activations:
     """Return activations without those in silence, where a network continues."""
-    times = np.arange(len(heard.beats)) / FRAMES_PER_SECOND
+    times = np.arange(len(activations.beats)) / FRAMES_PER_SECOND
     is_sound = np.ones(len(times), np.bool_)
     for silence in silences:
         first, last = np.searchsorted(
@@ -147,7 +147,9 @@ def _sounding(heard: Activations, silences: Sequence[Silence]) -> Activations:
         )
         is_sound[first : last if silence.end < times[-1] else None] = False
     return replace(
-        heard, beats=heard.beats * is_sound, downbeats=heard.downbeats * is_sound
+        activations,
+        beats=activations.beats * is_sound,
+        downbeats=activations.downbeats * is_sound,
     )
 
 
@@ -163,7 +165,7 @@ def _outside(
 
 
 def _within(
-    found: Rhythm, heard: Activations, slowest: float, fastest: float
+    found: Rhythm, activations: Activations, slowest: float, fastest: float
 ) -> Rhythm:
     """Return the rhythm with a tempo in the range, by octaves up or down.
 
@@ -176,7 +178,7 @@ def _within(
     if octave is None and (bpm := _bpm_of_parts(found, slowest, fastest)):
         found, octave = replace(found, bpm=bpm), 0
     if octave is None:
-        tracked = rhythm(heard, slowest / _ROUNDING, fastest * _ROUNDING)
+        tracked = rhythm(activations, slowest / _ROUNDING, fastest * _ROUNDING)
         octave = _octave(tracked.bpm, slowest, fastest)
         if octave != 0 or tracked.bpm_confidence < _LEAST_CONFIDENCE:
             nearest = float(np.clip(found.bpm, slowest, fastest))
@@ -285,7 +287,7 @@ def _looped(mono: Samples, once: beats.Pulse, engine: Engine) -> Rhythm | None:
     loop = loops.find(mono, once, engine)
     if loop is None:
         return None
-    found = rhythm(loop.heard, loop.bpm / _ROUNDING, loop.bpm * _ROUNDING)
+    found = rhythm(loop.activations, loop.bpm / _ROUNDING, loop.bpm * _ROUNDING)
     if found.grid is None:
         return None
     seconds, interval = len(mono) / SAMPLE_RATE, 60.0 / loop.bpm
@@ -312,23 +314,23 @@ def _looped(mono: Samples, once: beats.Pulse, engine: Engine) -> Rhythm | None:
 
 
 def rhythm(
-    heard: Activations,
+    activations: Activations,
     slowest: float = beats.SLOWEST_BPM,
     fastest: float = beats.FASTEST_BPM,
 ) -> Rhythm:
     """Return the rhythm from an engine's activations."""
-    pulse = beats.track(heard, slowest, fastest)
+    pulse = beats.track(activations, slowest, fastest)
     count = len(pulse.frames)
     if count < _FEWEST_BEATS or pulse.strengths.mean() < _LEAST_STRENGTH + 1 / count:
         return Rhythm(DEFAULT_BPM, reason="no pulse")
-    is_first, meter = beats.bars(heard, pulse)
+    is_first, meter = beats.bars(activations, pulse)
     line = grid.line(pulse.times, pulse.strengths)
     bpm = (
         grid.main_bpm(pulse.times, pulse.strengths)
         if line is None
         else 60.0 / line.interval
     )
-    confidence, alternatives = _confidence(heard, bpm)
+    confidence, alternatives = _confidence(activations, bpm)
     found = Rhythm(
         bpm=bpm,
         bpm_confidence=confidence,
@@ -380,15 +382,15 @@ def _grid(line: grid.Line, downbeats: Floats, meter: int) -> Grid:
 
 
 def _confidence(
-    heard: Activations, bpm: float
+    activations: Activations, bpm: float
 ) -> tuple[float, tuple[tuple[float, float], ...]]:
     """Return the confidence in a tempo, and two alternatives with their shares.
 
     The confidence is a logistic function of the engine's log odds of the tempo, fitted
     to how often such a tempo is right.
     """
-    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * log_odds(heard, bpm))))
-    rest = heard.tempi.astype(np.float64)
+    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * log_odds(activations, bpm))))
+    rest = activations.tempi.astype(np.float64)
     near = _near(bpm)
     rest[near] = 0
     left = (1 - sure) / max(rest.sum(), 1e-9)
@@ -402,10 +404,13 @@ def _confidence(
     return float(sure), tuple(each for each in found if each[1] >= _LEAST_SHARE)
 
 
-def log_odds(heard: Activations, bpm: float) -> float:
+def log_odds(activations: Activations, bpm: float) -> float:
     """Return the engine's log odds of a tempo against all others together."""
     near = _near(bpm)
-    own, rest = float(heard.tempi[near].sum()), float(heard.tempi[~near].sum())
+    own, rest = (
+        float(activations.tempi[near].sum()),
+        float(activations.tempi[~near].sum()),
+    )
     return float(np.log(own + 1e-3) - np.log(rest + 1e-3))
 
 

@@ -49,7 +49,7 @@ class Section:
     energy: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the section as clients read it, rounded to what is meaningful."""
+        """Return the section as JSON, with numbers rounded."""
         return {
             "start_seconds": round(self.start_seconds, 3),
             "end_seconds": round(self.end_seconds, 3),

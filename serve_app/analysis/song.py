@@ -48,7 +48,7 @@ class StemAnalysis:
     sample_rate: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the response body; clients get the waveform separately."""
+        """Return the analysis as JSON; the waveform has its own format."""
         return {
             "loudness": self.loudness.to_dict(),
             "levels": self.levels.to_dict(),
@@ -70,7 +70,7 @@ class Analysis(StemAnalysis):
     sections: tuple[Section, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the response body, with numbers rounded."""
+        """Return the analysis as JSON, with numbers rounded."""
         both = (self.rhythm.reason, self.keys.reason)
         reasons = dict.fromkeys(reason for reason in both if reason)
         return {
@@ -138,7 +138,7 @@ class SongListener(StemListener):
         """Take the next block: (2, n), or (2 + channels, n) above two channels."""
         super().add(block)
         self._silence.add(block[:2])
-        self._hear(self._downmix.add(block[:2]))
+        self._add_mono(self._downmix.add(block[:2]))
 
     def finish(
         self,
@@ -150,12 +150,12 @@ class SongListener(StemListener):
         Raises InvalidInput for a song without samples, and Cancelled soon after
         `cancelled` is set.
         """
-        heard = self._found()
-        seconds = heard["duration_seconds"]
+        fields = self._found()
+        seconds = fields["duration_seconds"]
         silences = self._silence.found()
-        self._hear(self._downmix.end())
+        self._add_mono(self._downmix.end())
         pitches = self._pitches.found()
-        keys = _keys(pitches, heard["levels"], seconds, silences)
+        keys = _keys(pitches, fields["levels"], seconds, silences)
         _check(cancelled)
         rhythm = self._rhythm.found(bpm_range, silences)
         # A sustained chord has no onsets either, but it is in tune.
@@ -164,14 +164,14 @@ class SongListener(StemListener):
             keys = key.none(keys.tuning_hz)
         _check(cancelled)
         parts = sections.find(
-            _sounds(pitches, heard["waveform"]),
+            _sounds(pitches, fields["waveform"]),
             SEGMENT_SECONDS,
             rhythm.downbeats,
             _ends(seconds, silences),
         )
-        return Analysis(**heard, rhythm=rhythm, keys=keys, sections=tuple(parts))
+        return Analysis(**fields, rhythm=rhythm, keys=keys, sections=tuple(parts))
 
-    def _hear(self, mono: Samples) -> None:
+    def _add_mono(self, mono: Samples) -> None:
         self._rhythm.add(mono)
         self._pitches.add(mono)
 

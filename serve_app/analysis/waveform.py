@@ -94,9 +94,9 @@ class Waveform:
         return is_whole and not (span.first % kept or span.samples_per_pixel % kept)
 
     def overview(self, least_pixels: int) -> Span:
-        """Return the whole song in the fewest exact pixels that are at least so many.
+        """Return the whole song in the fewest exact pixels, at least `least_pixels`.
 
-        They are less than twice as many, or fewer if the waveform has fewer.
+        They are less than twice as many, and fewer only if the waveform has fewer.
         """
         length = self.samples_per_pixel * max(len(self.peaks) // least_pixels, 1)
         return Span(0, self.samples, length)
@@ -189,7 +189,7 @@ class WaveformListener:
         samples_per_pixel = self._kept * self._peaks.merged
         bands = self._bands.rows().copy()
         band_seconds = samples_per_pixel * _PIXELS_PER_BAND_PIXEL / self._sample_rate
-        bands[:, 0] = _steadied(bands[:, 0], round(_LOW_SECONDS / 2 / band_seconds))
+        bands[:, 0] = _smoothed(bands[:, 0], round(_LOW_SECONDS / 2 / band_seconds))
         return Waveform(
             sample_rate=self._sample_rate,
             samples=self._samples,
@@ -348,7 +348,7 @@ def _amplitudes(codes: Rows) -> Samples:
     return np.square(codes.astype(np.float32) / 255)
 
 
-def _steadied(codes: Codes, around: int) -> Codes:
+def _smoothed(codes: Codes, around: int) -> Codes:
     """Return a band whose power is averaged over `around` pixels on both sides."""
     if around < 1 or not len(codes):
         return codes

@@ -176,7 +176,7 @@ class _Page:
         return box.y + box.height
 
     def _spaced(self, times: Sequence[float], most: int) -> Sequence[float]:
-        """Return every 2^n-th time, so that lines don't crowd; none above `most`."""
+        """Return every n-th time, n a power of 2, not too dense; none if n > `most`."""
         step = 1
         per_pixel = len(times) / self._width
         while per_pixel / step > 1 / _LINE_PIXELS:

@@ -74,14 +74,14 @@ def load(folders: Sequence[Path], beat_weights: Path) -> list[Song]:
     songs = []
     for path in paths:
         with np.load(path) as arrays:
-            heard = hear(weights, arrays["levels"], arrays["chroma"])
-            pulse = beats.track(heard)
+            activations = hear(weights, arrays["levels"], arrays["chroma"])
+            pulse = beats.track(activations)
             right = scores.beat_f(arrays["beats"], pulse.times)
             if right < LEAST_RIGHT or not len(arrays["downbeats"]):
                 continue
             away = np.abs(pulse.times[:, None] - arrays["downbeats"]).min(axis=1)
         is_first = (away < NEAR_SECONDS).astype(np.float32)
-        songs.append((bar_network.features(heard, pulse.frames), is_first))
+        songs.append((bar_network.features(activations, pulse.frames), is_first))
     return songs
 
 

@@ -79,10 +79,10 @@ def crop(
     target = np.stack([targets(on, frames), targets(first, frames)], axis=1)
     padded = np.zeros((CROP_FRAMES, 2), np.float32)
     padded[:frames] = target
-    heard = on[(on >= 0) & (on < frames)]
+    inside = on[(on >= 0) & (on < frames)]
     tempo = np.zeros(len(TEMPI_BPM), np.float32)
-    if len(heard) > 4:
-        bpm = 60 * FRAMES_PER_SECOND / np.median(np.diff(heard))
+    if len(inside) > 4:
+        bpm = 60 * FRAMES_PER_SECOND / np.median(np.diff(inside))
         distance = 24 * np.log2(TEMPI_BPM / bpm)
         if np.abs(distance).min() < 1:
             tempo[:] = np.exp(-0.5 * distance**2)

@@ -18,7 +18,7 @@ def registers() -> Tensor:
     return torch.stack([bass, 1 - bass - treble, treble])
 
 
-class Turning(nn.Module):
+class CircularConvolution(nn.Module):
     """A layer that is equivariant to transposition: (n, in, 12) to (n, out, 12)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -38,13 +38,13 @@ class KeyNetwork(nn.Module):
         super().__init__()
         self.harmonics = nn.Conv1d(1, notes, 49, padding=24)
         self.notes = nn.Conv1d(notes, notes, 1)
-        self.chords = Turning(3 * notes, chords)
-        self.scales = Turning(chords, scales)
-        self.keys = Turning(scales, 2)
+        self.chords = CircularConvolution(3 * notes, chords)
+        self.scales = CircularConvolution(chords, scales)
+        self.keys = CircularConvolution(scales, 2)
         self.drop = nn.Dropout(dropout)
         self.register_buffer("registers", registers())
 
-    def heard(self, strengths: Tensor) -> Tensor:
+    def harmony(self, strengths: Tensor) -> Tensor:
         """Return the harmonic features of each second, (seconds, chords, 12)."""
         x = torch.relu(self.harmonics(strengths[:, None]))
         x = torch.relu(self.notes(x))
@@ -52,7 +52,7 @@ class KeyNetwork(nn.Module):
         x = x.reshape(len(x), -1, PITCHES // CLASSES, CLASSES).sum(2)
         return torch.relu(self.chords(x))
 
-    def decide(self, harmony: Tensor) -> Tensor:
+    def logits(self, harmony: Tensor) -> Tensor:
         """Return the logits of 24 keys, major first, from features (n, chords, 12)."""
         x = torch.relu(self.scales(self.drop(harmony)))
         return self.keys(self.drop(x)).flatten(1)
@@ -63,7 +63,7 @@ class KeyNetwork(nn.Module):
         `weights` (songs, seconds) sum to one for each song.
         """
         songs, seconds, _ = strengths.shape
-        harmony = self.heard(strengths.flatten(0, 1))
+        harmony = self.harmony(strengths.flatten(0, 1))
         harmony = harmony.reshape(songs, seconds, -1)
         mean = torch.einsum("stc,st->sc", harmony, weights)
-        return self.decide(mean.reshape(songs, -1, CLASSES))
+        return self.logits(mean.reshape(songs, -1, CLASSES))

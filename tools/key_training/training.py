@@ -152,8 +152,8 @@ def _truth(
         truth[moved(key, semitones)] += 1 / len(keys)
     notes = song.notes[part].sum(axis=0)
     if notes.std() > 0:
-        heard = votes(np.roll(notes, semitones).astype(np.float64))
-        truth = (1 - votes_share) * truth + votes_share * heard
+        voted = votes(np.roll(notes, semitones).astype(np.float64))
+        truth = (1 - votes_share) * truth + votes_share * voted
     return truth
 
 
