@@ -1,4 +1,4 @@
-"""Pitches are heard where they lie, at the song's own tuning, in blocks of any size."""
+"""Pitches are measured at the song's own tuning, in blocks of any size."""
 
 import numpy as np
 import pytest

@@ -158,7 +158,7 @@ def test_blocks_of_any_size_say_the_same(sample_rate: int) -> None:
     expected = levels(song, sample_rate)
     listener = LevelsListener(sample_rate)
     ends = np.random.default_rng(1).integers(0, song.shape[1], 500)
-    # Cut through clipped runs as well.
+    # Also split blocks inside clipped runs.
     ends = np.sort([*ends, 0, 0, *(np.flatnonzero(np.abs(song[0]) == 1)[:200] + 1)])
     for block in np.split(song, ends, axis=1):
         listener.add(block)

@@ -16,10 +16,10 @@ Samples = NDArray[np.float32]
 def tones(
     *parts: tuple[float, float], sample_rate: int = SAMPLE_RATE, hz: int = 1_000
 ) -> Samples:
-    """Sines of a level (dBFS) and a length (s), one after the other, as (2, n)."""
+    """Sines, each with a level (dBFS) and a length (s), in sequence, as (2, n)."""
     lengths = [round(seconds * sample_rate) for _, seconds in parts]
     levels = np.array([10 ** (level / 20) for level, _ in parts], np.float32)
-    # A second holds whole periods.
+    # One second has a whole number of periods.
     second = np.sin(2 * np.pi * hz / sample_rate * np.arange(sample_rate))
     sine = np.resize(second.astype(np.float32), sum(lengths))
     return np.tile(sine * np.repeat(levels, lengths), (2, 1))
@@ -169,8 +169,8 @@ def test_tech_3342_loudness_range(levels: list[int], range_lu: int) -> None:
 
 
 def test_range_has_the_percentiles_and_the_gate_of_tech_3342() -> None:
-    # A ramp of 30 LU: from the 10th to the 95th percentile are 85 % of it, and what is
-    # 20 LU below its mean power doesn't count.
+    # A ramp of 30 LU: 85 % of it lies between the 10th and the 95th percentile, and
+    # windows 20 LU below its mean power don't count.
     ramp = tones(*[(level / 2, 1) for level in range(-90, -30)])
     found = loudness(ramp)
     power = np.mean(10 ** (np.arange(-90, -30) / 20))
@@ -221,7 +221,7 @@ def test_other_sample_rates_weigh_as_48_kilohertz(sample_rate: int, hz: int) -> 
     song = tones((-20, 2), sample_rate=sample_rate, hz=hz)
     expected = loudness(tones((-20, 2), hz=hz)).integrated_lufs
     found = loudness(song, sample_rate).integrated_lufs
-    # Near half the rate, a digital filter can't do all that an analogue one does.
+    # Near half the sample rate a digital filter differs from the analogue one.
     tolerance = 0.05 if sample_rate >= 22_050 else 0.25
     assert found == pytest.approx(expected, abs=tolerance)
 
@@ -230,7 +230,7 @@ SURROUND = (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)
 
 
 def channels(*levels: float | None) -> Samples:
-    """20 s of the same sine in channels, each so loud or silent."""
+    """20 s of the same sine, with a level for each channel, or silence."""
     [sine, _] = tones((0, 20))
     gains = [0.0 if level is None else 10 ** (level / 20) for level in levels]
     return np.array(gains, np.float32)[:, None] * sine
@@ -297,7 +297,7 @@ def test_blocks_of_any_size_say_the_same(sample_rate: int) -> None:
 @pytest.mark.parametrize("before", [0, 1, 31, 32, 33, 70_000])
 @pytest.mark.parametrize("after", [0, 1, 31, 32, 33])
 def test_a_peak_is_found_at_either_end(before: int, after: int) -> None:
-    # Two equal samples have 4/pi of their height between them.
+    # Between two equal samples the signal reaches 4/pi of their height.
     song = np.pad(np.full((2, 2), 0.5, np.float32), ((0, 0), (before, after)))
     assert loudness(song).true_peak_dbtp == pytest.approx(
         20 * np.log10(0.5 * 4 / np.pi), abs=0.1
@@ -332,7 +332,7 @@ def test_what_is_shorter_than_a_window_has_only_a_peak() -> None:
 
 
 def test_silence_after_sound_costs_no_more_than_sound() -> None:
-    """The filter's state ends at 0, not at numbers too small to be fast."""
+    """The filter's state decays to 0, not to slow denormal numbers."""
     listener = LoudnessListener(SAMPLE_RATE)
     listener.add(noise(1))
     for block in blocks(np.zeros((2, 60 * SAMPLE_RATE), np.float32)):

@@ -1,4 +1,4 @@
-"""Waveforms in the forms of other programs, read as their descriptions say."""
+"""Waveforms in other programs' formats, read by their specifications."""
 
 import json
 import re
@@ -22,7 +22,7 @@ SONG = (np.random.default_rng(3).standard_normal((2, 60_000)) * 0.3).astype(np.f
 
 
 def read_dat(file: bytes) -> dict[str, Any]:
-    """Read audiowaveform's binary format, written from its DataFormat.md alone."""
+    """Read audiowaveform's binary format as DataFormat.md specifies it."""
     (version,) = struct.unpack("<i", file[0:4])
     assert version == 2
     (flags,) = struct.unpack("<I", file[4:8])
@@ -68,7 +68,7 @@ def test_dat_and_json_say_the_same_to_a_reader_of_the_specification(
     assert binary["bits"] == bits
     assert (binary["sample_rate"], binary["samples_per_pixel"]) == (RATE, 441)
     assert binary["length"] == -(-SONG.shape[1] // 441)
-    # Pixel by pixel, in it channel by channel, in it the lowest and the highest.
+    # By pixel, then channel, then minimum and maximum.
     assert binary["data"] == as_ints(drawn.values, bits)
     if bands == 3:
         assert [band["name"] for band in named] == ["low", "mid", "high"]
@@ -164,7 +164,7 @@ def test_at_most_so_many_pixels_have_all_samples_of_a_part(
     span = forms.span(RATE, (first, first + length), num_peaks=num_peaks)
     assert (span.first, span.end) == (first, first + length)
     assert span.pixels <= num_peaks
-    # As short as they can be.
+    # The shortest pixels that are allowed.
     assert span.samples_per_pixel == 1 or length > num_peaks * (
         span.samples_per_pixel - 1
     )
