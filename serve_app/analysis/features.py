@@ -19,7 +19,7 @@ PITCH_CLASSES = 12
 # audio beat tracking", EUSIPCO.
 _WINDOW_SAMPLES = 1_024
 _LOWEST_HZ, _HIGHEST_HZ = 30.0, 10_000.0
-# The power of silence: 80 dB below the faintest sound in 24 bits.
+# The power of silence, below the faintest 24-bit sound attenuated by 80 dB.
 _FLOOR = np.float32(1e-20)
 # 0.19 s: long enough to separate semitones from 180 Hz up.
 _CHROMA_WINDOW_SAMPLES = 4_096

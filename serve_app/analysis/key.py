@@ -31,8 +31,8 @@ UNTUNED, _TUNED = 0.1, 0.2
 # Krumhansl (1990), Cognitive Foundations of Musical Pitch, table 2.1.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-# The weight of the profiles' correlation beside the network, chosen by hand, and the
-# scale of both in natural logarithms, fitted on music outside the training set.
+# The weight of the profiles' correlation beside the network, and the scale of both, in
+# natural logarithms: chosen and fitted on music outside the training set.
 _PROFILE_WEIGHT, _SCALE = 10.0, 0.7
 # Confidence is 0 where the network's highest share is below the first, as for drums,
 # and grows up to the second.

@@ -198,7 +198,7 @@ class _TruePeak:
         return max(self.sample_peak, self._between_peak, self._between(samples))
 
     def _between(self, samples: Samples) -> float:
-        """Return the peak between samples (c, n); 0 if it can't exceed the known."""
+        """Return the peak between samples (c, n), or 0 if it is no new maximum."""
         most = self._largest_gain * _peak(samples)
         if most <= max(self.sample_peak, self._between_peak):
             return 0.0

@@ -54,7 +54,7 @@ def is_acc1(bpm: float, true_bpm: float) -> bool:
 
 
 def is_acc2(bpm: float, true_bpm: float) -> bool:
-    """Return whether a tempo is within 4 % of 1/3, 1/2, 1, 2 or 3 times the true."""
+    """Return whether a tempo, its half, double, third or triple is within 4 %."""
     return tempo_error(bpm, true_bpm) in ("right", *_OCTAVES)
 
 

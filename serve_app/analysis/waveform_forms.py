@@ -81,8 +81,8 @@ def span(
 def library_span(part: tuple[int, int], num_peaks: int) -> Span:
     """Return exactly `num_peaks` pixels of floor(n / num_peaks) of a part's n samples.
 
-    A pixel has at least one sample. As in those libraries, missing samples are 0 and
-    samples left over are ignored. Raises InvalidInput.
+    A pixel has at least one sample. As in web players' libraries, missing samples are 0
+    and samples left over are ignored. Raises InvalidInput.
     """
     first, end = part
     _check_peaks(num_peaks)

@@ -23,7 +23,7 @@ _COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
 class Canvas(Protocol):
-    """An open picture. Lengths are pixels from the top left, colours `#rrggbb`."""
+    """A drawing surface. Lengths are pixels from the top left, colours `#rrggbb`."""
 
     def rectangle(
         self, x: float, y: float, width: float, height: float, colour: str

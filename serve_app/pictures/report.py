@@ -31,7 +31,7 @@ _SECTION_COLOURS = (
     *("#d9c36a", "#e3938a"),
 )
 
-# The key of the Camelot wheel's same number: A minor is three fifths above C major.
+# Relative keys have one number on the Camelot wheel: A is three fifths above C.
 _MINOR_FIFTHS = 3
 _LINE_PIXELS = 6
 _MOST_BARS = 16

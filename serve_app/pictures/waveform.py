@@ -15,7 +15,7 @@ DEFAULT_WIDTH, DEFAULT_HEIGHT = 1_200, 200
 # Quieter songs are not magnified further, so that silence stays a line.
 _QUIETEST_PEAK = 0.05
 _MARGIN = 0.04
-# Compensates for the low energy of high frequencies, which sound louder than it.
+# High frequencies have less energy than their loudness suggests.
 _BAND_GAINS = np.array([1.0, 1.3, 2.2])
 
 

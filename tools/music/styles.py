@@ -38,8 +38,8 @@ WIDE: Modes = (
 class Style:
     """A kind of music. `bar` is (beats, steps in a beat).
 
-    `swing` is the range of the first share of two eighths (or sixteenths if `swung` is
-    4). `drums` are patterns; a style may have none.
+    `swing` is the range of the first one's share of two eighths (or sixteenths if
+    `swung` is 4). `drums` are patterns; a style may have none.
     """
 
     name: str
