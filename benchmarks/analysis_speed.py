@@ -101,13 +101,13 @@ def _core() -> Callable[[Path], object]:
             self._rhythm.add(mono)
             self._pitches.add(mono)
 
-        def found(self) -> object:
+        def result(self) -> object:
             self._add_mono(self._downmix.end())
-            pitches = self._pitches.found()
+            pitches = self._pitches.result()
             keys = key.keys(pitches, self._samples / SAMPLE_RATE)
-            return self._rhythm.found(), keys
+            return self._rhythm.result(), keys
 
-    return lambda path: heard(path, Core, Event()).found()
+    return lambda path: heard(path, Core, Event()).result()
 
 
 def _all() -> Callable[[Path], object]:

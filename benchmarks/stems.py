@@ -96,7 +96,7 @@ def _keys(paths: Sequence[Path]) -> key.Keys:
     for block in _mono(paths):
         listener.add(block)
         seconds += len(block) / SAMPLE_RATE
-    return key.keys(listener.found(), seconds)
+    return key.keys(listener.result(), seconds)
 
 
 def _mono(paths: Sequence[Path]) -> Iterator[Samples]:

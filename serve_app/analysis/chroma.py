@@ -83,7 +83,7 @@ class PitchListener:
             start += _SEGMENT_SAMPLES
         self._samples = self._samples[start:]
 
-    def found(self) -> Pitches:
+    def result(self) -> Pitches:
         """Return the pitches of the whole song, its last second padded with silence."""
         self.add(np.zeros(_READ_SAMPLES - len(self._samples), np.float32))
         tuning = float(np.angle(self._turns)) / (2 * np.pi)

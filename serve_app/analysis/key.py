@@ -113,9 +113,9 @@ class KeyListener:
         self._pitches.add(block)
         self._samples += len(block)
 
-    def found(self) -> Keys:
+    def result(self) -> Keys:
         """Return the keys of all samples; call it once, at the end."""
-        return keys(self._pitches.found(), self._samples / SAMPLE_RATE)
+        return keys(self._pitches.result(), self._samples / SAMPLE_RATE)
 
 
 def none(tuning_hz: float, reason: str = "no pitch") -> Keys:
@@ -164,7 +164,7 @@ def find(mono: Samples) -> Key:
     """Return the key of mono samples at 22,050 Hz, NO_KEY if nothing has a pitch."""
     listener = KeyListener()
     listener.add(mono)
-    return listener.found().key
+    return listener.result().key
 
 
 def _why_none(pitches: Pitches) -> str | None:

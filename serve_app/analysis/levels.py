@@ -104,12 +104,12 @@ class LevelsListener:
             self._silence.add(powers)
             self._energy.extend(self._seconds.add(powers))
 
-    def found(self) -> Levels:
+    def result(self) -> Levels:
         """Return the levels of all blocks so far."""
         samples = max(self._samples, 1)
         (left, both), (_, right) = self._products / samples
         power = (left + right) / 2
-        start, end = self._silence.found()
+        start, end = self._silence.result()
         offset_left, offset_right = (self._sums / samples).tolist()
         peak, rms = _decibels(self._peak**2), _decibels(power)
         # Equal channels can differ in the last bit.
@@ -162,7 +162,7 @@ class _Silence:
             if self._first is None:
                 self._first = done + int(loud[0])
 
-    def found(self) -> tuple[float, float]:
+    def result(self) -> tuple[float, float]:
         """Return the quiet seconds at both ends; the whole length if all is quiet."""
         rest = self._steps.rest
         first, last = self._first, self._last

@@ -116,16 +116,16 @@ class LoudnessListener:
             self._hop_sums.append(self._hops.add(powers))
             self._peak.add(piece)
 
-    def found(self) -> Loudness:
+    def result(self) -> Loudness:
         """Return the loudness of all blocks so far."""
         integrated = _integrated_lufs(self._means(_MOMENTARY_SECONDS))
         momentary_samples = _MOMENTARY_SECONDS * self._sample_rate
         short_term_samples = _SHORT_TERM_SECONDS * self._sample_rate
-        peak = self._peak.found()
+        peak = self._peak.result()
         return Loudness(
             integrated_lufs=integrated,
-            short_term_max_lufs=_lufs(self._short_term.found / short_term_samples),
-            momentary_max_lufs=_lufs(self._momentary.found / momentary_samples),
+            short_term_max_lufs=_lufs(self._short_term.largest / short_term_samples),
+            momentary_max_lufs=_lufs(self._momentary.largest / momentary_samples),
             range_lu=_range_lu(self._means(_SHORT_TERM_SECONDS)),
             true_peak_dbtp=20 * float(np.log10(peak)) if peak > 0 else None,
             replaygain_gain_db=(
@@ -148,7 +148,7 @@ class _Maximum:
     """The largest sum over a sliding window of `steps` steps."""
 
     def __init__(self, steps: int) -> None:
-        self.found = 0.0
+        self.largest = 0.0
         self._steps = steps
         self._latest = np.zeros(0)
 
@@ -157,7 +157,7 @@ class _Maximum:
         latest = np.concatenate([self._latest, sums])
         if len(latest) >= self._steps:
             windows = sliding_window_view(latest, self._steps).sum(axis=1)
-            self.found = max(self.found, float(windows.max()))
+            self.largest = max(self.largest, float(windows.max()))
         self._latest = latest[1 - self._steps :].copy()
 
 
@@ -190,7 +190,7 @@ class _TruePeak:
             samples = samples[:, rows * _ROW_SAMPLES :]
         self._held = samples.copy()
 
-    def found(self) -> float:
+    def result(self) -> float:
         """Return the true peak so far, as if silence followed."""
         if not self._matrix.size:
             return self.sample_peak

@@ -83,7 +83,7 @@ class RhythmListener:
     """Finds the rhythm of a song that arrives in mono blocks at 22,050 Hz.
 
     `make_engine` returns the engine that detects the beats; a short song needs another
-    one, to test it as a loop. After `found`, `is_noise` says whether a short piece is
+    one, to test it as a loop. After `result`, `is_noise` says whether a short piece is
     only noise.
     """
 
@@ -104,7 +104,7 @@ class RhythmListener:
         else:
             self._short.clear()
 
-    def found(
+    def result(
         self,
         bpm_range: tuple[float, float] | None = None,
         silences: Sequence[Silence] = (),

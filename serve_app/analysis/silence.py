@@ -45,7 +45,7 @@ class SilenceListener:
         self._heights.append(_heights(samples[:, :whole], self._frame_samples))
         self._rest = samples[:, whole:].copy()
 
-    def found(self) -> tuple[Silence, ...]:
+    def result(self) -> tuple[Silence, ...]:
         """Return the silence at the start and at the end, and pauses of at least 5 s.
 
         A song without any sound is one silent span.

@@ -100,16 +100,16 @@ class StemListener:
         self._levels.add(stereo)
         self._waveform.add(stereo)
 
-    def found(self) -> StemAnalysis:
+    def result(self) -> StemAnalysis:
         """Return the analysis. Raises InvalidInput for a stem without samples."""
-        return StemAnalysis(**self._found())
+        return StemAnalysis(**self._fields())
 
-    def _found(self) -> Mapping[str, Any]:
+    def _fields(self) -> Mapping[str, Any]:
         if not self._samples:
             raise InvalidInput("The song has no samples. Send a file that has some.")
         return {
-            "loudness": self._loudness.found(),
-            "levels": self._levels.found(),
+            "loudness": self._loudness.result(),
+            "levels": self._levels.result(),
             "waveform": self._waveform.end(),
             "duration_seconds": self._samples / self._sample_rate,
             "sample_rate": self._sample_rate,
@@ -150,14 +150,14 @@ class SongListener(StemListener):
         Raises InvalidInput for a song without samples, and Cancelled soon after
         `cancelled` is set.
         """
-        fields = self._found()
+        fields = self._fields()
         seconds = fields["duration_seconds"]
-        silences = self._silence.found()
+        silences = self._silence.result()
         self._add_mono(self._downmix.end())
-        pitches = self._pitches.found()
+        pitches = self._pitches.result()
         keys = _keys(pitches, fields["levels"], seconds, silences)
         _check(cancelled)
-        rhythm = self._rhythm.found(bpm_range, silences)
+        rhythm = self._rhythm.result(bpm_range, silences)
         # A sustained chord has no onsets either, but it is in tune.
         is_noise = self._rhythm.is_noise and pitches.in_tune < _IN_TUNE
         if is_noise and keys.reason is None:

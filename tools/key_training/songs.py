@@ -169,7 +169,7 @@ def hear(samples: NDArray[Any]) -> Pitches:
     """Return the pitches of mono samples at 22,050 Hz."""
     listener = PitchListener()
     listener.add(np.asarray(samples, np.float32))
-    return listener.found()
+    return listener.result()
 
 
 def moved(key: int, semitones: int) -> int:

@@ -143,7 +143,7 @@ def test_its_beats_are_repaired_by_the_grid(network: BeatThis) -> None:
     known = BeatThis(network.front, Known(np.delete(frames, [13, 22])))
     listener = RhythmListener(lambda: BeatThisEngine(known))
     listener.add(music.drums(123.4, seconds=20))
-    found = listener.found()
+    found = listener.result()
     assert found.grid is not None
     assert found.bpm == pytest.approx(123.4, abs=0.2)
     assert len(found.beats) in (40, 41)
@@ -162,7 +162,7 @@ def test_a_short_song_is_heard_once_more_as_a_loop() -> None:
 
     listener = RhythmListener(make)
     listener.add(music.drums(120, seconds=4))
-    assert listener.found().bpm == pytest.approx(120)
+    assert listener.result().bpm == pytest.approx(120)
     assert len(made) == 2
 
 

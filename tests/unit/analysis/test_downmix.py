@@ -29,7 +29,7 @@ def bpm(mono: Mono) -> float:
     """Return the estimated tempo."""
     listener = RhythmListener()
     listener.add(mono)
-    return listener.found().bpm
+    return listener.result().bpm
 
 
 def heard(left: Mono, right: Mono) -> Mono:

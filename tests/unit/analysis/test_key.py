@@ -24,7 +24,7 @@ def found(samples: music.Mono, block: int = music.RATE) -> Keys:
     listener = KeyListener()
     for start in range(0, len(samples), block):
         listener.add(samples[start : start + block])
-    return listener.found()
+    return listener.result()
 
 
 @pytest.mark.parametrize(("tonic", "is_minor"), KEYS)

@@ -50,7 +50,7 @@ def looped(bpm: float, style: str, bars: int = 1) -> music.Mono:
 def told(song: music.Mono) -> float:
     listener = RhythmListener()
     listener.add(song)
-    return listener.found().bpm
+    return listener.result().bpm
 
 
 def is_octave(told: float, bpm: float, tolerance: float) -> bool:
@@ -74,7 +74,7 @@ def test_slow_and_fast_loops_have_their_tempo(bpm: float, style: str) -> None:
 def test_a_loop_has_as_many_beats_as_its_length_says_and_a_grid() -> None:
     listener = RhythmListener()
     listener.add(looped(128, "four on the floor"))
-    found = listener.found()
+    found = listener.result()
     assert found.bpm == pytest.approx(128, abs=0.005)
     assert found.beats == pytest.approx([0, 60 / 128, 120 / 128, 180 / 128], abs=0.01)
     assert found.grid is not None

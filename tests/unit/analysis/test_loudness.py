@@ -34,7 +34,7 @@ def loudness(song: Samples, sample_rate: int = SAMPLE_RATE) -> Loudness:
     listener = LoudnessListener(sample_rate)
     for block in blocks(song):
         listener.add(block)
-    return listener.found()
+    return listener.result()
 
 
 def noise(seconds: float, sample_rate: int = SAMPLE_RATE) -> Samples:
@@ -89,7 +89,7 @@ def test_tech_3341_case_11_short_term_maximum_follows_as_it_is_heard() -> None:
         silence = 0.15 * segment
         level = -38 + segment
         listener.add(tones((NOTHING, silence), (level, 3), (NOTHING, 3 - silence)))
-        assert listener.found().short_term_max_lufs == pytest.approx(level, abs=0.1)
+        assert listener.result().short_term_max_lufs == pytest.approx(level, abs=0.1)
 
 
 def test_tech_3341_case_12_momentary_loudness_is_steady() -> None:
@@ -109,7 +109,7 @@ def test_tech_3341_case_14_momentary_maximum_follows_as_it_is_heard() -> None:
         silence = 0.02 * segment
         level = -38 + segment
         listener.add(tones((NOTHING, silence), (level, 0.4), (NOTHING, 0.4 - silence)))
-        assert listener.found().momentary_max_lufs == pytest.approx(level, abs=0.1)
+        assert listener.result().momentary_max_lufs == pytest.approx(level, abs=0.1)
 
 
 def faded(wave: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
@@ -203,7 +203,7 @@ def test_a_window_may_come_in_any_number_of_blocks() -> None:
     listener = LoudnessListener(SAMPLE_RATE)
     for block in blocks(tones((NOTHING, 0.23), (-23, 0.4), (NOTHING, 0.5)), 480):
         listener.add(block)
-    assert listener.found().momentary_max_lufs == pytest.approx(-23, abs=0.1)
+    assert listener.result().momentary_max_lufs == pytest.approx(-23, abs=0.1)
 
 
 def test_a_full_scale_sine_in_one_channel_is_minus_3_01() -> None:
@@ -240,7 +240,7 @@ def surround(song: Samples) -> Loudness:
     listener = LoudnessListener(SAMPLE_RATE, SURROUND)
     for block in blocks(song):
         listener.add(block)
-    return listener.found()
+    return listener.result()
 
 
 def test_tech_3341_case_6() -> None:
@@ -267,7 +267,7 @@ def test_mono_counts_as_one_channel() -> None:
     song = tones((-20, 5))
     listener = LoudnessListener(SAMPLE_RATE, weights=(1.0,))
     listener.add(song)
-    found = listener.found()
+    found = listener.result()
     assert found.integrated_lufs == pytest.approx(-23.01, abs=0.05)
     assert found.replaygain_gain_db == pytest.approx(5.01, abs=0.05)
 
@@ -291,7 +291,7 @@ def test_blocks_of_any_size_say_the_same(sample_rate: int) -> None:
     listener = LoudnessListener(sample_rate)
     for block in np.split(song, np.sort(np.append(ends, [0, 0, 1, 2])), axis=1):
         listener.add(block)
-    assert listener.found().to_dict() == expected
+    assert listener.result().to_dict() == expected
 
 
 @pytest.mark.parametrize("before", [0, 1, 31, 32, 33, 70_000])

@@ -33,7 +33,7 @@ def found(song: music.Mono, bpm_range: tuple[float, float] | None = None) -> Rhy
     listener = RhythmListener()
     for at in range(0, len(song), BLOCK):
         listener.add(song[at : at + BLOCK])
-    return listener.found(bpm_range)
+    return listener.result(bpm_range)
 
 
 @pytest.mark.parametrize("bpm", CLICKS)

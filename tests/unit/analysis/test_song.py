@@ -194,7 +194,7 @@ def test_a_stem_is_told_by_loudness_levels_and_waveform() -> None:
     listener = song.StemListener(44_100)
     for _ in range(50):
         listener.add(np.full((2, 10_000), 0.5, np.float32))
-    found = listener.found()
+    found = listener.result()
     assert set(found.to_dict()) == {"loudness", "levels", "duration", "sample_rate"}
     assert found.levels.peak_dbfs == pytest.approx(-6.02, abs=0.01)
     assert found.waveform.samples == 500_000
