@@ -106,7 +106,7 @@ class StemListener:
 
     def _fields(self) -> Mapping[str, Any]:
         if not self._samples:
-            raise InvalidInput("The song has no samples. Send a file that has some.")
+            raise InvalidInput("The song has no samples. Send a file with audio.")
         return {
             "loudness": self._loudness.result(),
             "levels": self._levels.result(),

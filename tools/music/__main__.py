@@ -59,8 +59,8 @@ def main(arguments: Sequence[str]) -> None:
             print(work(piece), flush=True)
         return
     with ProcessPoolExecutor(options.jobs) as pool:
-        for said in pool.map(work, pieces):
-            print(said, flush=True)
+        for line in pool.map(work, pieces):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

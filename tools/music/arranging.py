@@ -95,7 +95,7 @@ def _arranged(text: str) -> mido.MidiFile:
             env={**os.environ, "PYTHONHASHSEED": "0", "HOME": place},
         )
         if run.returncode != 0 or not made.exists():
-            raise RuntimeError(f"mma failed: {run.stdout[-500:]}{run.stderr[-500:]}")
+            raise RuntimeError(f"MMA failed: {run.stdout[-500:]}{run.stderr[-500:]}")
         return mido.MidiFile(made)
 
 
@@ -103,7 +103,9 @@ def _tracks(file: mido.MidiFile, unit: int) -> list[Track]:
     """Read MMA's tracks, with times in beats at the felt tempo."""
     scale = _TICKS_PER_BEAT * unit
     if file.ticks_per_beat != _TICKS_PER_BEAT:
-        raise RuntimeError(f"mma wrote {file.ticks_per_beat} ticks a beat")
+        raise RuntimeError(
+            f"MMA must write {_TICKS_PER_BEAT} ticks a beat, got {file.ticks_per_beat}."
+        )
     found: list[Track] = []
     for track in file.tracks:
         read = _track(track, scale)

@@ -113,9 +113,9 @@ def open_real(row: Row) -> mido.MidiFile:
     """
     package, _, path = row.file.partition("/")
     data = (_REAL_FOLDERS[package] / path).read_bytes()
-    if hashlib.sha256(data).hexdigest() != row.sha256:
+    if (sha256 := hashlib.sha256(data).hexdigest()) != row.sha256:
         raise ValueError(
-            f"{row.file} must have the SHA-256 {row.sha256}. "
+            f"{row.file} must have the SHA-256 {row.sha256}, got {sha256}. "
             "Install the version of its package that the list was made from."
         )
     if path.endswith(".gz"):

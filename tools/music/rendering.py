@@ -41,7 +41,7 @@ def play(file: mido.MidiFile, soundfont: str, folder: Path, is_wet: bool) -> Wav
     samples, rate = soundfile.read(wave, dtype="float32", always_2d=True)
     if rate != SAMPLE_RATE:
         raise RuntimeError(
-            f"fluidsynth rendered at {rate} Hz, {SAMPLE_RATE} Hz was requested."
+            f"fluidsynth must render at {SAMPLE_RATE} Hz, got {rate} Hz."
         )
     return np.ascontiguousarray(samples.T[:, _LATE_SAMPLES:])
 
