@@ -258,7 +258,7 @@ def test_a_waveform_of_another_version_is_refused(
 ) -> None:
     stored = heard(noise(1_000)).to_bytes()
     monkeypatch.setattr(waveform, "_VERSION", 2)
-    with pytest.raises(ValueError, match="version must be 1, got 2"):
+    with pytest.raises(ValueError, match="version must be 2, got 1"):
         Waveform.from_bytes(stored)
 
 
