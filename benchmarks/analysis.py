@@ -1,12 +1,12 @@
-"""How right tempo, beats and keys are, beside plain librosa on the same files.
+"""Accuracy of tempo, beats and keys, compared with plain librosa on the same files.
 
     python benchmarks/analysis.py music/score --misses
     python benchmarks/analysis.py music/score --stems
     STEMSERVE_BEATS=beat-this python benchmarks/analysis.py music/score
 
-Reads what `tools/music` renders, and the datasets that `stemserve evaluate` reads. What
-librosa says does not change, and is kept beside each file in `.librosa` folders. With
-`--stems` what stems tell of beats and keys is scored beside what the song itself does.
+Reads the pieces that `tools/music` renders, and the datasets that `stemserve evaluate`
+reads. librosa's estimates don't change, so they are cached in `.librosa` folders beside
+the files. `--stems` scores estimates from stems beside those from the song itself.
 """
 
 import argparse
@@ -34,19 +34,19 @@ from serve_app.cli.datasets import Song  # noqa: E402
 from serve_app.stems.beats import ListenerMaker, listener_maker  # noqa: E402
 
 _RATE = 22_050
-# Krumhansl and Kessler (1982): how well each note fits a key, from its tonic up.
+# Key profiles from the tonic up: Krumhansl and Kessler (1982).
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
-def plain(path: Path) -> Told:
-    """Return what librosa says of a song with its defaults, from its cache if there."""
+def cached_estimate(path: Path) -> Told:
+    """Return the estimates of librosa's defaults for a song, cached beside it."""
     cache = path.parent / ".librosa" / f"{path.name}.json"
     if cache.exists():
         kept = json.loads(cache.read_text())
         return Told(kept["bpm"], kept["key"], None, tuple(kept["beats"]))
-    told = _plain(path)
+    told = _run_librosa(path)
     cache.parent.mkdir(exist_ok=True)
     cache.write_text(
         json.dumps({"bpm": told.bpm, "key": told.key, "beats": told.beats})
@@ -54,7 +54,7 @@ def plain(path: Path) -> Told:
     return told
 
 
-def _plain(path: Path) -> Told:
+def _run_librosa(path: Path) -> Told:
     import librosa
 
     with decode.opened(path) as song:
@@ -77,23 +77,23 @@ def _krumhansl(chroma: np.ndarray) -> str:
     return max(found, key=lambda name: found[name])
 
 
-def told_by_us(path: Path) -> Told:
-    """Return what stemserve says of a song, by the settings."""
+def stemserve_estimate(path: Path) -> Told:
+    """Return stemserve's estimates for a song, with the configured engine."""
     return evaluation.told(path, _listener_maker())
 
 
 @cache
 def _listener_maker() -> ListenerMaker:
-    """Load what hears beats, once a process."""
+    """Load the beat engine once per process."""
     return listener_maker(read_settings())
 
 
-def told_by_librosa(song: Song) -> Told:
-    """Return what librosa says, with the best downbeats that its beats have.
+def librosa_estimate(song: Song) -> Told:
+    """Return librosa's estimates, with the best downbeats that its beats allow.
 
-    librosa has none: they are its beats in fours, at the phase that scores best.
+    librosa has no downbeats: every fourth beat is taken, at the phase that scores best.
     """
-    told = plain(song.path)
+    told = cached_estimate(song.path)
     beats, true = told.beats or (), song.truth.downbeats
     if true is None:
         return told
@@ -105,7 +105,7 @@ Pairs = list[tuple[Truth, Told]]
 
 
 def tables(songs: Sequence[Song], ours: Sequence[Told], theirs: Sequence[Told]) -> str:
-    """Return all figures as Markdown tables, ours beside librosa's."""
+    """Return all scores as Markdown tables, stemserve's beside librosa's."""
     truths = [song.truth for song in songs]
     columns = [list(zip(truths, told, strict=True)) for told in (ours, theirs)]
     text = ["## All", _side_by_side(columns)]
@@ -151,16 +151,16 @@ def _by_group(columns: Sequence[Pairs], kind: str) -> str:
 
 
 def _cell(figures: Sequence[Figures], field: str) -> str:
-    """Write a score of ours and librosa's, as in "78 / 65"."""
+    """Return stemserve's score and librosa's, as in "78 / 65"."""
     values = [getattr(each, field) for each in figures]
     return " / ".join("-" if v is None else f"{100 * v:.0f}" for v in values)
 
 
 def misses(songs: Sequence[Song], told: Sequence[Told]) -> str:
-    """List what is wrong, song by song."""
+    """Return what is wrong, one line per song."""
     lines = []
-    for song, answer in zip(songs, told, strict=True):
-        wrong = _wrong(song.truth, answer)
+    for song, estimate in zip(songs, told, strict=True):
+        wrong = _wrong(song.truth, estimate)
         if wrong:
             groups = ", ".join(song.truth.groups.values())
             lines.append(f"{song.path.stem} ({groups}): {'; '.join(wrong)}")
@@ -172,7 +172,7 @@ def _wrong(truth: Truth, told: Told) -> list[str]:
     if truth.bpm is not None and told.bpm is not None:
         error = scores.tempo_error(told.bpm, truth.bpm)
         if error != "right":
-            wrong.append(f"tempo {told.bpm:.2f} not {truth.bpm:.2f} ({error})")
+            wrong.append(f"tempo {told.bpm:.2f}, should be {truth.bpm:.2f} ({error})")
     for name in ("beats", "downbeats"):
         true, found = getattr(truth, name), getattr(told, name)
         if true is not None and found is not None:
@@ -185,12 +185,12 @@ def _wrong(truth: Truth, told: Told) -> list[str]:
             f" ({told.key_confidence:.0%})" if told.key_confidence is not None else ""
         )
         weight = scores.mirex(str(told.key), str(truth.key))
-        wrong.append(f"key {told.key}{sure} not {truth.key} (MIREX {weight})")
+        wrong.append(f"key {told.key}{sure}, should be {truth.key} (MIREX {weight})")
     return wrong
 
 
 def report(songs: Sequence[Song], ours: Sequence[Told], theirs: Sequence[Told]) -> Any:
-    """Return all of it as JSON holds it."""
+    """Return all scores and each song's estimates as JSON."""
     truths = [song.truth for song in songs]
     return {
         "stemserve": asdict(scores.figures(list(zip(truths, ours, strict=True)))),
@@ -207,12 +207,15 @@ def report(songs: Sequence[Song], ours: Sequence[Told], theirs: Sequence[Told]) 
     }
 
 
-def _told_by_stems(songs: Sequence[Song], folder: Path, jobs: int) -> str:
-    """Return the scores of stems, of the songs that have all of them."""
+def _stem_scores(songs: Sequence[Song], folder: Path, jobs: int) -> str:
+    """Return the scores of stems, over the songs that have all of them."""
     places = {song.path: stems.files(song, folder) for song in songs}
     found = {song.path: song for song in songs if places[song.path]}
     if not found:
-        raise SystemExit("None of these songs has its stems beside it or in OUT.")
+        raise SystemExit(
+            "No song has its stems beside it or in OUT. Render the songs with "
+            "`python -m tools.music --stems`, or separate them."
+        )
     files = [places[path] or {} for path in found]
     with ProcessPoolExecutor(jobs) as pool:
         told = list(pool.map(stems.heard, found.values(), files))
@@ -220,12 +223,12 @@ def _told_by_stems(songs: Sequence[Song], folder: Path, jobs: int) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure and print."""
+    """Parse the command line, score the songs and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR")
     parser.add_argument("--only", nargs="+", default=[], help="names of songs")
-    parser.add_argument("--misses", action="store_true", help="list what is wrong")
-    parser.add_argument("--json", type=Path, help="write all of it here")
+    parser.add_argument("--misses", action="store_true", help="list wrong estimates")
+    parser.add_argument("--json", type=Path, help="write all results to this file")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument(
         "--stems",
@@ -233,18 +236,19 @@ def main(arguments: Sequence[str]) -> None:
         nargs="?",
         const=Path(),
         metavar="OUT",
-        help="score stems: those beside the songs, or of `stemserve separate --out`",
+        help="score stems: those beside the songs, or in OUT, the folder that "
+        "`stemserve separate --out` wrote",
     )
     options = parser.parse_args(arguments)
     songs = [song for folder in options.folders for song in datasets.read(folder)]
     if options.only:
         songs = [song for song in songs if song.path.stem in options.only]
     if options.stems is not None:
-        print(_told_by_stems(songs, options.stems, options.jobs))
+        print(_stem_scores(songs, options.stems, options.jobs))
         return
     with ProcessPoolExecutor(options.jobs) as pool:
-        told = list(pool.map(told_by_us, [song.path for song in songs]))
-        theirs = list(pool.map(told_by_librosa, songs))
+        told = list(pool.map(stemserve_estimate, [song.path for song in songs]))
+        theirs = list(pool.map(librosa_estimate, songs))
     print(tables(songs, told, theirs))
     if options.misses:
         print(misses(songs, told))

@@ -1,12 +1,12 @@
-"""Speed and peak memory of the analysis, beside plain librosa on the same mp3.
+"""Speed and peak memory of the analysis, compared with plain librosa on the same mp3.
 
     python benchmarks/analysis_speed.py [--seconds 210] [--rounds 3] [--check]
 
-The mp3 is made here. Each contender runs in a process of its own, warmed up, with one
-thread: `core` is decoding, tempo, beats and key; `all` is the whole report, with
-loudness, levels, sections and waveform; `librosa` is `librosa.load`, `beat_track` and
-`chroma_cqt`. Times are of the processor, medians of the rounds, which take turns; peaks
-are above what the process has once all is imported. Linux only.
+Generates the mp3. Each contender runs in its own process, warmed up, with one thread:
+`core` is decoding, tempo, beats and key; `all` is the whole analysis, with loudness,
+levels, sections and waveform; `librosa` is `librosa.load`, `beat_track` and
+`chroma_cqt`. Times are CPU times, medians over rounds in which the contenders take
+turns; peaks are relative to the memory after the imports. Linux only.
 """
 
 import argparse
@@ -39,12 +39,12 @@ _ONE_THREAD = {
         "NUMBA_NUM_THREADS",
     )
 }
-# What is promised, and `--check` demands: times as fast, and shares of the memory.
+# The limits of `--check`: least speed relative to librosa, and most of its memory.
 _CORE_SPEED, _ALL_SPEED, _MEMORY = 1.5, 1.0, 0.5
 
 
 def write_song(path: Path, seconds: float) -> None:
-    """Write an mp3 of drums, bass and chords at 124 beats a minute, in F minor."""
+    """Write an mp3 of drums, bass and chords at 124 BPM, in F minor."""
     from serve_app.audio import formats
     from serve_app.audio.encode import Encoder
 
@@ -56,7 +56,7 @@ def write_song(path: Path, seconds: float) -> None:
 
 
 def _music(time_seconds: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the song (2, n) at each time."""
+    """Return the samples (2, n) of the song at each time."""
     beat = time_seconds * 124 / 60
     rng = np.random.default_rng(int(time_seconds[0]))
     noise = rng.standard_normal((2, len(time_seconds)))
@@ -86,7 +86,7 @@ def _core() -> Callable[[Path], object]:
     from serve_app.stems.reporter import heard
 
     class Core:
-        """Hears tempo, beats and key, and nothing else."""
+        """Estimates tempo, beats and key, and nothing else."""
 
         def __init__(self, sample_rate: int, channels: int = 2) -> None:
             self._downmix = Downmix(sample_rate)
@@ -94,20 +94,20 @@ def _core() -> Callable[[Path], object]:
             self._samples = 0
 
         def add(self, block: Samples) -> None:
-            self._hear(self._downmix.add(block))
+            self._add_mono(self._downmix.add(block))
 
-        def _hear(self, mono: Samples) -> None:
+        def _add_mono(self, mono: Samples) -> None:
             self._samples += len(mono)
             self._rhythm.add(mono)
             self._pitches.add(mono)
 
-        def found(self) -> object:
-            self._hear(self._downmix.end())
-            pitches = self._pitches.found()
+        def result(self) -> object:
+            self._add_mono(self._downmix.end())
+            pitches = self._pitches.result()
             keys = key.keys(pitches, self._samples / SAMPLE_RATE)
-            return self._rhythm.found(), keys
+            return self._rhythm.result(), keys
 
-    return lambda path: heard(path, Core, Event()).found()
+    return lambda path: heard(path, Core, Event()).result()
 
 
 def _all() -> Callable[[Path], object]:
@@ -122,7 +122,7 @@ def _librosa() -> Callable[[Path], object]:
 
     import librosa
 
-    # Of decoders that it tries first.
+    # Warnings about decoders that it tries first.
     warnings.simplefilter("ignore")
 
     def run(path: Path) -> object:
@@ -137,11 +137,11 @@ _CONTENDERS = {"core": _core, "all": _all, "librosa": _librosa}
 
 
 def measured(name: str, song: Path, warm: Path) -> dict[str, float]:
-    """Return seconds of the processor, and MiB at the peak above the imported."""
+    """Return the CPU seconds, and the peak memory in MiB above that after imports."""
     run = _CONTENDERS[name]()
     imported = memory_mib("VmRSS")
     run(warm)
-    # Linux: the peak is counted anew from here.
+    # Resets the peak of memory (Linux).
     Path("/proc/self/clear_refs").write_text("5")
     start = time.process_time()
     run(song)
@@ -154,7 +154,7 @@ def memory_mib(name: str) -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status has no {name}.")
+    raise RuntimeError(f"/proc/self/status has no field {name}.")
 
 
 def _apart(name: str, song: Path, warm: Path) -> dict[str, float]:
@@ -166,7 +166,7 @@ def _apart(name: str, song: Path, warm: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print, and with `--check` fail where a promise is broken."""
+    """Measure and print; with `--check`, exit with an error if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=210.0)
     parser.add_argument("--rounds", type=int, default=3)
@@ -187,11 +187,11 @@ def main() -> None:
                 found.append(_apart(name, song, warm))
     broken = _report(runs)
     if options.check and broken:
-        sys.exit(f"{broken} promises are broken")
+        sys.exit(f"{broken} of 3 limits were missed.")
 
 
 def _report(runs: dict[str, list[dict[str, float]]]) -> int:
-    """Print a table, and return how many promises are broken."""
+    """Print a table, and return the number of missed limits."""
 
     def median(name: str, what: str) -> float:
         return statistics.median(run[what] for run in runs[name])

@@ -1,13 +1,13 @@
-"""How often a tempo is right that is told with some confidence.
+"""How often an estimated tempo is right, by its confidence.
 
     python benchmarks/confidence.py music/score
     python benchmarks/confidence.py music/train music/tune --varied --fit
 
-Reads what `tools/music` renders, and the datasets that `stemserve evaluate` reads; only
-songs of constant tempo. `--varied` plays each at five speeds, and 12 s of its middle
-too, which makes the errors to learn from; `--fit` prints the constants of
-`serve_app/analysis/rhythm.py` that would have been right for these songs. A minute of
-music takes about half a second of one core.
+Reads the pieces that `tools/music` renders, and the datasets that `stemserve evaluate`
+reads, but only songs of constant tempo. `--varied` also plays each at other speeds,
+five in all, and 12 s from its middle, to get more errors to fit to. `--fit` prints the
+constants for `serve_app/analysis/rhythm.py` that fit these songs. A minute of music
+takes about half a second on one core.
 """
 
 import argparse
@@ -38,16 +38,16 @@ _EXCERPT = 12 * SAMPLE_RATE
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A tempo that was told, whether it is right, and what it was told by."""
+class Estimate:
+    """An estimated tempo's confidence and log odds, and whether it is right."""
 
     confidence: float
     is_right: bool
     log_odds: float
 
 
-def answers(path: Path, bpm: float, is_varied: bool) -> Iterator[Answer]:
-    """Tell the tempo of a song, and of it at other speeds, where there is a pulse."""
+def estimates(path: Path, bpm: float, is_varied: bool) -> Iterator[Estimate]:
+    """Yield the estimates for a song, and at other speeds, if there is a pulse."""
     song = _mono(path)
     for speed in _SPEEDS if is_varied else (1.0,):
         if not _SLOWEST <= bpm * speed <= _FASTEST and speed != 1.0:
@@ -55,9 +55,9 @@ def answers(path: Path, bpm: float, is_varied: bool) -> Iterator[Answer]:
         played = soxr.resample(song, SAMPLE_RATE, SAMPLE_RATE / speed)
         first = max((len(played) - _EXCERPT) // 2, 0)
         for part in (played, played[first : first + _EXCERPT])[: 1 + is_varied]:
-            answer = _answer(np.asarray(part, np.float32), bpm * speed)
-            if answer is not None:
-                yield answer
+            estimate = _estimate(np.asarray(part, np.float32), bpm * speed)
+            if estimate is not None:
+                yield estimate
 
 
 def _mono(path: Path) -> Samples:
@@ -67,25 +67,25 @@ def _mono(path: Path) -> Samples:
         return np.concatenate([*parts, downmix.end()])
 
 
-def _answer(mono: Samples, bpm: float) -> Answer | None:
+def _estimate(mono: Samples, bpm: float) -> Estimate | None:
     engine = NetworkEngine()
     engine.add(mono)
-    heard = engine.activations()
-    told = rhythm(heard)
+    activations = engine.activations()
+    told = rhythm(activations)
     if told.reason is not None:
         return None
-    return Answer(
+    return Estimate(
         confidence=told.bpm_confidence,
         is_right=scores.is_acc1(told.bpm, bpm),
-        log_odds=log_odds(heard, told.bpm),
+        log_odds=log_odds(activations, told.bpm),
     )
 
 
-def table(found: Sequence[Answer]) -> str:
-    """Return how often tempi are right, by confidence, as Markdown."""
-    lines = ["| confidence | songs | told | right |", "|---|---|---|---|"]
-    told = np.array([answer.confidence for answer in found])
-    right = np.array([answer.is_right for answer in found])
+def table(found: Sequence[Estimate]) -> str:
+    """Return a Markdown table of how often tempi are right, by confidence."""
+    lines = ["| confidence | songs | mean confidence | right |", "|---|---|---|---|"]
+    told = np.array([estimate.confidence for estimate in found])
+    right = np.array([estimate.is_right for estimate in found])
     for low, high in pairwise(_BINS):
         here = (told >= low) & ((told < high) | (high == _BINS[-1]))
         if here.any():
@@ -96,13 +96,13 @@ def table(found: Sequence[Answer]) -> str:
     return "\n".join([*lines, f"| all | {len(found)} | {shares} % |"])
 
 
-def fitted(found: Sequence[Answer]) -> NDArray[np.float64]:
-    """Return a constant and the weight of the log odds: a logistic regression.
+def fitted(found: Sequence[Estimate]) -> NDArray[np.float64]:
+    """Return the constant and the weight of the log odds by logistic regression.
 
-    By Newton's method, with a prior (1) that keeps the weight small.
+    Uses Newton's method, with a Gaussian prior of variance 1 on the weight.
     """
-    values = np.array([[1.0, answer.log_odds] for answer in found])
-    right = np.array([float(answer.is_right) for answer in found])
+    values = np.array([[1.0, estimate.log_odds] for estimate in found])
+    right = np.array([float(estimate.is_right) for estimate in found])
     prior = np.diag([0.0, 1.0])
     weights = np.zeros(2)
     for _ in range(30):
@@ -114,7 +114,7 @@ def fitted(found: Sequence[Answer]) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Parse the command line, estimate the tempi and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR")
     parser.add_argument("--varied", action="store_true")
@@ -122,10 +122,10 @@ def main() -> None:
     options = parser.parse_args()
     songs = [song for folder in options.folders for song in datasets.read(folder)]
     found = [
-        answer
+        estimate
         for song in songs
         if song.truth.bpm is not None
-        for answer in answers(song.path, song.truth.bpm, options.varied)
+        for estimate in estimates(song.path, song.truth.bpm, options.varied)
     ]
     print(table(found))
     if options.fit:

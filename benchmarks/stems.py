@@ -1,4 +1,4 @@
-"""Whether a song's stems tell its beats and its key better than the song does.
+"""Whether beats and keys are estimated better from stems than from the whole song.
 
 Used by `benchmarks/analysis.py --stems`.
 """
@@ -20,7 +20,7 @@ from serve_app.cli.datasets import Song
 
 STEMS = ("drums", "bass", "other", "vocals")
 _MIX = "mix"
-# What is listened to for beats, and for keys: sums of stems, or the song itself.
+# The stems whose sums are analysed for beats and for keys; none means the song itself.
 _BEATS: Mapping[str, Sequence[str]] = {
     _MIX: (),
     "drums": ("drums",),
@@ -31,15 +31,15 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "bass + other": ("bass", "other"),
     "all but drums": ("bass", "other", "vocals"),
 }
-# Of beats: the mean of what is heard in the song and in its drums.
+# For beats: the mean of the activations for the song and for its drums.
 _BOTH = "mix and drums"
 
 
 def files(song: Song, folder: Path = Path()) -> dict[str, Path] | None:
-    """Return a song's stems by name; None where they are not all there.
+    """Return a song's stems by name, or None if any is missing.
 
-    They lie beside the song, as `tools/music` puts them, or in `folder` as
-    `stemserve separate --out` does.
+    They are beside the song, where `tools/music` puts them, or in `folder`, where
+    `stemserve separate --out` puts them.
     """
     stem = song.path.stem
     found: dict[str, Path | None] = {}
@@ -55,7 +55,7 @@ def files(song: Song, folder: Path = Path()) -> dict[str, Path] | None:
 
 
 def heard(song: Song, stems: Mapping[str, Path]) -> dict[str, Told]:
-    """Return what is told of a song by each of the sounds that are listened to."""
+    """Return the estimates from each combination of stems and from the song itself."""
     told: dict[str, Told] = {}
     activations: dict[str, Activations] = {}
     for name, parts in _BEATS.items():
@@ -63,7 +63,7 @@ def heard(song: Song, stems: Mapping[str, Path]) -> dict[str, Told]:
     activations[_BOTH] = _mean(activations[_MIX], activations["drums"])
     for name, each in activations.items():
         found = rhythm.rhythm(each)
-        # Where there is no pulse, as in the drums of a song without any, the song's.
+        # Without a pulse, as in the drums of a song without drums, use the song's.
         if found.reason is not None:
             found = rhythm.rhythm(activations[_MIX])
         told[f"beats: {name}"] = Told(
@@ -96,11 +96,11 @@ def _keys(paths: Sequence[Path]) -> key.Keys:
     for block in _mono(paths):
         listener.add(block)
         seconds += len(block) / SAMPLE_RATE
-    return key.keys(listener.found(), seconds)
+    return key.keys(listener.result(), seconds)
 
 
 def _mono(paths: Sequence[Path]) -> Iterator[Samples]:
-    """Yield the mono sum of files of the same length and rate."""
+    """Yield the mono sum of files of equal length and sample rate."""
     with ExitStack() as stack:
         songs = [stack.enter_context(decode.opened(path)) for path in paths]
         downmix = None
@@ -124,10 +124,10 @@ def _mean(first: Activations, second: Activations) -> Activations:
 
 
 def tables(songs: Sequence[Song], told: Sequence[Mapping[str, Told]]) -> str:
-    """Return the scores of each sound as Markdown, beside those of the song itself.
+    """Return Markdown tables of scores, one row per combination of stems.
 
-    The second figure is by how much it is better than the song itself, with the
-    standard error of that over the songs.
+    In brackets is the improvement over the song itself, with its standard error over
+    the songs.
     """
     text = [f"{len(songs)} songs with stems."]
     for kind, measures in _MEASURES.items():
@@ -212,7 +212,7 @@ def _rows(
 
 
 def _cell(pairs: Sequence[tuple[float | None, float | None]]) -> str:
-    """Write a score in per cent: "87.3 (+1.2 ± 0.8)"."""
+    """Return a score in per cent, as in "87.3 (+1.2 ± 0.8)"."""
     values = 100 * np.array(pairs, float)
     if not len(values):
         return "-"

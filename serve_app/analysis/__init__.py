@@ -1,1 +1,1 @@
-"""Analysis: tempo and key of a song."""
+"""Analysis of audio: beats, keys, loudness, levels, sections and waveforms."""

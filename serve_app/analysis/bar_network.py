@@ -1,8 +1,8 @@
-"""The network that hears which beats begin bars, from beats and harmony, in numpy.
+"""The network that finds downbeats from beats and harmony, in numpy.
 
-Chords and bass notes change where bars begin. So each beat is described by what the
-beat network heard on it and half a beat later, and by how the harmony changes there
-and how it returns, and layers of dilated convolutions look over the beats, after
+Chords and bass notes tend to change at the start of a bar. So the features of a beat
+are the beat network's activations on it and half a beat later, and how the harmony
+changes and repeats there; layers of dilated convolutions run over the beats. After
 Krebs, Böck, Dorfer and Widmer (2016), "Downbeat tracking using beat-synchronous
 features with recurrent networks", ISMIR.
 """
@@ -19,25 +19,25 @@ Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
 
 TAPS = 3
-# Harmony is compared over so many beats before and after one, and with that of so many
-# beats ago.
+# A beat's harmony is compared between these many beats before and after it, and with
+# that of these many beats earlier.
 _AROUND_BEATS, _AGO_BEATS = (1, 2, 4), (1, 2, 3, 4, 6, 8)
 FEATURES = 4 + 2 * (len(_AROUND_BEATS) + len(_AGO_BEATS))
 _LEAST = 0.01
-# So many beats are looked at together, to bound the memory; with as many around them as
-# a network sees, they are told as they are in the whole song.
+# Beats per batch, to bound the memory, and beats of context on both sides: as many as
+# the network sees, so that batches don't change the result.
 _BLOCK_BEATS, _CONTEXT_BEATS = 2_048, 64
 _WEIGHTS = Path(__file__).parent / "weights" / "bars.npz"
 
 
-def downbeats(heard: Activations, frames: Integers) -> NDArray[np.float32]:
+def downbeats(activations: Activations, frames: Integers) -> NDArray[np.float32]:
     """Return the probability (k) that each of the beats at `frames` (k) begins a bar.
 
-    Frames are whole and rise; of a single beat nothing is known, so it is 0.5.
+    Frames are integers in ascending order. A single beat has the probability 0.5.
     """
     if len(frames) < 2:
         return np.full(len(frames), 0.5, np.float32)
-    described = features(heard, frames)
+    described = features(activations, frames)
     blocks = []
     for first in range(0, len(frames), _BLOCK_BEATS):
         start = max(first - _CONTEXT_BEATS, 0)
@@ -46,16 +46,18 @@ def downbeats(heard: Activations, frames: Integers) -> NDArray[np.float32]:
     return np.concatenate(blocks)
 
 
-def features(heard: Activations, frames: Integers) -> NDArray[np.float32]:
-    """Return what each of the beats at `frames` (k > 1) is like: (k, FEATURES)."""
+def features(activations: Activations, frames: Integers) -> NDArray[np.float32]:
+    """Return the features (k, FEATURES) of the beats at `frames` (k > 1)."""
     last = 2 * frames[-1] - frames[-2]
-    edges = np.minimum(np.append(frames, last), len(heard.beats) - 1)
+    edges = np.minimum(np.append(frames, last), len(activations.beats) - 1)
     found: list[Floats] = [
         _log_odds(highest(activation, places)) / 2
         for places in (frames, (edges[1:] + edges[:-1]) // 2)
-        for activation in (heard.beats, heard.downbeats)
+        for activation in (activations.beats, activations.downbeats)
     ]
-    for pitches in np.split(_means(heard.chroma, edges), (PITCH_CLASSES,), axis=1):
+    for pitches in np.split(
+        _means(activations.chroma, edges), (PITCH_CLASSES,), axis=1
+    ):
         centred = pitches - pitches.mean(axis=1, keepdims=True)
         found += [2 * _across(centred, beats) for beats in _AROUND_BEATS]
         found += [_ago(centred, beats) for beats in _AGO_BEATS]
@@ -65,8 +67,8 @@ def features(heard: Activations, frames: Integers) -> NDArray[np.float32]:
 def run(weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probability (k) of a downbeat from features (k, FEATURES).
 
-    The weights are those of several networks of one shape, which differ in the seed of
-    their training: their logits are averaged.
+    The weights are those of several networks of one shape, trained with different
+    seeds; their logits are averaged.
     """
     hidden = _convolved(
         features[None], weights["front_weight"], weights["front_bias"], 1
@@ -91,7 +93,7 @@ def _convolved(
     bias: NDArray[np.float32],
     dilation: int,
 ) -> NDArray[np.float32]:
-    """Return rectified convolutions (networks, k, channels) over beats so far apart."""
+    """Return rectified convolutions (networks, k, channels), dilated in beats."""
     beats = hidden.shape[-2]
     padded = np.pad(hidden, ((0, 0), (dilation, dilation), (0, 0)))
     taps = [
@@ -101,7 +103,7 @@ def _convolved(
 
 
 def _means(chroma: NDArray[np.floating], edges: Integers) -> Floats:
-    """Return the mean chroma (k, 24) between one edge, in frames, and the next."""
+    """Return the mean chroma (k, 24) from each edge, in frames, to the next."""
     starts = np.minimum(np.rint(edges / CHROMA_FRAMES).astype(int), len(chroma) - 1)
     sums = np.add.reduceat(chroma, starts, axis=0, dtype=np.float32)[:-1]
     means: Floats = sums / np.maximum(np.diff(starts), 1)[:, None]
@@ -109,7 +111,7 @@ def _means(chroma: NDArray[np.floating], edges: Integers) -> Floats:
 
 
 def _across(pitches: Floats, beats: int) -> Floats:
-    """Return how like the beats from each on are to as many before it: -1 to 1."""
+    """Return the similarity of the `beats` beats from each one on and before it."""
     sums = np.concatenate([np.zeros((1, pitches.shape[1])), pitches.cumsum(axis=0)])
     at = np.arange(len(pitches))
     before = sums[at] - sums[np.maximum(at - beats, 0)]
@@ -118,13 +120,13 @@ def _across(pitches: Floats, beats: int) -> Floats:
 
 
 def _ago(pitches: Floats, beats: int) -> Floats:
-    """Return how like each beat is to the one so many beats ago: -1 to 1."""
+    """Return the similarity of each beat to the one `beats` earlier: -1 to 1."""
     before = np.pad(pitches, ((beats, 0), (0, 0)))[: len(pitches)]
     return _likeness(before, pitches)
 
 
 def _likeness(one: Floats, other: Floats) -> Floats:
-    """Return the cosine between rows (k), 0 where one is silent."""
+    """Return the cosine similarity of rows (k), 0 where one is silent."""
     sizes = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     cosines: Floats = (one * other).sum(axis=1) / (sizes + 1e-6)
     return cosines

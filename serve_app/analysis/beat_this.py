@@ -1,8 +1,8 @@
-"""Beats as the network Beat This hears them; torch is imported when it is loaded.
+"""Beat tracking with the network Beat This; torch is imported when it is loaded.
 
 Foscarin, Schlüter and Widmer (2024), "Beat This! Accurate beat tracking without DBN
-postprocessing", ISMIR. Its front end and its network are those of the package
-`beat-this`; here is what hears a song of any length, block by block, with them.
+postprocessing", ISMIR. The spectrogram and the network come from the package
+`beat-this`; this module runs them block by block on a song of any length.
 """
 
 import inspect
@@ -23,38 +23,38 @@ from serve_app.errors import WeightsUnavailable
 if TYPE_CHECKING:
     import torch
 
-# It was trained on 30 s, and hears the first and the last of its frames less well: of
-# each piece those are not told.
+# The network was trained on excerpts of 30 s and is less accurate at their borders, so
+# the border frames of each excerpt are discarded.
 _PIECE_FRAMES, _BORDER_FRAMES = 1_500, 6
-_TOLD_FRAMES = _PIECE_FRAMES - 2 * _BORDER_FRAMES
-# A frame's window, 1024 samples, reaches so many frames to both sides.
+_KEPT_FRAMES = _PIECE_FRAMES - 2 * _BORDER_FRAMES
+# A frame's window, 1024 samples, extends over this many frames on both sides.
 _REACH_FRAMES = 2
-_AROUND_FRAMES = _TOLD_FRAMES + _BORDER_FRAMES + _REACH_FRAMES
-# The window at an end of the song sees the song mirrored there, for which it must be
-# longer than half of it.
+_AROUND_FRAMES = _KEPT_FRAMES + _BORDER_FRAMES + _REACH_FRAMES
+# Windows at the ends of the song mirror its samples, so the song must be longer than
+# half a window.
 _LEAST_SAMPLES = 513
-# In a checkpoint of Lightning's the network is a part of what was trained.
+# The prefix of the network's weights in a Lightning checkpoint.
 _PREFIX = "model."
 
 
 @dataclass(frozen=True)
 class BeatThis:
-    """The network, loaded, and its front end. One thread at a time computes with it."""
+    """The loaded network and its spectrogram. Only one thread at a time runs it."""
 
     front: "torch.nn.Module"
     model: "torch.nn.Module"
     _lock: Lock = field(default_factory=Lock)
 
     def levels(self, mono: Samples) -> "torch.Tensor":
-        """Return its log-mel spectrogram (n / 441 + 1, 128) of at least 513 samples."""
+        """Return the log-mel spectrogram (n / 441 + 1, 128) of at least 513 samples."""
         import torch
 
         with torch.inference_mode():
             levels: torch.Tensor = self.front(torch.from_numpy(mono))
         return levels
 
-    def heard(self, levels: "torch.Tensor") -> NDArray[np.float32]:
-        """Return the probabilities (n, 2) of beats and downbeats on frames (n, 128)."""
+    def probabilities(self, levels: "torch.Tensor") -> NDArray[np.float32]:
+        """Return the probabilities (n, 2) of beats and downbeats in frames (n, 128)."""
         import torch
 
         with self._lock, torch.inference_mode():
@@ -65,51 +65,53 @@ class BeatThis:
 
 
 class BeatThisEngine:
-    """Hears beats and downbeats with Beat This.
+    """Detects beats and downbeats with Beat This.
 
-    Tempi and chroma are those of the network that comes with the package, which hears
-    the song beside it. Of a song of any length it keeps 400 bytes a second more than
-    that one, and a minute of samples.
+    Tempi and chroma come from the package's own network, which runs beside it. It keeps
+    400 bytes more than that network for each second of the song, and a minute of
+    samples.
     """
 
     def __init__(self, network: BeatThis) -> None:
         self._network = network
         self._beside = NetworkEngine()
-        # The samples from a frame on.
+        # The samples from the frame `_first` on.
         self._samples = np.zeros(0, np.float32)
         self._first = 0
-        self._told = 0
-        self._heard: list[NDArray[np.float32]] = []
+        self._done = 0
+        self._probabilities: list[NDArray[np.float32]] = []
 
     def add(self, mono: Samples) -> None:
         """Take a block (n) of mono samples at 22,050 Hz."""
         self._beside.add(mono)
         self._samples = np.concatenate([self._samples, mono], dtype=np.float32)
-        while self._end_samples() >= (self._told + _AROUND_FRAMES) * HOP_SAMPLES:
-            self._hear(self._told, self._told + _TOLD_FRAMES)
-            self._forget()
+        while self._end_samples() >= (self._done + _AROUND_FRAMES) * HOP_SAMPLES:
+            self._run(self._done, self._done + _KEPT_FRAMES)
+            self._drop_samples()
 
     def activations(self) -> Activations:
-        """Return what was heard, once no block comes any more."""
+        """Return the activations of all blocks; call it once, after the last block."""
         frames = self._end_samples() // HOP_SAMPLES + 1
         missing = max(_LEAST_SAMPLES - self._end_samples(), 0)
         self._samples = np.pad(self._samples, (0, missing))
-        while self._told + _TOLD_FRAMES < frames:
-            self._hear(self._told, self._told + _TOLD_FRAMES)
-        # The last piece is as long as the others, if the song is.
-        self._hear(max(frames - _TOLD_FRAMES, 0), frames)
-        heard = np.concatenate(self._heard)
+        while self._done + _KEPT_FRAMES < frames:
+            self._run(self._done, self._done + _KEPT_FRAMES)
+        # The last excerpt is as long as the others if the song is long enough.
+        self._run(max(frames - _KEPT_FRAMES, 0), frames)
+        probabilities = np.concatenate(self._probabilities)
         return replace(
-            self._beside.activations(), beats=heard[:, 0], downbeats=heard[:, 1]
+            self._beside.activations(),
+            beats=probabilities[:, 0],
+            downbeats=probabilities[:, 1],
         )
 
     def _end_samples(self) -> int:
         return self._first * HOP_SAMPLES + len(self._samples)
 
-    def _hear(self, start: int, end: int) -> None:
-        """Keep what is heard up to the frame `end`, in a piece that begins at `start`.
+    def _run(self, start: int, end: int) -> None:
+        """Keep the activations up to the frame `end`, from an excerpt from `start` on.
 
-        Beyond the song's ends there are frames of zeros.
+        Frames before and after the song are zeros.
         """
         import torch
 
@@ -121,28 +123,30 @@ class BeatThisEngine:
         before = known - (start - _BORDER_FRAMES)
         after = end - start + 2 * _BORDER_FRAMES - before - len(levels)
         levels = torch.nn.functional.pad(levels, (0, 0, before, after))
-        heard = self._network.heard(levels)[_BORDER_FRAMES:-_BORDER_FRAMES]
-        self._heard.append(heard[self._told - start :])
-        self._told = end
+        probabilities = self._network.probabilities(levels)[
+            _BORDER_FRAMES:-_BORDER_FRAMES
+        ]
+        self._probabilities.append(probabilities[self._done - start :])
+        self._done = end
 
-    def _forget(self) -> None:
-        """Let go of the samples that no piece needs any more, not even the last."""
-        first = max(self._told - _AROUND_FRAMES, 0)
+    def _drop_samples(self) -> None:
+        """Drop the samples that no later excerpt needs, not even the last one."""
+        first = max(self._done - _AROUND_FRAMES, 0)
         self._samples = self._samples[(first - self._first) * HOP_SAMPLES :]
         self._first = first
 
 
 def load(path: Path) -> BeatThis:
-    """Return the network of a checkpoint of Beat This, which computes in one thread.
+    """Return the network of a Beat This checkpoint, limited to one thread.
 
-    Raises WeightsUnavailable for a file that is no such checkpoint. No code in it is
-    run.
+    Raises WeightsUnavailable if the file is not such a checkpoint. Code in the file is
+    never run.
     """
     import torch
     from beat_this.model.beat_tracker import BeatThis as Model
     from beat_this.preprocessing import LogMelSpect
 
-    # An analysis takes what the separation beside it leaves of the cores.
+    # The separation runs at the same time and needs the other cores.
     torch.set_num_threads(1)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -158,7 +162,7 @@ def load(path: Path) -> BeatThis:
         *(AttributeError, AssertionError, pickle.UnpicklingError),
     ) as err:
         raise WeightsUnavailable(
-            f"{path} is no checkpoint of Beat This ({type(err).__name__}). "
+            f"{path} is not a checkpoint of Beat This ({type(err).__name__}). "
             "Delete it and fetch it again."
         ) from err
     return BeatThis(LogMelSpect().eval(), model.requires_grad_(False).eval())

@@ -1,4 +1,4 @@
-"""Beats and bars: the likeliest path through what an engine hears."""
+"""Beats and bars: the most likely path through an engine's activations."""
 
 from dataclasses import dataclass
 
@@ -20,42 +20,42 @@ Integers = NDArray[np.integer]
 SLOWEST_BPM, FASTEST_BPM = 40.0, 240.0
 
 _TEMPI_PER_OCTAVE = 24
-# A beat comes so many frames early or late, at most, with this deviation.
+# A beat is at most this many frames early or late.
 _LATEST = 2
-# Of intervals of a second; shorter ones are evener, by the square root.
+# The standard deviation at intervals of 1 s; it grows with the interval's square root.
 _JITTER_FRAMES = 1.4
-# What a change of tempo by one of the steps costs, and one to any other tempo.
+# The costs of a tempo change by one step, and of a change to any other tempo.
 _STEP_COST, _JUMP_COST = 4.0, 20.0
-# How much a second of a tempo that the engine thinks unlikely costs.
+# The weight per second of the engine's log probability of a tempo.
 _TEMPO_WEIGHT = 0.3
 _LEAST_TEMPO = 1e-4
 _LEAST, _MOST = 0.02, 0.98
-# A beat's probability is spread over some frames: each has less than all of it.
+# A beat's probability is spread over several frames, so each has only a part of it.
 _GAIN, _BIAS = 0.6, 0.7
-# So long are the pieces that a path is found in, with so much of their neighbours.
+# Paths are found in pieces of this length, with this much overlap on both sides.
 _PIECE_FRAMES, _OVERLAP_FRAMES = 600 * FRAMES_PER_SECOND, 20 * FRAMES_PER_SECOND
 
 METERS = (2, 3, 4, 5, 7)
-# A bar that breaks off, and one of another meter, are this unlikely (logarithm), and
-# so is music that does not begin with a bar.
+# Costs (negative log likelihoods) of an incomplete bar, of a change of meter, and of
+# music that does not begin with a bar.
 _METER_COST, _CHANGE_COST, _PICKUP_COST = 15.0, 15.0, 10.0
-# So much less likely is music whose bars are longer than this.
+# The additional cost of bars longer than this many beats.
 _USUAL_BEATS, _RARE_COST = 4, 15.0
 _LEAST_DOWNBEAT = 0.1
-# What is misheard in one bar is so in all: more beats than these are no more evidence.
+# The same error repeats in every bar, so beats beyond this many add no evidence.
 _EVIDENCE_BEATS = 400
 _SHORTEST_FRAMES = 10
-# Before the first frame that is a beat with this probability, and after the last, there
-# is none.
+# There are no beats before the first frame with this beat probability, or after the
+# last one.
 _FAINT = 0.1
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """Beats at `frames` (k), whole, and at `times` (k), seconds, and how sure each is.
+    """Beats at `frames` (k, integers) and at `times` (k, seconds).
 
-    `strengths` (k) are the engine's probabilities; `fit` is the path's logarithmic
-    likelihood, against that of no beat at all, for each second.
+    `strengths` (k) are the engine's probabilities; `fit` is the path's log likelihood
+    per second, relative to that of a path without beats.
     """
 
     frames: Integers
@@ -65,36 +65,36 @@ class Pulse:
 
 
 def track(
-    heard: Activations, slowest: float = SLOWEST_BPM, fastest: float = FASTEST_BPM
+    activations: Activations, slowest: float = SLOWEST_BPM, fastest: float = FASTEST_BPM
 ) -> Pulse:
-    """Return the likeliest beats, between the two tempi.
+    """Return the most likely beats with tempi from `slowest` to `fastest` (BPM).
 
-    The path is found in pieces of ten minutes, each with 20 s of its neighbours, so
-    that both pieces agree about the beats where they meet.
+    The path is found in pieces of ten minutes with 20 s of overlap on both sides, so
+    that neighbouring pieces agree about the beats where they meet.
     """
-    count = len(heard.beats)
+    count = len(activations.beats)
     pieces: list[Integers] = [np.zeros(0, np.intp)]
     fit = 0.0
     for start in range(0, count, _PIECE_FRAMES):
         end = start + _PIECE_FRAMES
         first = max(start - _OVERLAP_FRAMES, 0)
-        piece = heard.beats[first : end + _OVERLAP_FRAMES]
-        found, score = _path(piece, heard.tempi, slowest, fastest)
+        piece = activations.beats[first : end + _OVERLAP_FRAMES]
+        found, score = _path(piece, activations.tempi, slowest, fastest)
         found = found + first
         pieces.append(found[(found >= start) & (found < end)])
         fit += score
     frames = np.concatenate(pieces)
     if len(frames):
-        # Two pieces can place the beat on their border a little apart.
+        # Two pieces can place the beat at their border at slightly different frames.
         frames = frames[np.diff(frames, prepend=-_SHORTEST_FRAMES) >= _SHORTEST_FRAMES]
-        clear = np.flatnonzero(heard.beats >= _FAINT)
+        clear = np.flatnonzero(activations.beats >= _FAINT)
         if len(clear):
             is_music = (frames >= clear[0] - 2) & (frames <= clear[-1] + 2)
             frames = frames[is_music]
     return Pulse(
         frames=frames,
-        times=_times(heard.beats, frames),
-        strengths=highest(heard.beats, frames),
+        times=_times(activations.beats, frames),
+        strengths=highest(activations.beats, frames),
         fit=fit / max(count / FRAMES_PER_SECOND, 1e-9),
     )
 
@@ -105,11 +105,11 @@ def _path(
     slowest: float,
     fastest: float,
 ) -> tuple[Integers, float]:
-    """Return the likeliest beats' frames and the path's score.
+    """Return the frames of the most likely beats, and the path's score.
 
-    A semi-Markov chain: its states are a beat at a frame and the interval that it goes
-    on with, its score the log odds of a beat at each, less the cost of uneven
-    intervals. As none is shorter than the shortest, that many frames are done at once.
+    A semi-Markov chain. A state is a beat at a frame and the interval to the next beat;
+    the score sums the log odds of a beat at each, less the costs of uneven intervals.
+    Frames are computed in groups as long as the shortest interval.
     """
     octaves = np.log2(fastest / slowest)
     bpm = fastest * 2.0 ** -np.linspace(
@@ -123,8 +123,8 @@ def _path(
     chances = np.clip(beats, _LEAST, _MOST)
     odds = _GAIN * np.log(chances / (1 - chances)) + _BIAS
     width, margin, together = len(intervals), int(lags.max()), int(lags.min())
-    # At [margin + t, i]: of the paths with a beat at t, the best that came with
-    # interval i, and the best that goes on with it. They begin before the song.
+    # At [margin + t, i], over the paths with a beat at t: the best score that arrived
+    # with interval i, and the best that continues with it. Paths begin before the song.
     came = np.zeros((margin + len(odds), width), np.float32)
     going = np.zeros_like(came)
     flat = going.ravel()
@@ -142,7 +142,7 @@ def _path(
         np.maximum(on[:, :-1], new[:, 1:] - _STEP_COST, out=on[:, :-1])
     if not len(odds):
         return np.zeros(0, np.intp), 0.0
-    # They end so near to the song's end that the next beat would be after it.
+    # The path ends where the next beat would be after the song's end.
     left = np.arange(len(came))[:, None] - len(came) + lags.max(axis=0)
     row, column = divmod(int(np.where(left >= 0, came, -np.inf).argmax()), width)
     total = float(came[row, column])
@@ -162,7 +162,7 @@ def _path(
 def _interval_costs(
     intervals: Floats, lags: Integers, bpm: Floats, tempi: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return what each lag costs at each interval: (lags, intervals)."""
+    """Return the cost of each lag at each interval: (lags, intervals)."""
     spread = _JITTER_FRAMES * np.sqrt(intervals / FRAMES_PER_SECOND)
     deviation = 0.5 * np.square((lags - intervals) / spread)
     likely = np.interp(
@@ -173,10 +173,10 @@ def _interval_costs(
 
 
 def _times(beats: NDArray[np.float32], frames: Integers) -> Floats:
-    """Return the beats' times in seconds, from the centre of what is heard around."""
+    """Return the beats' times in seconds: centroids of the activation around each."""
     around = np.arange(-NEARBY_FRAMES, NEARBY_FRAMES + 1)
     padded = np.pad(beats, 2 * NEARBY_FRAMES).astype(np.float64)
-    # The highest of three frames is the middle.
+    # Centre on the highest of three frames.
     near = padded[frames[:, None] + np.arange(-1, 2) + 2 * NEARBY_FRAMES]
     middle = frames + near.argmax(axis=1) - 1 if len(frames) else frames
     weights = padded[middle[:, None] + around + 2 * NEARBY_FRAMES]
@@ -185,15 +185,15 @@ def _times(beats: NDArray[np.float32], frames: Integers) -> Floats:
     return times
 
 
-def bars(heard: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
-    """Return which beats begin bars (k), and the meter: how many beats most bars have.
+def bars(activations: Activations, pulse: Pulse) -> tuple[NDArray[np.bool_], int]:
+    """Return which beats begin bars (k), and the meter: the beats of most bars.
 
-    A hidden Markov model over places in bars of 2, 3, 4, 5 and 7 beats, which may
-    break off or change at a cost.
+    A hidden Markov model over positions in bars of 2, 3, 4, 5 and 7 beats. Incomplete
+    bars and changes of meter have a cost.
     """
     if not len(pulse.frames):
         return np.zeros(0, np.bool_), 4
-    first = bar_network.downbeats(heard, pulse.frames)
+    first = bar_network.downbeats(activations, pulse.frames)
     first = np.clip(first, _LEAST_DOWNBEAT, 1 - _LEAST_DOWNBEAT)
     weight = min(1.0, _EVIDENCE_BEATS / len(first))
     on, off = weight * np.log(first), weight * np.log(1 - first)

@@ -1,4 +1,4 @@
-"""How strong each pitch is in a song, second by second, at the song's own tuning."""
+"""The strength of each pitch, second by second, at the song's own tuning."""
 
 from dataclasses import dataclass
 
@@ -27,18 +27,18 @@ _BIN_HZ = SAMPLE_RATE / _WINDOW_SAMPLES
 _FIRST_BIN, _LAST_BIN = 20, 3_000  # 27 Hz to 4,037 Hz
 # Magnitudes are compressed, so that one loud voice does not hide the chords.
 _POWER = 0.4
-# A peak stands out from what lies around it, 16 Hz to each side, by a fifth.
+# A peak must exceed the mean of the 16 Hz on each side of it by a fifth.
 _FLOOR_BINS, _OVER_FLOOR = 25, 1.2
-# What is 180 dB below full scale is silence, and what is 120 dB below the loudest
-# sample may be the rounding of an offset or of a sound too low to be heard.
+# Magnitudes 180 dB below full scale are silence; those 120 dB below the largest sample
+# may be rounding errors of an offset or of an inaudibly low sound.
 _SILENCE, _ROUNDING = 1e-9, 1e-6
 _BLOCK = 512  # seconds
-# What a note is taken to have of its overtones that are no octaves: the third, fifth
-# and seventh partial, in semitones, and how strong they are, after compression.
+# The assumed overtones of a note that are not octaves: the third, fifth and seventh
+# partial, in semitones, and their strengths after compression.
 _OVERTONES = ((19, 0.6), (28, 0.42), (34, 0.3))
-# Melodies and chords, mostly, around F#4: two octaves away a pitch counts a quarter.
+# A Gaussian weight around F#4, where most melodies and chords are.
 _MIDDLE, _WIDTH = 42, 20
-# Fifths of a semitone: the tuning is known only when the song has been heard.
+# Bins of a fifth of a semitone, as the tuning is known only at the end of the song.
 _PARTS = 5
 _PART_CENTRES = (np.arange(PITCHES * _PARTS) + 0.5) / _PARTS - 0.5
 
@@ -48,9 +48,9 @@ class Pitches:
     """The pitches of a song.
 
     `strengths` (seconds, 84) has one row for each second and one column for each
-    semitone from C1 up; no unit, compressed. `tuning_semitones` is how far the song
-    lies over A = 440 Hz, -0.5 to 0.5. `in_tune` is how far all peaks agree on that,
-    0 to 1: music has 0.2 or more; noise, drums and speech have mostly less than 0.15.
+    semitone from C1 up, in compressed units. `tuning_semitones` is the song's deviation
+    from A = 440 Hz, -0.5 to 0.5. `in_tune` is how well all peaks agree on it, 0 to 1:
+    at least 0.2 for music, mostly less than 0.15 for noise, drums and speech.
     """
 
     strengths: Matrix
@@ -59,7 +59,7 @@ class Pitches:
 
 
 class PitchListener:
-    """Measure the pitches of a song that comes in mono blocks at 22,050 Hz.
+    """Measures the pitches of a song that arrives in mono blocks at 22,050 Hz.
 
     It keeps 840 bytes for each second of the song.
     """
@@ -83,14 +83,14 @@ class PitchListener:
             start += _SEGMENT_SAMPLES
         self._samples = self._samples[start:]
 
-    def found(self) -> Pitches:
+    def result(self) -> Pitches:
         """Return the pitches of the whole song, its last second padded with silence."""
         self.add(np.zeros(_READ_SAMPLES - len(self._samples), np.float32))
         tuning = float(np.angle(self._turns)) / (2 * np.pi)
         in_tune = abs(self._turns) / self._total if self._total else 0.0
         semitones = np.floor(_PART_CENTRES - tuning + 0.5)
         folds = (semitones[:, None] == np.arange(PITCHES)).astype(np.float32)
-        # In blocks, so that 10 hours are never in memory in full precision.
+        # In blocks, to avoid a copy of the whole song in full precision.
         blocks = [
             np.array(self._segments[at : at + _BLOCK], np.float32) @ folds
             for at in range(0, len(self._segments), _BLOCK)
@@ -100,7 +100,7 @@ class PitchListener:
 
 
 def pitch_classes(strengths: Matrix) -> Matrix:
-    """Return how strong each pitch class is in each second (n, 12), without overtones.
+    """Return the strength of each pitch class in each second (n, 12), minus overtones.
 
     `strengths` (n, 84) are those of Pitches.
     """
@@ -114,10 +114,10 @@ def pitch_classes(strengths: Matrix) -> Matrix:
 
 
 def _peaks(samples: Samples) -> tuple[Vector, Vector]:
-    """Return the spectrum's peaks: semitones over the lowest pitch, and heights.
+    """Return the peaks of the spectrum: semitones above the lowest pitch, and heights.
 
-    The frames of a second are averaged first: noise and drums then lie in the floor,
-    from which held notes stand out.
+    The frames of a second are averaged first, which flattens noise and drums into the
+    floor, so that held notes stand out.
     """
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW_SAMPLES)
     spectrum = scipy.fft.rfft(frames[::_HOP_SAMPLES] * _WINDOW)[:, _FIRST_BIN:_LAST_BIN]
@@ -139,7 +139,7 @@ def _peaks(samples: Samples) -> tuple[Vector, Vector]:
 
 
 def _binned(semitones: Vector, heights: Vector) -> NDArray[np.float16]:
-    """Return how strong the peaks are in each fifth of a semitone."""
+    """Return the summed heights of the peaks in each fifth of a semitone."""
     parts = np.floor((semitones + 0.5) * _PARTS).astype(int)
     is_heard = (parts >= 0) & (parts < PITCHES * _PARTS)
     strengths = np.bincount(

@@ -1,4 +1,4 @@
-"""What beats and bars are found in, block by block: mel bands, and pitch classes."""
+"""Features for beats and bars, computed block by block: mel bands and pitch classes."""
 
 import numpy as np
 import scipy.fft
@@ -11,7 +11,7 @@ Levels = NDArray[np.float32]
 FRAMES_PER_SECOND = 50
 HOP_SAMPLES = SAMPLE_RATE // FRAMES_PER_SECOND
 BANDS = 81
-# Harmony changes more slowly than levels: it is told on every eighth frame.
+# Harmony changes more slowly than levels: chroma has one frame for every eight.
 CHROMA_FRAMES = 8
 PITCH_CLASSES = 12
 
@@ -19,18 +19,18 @@ PITCH_CLASSES = 12
 # audio beat tracking", EUSIPCO.
 _WINDOW_SAMPLES = 1_024
 _LOWEST_HZ, _HIGHEST_HZ = 30.0, 10_000.0
-# Silence is as loud as this: fainter than anything of 24 bits, made fainter by 80 dB.
+# The power of silence, below the faintest 24-bit sound attenuated by 80 dB.
 _FLOOR = np.float32(1e-20)
 # 0.19 s: long enough to separate semitones from 180 Hz up.
 _CHROMA_WINDOW_SAMPLES = 4_096
-# MIDI pitches: six octaves from E1 up, of which the lowest two are the bass.
+# MIDI pitches: six octaves from E1 up; the lowest two are the bass.
 _LOWEST_PITCH, _OCTAVES, _BASS_OCTAVES = 28, 6, 2
-# So many frames at once keep the spectra within a processor's cache.
+# Frames per batch, so that the spectra fit into the CPU cache.
 _FRAMES_AT_ONCE = 256
 
 
 class _Frames:
-    """Cuts mono blocks into windows, of which the i-th is centred on sample i hop."""
+    """Cut mono blocks into windows; window i is centred on sample i * hop."""
 
     def __init__(self, window_samples: int, hop_samples: int, width: int) -> None:
         self._window = np.hanning(window_samples + 1)[:-1].astype(np.float32)
@@ -38,7 +38,7 @@ class _Frames:
         self._waiting = np.zeros(window_samples // 2, np.float32)
 
     def add(self, mono: Samples) -> Levels:
-        """Take a block (n) of any length; return the frames that it completes."""
+        """Take a block (n) of any length; return the frames it completes."""
         samples = np.concatenate([self._waiting, mono.astype(np.float32, copy=False)])
         size, hop = len(self._window), self._hop_samples
         frames = max((len(samples) - size) // hop + 1, 0)
@@ -49,30 +49,30 @@ class _Frames:
         windows = windows[: frames * hop : hop]
         return np.concatenate(
             [
-                self._seen(windows[first : first + _FRAMES_AT_ONCE] * self._window)
+                self._levels(windows[first : first + _FRAMES_AT_ONCE] * self._window)
                 for first in range(0, frames, _FRAMES_AT_ONCE)
             ]
         )
 
     def end(self) -> Levels:
-        """Return the last frames, whose windows reach past the end."""
+        """Return the last frames, with windows that extend past the end."""
         return self.add(np.zeros(len(self._window) // 2, np.float32))
 
-    def _seen(self, windows: Samples) -> Levels:
+    def _levels(self, windows: Samples) -> Levels:
         raise NotImplementedError
 
 
 class Spectrogram(_Frames):
-    """Turns mono blocks at 22,050 Hz into 50 frames a second of 81 mel bands.
+    """Turn mono blocks at 22,050 Hz into 50 frames a second of 81 mel bands.
 
-    Frame i is centred on sample 441 i; a level is the logarithm to base 10 of power.
+    Frame i is centred on sample 441 i; a level is the base-10 logarithm of power.
     """
 
     def __init__(self) -> None:
         super().__init__(_WINDOW_SAMPLES, HOP_SAMPLES, BANDS)
         self._filters = _mel_filters()
 
-    def _seen(self, windows: Samples) -> Levels:
+    def _levels(self, windows: Samples) -> Levels:
         bins = scipy.fft.rfft(windows, axis=1)
         power = np.square(bins.real) + np.square(bins.imag)
         levels: Levels = np.log10(power @ self._filters + _FLOOR)
@@ -80,11 +80,11 @@ class Spectrogram(_Frames):
 
 
 class Chromagram(_Frames):
-    """Turns mono blocks at 22,050 Hz into 6.25 frames a second of pitch classes.
+    """Turn mono blocks at 22,050 Hz into 6.25 frames a second of pitch classes.
 
-    Frame i, (24), is centred on sample 3528 i: 12 classes from E up, of all octaves,
-    then of the bass. Magnitudes are square roots, so that one loud voice does not hide
-    the chords.
+    Frame i (24 values) is centred on sample 3528 i: the 12 classes from E up over all
+    octaves, then over the bass. Values are square roots of magnitudes, so that one loud
+    voice does not hide the chords.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Chromagram(_Frames):
         super().__init__(_CHROMA_WINDOW_SAMPLES, hop, 2 * PITCH_CLASSES)
         self._filters = _pitch_filters()
 
-    def _seen(self, windows: Samples) -> Levels:
+    def _levels(self, windows: Samples) -> Levels:
         bins = scipy.fft.rfft(windows, axis=1)[:, : len(self._filters)]
         strengths = np.sqrt(np.abs(bins) @ self._filters)
         octaves = strengths.reshape(len(windows), _OCTAVES, PITCH_CLASSES)
@@ -101,9 +101,9 @@ class Chromagram(_Frames):
 
 
 def _pitch_filters() -> NDArray[np.float32]:
-    """Return triangular filters (bins, pitches), a semitone to both sides.
+    """Return triangular filters (bins, pitches), one semitone wide on each side.
 
-    Below 91 Hz, where semitones are narrower than bins, each reaches as far as a bin.
+    Below 91 Hz, where semitones are narrower than bins, each side is one bin wide.
     """
     width = SAMPLE_RATE / _CHROMA_WINDOW_SAMPLES
     pitches = _LOWEST_PITCH + np.arange(_OCTAVES * PITCH_CLASSES)
@@ -117,8 +117,8 @@ def _pitch_filters() -> NDArray[np.float32]:
 def _mel_filters() -> NDArray[np.float32]:
     """Return triangular filters (bins, bands), equally wide in mel, each of sum 1.
 
-    The scale is O'Shaughnessy's (1987), 1127 ln(1 + f/700). Below some 500 Hz, where
-    bands are narrower than bins, each takes of the bins beside it.
+    The scale is O'Shaughnessy's (1987), 1127 ln(1 + f/700). Below about 500 Hz, where
+    bands are narrower than bins, each side is at least one bin wide.
     """
     edges = np.linspace(_mel(_LOWEST_HZ), _mel(_HIGHEST_HZ), BANDS + 2)
     hertz = 700.0 * np.expm1(edges / 1127.0)
@@ -129,7 +129,7 @@ def _mel_filters() -> NDArray[np.float32]:
     rising = (bins[:, None] - low) / (mid - low)
     falling = (high - bins[:, None]) / (high - mid)
     filters = np.maximum(np.minimum(rising, falling), 0.0)
-    # A full-scale sine is near 0 in its band.
+    # So that a full-scale sine has a level near 0 in its band.
     loudest = _WINDOW_SAMPLES**2 / 16
     return np.asarray(filters / filters.sum(axis=0) / loudest, np.float32)
 

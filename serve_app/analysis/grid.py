@@ -1,4 +1,4 @@
-"""Lines through beats: a constant grid where there is one, else segments."""
+"""Lines through beats: a constant grid where the tempo is constant, else segments."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,28 +9,28 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
-# A beat lies on a grid if it is no farther from it.
+# A beat lies on a grid if its distance from it is less than this.
 _NEAR_SECONDS = 0.035
-# A grid is one if so many of the beats, by strength, lie on it over the whole song.
+# A grid needs this share of the beats, weighted by strength, over the whole song.
 _LEAST_SHARE = 0.85
 _FEWEST_BEATS = 4
 _CANDIDATES = 129
-# Within this of the median interval lies that of the grid.
+# The grid's interval lies within this share of the median interval.
 _SPREAD = 0.04
-# The beats of a segment lie this near to its line.
+# The beats of a segment lie within this distance of its line.
 _STRAIGHT_SECONDS = 0.030
 _SHORTEST_SEGMENT = 8
-# Beats of a machine are nearer to a line (deviation), those of players farther away.
+# Machine-played beats deviate less than this from a line (standard deviation).
 _EVEN_SECONDS = 0.004
-# Tempi are one, played unevenly, within 4 %.
+# Tempi within 4 % count as one tempo, played unevenly.
 _SAME_TEMPO = 2.0 ** (1 / 16)
 
 
 @dataclass(frozen=True)
 class Line:
-    """Beats at `start` + `interval` k seconds; `share` of them lie on it.
+    """Beats at `start` + `interval` * k seconds; `share` of the beats lie on it.
 
-    `drift` is in seconds: how far the last minute's beats are from it, or the first's.
+    `drift` is the largest mean distance, in seconds, of a run of about 64 beats.
     """
 
     start: float
@@ -41,7 +41,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Segment:
-    """From `start` to `end`, in seconds, the tempo is `bpm`."""
+    """A constant tempo, `bpm`, from `start` to `end` in seconds."""
 
     start: float
     end: float
@@ -49,11 +49,12 @@ class Segment:
 
 
 def line(times: Floats, strengths: Floats) -> Line | None:
-    """Return the line that beats at `times` (k) lie on; None if they lie on none.
+    """Return the line that the beats at `times` (k) lie on, or None if there is none.
 
-    Where the strongest beats are, the interval at which they agree in phase best is
-    found in eight beats, then in twice as many, until it holds for all. A regression
-    on those near the line ends it. So breaks and single lost beats do no harm.
+    The interval with the best phase agreement is searched among the eight beats in the
+    middle of the total strength, then among twice as many, until it covers all beats. A
+    weighted regression over the beats near the line refines it, so that breaks and
+    missing beats do no harm.
     """
     if len(times) < _FEWEST_BEATS:
         return None
@@ -68,14 +69,14 @@ def line(times: Floats, strengths: Floats) -> Line | None:
         if is_near.sum() < _FEWEST_BEATS or np.ptp(counts[is_near]) < 1:
             return None
         interval, start = regression(counts[is_near], times[is_near], weights[is_near])
-        # A twist between beats that are left and those that are lost would show here.
+        # Negative if the counts of the remaining beats are inconsistent.
         if interval <= 0:
             return None
     counts = np.rint((times - start) / interval)
     errors = times - start - counts * interval
     is_near = np.abs(errors) < _NEAR_SECONDS
     share = float(weights[is_near].sum() / weights.sum())
-    # One line for all, or one for each of two halves: a change of tempo is no grid.
+    # Each part of the song must agree: two tempi are not one grid.
     ends = [
         float(np.average(is_near[part], weights=weights[part]))
         for part in np.array_split(np.arange(len(times)), min(8, len(times) // 4))
@@ -97,7 +98,7 @@ def line(times: Floats, strengths: Floats) -> Line | None:
 
 
 def _interval(times: Floats, weights: Floats) -> float | None:
-    """Return the interval at which the beats agree in phase best."""
+    """Return the interval with the best phase agreement between the beats."""
     middle = int(np.searchsorted(np.cumsum(weights), 0.5 * weights.sum()))
     size = 8
     interval = float(np.median(np.diff(times)))
@@ -111,14 +112,14 @@ def _interval(times: Floats, weights: Floats) -> float | None:
         if size >= len(times):
             return interval
         size *= 2
-        # Half a turn over so many beats is what may still be wrong.
+        # The phase error left over this many beats is at most half a turn.
         spread = min(_SPREAD, 1.0 / size)
 
 
 def _agreement(times: Floats, weights: Floats, intervals: Floats) -> Floats:
-    """Return how well the beats agree in phase at each interval: their mean resultant.
+    """Return the phase agreement of the beats at each interval: their mean resultant.
 
-    In parts, so that a mix of hours does not need a table of hours.
+    Computed in parts, to bound the memory for mixes of several hours.
     """
     sums = np.zeros(len(intervals), np.complex128)
     for first in range(0, len(times), 1_024):
@@ -129,13 +130,13 @@ def _agreement(times: Floats, weights: Floats, intervals: Floats) -> Floats:
 
 
 def _phase(times: Floats, weights: Floats, interval: float) -> float:
-    """Return the time of a beat before one interval has gone."""
+    """Return the time of the first grid beat: at least 0, less than one interval."""
     turn = np.angle(weights @ np.exp(2j * np.pi * times / interval)) / (2 * np.pi)
     return float(turn % 1.0 * interval)
 
 
 def regression(counts: Floats, times: Floats, weights: Floats) -> tuple[float, float]:
-    """Return the slope of the weighted line through the points, and its start."""
+    """Return the slope and the intercept of the weighted line through the points."""
     x, y = np.average(counts, weights=weights), np.average(times, weights=weights)
     slope = float(
         (weights * (counts - x) * (times - y)).sum()
@@ -145,10 +146,10 @@ def regression(counts: Floats, times: Floats, weights: Floats) -> tuple[float, f
 
 
 def segments(times: Floats) -> list[Segment]:
-    """Return segments of constant tempo, in order: as few as the beats lie on.
+    """Return segments of constant tempo, in order.
 
-    Each is split where it bends most until its beats are within 30 ms of a line, or
-    too few; neighbours that lie on one line are joined again.
+    Each is split at its largest deviation until its beats are within 60 ms of the
+    line between its ends, or are too few to split.
     """
     if len(times) < 2:
         return []
@@ -161,7 +162,7 @@ def segments(times: Floats) -> list[Segment]:
 
 
 def _bends(times: Floats, first: int, last: int) -> list[int]:
-    """Return the beats where segments meet, with both ends (Ramer, 1972)."""
+    """Return the beats where segments meet, including both ends (Ramer, 1972)."""
     bounds, waiting = [first], [last]
     while waiting:
         start, end = bounds[-1], waiting[-1]
@@ -177,18 +178,17 @@ def _bends(times: Floats, first: int, last: int) -> list[int]:
 
 
 def main_bpm(times: Floats, strengths: Floats) -> float:
-    """Return the tempo that lasts longest, of beats at `times` (k > 1).
+    """Return the tempo that lasts longest, from beats at `times` (k > 1).
 
-    Of segments within 4 % of one another it is that of the longest, where this is as
-    even as a machine's. Players lag and rush: they are told by the mean of lines
-    through 16 beats each, which count as much as the weakest of their beats, so that a
-    break is told by what is around it.
+    Among segments within 4 % of one another, it is the tempo of the longest one if that
+    is as even as a machine's. For players, who drift, it is the mean tempo of spans of
+    16 beats, each weighted by its weakest beat, so that breaks count little.
     """
     bounds = np.array(list(pairwise(_bends(times, 0, len(times) - 1))))
     starts, ends = times[bounds[:, 0]], times[bounds[:, 1]]
     counts, seconds = np.diff(bounds, axis=1)[:, 0], ends - starts
     intervals = seconds / counts
-    # By tempo, so that each one's like are one run.
+    # Sorted by tempo, so that segments of similar tempo are adjacent.
     order = np.argsort(intervals)
     ranked, total = intervals[order], np.append(0, np.cumsum(seconds[order]))
     behind = np.searchsorted(ranked, ranked * _SAME_TEMPO)

@@ -19,32 +19,31 @@ from serve_app.analysis.key_network import Tensor
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
-# A key is heard in the 12 s around each second.
+# The key at each second is estimated from the 12 s around it.
 _CONTEXT_SECONDS = 12
-# Another key counts as a modulation when it is so much likelier over all its seconds,
-# in natural logarithms.
+# The cost of a key change: how much likelier (log likelihood ratio) the new key must be
+# over all its seconds.
 _CHANGE = 80.0
-# Peaks that agree less on one tuning are noise, drums or speech; from there up to
-# where music begins, confidence grows.
+# Below the first, peaks that disagree on a tuning are noise, drums or speech. From
+# there, confidence grows up to the second, where music begins.
 UNTUNED, _TUNED = 0.1, 0.2
 # How well each note fits a key, from the tonic up: Krumhansl and Kessler (1982), as in
 # Krumhansl (1990), Cognitive Foundations of Musical Pitch, table 2.1.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-# What their correlation weighs beside the network, and the scale of both, in natural
-# logarithms: the first was chosen and the second fitted on music that the network did
-# not learn from.
+# The weight of the profiles' correlation beside the network, and the scale of both, in
+# natural logarithms: chosen and fitted on music outside the training set.
 _PROFILE_WEIGHT, _SCALE = 10.0, 0.7
-# Where the network gives no key a greater share than this, there is none, as in drums;
-# from there up, confidence grows.
+# Confidence is 0 where the network's highest share is below the first, as for drums,
+# and grows up to the second.
 _TONAL = (0.15, 0.35)
-# Seconds a tenth as loud as the mean, after compression, say nothing of the key.
+# Seconds with less than this share of the mean compressed loudness are ignored.
 _QUIET = 0.1
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key: a tonic, 0 for C to 11 for B, a mode, and how sure it is, 0 to 1."""
+    """A key: a tonic, 0 for C to 11 for B, a mode, and a confidence, 0 to 1."""
 
     tonic: int
     is_minor: bool
@@ -52,7 +51,7 @@ class Key:
 
     @property
     def name(self) -> str:
-        """The key in words, spelt with sharps: `C# minor`."""
+        """The key's name, spelt with sharps: `C# minor`."""
         return f"{PITCH_CLASSES[self.tonic]} {'minor' if self.is_minor else 'major'}"
 
     @property
@@ -67,18 +66,18 @@ class Key:
 
     @property
     def _fifths(self) -> int:
-        """Fifths from C up to the tonic of the major key with the same notes."""
+        """Fifths from C up to the relative major's tonic."""
         major = self.tonic + 3 if self.is_minor else self.tonic
         return major * 7 % 12
 
 
-# Said of what has no pitch, so that there is always a name.
+# The key of sound without pitch, so that there is always a name.
 NO_KEY = Key(0, is_minor=False, confidence=0.0)
 
 
 @dataclass(frozen=True)
 class KeySpan:
-    """A part of a song in one key, in seconds."""
+    """A time span of a song in one key, in seconds."""
 
     start_seconds: float
     end_seconds: float
@@ -89,9 +88,10 @@ class KeySpan:
 class Keys:
     """The keys of a song.
 
-    `key` holds for longest; `runner_up` is the next likely, its confidence the chance
-    that it is right instead. `tuning_hz` is the pitch of A4. `reason` says why there is
-    no key; `key` is NO_KEY then, `runner_up` None and the timeline empty.
+    `key` is the key that lasts longest; `runner_up` is the next most likely one, and
+    its confidence the probability that it is right. `tuning_hz` is the pitch of A4. If
+    there is no key, `reason` says why, `key` is NO_KEY, `runner_up` None and the
+    timeline empty.
     """
 
     key: Key
@@ -102,7 +102,7 @@ class Keys:
 
 
 class KeyListener:
-    """Find the keys of a song that comes in mono blocks at 22,050 Hz."""
+    """Finds the keys of a song that arrives in mono blocks at 22,050 Hz."""
 
     def __init__(self) -> None:
         self._pitches = PitchListener()
@@ -113,36 +113,36 @@ class KeyListener:
         self._pitches.add(block)
         self._samples += len(block)
 
-    def found(self) -> Keys:
-        """Return the keys of all samples so far; call it once, at the end."""
-        return keys(self._pitches.found(), self._samples / SAMPLE_RATE)
+    def result(self) -> Keys:
+        """Return the keys of all samples; call it once, at the end."""
+        return keys(self._pitches.result(), self._samples / SAMPLE_RATE)
 
 
 def none(tuning_hz: float, reason: str = "no pitch") -> Keys:
-    """Return what is told of what has no key."""
+    """Return the result for a song without a key."""
     return Keys(NO_KEY, None, (), tuning_hz, reason)
 
 
 def keys(pitches: Pitches, duration_seconds: float) -> Keys:
-    """Return the keys of a song of these pitches."""
+    """Return the keys of a song with these pitches."""
     tuning_hz = 440.0 * 2 ** (pitches.tuning_semitones / 12)
     reason = _why_none(pitches)
     if reason is not None:
         return none(tuning_hz, reason)
     loudness = pitches.strengths.mean(axis=1)
-    heard = np.flatnonzero(loudness > _QUIET * loudness.mean())
-    strengths = pitches.strengths[heard]
+    audible = np.flatnonzero(loudness > _QUIET * loudness.mean())
+    strengths = pitches.strengths[audible]
     harmony = key_network.harmony(strengths / strengths.mean())
     classes = pitch_classes(strengths)
     network, overall = _evidence(harmony, classes)
     size = min(_CONTEXT_SECONDS, len(harmony))
-    # In place: for 10 hours it is 40 MB.
+    # In place, as the array has 40 MB for 10 hours.
     uniform_filter1d(harmony, size, axis=0, mode="nearest", output=harmony)
     around = _likely(harmony)
-    # The key of the whole song is likelier in each of its parts: half by all seconds
-    # together, half by what is around each of them.
+    # The song's overall key is a prior for each second: half from the mean harmony of
+    # all seconds, half from the mean of the local estimates.
     path = _path(around + (network + around.mean(axis=0)) / 2)
-    # The path tells where keys change; which they are, all seconds of a part together.
+    # The path gives the change points; each span's key is estimated from all of it.
     changes = (np.flatnonzero(np.diff(path)) + 1).tolist()
     for start, end in pairwise((0, *changes, len(path))):
         part = slice(start, end)
@@ -155,16 +155,16 @@ def keys(pitches: Pitches, duration_seconds: float) -> Keys:
     return Keys(
         _key(best, shares),
         _key(second, shares),
-        _spans(path, heard, shares, duration_seconds),
+        _spans(path, audible, shares, duration_seconds),
         tuning_hz,
     )
 
 
 def find(mono: Samples) -> Key:
-    """Return the key of mono samples at 22,050 Hz; NO_KEY where nothing has a pitch."""
+    """Return the key of mono samples at 22,050 Hz, NO_KEY if nothing has a pitch."""
     listener = KeyListener()
     listener.add(mono)
-    return listener.found().key
+    return listener.result().key
 
 
 def _why_none(pitches: Pitches) -> str | None:
@@ -184,9 +184,9 @@ def _softmax(logits: Matrix) -> Matrix:
 
 
 def _evidence(harmony: Tensor, classes: Matrix) -> tuple[Matrix, Matrix]:
-    """Return how likely each key is (24), by the network alone and with the profiles.
+    """Return the scores of the keys (24) by the network alone and with the profiles.
 
-    Both are of all seconds together, and logarithms.
+    Both are log likelihoods over all seconds together.
     """
     network = _likely(harmony.mean(axis=0, keepdims=True))[0]
     profiles = [np.roll(mode, k) for mode in (_MAJOR, _MINOR) for k in range(12)]
@@ -195,13 +195,13 @@ def _evidence(harmony: Tensor, classes: Matrix) -> tuple[Matrix, Matrix]:
 
 
 def _likely(harmony: Tensor) -> Matrix:
-    """Return the logarithm of how likely each key is, (n, 24)."""
+    """Return the log probability of each key, (n, 24)."""
     likely: Matrix = np.log(_softmax(key_network.logits(harmony)))
     return likely
 
 
 def _path(likely: Matrix) -> NDArray[np.intp]:
-    """Return the likeliest key at each second (Viterbi), changes costing `_CHANGE`."""
+    """Return the most likely key of each second (Viterbi); a change costs `_CHANGE`."""
     came_from = np.empty(likely.shape, np.intp)
     score = np.zeros(likely.shape[1])
     for second, now in enumerate(likely):
@@ -219,10 +219,13 @@ def _path(likely: Matrix) -> NDArray[np.intp]:
 
 
 def _spans(
-    path: NDArray[np.intp], heard: NDArray[np.intp], shares: Matrix, end_seconds: float
+    path: NDArray[np.intp],
+    audible: NDArray[np.intp],
+    shares: Matrix,
+    end_seconds: float,
 ) -> tuple[KeySpan, ...]:
     changes = np.flatnonzero(np.diff(path)) + 1
-    starts = [0.0, *(float(heard[at]) for at in changes)]
+    starts = [0.0, *(float(audible[at]) for at in changes)]
     ends = [*starts[1:], end_seconds]
     keys = [_key(path[at], shares) for at in (0, *changes)]
     return tuple(map(KeySpan, starts, ends, keys))

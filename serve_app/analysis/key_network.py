@@ -1,8 +1,8 @@
-"""The network that tells 24 keys from the pitches of each second, run in numpy.
+"""The network that estimates 24 keys from the pitches of each second, in numpy.
 
-It treats all twelve tonics alike: nothing but its input says which of them is C. It has
-learned which overtones belong to which note, which notes make chords, and which chords
-make a key, from music that was composed for it; `tools/key_training` makes it anew.
+It treats all twelve tonics alike: rotating its input rotates its output. From music
+composed for it, it learned which overtones belong to a note, which notes form chords,
+and which chords form a key; `tools/key_training` trains it.
 """
 
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ Tensor = NDArray[np.float32]
 CLASSES = 12
 
 _PATH = Path(__file__).parent / "weights" / "key.npz"
-_REACH = 24  # Two octaves up and down: a note's overtones and what it is one of.
-# Pitches over C1 that are wholly bass, middle and treble; others are between them.
+_REACH = 24  # Semitones up and down: a note's overtones, and notes it is overtone of.
+# Pitches above C1 that are purely bass, middle or treble; interpolated in between.
 _REGISTERS = (9, 28, 48)
-_BLOCK = 128  # seconds that are looked at together, to bound the memory
+_BLOCK = 128  # Seconds per batch, to bound the memory.
 
 
 def weights() -> Weights:
-    """Return the weights that come with the package."""
+    """Return the weights included in the package."""
     return weights_in(_PATH)
 
 
 def harmony(strengths: Matrix) -> Tensor:
-    """Return what harmony each second has, (seconds, features, 12).
+    """Return harmonic features of each second, (seconds, features, 12).
 
     `strengths` (seconds, 84) are divided by the song's mean.
     """
@@ -50,8 +50,8 @@ def logits(mean_harmony: Tensor) -> Matrix:
 
 
 def _logits(mean_harmony: Tensor) -> Matrix:
-    scales = np.maximum(_turned(mean_harmony, "scales"), 0)
-    return _turned(scales, "keys").reshape(len(mean_harmony), -1)
+    scales = np.maximum(_apply(mean_harmony, "scales"), 0)
+    return _apply(scales, "keys").reshape(len(mean_harmony), -1)
 
 
 def _harmony(strengths: Matrix) -> Tensor:
@@ -65,20 +65,20 @@ def _harmony(strengths: Matrix) -> Tensor:
     octaves = notes.reshape(len(notes), PITCHES // CLASSES, CLASSES, -1)
     registers = _registers().reshape(3, PITCHES // CLASSES, CLASSES)
     chroma = np.einsum("toci,roc->tric", octaves, registers, optimize=True)
-    chords = _turned(chroma.reshape(len(notes), -1, CLASSES), "chords")
+    chords = _apply(chroma.reshape(len(notes), -1, CLASSES), "chords")
     return np.maximum(chords, 0)
 
 
 def _registers() -> Matrix:
-    """Return how much each pitch belongs to bass, middle and treble, (3, 84)."""
+    """Return each pitch's share of bass, middle and treble, (3, 84)."""
     pitches = np.arange(PITCHES)
     return np.array(
         [np.interp(pitches, _REGISTERS, shares) for shares in np.eye(3)], np.float32
     )
 
 
-def _turned(chroma: Tensor, layer: str) -> Tensor:
-    """Apply a layer (12 * in, out) around the circle of tonics: (n, in, 12) to out."""
+def _apply(chroma: Tensor, layer: str) -> Tensor:
+    """Apply a layer (12 * in, out) at each of the 12 tonics: (n, in, 12) to out."""
     parameters = weights()
     around = np.concatenate([chroma, chroma[:, :, : CLASSES - 1]], axis=2)
     windows = np.lib.stride_tricks.sliding_window_view(around, CLASSES, axis=2)

@@ -8,38 +8,40 @@ import numpy as np
 
 from serve_app.analysis.steps import Samples, StepSums, Vector, pieces
 
-# What is quieter over a step of 10 ms counts as silence at the ends of a song.
+# Steps of 10 ms below this RMS count as silence at the ends of a song.
 SILENCE_DBFS = -60.0
 _STEPS_PER_SECOND = 100
 
-# The largest sample of a 16-bit file: what is clipped there, and in all finer ones.
+# The largest sample of a 16-bit file. Clipping there stays visible in finer formats.
 _FULL_SCALE = np.float32(1 - 2**-15)
-# One or two samples at full scale are also had by music that only touches it.
+# Music that only touches full scale has runs of one or two samples there.
 _CLIPPED_SAMPLES = 3
 _FIRST_PLACES = 10
 
-# What cancels itself in mono loses this much, so that the loss is always a number.
+# The loss of channels that cancel completely, so that the loss is always finite.
 _LARGEST_LOSS_DB = 100.0
 
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels of a song in dB over full scale; None where there is only silence.
+    """The levels of a song in dB relative to full scale, None for silence.
 
-    Of more than two channels they are those of the stereo mix.
+    For more than two channels, the levels of the stereo mix.
 
-    - `silence_start_seconds`, `silence_end_seconds`: what is below -60 dBFS (RMS over
-      10 ms) at either end; all of a song that is nowhere louder.
-    - `peak_dbfs`: over 0 by how much a song of floats is over full scale.
-    - `rms_dbfs`: that of both channels; a sine as high as full scale has -3.01.
-    - `crest_db`: the peak over the RMS.
-    - `clipping_count`: runs of at least three samples at full scale or over it, in
-      either channel; `clipped_samples` are theirs, `clipping_seconds` the first ten.
-    - `dc_offset`: the mean of the left channel and of the right, full scale being 1.
-    - `correlation`: of the channels, from -1 to 1; also None where one is silent.
-    - `mono_loss_db`: how much quieter than the channels half their sum is: 0 for equal
-      ones, 3 for ones that have nothing in common, at most 100.
-    - `side_share`: the part of the power that is in the channels' difference, 0 to 1.
+    - `silence_start_seconds`, `silence_end_seconds`: how long the song is below -60
+      dBFS (RMS over 10 ms) at its start and end; its whole length if it never exceeds
+      that.
+    - `peak_dbfs`: the largest sample; above 0 if float samples exceed full scale.
+    - `rms_dbfs`: the RMS of both channels; -3.01 for a full-scale sine.
+    - `crest_db`: the ratio of peak to RMS.
+    - `clipping_count`: the number of runs of at least three samples at or above full
+      scale, in either channel; `clipped_samples` counts their samples,
+      `clipping_seconds` are the times of the first ten.
+    - `dc_offset`: the means of the left and the right channel; full scale is 1.
+    - `correlation`: of the two channels, -1 to 1; None if either is silent.
+    - `mono_loss_db`: the power lost by mixing to mono: 0 for equal channels, 3 for
+      unrelated ones, at most 100.
+    - `side_share`: the share of the power in the channels' difference, 0 to 1.
     - `energy_dbfs`: the RMS of each second.
     """
 
@@ -58,7 +60,7 @@ class Levels:
     energy_dbfs: tuple[float | None, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the levels as clients read them, rounded to what is meaningful."""
+        """Return the levels as JSON, with numbers rounded."""
         return {
             name: _rounded(value, _DIGITS.get(name, 2))
             for name, value in asdict(self).items()
@@ -75,13 +77,13 @@ _DIGITS = {
 
 
 class LevelsListener:
-    """Measures the levels of a song that comes as blocks (2, n) of finite samples."""
+    """Measures the levels of a song that arrives in blocks (2, n) of finite samples."""
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
         self._samples = 0
         self._sums = np.zeros(2)
-        # Of left by left, left by right and right by right.
+        # Left * left, left * right; right * left, right * right.
         self._products = np.zeros((2, 2))
         self._peak = 0.0
         self._clipping = _Clipping(sample_rate)
@@ -90,7 +92,7 @@ class LevelsListener:
         self._energy: list[float] = []
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n) into account."""
+        """Take the next block (2, n)."""
         for piece in pieces(block):
             self._peak = max(self._peak, float(np.abs(piece).max()))
             self._clipping.add(piece)
@@ -102,15 +104,15 @@ class LevelsListener:
             self._silence.add(powers)
             self._energy.extend(self._seconds.add(powers))
 
-    def found(self) -> Levels:
-        """Return the levels of the blocks until now."""
+    def result(self) -> Levels:
+        """Return the levels of all blocks so far."""
         samples = max(self._samples, 1)
         (left, both), (_, right) = self._products / samples
         power = (left + right) / 2
-        start, end = self._silence.found()
+        start, end = self._silence.result()
         offset_left, offset_right = (self._sums / samples).tolist()
         peak, rms = _decibels(self._peak**2), _decibels(power)
-        # The channels of a song of equal ones can differ in the last bit.
+        # Equal channels can differ in the last bit.
         side = max(left + right - 2 * both, 0.0) / 4
         mid = max(left + right + 2 * both, 0.0) / 4
         return Levels(
@@ -134,14 +136,14 @@ class LevelsListener:
         )
 
     def _energies(self) -> list[float | None]:
-        """Return the RMS of each second, the last one as long as it is."""
+        """Return the RMS of each second; the last one may be shorter."""
         sums = [_decibels(energy / self._sample_rate) for energy in self._energy]
         rest = self._seconds.rest
         return [*sums, _decibels(float(rest.mean()))] if len(rest) else sums
 
 
 class _Silence:
-    """How long a stream of powers is quiet from its beginning, and to its end."""
+    """Measures how long a stream of powers is quiet at its start and at its end."""
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
@@ -150,7 +152,7 @@ class _Silence:
         self._last = 0
 
     def add(self, powers: Vector) -> None:
-        """Take the powers (n) of the next samples into account."""
+        """Take the powers (n) of the next samples."""
         done = self._steps.count
         sums = self._steps.add(powers)
         threshold = 10 ** (SILENCE_DBFS / 10) * self._sample_rate / _STEPS_PER_SECOND
@@ -160,8 +162,8 @@ class _Silence:
             if self._first is None:
                 self._first = done + int(loud[0])
 
-    def found(self) -> tuple[float, float]:
-        """Return the seconds at both ends, each the whole length if all is quiet."""
+    def result(self) -> tuple[float, float]:
+        """Return the quiet seconds at both ends; the whole length if all is quiet."""
         rest = self._steps.rest
         first, last = self._first, self._last
         if len(rest) and rest.mean() > 10 ** (SILENCE_DBFS / 10):
@@ -176,7 +178,7 @@ class _Silence:
 
 
 class _Clipping:
-    """Runs of at least three samples at full scale or over it, in either channel."""
+    """Counts runs of at least three samples at full scale or above, in any channel."""
 
     def __init__(self, sample_rate: int) -> None:
         self.count = self.samples = 0
@@ -187,7 +189,7 @@ class _Clipping:
         self._before = np.zeros((2, _CLIPPED_SAMPLES), np.bool_)
 
     def add(self, piece: Samples) -> None:
-        """Take the next samples (2, n) into account."""
+        """Take the next samples (2, n)."""
         full = np.concatenate([self._before, np.abs(piece) >= _FULL_SCALE], axis=1)
         if full.any():
             run = full[:, 3:] & full[:, 2:-1] & full[:, 1:-2]
@@ -202,7 +204,7 @@ class _Clipping:
 
 
 def _loss(mid: float, power: float) -> float:
-    """Return by how many dB the mono sum is below the channels, at most 100."""
+    """Return how many dB the mono sum is below the channels, at most 100."""
     return min(-10 * log10(mid / power), _LARGEST_LOSS_DB) if mid else _LARGEST_LOSS_DB
 
 
@@ -213,5 +215,5 @@ def _decibels(power: float) -> float | None:
 def _rounded(value: Any, digits: int) -> Any:
     if isinstance(value, tuple):
         return [_rounded(item, digits) for item in value]
-    # Never -0.0.
+    # Adding 0.0 turns -0.0 into 0.0.
     return round(value, digits) + 0.0 if isinstance(value, float) else value

@@ -1,6 +1,6 @@
-"""Short pieces: whether they are more than noise, and whether they are loops.
+"""Detection of noise and of loops in short pieces.
 
-A loop is played on and on, so its length is a whole number of beats, and is exact.
+A loop is played repeatedly, so its length is exactly a whole number of beats.
 """
 
 from dataclasses import dataclass
@@ -12,59 +12,60 @@ from serve_app.analysis.downmix import SAMPLE_RATE, Samples
 from serve_app.analysis.features import Spectrogram
 from serve_app.analysis.network import Activations, Engine
 
-# Two bars of four beats at 60. Longer loops repeat themselves.
+# Two bars of four beats at 60 BPM. Longer loops contain repetitions.
 LONGEST_SECONDS = 8.1
-# In longer noise the network hears no pulse.
+# In longer noise the network detects no pulse.
 DOUBTFUL_SECONDS = 16.0
 _PLAYED_SECONDS, _FEWEST_TIMES = 12.0, 3
 # One, two and four bars of three or four beats, at half, full and double speed.
 _COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
-# Most loops have bars of four: a count of threes must be likelier by this, for each
-# second of loop; that of a waltz is by 4.
+# Most loops have four beats in a bar: a multiple of three needs this much more log
+# likelihood per second. A waltz exceeds its alternatives by 4.
 _TRIPLE_COST = 2.5
-# A loop's beats are as clear when it is played on and on. What is cut off between beats
-# is less likely then, by more than this for each second.
+# A repeated loop keeps a clear beat. A piece cut between beats loses more log
+# likelihood per second than this.
 _SEAM_COST = 2.0
 _NEAR = 0.01
-# A piece of a song is as long as a loop but for a part of a beat: by its own beats it
-# has another tempo. So much may be the ear's mistake, and so many standard errors.
+# The length of an excerpt is not a whole number of beats, so its own beats have another
+# interval than a loop would. Allowed are this relative deviation, or this many standard
+# errors.
 _LEAST_DEVIATION, _MOST_ERRORS = 0.005, 4.0
 _FEWEST_BEATS, _EVEN = 4, 0.15
-# A loop's beats may be heard at these speeds.
+# Ratios between the detected tempo and the loop's.
 _SPEEDS = np.array([1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 4 / 3, 3 / 2, 2, 3, 4])
-# Of the loudest, in logarithms to base 10 of power.
+# The range below the loudest level, and the faintest level, as log10 of power.
 _RANGE, _FAINTEST = 5.0, -10.0
-# Noise of any colour has up to 0.03, chords have 0.19, drums 0.22 and more.
+# Noise of any colour has up to 0.03, chords 0.19, drums at least 0.22.
 _LEAST_TOGETHER = 0.08
-# In a second of noise three beats by chance have up to 0.5 on average.
+# Three chance beats in a second of noise have a mean strength of up to 0.5.
 _CLEAR = 0.55
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop of so many beats, its tempo, and what is heard when it is played on."""
+    """A loop of `count` beats, its tempo, and the activations when it is repeated."""
 
     count: int
     bpm: float
-    heard: Activations
+    activations: Activations
 
 
 def is_clear(once: beats.Pulse) -> bool:
-    """Return whether beats are clearer than any that the network hears in noise."""
+    """Return whether the beats are clearer than any detected in noise."""
     return bool(len(once.strengths) and once.strengths.mean() >= _CLEAR)
 
 
 def is_noise(mono: Samples) -> bool:
-    """Return whether all bands of a short piece rise and fall on their own.
+    """Return whether all bands of a short piece rise and fall independently.
 
-    Notes and drums begin in many bands at once: the variance of the mean rise is a good
-    part of the mean variance of the bands' rises. In noise it is that of a mean of
-    independent numbers.
+    Notes and drums begin in many bands at once, so the variance of the mean rise is a
+    large part of the mean variance of the bands' rises. In noise it is as small as that
+    of a mean of independent numbers.
     """
     spectrogram = Spectrogram()
     levels = np.concatenate([spectrogram.add(mono), spectrogram.end()])
     levels = np.maximum(levels, max(levels.max(initial=_FAINTEST) - _RANGE, _FAINTEST))
-    # Its own beginning and end are no rises.
+    # Ignore the rises at the start and the end of the piece.
     rises = np.maximum(np.diff(levels, axis=0), 0)[2:-2]
     if not rises.any():
         return True
@@ -73,9 +74,9 @@ def is_noise(mono: Samples) -> bool:
 
 
 def find(mono: Samples, once: beats.Pulse, engine: Engine) -> Loop | None:
-    """Return the likeliest loop that a short piece can be; None if it is none.
+    """Return the most likely loop of a short piece, or None if it is not a loop.
 
-    `once` are its beats when it is played once; `engine` hears it played on.
+    `once` are its beats when played once; `engine` analyses it repeated.
     """
     seconds = len(mono) / SAMPLE_RATE
     if seconds > LONGEST_SECONDS:
@@ -83,7 +84,7 @@ def find(mono: Samples, once: beats.Pulse, engine: Engine) -> Loop | None:
     pace = _pace(once)
     times = max(int(np.ceil(_PLAYED_SECONDS / seconds)), _FEWEST_TIMES)
     engine.add(np.tile(mono, times))
-    heard = engine.activations()
+    activations = engine.activations()
     best, likeliest = None, -np.inf
     for count in _COUNTS:
         bpm = 60.0 * count / seconds
@@ -91,18 +92,18 @@ def find(mono: Samples, once: beats.Pulse, engine: Engine) -> Loop | None:
             continue
         if pace is not None and not _keeps(pace, seconds / count):
             continue
-        pulse = beats.track(heard, bpm * (1 - _NEAR), bpm * (1 + _NEAR))
+        pulse = beats.track(activations, bpm * (1 - _NEAR), bpm * (1 + _NEAR))
         likely = pulse.fit - (_TRIPLE_COST if count % 3 == 0 else 0)
         if pulse.fit < once.fit - _SEAM_COST or likely <= likeliest:
             continue
         line = grid.line(pulse.times, pulse.strengths)
         if line is not None and abs(line.interval * bpm / 60.0 - 1) < _NEAR / 2:
-            best, likeliest = Loop(count, bpm, heard), likely
+            best, likeliest = Loop(count, bpm, activations), likely
     return best
 
 
 def _pace(once: beats.Pulse) -> tuple[float, float] | None:
-    """Return the interval of even beats and its standard error; None for other ones."""
+    """Return the interval of even beats and its standard error, or None if uneven."""
     times = once.times
     if len(times) < _FEWEST_BEATS:
         return None
@@ -116,7 +117,7 @@ def _pace(once: beats.Pulse) -> tuple[float, float] | None:
 
 
 def _keeps(pace: tuple[float, float], interval: float) -> bool:
-    """Return whether beats at a pace can be those of a loop with such an interval."""
-    heard, error = pace
-    deviation = float(np.abs(heard / interval / _SPEEDS - 1).min())
-    return deviation <= max(_LEAST_DEVIATION, _MOST_ERRORS * error / heard)
+    """Return whether the beats' pace is compatible with a loop's beat interval."""
+    detected, error = pace
+    deviation = float(np.abs(detected / interval / _SPEEDS - 1).min())
+    return deviation <= max(_LEAST_DEVIATION, _MOST_ERRORS * error / detected)

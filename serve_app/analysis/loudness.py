@@ -10,15 +10,15 @@ from scipy.signal import sosfilt
 
 from serve_app.analysis.steps import Samples, StepSums, Vector, pieces
 
-# BS.1770-5, annex 1, tables 1 and 2: the K-weighting at 48 kHz, a shelf for the head's
-# effect and a high-pass, as (b0, b1, b2, a0, a1, a2).
+# BS.1770-5, annex 1, tables 1 and 2: the K-weighting at 48 kHz, a shelf for the effect
+# of the head and a high-pass, as (b0, b1, b2, a0, a1, a2).
 _TABLES_HZ = 48_000
 _SHELF = (
     *(1.53512485958697, -2.69169618940638, 1.19839281085285),
     *(1.0, -1.69065929318241, 0.73248077421585),
 )
 _HIGH_PASS = (1.0, -2.0, 1.0, 1.0, -1.99004745483398, 0.99007225036621)
-# BS.1770-5, annex 1, equation 2: the K-weighting's gain at 997 Hz is taken out.
+# BS.1770-5, annex 1, equation 2: compensates the K-weighting's gain at 997 Hz.
 _OFFSET_DECIBELS = -0.691
 
 _ABSOLUTE_GATE_LUFS = -70.0
@@ -26,34 +26,34 @@ _ABSOLUTE_GATE_LUFS = -70.0
 _RELATIVE_GATE_LU, _RANGE_GATE_LU = -10.0, -20.0
 _RANGE_PERCENTS = (10, 95)
 
-# Tech 3341, section 2.2. The momentary windows are also the gating blocks of BS.1770.
+# Tech 3341, section 2.2. Momentary windows are also the gating blocks of BS.1770.
 _MOMENTARY_SECONDS, _SHORT_TERM_SECONDS = 0.4, 3.0
-# Gated windows move by a quarter of 0.4 s. The windows of the maxima move by less, as
-# they would miss 0.6 LU of a sound of 0.4 s that way; so they miss 0.06.
+# Gated windows overlap by 75 % (of 0.4 s). The maxima use a finer step, because that
+# overlap can underestimate a sound of 0.4 s by 0.6 LU; the finer step by 0.06 LU.
 _HOPS_PER_SECOND, _STEPS_PER_SECOND = 10, 100
 
-# What ReplayGain 2.0 brings all songs to.
+# The target level of ReplayGain 2.0.
 _REPLAYGAIN_LUFS = -18.0
 
-# BS.1770-5, annex 2, asks for 192 kHz or more where the song has 48.
+# BS.1770-5, annex 2, requires at least 192 kHz for a song at 48 kHz.
 _FOURFOLD_BELOW_HZ, _TWOFOLD_BELOW_HZ = 64_000, 128_000
-# The interpolation is even to 0.13 dB up to 20 kHz at 44.1 kHz, 0.025 dB to 18 kHz.
+# The filter is flat to 0.13 dB up to 20 kHz at 44.1 kHz, to 0.025 dB up to 18 kHz.
 _HALF_TAPS = 16
 _KAISER_BETA = 5.0
-# Samples whose neighbourhoods are interpolated by one row of a matrix product.
+# Samples interpolated by one row of a matrix product.
 _ROW_SAMPLES = 16
 
-# 600 dB below full scale. Far smaller numbers are slow, and never end by themselves.
+# 600 dB below full scale. Smaller filter states decay to slow denormal numbers.
 _NOTHING = 1e-30
 
 
 @dataclass(frozen=True)
 class Loudness:
-    """How loud a song is; None where it has too little sound to tell.
+    """The loudness of a song; None where it has too little sound to measure.
 
-    Integrated, short-term and momentary loudness in LUFS, the loudness range in LU, the
-    true peak in dB over full scale. `replaygain_gain_db` brings the song to -18 LUFS;
-    `replaygain_peak` is its largest sample, full scale being 1.
+    Integrated, short-term and momentary loudness are in LUFS, the loudness range in LU,
+    the true peak in dB relative to full scale. `replaygain_gain_db` is the gain to -18
+    LUFS; `replaygain_peak` is the largest sample, with full scale 1.
     """
 
     integrated_lufs: float | None
@@ -65,7 +65,7 @@ class Loudness:
     replaygain_peak: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the loudness as clients read it, rounded to what is meaningful."""
+        """Return the loudness as JSON, with numbers rounded."""
         return {
             "integrated_lufs": _rounded(self.integrated_lufs),
             "short_term_max_lufs": _rounded(self.short_term_max_lufs),
@@ -78,14 +78,14 @@ class Loudness:
 
 
 class LoudnessListener:
-    """Measures the loudness of a song that comes as blocks of finite samples.
+    """Measures the loudness of a song that arrives in blocks of finite samples.
 
-    `weights` are how much the power of each of the file's channels counts. Mono, (1,),
-    counts as one channel, as BS.1770 says and FFmpeg's ebur128, libebur128 and r128gain
-    do: it is 3 LU below the same sound in both channels, although the decoder doubles
-    it. The peaks are those of all channels, whatever their weights.
+    `weights` are the weights of the file's channels' powers. Mono, (1,), counts as one
+    channel, as in BS.1770, FFmpeg's ebur128, libebur128 and r128gain: it is 3 LU below
+    the same sound in both channels, although the decoder duplicates it. Peaks include
+    all channels, whatever their weights.
 
-    Windows that reach past an end of the song don't count: a song has no integrated
+    Windows that extend past an end of the song don't count: there is no integrated
     loudness below 0.4 s, and no short-term loudness and no range below 3 s.
     """
 
@@ -104,7 +104,7 @@ class LoudnessListener:
         self._peak = _TruePeak(sample_rate, self._channels)
 
     def add(self, block: Samples) -> None:
-        """Take the next block (channels, n) into account; of mono it may be doubled."""
+        """Take the next block (channels, n); mono may be duplicated."""
         for piece in pieces(block[: self._channels]):
             loud = piece if self._gains is None else piece * self._gains
             weighted, state = sosfilt(self._filter, loud, zi=self._state)
@@ -116,16 +116,16 @@ class LoudnessListener:
             self._hop_sums.append(self._hops.add(powers))
             self._peak.add(piece)
 
-    def found(self) -> Loudness:
-        """Return how loud the blocks are until now."""
+    def result(self) -> Loudness:
+        """Return the loudness of all blocks so far."""
         integrated = _integrated_lufs(self._means(_MOMENTARY_SECONDS))
         momentary_samples = _MOMENTARY_SECONDS * self._sample_rate
         short_term_samples = _SHORT_TERM_SECONDS * self._sample_rate
-        peak = self._peak.found()
+        peak = self._peak.result()
         return Loudness(
             integrated_lufs=integrated,
-            short_term_max_lufs=_lufs(self._short_term.found / short_term_samples),
-            momentary_max_lufs=_lufs(self._momentary.found / momentary_samples),
+            short_term_max_lufs=_lufs(self._short_term.largest / short_term_samples),
+            momentary_max_lufs=_lufs(self._momentary.largest / momentary_samples),
             range_lu=_range_lu(self._means(_SHORT_TERM_SECONDS)),
             true_peak_dbtp=20 * float(np.log10(peak)) if peak > 0 else None,
             replaygain_gain_db=(
@@ -135,7 +135,7 @@ class LoudnessListener:
         )
 
     def _means(self, seconds: float) -> Vector:
-        """Return the mean power of each window of a length, one a hop (n)."""
+        """Return the mean power of every window of `seconds`, one per hop (n)."""
         hops = np.concatenate([np.zeros(0), *self._hop_sums])
         length = round(seconds * _HOPS_PER_SECOND)
         if len(hops) < length:
@@ -145,28 +145,28 @@ class LoudnessListener:
 
 
 class _Maximum:
-    """The largest sum of a window of so many steps that moves by one step."""
+    """The largest sum over a sliding window of `steps` steps."""
 
     def __init__(self, steps: int) -> None:
-        self.found = 0.0
+        self.largest = 0.0
         self._steps = steps
         self._latest = np.zeros(0)
 
     def add(self, sums: Vector) -> None:
-        """Take the sums (n) of the next steps into account."""
+        """Take the sums (n) of the next steps."""
         latest = np.concatenate([self._latest, sums])
         if len(latest) >= self._steps:
             windows = sliding_window_view(latest, self._steps).sum(axis=1)
-            self.found = max(self.found, float(windows.max()))
+            self.largest = max(self.largest, float(windows.max()))
         self._latest = latest[1 - self._steps :].copy()
 
 
 class _TruePeak:
-    """The largest absolute value of a stream (c, n), between samples too.
+    """The largest absolute value of a stream (c, n), including between samples.
 
     BS.1770-5, annex 2: the stream is oversampled by an interpolation filter, here a
-    sinc in a Kaiser window. It is a product with a matrix that holds the filter once
-    for each sample of a row, which is faster than any filter that goes by samples.
+    Kaiser-windowed sinc. A row of samples is multiplied by a matrix that holds the
+    filter once per sample, which is faster than filtering sample by sample.
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
@@ -174,11 +174,11 @@ class _TruePeak:
         self._between_peak = 0.0
         self._matrix = _interpolation(_oversampling(sample_rate))
         self._largest_gain = float(np.abs(self._matrix).sum(axis=0).max(initial=0.0))
-        # Silence before the song, and later the samples whose row isn't whole.
+        # Zeros before the song, later the samples of the incomplete row.
         self._held = np.zeros((channels, 2 * _HALF_TAPS - 1), np.float32)
 
     def add(self, piece: Samples) -> None:
-        """Take the next samples (c, n) into account."""
+        """Take the next samples (c, n)."""
         self.sample_peak = max(self.sample_peak, _peak(piece))
         if not self._matrix.size:
             return
@@ -190,15 +190,15 @@ class _TruePeak:
             samples = samples[:, rows * _ROW_SAMPLES :]
         self._held = samples.copy()
 
-    def found(self) -> float:
-        """Return the true peak until now, as if silence followed."""
+    def result(self) -> float:
+        """Return the true peak so far, as if silence followed."""
         if not self._matrix.size:
             return self.sample_peak
         samples = np.pad(self._held, ((0, 0), (0, len(self._matrix))))
         return max(self.sample_peak, self._between_peak, self._between(samples))
 
     def _between(self, samples: Samples) -> float:
-        """Return the peak between samples (c, n) in whole rows, 0 if it is no news."""
+        """Return the peak between samples (c, n), or 0 if it is no new maximum."""
         most = self._largest_gain * _peak(samples)
         if most <= max(self.sample_peak, self._between_peak):
             return 0.0
@@ -208,7 +208,7 @@ class _TruePeak:
 
 
 def _k_weighting(sample_rate: int) -> Vector:
-    """Return the K-weighting at a rate as sections (s, 6) for sosfilt."""
+    """Return the K-weighting at a sample rate as sections (s, 6) for sosfilt."""
     return np.array(
         [
             section
@@ -219,14 +219,14 @@ def _k_weighting(sample_rate: int) -> Vector:
 
 
 def _at_rate(table: tuple[float, ...], sample_rate: int) -> Vector | None:
-    """Return a filter of 48 kHz at another rate; None if its corner is too high for it.
+    """Return a filter of 48 kHz at another rate, or None if its corner is too high.
 
-    The bilinear transform is undone, and done again so that the filter's corner, where
-    its poles are, stays at its frequency: the coefficients at 48 kHz are the table's,
-    and at other rates their response is, as BS.1770-5 asks.
+    The bilinear transform is inverted, then applied again with the corner frequency, at
+    the poles, preserved: at 48 kHz this gives the table's coefficients, at other rates
+    the same response, as BS.1770-5 requires.
     """
-    # From powers of 1/z to powers of p = (1 - 1/z) / (1 + 1/z), and back but for a
-    # factor, as this matrix is its own inverse times 4.
+    # Maps powers of 1/z to powers of p = (1 - 1/z) / (1 + 1/z), and back: the matrix
+    # is 4 times its own inverse.
     exchange = np.array([[1.0, 1.0, 1.0], [2.0, 0.0, -2.0], [1.0, -1.0, 1.0]])
     zeros, poles = exchange @ table[:3], exchange @ table[3:]
     corner = np.sqrt(poles[0] / poles[2])
@@ -246,9 +246,9 @@ def _oversampling(sample_rate: int) -> int:
 
 
 def _interpolation(factor: int) -> Samples:
-    """Return the matrix from a row of samples to the values between them.
+    """Return the matrix (samples, values) from a row of samples to values between them.
 
-    (samples, values), with 0 values where the factor is 1.
+    There are 0 values if the factor is 1.
     """
     taps = np.arange(1 - _HALF_TAPS, _HALF_TAPS + 1)
     distances = np.arange(1, factor)[:, None] / factor - taps
@@ -262,7 +262,7 @@ def _interpolation(factor: int) -> Samples:
 
 
 def _integrated_lufs(blocks: Vector) -> float | None:
-    """Return the gated loudness of blocks of 400 ms; BS.1770-5, equations 4 to 7."""
+    """Return the gated loudness of 400 ms blocks; BS.1770-5, equations 4 to 7."""
     loud = blocks[blocks > _power(_ABSOLUTE_GATE_LUFS)]
     if not len(loud):
         return None
@@ -271,12 +271,12 @@ def _integrated_lufs(blocks: Vector) -> float | None:
 
 
 def _range_lu(windows: Vector) -> float | None:
-    """Return the loudness range of windows of 3 s; Tech 3342, sections 3 and 5."""
+    """Return the loudness range of 3 s windows; Tech 3342, sections 3 and 5."""
     loud = windows[windows >= _power(_ABSOLUTE_GATE_LUFS)]
     if not len(loud):
         return None
     loud = np.sort(loud[loud >= loud.mean() * 10 ** (_RANGE_GATE_LU / 10)])
-    # The nearest rank, as in Tech 3342: nothing is interpolated.
+    # The nearest rank without interpolation, as in Tech 3342.
     low, high = (
         loud[int((len(loud) - 1) * percent / 100 + 0.5)] for percent in _RANGE_PERCENTS
     )

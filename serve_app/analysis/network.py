@@ -1,4 +1,4 @@
-"""The network that hears beats: where they fall, which begin bars, and how fast."""
+"""The network that estimates beats, downbeats and tempo, in numpy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,21 +21,20 @@ from serve_app.analysis.features import (
 
 Weights = Mapping[str, NDArray[np.float32]]
 
-# The tempi that it tells apart: 24 to the octave.
+# The network's tempo classes: 24 to the octave.
 TEMPI_BPM = 40.0 * 2.0 ** (np.arange(63) / 24)
 
-# The first layer sees 3 frames of levels and of rises: how far each band is over the
-# loudest of it and its neighbours 40 ms ago, which vibrato does not move, as in Böck
+# The first layer sees 3 frames of levels and of rises. A rise is how far a band exceeds
+# the loudest of itself and its neighbours 40 ms earlier, which suppresses vibrato: Böck
 # and Widmer (2013), "Maximum filter vibrato suppression for onset detection", DAFx.
 FRONT_FRAMES = 3
 RISE_FRAMES = 2
 RISE_GAIN = 3.0
 TAPS = 5
-# A beat is heard so many frames from where it is.
+# A beat's activation may be up to this many frames away from the beat.
 NEARBY_FRAMES = 2
 
-# Levels are told from so far below the loudest, 70 dB, to it; what is fainter than
-# -100 dB is not made louder.
+# Levels span 70 dB below the loudest one; below -100 dB they are not amplified.
 _RANGE, _FAINTEST = np.float32(7.0), np.float32(-10.0)
 _BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
 _CUT_FRAMES = 2
@@ -45,11 +44,11 @@ _WEIGHTS = Path(__file__).parent / "weights" / "beats.npz"
 
 @dataclass(frozen=True)
 class Activations:
-    """What an engine hears, 50 frames a second.
+    """An engine's output, 50 frames a second.
 
-    `beats` and `downbeats` (n) are the probabilities that one falls on each frame,
-    `tempi` (63) those of each of TEMPI_BPM for the whole song; they sum to 1. `chroma`
-    (n / 8, 24) is what `Chromagram` makes.
+    `beats` and `downbeats` (n) are the probabilities of one in each frame. `tempi` (63)
+    are those of each of TEMPI_BPM for the whole song; they sum to 1. `chroma`
+    (n / 8, 24) is the output of `Chromagram`.
     """
 
     beats: NDArray[np.float32]
@@ -59,19 +58,19 @@ class Activations:
 
 
 class Engine(Protocol):
-    """Hears beats in mono blocks at 22,050 Hz."""
+    """A beat tracker that takes mono blocks at 22,050 Hz."""
 
     def add(self, mono: Samples) -> None:
         """Take the next block (n)."""
 
     def activations(self) -> Activations:
-        """Return what was heard, once no block comes any more."""
+        """Return the activations; call it once, after the last block."""
 
 
 class NetworkEngine:
-    """Hears beats with the network that comes with the package.
+    """Detects beats with the network included in the package.
 
-    Of a song of any length it keeps 700 bytes a second, and two minutes of levels.
+    For a song of any length it keeps 700 bytes a second, and two minutes of levels.
     """
 
     def __init__(self) -> None:
@@ -80,7 +79,7 @@ class NetworkEngine:
         self._chroma = [np.zeros((0, 2 * PITCH_CLASSES), np.float16)]
         self._levels = np.zeros((0, BANDS), np.float32)
         self._context = 0
-        self._heard: list[NDArray[np.float32]] = []
+        self._probabilities: list[NDArray[np.float32]] = []
         self._tempi = np.zeros(len(TEMPI_BPM), np.float64)
 
     def add(self, mono: Samples) -> None:
@@ -89,18 +88,20 @@ class NetworkEngine:
         self._chroma.append(self._chromagram.add(mono).astype(np.float16))
 
     def activations(self) -> Activations:
-        """Return what was heard, once no block comes any more."""
+        """Return the activations; call it once, after the last block."""
         self._take(self._spectrogram.end())
         if len(self._levels) > self._context:
-            self._hear(len(self._levels))
+            self._run(len(self._levels))
         self._chroma.append(self._chromagram.end().astype(np.float16))
-        heard = np.concatenate([np.zeros((0, 2), np.float32), *self._heard])
-        # A song that is cut off ends with a click, which is no beat.
-        heard[-_CUT_FRAMES:] = 0
-        tempi = np.exp(self._tempi / max(len(heard), 1))
+        probabilities = np.concatenate(
+            [np.zeros((0, 2), np.float32), *self._probabilities]
+        )
+        # A song that is cut off ends with a click, which is not a beat.
+        probabilities[-_CUT_FRAMES:] = 0
+        tempi = np.exp(self._tempi / max(len(probabilities), 1))
         return Activations(
-            beats=heard[:, 0],
-            downbeats=heard[:, 1],
+            beats=probabilities[:, 0],
+            downbeats=probabilities[:, 1],
             tempi=np.asarray(tempi / tempi.sum(), np.float32),
             chroma=np.concatenate(self._chroma),
         )
@@ -109,25 +110,25 @@ class NetworkEngine:
         self._levels = np.concatenate([self._levels, levels])
         wanted = self._context + _BLOCK_FRAMES
         while len(self._levels) >= wanted + _CONTEXT_FRAMES:
-            self._hear(wanted)
+            self._run(wanted)
             self._levels = self._levels[wanted - _CONTEXT_FRAMES :]
             self._context = _CONTEXT_FRAMES
             wanted = self._context + _BLOCK_FRAMES
 
-    def _hear(self, end: int) -> None:
-        """Keep what is heard between the context and `end`."""
+    def _run(self, end: int) -> None:
+        """Keep the activations between the context and the frame `end`."""
         probabilities, tempi = run(
             self._weights, normalised(self._levels[: end + _CONTEXT_FRAMES])
         )
         new = probabilities[self._context : end]
-        self._heard.append(new)
+        self._probabilities.append(new)
         self._tempi += len(new) * np.log(tempi + 1e-6)
 
 
 def highest(
     activation: NDArray[np.float32], frames: NDArray[np.integer]
 ) -> NDArray[np.floating]:
-    """Return the highest of an activation (n) near each of the frames (k): (k)."""
+    """Return the highest value (k) of an activation (n) near each of the frames (k)."""
     padded = np.pad(activation, NEARBY_FRAMES)
     around = frames[:, None] + np.arange(2 * NEARBY_FRAMES + 1)
     found: NDArray[np.floating] = padded[around].max(axis=1).astype(np.float64)
@@ -135,10 +136,10 @@ def highest(
 
 
 def normalised(levels: Levels) -> Levels:
-    """Return levels (n, bands) from 0, at 70 dB below the loudest of them, to 1."""
+    """Return levels (n, bands) scaled from 0, 70 dB below the loudest of them, to 1."""
     loudest = max(levels.max(initial=_FAINTEST), _FAINTEST)
-    told: Levels = np.clip((levels - loudest) / _RANGE + 1, 0, 1)
-    return told
+    scaled: Levels = np.clip((levels - loudest) / _RANGE + 1, 0, 1)
+    return scaled
 
 
 def run(
@@ -146,10 +147,10 @@ def run(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return probabilities (n, 2) of beats and downbeats, and of tempi (63).
 
-    `levels` (n, bands) are normalised. The layers are those of Davies and Böck (2019)
-    and Böck and Davies (2020), "Deconstruct, analyse, reconstruct", ISMIR, but smaller:
-    a dense first layer, layers of dilated convolutions, and a tempo read off how active
-    each of them is.
+    `levels` (n, bands) are normalised. The layers follow Davies and Böck (2019) and
+    Böck and Davies (2020), "Deconstruct, analyse, reconstruct", ISMIR, but are smaller:
+    a dense first layer, dilated convolutions, and a tempo estimated from the mean
+    activity of each of them.
     """
     hidden = _front(weights, levels)
     activity = []
@@ -185,7 +186,7 @@ def _front(weights: Weights, levels: Levels) -> NDArray[np.float32]:
 
 
 def _with_rises(levels: Levels) -> Levels:
-    """Return levels (n, bands) and, beside them, how far each rises: (n, 2 bands)."""
+    """Return levels (n, bands) followed by their rises: (n, 2 bands)."""
     before = np.pad(levels, ((RISE_FRAMES, 0), (1, 1)))[: len(levels)]
     highest = np.maximum(np.maximum(before[:, :-2], before[:, 2:]), before[:, 1:-1])
     rises = np.maximum(levels - highest, 0) * np.float32(RISE_GAIN)
@@ -198,7 +199,7 @@ def _dilated(
     bias: NDArray[np.float32],
     dilation: int,
 ) -> NDArray[np.float32]:
-    """Return the rectified convolution (n, channels) over frames so far apart."""
+    """Return the rectified convolution (n, channels), dilated in frames."""
     reach = TAPS // 2 * dilation
     padded = np.pad(hidden, ((reach, reach), (0, 0)))
     active = np.broadcast_to(bias, hidden.shape).copy()
@@ -209,6 +210,6 @@ def _dilated(
 
 @cache
 def weights_in(path: Path) -> Weights:
-    """Return the weights in a file of the package, which is read once."""
+    """Return the weights in a file of the package; cached."""
     with np.load(path) as arrays:
         return {name: arrays[name].astype(np.float32) for name in arrays.files}

@@ -16,39 +16,38 @@ from serve_app.analysis.silence import Silence
 
 Floats = NDArray[np.floating]
 
-# Said of what has no pulse, so that the tempo is always a usable number.
+# The tempo of sound without a pulse, so that the tempo is always a usable number.
 DEFAULT_BPM = 120.0
 _SHORTEST_SECONDS = 1.0
-# By `benchmarks/confidence.py --fit`.
+# Fitted by `benchmarks/confidence.py --fit`.
 _SURE, _SURE_ODDS = 0.77, 1.19
-# A beat that is heard so much before a loop's seam begins the loop.
+# A beat up to this much before a loop's seam counts as the first beat of the loop.
 _LOOP_EARLY_SECONDS = 0.03
-# Music's beats are heard with 0.45 and more on average, those of noise and of speech
-# with up to 0.15; few beats, which chance can make, must be surer: by one through
-# their count.
+# The mean beat strength is at least 0.45 in music, and up to 0.15 in noise and speech.
+# A few beats may be chance, so the threshold rises by one over their number.
 _LEAST_STRENGTH, _FEWEST_BEATS = 0.2, 3
-# Intervals between beats are found to a frame, by which a tempo may leave its range.
+# Beat intervals are exact to a frame, so a tempo may exceed its range by this factor.
 _ROUNDING = 1.01
-# Tempi are exact to about a hundredth.
-_TOLD = 0.02
-# A tempo within a range is one of the song's if it is right so often.
+# The tolerance for a reported tempo at the ends of a range, in BPM.
+_TOLERANCE_BPM = 0.02
+# A tempo in a requested range is accepted with at least this confidence.
 _LEAST_CONFIDENCE = 0.1
-# A regression may put the beat that a song begins with so far before it.
+# A regression may place the song's first beat this much before its start.
 _EARLY_SECONDS = 0.010
-# An onset is heard over some frames.
+# An onset's activation spreads over this much.
 _SMEARED_SECONDS = 0.06
-# Tempi within 4 % are one.
+# Tempi within 4 % count as equal.
 _SAME_OCTAVES = 1 / 16
-# An alternative that is less likely is none.
+# Alternatives with a smaller share are left out.
 _LEAST_SHARE = 0.001
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A constant grid: beats at `first_beat_seconds` + 60 / `bpm` k.
+    """A constant grid: beats at `first_beat_seconds` + 60 / `bpm` * k.
 
-    `first_downbeat_seconds` is the first that begins a bar; `drift_ms` is how far the
-    music is from the grid where it is farthest, for 64 beats on average.
+    `first_downbeat_seconds` is the first beat that begins a bar; `drift_ms` is the
+    largest distance between music and grid, averaged over 64 beats.
     """
 
     bpm: float
@@ -59,14 +58,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """What was found out about the rhythm of a song.
+    """The rhythm of a song.
 
-    `bpm` is the tempo that lasts longest. `bpm_confidence` is about how often such a
-    tempo is right; `bpm_alternatives` are the likeliest other tempi with their shares
-    of what is left of 1, likeliest first. Beats and downbeats are in seconds, and none
-    is where there is silence. `grid` is None where the tempo is not constant:
-    `segments` tell it then. `reason` says why the confidence is 0: `bpm` means nothing
-    then and there are no beats.
+    `bpm` is the tempo that lasts longest. `bpm_confidence` estimates the probability
+    that it is right; `bpm_alternatives` are the most likely other tempi and their
+    shares of the rest of 1, most likely first. Beats and downbeats are in seconds, with
+    none in silence. `grid` is None if the tempo is not constant; `segments` describe it
+    then. If the confidence is 0, `reason` says why; `bpm` is then meaningless and there
+    are no beats.
     """
 
     bpm: float
@@ -81,17 +80,18 @@ class Rhythm:
 
 
 class RhythmListener:
-    """Finds the rhythm of a song that comes as mono blocks at 22,050 Hz.
+    """Finds the rhythm of a song that arrives in mono blocks at 22,050 Hz.
 
-    `make_engine` makes what hears the song, and a short one once more as a loop.
-    `is_noise`, once that was found, says that a short piece is nothing but noise.
+    `make_engine` returns the engine that detects the beats; a short song needs another
+    one, to test it as a loop. After `result`, `is_noise` says whether a short piece is
+    only noise.
     """
 
     def __init__(self, make_engine: Callable[[], Engine] = NetworkEngine) -> None:
         self._make_engine = make_engine
         self._engine = make_engine()
         self._samples = 0
-        # All of it, while it is short enough to be a loop or noise.
+        # The whole song, while it is short enough to be a loop or noise.
         self._short: list[Samples] = []
         self.is_noise = False
 
@@ -104,32 +104,32 @@ class RhythmListener:
         else:
             self._short.clear()
 
-    def found(
+    def result(
         self,
         bpm_range: tuple[float, float] | None = None,
         silences: Sequence[Silence] = (),
     ) -> Rhythm:
-        """Return the rhythm, once no block comes any more.
+        """Return the rhythm; call it once, after the last block.
 
-        With a range the tempo is told within it, an octave up or down if need be. A
-        song that has none there has the nearest end of the range and no beats. No beat
-        is in `silences`.
+        With `bpm_range`, the tempo is reported within it, if necessary by octaves up or
+        down. If no tempo fits, `bpm` is the nearest end of the range and there are no
+        beats. No beat is in `silences`.
         """
         if self._samples < _SHORTEST_SECONDS * SAMPLE_RATE:
             return Rhythm(DEFAULT_BPM, reason="too short")
-        heard = _sounding(self._engine.activations(), silences)
+        activations = _sounding(self._engine.activations(), silences)
         found = None
         if self._short:
             short = np.concatenate(self._short)
-            once = beats.track(heard)
+            once = beats.track(activations)
             self.is_noise = not loops.is_clear(once) and loops.is_noise(short)
             if self.is_noise:
                 return Rhythm(DEFAULT_BPM, reason="no pulse")
             found = _looped(short, once, self._make_engine())
         if found is None:
-            found = rhythm(heard)
+            found = rhythm(activations)
         if bpm_range is not None:
-            found = _within(found, heard, *bpm_range)
+            found = _within(found, activations, *bpm_range)
         return replace(
             found,
             beats=_outside(found.beats, silences),
@@ -137,9 +137,9 @@ class RhythmListener:
         )
 
 
-def _sounding(heard: Activations, silences: Sequence[Silence]) -> Activations:
-    """Return what is heard where there is sound: a network also goes on without."""
-    times = np.arange(len(heard.beats)) / FRAMES_PER_SECOND
+def _sounding(activations: Activations, silences: Sequence[Silence]) -> Activations:
+    """Return activations without those in silence, where a network continues."""
+    times = np.arange(len(activations.beats)) / FRAMES_PER_SECOND
     is_sound = np.ones(len(times), np.bool_)
     for silence in silences:
         first, last = np.searchsorted(
@@ -147,14 +147,16 @@ def _sounding(heard: Activations, silences: Sequence[Silence]) -> Activations:
         )
         is_sound[first : last if silence.end < times[-1] else None] = False
     return replace(
-        heard, beats=heard.beats * is_sound, downbeats=heard.downbeats * is_sound
+        activations,
+        beats=activations.beats * is_sound,
+        downbeats=activations.downbeats * is_sound,
     )
 
 
 def _outside(
     times: tuple[float, ...], silences: Sequence[Silence]
 ) -> tuple[float, ...]:
-    """Return the beats that are not in silence."""
+    """Return the times that are not in silence."""
     kept = np.array(times)
     for silence in silences:
         is_in = kept > silence.start + _SMEARED_SECONDS
@@ -163,12 +165,12 @@ def _outside(
 
 
 def _within(
-    found: Rhythm, heard: Activations, slowest: float, fastest: float
+    found: Rhythm, activations: Activations, slowest: float, fastest: float
 ) -> Rhythm:
-    """Tell the same rhythm faster or slower by octaves, so that it is in the range.
+    """Return the rhythm with a tempo in the range, by octaves up or down.
 
-    Where no octave of it is, a part of the song may have such a tempo; else the
-    likeliest beats are those of another rhythm.
+    If no octave fits, take the tempo of a part of the song in the range, else track the
+    beats again within the range.
     """
     if found.reason is not None:
         return found
@@ -176,12 +178,12 @@ def _within(
     if octave is None and (bpm := _bpm_of_parts(found, slowest, fastest)):
         found, octave = replace(found, bpm=bpm), 0
     if octave is None:
-        told = rhythm(heard, slowest / _ROUNDING, fastest * _ROUNDING)
-        octave = _octave(told.bpm, slowest, fastest)
-        if octave != 0 or told.bpm_confidence < _LEAST_CONFIDENCE:
+        tracked = rhythm(activations, slowest / _ROUNDING, fastest * _ROUNDING)
+        octave = _octave(tracked.bpm, slowest, fastest)
+        if octave != 0 or tracked.bpm_confidence < _LEAST_CONFIDENCE:
             nearest = float(np.clip(found.bpm, slowest, fastest))
             return Rhythm(nearest, reason="no tempo in the range")
-        found = told
+        found = tracked
     for _ in range(abs(octave)):
         found = _doubled(found) if octave > 0 else _halved(found)
     return replace(
@@ -192,16 +194,16 @@ def _within(
 
 
 def _bpm_of_parts(found: Rhythm, slowest: float, fastest: float) -> float | None:
-    """Return the tempo of the longest part whose tempo is in the range."""
+    """Return the tempo of the longest segment with a tempo in the range, or None."""
     parts = [part for part in found.segments if slowest <= part.bpm <= fastest]
     longest = max(parts, key=lambda part: part.end - part.start, default=None)
     return None if longest is None else longest.bpm
 
 
 def _octave(bpm: float, slowest: float, fastest: float) -> int | None:
-    """Return how many octaves up or down a tempo is in a range; None if in none."""
+    """Return by how many octaves to move a tempo into the range; None if by none."""
     for octave in (0, 1, -1, 2, -2):
-        if slowest - _TOLD < bpm * 2.0**octave < fastest + _TOLD:
+        if slowest - _TOLERANCE_BPM < bpm * 2.0**octave < fastest + _TOLERANCE_BPM:
             return octave
     return None
 
@@ -209,21 +211,20 @@ def _octave(bpm: float, slowest: float, fastest: float) -> int | None:
 def _folded(
     found: Rhythm, slowest: float, fastest: float
 ) -> Iterator[tuple[float, float]]:
-    """Yield the alternatives that are others within a range too."""
+    """Yield the alternatives moved into the range, without the tempo itself."""
     for bpm, share in found.bpm_alternatives:
         octave = _octave(bpm, slowest, fastest)
         if octave is None:
             continue
-        told = float(np.clip(bpm * 2.0**octave, slowest, fastest))
-        if not _is_same(told, found.bpm):
-            yield told, share
+        moved = float(np.clip(bpm * 2.0**octave, slowest, fastest))
+        if not _is_same(moved, found.bpm):
+            yield moved, share
 
 
 def _doubled(found: Rhythm) -> Rhythm:
-    """Count at double speed: a beat more between any two; bars are as long as before.
+    """Double the tempo: insert a beat between any two and keep the bars.
 
-    Their beats are twice as many, unless those are more than four: then the bars are
-    half as long.
+    Bars get twice as many beats, or are split in half if that makes more than four.
     """
     times = np.array(found.beats)
     twice = np.repeat(times, 2)[:-1]
@@ -237,7 +238,7 @@ def _doubled(found: Rhythm) -> Rhythm:
 
 
 def _halved(found: Rhythm) -> Rhythm:
-    """Count at half the speed: from the first downbeat on every second beat."""
+    """Halve the tempo: keep every second beat from the first downbeat on."""
     times, firsts = np.array(found.beats), np.array(found.downbeats)
     phase = int(np.searchsorted(times, firsts[0] - 1e-6)) % 2 if len(firsts) else 0
     is_even = found.meter % 2 == 0
@@ -268,7 +269,7 @@ def _counted(
 
 
 def _counted_grid(line: Grid, speed: float) -> Grid:
-    """Count a grid at another speed; its first beat may fall between two then."""
+    """Scale a grid's tempo; its first beat moves if it falls between two beats."""
     bpm = line.bpm * speed
     beats_before = np.floor(
         (line.first_downbeat_seconds - line.first_beat_seconds) * bpm / 60 + 0.01
@@ -278,19 +279,19 @@ def _counted_grid(line: Grid, speed: float) -> Grid:
 
 
 def _looped(mono: Samples, once: beats.Pulse, engine: Engine) -> Rhythm | None:
-    """Return the rhythm of a loop, whose length tells its tempo; None of what is none.
+    """Return the rhythm of a loop, with its tempo from its length; None if not a loop.
 
-    `once` are its beats when it is played once, and `engine` hears it played on. What
-    is told are those of its second time, when what rings over its end is heard.
+    `once` are the beats when it is played once; `engine` analyses it repeated. The
+    result is from its second repetition, which includes what rings over from the first.
     """
     loop = loops.find(mono, once, engine)
     if loop is None:
         return None
-    found = rhythm(loop.heard, loop.bpm / _ROUNDING, loop.bpm * _ROUNDING)
+    found = rhythm(loop.activations, loop.bpm / _ROUNDING, loop.bpm * _ROUNDING)
     if found.grid is None:
         return None
     seconds, interval = len(mono) / SAMPLE_RATE, 60.0 / loop.bpm
-    # A beat right before the loop begins is its first.
+    # A beat right before the loop begins is its first beat.
     first = found.grid.first_beat_seconds - seconds + _LOOP_EARLY_SECONDS
     first = max(first % interval - _LOOP_EARLY_SECONDS, 0.0)
     times = first + interval * np.arange(loop.count)
@@ -313,23 +314,23 @@ def _looped(mono: Samples, once: beats.Pulse, engine: Engine) -> Rhythm | None:
 
 
 def rhythm(
-    heard: Activations,
+    activations: Activations,
     slowest: float = beats.SLOWEST_BPM,
     fastest: float = beats.FASTEST_BPM,
 ) -> Rhythm:
-    """Return the rhythm that an engine's activations tell of."""
-    pulse = beats.track(heard, slowest, fastest)
+    """Return the rhythm from an engine's activations."""
+    pulse = beats.track(activations, slowest, fastest)
     count = len(pulse.frames)
     if count < _FEWEST_BEATS or pulse.strengths.mean() < _LEAST_STRENGTH + 1 / count:
         return Rhythm(DEFAULT_BPM, reason="no pulse")
-    is_first, meter = beats.bars(heard, pulse)
+    is_first, meter = beats.bars(activations, pulse)
     line = grid.line(pulse.times, pulse.strengths)
     bpm = (
         grid.main_bpm(pulse.times, pulse.strengths)
         if line is None
         else 60.0 / line.interval
     )
-    confidence, alternatives = _confidence(heard, bpm)
+    confidence, alternatives = _confidence(activations, bpm)
     found = Rhythm(
         bpm=bpm,
         bpm_confidence=confidence,
@@ -340,11 +341,11 @@ def rhythm(
         grid=None if line is None else _grid(line, pulse.times[is_first], meter),
         segments=_segments(pulse.times, line),
     )
-    if bpm > fastest + _TOLD and bpm / 2 >= slowest:
+    if bpm > fastest + _TOLERANCE_BPM and bpm / 2 >= slowest:
         found = _halved(found)
-    elif bpm < slowest - _TOLD and bpm * 2 <= fastest:
+    elif bpm < slowest - _TOLERANCE_BPM and bpm * 2 <= fastest:
         found = _doubled(found)
-    # At another speed than the engine heard, what it thought of next may be the tempo.
+    # After a change of octave, an alternative may equal the tempo.
     rest = tuple(each for each in alternatives if not _is_same(each[0], found.bpm))
     return replace(found, bpm_alternatives=rest)
 
@@ -360,10 +361,10 @@ def _segments(times: Floats, line: grid.Line | None) -> tuple[Segment, ...]:
 
 
 def _grid(line: grid.Line, downbeats: Floats, meter: int) -> Grid:
-    """Return the grid of a line, its first beat and its first downbeat in the song.
+    """Return the grid of a line, with its first beat and first downbeat in the song.
 
-    A regression may put the beat that a song begins with a little before it: the grid
-    begins with the song then.
+    A regression may place the first beat slightly before the song: the grid then begins
+    at 0.
     """
     first = downbeat = 0.0 if -_EARLY_SECONDS < line.start < 0 else line.start
     if len(downbeats):
@@ -381,15 +382,15 @@ def _grid(line: grid.Line, downbeats: Floats, meter: int) -> Grid:
 
 
 def _confidence(
-    heard: Activations, bpm: float
+    activations: Activations, bpm: float
 ) -> tuple[float, tuple[tuple[float, float], ...]]:
-    """Return how sure a tempo is, and the engine's next best, with their shares.
+    """Return the confidence in a tempo, and two alternatives with their shares.
 
-    A logistic function of the engine's odds of that tempo, fitted to how often such a
-    tempo is right.
+    The confidence is a logistic function of the engine's log odds of the tempo, fitted
+    to how often such a tempo is right.
     """
-    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * log_odds(heard, bpm))))
-    rest = heard.tempi.astype(np.float64)
+    sure = 1 / (1 + np.exp(-(_SURE + _SURE_ODDS * log_odds(activations, bpm))))
+    rest = activations.tempi.astype(np.float64)
     near = _near(bpm)
     rest[near] = 0
     left = (1 - sure) / max(rest.sum(), 1e-9)
@@ -403,13 +404,16 @@ def _confidence(
     return float(sure), tuple(each for each in found if each[1] >= _LEAST_SHARE)
 
 
-def log_odds(heard: Activations, bpm: float) -> float:
-    """Return how likely the engine thinks a tempo, against all others together."""
+def log_odds(activations: Activations, bpm: float) -> float:
+    """Return the engine's log odds of a tempo against all others together."""
     near = _near(bpm)
-    told, rest = float(heard.tempi[near].sum()), float(heard.tempi[~near].sum())
-    return float(np.log(told + 1e-3) - np.log(rest + 1e-3))
+    own, rest = (
+        float(activations.tempi[near].sum()),
+        float(activations.tempi[~near].sum()),
+    )
+    return float(np.log(own + 1e-3) - np.log(rest + 1e-3))
 
 
 def _near(bpm: float) -> NDArray[np.bool_]:
-    """Return which of the engine's tempi are within 4 % of one."""
+    """Return which of TEMPI_BPM are within 4 % of a tempo."""
     return np.abs(np.log2(TEMPI_BPM / bpm)) < _SAME_OCTAVES

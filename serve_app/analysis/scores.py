@@ -1,8 +1,8 @@
-"""How right tempi, beats and keys are: the measures that the field uses.
+"""Accuracy of tempi, beats and keys, by the field's standard measures.
 
-Tempo: Gouyon et al., "An experimental comparison of audio tempo induction algorithms"
-(IEEE TASLP 2006): accuracy 1 and 2. Beats and keys: as MIREX does, and mir_eval (Raffel
-et al., ISMIR 2014).
+Tempo: accuracy 1 and 2 of Gouyon et al., "An experimental comparison of audio tempo
+induction algorithms" (IEEE TASLP 2006). Beats and keys: as in MIREX and mir_eval
+(Raffel et al., ISMIR 2014).
 """
 
 import re
@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 TOLERANCE = 0.04
 BEAT_WINDOW_SECONDS = 0.07
-# Beats of the first seconds are not judged: a listener needs them to find the beat.
+# Earlier beats are not scored: a listener needs these seconds to find the beat.
 FIRST_SECONDS = 5.0
-# Keys told with at least this confidence are "sure".
+# Keys estimated with at least this confidence count as "sure".
 SURE = 0.8
 
-# What a wrong tempo can be of the right one.
+# Common ratios of a wrong tempo to the true one.
 RATIOS = {
     "1/2": 1 / 2,
     "2": 2.0,
@@ -31,79 +31,79 @@ RATIOS = {
     "1/3": 1 / 3,
     "3": 3.0,
 }
-# Those that are another count of the same pulse.
+# The ratios that count the same pulse at another level.
 _OCTAVES = ("1/2", "2", "1/3", "3")
 
 _PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _KEY = re.compile(r"([A-G])([#b]?)\s*(maj(?:or)?|min(?:or)?|M|m)?\.?", re.ASCII)
 
 
-def tempo_error(told_bpm: float, true_bpm: float) -> str:
-    """Return "right", the ratio of RATIOS that a tempo is wrong by, or "other"."""
-    if _is_near(told_bpm, true_bpm):
+def tempo_error(bpm: float, true_bpm: float) -> str:
+    """Return "right", the ratio in RATIOS that the tempo is off by, or "other"."""
+    if _is_near(bpm, true_bpm):
         return "right"
     for name, ratio in RATIOS.items():
-        if _is_near(told_bpm, true_bpm * ratio):
+        if _is_near(bpm, true_bpm * ratio):
             return name
     return "other"
 
 
-def is_acc1(told_bpm: float, true_bpm: float) -> bool:
-    """Whether a tempo is within 4 % of the true one."""
-    return _is_near(told_bpm, true_bpm)
+def is_acc1(bpm: float, true_bpm: float) -> bool:
+    """Return whether a tempo is within 4 % of the true one."""
+    return _is_near(bpm, true_bpm)
 
 
-def is_acc2(told_bpm: float, true_bpm: float) -> bool:
-    """Whether a tempo, its half, double, third or triple is within 4 %."""
-    return tempo_error(told_bpm, true_bpm) in ("right", *_OCTAVES)
+def is_acc2(bpm: float, true_bpm: float) -> bool:
+    """Return whether a tempo, its half, double, third or triple is within 4 %."""
+    return tempo_error(bpm, true_bpm) in ("right", *_OCTAVES)
 
 
-def _is_near(told_bpm: float, true_bpm: float) -> bool:
-    return abs(told_bpm - true_bpm) <= TOLERANCE * true_bpm
+def _is_near(bpm: float, true_bpm: float) -> bool:
+    return abs(bpm - true_bpm) <= TOLERANCE * true_bpm
 
 
 def beat_f(
-    told: ArrayLike, true: ArrayLike, window_seconds: float = BEAT_WINDOW_SECONDS
+    estimated: ArrayLike, true: ArrayLike, window_seconds: float = BEAT_WINDOW_SECONDS
 ) -> float:
-    """Return the F-measure of beats told in seconds: each true one is met once.
+    """Return the F-measure of estimated beats, in seconds, each matched at most once.
 
-    Beats before five seconds are left out. Without any on either side it is 0.
+    Beats in the first five seconds are ignored. 0 if either side has no beats.
     """
-    told_beats, true_beats = judged(told), judged(true)
-    if not len(told_beats) or not len(true_beats):
+    estimated_beats, true_beats = judged(estimated), judged(true)
+    if not len(estimated_beats) or not len(true_beats):
         return 0.0
-    hits = _matches(told_beats, true_beats, window_seconds)
-    return 2 * hits / (len(told_beats) + len(true_beats))
+    hits = _matches(estimated_beats, true_beats, window_seconds)
+    return 2 * hits / (len(estimated_beats) + len(true_beats))
 
 
 def judged(beats: ArrayLike) -> NDArray[np.float64]:
-    """Return the beats from five seconds on, in order."""
+    """Return the beats from five seconds on, sorted."""
     found = np.sort(np.asarray(beats, np.float64))
     return found[found >= FIRST_SECONDS]
 
 
 def _matches(
-    told: NDArray[np.float64], true: NDArray[np.float64], window: float
+    estimated: NDArray[np.float64], true: NDArray[np.float64], window: float
 ) -> int:
-    """Count the most pairs that lie within a window, each beat in one of them."""
+    """Return the largest number of pairs within a window that share no beat."""
     hits = at = 0
     for beat in true:
-        while at < len(told) and told[at] < beat - window:
+        while at < len(estimated) and estimated[at] < beat - window:
             at += 1
-        if at < len(told) and told[at] <= beat + window:
+        if at < len(estimated) and estimated[at] <= beat + window:
             hits += 1
             at += 1
     return hits
 
 
 def key_of(name: str) -> tuple[int, bool]:
-    """Read a key such as "Eb minor", "F#m" or "C": pitch class, and whether minor.
+    """Return the pitch class and is_minor of a key such as "Eb minor", "F#m" or "C".
 
-    Raises ValueError for anything else.
+    Raises ValueError for other names.
     """
     match = _KEY.fullmatch(name.strip()[:1].upper() + name.strip()[1:])
     if match is None:
-        raise ValueError(f"no key: {name!r}")
+        raise ValueError(f'A key must be a name such as "Eb minor", got {name!r}.')
     letter, accidental, mode = match.groups()
     pitch_class = _PITCH_CLASSES[letter] + {"#": 1, "b": -1, "": 0}[accidental]
     return pitch_class % 12, mode is not None and mode.startswith("m") and mode[
@@ -111,14 +111,14 @@ def key_of(name: str) -> tuple[int, bool]:
     ] != "maj"
 
 
-def is_key(told: str, true: str) -> bool:
-    """Whether two names are of one key."""
-    return key_of(told) == key_of(true)
+def is_key(estimated: str, true: str) -> bool:
+    """Return whether two names denote the same key."""
+    return key_of(estimated) == key_of(true)
 
 
-def mirex(told: str, true: str) -> float:
+def mirex(estimated: str, true: str) -> float:
     """Return MIREX's weight: 1 exact, .5 fifth above, .3 relative, .2 parallel."""
-    (tonic, is_minor), (true_tonic, true_minor) = key_of(told), key_of(true)
+    (tonic, is_minor), (true_tonic, true_minor) = key_of(estimated), key_of(true)
     above = (tonic - true_tonic) % 12
     if is_minor == true_minor:
         return {0: 1.0, 7: 0.5}.get(above, 0.0)
@@ -129,10 +129,10 @@ def mirex(told: str, true: str) -> float:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a song; None where it is not. Times are in seconds.
+    """The annotations of a song; None where unknown. Times are in seconds.
 
-    `bpm` is None for a tempo that is not constant. `groups` name what the song is among
-    others, as in {"style": "waltz"}.
+    `bpm` is None for a tempo that is not constant. `groups` are the song's categories,
+    as in {"style": "waltz"}.
     """
 
     bpm: float | None = None
@@ -144,7 +144,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Told:
-    """What an analyser says of a song; None for what it says nothing of."""
+    """An analyser's estimates for a song; None where it gives none."""
 
     bpm: float | None = None
     key: str | None = None
@@ -155,11 +155,11 @@ class Told:
 
 @dataclass(frozen=True)
 class Figures:
-    """Scores over songs, 0 to 1; each is None where no song has the truth for it.
+    """Scores over songs, 0 to 1; None where no song has the annotation.
 
-    `errors` are the shares of tempi that are wrong by a ratio of RATIOS, or "other".
-    `sure` is the share of keys told with a confidence of SURE, `sure_right` how many of
-    those are right.
+    `errors` are the shares of tempi that are wrong by a ratio in RATIOS, or "other".
+    `sure` is the share of keys estimated with a confidence of at least SURE,
+    `sure_right` the share of those that are right.
     """
 
     songs: int
@@ -176,26 +176,26 @@ class Figures:
 
 
 def figures(songs: Sequence[tuple[Truth, Told]]) -> Figures:
-    """Return the scores of what was told of songs."""
+    """Return the scores of estimates against annotations."""
     tempi = [
-        (told.bpm, truth.bpm)
-        for truth, told in songs
-        if truth.bpm is not None and told.bpm is not None
+        (estimate.bpm, truth.bpm)
+        for truth, estimate in songs
+        if truth.bpm is not None and estimate.bpm is not None
     ]
     beats = [
-        beat_f(told.beats, truth.beats)
-        for truth, told in songs
-        if truth.beats is not None and told.beats is not None
+        beat_f(estimate.beats, truth.beats)
+        for truth, estimate in songs
+        if truth.beats is not None and estimate.beats is not None
     ]
     downbeats = [
-        beat_f(told.downbeats, truth.downbeats)
-        for truth, told in songs
-        if truth.downbeats is not None and told.downbeats is not None
+        beat_f(estimate.downbeats, truth.downbeats)
+        for truth, estimate in songs
+        if truth.downbeats is not None and estimate.downbeats is not None
     ]
     keys = [
-        (told.key, truth.key, told.key_confidence)
-        for truth, told in songs
-        if truth.key is not None and told.key is not None
+        (estimate.key, truth.key, estimate.key_confidence)
+        for truth, estimate in songs
+        if truth.key is not None and estimate.key is not None
     ]
     graded = [key for key in keys if key[2] is not None]
     sure = [key for key in graded if key[2] is not None and key[2] >= SURE]
@@ -210,10 +210,10 @@ def figures(songs: Sequence[tuple[Truth, Told]]) -> Figures:
         },
         beat_f=_mean(beats),
         downbeat_f=_mean(downbeats),
-        key_exact=_mean([is_key(told, true) for told, true, _ in keys]),
-        mirex=_mean([mirex(told, true) for told, true, _ in keys]),
+        key_exact=_mean([is_key(key, true) for key, true, _ in keys]),
+        mirex=_mean([mirex(key, true) for key, true, _ in keys]),
         sure=len(sure) / len(graded) if graded else None,
-        sure_right=_mean([is_key(told, true) for told, true, _ in sure]),
+        sure_right=_mean([is_key(key, true) for key, true, _ in sure]),
     )
 
 

@@ -1,4 +1,4 @@
-"""The sections of a song: where its sound changes, and which of them come again."""
+"""The sections of a song: where its sound changes, and which sections repeat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,33 +14,33 @@ Vector = NDArray[np.float64]
 
 PITCH_CLASSES = 12
 
-# Sixteen bars at 128 beats a minute are 30 s, four are 7.5 s.
+# Four bars at 128 BPM are 7.5 s.
 _SHORTEST_SECONDS = 7.0
-# What lies before a boundary and what behind is compared over this much: about two
-# times through four chords, so that a chord is no section.
+# The sound is compared over this much on both sides of a boundary: about two cycles of
+# four chords, so that a single chord is not a section.
 _WINDOW_SECONDS = 14.0
-# At a boundary the sound changes by more than this: 10 dB in all bands count 1, and so
-# does another pitch class with all of the sound.
+# The least change of sound at a boundary. A change of 10 dB in all bands counts 1, and
+# so does a change of all sound to another pitch class.
 _LEAST_CHANGE = 0.22
-# Sections that are nearer to each other than this are the same.
+# Sections whose sounds are closer than this have the same label.
 _SAME = 0.2
 
-# What is 50 dB quieter than the loudest counts as silence.
+# Power 50 dB below the loudest counts as silence.
 _FLOOR = 1e-5
-# Sections that are so much quieter than the loudest one have no energy.
+# Sections this much quieter than the loudest one have the energy 0.
 _ENERGY_DECIBELS = 40.0
-# A song of 10 h is looked at in frames of 10 s.
+# More frames than this are merged: a song of 10 h has frames of 10 s.
 _MOST_FRAMES = 3_600
-# A boundary is moved to a downbeat by no more than half a slow bar.
+# The largest distance to a downbeat that a boundary moves: half a slow bar.
 _SNAP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a song that sounds alike all through.
+    """A time span in which the song sounds the same.
 
     Sections with the same `label` sound the same; the first is A. `energy` is 1 for the
-    loudest one, and 0 for what is 40 dB below or more.
+    loudest section, and 0 for sections at least 40 dB quieter.
     """
 
     start_seconds: float
@@ -49,7 +49,7 @@ class Section:
     energy: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the section as clients read it, rounded to what is meaningful."""
+        """Return the section as JSON, with numbers rounded."""
         return {
             "start_seconds": round(self.start_seconds, 3),
             "end_seconds": round(self.end_seconds, 3),
@@ -64,18 +64,18 @@ def find(
     downbeats: Sequence[float] | None = None,
     sound_seconds: tuple[float, float] = (0.0, np.inf),
 ) -> list[Section]:
-    """Return the sections of a song, one after the other, from features (frames, n).
+    """Return the sections of a song in order, from features (frames, n).
 
-    Silence at the ends is in no section, and a silent song has none. Each frame has the
-    strengths of the 12 pitch classes from C on, and behind them the powers of some
-    bands, both means over the frame; 0.5 s is a good length for one. Boundaries are
-    moved to the nearest of `downbeats` (s) where one is near. No section begins before
-    or ends after the sound, from the first to the second of `sound_seconds`.
+    A frame holds the strengths of the 12 pitch classes from C on, then the powers of
+    any number of bands, all means over the frame; 0.5 s is a good frame length.
+    Boundaries move to the nearest of `downbeats` (s) within 2 s. Silence at the ends
+    belongs to no section, and a silent song has none. All sections lie within
+    `sound_seconds`, the start and end of the sound.
 
     The boundaries are peaks of the novelty of Foote (2000), "Automatic audio
-    segmentation using a measure of audio novelty", ICME. With products as similarities
-    and a kernel without a taper it is the squared distance between the means of what
-    lies before and behind, so that no matrix of all frames is needed.
+    segmentation using a measure of audio novelty", ICME. With dot products as
+    similarities and an untapered kernel, the novelty is the squared distance between
+    the means before and after a frame, so no matrix of all frames is needed.
     """
     length_seconds = len(features) * frame_seconds
     frames, frame_seconds = _coarser(features.astype(np.float64), frame_seconds)
@@ -102,7 +102,7 @@ def find(
 
 
 def _coarser(frames: Vector, frame_seconds: float) -> tuple[Vector, float]:
-    """Return the means of several frames each where there are too many."""
+    """Return frames merged into means of several, if there are too many."""
     factor = max(-(-len(frames) // _MOST_FRAMES), 1)
     if factor == 1:
         return frames, frame_seconds
@@ -113,13 +113,13 @@ def _coarser(frames: Vector, frame_seconds: float) -> tuple[Vector, float]:
 
 
 def _sounding(powers: Vector) -> tuple[int, int]:
-    """Return the first frame that is no silence, and the one behind the last."""
+    """Return the first frame that is not silent, and the frame after the last one."""
     loud = np.flatnonzero(powers > powers.max(initial=0.0) * _FLOOR)
     return (int(loud[0]), int(loud[-1]) + 1) if len(loud) else (0, 0)
 
 
 def _window_seconds(downbeats: Sequence[float] | None) -> float:
-    """Return how much is compared: some times four bars, so that chords come round."""
+    """Return the time to compare: a multiple of four bars, for whole chord cycles."""
     if downbeats is None or len(downbeats) < 2:
         return _WINDOW_SECONDS
     four_bars = 4 * float(np.median(np.diff(downbeats)))
@@ -129,7 +129,7 @@ def _window_seconds(downbeats: Sequence[float] | None) -> float:
 
 
 def _sounds(frames: Vector) -> Vector:
-    """Return vectors (frames, n) whose distances say how different frames sound."""
+    """Return vectors (frames, n) whose distances measure differences in sound."""
     chroma, powers = frames[:, :PITCH_CLASSES], frames[:, PITCH_CLASSES:]
     strengths = np.linalg.norm(chroma, axis=1, keepdims=True)
     is_heard = strengths > strengths.max() * np.sqrt(_FLOOR)
@@ -140,9 +140,9 @@ def _sounds(frames: Vector) -> Vector:
 
 
 def _changes(sounds: Vector, window: float) -> Vector:
-    """Return the distance of what is before each frame to what is from it on (n).
+    """Return the distance (n) between the means before each frame and from it on.
 
-    A window is a number of frames that need not be whole.
+    `window` is the number of frames on each side; it may be fractional.
     """
     sums = np.concatenate([np.zeros((1, sounds.shape[1])), sounds.cumsum(axis=0)])
     middles = np.arange(len(sounds), dtype=np.float64)
@@ -156,7 +156,7 @@ def _changes(sounds: Vector, window: float) -> Vector:
 
 
 def _at(sums: Vector, places: Vector) -> Vector:
-    """Return the sums (frames, n) at places between frames."""
+    """Return the cumulative sums (frames, n) at fractional frame positions."""
     whole = np.minimum(places.astype(np.intp), len(sums) - 2)
     part = (places - whole)[:, None]
     between: Vector = sums[whole] * (1 - part) + sums[whole + 1] * part
@@ -164,14 +164,14 @@ def _at(sums: Vector, places: Vector) -> Vector:
 
 
 def _peaks(changes: Vector, shortest: int) -> list[int]:
-    """Return the frames of large changes, none of them near another or the ends."""
+    """Return the frames of large changes, away from one another and from the ends."""
     frames, _ = find_peaks(
         changes,
         height=_LEAST_CHANGE,
         distance=shortest,
         prominence=_LEAST_CHANGE / 2,
     )
-    # Found and left out, so that how a song ends does not hide what was before.
+    # Filtered afterwards, so that peaks near the ends still suppress smaller ones.
     is_inside = (frames >= shortest) & (frames <= len(changes) - shortest)
     inside: list[int] = frames[is_inside].tolist()
     return inside
@@ -197,19 +197,19 @@ def _labels(sounds: Vector) -> list[str]:
 
 
 def _letters(number: int) -> str:
-    """Return A to Z, and then AA, AB and so on."""
+    """Return A to Z, then AA, AB and so on."""
     letters = ascii_uppercase[number % 26]
     return letters if number < 26 else _letters(number // 26 - 1) + letters
 
 
 def _merged(edges: list[int], labels: list[str]) -> tuple[list[int], list[str]]:
-    """Return the edges and labels without those between sections that are the same."""
+    """Return the edges and labels with equal neighbouring sections merged."""
     kept = [n for n in range(len(labels)) if n == 0 or labels[n] != labels[n - 1]]
     return [*(edges[n] for n in kept), edges[-1]], [labels[n] for n in kept]
 
 
 def _snapped(times: list[float], downbeats: Sequence[float] | None) -> list[float]:
-    """Return for each time (s) the nearest downbeat, or the time if none is near."""
+    """Return the nearest downbeat for each time (s), or the time if none is near."""
     if downbeats is None or not len(downbeats):
         return times
     known = np.asarray(downbeats, np.float64)
@@ -221,7 +221,7 @@ def _snapped(times: list[float], downbeats: Sequence[float] | None) -> list[floa
 
 
 def _energies(powers: Vector) -> list[float]:
-    """Return the energy of sections with mean powers (n)."""
+    """Return the energies, 0 to 1, of sections with mean powers (n)."""
     faintest = 10 ** (-_ENERGY_DECIBELS / 10)
     decibels = 10 * np.log10(np.maximum(powers / powers.max(), faintest))
     energies: list[float] = (1 + decibels / _ENERGY_DECIBELS).tolist()

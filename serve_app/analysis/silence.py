@@ -1,4 +1,4 @@
-"""Where nothing is to be heard in a song: digital silence, or an offset."""
+"""Silent spans of a song: digital silence, or a constant offset."""
 
 from dataclasses import dataclass
 
@@ -10,26 +10,26 @@ from serve_app.analysis.downmix import Samples
 Halves = NDArray[np.float16]
 
 _FRAMES_PER_SECOND = 100
-# What a file's silence may have: 80 dB below full scale, or 60 below a quiet song.
+# Frames count as silent 80 dB below full scale, or 60 dB below the peak if lower.
 _FAINTEST, _QUIETER = 1e-4, 1e-3
-# The beat goes on through a shorter one.
+# Shorter pauses are not reported: the beat goes on through them.
 _SHORTEST_PAUSE_SECONDS = 5.0
-# The largest number of 16 bits is 65,504.
+# Below the largest 16-bit float, 65,504.
 _LOUDEST = 60_000
 
 
 @dataclass(frozen=True)
 class Silence:
-    """From `start` to `end`, in seconds, there is no sound."""
+    """A silent span, from `start` to `end` in seconds."""
 
     start: float
     end: float
 
 
 class SilenceListener:
-    """Finds the silence of a song that comes as blocks (2, n).
+    """Finds the silent spans of a song that arrives in blocks (2, n).
 
-    It keeps two bytes of each 10 ms.
+    Keeps two bytes per 10 ms of the song.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -45,10 +45,10 @@ class SilenceListener:
         self._heights.append(_heights(samples[:, :whole], self._frame_samples))
         self._rest = samples[:, whole:].copy()
 
-    def found(self) -> tuple[Silence, ...]:
-        """Return the silence before the first sound, behind the last, and long pauses.
+    def result(self) -> tuple[Silence, ...]:
+        """Return the silence at the start and at the end, and pauses of at least 5 s.
 
-        A song without any sound is one silence.
+        A song without any sound is one silent span.
         """
         rest = _heights(self._rest, max(self._rest.shape[1], 1))
         heights = np.concatenate([*self._heights, rest])
@@ -68,9 +68,9 @@ class SilenceListener:
 
 
 def _heights(samples: Samples, frame_samples: int) -> Halves:
-    """Return half of what lies between the extremes of each frame of samples (2, n).
+    """Return half the peak-to-peak range of each frame of samples (2, n).
 
-    In the louder channel; an offset has none.
+    Takes the louder channel. A constant offset has the range 0.
     """
     frames = samples.reshape(2, -1, frame_samples)
     if not frames.size:

@@ -1,4 +1,4 @@
-"""All that is told of a song, heard in one pass; and of a stem, which is less."""
+"""The full analysis of a song in one pass, and the shorter analysis of a stem."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,25 +21,25 @@ from serve_app.analysis.waveform import Waveform, WaveformListener
 from serve_app.errors import Cancelled, InvalidInput
 
 _WARM_UP_SECONDS = 4
-# How far the peaks of a second of noise agree on a tuning is up to 0.27.
+# The peaks of a second of noise agree on a tuning by up to 0.27.
 _IN_TUNE = 0.5
-# Of less sound no key is told.
+# With less sound than this, no key is reported.
 _LEAST_SOUND_SECONDS = 1.0
 
 
 class Listener(Protocol):
-    """What hears a sound block by block."""
+    """A consumer of a sound's blocks."""
 
     def add(self, block: Samples) -> None:
         """Take the next block of finite samples.
 
-        Stereo, (2, n), and below the file's own channels if they are more than two.
+        Stereo, (2, n); files with more than two channels add their own below it.
         """
 
 
 @dataclass(frozen=True)
 class StemAnalysis:
-    """How loud a stem is, and its waveform."""
+    """The analysis of a stem: its loudness, levels and waveform."""
 
     loudness: Loudness
     levels: Levels
@@ -48,7 +48,7 @@ class StemAnalysis:
     sample_rate: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what clients read; the waveform is read by itself."""
+        """Return the analysis as JSON; the waveform has its own format."""
         return {
             "loudness": self.loudness.to_dict(),
             "levels": self.levels.to_dict(),
@@ -59,11 +59,10 @@ class StemAnalysis:
 
 @dataclass(frozen=True)
 class Analysis(StemAnalysis):
-    """All that was found out about a song.
+    """The analysis of a song.
 
-    `rhythm.bpm` is a number also for what has no pulse (120), and there is a key also
-    for what has no pitch or is too short; their confidence is 0 then, and `reason` says
-    why.
+    `rhythm.bpm` is a number even without a pulse (120), and there is a key even without
+    pitch or for a short song; their confidence is then 0, and `reason` says why.
     """
 
     rhythm: Rhythm
@@ -71,7 +70,7 @@ class Analysis(StemAnalysis):
     sections: tuple[Section, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what clients read, rounded to what is meaningful."""
+        """Return the analysis as JSON, with numbers rounded."""
         both = (self.rhythm.reason, self.keys.reason)
         reasons = dict.fromkeys(reason for reason in both if reason)
         return {
@@ -84,7 +83,7 @@ class Analysis(StemAnalysis):
 
 
 class StemListener:
-    """Hears a stem, whose channels count with `weights` in its loudness."""
+    """Analyses a stem; `weights` are its channels' weights in the loudness."""
 
     def __init__(self, sample_rate: int, weights: Sequence[float] = (1.0, 1.0)) -> None:
         self._sample_rate = sample_rate
@@ -94,23 +93,23 @@ class StemListener:
         self._waveform = WaveformListener(sample_rate)
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n), or (2 + channels, n) of more than two."""
+        """Take the next block: (2, n), or (2 + channels, n) above two channels."""
         stereo, channels = block[:2], block[2:]
         self._samples += block.shape[1]
         self._loudness.add(channels if len(channels) else stereo)
         self._levels.add(stereo)
         self._waveform.add(stereo)
 
-    def found(self) -> StemAnalysis:
-        """Return what was found out; InvalidInput for what has no samples."""
-        return StemAnalysis(**self._found())
+    def result(self) -> StemAnalysis:
+        """Return the analysis. Raises InvalidInput for a stem without samples."""
+        return StemAnalysis(**self._fields())
 
-    def _found(self) -> Mapping[str, Any]:
+    def _fields(self) -> Mapping[str, Any]:
         if not self._samples:
-            raise InvalidInput("The song has no samples; send one that has.")
+            raise InvalidInput("The song has no samples. Send a file with audio.")
         return {
-            "loudness": self._loudness.found(),
-            "levels": self._levels.found(),
+            "loudness": self._loudness.result(),
+            "levels": self._levels.result(),
             "waveform": self._waveform.end(),
             "duration_seconds": self._samples / self._sample_rate,
             "sample_rate": self._sample_rate,
@@ -118,9 +117,9 @@ class StemListener:
 
 
 class SongListener(StemListener):
-    """Hears a song, all of it, and keeps some KB of each second.
+    """Analyses a whole song and keeps a few KB for each second.
 
-    `make_engine` makes what hears its beats.
+    `make_engine` returns the engine that detects its beats.
     """
 
     def __init__(
@@ -136,43 +135,43 @@ class SongListener(StemListener):
         self._pitches = PitchListener()
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n), or (2 + channels, n) of more than two."""
+        """Take the next block: (2, n), or (2 + channels, n) above two channels."""
         super().add(block)
         self._silence.add(block[:2])
-        self._hear(self._downmix.add(block[:2]))
+        self._add_mono(self._downmix.add(block[:2]))
 
     def finish(
         self,
         bpm_range: tuple[float, float] | None = None,
         cancelled: Event | None = None,
     ) -> Analysis:
-        """Return what was found out about the song, once all of it was heard.
+        """Return the analysis; call it once, after the last block.
 
         Raises InvalidInput for a song without samples, and Cancelled soon after
         `cancelled` is set.
         """
-        heard = self._found()
-        seconds = heard["duration_seconds"]
-        silences = self._silence.found()
-        self._hear(self._downmix.end())
-        pitches = self._pitches.found()
-        keys = _keys(pitches, heard["levels"], seconds, silences)
+        fields = self._fields()
+        seconds = fields["duration_seconds"]
+        silences = self._silence.result()
+        self._add_mono(self._downmix.end())
+        pitches = self._pitches.result()
+        keys = _keys(pitches, fields["levels"], seconds, silences)
         _check(cancelled)
-        rhythm = self._rhythm.found(bpm_range, silences)
-        # A chord that only rings has no onsets either, but is in tune.
+        rhythm = self._rhythm.result(bpm_range, silences)
+        # A sustained chord has no onsets either, but it is in tune.
         is_noise = self._rhythm.is_noise and pitches.in_tune < _IN_TUNE
         if is_noise and keys.reason is None:
             keys = key.none(keys.tuning_hz)
         _check(cancelled)
         parts = sections.find(
-            _sounds(pitches, heard["waveform"]),
+            _sounds(pitches, fields["waveform"]),
             SEGMENT_SECONDS,
             rhythm.downbeats,
             _ends(seconds, silences),
         )
-        return Analysis(**heard, rhythm=rhythm, keys=keys, sections=tuple(parts))
+        return Analysis(**fields, rhythm=rhythm, keys=keys, sections=tuple(parts))
 
-    def _hear(self, mono: Samples) -> None:
+    def _add_mono(self, mono: Samples) -> None:
         self._rhythm.add(mono)
         self._pitches.add(mono)
 
@@ -184,7 +183,7 @@ def analyze(
     bpm_range: tuple[float, float] | None = None,
     cancelled: Event | None = None,
 ) -> Analysis:
-    """Analyse a song that comes as finite blocks; see `SongListener`."""
+    """Analyse a song that arrives in finite blocks; see `SongListener`."""
     listener = SongListener(sample_rate, weights)
     for block in blocks:
         _check(cancelled)
@@ -193,7 +192,7 @@ def analyze(
 
 
 def _sounds(pitches: Pitches, waveform: Waveform) -> Samples:
-    """Return of each second the strengths of pitch classes and the powers of bands."""
+    """Return for each second the strengths of pitch classes and the bands' powers."""
     seconds = len(pitches.strengths)
     chroma = pitches.strengths.reshape(seconds, -1, 12).sum(axis=1)
     return np.hstack([chroma, waveform.powers(SEGMENT_SECONDS, seconds)])
@@ -202,19 +201,19 @@ def _sounds(pitches: Pitches, waveform: Waveform) -> Samples:
 def _keys(
     pitches: Pitches, levels: Levels, seconds: float, silences: Sequence[Silence]
 ) -> Keys:
-    """Return the keys of a song that has enough sound; else NO_KEY and why."""
+    """Return the keys of a song with enough sound, else NO_KEY with a reason."""
     found = key.keys(pitches, seconds)
     sound = seconds - sum(silence.end - silence.start for silence in silences)
     if found.reason is None and sound >= _LEAST_SOUND_SECONDS:
         return found
     reason = "too short" if seconds < _LEAST_SOUND_SECONDS else "no pitch"
-    # Also an offset, and what is too low to be heard, has no pitch.
+    # A constant offset or inaudibly low sound is not silent, but has no pitch.
     is_silent = levels.peak_dbfs is None
     return Keys(NO_KEY, None, (), found.tuning_hz, "silence" if is_silent else reason)
 
 
 def _ends(seconds: float, silences: Sequence[Silence]) -> tuple[float, float]:
-    """Return from when to when there is sound, but for pauses."""
+    """Return the start and the end of the sound, ignoring pauses."""
     start = next((each.end for each in silences if each.start == 0), 0.0)
     end = next((each.start for each in silences if each.end >= seconds), seconds)
     return (start, end) if start < end else (0.0, seconds)
@@ -222,13 +221,13 @@ def _ends(seconds: float, silences: Sequence[Silence]) -> tuple[float, float]:
 
 def _check(cancelled: Event | None) -> None:
     if cancelled is not None and cancelled.is_set():
-        raise Cancelled("The analysis is not wanted any more.")
+        raise Cancelled("The analysis was cancelled.")
 
 
 def warm_up(make_engine: Callable[[], Engine] = NetworkEngine) -> None:
-    """Load all that an analysis uses, so that the first song is not slow."""
+    """Run every step of an analysis once, so that the first song is not slow."""
     seconds = np.arange(_WARM_UP_SECONDS * SAMPLE_RATE) / SAMPLE_RATE
-    # A note struck twice a second goes through every step: pitch, onsets and beats.
+    # A note struck twice a second exercises every step: pitch, onsets and beats.
     struck = np.sin(2 * np.pi * 440 * seconds) * np.exp(-8 * (seconds % 0.5))
     listener = SongListener(SAMPLE_RATE, make_engine=make_engine)
     listener.add(np.stack([struck, struck]).astype(np.float32))

@@ -1,4 +1,4 @@
-"""A stream of samples in pieces of bounded length, and its sums over equal steps."""
+"""Pieces of bounded length of a stream of samples, and sums over equal steps."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 Vector = NDArray[np.float64]
 
-# What is done at a time of a longer block: it fits into the processor's cache.
+# Longer blocks are processed in pieces of this length, which fit into the CPU cache.
 _PIECE_SAMPLES = 32_768
 
 
@@ -19,20 +19,20 @@ def pieces(block: Samples) -> Iterator[Samples]:
 
 
 class StepSums:
-    """Sums a stream of values, one a sample, over so many steps a second.
+    """Sum a stream of values, one per sample, over `steps_per_second` equal steps.
 
-    Where a step is no whole number of samples, some steps are a sample longer.
+    Where a step is not a whole number of samples, some steps are one sample longer.
     """
 
     def __init__(self, sample_rate: int, steps_per_second: int) -> None:
         self.count = 0
-        # The values that make up no whole step yet (n).
+        # Values of the step that is not complete yet (n).
         self.rest: Vector = np.zeros(0)
         self._sample_rate = sample_rate
         self._steps_per_second = steps_per_second
 
     def add(self, values: Vector) -> Vector:
-        """Take the next values (n), and return the sums (m) of the steps they end."""
+        """Take the next values (n); return the sums (m) of the steps they complete."""
         values = np.concatenate([self.rest, values])
         start = self._edges(self.count, self.count + 1)[0]
         end = start + len(values)
@@ -45,5 +45,5 @@ class StepSums:
         return np.add.reduceat(values[: edges[-1]], edges[:-1])
 
     def _edges(self, first: int, last: int) -> NDArray[np.int64]:
-        """Return the samples with which the steps from first to last - 1 begin."""
+        """Return the first sample of each of the steps from first to last - 1."""
         return np.arange(first, last) * self._sample_rate // self._steps_per_second

@@ -1,4 +1,4 @@
-"""A song's waveform: its lowest and highest samples and three bands, by pixel."""
+"""A song's waveform: minimum and maximum samples and three bands, by pixel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,31 +15,31 @@ Rows = NDArray[Any]
 Codes = NDArray[np.uint8]
 Indices = NDArray[np.intp]
 
-# Where DJ programs part bass drum and bass from voices, and these from cymbals.
+# Typical crossovers of DJ software: bass drum and bass, voices, cymbals.
 LOW_HZ, HIGH_HZ = 200.0, 3_000.0
 BANDS = ("low", "mid", "high")
 
-# The first that divides the sample rate. 300 is a multiple of 10, 20, 25, 50, 75, 100
-# and 150 pixels a second, which are exact then.
+# Resolutions in order of preference; the first that divides the sample rate is used.
+# At 300, waveforms at 10, 20, 25, 50, 75, 100 and 150 pixels a second are exact.
 _PIXELS_PER_SECOND = (300, 200, 150)
 _PIXELS_PER_BAND_PIXEL = 2
-# 75 minutes at 300 pixels a second. Longer songs are kept at a half of that, a quarter
-# and so on: 10 hours at 37.5.
+# 75 minutes at 300 pixels a second. Longer songs have half that rate, a quarter and so
+# on: 10 hours have 37.5.
 MOST_PIXELS = 1_350_000
 
 _PIECE_SAMPLES = _PIECE_PIXELS = 65_536
 _FULL_SCALE = 32_768
 _LOUDEST = 16.0
 _VERSION = 1
-# A bass note's energy comes and goes twice a period; over so long it is steady.
+# Low-band power is averaged over this much, as it pulsates twice per period of a note.
 _LOW_SECONDS = 0.04
 
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a song, from sample `first` to before `end`, divided into pixels.
+    """The samples of a song from `first` up to `end`, exclusive, divided into pixels.
 
-    Each is `samples_per_pixel` long, the last one perhaps shorter.
+    Each pixel has `samples_per_pixel` samples; the last one may be shorter.
     """
 
     first: int
@@ -53,10 +53,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Pixels:
-    """A waveform as it is drawn: `values` (pixels, channels, 2) are minima and maxima.
+    """A waveform to draw: `values` (pixels, channels, 2) are minima and maxima.
 
-    Full scale is 1. The one channel is the mean of the song's; three are its bands, low
-    to high, whose amplitudes lie above and below 0.
+    Full scale is 1. A single channel is the mean of the song's channels; three are its
+    bands, low to high, as amplitudes below and above 0.
     """
 
     values: Samples
@@ -70,11 +70,11 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Waveform:
-    """The waveform of a song, kept at one resolution, from which others are made.
+    """The waveform of a song at its stored resolution, from which others are computed.
 
-    `peaks` (n, 2) are the lowest and highest samples of the channels' mean in 16 bits,
-    by `samples_per_pixel`. `bands` (m, 3), by twice as many, are 255 times the square
-    roots of amplitudes; a sine wave's amplitude is its peak.
+    `peaks` (n, 2) are the lowest and highest 16-bit samples of the channels' mean for
+    every `samples_per_pixel` samples. `bands` (m, 3), for twice as many samples, are
+    255 times the square roots of amplitudes; a sine's amplitude is its peak.
     """
 
     sample_rate: int
@@ -84,30 +84,30 @@ class Waveform:
     bands: Codes
 
     def is_exact(self, span: Span) -> bool:
-        """Return whether the pixels of a span are exact to the last of 16 bits.
+        """Return whether the pixels of a span are exact to 16 bits.
 
-        If not, a peak may be one that lies up to a kept pixel before or after its own;
-        `PeaksListener` finds the exact ones from the song.
+        If not, a peak may come from up to one stored pixel before or after its own;
+        `PeaksListener` finds the exact peaks from the song.
         """
         kept = self.samples_per_pixel
         is_whole = span.end >= self.samples or span.end % kept == 0
         return is_whole and not (span.first % kept or span.samples_per_pixel % kept)
 
     def overview(self, least_pixels: int) -> Span:
-        """Return the whole song in the fewest exact pixels that are so many.
+        """Return the whole song in the fewest exact pixels, at least `least_pixels`.
 
-        They are fewer where fewer are kept, and less than twice as many else.
+        They are less than twice as many, and fewer only if the waveform has fewer.
         """
         length = self.samples_per_pixel * max(len(self.peaks) // least_pixels, 1)
         return Span(0, self.samples, length)
 
     def pixels(self, span: Span, bands: int = 1) -> Pixels:
-        """Return a span's pixels: of the mean of the channels, or of three bands.
+        """Return a span's pixels, for the channels' mean or for three bands.
 
-        What lies after the song's end is 0.
+        Samples after the song's end are 0.
         """
         values = np.zeros((span.pixels, bands, 2), np.float32)
-        # Piece by piece, as the numbers on the way take more memory than the pixels.
+        # In pieces, as the intermediate arrays are larger than the pixels.
         for start in range(0, span.pixels, _PIECE_PIXELS):
             first = span.first + start * span.samples_per_pixel
             end = min(first + _PIECE_PIXELS * span.samples_per_pixel, span.end)
@@ -129,7 +129,7 @@ class Waveform:
         return np.stack([-amplitudes, amplitudes], axis=2)
 
     def powers(self, step_seconds: float, steps: int) -> Samples:
-        """Return the mean powers of the bands over so many steps, (steps, 3)."""
+        """Return the mean powers of the bands in each of `steps` steps, (steps, 3)."""
         powers = np.square(_amplitudes(self.bands))
         samples = _PIXELS_PER_BAND_PIXEL * self.samples_per_pixel
         ends = np.arange(steps + 1) * step_seconds * self.sample_rate / samples
@@ -140,7 +140,7 @@ class Waveform:
         return (np.diff(sums[at], axis=0) / counts).astype(np.float32)
 
     def to_bytes(self) -> bytes:
-        """Return the waveform as it is stored: about 350 kB for 3:30, at most 8 MB."""
+        """Return the waveform's stored form: about 350 kB for 3:30, at most 8 MB."""
         facts = (_VERSION, self.sample_rate, self.samples, self.samples_per_pixel)
         file = BytesIO()
         np.savez(file, facts=np.array(facts), peaks=self.peaks, bands=self.bands)
@@ -148,17 +148,19 @@ class Waveform:
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Self:
-        """Read what `to_bytes` wrote. Raises ValueError for another version's."""
+        """Return the waveform from `to_bytes`; ValueError if the version differs."""
         with np.load(BytesIO(stored), allow_pickle=False) as arrays:
             version, sample_rate, samples, samples_per_pixel = arrays["facts"].tolist()
             if version != _VERSION:
-                raise ValueError(f"A waveform of version {version}, not {_VERSION}.")
+                raise ValueError(
+                    f"The waveform's version must be {_VERSION}, got {version}."
+                )
             peaks, bands = arrays["peaks"], arrays["bands"]
         return cls(sample_rate, samples, samples_per_pixel, peaks, bands)
 
 
 class WaveformListener:
-    """Finds the waveform of a song that comes as blocks (2, n) of finite samples."""
+    """Computes the waveform of a song from blocks (2, n) of finite samples."""
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
@@ -170,9 +172,9 @@ class WaveformListener:
         self._spectra = _Spectra(sample_rate, self._kept * _PIXELS_PER_BAND_PIXEL)
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n) into account."""
+        """Take the next block (2, n)."""
         for samples in _mono(block):
-            # Louder ones are out of range of 16 bits, and their squares of floats.
+            # So that 16-bit peaks and squares of floats don't overflow.
             mono = samples.clip(-_LOUDEST, _LOUDEST)
             first, rows = _extremes(mono, self._samples, self._kept)
             scaled = np.rint(rows * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
@@ -181,13 +183,13 @@ class WaveformListener:
             self._samples += len(mono)
 
     def end(self) -> Waveform:
-        """Return the waveform of all blocks; to be called once."""
+        """Return the waveform of all blocks; call it once, at the end."""
         self._bands.put(*self._spectra.end())
-        # Bands, half as many of at most half as many, are halved as often as peaks.
+        # Band pixels are twice as long, and their limit half: both merge equally often.
         samples_per_pixel = self._kept * self._peaks.merged
         bands = self._bands.rows().copy()
         band_seconds = samples_per_pixel * _PIXELS_PER_BAND_PIXEL / self._sample_rate
-        bands[:, 0] = _steadied(bands[:, 0], round(_LOW_SECONDS / 2 / band_seconds))
+        bands[:, 0] = _smoothed(bands[:, 0], round(_LOW_SECONDS / 2 / band_seconds))
         return Waveform(
             sample_rate=self._sample_rate,
             samples=self._samples,
@@ -198,7 +200,7 @@ class WaveformListener:
 
 
 class PeaksListener:
-    """Finds the exact peaks of a span of a song that comes as blocks (2, n)."""
+    """Computes the exact peaks of a span of a song from blocks (2, n)."""
 
     def __init__(self, span: Span, sample_rate: int) -> None:
         self._span = span
@@ -207,7 +209,7 @@ class PeaksListener:
         self._peaks = _Track((np.minimum, np.maximum), np.float32, span.pixels)
 
     def add(self, block: Samples) -> None:
-        """Take the next block (2, n) into account."""
+        """Take the next block (2, n)."""
         start = max(self._span.first - self._position, 0)
         stop = max(self._span.end - self._position, 0)
         at = self._position + start - self._span.first
@@ -217,7 +219,7 @@ class PeaksListener:
         self._position += block.shape[1]
 
     def end(self) -> Pixels:
-        """Return the peaks in full precision; 0 after the song's end."""
+        """Return the peaks in full precision, 0 after the song's end."""
         values = np.zeros((self._span.pixels, 1, 2), np.float32)
         rows = self._peaks.rows()
         values[: len(rows), 0] = rows
@@ -225,7 +227,7 @@ class PeaksListener:
 
 
 def samples_per_kept_pixel(sample_rate: int) -> int:
-    """Return the samples of the shortest pixel that is kept of a song."""
+    """Return the samples of the shortest pixel that is stored, at a sample rate."""
     for pixels_per_second in _PIXELS_PER_SECOND:
         if sample_rate % pixels_per_second == 0:
             return sample_rate // pixels_per_second
@@ -233,9 +235,9 @@ def samples_per_kept_pixel(sample_rate: int) -> int:
 
 
 class _Track:
-    """Rows by pixel that grow with the song; past a limit, two pixels become one.
+    """Rows by pixel that grow with the song; past a limit, pairs of pixels are merged.
 
-    Each column has its way to make one number of two.
+    Each column is merged by its own function.
     """
 
     def __init__(
@@ -248,9 +250,9 @@ class _Track:
         self._rows: Rows = np.zeros((min(most, 4_096), len(folds)), dtype)
 
     def put(self, first: int, rows: Rows) -> None:
-        """Add the rows of pixels (n, columns), as if none was merged, from `first` on.
+        """Add the rows of pixels (n, columns), numbered before merging, from `first`.
 
-        No pixel is left out between calls; the last one may be given again.
+        Calls must leave no gap; a call may repeat the last pixel of the one before.
         """
         while first + len(rows) > self._most * self.merged:
             self.merge()
@@ -269,7 +271,7 @@ class _Track:
         self._count = end
 
     def merge(self) -> None:
-        """Make one pixel of each two."""
+        """Merge each pair of pixels into one."""
         starts = np.arange(0, self._count, 2)
         if len(starts):
             self._rows[: len(starts)] = self._reduced(self.rows(), starts)
@@ -277,7 +279,7 @@ class _Track:
         self.merged *= 2
 
     def rows(self) -> Rows:
-        """Return the pixels until now (n, columns)."""
+        """Return all pixels so far (n, columns)."""
         return self._rows[: self._count]
 
     def _reduced(self, rows: Rows, starts: Indices) -> Rows:
@@ -287,7 +289,7 @@ class _Track:
 
 
 class _Spectra:
-    """How strong three bands are around each pixel of `hop` samples."""
+    """Measures the levels of three bands around each pixel of `hop` samples."""
 
     def __init__(self, sample_rate: int, hop: int) -> None:
         self._hop = hop
@@ -299,12 +301,12 @@ class _Spectra:
         self._samples = self._pixels = 0
 
     def add(self, mono: Samples) -> tuple[int, Codes]:
-        """Return the number of the first pixel that is ready, and all that are."""
+        """Return the number of the first new pixel, and all new pixels."""
         self._samples += len(mono)
         return self._add(mono)
 
     def end(self) -> tuple[int, Codes]:
-        """Return the pixels that are left."""
+        """Return the remaining pixels."""
         first, rows = self._add(np.zeros(len(self._window), np.float32))
         return first, rows[: -(-self._samples // self._hop) - first]
 
@@ -323,9 +325,9 @@ class _Spectra:
 
 
 def _bands_of_bins(sample_rate: int, window: Samples) -> Samples:
-    """Return what squares of a bin's two parts add to the power of each band.
+    """Return the weight of each squared part of a bin in the power of each band.
 
-    A sine wave of amplitude 1 has the power 1 (Parseval's theorem).
+    A sine of amplitude 1 has the power 1 (Parseval's theorem).
     """
     size = len(window)
     weights = np.full(size // 2 + 1, 4 / (size * np.square(window).sum()))
@@ -336,7 +338,7 @@ def _bands_of_bins(sample_rate: int, window: Samples) -> Samples:
 
 
 def _codes(powers: NDArray[np.floating]) -> Codes:
-    # Fourth roots of powers, square roots of amplitudes: quiet cymbals have steps too.
+    # Square roots of amplitudes, for finer steps in quiet cymbals.
     scaled = np.rint(255 * np.sqrt(np.sqrt(powers)))
     codes: Codes = np.minimum(scaled, 255).astype(np.uint8)
     return codes
@@ -346,32 +348,29 @@ def _amplitudes(codes: Rows) -> Samples:
     return np.square(codes.astype(np.float32) / 255)
 
 
-def _steadied(codes: Codes, around: int) -> Codes:
-    """Return a band whose power is a mean over so many pixels on both sides."""
+def _smoothed(codes: Codes, around: int) -> Codes:
+    """Return a band whose power is averaged over `around` pixels on both sides."""
     if around < 1 or not len(codes):
         return codes
     window = np.hanning(2 * around + 3)[1:-1]
     within = slice(around, around + len(codes))
     powers = np.convolve(np.square(_amplitudes(codes)), window)[within]
-    # At the ends a part of the window counts.
+    # At the ends only a part of the window is inside.
     weights = np.convolve(np.ones(len(codes)), window)[within]
     return _codes(powers / weights)
 
 
 def _mono(block: Samples) -> Iterator[Samples]:
-    """Yield the mean of the channels of a block (2, n) in pieces (m), none empty.
-
-    What lies below the first two rows is left out.
-    """
+    """Yield the mean of the first two channels of a block in pieces (m), none empty."""
     for start in range(0, block.shape[1], _PIECE_SAMPLES):
         left, right = block[:2, start : start + _PIECE_SAMPLES]
         yield (left + right) * np.float32(0.5)
 
 
 def _extremes(mono: Samples, position: int, length: int) -> tuple[int, Samples]:
-    """Return the first pixel that samples from `position` on lie in, and (n, 2) of all.
+    """Return the number of the first pixel from `position` on, and extremes (n, 2).
 
-    They are the lowest and the highest sample of each pixel.
+    The extremes are the lowest and the highest sample of each pixel.
     """
     first, last = position // length, (position + len(mono) - 1) // length
     starts = np.maximum(np.arange(first, last + 1) * length - position, 0)
@@ -380,9 +379,9 @@ def _extremes(mono: Samples, position: int, length: int) -> tuple[int, Samples]:
 
 
 def _reduced(fold: np.ufunc, rows: Rows, kept: int, span: Span) -> Rows:
-    """Make the pixels of a span from rows of `kept` samples each, all that it touches.
+    """Fold rows of `kept` samples each into the pixels of a span.
 
-    Those that lie wholly after the rows are left out.
+    Each pixel includes all rows it touches. Pixels after the last row are left out.
     """
     starts = np.arange(span.first, span.end, span.samples_per_pixel)
     starts = starts[starts < len(rows) * kept]
@@ -392,7 +391,7 @@ def _reduced(fold: np.ufunc, rows: Rows, kept: int, span: Span) -> Rows:
     edges = np.stack([starts // kept, -(-ends // kept)], axis=1)
     rows = rows[edges[0, 0] : edges[-1, 1]]
     edges = np.minimum(edges - edges[0, 0], len(rows))
-    # Of each pair of edges reduceat gives the rows between, and then one to drop.
+    # reduceat returns each pair's rows folded, then an entry to drop.
     padded = np.concatenate([rows, rows[-1:]])
     folded: Rows = fold.reduceat(padded, edges.ravel(), axis=0)[::2]
     return folded

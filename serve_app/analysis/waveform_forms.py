@@ -1,4 +1,4 @@
-"""The forms that programs read waveforms in, and what may be asked for."""
+"""The output formats of waveforms, and the checks of what a request may ask for."""
 
 import json
 import math
@@ -41,11 +41,12 @@ def span(
     pixels_per_second: float | None = None,
     num_peaks: int | None = None,
 ) -> Span:
-    """Return the pixels that are asked for of a part; by default 100 a second.
+    """Return the pixels of a part of a song, by default 100 a second.
 
-    A pixel has the sample rate over `pixels_per_second` samples, rounded down, as with
-    audiowaveform; with `num_peaks` ceil(n / num_peaks) of the part's n samples, so that
-    there are at most so many. The last one may be shorter. Raises InvalidInput.
+    With `pixels_per_second`, a pixel has the sample rate divided by it, rounded down,
+    as in audiowaveform. With `num_peaks` it has ceil(n / num_peaks) of the part's n
+    samples, so there are at most `num_peaks` pixels. The last pixel may be shorter.
+    Raises InvalidInput.
     """
     first, end = part
     if num_peaks is not None:
@@ -56,7 +57,7 @@ def span(
         if length > _MOST_SAMPLES_PER_PIXEL:
             least = -(-(end - first) // _MOST_SAMPLES_PER_PIXEL)
             raise InvalidInput(
-                f'"num_peaks" must be at least {least} for so long a song, '
+                f'"num_peaks" must be at least {least} for a song this long, '
                 f"got {num_peaks}."
             )
         return Span(first, end, length)
@@ -70,17 +71,18 @@ def span(
     if asked.pixels > MOST_PIXELS:
         most = MOST_PIXELS * sample_rate / (end - first)
         raise InvalidInput(
-            f"That makes {asked.pixels} pixels, at most {MOST_PIXELS} are given: send "
-            f'"pixels_per_second" up to {math.floor(most)}, or "start" and "end".'
+            f"A waveform must have at most {MOST_PIXELS} pixels, got {asked.pixels}: "
+            f'send "pixels_per_second" of at most {math.floor(most)}, or "start" and '
+            '"end".'
         )
     return asked
 
 
 def library_span(part: tuple[int, int], num_peaks: int) -> Span:
-    """Return exactly so many pixels of floor(n / num_peaks) of the part's n samples.
+    """Return exactly `num_peaks` pixels of floor(n / num_peaks) of a part's n samples.
 
-    At least 1 each: what lacks is 0, and what is left of the n is left out, as those
-    libraries have it. Raises InvalidInput.
+    A pixel has at least one sample. As in web players' libraries, missing samples are 0
+    and samples left over are ignored. Raises InvalidInput.
     """
     first, end = part
     _check_peaks(num_peaks)
@@ -101,22 +103,22 @@ def part(
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
 ) -> tuple[int, int]:
-    """Return the first sample of a part of a song, and the one after its last.
+    """Return the first sample of a part of a song, and the sample after its last one.
 
-    The end may lie after the song's. Raises InvalidInput.
+    `end_seconds` may lie after the song's end. Raises InvalidInput.
     """
     seconds = samples / sample_rate
     if not 0 <= start_seconds < seconds:
         raise InvalidInput(
-            f'"start" must be from 0 to before the end at {seconds:.3f} s, '
-            f"got {start_seconds}."
+            f'"start" must be at least 0 and before the end of the song '
+            f"({seconds:.3f} s), got {start_seconds}."
         )
     if end_seconds is None:
         end_seconds = seconds
     if not math.isfinite(end_seconds):
         raise InvalidInput(
-            f'"end" must be a number of seconds, got {end_seconds}: leave it out for '
-            "all that follows."
+            f'"end" must be a finite number of seconds, got {end_seconds}: omit it for '
+            "the rest of the song."
         )
     if not start_seconds < end_seconds:
         raise InvalidInput(
@@ -128,7 +130,7 @@ def part(
 
 
 def check(bits: int, bands: int) -> None:
-    """Raise InvalidInput for a number of bits or bands that there is no form for."""
+    """Raise InvalidInput for unsupported numbers of bits or bands."""
     if bits not in (8, 16):
         raise InvalidInput(f'"bits" must be 8 or 16, got {bits}.')
     if bands not in (1, len(BANDS)):
@@ -136,7 +138,7 @@ def check(bits: int, bands: int) -> None:
 
 
 def dat(pixels: Pixels, bits: int) -> Iterator[bytes]:
-    """Yield a waveform in audiowaveform's binary format, version 2, piece by piece.
+    """Yield a waveform in audiowaveform's binary format, version 2, in pieces.
 
     Three bands are three channels, low to high.
     """
@@ -155,9 +157,9 @@ def dat(pixels: Pixels, bits: int) -> Iterator[bytes]:
 
 
 def audiowaveform_json(pixels: Pixels, bits: int) -> Iterator[bytes]:
-    """Yield a waveform in audiowaveform's JSON format, version 2, piece by piece.
+    """Yield a waveform in audiowaveform's JSON format, version 2, in pieces.
 
-    Three bands are three channels, low to high; `bands` names them and their edges.
+    Three bands are three channels, low to high; `bands` has their names and edges.
     """
     facts: dict[str, Any] = {
         "version": _VERSION,
@@ -175,10 +177,10 @@ def audiowaveform_json(pixels: Pixels, bits: int) -> Iterator[bytes]:
 
 
 def wavesurfer(pixels: Pixels, bits: int, duration_seconds: float) -> Iterator[bytes]:
-    """Yield what wavesurfer.js takes as `peaks` and `duration`, piece by piece.
+    """Yield the `peaks` and `duration` that wavesurfer.js loads, as JSON in pieces.
 
-    A peak is the sample of its pixel that is farthest from 0, as its `exportPeaks`
-    gives it, -1 to 1, with four decimals, or two for 8 bits. Three bands are three
+    A peak is the sample of its pixel farthest from 0, as in wavesurfer's
+    `exportPeaks`: -1 to 1, with four decimals, or two for 8 bits. Three bands are three
     arrays, low to high.
     """
     decimals = 2 if bits == 8 else 4
@@ -199,10 +201,10 @@ def wavesurfer(pixels: Pixels, bits: int, duration_seconds: float) -> Iterator[b
 def library(
     peaks: Pixels, duration_seconds: float, created_at: datetime
 ) -> dict[str, Any]:
-    """Return a waveform as web players' libraries keep it: `num_peaks` from 0 to 1.
+    """Return a waveform as web player libraries store it: `num_peaks` from 0 to 1.
 
-    A peak is the largest |sample| of its pixel, scaled so that the largest of all is 1,
-    with four decimals. To be exact it needs the peaks of a PeaksListener.
+    A peak is the largest |sample| of its pixel, scaled so that the largest peak is 1,
+    with four decimals. Only the peaks of a PeaksListener make it exact.
     """
     heights = np.abs(peaks.values[:, 0].astype(np.float64)).max(axis=1)
     highest = heights.max()
@@ -217,10 +219,10 @@ def library(
 
 
 def _numbers(pixels: Pixels, bits: int) -> Iterator[NDArray[np.int64]]:
-    """Yield whole numbers (n, channels, 2) of so many bits."""
+    """Yield a waveform as integers (n, channels, 2) with `bits` bits."""
     for piece in _pieces(pixels.values):
         numbers = np.rint(piece.astype(np.float64) * 32_768).clip(-32_768, 32_767)
-        # Toward 0, as audiowaveform makes 8 bits of 16.
+        # Rounded toward 0, as audiowaveform converts 16 bits to 8.
         yield (np.trunc(numbers / 256) if bits == 8 else numbers).astype(np.int64)
 
 

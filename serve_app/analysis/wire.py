@@ -1,4 +1,4 @@
-"""The rhythm and the keys of a song, in the words of clients."""
+"""Rhythm and keys as JSON for clients."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from serve_app.analysis.rhythm import Rhythm
 
 
 def rhythm(found: Rhythm) -> dict[str, Any]:
-    """Return a rhythm as clients read it, rounded to what is meaningful."""
-    told = {
+    """Return a rhythm as JSON, with numbers rounded."""
+    body = {
         "bpm": round(found.bpm, 2),
         "bpm_confidence": round(found.bpm_confidence, 3),
         "bpm_alternatives": [
@@ -29,18 +29,18 @@ def rhythm(found: Rhythm) -> dict[str, Any]:
         ],
     }
     if found.grid is not None:
-        told["grid"] = {
+        body["grid"] = {
             "bpm": round(found.grid.bpm, 3),
             "first_beat_seconds": round(found.grid.first_beat_seconds, 4),
             "first_downbeat_seconds": round(found.grid.first_downbeat_seconds, 4),
             "drift_ms": round(found.grid.drift_ms, 1),
         }
-    return told | ({"bpm_reason": found.reason} if found.reason else {})
+    return body | ({"bpm_reason": found.reason} if found.reason else {})
 
 
 def keys(found: Keys) -> dict[str, Any]:
-    """Return keys as clients read them; the key itself is not in a part of its own."""
-    told: dict[str, Any] = {
+    """Return keys as JSON; the main key's fields are at the top level."""
+    body: dict[str, Any] = {
         **_names(found.key),
         "key_confidence": round(found.key.confidence, 3),
         "key_runner_up": None,
@@ -56,8 +56,8 @@ def keys(found: Keys) -> dict[str, Any]:
     }
     if found.runner_up is not None:
         share = round(found.runner_up.confidence, 3)
-        told["key_runner_up"] = {**_names(found.runner_up), "share": share}
-    return told | ({"key_reason": found.reason} if found.reason else {})
+        body["key_runner_up"] = {**_names(found.runner_up), "share": share}
+    return body | ({"key_reason": found.reason} if found.reason else {})
 
 
 def _names(key: Key) -> dict[str, str]:

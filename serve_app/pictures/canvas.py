@@ -1,4 +1,4 @@
-"""What pictures are drawn on, and how large they may be."""
+"""The canvas that pictures are drawn on, and its limits of size."""
 
 import re
 from typing import Literal, Protocol
@@ -16,14 +16,14 @@ Anchor = Literal["start", "middle", "end"]
 
 FORMS: tuple[Form, ...] = ("png", "svg")
 MEDIA_TYPES: dict[Form, str] = {"png": "image/png", "svg": "image/svg+xml"}
-# 27 MB while it is drawn.
+# A bitmap of this size takes 27 MB.
 WIDEST, HIGHEST = 4_096, 2_160
 
 _COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
 class Canvas(Protocol):
-    """A picture under way. Lengths are pixels from the top left; colours `#rrggbb`."""
+    """A drawing surface. Lengths are pixels from the top left, colours `#rrggbb`."""
 
     def rectangle(
         self, x: float, y: float, width: float, height: float, colour: str
@@ -43,16 +43,16 @@ class Canvas(Protocol):
         anchor: Anchor = "start",
         most_width: float = float("inf"),
     ) -> None:
-        """Write a line of text on the baseline `y`, cut where it is too wide."""
+        """Write a line of text on the baseline `y`, shortened to `most_width`."""
 
     def finish(self) -> bytes:
-        """Return the file."""
+        """Return the finished file."""
 
 
 def canvas(
     form: str, width: int, height: int, smallest: tuple[int, int], background: str
 ) -> Canvas:
-    """Return an empty picture. Raises InvalidInput for a form or a size there isn't."""
+    """Return an empty canvas. Raises InvalidInput for an invalid format or size."""
     for name, length, least, most in (
         ("width", width, smallest[0], WIDEST),
         ("height", height, smallest[1], HIGHEST),
@@ -69,8 +69,8 @@ def canvas(
 
 
 def check_colour(name: str, colour: str) -> None:
-    """Raise InvalidInput for what is no colour like `#1f77b4`."""
+    """Raise InvalidInput unless a colour has the form `#1f77b4`."""
     if not _COLOUR.fullmatch(colour):
         raise InvalidInput(
-            f'"{name}" must be a colour as "#1f77b4", got "{colour[:20]}".'
+            f'"{name}" must be a colour such as "#1f77b4", got "{colour[:20]}".'
         )

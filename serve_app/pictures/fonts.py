@@ -1,4 +1,4 @@
-"""Fonts for pictures of pixels, and texts made to fit."""
+"""Fonts for PNG pictures, and texts shortened to fit."""
 
 import unicodedata
 from collections.abc import Callable
@@ -10,9 +10,9 @@ Font = ImageFont.FreeTypeFont
 
 ELLIPSIS = "\u2026"
 
-# Pillow brings a font that has plain Latin letters only. For other titles these are
-# looked for where the system keeps fonts: first of all those of Debian's packages
-# fonts-dejavu-core, fonts-wqy-microhei (Chinese, Japanese, Korean) and fonts-noto-cjk.
+# Pillow includes a font with plain Latin letters only. For other titles these system
+# fonts are tried, starting with those of Debian's packages fonts-dejavu-core,
+# fonts-wqy-microhei (Chinese, Japanese, Korean) and fonts-noto-cjk.
 _PILLOWS_OWN = ""
 _SYSTEM_FONTS = (
     "DejaVuSans.ttf",
@@ -27,13 +27,13 @@ _SYSTEM_FONTS = (
     "malgun.ttf",
     "msyh.ttc",
 )
-# The letters from U+0430 on, as passports have them (ICAO Doc 9303-3, 6B).
+# Transliterations of the letters from U+0430 on, as in passports (ICAO Doc 9303-3, 6B).
 _CYRILLIC = (
     *("a", "b", "v", "g", "d", "e", "zh", "z", "i", "i", "k", "l", "m", "n", "o", "p"),
     *("r", "s", "t", "u", "f", "kh", "ts", "ch", "sh", "shch", "ie", "y", "", "e"),
     *("iu", "ia"),
 )
-# Letters that have no accent to take off.
+# Letters that don't decompose into a plain letter and an accent.
 _PLAIN = str.maketrans(
     {
         **{"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O"},
@@ -47,11 +47,11 @@ _PLAIN = str.maketrans(
 
 
 def drawable(text: str, size: float) -> tuple[Font, str]:
-    """Return a font and what of a text it can draw, so that no letter is a box.
+    """Return a font, and the text with only the characters it can draw.
 
-    Where no font has all letters, that with the most is taken: accents are dropped,
-    Cyrillic is written in Latin letters, and others become an ellipsis. The text is
-    empty where nothing else is left of it.
+    If no font has every character, the one with the most is used. Missing accents are
+    dropped, Cyrillic is transliterated, and other letters become an ellipsis. If only
+    ellipses are left, the text is empty.
     """
     composed = unicodedata.normalize("NFC", text)
     best, most = _PILLOWS_OWN, -1
@@ -65,10 +65,10 @@ def drawable(text: str, size: float) -> tuple[Font, str]:
 
 
 def shortened(text: str, most_width: float, width: Callable[[str], float]) -> str:
-    """Return a text that is at most so wide: whole, cut with an ellipsis, or empty."""
+    """Return a text at most this wide: whole, cut with an ellipsis, or empty."""
     if width(text) <= most_width:
         return text
-    # The longest beginning that fits, by halves.
+    # A binary search for the longest prefix that fits.
     fits, too_long = 0, len(text)
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
@@ -80,7 +80,7 @@ def shortened(text: str, most_width: float, width: Callable[[str], float]) -> st
 
 
 def _in_letters_of(name: str, text: str) -> str:
-    """Return what of a text a font can draw."""
+    """Return the text with only the characters that a font can draw."""
     kept = ""
     for character in text:
         if _has(name, character):
@@ -89,7 +89,7 @@ def _in_letters_of(name: str, text: str) -> str:
         for plain in unicodedata.normalize("NFKD", character.translate(_PLAIN)):
             if _has(name, plain):
                 kept += plain
-            # Accents, signs and pictures aren't missed; letters are.
+            # Missing letters are marked; missing accents, signs and emoji are not.
             elif unicodedata.category(plain)[0] in "LN" and not kept.endswith(ELLIPSIS):
                 kept += ELLIPSIS
     return kept.strip() if kept.strip(f"{ELLIPSIS} ") else ""
@@ -108,13 +108,15 @@ def _font(name: str, size: float) -> Font | None:
 def _own_font(size: float) -> Font:
     font = ImageFont.load_default(size)
     if not isinstance(font, Font):
-        raise RuntimeError("This Pillow has no FreeType; install a wheel of PyPI's.")
+        raise RuntimeError(
+            "Pillow was built without FreeType. Install Pillow's wheel from PyPI."
+        )
     return font
 
 
 @lru_cache(maxsize=4_096)
 def _has(name: str, character: str) -> bool:
-    """Return whether a font has a shape for a character, and can set it in order."""
+    """Return whether a font has a character's glyph and can lay it out."""
     font = _font(name, 20)
     if font is None or unicodedata.category(character)[0] == "C":
         return False
@@ -123,7 +125,7 @@ def _has(name: str, character: str) -> bool:
     is_right_to_left = unicodedata.bidirectional(character) in ("R", "AL", "AN")
     if is_right_to_left and not _can_join_letters():
         return False
-    # A font draws the same box for all that it lacks.
+    # Fonts draw the same box for every missing character.
     return _shape(font, character) != _shape(font, "\uffff")
 
 

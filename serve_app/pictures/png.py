@@ -1,4 +1,4 @@
-"""Pictures of pixels."""
+"""PNG pictures."""
 
 from io import BytesIO
 
@@ -12,7 +12,7 @@ _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
 class PngCanvas:
-    """A canvas that becomes a PNG file."""
+    """A canvas that produces a PNG file."""
 
     def __init__(self, width: int, height: int, background: str) -> None:
         self._image = Image.new("RGB", (width, height), background)
@@ -39,7 +39,7 @@ class PngCanvas:
         first = max(int(np.floor(tops.min())), 0)
         last = min(int(np.ceil(bottoms.max())), self._image.height)
         rows = np.arange(first, last, dtype=np.float32)[:, None]
-        # Pixels that a column ends in are as much of its colour as they are covered.
+        # Anti-aliased: the pixels at a column's ends are blended by their coverage.
         covered = np.minimum(bottoms.astype(np.float32), rows + 1)
         covered -= np.maximum(tops.astype(np.float32), rows)
         mask = np.rint(covered.clip(0, 1) * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A song at a glance: waveform, bars, sections, keys and loudness in one picture."""
+"""A one-page report: waveform, bars, sections, keys and loudness in one picture."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _DOWNBEAT, _BEAT = "#ff5c4d", "#aab2c2"
 _LOUDNESS = "#6b7fa8"
 _COLOURS = waveform.Colours(background=_PANEL)
 
-# Around the circle of fifths, so that keys that mix well look alike.
+# In the order of the circle of fifths, so that related keys have similar colours.
 _FIFTHS = ("C", "G", "D", "A", "E", "B", "F#", "C#", "G#", "D#", "A#", "F")
 _MAJOR_COLOURS = (
     *("#f8c8c8", "#f9d5bd", "#f8e3b8", "#f2edb9", "#dcedba", "#c4ebc4"),
@@ -31,7 +31,7 @@ _SECTION_COLOURS = (
     *("#d9c36a", "#e3938a"),
 )
 
-# A minor and C major are neighbours on Camelot's wheel: three fifths apart.
+# Relative keys have one number on the Camelot wheel: A is three fifths above C.
 _MINOR_FIFTHS = 3
 _LINE_PIXELS = 6
 _MOST_BARS = 16
@@ -40,19 +40,19 @@ _TICKS_SECONDS = (
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
     *(60, 120, 300, 600, 900, 1_800, 3_600),
 )
-# How far down the loudness goes: farther where nothing would be seen.
+# The floor of the loudness graph, and a lower one for songs too quiet for it.
 _QUIETEST_DECIBELS, _QUIETEST_OF_QUIET_DECIBELS = -48, -96
 _DECIBEL_LINES = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is drawn of a song; times are seconds.
+    """The contents of a report; times are in seconds.
 
-    `waveform` (n, channels, 2) and `loudness` (dB, None for silence) are even in time.
-    `keys` are (start, end, name), `sections` (start, end, label, energy 0 to 1), and
-    `facts` short texts beneath the title. `stem` is the name of a stem, of which beats,
-    keys and sections are not looked for.
+    `waveform` (n, channels, 2) and `loudness` (dB, None for silence) are evenly spaced
+    in time. `keys` are (start, end, name), `sections` (start, end, label, energy 0 to
+    1), and `facts` short texts below the title. `stem` is the name of a stem; a stem
+    has no beats, keys or sections.
     """
 
     title: str
@@ -75,7 +75,7 @@ def draw(
     width: int = DEFAULT_WIDTH,
     height: int = DEFAULT_HEIGHT,
 ) -> bytes:
-    """Return a PNG or SVG of a report. Raises InvalidInput for forms and sizes."""
+    """Return a report as PNG or SVG. Raises InvalidInput for a wrong format or size."""
     picture = canvas(form, width, height, SMALLEST, _PAGE)
     page = _Page(picture, report, width, height)
     page.draw()
@@ -83,7 +83,7 @@ def draw(
 
 
 class _Page:
-    """Where the parts of a report are, one below the other."""
+    """The layout of a report: its rows from top to bottom."""
 
     def __init__(
         self, picture: Canvas, report: Report, width: int, height: int
@@ -104,7 +104,7 @@ class _Page:
         free = self._height - 2 * self._margin - header - axis - 3 * gap
         y = self._margin + header
         self._header()
-        # Shares of the height that is left; a stem has the first and the last part.
+        # Rows share the remaining height; a stem has only the first and the last row.
         if self._report.stem is not None:
             y = self._waveform(self._box(y, 0.73 * free))
             self._axis(y)
@@ -176,7 +176,7 @@ class _Page:
         return box.y + box.height
 
     def _spaced(self, times: Sequence[float], most: int) -> Sequence[float]:
-        """Return every one, second, fourth and so on of them, or none if too dense."""
+        """Return every n-th time, n a power of 2, not too dense; none if n > `most`."""
         step = 1
         per_pixel = len(times) / self._width
         while per_pixel / step > 1 / _LINE_PIXELS:
@@ -192,7 +192,7 @@ class _Page:
         for count in range(int(duration / step) + 1):
             x = self._x(count * step)
             self._picture.rectangle(round(x), y, 1, 5 * self._unit, _GREY)
-            # What would be cut at the right edge is left out.
+            # A label that would be cut off at the right edge is left out.
             if x < self._left + self._width - 2 * self._small:
                 text, at = _time(count * step, step), y + 1.3 * self._small
                 self._picture.text(x, at, text, self._small, _GREY, "middle")
@@ -203,7 +203,7 @@ class _Page:
         labels = list(dict.fromkeys(section[2] for section in self._report.sections))
         for start, end, label, energy in self._report.sections:
             colour = _SECTION_COLOURS[labels.index(label) % len(_SECTION_COLOURS)]
-            # The letter has room in the quietest one.
+            # Even the quietest section is high enough for its label.
             share = 0.45 + 0.55 * min(max(energy, 0), 1)
             height = round(box.height * share)
             top = box.y + box.height - height
@@ -220,7 +220,7 @@ class _Page:
     def _part(
         self, box: Box, start: float, end: float, text: str, colour: str, short: str
     ) -> None:
-        """Draw a stretch of time and its name, or the short one, if there is room."""
+        """Draw a time span with its name, or the short one, if there is room."""
         left, right = round(self._x(start)), round(self._x(end))
         self._picture.rectangle(left, box.y, right - left, box.height, colour)
         self._picture.rectangle(right - 1, box.y, 1, box.height, _PAGE)
@@ -248,7 +248,7 @@ class _Page:
         for line in _DECIBEL_LINES:
             y = box.y + round(box.height * line)
             self._picture.rectangle(box.x, y, box.width, 1, _RULE)
-            # The one in the middle is where the row's name is.
+            # The middle one would overlap the row's label.
             if line != _DECIBEL_LINES[1] and box.height > 4 * size:
                 at = box.x - 0.4 * size, y + 0.35 * size
                 text = f"{line * quietest:g} dB"
@@ -272,7 +272,7 @@ def _short_key(name: str) -> str:
 
 
 def _time(seconds: float, step: float = 1) -> str:
-    """Return a time as 3:05 or 1:03:05, or as seconds where steps are finer."""
+    """Return a time as 3:05 or 1:03:05, or in seconds if the step is below one."""
     if step < 1:
         return f"{round(seconds, 2):g} s"
     minutes, rest = divmod(int(seconds), 60)

@@ -1,4 +1,4 @@
-"""Pictures of shapes and text."""
+"""SVG pictures."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class SvgCanvas:
-    """A canvas that becomes an SVG file."""
+    """A canvas that produces an SVG file."""
 
     def __init__(self, width: int, height: int, background: str) -> None:
         self._root = ElementTree.Element(
@@ -82,6 +82,6 @@ def _number(length: float) -> str:
 
 
 def _width(text: str) -> float:
-    """Return about how wide a text is in any font, over its size."""
+    """Return a text's approximate width in any font, relative to the font size."""
     is_wide = [unicodedata.east_asian_width(character) in "WF" for character in text]
     return sum(1.0 if wide else 0.56 for wide in is_wide)

@@ -12,16 +12,16 @@ Vector = NDArray[np.float64]
 
 SMALLEST = (16, 16)
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 1_200, 200
-# Quieter songs are not magnified any more: silence is a line, not noise.
+# Quieter songs are not magnified further, so that silence stays a line.
 _QUIETEST_PEAK = 0.05
 _MARGIN = 0.04
-# Cymbals have less energy than they seem to have.
+# High frequencies have less energy than their loudness suggests.
 _BAND_GAINS = np.array([1.0, 1.3, 2.2])
 
 
 @dataclass(frozen=True)
 class Colours:
-    """The colours of a waveform, each as `#rrggbb`. Raises InvalidInput for others."""
+    """The colours of a waveform, as `#rrggbb`. Raises InvalidInput for others."""
 
     background: str = "#14171f"
     mono: str = "#4c8dff"
@@ -36,7 +36,7 @@ class Colours:
 
 @dataclass(frozen=True)
 class Box:
-    """A part of a picture, in pixels from its top left."""
+    """A rectangle within a picture, in pixels from its top left."""
 
     x: int
     y: int
@@ -54,10 +54,10 @@ def draw(
     height: int = DEFAULT_HEIGHT,
     colours: Colours = DEFAULT_COLOURS,
 ) -> bytes:
-    """Return a PNG or SVG of a waveform (n, channels, 2) of minima and maxima.
+    """Return a waveform (n, channels, 2) of minima and maxima as PNG or SVG.
 
-    The loudest place fills the height. Three channels are bands, stacked from the
-    middle outwards: low, mid, high. Raises InvalidInput for forms and sizes.
+    The loudest peak fills the height. Three channels are bands, stacked from the middle
+    outwards: low, mid, high. Raises InvalidInput for an invalid format or size.
     """
     picture = canvas(form, width, height, SMALLEST, colours.background)
     fill(picture, Box(0, 0, width, height), values, colours)
@@ -65,14 +65,14 @@ def draw(
 
 
 def fill(picture: Canvas, box: Box, values: Values, colours: Colours) -> None:
-    """Draw a waveform into a part of a picture."""
+    """Draw a waveform into a rectangle of a picture."""
     middle = box.y + box.height / 2
     half = box.height / 2 * (1 - _MARGIN)
     if values.shape[1] == 1:
         lows = folded(np.minimum, values[:, 0, 0].astype(np.float64), box.width)
         highs = folded(np.maximum, values[:, 0, 1].astype(np.float64), box.width)
         scale = half / max(-lows.min(), highs.max(), _QUIETEST_PEAK)
-        # The thinnest line is a pixel high.
+        # Columns are at least one pixel high.
         tops = np.minimum(middle - highs * scale, middle - 0.5)
         bottoms = np.maximum(middle - lows * scale, middle + 0.5)
         picture.columns(box.x, tops, bottoms, colours.mono)
@@ -91,13 +91,13 @@ def fill(picture: Canvas, box: Box, values: Values, colours: Colours) -> None:
 
 
 def folded(fold: np.ufunc, values: Vector, width: int) -> Vector:
-    """Return so many columns of values: of several the extreme, or one repeated."""
+    """Return `width` columns: the extreme of several values, or one value repeated."""
     if not len(values):
         return np.zeros(width)
     edges = np.arange(width + 1) * len(values) / width
     starts = np.floor(edges[:-1]).astype(np.intp)
     ends = np.maximum(np.ceil(edges[1:]).astype(np.intp), starts + 1)
     pairs = np.stack([starts, ends], axis=1).ravel()
-    # Of each pair of edges reduceat gives the values between, and then one to drop.
+    # reduceat returns each pair's values folded, then an entry to drop.
     columns: Vector = fold.reduceat(np.append(values, values[-1]), pairs)[::2]
     return columns

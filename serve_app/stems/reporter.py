@@ -62,7 +62,7 @@ class Reporter:
 
         with fetched(self._storage, request.key, self._working_dir, "stem-") as path:
             listener = heard(path, StemListener, cancelled)
-            return self._kept(request, listener.found(), path, cancelled)
+            return self._kept(request, listener.result(), path, cancelled)
 
     def peaks(self, request: Request, span: Span, cancelled: Event) -> Pixels:
         """Return the exact peaks of a span of a song or a stem."""

@@ -1,4 +1,4 @@
-"""python -m tools.beat_training STEP, one of five: see docs/beat-model.md."""
+"""Steps of the beat training: python -m tools.beat_training; see docs/beat-model.md."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from tools.beat_training import examples
 
 
 def main() -> None:
-    """Run one of the steps from nothing to the weights of beats and of bars."""
+    """Run one step of the training of the beat and bar networks."""
     parser = argparse.ArgumentParser(prog="python -m tools.beat_training")
     steps = parser.add_subparsers(dest="step", required=True)
     compose = steps.add_parser("compose")
@@ -54,7 +54,7 @@ def main() -> None:
             options.networks,
         )
     else:
-        # torch takes seconds to import, and only training needs it.
+        # Imported here, as torch takes seconds to import and only training needs it.
         from tools.beat_training import training
 
         training.train(

@@ -1,4 +1,4 @@
-"""Training of the bar network, on beats as the beat network hears them."""
+"""Training of the bar network on the beat network's output."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ from tools.beat_training.model import dilated_layers
 CROP_BEATS = 64
 CROPS_AT_ONCE = 32
 RATE = 3e-3
-# Of what has other beats than the true ones no bars can be learned.
+# Songs with a lower F-measure of the beats teach nothing about bars.
 LEAST_RIGHT = 0.7
 NEAR_SECONDS = 0.07
-# So many crops have no harmony, like drums alone; all are a little misheard.
+# The share of crops without harmony, like drums alone, and the noise of all features.
 UNPITCHED_SHARE, NOISE = 0.05, 0.15
 
 # Features (k, FEATURES) and whether each beat begins a bar (k).
@@ -28,7 +28,7 @@ Song = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class BarModel(nn.Module):
-    """The network of serve_app.analysis.bar_network in torch, to be trained."""
+    """The network of serve_app.analysis.bar_network in torch, for training."""
 
     def __init__(
         self, channels: int = 32, layers: int = 5, dropout: float = 0.15
@@ -40,7 +40,7 @@ class BarModel(nn.Module):
         self.chance = dropout
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turn features (songs, k, FEATURES) into logits (songs, k)."""
+        """Return the logits (songs, k) of features (songs, k, FEATURES)."""
         hidden = functional.relu(self.front(self._dropout(features.transpose(1, 2))))
         for dilated in self.dilated:
             hidden = hidden + functional.relu(dilated(self._dropout(hidden)))
@@ -51,7 +51,7 @@ class BarModel(nn.Module):
         return functional.dropout1d(hidden, self.chance, self.training)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """Return the weights by the names and in the shapes that numpy runs them in."""
+        """Return the weights with the names and shapes of the numpy network."""
         arrays = {
             "front_weight": self.front.weight.permute(2, 1, 0),
             "front_bias": self.front.bias,
@@ -68,34 +68,34 @@ class BarModel(nn.Module):
 
 
 def load(folders: Sequence[Path], beat_weights: Path) -> list[Song]:
-    """Load the songs whose beats the beat network hears right."""
+    """Load the songs on which the beat network finds the true beats."""
     weights = network.weights_in(beat_weights)
     paths = [path for folder in folders for path in sorted(folder.glob("*.npz"))]
     songs = []
     for path in paths:
         with np.load(path) as arrays:
-            heard = hear(weights, arrays["levels"], arrays["chroma"])
-            pulse = beats.track(heard)
+            activations = hear(weights, arrays["levels"], arrays["chroma"])
+            pulse = beats.track(activations)
             right = scores.beat_f(arrays["beats"], pulse.times)
             if right < LEAST_RIGHT or not len(arrays["downbeats"]):
                 continue
             away = np.abs(pulse.times[:, None] - arrays["downbeats"]).min(axis=1)
         is_first = (away < NEAR_SECONDS).astype(np.float32)
-        songs.append((bar_network.features(heard, pulse.frames), is_first))
+        songs.append((bar_network.features(activations, pulse.frames), is_first))
     return songs
 
 
 def hear(
     weights: network.Weights, levels: NDArray[np.float16], chroma: NDArray[np.float16]
 ) -> Activations:
-    """Return what the beat network hears in the levels (n, bands) of a whole song."""
+    """Return the beat network's activations for the levels (n, bands) of a song."""
     whole = network.normalised(levels.astype(np.float32))
     probabilities, tempi = network.run(weights, whole)
     return Activations(probabilities[:, 0], probabilities[:, 1], tempi, chroma)
 
 
 def batch(rng: np.random.Generator, songs: Sequence[Song]) -> list[Tensor]:
-    """Return features, targets and which of the beats there are, of some crops."""
+    """Return the features, targets and valid-beat mask of a batch of crops."""
     features = np.zeros((CROPS_AT_ONCE, CROP_BEATS, FEATURES), np.float32)
     targets = np.zeros((CROPS_AT_ONCE, CROP_BEATS), np.float32)
     is_beat = np.zeros_like(targets)
@@ -114,7 +114,7 @@ def batch(rng: np.random.Generator, songs: Sequence[Song]) -> list[Tensor]:
 
 
 def fit(songs: Sequence[Song], steps: int, seed: int) -> BarModel:
-    """Return a model trained for so many steps, its weights averaged over the last."""
+    """Return a model trained for `steps` steps, with exponentially averaged weights."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = BarModel()
@@ -144,7 +144,7 @@ def fit(songs: Sequence[Song], steps: int, seed: int) -> BarModel:
 def train(
     folders: Sequence[Path], target: Path, beat_weights: Path, steps: int, networks: int
 ) -> None:
-    """Train so many networks on the folders' songs and keep them in `target`."""
+    """Train `networks` networks on the folders' songs and write them to `target`."""
     torch.set_num_threads(1)
     songs = load(folders, beat_weights)
     print(len(songs), "songs", flush=True)
@@ -153,6 +153,6 @@ def train(
 
 
 def stacked(models: Sequence[BarModel]) -> dict[str, NDArray[np.float32]]:
-    """Return the weights of all the models, (models, ...), as numpy runs them."""
+    """Return the weights of all models, (models, ...), in the numpy network's form."""
     each = [model.weights() for model in models]
     return {name: np.stack([weights[name] for weights in each]) for name in each[0]}

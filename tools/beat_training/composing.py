@@ -1,4 +1,4 @@
-"""Songs with known beats: many metres, feels, patterns, densities and freedoms."""
+"""Songs with known beats, of many metres, feels, patterns and densities."""
 
 import json
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ KICK, SNARE, CLAP, HAT, CRASH = 36, 38, 39, 42, 49
 TOMS = (41, 43, 45, 47, 48, 50)
 SMALL = (54, 56, 62, 63, 64, 69, 70, 75, 76, 77)
 
-# Patterns are one bar of as many steps as the metre has: x loud, o soft, . none.
+# The line of a bar's steps for each drum: x loud, o soft, . silent.
 Pattern = dict[int, str]
 
 
 @dataclass(frozen=True)
 class Style:
-    """A kind of music: beats per minute, beats to a bar, steps to a beat, drums."""
+    """A kind of music: its tempi, beats in a bar, steps in a beat, and drums."""
 
     bpm: tuple[float, float]
     beats: int
@@ -29,8 +29,8 @@ class Style:
 
 
 def _styles() -> dict[str, Style]:
-    """Read the styles; their drums are lines of steps by General MIDI's drum."""
-    told = json.loads(Path(__file__).with_name("styles.json").read_text())
+    """Read the styles; a pattern has a line of steps per General MIDI drum."""
+    styles = json.loads(Path(__file__).with_name("styles.json").read_text())
     return {
         name: Style(
             bpm=tuple(style["bpm"]),
@@ -42,7 +42,7 @@ def _styles() -> dict[str, Style]:
                 for pattern in style["drums"]
             ),
         )
-        for name, style in told.items()
+        for name, style in styles.items()
     }
 
 
@@ -68,7 +68,7 @@ SCALES = (
 
 @dataclass(frozen=True)
 class Note:
-    """A key on a channel from `start` to `end`: in steps at first, then in seconds."""
+    """A note; `start` and `end` are in steps, and in seconds once it is performed."""
 
     channel: int
     start: float
@@ -79,7 +79,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Song:
-    """Notes, programs by channel, and where beats and bars begin, in seconds."""
+    """Notes and programs by channel, and the times of beats and bars in seconds."""
 
     style: str
     programs: dict[int, int]
@@ -91,7 +91,7 @@ class Song:
 
 
 class _Sheet:
-    """What the players of a song have in common."""
+    """What the players of a song share: style, key, scale and chords."""
 
     def __init__(self, rng: Rng, style: Style, bars: int) -> None:
         self.rng, self.style, self.bars = rng, style, bars
@@ -110,13 +110,13 @@ class _Sheet:
         ]
 
     def pitch(self, lowest: int, degree: int) -> int:
-        """Return the pitch of a degree of the scale, from an octave up."""
+        """Return the pitch of a scale degree in the octave from `lowest` up."""
         base = lowest + (self.key - lowest) % 12
         return base + self.steps[degree]
 
 
 def compose(seed: int) -> Song:
-    """Make up the song of a seed, of some 30 to 60 s."""
+    """Compose a song of about 30 to 60 s from a seed."""
     rng = np.random.default_rng([seed, 14])
     names = list(STYLES)
     shares = np.array([0.3 if name in UNUSUAL else 1.0 for name in names])
@@ -199,9 +199,9 @@ def _drums(sheet: _Sheet) -> list[Note]:
 
 
 def _scattered(sheet: _Sheet, pattern: Pattern) -> Pattern:
-    """Move kicks off the beat, and let hats play all, the off-beats or a cross-rhythm.
+    """Return a pattern with kicks off the beat and another rhythm of the hats.
 
-    Where the snare or another drum tells the beat, it goes on to.
+    The backbeat stays: a pattern without a snare may get one.
     """
     rng, steps, width = sheet.rng, sheet.style.steps, sheet.width
     changed = dict(pattern)
@@ -239,7 +239,7 @@ def _hit(at: float, voice: int, velocity: int) -> Note:
 
 
 def _rhythm(sheet: _Sheet, density: float, syncopation: float) -> list[int]:
-    """Draw the steps of a bar: mostly on beats, then halves, then between."""
+    """Draw the steps of a bar: most often on beats, then half beats, then others."""
     steps = sheet.style.steps
     chosen = []
     for step in range(sheet.width):
@@ -305,7 +305,7 @@ def _line(
     lowest: int,
     velocity: int,
 ) -> list[Note]:
-    """Play places (step, degree) of a bar, each nearly until the next."""
+    """Return notes at places (step, degree) of a bar, each held almost to the next."""
     ends = [*(step for step, _ in places[1:]), sheet.width]
     start = bar * sheet.width
     return [
@@ -340,7 +340,7 @@ def _comp(sheet: _Sheet, channel: int) -> list[Note]:
     bars = [
         _rhythm(sheet, density, float(rng.choice([0.0, 0.4, 0.9]))) for _ in range(2)
     ]
-    if rng.random() < 0.35:  # on every off-beat
+    if rng.random() < 0.35:  # On every off-beat.
         steps = sheet.style.steps
         bars = [[b * steps + steps // 2 for b in range(sheet.style.beats)]] * 2
     velocity = int(rng.integers(50, 95))
@@ -449,7 +449,7 @@ _PLAYERS = {
 
 
 def _dropped(sheet: _Sheet, notes: list[Note], chance: float) -> list[Note]:
-    """Leave a part out of sections of four bars, at times, the first ones above all."""
+    """Leave a part out of some sections of four bars, most often the first ones."""
     sections = sheet.bars // 4 + 1
     is_in = sheet.rng.random(sections) > chance * 0.5
     if sheet.rng.random() < chance:
@@ -471,21 +471,21 @@ def _performed(
     notes: list[Note],
     programs: dict[int, int],
 ) -> Song:
-    """Give notes their times, by the tempo, the feel and the players' freedom."""
+    """Convert steps to seconds, with a tempo curve, swing and human timing."""
     steps, beats_per_bar = sheet.style.steps, sheet.style.beats
     count = sheet.bars * beats_per_bar
     beat = np.full(count + beats_per_bar, 60.0 / bpm)
     kind = rng.random()
     is_constant = kind < 0.72
-    if kind >= 0.9:  # another tempo from a bar on
+    if kind >= 0.9:  # A change of tempo at a bar.
         at = int(
             rng.integers(sheet.bars // 3, max(2 * sheet.bars // 3, sheet.bars // 3 + 1))
         )
         beat[at * beats_per_bar :] *= float(rng.choice([0.8, 0.9, 1.1, 1.25]))
-    elif kind >= 0.8:  # wandering
+    elif kind >= 0.8:  # A wandering tempo.
         wander = np.cumsum(rng.normal(0, 0.006, len(beat)))
         beat *= np.exp(np.clip(wander - wander.mean(), -0.12, 0.12))
-    elif kind >= 0.72:  # faster or slower throughout
+    elif kind >= 0.72:  # Gradually faster or slower.
         beat *= np.linspace(1, float(rng.uniform(0.9, 1.1)), len(beat))
     lead = float(rng.choice([0.0, rng.uniform(0, 0.5), rng.uniform(0, 3)]))
     times = lead + np.concatenate([[0.0], np.cumsum(beat)])
@@ -495,7 +495,7 @@ def _performed(
 
     def when(step: float) -> float:
         place = step / steps
-        if steps == 4:  # the second and fourth sixteenths come late
+        if steps == 4:  # Swing delays the second and fourth sixteenths.
             whole = int(step) % 2
             place += whole * swing / steps
         return float(np.interp(place, np.arange(len(times)), times))
@@ -506,16 +506,16 @@ def _performed(
         start = max(when(note.start) + late, 0.0)
         end = max(when(note.end) + late, start + 0.03)
         played.append(Note(note.channel, start, end, note.pitch, note.velocity))
-    # After the last note nothing tells of a beat.
+    # Beats before the first note or after the last one can't be heard.
     last = max(note.start for note in played)
-    told = times[:count][times[:count] <= last + 0.05]
+    before_end = times[:count][times[:count] <= last + 0.05]
     first = min(note.start for note in played)
     bars = times[:count:beats_per_bar]
     return Song(
         style=name,
         programs=programs,
         notes=tuple(played),
-        beats=tuple(told[told >= first - 0.05].tolist()),
+        beats=tuple(before_end[before_end >= first - 0.05].tolist()),
         downbeats=tuple(bars[(bars >= first - 0.05) & (bars <= last + 0.05)].tolist()),
         is_constant=is_constant,
         bpm=bpm,

@@ -1,4 +1,4 @@
-"""Examples to train on: levels with their beats, one file for each song."""
+"""Training examples: levels with their beats, in one file per song."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def save(
     downbeats: list[float],
     style: str,
 ) -> None:
-    """Keep a song's levels, chroma, beats and downbeats (s)."""
+    """Save a song's levels, chroma, beats and downbeats (s)."""
     unfinished = target.with_suffix(".part.npz")
     np.savez(
         unfinished,
@@ -48,7 +48,7 @@ def save(
 
 
 def compose(folder: Path, first: int, last: int, synthetic: bool) -> None:
-    """Compose, render and keep the songs of these seeds."""
+    """Compose, render and save the songs with seeds from `first` to `last` - 1."""
     render = rendering.synthesize if synthetic else rendering.render
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(first, last):
@@ -60,13 +60,13 @@ def compose(folder: Path, first: int, last: int, synthetic: bool) -> None:
 
 
 def make_plain(folder: Path, beaten: int, beatless: int) -> None:
-    """Make and keep so many plain examples with beats, and without."""
+    """Make and save plain examples with beats, and others without."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(beaten):
         rng = np.random.default_rng([seed, 16])
         target = folder / f"beaten-{seed:05d}.npz"
         if not target.exists():
-            # Few of those drawn evenly are as fast or as slow as the last ones.
+            # Later examples have extreme tempi, which are rare in the whole range.
             edges = (40.0, 240.0), (190.0, 243.0), (39.0, 62.0)
             edge = 0 if seed < FIRST_EDGE else 1 + seed % 2
             save(target, *plain.beaten(rng, *edges[edge]), "plain")
@@ -78,7 +78,7 @@ def make_plain(folder: Path, beaten: int, beatless: int) -> None:
 
 
 def read(folder: Path, source: Path) -> None:
-    """Keep the pieces of a folder that tools.music has rendered."""
+    """Save as examples the pieces in a folder that tools.music rendered."""
     folder.mkdir(parents=True, exist_ok=True)
     for truth in sorted(source.rglob("*.json")):
         target = folder / f"piece-{truth.stem}.npz"
@@ -86,9 +86,15 @@ def read(folder: Path, source: Path) -> None:
         audio = [path for path in audio if path.exists()]
         if target.exists() or not audio:
             continue
-        told = json.loads(truth.read_text())
-        if not told["beats"]:
+        annotations = json.loads(truth.read_text())
+        if not annotations["beats"]:
             continue
         samples, rate = soundfile.read(audio[0], dtype="float32", always_2d=True)
         mono = soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
-        save(target, mono, told["beats"], told["downbeats"], told.get("style", ""))
+        save(
+            target,
+            mono,
+            annotations["beats"],
+            annotations["downbeats"],
+            annotations.get("style", ""),
+        )

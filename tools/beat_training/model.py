@@ -1,4 +1,4 @@
-"""The network of serve_app.analysis.network in torch, to be trained."""
+"""The network of serve_app.analysis.network in torch, for training."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from serve_app.analysis.network import (
 
 
 def with_rises(levels: Tensor) -> Tensor:
-    """Put beside levels (songs, n, bands) how far each rises, as numpy does."""
+    """Append each band's rise to levels (songs, n, bands), as in numpy."""
     before = functional.pad(levels, (1, 1, RISE_FRAMES, 0))[:, :-RISE_FRAMES]
     highest = torch.maximum(
         torch.maximum(before[..., :-2], before[..., 2:]), before[..., 1:-1]
@@ -27,7 +27,7 @@ def with_rises(levels: Tensor) -> Tensor:
 
 
 def dilated_layers(channels: int, layers: int, taps: int) -> nn.ModuleList:
-    """Return convolutions over twice as far with each layer, as long as their input."""
+    """Return convolutions that keep the length, each with twice the dilation."""
     return nn.ModuleList(
         nn.Conv1d(
             channels,
@@ -41,7 +41,7 @@ def dilated_layers(channels: int, layers: int, taps: int) -> nn.ModuleList:
 
 
 class BeatModel(nn.Module):
-    """Beats, downbeats and tempo from normalised levels."""
+    """A network from normalised levels to beats, downbeats and tempo."""
 
     def __init__(
         self, channels: int = 32, layers: int = 9, dropout: float = 0.1
@@ -56,14 +56,14 @@ class BeatModel(nn.Module):
         self.chance = dropout
 
     def dropout(self, hidden: Tensor) -> Tensor:
-        """Leave out channels of each song, for all its frames, while training."""
+        """Drop whole channels of each song in all its frames, while training."""
         if not self.training or not self.chance:
             return hidden
         kept = torch.rand(len(hidden), *[1] * (hidden.dim() - 2), hidden.shape[-1])
         return hidden * ((kept > self.chance) / (1 - self.chance))
 
     def forward(self, levels: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn levels (songs, n, bands) into logits (songs, n, 2) and (songs, 63)."""
+        """Return logits (songs, n, 2) and (songs, 63) of levels (songs, n, bands)."""
         around = FRONT_FRAMES // 2
         both = functional.pad(with_rises(levels), (0, 0, around, around))
         frames = levels.shape[1]
@@ -79,7 +79,7 @@ class BeatModel(nn.Module):
         return beats, self.tempo(self.dropout(pooled))
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """Return the weights by the names and in the shapes that numpy runs them in."""
+        """Return the weights with the names and shapes of the numpy network."""
         arrays = {}
         for name, layer in (
             ("front", self.front),

@@ -1,4 +1,4 @@
-"""Plain examples: clicks and drums of all tempi, and what has no beat at all."""
+"""Plain examples: clicks and drums at all tempi, and sounds without any beat."""
 
 import shutil
 import subprocess
@@ -27,7 +27,7 @@ _WORDS = (
 def beaten(
     rng: np.random.Generator, slowest: float = 40.0, fastest: float = 240.0
 ) -> tuple[Mono, list[float], list[float]]:
-    """Return clicks or drums of one tempo of a range, with their beats and bars."""
+    """Return clicks or drums at a tempo in the range, with their beats and bars."""
     bpm = float(np.exp(rng.uniform(np.log(slowest), np.log(fastest))))
     beats = np.arange(rng.uniform(0, 1.0), SECONDS - 0.3, 60 / bpm)
     per_bar = int(rng.choice([3, 4, 4, 4]))
@@ -39,7 +39,7 @@ def beaten(
             _put(mono, at, sound * (loud if number % per_bar == 0 else 1.0))
     else:
         kick, snare, hat = _kick(rng), _noise(rng, 0.05, 0.5), _noise(rng, 0.015, 0.15)
-        # As fast as hats are played: some ten a second.
+        # At most 12 hi-hats a second, about as fast as they are played.
         each = int(rng.choice([n for n in (1, 2, 3, 4) if n * bpm < 720]))
         has_kicks = rng.random() < 0.3
         for number, at in enumerate(beats):
@@ -52,14 +52,14 @@ def beaten(
     if rng.random() < 0.5:
         level = 10 ** rng.uniform(-4, -1.2)
         mono += np.asarray(rng.standard_normal(len(mono)) * level, np.float32)
-    if rng.random() < 0.3:  # a break
+    if rng.random() < 0.3:  # A break.
         start = float(rng.uniform(8, 20))
         end = start + float(rng.uniform(2, 7))
         mono[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)] *= 0
         kept = (beats < start) | (beats >= end)
     else:
         kept = np.ones(len(beats), bool)
-    # Of clicks that are all alike nothing says where bars begin: the first will do.
+    # Among identical clicks any may begin the bar; the first one is used.
     return mono, beats[kept].tolist(), beats[::per_bar][kept[::per_bar]].tolist()
 
 

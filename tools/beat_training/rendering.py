@@ -1,4 +1,4 @@
-"""Songs as sound: through a soundfont, mastered, at 22,050 Hz."""
+"""Rendering of songs with a soundfont or by synthesis, mastered, at 22,050 Hz."""
 
 import subprocess
 import tempfile
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from tools.beat_training.composing import Song
 
 SAMPLE_RATE = 22_050
-# fluidsynth's samples of half a second: 960 ticks.
+# 960 ticks a beat at MIDI's default of 120 beats a minute.
 _TICKS_PER_SECOND = 1_920
 SOUNDFONTS = ("FluidR3_GM.sf2", "TimGM6mb.sf2")
 
 
 def midi(song: Song, rng: np.random.Generator) -> mido.MidiFile:
-    """Write a song's notes by their seconds, with volumes and places of its players."""
+    """Return a song as MIDI with times in seconds and each player's volume and pan."""
     events: list[tuple[int, int, mido.Message]] = []
     for channel, program in song.programs.items():
         volume = 110 if channel == 9 else int(rng.integers(55, 115))
@@ -47,7 +47,7 @@ def midi(song: Song, rng: np.random.Generator) -> mido.MidiFile:
 
 
 def render(song: Song, seed: int) -> NDArray[np.float32]:
-    """Render a song, mono, equalised, driven and with some noise, by its seed."""
+    """Return a song rendered in mono, equalised, saturated and with some noise."""
     rng = np.random.default_rng([seed, 15])
     font = Path("/usr/share/sounds/sf2") / str(rng.choice(SOUNDFONTS))
     wet = str(rng.integers(2))
@@ -65,7 +65,7 @@ def render(song: Song, seed: int) -> NDArray[np.float32]:
 def mastered(
     samples: NDArray[np.float32], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Tilt the spectrum, drive it into a soft ceiling and add a little noise."""
+    """Tilt the spectrum, saturate softly and add a little noise."""
     spectrum = np.fft.rfft(samples)
     hertz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
     tilt = np.clip(rng.uniform(-3, 3) * np.log2(np.maximum(hertz, 30) / 500), -12, 12)
@@ -78,7 +78,7 @@ def mastered(
 
 
 def synthesize(song: Song, seed: int) -> NDArray[np.float32]:
-    """Play a song with oscillators and noise, as chips do, no two songs alike."""
+    """Return a song played by random oscillators and noise, like sound chips."""
     rng = np.random.default_rng([seed, 18])
     length = max(note.end for note in song.notes) + 1.5
     mono = np.zeros(int(length * SAMPLE_RATE), np.float64)
@@ -97,7 +97,7 @@ def synthesize(song: Song, seed: int) -> NDArray[np.float32]:
         start = round(note.start * SAMPLE_RATE)
         room = mono[start : start + len(sound)]
         room += level * sound[: len(room)]
-    if rng.random() < 0.4:  # an echo
+    if rng.random() < 0.4:  # An echo.
         late = int(rng.uniform(0.03, 0.25) * SAMPLE_RATE)
         mono[late:] += rng.uniform(0.1, 0.5) * mono[:-late].copy()
     return mastered(mono.astype(np.float32), rng)
@@ -107,7 +107,7 @@ Voice = tuple[NDArray[np.float64], float, float, float]
 
 
 def _voice(rng: np.random.Generator) -> Voice:
-    """Draw the strengths of harmonics, the attack, the decay and the vibrato."""
+    """Draw a voice's harmonics, attack, decay and vibrato."""
     harmonics = np.arange(1, 9)
     kind = rng.integers(4)
     if kind == 0:
@@ -146,7 +146,7 @@ def _tone(voice: Voice, pitch: int, seconds: float) -> NDArray[np.float64]:
 
 
 def _drum(rng: np.random.Generator, drum: int) -> NDArray[np.float64]:
-    """Make the sound of a General MIDI drum: a falling tone, noise, or both."""
+    """Return the sound of a General MIDI drum: a falling tone, noise, or both."""
     is_low = drum in (35, 36, 41, 43, 45, 47, 48, 50, 64)
     is_snare = drum in (37, 38, 39, 40)
     decay = rng.uniform(0.04, 0.15) if is_low or is_snare else rng.uniform(0.01, 0.12)

@@ -1,4 +1,4 @@
-"""Training of the beat network on one or two threads of a CPU."""
+"""Training of the beat network on one or two CPU threads."""
 
 import sys
 import time
@@ -17,16 +17,16 @@ from tools.beat_training.model import BeatModel
 
 CROP_FRAMES = 24 * FRAMES_PER_SECOND
 SONGS_AT_ONCE = 8
-# Beats are rarer than frames without one, downbeats rarer still.
+# Downbeats are rarer than beats, so their loss weighs more.
 TEMPO_WEIGHT, DOWNBEAT_WEIGHT = 0.02, 2.0
-# How long a beat's target reaches to both sides, in frames.
+# The half-width of a beat's target, in frames.
 REACH = 2.0
 
 Example = tuple[NDArray[np.float16], NDArray[np.float64], NDArray[np.float64]]
 
 
 def load(folders: Sequence[Path]) -> list[list[Example]]:
-    """Load the examples of each folder that has some."""
+    """Load the examples of each folder that is not empty."""
     found: list[list[Example]] = []
     for folder in folders:
         paths = [path for path in folder.glob("*.npz") if ".part." not in path.name]
@@ -42,7 +42,7 @@ def load(folders: Sequence[Path]) -> list[list[Example]]:
 
 
 def targets(times: NDArray[np.float64], frames: int) -> NDArray[np.float32]:
-    """Return 1 at each time (in frames), less beside it, and 0 elsewhere."""
+    """Return 1 at each time (in frames), falling linearly to 0 on both sides."""
     around = np.arange(-int(REACH), int(REACH) + 2)
     places = np.floor(times).astype(int)[:, None] + around
     values = np.maximum(1 - np.abs(places - times[:, None]) / REACH, 0)
@@ -55,7 +55,7 @@ def targets(times: NDArray[np.float64], frames: int) -> NDArray[np.float32]:
 def crop(
     rng: np.random.Generator, example: Example
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return levels, targets (n, 2) and tempo (63; 0 throughout if there is none)."""
+    """Return levels, targets (n, 2) and tempo (63; zeros if there is none)."""
     levels, beats, downbeats = example
     speed = float(np.exp(np.clip(rng.normal(0, 0.08), -0.2, 0.2)))
     if rng.random() < 0.25:
@@ -79,10 +79,10 @@ def crop(
     target = np.stack([targets(on, frames), targets(first, frames)], axis=1)
     padded = np.zeros((CROP_FRAMES, 2), np.float32)
     padded[:frames] = target
-    heard = on[(on >= 0) & (on < frames)]
+    inside = on[(on >= 0) & (on < frames)]
     tempo = np.zeros(len(TEMPI_BPM), np.float32)
-    if len(heard) > 4:
-        bpm = 60 * FRAMES_PER_SECOND / np.median(np.diff(heard))
+    if len(inside) > 4:
+        bpm = 60 * FRAMES_PER_SECOND / np.median(np.diff(inside))
         distance = 24 * np.log2(TEMPI_BPM / bpm)
         if np.abs(distance).min() < 1:
             tempo[:] = np.exp(-0.5 * distance**2)
@@ -93,7 +93,7 @@ def crop(
 def _varied(
     rng: np.random.Generator, levels: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Shift, equalise, soften and mask levels; add noise; and normalise them."""
+    """Shift, equalise, soften, mask and normalise levels, with some noise."""
     bands = np.arange(BANDS)
     if rng.random() < 0.6:
         shift = float(rng.uniform(-4, 4))
@@ -115,9 +115,9 @@ def _varied(
         levels = levels.copy()
         levels[:, side] -= np.float32(rng.uniform(1, 5))
     levels = normalised(levels.astype(np.float32))
-    if rng.random() < 0.4:  # as if players, or masters, were more or less even
+    if rng.random() < 0.4:  # More or less dynamic playing or mastering.
         levels = levels ** np.float32(np.exp(rng.normal(0, 0.25)))
-    if rng.random() < 0.2:  # softer attacks
+    if rng.random() < 0.2:  # Softer attacks.
         softer = levels.copy()
         softer[1:] = 0.6 * levels[1:] + 0.4 * levels[:-1]
         levels = softer
@@ -159,9 +159,9 @@ def train(
     rate: float,
     seed: int,
 ) -> None:
-    """Train for so many minutes and keep the averaged weights in `target`.
+    """Train for some minutes and write the averaged weights to `target`.
 
-    Each folder gives as many examples as any other; one named twice, twice as many.
+    All folders give equally many examples; a folder named twice gives twice as many.
     """
     torch.manual_seed(seed)
     torch.set_num_threads(1)
@@ -180,10 +180,10 @@ def train(
         step += 1
         done = min((time.monotonic() - began) / 60 / minutes, 1.0)
         for group in optimizer.param_groups:
-            # Up in 200 steps, then down along half a cosine.
+            # A warm-up of 200 steps, then cosine decay.
             warm = min(step / 200, 1.0)
             group["lr"] = rate * warm * (0.5 + 0.5 * np.cos(np.pi * done) + 1e-3)
-        # Half the bits take half the time, where processors have the instructions.
+        # bfloat16 takes half the time on CPUs that support it.
         with torch.autocast("cpu", dtype=torch.bfloat16):
             losses = loss_of(model, *batch(rng, examples))
         loss = losses[0] + DOWNBEAT_WEIGHT * losses[1] + TEMPO_WEIGHT * losses[2]
@@ -205,5 +205,5 @@ def train(
                 target, **{name: part.astype(np.float16) for name, part in weights}
             )
             torch.save(best.state_dict(), target.with_suffix(".pt"))
-            if step % 300 == 0:  # new songs join as they are rendered
+            if step % 300 == 0:  # Load songs rendered in the meantime.
                 examples = load(folders)

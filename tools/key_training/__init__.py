@@ -1,1 +1,1 @@
-"""The key finder's weights: music with known keys, and what is learned from it."""
+"""Training of the key network's weights on music with known keys."""

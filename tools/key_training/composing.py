@@ -1,4 +1,4 @@
-"""Songs with known keys: harmony, melody, bass and accompaniment of many habits."""
+"""Songs with known keys, with varied harmony, melody, bass and accompaniment."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ DORIAN = (0, 2, 3, 5, 7, 9, 10)
 MIXOLYDIAN = (0, 2, 4, 5, 7, 9, 10)
 PHRYGIAN = (0, 1, 3, 5, 7, 8, 10)
 LYDIAN = (0, 2, 4, 6, 7, 9, 11)
-# With the blue notes beside the thirds and the fifth of the chords.
+# Includes the blue notes beside the thirds and the fifth of the chords.
 BLUES = (0, 2, 3, 4, 5, 6, 7, 9, 10)
 MINOR_BLUES = (0, 3, 5, 6, 7, 10)
-# Songs from this seed on are blues, rock and riffs.
+# Songs with this seed or a later one are blues, rock and riffs.
 FIRST_ROCK = 3_000
 
-# A chord: its root and its notes in semitones over the tonic.
+# A chord: its root and its notes, in semitones above the tonic.
 Chord = tuple[int, tuple[int, ...]]
 
 _QUALITIES = {
@@ -38,7 +38,8 @@ _QUALITIES = {
     "m9": (0, 3, 10, 14),
 }
 
-# Which chord follows which, with weights: root in semitones over the tonic, quality.
+# Weighted successors of each chord: the root in semitones above the tonic, and the
+# quality.
 _FUNCTIONAL_MAJOR = {
     "0": "5:4 7:4 9m:4 2m:3 4m:2 0:3 7/7:2 10:.5 0/7:.7 8:.3 5m:.3 4/7:.4",
     "2m": "7:5 7/7:4 5:1 0:.5 1:.2",
@@ -71,7 +72,7 @@ _FUNCTIONAL_MINOR = {
     "0/7": "5m:1",
     "1": "7:2 7/7:2 0m:1",
 }
-# What players repeat, each beginning on its tonic or ending on the way to it.
+# Repeated progressions, which begin on the tonic or lead to it.
 _LOOPS_MAJOR = (
     "0 7 9m 5", "0 9m 5 7", "0 5 7 5", "0 5 9m 7", "0 7 5 5", "0 10 5 0", "0 4m 5 7",
     "0 2m 7 0", "0 0 5 7", "0 5", "0 7", "0 2m", "0 9m 2m 7", "0 5 0 7", "0 4m 9m 5",
@@ -124,7 +125,7 @@ class Track:
 class Composition:
     """A song: its players, tempo and tuning, and its keys by their first beats.
 
-    A key is its tonic, 0 for C, plus 12 where it is minor.
+    A key is its tonic, 0 for C, plus 12 if it is minor.
     """
 
     bpm: float
@@ -135,23 +136,25 @@ class Composition:
 
 
 def chord_of(symbol: str) -> Chord:
-    """Read a chord as it is written above: `9m`, `2/7`, `0p`, `11d`."""
+    """Return the chord of a symbol as used above: `9m`, `2/7`, `0p`, `11d`."""
     for length in (2, 1):
         root, quality = symbol[:length], symbol[length:].lstrip("/")
         if root.isdigit() and int(root) < 12 and quality in _QUALITIES:
             steps = _QUALITIES[quality]
             return int(root), tuple(int(root) + step for step in steps)
-    raise ValueError(symbol)
+    raise ValueError(
+        f"A chord must be a root from 0 to 11 and a quality, as in 9m, got {symbol!r}."
+    )
 
 
 @dataclass(frozen=True)
 class Section:
-    """Some bars in one key: a chord for each half bar, and the scale over it."""
+    """Bars in one key: a chord for each half bar, and a scale."""
 
     tonic: int
     is_minor: bool
     scale: tuple[int, ...]
-    chords: list[Chord]  # one for every two beats
+    chords: list[Chord]  # One for every two beats.
     is_rock: bool = False
 
 
@@ -169,12 +172,12 @@ def _walk(draw: random.Random, table: dict[str, str], count: int) -> list[str]:
 
 
 def section(draw: random.Random, tonic: int, is_minor: bool, bars: int) -> Section:
-    """Compose the harmony of some bars in a key."""
+    """Compose the harmony of `bars` bars in a key."""
     scale = MINOR if is_minor else MAJOR
     kind = draw.random()
     if kind < 0.42:
         table = _FUNCTIONAL_MINOR if is_minor else _FUNCTIONAL_MAJOR
-        each = draw.choice([1, 2, 2, 2, 4])  # half bars to a chord
+        each = draw.choice([1, 2, 2, 2, 4])  # Half bars per chord.
         phrase = _walk(draw, table, max(2, min(2 * bars, 16) // each))
         halves = [symbol for symbol in phrase for _ in range(each)]
     elif kind < 0.85:
@@ -189,7 +192,7 @@ def section(draw: random.Random, tonic: int, is_minor: bool, bars: int) -> Secti
             scale = PHRYGIAN
         elif not is_minor and "2" in loop:
             scale = LYDIAN
-    else:  # chords on the steps of a mode, the tonic more often than others
+    else:  # Chords on the degrees of a mode, most often on the tonic.
         if is_minor:
             scale = draw.choices((MINOR, DORIAN, PHRYGIAN), (3, 2, 1))[0]
         else:
@@ -226,9 +229,9 @@ def _on_scale(scale: Sequence[int], degree: int, size: int) -> Chord:
 
 
 def _fits(scale: Sequence[int], chord: Chord) -> list[int]:
-    """Return the pitch classes over the tonic to play over a chord.
+    """Return the pitch classes above the tonic that fit a chord.
 
-    The chord's own notes replace the steps of the scale that they lie a semitone from.
+    A chord's note outside the scale replaces the scale notes a semitone from it.
     """
     own = {note % 12 for note in chord[1]}
     altered = {step for step in scale if step not in own}
@@ -238,7 +241,7 @@ def _fits(scale: Sequence[int], chord: Chord) -> list[int]:
 
 
 def melody(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
-    """Sing over the harmony: steps and leaps, chord notes on the beats."""
+    """Return a melody over the harmony: steps and leaps, with chord notes on beats."""
     notes: list[Note] = []
     rhythms = [
         [draw.choice([0.25, 0.5, 0.5, 1, 1, 1.5, 2]) for _ in range(12)]
@@ -283,7 +286,7 @@ def melody(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
 
 
 def bass(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
-    """Play roots, fifths, octaves, arpeggios, a walk or a pedal."""
+    """Return a bass line of roots, fifths, octaves, arpeggios, a walk or a pedal."""
     styles = ["root", "fifth", "octave", "arpeggio", "walk"]
     styles += ["eighths", "pedal", "offbeat"]
     if piece.is_rock:
@@ -335,7 +338,7 @@ def bass(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
 
 
 def chords(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
-    """Accompany with pads, stabs, broken chords or tremolos."""
+    """Return an accompaniment of pads, stabs, broken chords or tremolos."""
     style = draw.choice(["pad", "stab", "broken", "sixteenths", "offbeat", "power"])
     notes = []
     for half, (root, chord) in enumerate(piece.chords):
@@ -364,7 +367,7 @@ def chords(draw: random.Random, piece: Section, lowest: int) -> list[Note]:
 
 
 def drums(draw: random.Random, beats: int) -> list[Note]:
-    """Keep time, with toms and crashes now and then."""
+    """Return a steady drum part with occasional toms and crashes."""
     grid = 4
     pattern = [(n, 36) for n in range(0, 16, draw.choice([4, 8]))]
     pattern += [(n, draw.choice([38, 40, 39])) for n in (4, 12)]
@@ -394,7 +397,7 @@ _Player = Callable[[random.Random, Section, int], list[Note]]
 
 
 def compose(seed: int) -> Composition:
-    """Compose the song of a seed."""
+    """Compose a song from a seed."""
     draw = random.Random(f"key-{seed}")
     tonic, is_minor = draw.randrange(12), draw.random() < 0.5
     compose_section = _rock if seed >= FIRST_ROCK else section
@@ -419,7 +422,7 @@ def compose(seed: int) -> Composition:
 
 
 def _contrast(draw: random.Random, tonic: int, is_minor: bool) -> tuple[int, bool]:
-    """Name the key of a middle part: the same, a relative or further away."""
+    """Draw the key of a middle part: the same, the relative or a more distant one."""
     if draw.random() < 0.5:
         return tonic, is_minor
     return draw.choice(
@@ -450,7 +453,7 @@ def _tracks(draw: random.Random, parts: Sequence[Section]) -> list[Track]:
     for player, lowest, programs in players:
         notes, at, made = [], 0.0, {}
         for part in parts:
-            # What comes back is mostly played as before.
+            # A repeated section is mostly played as before.
             if id(part) not in made or draw.random() < 0.2:
                 made[id(part)] = player(draw, part, lowest)
             notes += [
@@ -460,7 +463,7 @@ def _tracks(draw: random.Random, parts: Sequence[Section]) -> list[Track]:
             at += 2 * len(part.chords)
         program, volume = draw.choice(programs), draw.randint(45, 120)
         tracks.append(Track(program, notes, volume, draw.randint(20, 108)))
-        if player is melody and draw.random() < 0.15:  # doubled in thirds or octaves
+        if player is melody and draw.random() < 0.15:  # Doubled in thirds or octaves.
             shift = draw.choice([12, -12])
             double = [
                 Note(n.start_beats, n.length_beats, n.pitch + shift, n.velocity)

@@ -1,4 +1,4 @@
-"""The trained network as `serve_app.analysis.key_network` reads it."""
+"""Conversion of the trained network to `serve_app.analysis.key_network`'s file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tools.key_training.network import KeyNetwork
 
 
 def export(network: KeyNetwork, path: Path) -> None:
-    """Write the weights in float16, turned so that numpy multiplies from the left."""
+    """Write the weights in float16, transposed for numpy's `input @ weights`."""
     state = {name: value.numpy() for name, value in network.state_dict().items()}
     arrays = {}
     for layer in ("harmonics", "notes", "chords", "scales", "keys"):
@@ -22,7 +22,7 @@ def export(network: KeyNetwork, path: Path) -> None:
 
 
 def read(path: Path, dropout: float = 0.0) -> KeyNetwork:
-    """Return the network of weights that were written."""
+    """Return the network with the weights of an exported file."""
     network = KeyNetwork(dropout=dropout).eval()
     state = network.state_dict()
     with np.load(path) as file:

@@ -1,16 +1,16 @@
-"""The key network as it is trained; `serve_app.analysis.key` runs the same in numpy."""
+"""The key network for training; `serve_app.analysis.key` runs the same in numpy."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 PITCHES, CLASSES = 84, 12
-# Pitches over C1 at which the bass, the middle and the treble are wholly themselves.
+# Pitches above C1 that are purely bass, middle or treble.
 REGISTERS = (9, 28, 48)
 
 
 def registers() -> Tensor:
-    """Return how much each pitch belongs to bass, middle and treble, (3, 84)."""
+    """Return each pitch's share of bass, middle and treble, (3, 84)."""
     pitch = torch.arange(PITCHES, dtype=torch.float32)
     low, mid, high = REGISTERS
     bass = ((mid - pitch) / (mid - low)).clamp(0, 1)
@@ -18,8 +18,8 @@ def registers() -> Tensor:
     return torch.stack([bass, 1 - bass - treble, treble])
 
 
-class Turning(nn.Module):
-    """A layer that treats all twelve tonics alike: (n, in, 12) to (n, out, 12)."""
+class CircularConvolution(nn.Module):
+    """A layer that is equivariant to transposition: (n, in, 12) to (n, out, 12)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Turning(nn.Module):
 
 
 class KeyNetwork(nn.Module):
-    """Tell 24 keys from pitches by the second."""
+    """A network from the pitches of each second to 24 keys."""
 
     def __init__(
         self, notes: int = 12, chords: int = 24, scales: int = 24, dropout: float = 0.2
@@ -38,32 +38,32 @@ class KeyNetwork(nn.Module):
         super().__init__()
         self.harmonics = nn.Conv1d(1, notes, 49, padding=24)
         self.notes = nn.Conv1d(notes, notes, 1)
-        self.chords = Turning(3 * notes, chords)
-        self.scales = Turning(chords, scales)
-        self.keys = Turning(scales, 2)
+        self.chords = CircularConvolution(3 * notes, chords)
+        self.scales = CircularConvolution(chords, scales)
+        self.keys = CircularConvolution(scales, 2)
         self.drop = nn.Dropout(dropout)
         self.register_buffer("registers", registers())
 
-    def heard(self, strengths: Tensor) -> Tensor:
-        """Return the harmony of each second, (seconds, chords, 12)."""
+    def harmony(self, strengths: Tensor) -> Tensor:
+        """Return the harmonic features of each second, (seconds, chords, 12)."""
         x = torch.relu(self.harmonics(strengths[:, None]))
         x = torch.relu(self.notes(x))
         x = torch.einsum("ncp,rp->nrcp", x, self.registers)
         x = x.reshape(len(x), -1, PITCHES // CLASSES, CLASSES).sum(2)
         return torch.relu(self.chords(x))
 
-    def decide(self, harmony: Tensor) -> Tensor:
-        """Return the logits of 24 keys, major first, from (n, chords, 12)."""
+    def logits(self, harmony: Tensor) -> Tensor:
+        """Return the logits of 24 keys, major first, from features (n, chords, 12)."""
         x = torch.relu(self.scales(self.drop(harmony)))
         return self.keys(self.drop(x)).flatten(1)
 
     def forward(self, strengths: Tensor, weights: Tensor) -> Tensor:
-        """Return logits (songs, 24) of strengths (songs, seconds, 84).
+        """Return the logits (songs, 24) of strengths (songs, seconds, 84).
 
         `weights` (songs, seconds) sum to one for each song.
         """
         songs, seconds, _ = strengths.shape
-        harmony = self.heard(strengths.flatten(0, 1))
+        harmony = self.harmony(strengths.flatten(0, 1))
         harmony = harmony.reshape(songs, seconds, -1)
         mean = torch.einsum("stc,st->sc", harmony, weights)
-        return self.decide(mean.reshape(songs, -1, CLASSES))
+        return self.logits(mean.reshape(songs, -1, CLASSES))

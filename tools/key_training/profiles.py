@@ -1,4 +1,4 @@
-"""Published key profiles, by which notes alone tell a key."""
+"""Published key profiles, which estimate a key from notes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,9 @@ PROFILES = {
         (18.26, 0.74, 14.05, 16.86, 0.7, 14.44, 0.7, 18.62, 4.57, 1.93, 7.38, 1.76),
     ),
 }
-# A vote is shared where two keys correlate with the notes about as well.
+# The softmax temperature: correlations this close share the vote.
 _EQUAL = 0.02
-# Most truth that is told from notes elsewhere is told by Krumhansl's profiles.
+# Krumhansl's profiles weigh most, as most annotations made from notes use them.
 _SHARES = (0.5, 0.1, 0.25, 0.15)
 
 
@@ -53,13 +53,13 @@ _ROLLED = np.array(
 
 
 def fits(classes: Vector) -> Vector:
-    """Return how well each profile of each key correlates, (profiles, 24)."""
+    """Return the correlation of each profile with each key, (profiles, 24)."""
     correlations: Vector = _ROLLED @ _standardised(classes) / 12
     return correlations
 
 
 def votes(classes: Vector) -> Vector:
-    """Return the profiles' weighted votes on 24 keys, which sum to one."""
+    """Return the profiles' weighted votes for 24 keys, which sum to one."""
     correlations = fits(classes)
     lead = correlations - correlations.max(axis=1, keepdims=True)
     powers = np.exp(lead / _EQUAL)

@@ -1,4 +1,4 @@
-"""Real MIDI files played anew: other instruments, keys and mixes, players left out."""
+"""Remixes of MIDI files with other instruments, keys, volumes and fewer players."""
 
 import random
 
@@ -8,15 +8,15 @@ from tools.music.values import DRUM_CHANNEL
 
 _LONGEST_SECONDS = 60.0
 _TICKS_PER_BEAT = 480
-_TICKS_PER_SECOND = 2 * _TICKS_PER_BEAT  # at 120, where a file says nothing else
+_TICKS_PER_SECOND = 2 * _TICKS_PER_BEAT  # At MIDI's default of 120 beats a minute.
 _CHANNELS = range(16)
 _VOLUME, _SUSTAIN, _ALL_NOTES_OFF = 7, 64, 123
-# Programs of General MIDI come in families of eight; from 112 on they are noises.
+# General MIDI has families of eight programs; those from 112 on are sound effects.
 _FAMILY, _PROGRAMS = 8, 112
 
 
 def remixed(file: mido.MidiFile, seed: int) -> mido.MidiFile:
-    """Return up to 60 s of a file, played as its seed draws."""
+    """Return a remix of up to 60 s of a file, drawn from a seed."""
     draw = random.Random(f"remix-{seed}")
     timed, now = [], 0.0
     for message in file:
@@ -37,7 +37,7 @@ def remixed(file: mido.MidiFile, seed: int) -> mido.MidiFile:
             tick = round(max(second - begin, 0.0) * _TICKS_PER_SECOND)
             track.append(played.copy(time=tick - last))
             last = tick
-    # What is still held would sound for ever.
+    # Release sustained notes, which would otherwise never end.
     for control in (_SUSTAIN, _ALL_NOTES_OFF):
         end = {"control": control, "value": 0}
         for channel in _CHANNELS:
@@ -46,7 +46,7 @@ def remixed(file: mido.MidiFile, seed: int) -> mido.MidiFile:
 
 
 class _Player:
-    """What is another than in the file on one channel."""
+    """The changes to one channel of the file."""
 
     def __init__(self, draw: random.Random, channel: int) -> None:
         self._is_drums = channel == DRUM_CHANNEL
@@ -61,7 +61,7 @@ class _Player:
         )
 
     def played(self, message: mido.Message, semitones: int) -> mido.Message | None:
-        """Return what is heard instead of a message, None for nothing."""
+        """Return the message to play instead of one from the file, or None."""
         if self._is_silent:
             return None
         if self._is_drums:

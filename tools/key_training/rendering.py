@@ -1,4 +1,4 @@
-"""Compositions as sound: through a soundfont, tuned, equalised and driven."""
+"""Rendering of compositions with a soundfont: detuned, equalised and saturated."""
 
 import random
 import subprocess
@@ -15,12 +15,12 @@ from tools.key_training.composing import Composition
 
 Samples = NDArray[np.float32]
 SAMPLE_RATE = 22_050
-# A MIDI pitch wheel reaches two semitones up and down by default.
+# The MIDI pitch wheel's default range is two semitones up and down.
 _WHEEL_PER_CENT = 8_192 / 200
 
 
 def midi(song: Composition) -> mido.MidiFile:
-    """Write a song as a MIDI file, out of tune by its cents."""
+    """Return a song as a MIDI file, detuned by its cents."""
     events: list[tuple[int, mido.Message]] = []
     free = iter(MELODIC_CHANNELS)
     bend = round(song.cents * _WHEEL_PER_CENT)
@@ -46,7 +46,7 @@ def midi(song: Composition) -> mido.MidiFile:
 
 
 def play(song: mido.MidiFile, soundfont: Path, folder: Path, seed: int) -> Samples:
-    """Render a song as mono samples at 22,050 Hz, mastered as its seed draws."""
+    """Return a song as mono samples at 22,050 Hz, with random mastering."""
     draw = random.Random(f"sound-{seed}")
     source, wave = folder / "song.mid", folder / "song.wav"
     song.save(source)
@@ -62,10 +62,10 @@ def play(song: mido.MidiFile, soundfont: Path, folder: Path, seed: int) -> Sampl
 
 
 def mastered(samples: Samples, draw: random.Random) -> Samples:
-    """Tilt the spectrum, drive it into a soft ceiling and add a little noise."""
+    """Tilt the spectrum, saturate softly and add a little noise."""
     spectrum = np.fft.rfft(samples)
     hertz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
-    tilt = draw.uniform(-4, 4)  # decibels per octave around 500 Hz
+    tilt = draw.uniform(-4, 4)  # dB per octave around 500 Hz.
     octaves = np.log2(np.maximum(hertz, 30) / 500)
     spectrum *= 10 ** (np.clip(tilt * octaves, -18, 18) / 20)
     tilted = np.fft.irfft(spectrum, len(samples))

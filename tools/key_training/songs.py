@@ -1,4 +1,4 @@
-"""Songs to learn from, kept as what the listener hears of them and the truth."""
+"""Songs for training, stored as their pitches and annotations."""
 
 import json
 import random
@@ -21,7 +21,8 @@ from tools.key_training import composing, remixing, rendering, synthesis
 from tools.key_training.rendering import SAMPLE_RATE, Samples
 from tools.music import field
 
-# Songs from this seed on are synthesised, of rock every third; others need soundfonts.
+# Songs from this seed on are synthesised, but only every third rock song. All others
+# need soundfonts.
 FIRST_SYNTHESISED = 2_000
 NO_KEY = -1
 _NAMES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -30,9 +31,9 @@ _WORDS = "the quick brown fox jumps over a lazy dog while rain falls on our old 
 
 @dataclass(frozen=True)
 class Heard:
-    """A song: pitches (seconds, 84), the key of each second or NO_KEY, and notes.
+    """A song: its pitches (seconds, 84), the key of each second or NO_KEY, and notes.
 
-    `notes` (seconds, 12) says how long each pitch class sounds, where that is known.
+    `notes` (seconds, 12) is each pitch class's sounding time, zeros if unknown.
     """
 
     name: str
@@ -53,13 +54,13 @@ class Heard:
 
 
 def load(path: Path) -> Heard:
-    """Read a song that was saved."""
+    """Load a saved song."""
     with np.load(path) as file:
         return Heard(path.stem, **{name: file[name] for name in file.files})
 
 
 def composed(seed: int, soundfonts: Sequence[Path]) -> Heard:
-    """Compose, render and hear the song of a seed."""
+    """Compose and render the song of a seed, and measure its pitches."""
     song = composing.compose(seed)
     is_rock = seed >= composing.FIRST_ROCK
     if seed % 3 == 0 if is_rock else seed >= FIRST_SYNTHESISED:
@@ -85,35 +86,35 @@ def composed(seed: int, soundfonts: Sequence[Path]) -> Heard:
 
 
 def piece(truth: Path) -> Heard | None:
-    """Hear a rendered piece (`tools.music`): NAME.json beside NAME.flac.
+    """Load a piece rendered by `tools.music`: NAME.json beside NAME.flac.
 
-    A piece without keys is None.
+    Returns None for a piece without keys.
     """
-    told: dict[str, Any] = json.loads(truth.read_text())
-    if not told["keys"]:
+    annotations: dict[str, Any] = json.loads(truth.read_text())
+    if not annotations["keys"]:
         return None
     pitches = hear_file(truth.with_suffix(".flac"))
-    cents = told["tuning_cents"]
-    # Close to half a semitone, a song may be heard on the other side of it.
+    cents = annotations["tuning_cents"]
+    # Near half a semitone, the tuning may be measured towards the other semitone.
     shift = round(cents / 100 - pitches.tuning_semitones) if abs(cents) > 35 else 0
     keys = np.zeros(len(pitches.strengths), int)
-    for span in told["keys"]:
+    for span in annotations["keys"]:
         keys[round(span["start"]) :] = moved(key_of(span["key"]), shift)
     notes = np.zeros((len(keys), 12), np.float32)
-    if told.get("pitch_classes"):
-        known = np.array(told["pitch_classes"])[: len(keys)]
+    if annotations.get("pitch_classes"):
+        known = np.array(annotations["pitch_classes"])[: len(keys)]
         notes[: len(known)] = known
     return Heard(truth.stem, pitches.strengths, keys, notes, pitches.in_tune)
 
 
 def key_in(truth: Path) -> str | None:
-    """Return the key of a rendered piece, None where it has none."""
+    """Return the key of a rendered piece, or None."""
     key: str | None = json.loads(truth.read_text())["key"]
     return key
 
 
 def remix(seed: int, soundfonts: Sequence[Path]) -> Heard:
-    """Play a file of the learning half of `real` as the seed draws, and hear it."""
+    """Remix a file of `real`'s "learn" half by a seed, and measure its pitches."""
     files = {row.file: row for row in field.rows() if row.half == "learn"}
     row = files[sorted(files)[seed % len(files)]]
     song = remixing.remixed(field.open_real(row), seed)
@@ -133,7 +134,7 @@ def remix(seed: int, soundfonts: Sequence[Path]) -> Heard:
 
 
 def unpitched(seed: int, soundfonts: Sequence[Path]) -> Heard:
-    """Hear drums, noise or speech: what has no key."""
+    """Return drums, noise or speech, which have no key."""
     draw = random.Random(f"unpitched-{seed}")
     kind = draw.choice(["drums", "drums", "drums", "noise", "speech"])
     if kind == "drums":
@@ -157,7 +158,7 @@ def unpitched(seed: int, soundfonts: Sequence[Path]) -> Heard:
 
 
 def hear_file(path: Path) -> Pitches:
-    """Return the pitches of a file, mixed down as the service does."""
+    """Return the pitches of an audio file, downmixed as in the service."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     downmix = Downmix(rate)
     stereo = np.broadcast_to(samples.T, (2, len(samples)))
@@ -168,11 +169,11 @@ def hear(samples: NDArray[Any]) -> Pitches:
     """Return the pitches of mono samples at 22,050 Hz."""
     listener = PitchListener()
     listener.add(np.asarray(samples, np.float32))
-    return listener.found()
+    return listener.result()
 
 
 def moved(key: int, semitones: int) -> int:
-    """Transpose a key: 0 to 11 are major, 12 to 23 minor."""
+    """Transpose a key; keys from 0 to 11 are major, from 12 to 23 minor."""
     return (key + semitones) % 12 + 12 * (key // 12)
 
 
@@ -184,7 +185,7 @@ def key_of(name: str) -> int:
 
 
 def name_of(key: int) -> str:
-    """Return the name of a key's number, as in `D# minor`."""
+    """Return the name of a key's number, such as `D# minor`."""
     return f"{PITCH_CLASSES[key % 12]} {'minor' if key >= 12 else 'major'}"
 
 
@@ -194,7 +195,7 @@ def _notes(song: composing.Composition, seconds: int) -> NDArray[np.float32]:
     for track in song.tracks:
         for note in () if track.is_drums else track.notes:
             start = note.start_beats * beat
-            # Long notes fade; what is held counts for two seconds at most.
+            # Held notes fade, so each counts for at most two seconds.
             end = start + min(note.length_beats * beat, 2.0)
             for second in range(int(start), min(int(np.ceil(end)), seconds)):
                 share = min(end, second + 1) - max(start, second)

@@ -1,4 +1,4 @@
-"""Compositions as sound without a soundfont: pulses, saws, FM and random timbres."""
+"""Synthesis of compositions without a soundfont: pulses, saws, FM, random timbres."""
 
 import random
 
@@ -13,14 +13,14 @@ _HARMONICS = np.arange(1, 17)
 
 
 def play(song: Composition, seed: int) -> Samples:
-    """Synthesise a song as mono samples at 22,050 Hz, mastered as its seed draws."""
+    """Return a song synthesised as mono samples at 22,050 Hz, with random mastering."""
     draw = random.Random(f"synthesis-{seed}")
     beat = 60 / song.bpm
     mix = np.zeros(int((song.beats * beat + 2) * SAMPLE_RATE), np.float32)
     for track in song.tracks:
         heights = _partials(draw)
         decay = draw.choice([0.15, 0.5, 1.5, 30.0])
-        bend = draw.choice([0.0, 0.0, 0.1, 0.25])  # semitones of vibrato
+        bend = draw.choice([0.0, 0.0, 0.1, 0.25])  # Semitones of vibrato.
         for note in track.notes:
             strength = track.volume / 127 * note.velocity / 127
             if track.is_drums:

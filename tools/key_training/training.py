@@ -1,4 +1,4 @@
-"""Train the key network on excerpts that are transposed, equalised and disturbed."""
+"""Training of the key network on transposed, equalised and perturbed excerpts."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ _LONGEST = 30
 _LENGTHS = (6, 10, 15, 15, 22, _LONGEST)
 RATE, DROPOUT = 4e-3, 0.3
 _DECAY, _SMOOTHING = 0.05, 0.02
-_MEAN_STEPS = 50  # that the weights are averaged over
+_MEAN_STEPS = 50  # The length of the moving average over the weights.
 
 
 @dataclass(frozen=True)
 class Source:
-    """Songs, and how often an excerpt is one of theirs."""
+    """Songs, and their relative share of the excerpts."""
 
     songs: Sequence[Heard]
     share: float
@@ -33,9 +33,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to train on, for how long, and how much the notes' own vote counts.
+    """The data and the length of a training run.
 
-    So many excerpts are patchworks of `patches`, songs whose notes are known.
+    `votes_share` is the weight of the notes' votes in the targets. A share of
+    `patchwork_share` of the excerpts is joined from `patches`, songs with known notes.
     """
 
     sources: Sequence[Source]
@@ -52,9 +53,9 @@ def train(
     report: Callable[[int, float, KeyNetwork], None],
     network: KeyNetwork | None = None,
 ) -> KeyNetwork:
-    """Return the trained network, a new one or one that goes on learning.
+    """Return the trained network: a new one, or `network` trained further.
 
-    `report` is called now and then.
+    `report` is called eight times in all.
     """
     torch.manual_seed(plan.seed)
     draw = np.random.default_rng(plan.seed)
@@ -110,9 +111,9 @@ def _batch(plan: Plan, draw: np.random.Generator) -> tuple[Tensor, Tensor, Tenso
 def _patchwork(
     songs: Sequence[Heard], draw: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Return seconds of some songs in near keys, and the keys their notes vote for.
+    """Return seconds joined from songs in related keys, and the notes' votes for keys.
 
-    No rule of harmony joins the patches: the network must go by the notes.
+    Harmony does not continue across the joins, so the network must rely on the notes.
     """
     patches, notes = [], np.zeros(12)
     for _ in range(draw.integers(2, 5)):
@@ -120,7 +121,7 @@ def _patchwork(
         seconds = min(len(song.keys), int(draw.integers(2, 8)))
         start = draw.integers(len(song.keys) - seconds + 1)
         part = slice(start, start + seconds)
-        # To the signature of C, or one to two accidentals from it.
+        # Transposed to the signature of C, or up to two fifths from it.
         key = int(song.keys[start])
         signature = key % 12 + 3 * (key // 12) + 7 * int(draw.integers(-2, 3))
         semitones = (6 - signature) % 12 - 6
@@ -151,8 +152,8 @@ def _truth(
         truth[moved(key, semitones)] += 1 / len(keys)
     notes = song.notes[part].sum(axis=0)
     if notes.std() > 0:
-        heard = votes(np.roll(notes, semitones).astype(np.float64))
-        truth = (1 - votes_share) * truth + votes_share * heard
+        voted = votes(np.roll(notes, semitones).astype(np.float64))
+        truth = (1 - votes_share) * truth + votes_share * voted
     return truth
 
 

@@ -14,34 +14,36 @@ from tools.music.catalogue import Piece
 
 
 def make(piece: Piece, out: Path, with_stems: bool) -> str:
-    """Render a piece unless it is there; return what to say of it.
+    """Render a piece unless it exists; return a line of progress.
 
-    Raises RuntimeError if it has another hash than its line: then it is another piece.
+    Raises RuntimeError if the composed piece's hash differs from the list's.
     """
     kept = out / f"{piece.name}.json"
     if kept.exists() and json.loads(kept.read_text())["sha256"] == piece.sha256:
-        return f"{piece.name} is there"
+        return f"{piece.name} exists"
     began = time.perf_counter()
     written = making.write(piece)
     if piece.sha256 and written.sha256 != piece.sha256:
         raise RuntimeError(
-            f"{piece.name} has the hash {written.sha256}, not {piece.sha256}: the "
-            "composer, NumPy or MMA is not that of the list"
+            f"{piece.name} must have the hash {piece.sha256}, got {written.sha256}. "
+            "Use the versions of the composer, NumPy and MMA that made the list."
         )
     making.render(piece, written, out, with_stems and piece.stems)
     return f"{piece.name} {piece.style} {time.perf_counter() - began:.1f} s"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Render what is asked for."""
+    """Parse the command line and render the pieces."""
     parser = argparse.ArgumentParser(description=__doc__)
     parts = [*catalogue.PARTS, *field.PARTS]
     parser.add_argument("--part", choices=parts, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=[], help="names of pieces")
-    parser.add_argument("--first", type=int, help="so many, spread over the list")
+    parser.add_argument("--first", type=int, help="number of pieces, evenly spaced")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--stems", action="store_true", help="also, where marked")
+    parser.add_argument(
+        "--stems", action="store_true", help="write stems of pieces that have them"
+    )
     options = parser.parse_args(arguments)
     if options.part in field.PARTS:
         field.render(options.part, options.out, options.only)
@@ -57,8 +59,8 @@ def main(arguments: Sequence[str]) -> None:
             print(work(piece), flush=True)
         return
     with ProcessPoolExecutor(options.jobs) as pool:
-        for said in pool.map(work, pieces):
-            print(said, flush=True)
+        for line in pool.map(work, pieces):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pieces arranged by MMA over progressions of our own, with melodies over them."""
+"""Pieces arranged by MMA from generated chord progressions, with added melodies."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def arrange(
     key: Key,
     moves: bool,
 ) -> Composition:
-    """Arrange a piece of about so many seconds; one that `moves` modulates.
+    """Arrange a piece of about `seconds`; if it `moves`, it modulates.
 
     Raises RuntimeError if MMA fails.
     """
@@ -49,7 +49,7 @@ def arrange(
 def _program(
     rng: np.random.Generator, style: GrooveStyle, bars: tuple[Bar, ...], bpm: float
 ) -> str:
-    """Write a piece in MMA's language: a groove for each section, chords by bar."""
+    """Return a piece in MMA's language: a groove per section, chords per bar."""
     lines = [f"RndSeed {int(rng.integers(1, 10**6))}", f"Tempo {bpm * style.unit:.3f}"]
     library = style.file
     current = ""
@@ -75,7 +75,7 @@ def _program(
 
 
 def _chords(style: GrooveStyle, bar: Bar) -> str:
-    """Write a bar's chords: a name or a slash for each of MMA's beats."""
+    """Return a bar's chords: a name or a slash for each of MMA's beats."""
     names = ["/"] * style.beats
     for begin, chord in bar.chords:
         names[int(begin) * style.unit] = harmony.mma_name(chord)
@@ -95,15 +95,17 @@ def _arranged(text: str) -> mido.MidiFile:
             env={**os.environ, "PYTHONHASHSEED": "0", "HOME": place},
         )
         if run.returncode != 0 or not made.exists():
-            raise RuntimeError(f"mma failed: {run.stdout[-500:]}{run.stderr[-500:]}")
+            raise RuntimeError(f"MMA failed: {run.stdout[-500:]}{run.stderr[-500:]}")
         return mido.MidiFile(made)
 
 
 def _tracks(file: mido.MidiFile, unit: int) -> list[Track]:
-    """Read MMA's tracks; ticks are counted in beats that a listener taps."""
+    """Read MMA's tracks, with times in beats at the felt tempo."""
     scale = _TICKS_PER_BEAT * unit
     if file.ticks_per_beat != _TICKS_PER_BEAT:
-        raise RuntimeError(f"mma wrote {file.ticks_per_beat} ticks a beat")
+        raise RuntimeError(
+            f"MMA must write {_TICKS_PER_BEAT} ticks a beat, got {file.ticks_per_beat}."
+        )
     found: list[Track] = []
     for track in file.tracks:
         read = _track(track, scale)

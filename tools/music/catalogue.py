@@ -1,4 +1,4 @@
-"""The list of pieces: one line has all that a piece is made from."""
+"""The list of pieces; a line has everything needed to make a piece."""
 
 import csv
 from collections.abc import Iterable
@@ -14,7 +14,8 @@ class Piece:
     """A line of the list.
 
     `source` is "composed" or "mma", `style` one of its styles, `tempo` the kind of
-    tempo map, `moves` whether it modulates, `sha256` that of its MIDI file and truth.
+    tempo map, `moves` whether it modulates, `sha256` the hash of its MIDI file and its
+    annotations.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Pieces composed at random in a style: whole arrangements in beats."""
+"""Random compositions in a style: whole arrangements in beats."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from tools.music.styles import PADS, STRINGS, VOICES, Style
 from tools.music.values import Bar, Composition, Key, Note, Track
 
 _TRIPLETS = ("triplets", "broken", "quarters")
-# Section letters of a form; those in small letters have fewer players.
+# Section letters of a form; sections in lower case have fewer players.
 _FORMS = ("AABA", "iABAB", "iAABBA", "ABAB", "iABCAB", "AABB", "iAbAB", "ABAC", "iABaB")
 
 
@@ -24,7 +24,7 @@ def compose(
     moves: bool,
     pickup_beats: int = 0,
 ) -> Composition:
-    """Make up a piece of about so many seconds; one that `moves` modulates."""
+    """Compose a piece of about `seconds`; if it `moves`, it modulates."""
     beats_per_bar, division = style.bar
     bars_wanted = max(round(seconds * bpm / 60 / beats_per_bar), 8)
     sections = form(rng, bars_wanted, key, moves)
@@ -56,12 +56,12 @@ def compose(
 def form(
     rng: np.random.Generator, bars: int, key: Key, moves: bool
 ) -> list[tuple[str, int, Key]]:
-    """Draw sections of 4, 8 or 16 bars; a piece that moves has some in another key."""
+    """Draw sections of 4, 8 or 16 bars; if it `moves`, some are in another key."""
     letters = str(rng.choice(_FORMS))
     size = 16 if bars > 100 else 8 if bars > 20 else 4
     found: list[tuple[str, int, Key]] = []
     other = harmony.modulated(rng, key)
-    # The last third or so, or the middle section, moves to another key.
+    # The last third or so, or the middle section, is in another key.
     mark = float(rng.uniform(0.55, 0.8))
     is_bridge = bool(rng.random() < 0.4)
     left, at = bars, 0
@@ -113,7 +113,7 @@ def _players(
         if other < 0.14:
             notes = figures.crossed(rng, ground, lowest, is_bass=False)
         elif other < 0.22 and ground.division == 4:
-            # Triplets over what is straight.
+            # Triplets against a straight division.
             odd = replace(ground, division=3)
             notes = figures.comp(rng, odd, str(rng.choice(_TRIPLETS)), lowest)
         tracks.append(_placed(rng, "other", program, notes, (58, 104)))
@@ -158,7 +158,7 @@ def _leads(rng: np.random.Generator, style: Style, ground: Ground) -> list[Track
 def _pushing(
     rng: np.random.Generator, tracks: Sequence[Track], ground: Ground
 ) -> list[Track]:
-    """Let some players come in before the bar, together, in some of the bars."""
+    """Let some players anticipate the start of some bars, together."""
     share = float(rng.uniform(0.3, 1.0))
     early = 0.5 if ground.division == 4 else 1 / 3
     if ground.division == 4 and rng.random() < 0.25:
@@ -195,14 +195,14 @@ def _placed(
 
 
 def _resting(rng: np.random.Generator, track: Track, ground: Ground) -> Track:
-    """Let a player rest in quiet sections, and now and then in others."""
+    """Remove a player from quiet sections, and from some others."""
     chances = {"drums": 0.5, "bass": 0.3}
     silent: set[str] = set()
     sections = list(dict.fromkeys(bar.section for bar in ground.bars))
     for place, section in enumerate(sections):
         is_quiet = section[0].islower()
         chance = chances.get(track.stem, 0.45) if is_quiet else 0.06
-        # Something of everything is heard: the first section in full is never left out.
+        # The first full section is never removed, so that every player is heard.
         if rng.random() < chance and place != 1:
             silent.add(section)
     if len(silent) == len(sections):
@@ -236,7 +236,7 @@ def _later(track: Track, beats: int) -> Track:
 def pickup(
     rng: np.random.Generator, first: Bar, beats: int, tracks: Sequence[Track]
 ) -> Track:
-    """Lead into the first bar with a run of the scale or with drum strokes."""
+    """Return a lead-in to the first bar: a scale run or drum strokes."""
     drums = [track for track in tracks if track.stem == "drums"]
     if drums and rng.random() < 0.5:
         strokes = tuple(

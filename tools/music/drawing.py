@@ -1,6 +1,6 @@
-"""Draw the list of pieces: `python -m tools.music.drawing` writes pieces.csv anew.
+"""Draw the list of pieces: `python -m tools.music.drawing` rewrites pieces.csv.
 
-Written once, and only added to: what is scored on was fixed before anything was tuned.
+Pieces are only ever added, so the evaluation set was fixed before any tuning.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +23,7 @@ COUNTS = {
     ("score", "composed"): 110,
     ("score", "mma"): 70,
 }
-# No soundfont of `score` is in another part.
+# The soundfonts of `score` are in no other part.
 FONTS = {
     "train": {"FluidR3_GM": 0.55, "TimGM6mb": 0.45},
     "tune": {"FluidR3_GM": 0.4, "TimGM6mb": 0.6},
@@ -39,7 +39,7 @@ def draw() -> list[Piece]:
         rng = np.random.default_rng([SEED, place])
         table = styles.STYLES if source == "composed" else grooves.STYLES
         known = [style for style in table.values() if style.part == part]
-        # Each style as often as the others; keys in turns through all 24.
+        # Styles are equally frequent; tonics take turns through all twelve.
         turns = [known[int(i)] for i in _turns(rng, len(known), count)]
         tonics = [int(i) for i in _turns(rng, 12, count)]
         for index, style in enumerate(turns):
@@ -63,7 +63,7 @@ def _piece(
 ) -> Piece:
     bpm = float(rng.uniform(*style.bpm))
     if rng.random() < 0.3:
-        # Beyond what is usual, and more often so at both ends of all tempi.
+        # A tempo outside the style's range, towards the extremes of all tempi.
         bpm *= float(rng.uniform(1.03, 1.15) if bpm > 110 else rng.uniform(0.78, 0.95))
         bpm = float(np.clip(bpm, 40, 215))
     bpm = float(rng.choice([round(bpm), round(bpm, 1), round(bpm, 2)]))
@@ -100,7 +100,7 @@ def _piece(
 
 
 def _silence(rng: np.random.Generator) -> float:
-    """Draw what comes first: mostly a little, sometimes seconds."""
+    """Draw the silence before the music: mostly short, sometimes seconds."""
     if rng.random() < 0.25:
         return round(float(rng.uniform(0.5, 4.0)), 3)
     return round(float(rng.uniform(0.02, 0.4)), 3)
@@ -114,7 +114,7 @@ def _pickup(rng: np.random.Generator, source: str, style: Style | GrooveStyle) -
 
 
 def _with_stems(pieces: list[Piece]) -> list[Piece]:
-    """Mark pieces of tune and score, spread evenly, to be rendered by stem too."""
+    """Mark pieces of tune and score, evenly spaced, to be rendered by stem too."""
     marked = {}
     for part, count in _STEMS_OF.items():
         names = [piece.name for piece in pieces if piece.part == part]
@@ -128,7 +128,7 @@ def _hashed(piece: Piece) -> Piece:
 
 
 def main() -> None:
-    """Write the list with the hash of each piece."""
+    """Write the list with each piece's hash."""
     with ProcessPoolExecutor(2) as pool:
         write(pool.map(_hashed, draw(), chunksize=8))
 

@@ -14,10 +14,10 @@ VOICES = {
 }
 _LEVELS = {"X": 118, "x": 98, "o": 62, "r": 44}
 
-# Voices by letter, each with the steps of one bar, or of several: X accented, x plain,
-# o soft, r hardly heard.
+# The steps of one or more bars by voice, a letter: X accented, x plain, o soft, r very
+# soft.
 PATTERNS: dict[str, tuple[str, ...]] = {
-    # Straight sixteenths in four.
+    # Sixteenths in 4/4.
     "four floor": (
         "K:X...X...X...X... C:....X.......X... O:..x...x...x...x. H:x.xxx.xxx.xxx.xx",
         "K:X...X...X...X..x S:....X.......X..o O:..X...X...X...X.",
@@ -186,7 +186,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         "K:X...X...X...X... S:..X...X...X...X. H:..x...x...x...x.",
         "S:x.ooX.oox.ooX.oo K:X.......X.......",
     ),
-    # Triplets in four: twelve steps.
+    # Triplets in 4/4: twelve steps.
     "swing": (
         "I:X..x.xX..x.x P:...x.....x.. K:x........... R:..........x.",
         "I:x..X.xx..X.x P:...X.....X.. S:..o.....o..x K:x.....x.....",
@@ -209,7 +209,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         "K:X....xX..... S:...X.....X.. H:xoxxoxxoxxox",
         "K:X........x.. R:...X.....X.o I:x.xx.xx.xx.x",
     ),
-    # Two beats of three.
+    # 6/8: two beats of three.
     "jig": (
         "D:X..x.. E:..x..x A:x.xx.x",
         "K:X..X.. S:..o..x H:xxxxxx",
@@ -221,7 +221,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         "A:X.xX.x K:X..... S:...x..",
         "K:X..X.. H:xoxxox",
     ),
-    # Three beats.
+    # 3/4.
     "waltz": (
         "K:X........... S:....x...x... H:....x...x...",
         "K:X........... P:....x...x... I:x...x.x.x...",
@@ -233,7 +233,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         "K:X..x........ S:....X...X.x. I:x.x.x.x.x.x.",
     ),
     "carousel": ("D:X........... A:....x...x...", "n:X........... Y:....o...o..."),
-    # Five and seven.
+    # 5/4 and 7/4.
     "five": (
         "K:X.....x.....X....... S:....X.......X...X... I:x.x.x.x.x.x.x.x.x.x.",
         "K:X.....X.....X...X... S:........X.......X... H:x.x.x.x.x.x.x.x.x.x.",
@@ -255,9 +255,9 @@ def play(
     division: int,
     is_half_time: bool = False,
 ) -> list[Note]:
-    """Drum over bars: a pattern for each letter of section, with fills between them.
+    """Play drums over bars: a pattern per section letter, with fills in between.
 
-    In half-time a pattern takes two bars, but for its hi-hats.
+    In half time a pattern takes two bars, except for its hi-hats.
     """
     chosen: dict[str, dict[str, str]] = {}
     notes: list[Note] = []
@@ -294,7 +294,7 @@ def _read(pattern: str) -> dict[str, str]:
 
 
 def _halved(voices: dict[str, str]) -> dict[str, str]:
-    """Stretch all but what keeps the time to twice its length."""
+    """Stretch all voices to twice their length, except those that keep the time."""
     return {
         voice: steps if voice in "HIJA" else "".join(f"{step}." for step in steps)
         for voice, steps in voices.items()
@@ -309,7 +309,7 @@ def _hit(rng: np.random.Generator, pitch: int, beat: float, level: float) -> Not
 def _fill(
     rng: np.random.Generator, begin: float, end: float, division: int
 ) -> list[Note]:
-    """Roll over snare and toms, in the division or against it in triplets."""
+    """Play a fill on snare and toms, in the division or in triplets against it."""
     step = 1 / division
     if division == 4 and rng.random() < 0.25:
         step = float(rng.choice([1 / 3, 1 / 6]))

@@ -1,15 +1,15 @@
-"""Real MIDI files in Debian, as they are: `field` to score on, `real` to learn from.
+"""Real MIDI files from Debian packages: `field` for scoring, `real` for training.
 
 `field` has the games of openttd-openmsx, planetblupi-music-midi and freedoom. `real` is
 listed in `real.csv`: simutrans-data, freedink-data, liquidwar-data, kobodeluxe-data,
-and the longer examples of mma, pianobooster and timidity. No file of theirs is in this
-repository.
+and the longer examples of mma, pianobooster and timidity. This repository contains none
+of these files.
 
-The truth is read from the files: beats from the tempo map and the time signature. The
-key of `field` is that of the key signature where the notes bear it out, and else of
-the notes. That of `real` is by the notes only: a signature of C often means that nobody
-wrote one. What can't be known is null: the beats of a file that was recorded without
-regard to its bars, and the key of notes that fit two as well.
+Annotations come from the files: beats from the tempo map and the time signature. The
+key of `field` is the key signature's if the notes agree, else the notes'. The key of
+`real` is the notes' alone, as a signature of C often means that none was written.
+Unknown values are null: the beats of a file recorded without regard to its bars, and
+the key of notes that fit two keys equally well.
 """
 
 import csv
@@ -55,19 +55,19 @@ _REAL_FOLDERS = {
     "timidity": Path("/usr/share/doc/timidity/examples"),
 }
 _GAMES = [Path("/usr/share/games/doom") / f"freedoom{n}.wad" for n in (1, 2)]
-# A WAD file: magic, number of lumps, offset of their list; a lump's offset, size, name.
+# WAD file format: magic, number of lumps, directory offset; then offset, size, name.
 _HEADER = struct.Struct("<4sii")
 _ENTRY = struct.Struct("<ii8s")
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 30.0, 90.0
-# Of the notes this share lies near sixteenths or triplets if bars mean something.
+# The bars are meaningful if this share of notes is near sixteenths or triplets.
 _ON_GRID = 0.8
-# By so much the correlation of the best key leads that of the second.
+# The least lead of the best key's correlation over the second best's.
 _KEY_LEAD = 0.03
-# A key is told from the notes of so many seconds around, and changes are rare.
+# The seconds whose notes determine the key at a time, and the cost of a key change.
 _KEY_SECONDS, _KEY_CHANGE = 16, 40.0
-# The profiles' votes that a piece's longest key has, at least.
+# The least share of the profiles' votes for a piece's main key.
 _KEY_VOTES = 0.5
-# A key signature: its accidentals and its mode, which must be 0 or 1.
+# A key signature whose mode is neither 0 nor 1: accidentals, then mode.
 _BAD_SIGNATURE = re.compile(
     rb"(\xff\x59\x02[\x00-\x07\xf9-\xff])[^\x00\x01]", re.DOTALL
 )
@@ -77,7 +77,7 @@ _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17
 
 @dataclass(frozen=True)
 class Played:
-    """A file's notes with their seconds, and its tempo map and signatures in ticks."""
+    """A file's notes with times in seconds, its tempo map and signatures in ticks."""
 
     ticks_per_beat: int
     notes: NDArray[np.float64]  # tick, second, seconds held, pitch, is drum
@@ -88,9 +88,9 @@ class Played:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the list of `real`: a file of a package, played on a soundfont.
+    """A line of the list of `real`: a file of a package and a soundfont to play it.
 
-    `half` is "learn" or "choose"; a file is in one of them with all its soundfonts.
+    `half` is "learn" or "choose"; all lines of a file have the same.
     """
 
     name: str
@@ -109,12 +109,15 @@ def rows() -> list[Row]:
 def open_real(row: Row) -> mido.MidiFile:
     """Read a file of the list.
 
-    Raises ValueError if it is another than that of the list.
+    Raises ValueError if its hash differs from the list's.
     """
     package, _, path = row.file.partition("/")
     data = (_REAL_FOLDERS[package] / path).read_bytes()
-    if hashlib.sha256(data).hexdigest() != row.sha256:
-        raise ValueError(f"{row.file} is another file than that of the list")
+    if (sha256 := hashlib.sha256(data).hexdigest()) != row.sha256:
+        raise ValueError(
+            f"{row.file} must have the SHA-256 {row.sha256}, got {sha256}. "
+            "Install the version of its package that the list was made from."
+        )
     if path.endswith(".gz"):
         data = gzip.decompress(data)
     return mido.MidiFile(file=io.BytesIO(_BAD_SIGNATURE.sub(_as_major, data)))
@@ -125,7 +128,7 @@ def _as_major(signature: re.Match[bytes]) -> bytes:
 
 
 def files() -> Iterator[tuple[str, mido.MidiFile]]:
-    """Yield names and files of `field`, of all packages that are installed."""
+    """Yield the names and files of `field` in all installed packages."""
     for game, folder in _FOLDERS.items():
         for path in sorted(folder.glob("*.mid")):
             yield f"{game}_{path.stem}", mido.MidiFile(path)
@@ -192,12 +195,12 @@ def read(file: mido.MidiFile) -> Played:
 def truth(
     name: str, played: Played, part: str = "field", soundfont: str = SOUNDFONT
 ) -> dict[str, Any]:
-    """Return what is true of a file, in the form of the other pieces."""
+    """Return a file's annotations, in the form of the other pieces'."""
     beats, downbeats = _beats(played)
     bpm, share = _tempo(played)
     is_on_grid = bool(_on_grid(played) >= _ON_GRID)
     is_constant = is_on_grid and bool(share > 0.97)
-    told = {
+    piece = {
         "name": name,
         "part": part,
         "source": part,
@@ -215,11 +218,11 @@ def truth(
         "soundfont": soundfont,
         "on_grid": round(_on_grid(played), 3),
     }
-    return told | (_keys_by_notes(played) if part == "real" else _keys(played))
+    return piece | (_keys_by_notes(played) if part == "real" else _keys(played))
 
 
 def _unit(meter: tuple[int, int, int]) -> tuple[int, float]:
-    """Return a bar's beats, as a listener taps, and a beat in quarters."""
+    """Return the felt beats in a bar, and the quarters in a beat."""
     _, numerator, denominator = meter
     if denominator >= 8 and numerator % 3 == 0 and numerator > 3:
         return numerator // 3, 3 * 4 / denominator
@@ -229,7 +232,7 @@ def _unit(meter: tuple[int, int, int]) -> tuple[int, float]:
 
 
 def _beats(played: Played) -> tuple[list[float], list[float]]:
-    """Return beats and downbeats from the first note to the last, in seconds."""
+    """Return beats and downbeats from the first note to the last one, in seconds."""
     first, last = played.notes[0, 0], played.notes[-1, 0]
     beats: list[float] = []
     downbeats: list[float] = []
@@ -253,7 +256,7 @@ def _second(played: Played, tick: float) -> float:
 
 
 def _tempo(played: Played) -> tuple[float, float]:
-    """Return the tempo that lasts longest, as tapped, and its share of the piece."""
+    """Return the felt tempo that lasts longest, and its share of the piece."""
     first, last = played.notes[0, 1], played.notes[-1, 1]
     ends = [second for _, second, _ in played.tempi[1:]] + [last]
     lasting: dict[float, float] = {}
@@ -266,16 +269,16 @@ def _tempo(played: Played) -> tuple[float, float]:
 
 
 def _on_grid(played: Played) -> float:
-    """Return the share of notes within a 24th of a beat of sixteenths or triplets."""
+    """Return the share of notes within 1/24 beat of sixteenths or triplets."""
     at = played.notes[:, 0] / played.ticks_per_beat
     near = [np.abs(at * n - np.rint(at * n)) / n < 1 / 24 for n in (4, 3)]
-    # By chance, straight or triplet places take up a half of the time.
+    # Random notes are near one of the two grids half of the time.
     shares = [float(each.mean()) for each in near]
     return max(*shares, float((near[0] | near[1]).mean()) - 0.1)
 
 
 def _key(played: Played) -> tuple[str | None, str]:
-    """Return the key and how it was found: by the signature, the notes, or not."""
+    """Return the key and its source: the signature, the notes, or why it is None."""
     weights = np.zeros(12)
     for _, _, held, pitch, is_drum in played.notes:
         if not is_drum:
@@ -299,7 +302,7 @@ def _key(played: Played) -> tuple[str | None, str]:
 
 
 def _keys(played: Played) -> dict[str, Any]:
-    """Return one key for the whole file, as `_key` tells it."""
+    """Return one key for the whole file, from `_key`."""
     key, found = _key(played)
     end = float((played.notes[:, 1] + played.notes[:, 2]).max())
     spans = [{"start": 0.0, "end": round(end, 3), "key": key}] if key else []
@@ -307,10 +310,10 @@ def _keys(played: Played) -> dict[str, Any]:
 
 
 def _keys_by_notes(played: Played) -> dict[str, Any]:
-    """Return the keys over time, as published profiles tell them from the notes.
+    """Return the keys over time, estimated from the notes by published profiles.
 
-    `key` is the one that lasts longest, null where the votes on the whole piece are
-    not mostly for it. `pitch_classes` (seconds, 12) says how long each of them sounds.
+    `key` is the key that lasts longest, or None if it has less than half of the votes
+    over the whole piece. `pitch_classes` (seconds, 12) are their sounding times.
     """
     sounding = pitch_classes(played)
     if not sounding.any():
@@ -331,7 +334,7 @@ def _keys_by_notes(played: Played) -> dict[str, Any]:
 
 
 def keys_of(sounding: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the key of each second of pitch classes (seconds, 12): 12 up are minor."""
+    """Return the key of each second of pitch classes (seconds, 12): minor from 12."""
     around = uniform_filter1d(sounding, _KEY_SECONDS, axis=0, mode="constant")
     return _path(np.array([profiles.votes(classes) for classes in around]))
 
@@ -339,7 +342,7 @@ def keys_of(sounding: NDArray[np.float64]) -> NDArray[np.intp]:
 def pitch_classes(played: Played) -> NDArray[np.float64]:
     """Return how long each pitch class sounds in each second, (seconds, 12).
 
-    Long notes fade: what is held counts for two seconds at most.
+    Held notes fade, so each counts for at most two seconds.
     """
     ends = played.notes[:, 1] + np.minimum(played.notes[:, 2], 2.0)
     sounding = np.zeros((int(np.ceil(ends.max())), 12))
@@ -351,7 +354,7 @@ def pitch_classes(played: Played) -> NDArray[np.float64]:
 
 
 def _path(votes: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the likeliest key at each second (Viterbi)."""
+    """Return the most likely key of each second (Viterbi)."""
     likely = np.log(votes + 0.01)
     score = likely[0]
     came_from = []
@@ -389,12 +392,12 @@ def render(part: str, out: Path, only: Sequence[str]) -> None:
         played = read(file)
         if not len(played.notes) or played.notes[-1, 1] < _SHORTEST_SECONDS:
             continue
-        told = truth(name, played, part, soundfont)
+        piece = truth(name, played, part, soundfont)
         with tempfile.TemporaryDirectory() as place:
             wave = rendering.play(file, soundfont, Path(place), is_wet=True)
         wave = wave[:, : int(_LONGEST_SECONDS * SAMPLE_RATE)]
         wave *= 0.9 / max(float(np.abs(wave).max()), 1e-9)
         soundfile.write(out / f"{name}.flac", wave.T, SAMPLE_RATE, subtype="PCM_16")
-        told["seconds"] = round(wave.shape[1] / SAMPLE_RATE, 4)
-        (out / f"{name}.json").write_text(json.dumps(told) + "\n")
-        print(f"{name} {told['bpm']} {told['key']} {told['key_found']}", flush=True)
+        piece["seconds"] = round(wave.shape[1] / SAMPLE_RATE, 4)
+        (out / f"{name}.json").write_text(json.dumps(piece) + "\n")
+        print(f"{name} {piece['bpm']} {piece['key']} {piece['key_found']}", flush=True)

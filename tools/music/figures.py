@@ -11,7 +11,7 @@ from tools.music.values import Bar, Chord, Note
 
 @dataclass(frozen=True)
 class Ground:
-    """What figures are played over: bars, their beats, and steps to a beat."""
+    """The context of a figure: bars, beats in a bar, and steps in a beat."""
 
     bars: tuple[Bar, ...]
     beats_per_bar: int
@@ -19,7 +19,7 @@ class Ground:
 
     @property
     def steps(self) -> int:
-        """Steps of one bar."""
+        """Steps in a bar."""
         return self.beats_per_bar * self.division
 
 
@@ -32,13 +32,13 @@ def _velocity(rng: np.random.Generator, level: float) -> int:
 
 
 def voicing(chord: Chord, lowest: int) -> list[int]:
-    """Return a chord in close position, its lowest note just above `lowest`."""
+    """Return a chord's pitches in close position, the lowest just above `lowest`."""
     return sorted(_above(pc, lowest) for pc in dict.fromkeys(chord.pitch_classes))
 
 
-# Bass lines by name, by division: step to what is played. r is the root, f the fifth,
-# o the octave, t the third, s the seventh or sixth, a step towards the next root;
-# "-" holds and "." is silent.
+# Bass lines by division and name, one character per step: r is the root, f the fifth, o
+# the octave, t the third, s the seventh or sixth, a step towards the next root; "-"
+# holds and "." is silent.
 BASS: dict[int, dict[str, tuple[str, ...]]] = {
     4: {
         "whole": ("r---------------",),
@@ -75,8 +75,8 @@ BASS: dict[int, dict[str, tuple[str, ...]]] = {
     },
 }
 
-# Accompaniments by division: c the chord, 0 1 2 3 its notes from below, b its lowest
-# note an octave below.
+# Accompaniments by division: c is the chord, 0 1 2 3 its notes from below, b its lowest
+# note an octave lower.
 COMPS: dict[int, dict[str, tuple[str, ...]]] = {
     4: {
         "pad": ("c---------------", "c-------c-------"),
@@ -118,7 +118,7 @@ COMPS: dict[int, dict[str, tuple[str, ...]]] = {
 def bass(
     rng: np.random.Generator, ground: Ground, kind: str, lowest: int
 ) -> list[Note]:
-    """Play a bass line of a kind in all bars."""
+    """Return a bass line of a kind over all bars."""
     variants = [fitted(row, ground.steps) for row in BASS[ground.division][kind]]
     chosen = {
         letter: variants[rng.integers(len(variants))] for letter in _letters(ground)
@@ -174,7 +174,7 @@ def _bass_pitch(
 def comp(
     rng: np.random.Generator, ground: Ground, kind: str, lowest: int
 ) -> list[Note]:
-    """Play an accompaniment of a kind in all bars."""
+    """Return an accompaniment of a kind over all bars."""
     variants = [fitted(row, ground.steps) for row in COMPS[ground.division][kind]]
     chosen = {
         letter: variants[rng.integers(len(variants))] for letter in _letters(ground)
@@ -216,14 +216,14 @@ def _comp_pitches(sign: str, chord: Chord, lowest: int, is_power: bool) -> list[
 
 
 def fitted(row: str, steps: int) -> str:
-    """Bring the steps of a bar of four beats to another length."""
+    """Fit the steps of a bar of four beats to another length."""
     if steps <= len(row):
         return row[:steps]
     return (row * (steps // len(row) + 1))[:steps]
 
 
 def strokes(row: str) -> list[tuple[int, int, str]]:
-    """Return where strokes begin, the steps that they last, and their signs."""
+    """Return each stroke's first step, its length in steps, and its symbol."""
     found: list[tuple[int, int, str]] = []
     for step, sign in enumerate(row):
         if sign == "-" and found and sum(found[-1][:2]) == step:
@@ -237,7 +237,7 @@ def _letters(ground: Ground) -> list[str]:
     return list(dict.fromkeys(bar.section[0] for bar in ground.bars))
 
 
-# Rhythms of two beats by division, as steps that each note lasts; negative ones rest.
+# Rhythms of two beats by division: each note's length in steps, negative for a rest.
 _CELLS: dict[int, dict[str, tuple[tuple[int, ...], ...]]] = {
     4: {
         "calm": ((8,), (4, 4), (6, 2), (4, 2, 2), (-4, 4), (2, 2, 4)),
@@ -274,7 +274,7 @@ _CELLS: dict[int, dict[str, tuple[tuple[int, ...], ...]]] = {
 
 @dataclass(frozen=True)
 class Tune:
-    """How a melody goes: the kind of its rhythm, its range and its leaps."""
+    """The character of a melody: the kind of its rhythm, its range and its leaps."""
 
     rhythm: str
     lowest: int
@@ -284,12 +284,12 @@ class Tune:
 
 
 def melody(rng: np.random.Generator, ground: Ground, tune: Tune) -> list[Note]:
-    """Sing over the bars: motifs of two bars that come again, bent to the chords."""
+    """Return a melody of repeated two-bar motifs, fitted to the chords."""
     motifs: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
     notes: list[Note] = []
     pitch = tune.lowest + 8
     for index, bar in enumerate(ground.bars):
-        # a b a c: the first bars of a phrase come again, its end is new.
+        # a b a c: a phrase repeats its first bars, then ends differently.
         place = (0, 1, 0, 2)[index % 4] + 3 * (index // 8 % 2)
         name = (bar.section[0], place)
         if name not in motifs:
@@ -345,7 +345,7 @@ def _next(
     ladder = [p for p in range(lowest - 3, lowest + 22) if p % 12 in scale]
     at = min(range(len(ladder)), key=lambda i: abs(ladder[i] - pitch))
     moved = ladder[int(np.clip(at + move, 0, len(ladder) - 1))]
-    # Back to the middle of the range.
+    # Return to the middle of the range.
     if moved > lowest + 19:
         moved -= 12
     return _nearest(moved, set(chord.pitch_classes)) if is_strong else moved
@@ -359,7 +359,7 @@ def _nearest(pitch: int, classes: set[int]) -> int:
 
 
 def swung(ratio: float, division: int) -> Callable[[float], float]:
-    """Return what delays the off-beats: of eighths (2) or sixteenths (4) of a beat."""
+    """Return a function that delays off-beats, of eighths (2) or sixteenths (4)."""
 
     def moved(beat: float) -> float:
         scale = division / 2
@@ -371,7 +371,7 @@ def swung(ratio: float, division: int) -> Callable[[float], float]:
 
 
 def doubled_thirds(notes: Sequence[Note], ground: Ground) -> list[Note]:
-    """Return a second voice a third or so below, in the scale."""
+    """Return a second voice about a third below, in the scale."""
     found = []
     for note in notes:
         index = min(int(note.beat // ground.beats_per_bar), len(ground.bars) - 1)
@@ -387,9 +387,9 @@ def doubled_thirds(notes: Sequence[Note], ground: Ground) -> list[Note]:
 def crossed(
     rng: np.random.Generator, ground: Ground, lowest: int, is_bass: bool
 ) -> list[Note]:
-    """Play groups of steps that do not fit the bar: threes over sixteenths and such.
+    """Return groups of steps that cross the bar, such as threes over sixteenths.
 
-    They run on over the bar lines, and begin anew with each section.
+    They continue across bar lines and restart with each section.
     """
     groups = (3, 5, 6, 6, 3) if ground.division == 4 else (2, 4, 2)
     group = int(rng.choice(groups))
@@ -421,7 +421,7 @@ def crossed(
 def pushed(
     notes: Sequence[Note], ground: Ground, bars: set[int], early: float
 ) -> list[Note]:
-    """Let the notes that open these bars sound early, and last until they would end."""
+    """Anticipate the notes that begin these bars, keeping their ends."""
     per_bar = ground.beats_per_bar
     found = []
     for note in notes:

@@ -1,7 +1,6 @@
-"""What MMA arranges: grooves of its library, each style of one part of the list only.
+"""Grooves from MMA's library, each style in only one part of the list.
 
-Tempi are those that a listener taps. Grooves in six count eighths, and are tapped in
-dotted quarters.
+Tempi are felt tempi. Grooves in six count eighths; their felt beat is a dotted quarter.
 """
 
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from tools.music.styles import BLUES, BOTH, DARK, MAJOR, WIDE, Modes
 
 @dataclass(frozen=True)
 class GrooveStyle:
-    """A groove's file below /usr/share/mma/lib, what to play of it, and how fast.
+    """The file of a groove below /usr/share/mma/lib, its grooves, and its tempi.
 
-    `beats` are a bar's as MMA counts, `unit` how many of them are a listener's one.
+    `beats` is the number of MMA's beats in a bar, `unit` that in a felt beat.
     """
 
     name: str
@@ -43,7 +42,7 @@ def _g(
     more: str = "",
     **others: object,
 ) -> GrooveStyle:
-    """Read a style; `more` are its fill, intro and end, "-" where it has none."""
+    """Return a style; `more` are its fill, intro and end, "-" for none."""
     fill, intro, end = ((*more.split(), "", "", "") if more else ("", "", ""))[:3]
     return GrooveStyle(
         name,

@@ -43,8 +43,8 @@ _DEGREES = {
 }
 _SYMBOL = re.compile(r"([b#]?[IViv]+)(.*)")
 
-# Phrases of four bars, a bar's two chords joined by "/". Small letters are minor.
-# The first list opens a section, the second closes one: its last chord is the tonic.
+# Phrases of four bars; "/" joins two chords in a bar. Lower case is minor. The phrases
+# of the first list open a section; those of the second close it on the tonic.
 _PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "major": (
         (
@@ -157,10 +157,10 @@ _PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def chord(symbol: str, tonic: int) -> Chord:
-    """Read a Roman numeral such as "bVIM7" over a tonic."""
+    """Return the chord of a Roman numeral such as "bVIM7" over a tonic."""
     match = _SYMBOL.fullmatch(symbol)
     if match is None:
-        raise ValueError(f"no chord: {symbol}")
+        raise ValueError(f'A chord must be a numeral such as "bVIM7", got {symbol!r}.')
     numeral, quality = match.groups()
     is_minor = numeral.lstrip("b#").islower()
     degree = _DEGREES[numeral if not is_minor else numeral.upper().replace("B", "b")]
@@ -170,14 +170,14 @@ def chord(symbol: str, tonic: int) -> Chord:
 
 
 def mma_name(value: Chord) -> str:
-    """Return a chord's name as MMA reads it."""
+    """Return a chord's name in MMA's notation."""
     return _ROOTS[value.root] + _MMA[value.intervals]
 
 
 def phrase(
     rng: np.random.Generator, key: Key, closes: bool, sevenths: float
 ) -> list[tuple[Chord, ...]]:
-    """Draw four bars of chords in a key; one that closes ends on the tonic."""
+    """Draw four bars of chords in a key; if it `closes`, it ends on the tonic."""
     symbols = str(rng.choice(_PHRASES[key.mode][int(closes)]))
     return [
         tuple(
@@ -190,7 +190,7 @@ def phrase(
 def _coloured(
     rng: np.random.Generator, value: Chord, key: Key, sevenths: float
 ) -> Chord:
-    """Add the key's own seventh to some triads."""
+    """Add the key's diatonic seventh to some triads."""
     if len(value.intervals) > 3 or rng.random() >= sevenths:
         return value
     third = value.intervals[1]
@@ -208,7 +208,7 @@ def _coloured(
 
 
 def scale_of(key: Key, sounding: Chord) -> tuple[int, ...]:
-    """Return the key's scale, bent to a chord that has notes of its own."""
+    """Return the key's scale, altered where a chord has other notes."""
     wanted = set(sounding.pitch_classes)
     bent = {
         pc
@@ -220,7 +220,7 @@ def scale_of(key: Key, sounding: Chord) -> tuple[int, ...]:
 
 
 def modulated(rng: np.random.Generator, key: Key) -> Key:
-    """Draw a key that pieces move to: a step up, the relative, the fifth, a third."""
+    """Draw a key to modulate to: a step up, the relative key, the fifth or a third."""
     if key.mode in ("major", "mixolydian", "lydian", "blues"):
         moves = [(1, 0), (2, 0), (5, 0), (7, 0), (9, 1), (0, 1), (3, 0), (8, 0)]
     else:
@@ -240,10 +240,10 @@ def bars(
     bars_per_chord: int = 1,
     is_loop: bool = False,
 ) -> list[Bar]:
-    """Write the chords of sections (name, bars, key); a name's chords come again.
+    """Return the chords of sections (name, bars, key); equal names repeat theirs.
 
-    Each section is made of phrases of four bars, of which the last one closes; or it is
-    a loop of four bars that never does.
+    A section consists of phrases of four bars, the last of which closes; with `is_loop`
+    it is a loop of four bars without a close.
     """
     kept: dict[tuple[str, str], list[tuple[Chord, ...]]] = {}
     written: list[Bar] = []
@@ -258,7 +258,7 @@ def bars(
             kept[identity] = [bar for part in phrases for bar in part]
         source = kept[identity]
         for index in range(count):
-            # The last bars of a section are those of a closing phrase.
+            # A section ends with the last bars of a closing phrase.
             left = count - index
             at = index // bars_per_chord % len(source)
             if is_loop:
@@ -275,5 +275,5 @@ def bars(
 
 
 def mode_names() -> tuple[str, ...]:
-    """Return the modes that there are phrases for."""
+    """Return the modes that have phrases."""
     return tuple(mode for mode in MODES if mode in _PHRASES)

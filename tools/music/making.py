@@ -1,4 +1,4 @@
-"""A piece from its line: MIDI and truth, then sound."""
+"""The making of a piece from its line: MIDI and annotations, then audio."""
 
 import hashlib
 import io
@@ -28,27 +28,27 @@ Truth = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Written:
-    """A piece as MIDI, and what is true of it."""
+    """A piece as MIDI, and its annotations."""
 
     midi: mido.MidiFile
     truth: Truth
 
     @property
     def sha256(self) -> str:
-        """The hash of both, the same wherever the piece is made."""
+        """The SHA-256 of both, identical on every machine."""
         file = io.BytesIO()
         self.midi.save(file=file)
-        told = json.dumps(self.truth, sort_keys=True).encode()
-        return hashlib.sha256(file.getvalue() + told).hexdigest()
+        truth = json.dumps(self.truth, sort_keys=True).encode()
+        return hashlib.sha256(file.getvalue() + truth).hexdigest()
 
 
 def generator(piece: Piece, purpose: str) -> np.random.Generator:
-    """Return the randomness of one purpose in a piece, on its own."""
+    """Return an independent random generator for one purpose in a piece."""
     return np.random.default_rng([piece.seed, zlib.crc32(purpose.encode())])
 
 
 def family(piece: Piece) -> str:
-    """Return the family that a piece's style is of."""
+    """Return the family of a piece's style."""
     if piece.source == "mma":
         return grooves.STYLES[piece.style].family
     return STYLES[piece.style].family
@@ -135,7 +135,7 @@ def _truth(
 def _main_bpm(
     steady: list[tuple[int, float]], bpm: float, count: int, tempo: TempoMap
 ) -> float:
-    """Return the tempo that lasts longest; of one that drifts, its middle."""
+    """Return the tempo that lasts longest, or the middle of a drifting tempo."""
     if not steady:
         return bpm
     ends = [beat for beat, _ in steady[1:]] + [count]
@@ -165,7 +165,7 @@ def _keys(composition: Composition, tempo: TempoMap) -> list[dict[str, Any]]:
 def render(piece: Piece, written: Written, folder: Path, with_stems: bool) -> None:
     """Write a piece as NAME.flac and NAME.json, and its stems as NAME.STEM.flac.
 
-    The truth is written last: a piece that has one is whole.
+    The JSON file is written last, so its presence marks a complete piece.
     """
     is_wet = "wet" in mastering.names(piece.mastering)
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,13 +185,13 @@ def render(piece: Piece, written: Written, folder: Path, with_stems: bool) -> No
         _save(wave * gain, folder / f"{piece.name}.{stem}.flac")
     mastered = mastering.master(mix, piece.mastering, generator(piece, "mastering"))
     _save(mastered, folder / f"{piece.name}.flac")
-    told = {
+    truth = {
         **written.truth,
         "seconds": round(mastered.shape[1] / SAMPLE_RATE, 4),
         "has_stems": with_stems,
         "sha256": written.sha256,
     }
-    (folder / f"{piece.name}.json").write_text(json.dumps(told) + "\n")
+    (folder / f"{piece.name}.json").write_text(json.dumps(truth) + "\n")
 
 
 def _lengthened(wave: Wave, samples: int) -> Wave:
@@ -199,7 +199,7 @@ def _lengthened(wave: Wave, samples: int) -> Wave:
 
 
 def _save(wave: Wave, path: Path) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     unfinished = path.with_name(f".{path.name}")
     soundfile.write(unfinished, np.clip(wave, -1, 1).T, SAMPLE_RATE, format="FLAC")
     unfinished.replace(path)

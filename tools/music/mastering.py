@@ -1,7 +1,7 @@
-"""What is done to a mix before it is published: equaliser, dynamics, room and codec.
+"""Mastering of a mix: equaliser, dynamics, room and codec.
 
-Nothing here moves the sound in time: filters are of minimum phase or none, and what an
-encoder puts before the sound is taken off again.
+No step delays the sound: filters are minimum phase or zero phase, and the codec's
+padding is removed.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ _EPSILON = 1e-9
 
 
 def master(mix: Wave, steps: str, rng: np.random.Generator) -> Wave:
-    """Take a mix through steps such as "tilt:3 comp:0.5 limit:6 mp3:128"."""
+    """Apply steps such as "tilt:3 comp:0.5 limit:6 mp3:128" to a mix."""
     wave = _normalised(mix)
     for step in steps.split():
         name, _, value = step.partition(":")
@@ -37,7 +37,7 @@ def _normalised(wave: Wave, peak: float = 0.7) -> Wave:
 
 
 def _tilt(wave: Wave, decibels: float, rng: np.random.Generator) -> Wave:
-    """Tilt the spectrum around 800 Hz by a first-order shelf of so many decibels."""
+    """Tilt the spectrum around 800 Hz with a first-order shelf, in dB."""
     gain = 10 ** (decibels / 20)
     w = np.tan(np.pi * 800 / SAMPLE_RATE)
     # (s * gain + w) / (s + w), bilinear: high frequencies by `gain`, low ones by 1.
@@ -47,16 +47,16 @@ def _tilt(wave: Wave, decibels: float, rng: np.random.Generator) -> Wave:
 
 
 def _low(wave: Wave, hertz: float, rng: np.random.Generator) -> Wave:
-    """Cut what is above so many hertz, as old sound cards do."""
+    """Remove the frequencies above `hertz`, like old sound cards."""
     sections = scipy.signal.butter(3, hertz, fs=SAMPLE_RATE, output="sos")
     return np.asarray(scipy.signal.sosfilt(sections, wave, axis=1), np.float32)
 
 
 def _compress(wave: Wave, amount: float, rng: np.random.Generator) -> Wave:
-    """Press levels towards each other: 0 leaves them, 1 makes them all the same."""
+    """Compress the dynamics: 0 has no effect, 1 makes all levels about equal."""
     padded = np.pad(wave, ((0, 0), (0, -wave.shape[1] % _BLOCK)))
     power = (padded**2).mean(axis=0).reshape(-1, _BLOCK).mean(axis=1)
-    # Attack of about 12 ms, release of about 200.
+    # An attack of about 12 ms and a release of about 200 ms.
     level = np.empty_like(power)
     held = 0.0
     for index, value in enumerate(power):
@@ -70,19 +70,19 @@ def _compress(wave: Wave, amount: float, rng: np.random.Generator) -> Wave:
 
 
 def _limit(wave: Wave, decibels: float, rng: np.random.Generator) -> Wave:
-    """Drive the mix so many decibels into a ceiling that bends."""
+    """Saturate the mix, driven by this many dB."""
     driven = _normalised(wave, 1.0) * 10 ** (decibels / 20)
     return np.asarray(np.tanh(driven) * 0.97, np.float32)
 
 
 def _clip(wave: Wave, decibels: float, rng: np.random.Generator) -> Wave:
-    """Drive the mix so many decibels over full scale, and cut it there."""
+    """Clip the mix, driven by this many dB over full scale."""
     driven = _normalised(wave, 1.0) * 10 ** (decibels / 20)
     return np.asarray(np.clip(driven, -1.0, 1.0), np.float32)
 
 
 def _room(wave: Wave, seconds: float, rng: np.random.Generator) -> Wave:
-    """Add a room that decays by 60 dB in so many seconds."""
+    """Add a reverb that decays by 60 dB in this many seconds."""
     count = int(seconds * SAMPLE_RATE)
     decay = 10 ** (-3 * np.arange(count) / count)
     tail = rng.standard_normal((2, count)) * decay
@@ -92,19 +92,19 @@ def _room(wave: Wave, seconds: float, rng: np.random.Generator) -> Wave:
 
 
 def _narrow(wave: Wave, width: float, rng: np.random.Generator) -> Wave:
-    """Narrow the stereo image: 0 is mono."""
+    """Scale the stereo width; 0 is mono."""
     middle = wave.mean(axis=0, keepdims=True)
     return np.asarray(middle + width * (wave - middle), np.float32)
 
 
 def _noise(wave: Wave, decibels: float, rng: np.random.Generator) -> Wave:
-    """Add white noise at so many decibels of full scale."""
+    """Add white noise at a level in dB relative to full scale."""
     noise = rng.standard_normal(wave.shape, np.float32) * 10 ** (decibels / 20)
     return np.asarray(wave + noise, np.float32)
 
 
 def _mp3(wave: Wave, kilobits: float, rng: np.random.Generator) -> Wave:
-    """Encode as mp3 at so many kbit/s, and decode: as long, and not moved."""
+    """Encode as MP3 at a bit rate in kbit/s and decode, without delay or padding."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "piece.mp3"
         _encode(np.clip(wave, -1, 1), path, int(kilobits) * 1000)
@@ -142,7 +142,7 @@ _STEPS: dict[str, Callable[[Wave, float, np.random.Generator], Wave]] = {
 
 
 def drawn(rng: np.random.Generator) -> str:
-    """Draw how a piece is mastered."""
+    """Draw the mastering steps of a piece."""
     steps: list[str] = []
 
     def maybe(chance: float, step: str) -> None:
@@ -166,5 +166,5 @@ def drawn(rng: np.random.Generator) -> str:
 
 
 def names(steps: str) -> Sequence[str]:
-    """Return the names of steps."""
+    """Return the names of the steps."""
     return [step.partition(":")[0] for step in steps.split()]

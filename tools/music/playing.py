@@ -1,4 +1,4 @@
-"""From beats to seconds: human timing, and MIDI files of one tick a millisecond."""
+"""Human timing, and MIDI files with one tick per millisecond."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ _TAIL_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Hand:
-    """How far off the grid players are, in ms: each of them always, and each note."""
+    """Timing deviations of players in ms: a constant one each, and one per note."""
 
     jitter_ms: float
     bias_ms: float
@@ -24,7 +24,7 @@ class Hand:
 def humanised(
     rng: np.random.Generator, track: Track, hand: Hand
 ) -> tuple[list[float], float]:
-    """Return by how much each note and the whole track are late, in seconds."""
+    """Return the delay of each note and that of the whole track, in seconds."""
     jitter = np.clip(rng.normal(0, 1, len(track.notes)), -2.5, 2.5) * hand.jitter_ms
     bias = float(rng.normal(0, 1)) * hand.bias_ms if track.stem != "drums" else 0.0
     return [float(ms) / 1000 for ms in jitter], float(np.clip(bias, -12, 12)) / 1000
@@ -37,9 +37,9 @@ def midi(
     hand: Hand,
     cents: float,
 ) -> mido.MidiFile:
-    """Write a piece as a MIDI file whose ticks are milliseconds, tuned by cents.
+    """Return a piece as a MIDI file with ticks of 1 ms, detuned by `cents`.
 
-    Each track has a channel of its own, so that stems can be told apart.
+    Each track has its own channel, so that stems can be separated.
     """
     free = iter(MELODIC_CHANNELS)
     file = mido.MidiFile(ticks_per_beat=TICKS_PER_SECOND // 2)
@@ -71,7 +71,7 @@ def _setup(
         _control(channel, 10, track.pan),
     ]
     if channel != DRUM_CHANNEL and cents:
-        # Registered parameter 1: fine tuning, 8192 steps to 100 cents.
+        # Registered parameter 1: fine tuning, with 8192 steps per 100 cents.
         value = int(np.clip(round(8192 + cents * 81.92), 0, 16383))
         messages += [
             _control(channel, 101, 0),
@@ -119,7 +119,7 @@ def _written(
 
 
 def only(file: mido.MidiFile, stem: str) -> mido.MidiFile:
-    """Return the tracks of one stem, as long as the whole."""
+    """Return the tracks of one stem, padded to the length of the whole."""
     longest = max(sum(m.time for m in track) for track in file.tracks)
     tracks = [track for track in file.tracks if track[0].name == stem]
     pad = mido.MidiTrack([mido.MetaMessage("end_of_track", time=longest)])

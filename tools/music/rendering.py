@@ -1,4 +1,4 @@
-"""MIDI through a soundfont to samples, by fluidsynth."""
+"""Rendering of MIDI to samples with fluidsynth and a soundfont."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ SOUNDFONTS = {
     "Csound_GM": Path("/usr/share/sounds/sf2/sf_GMbank.sf2"),
 }
 
-# Notes begin one to two of fluidsynth's blocks of 64 samples late.
+# fluidsynth starts notes one to two of its blocks of 64 samples late.
 _LATE_SAMPLES = 96
 
 Wave = NDArray[np.float32]
@@ -26,8 +26,7 @@ Wave = NDArray[np.float32]
 def play(file: mido.MidiFile, soundfont: str, folder: Path, is_wet: bool) -> Wave:
     """Render a MIDI file as float32 (2, samples) at 44.1 kHz, wet or dry.
 
-    The folder takes the files that pass between the programs. Raises RuntimeError if
-    fluidsynth fails.
+    `folder` holds temporary files. Raises RuntimeError if fluidsynth fails.
     """
     source, wave = folder / "piece.mid", folder / "piece.wav"
     file.save(source)
@@ -41,12 +40,14 @@ def play(file: mido.MidiFile, soundfont: str, folder: Path, is_wet: bool) -> Wav
         raise RuntimeError(f"fluidsynth failed: {run.stderr.strip()}")
     samples, rate = soundfile.read(wave, dtype="float32", always_2d=True)
     if rate != SAMPLE_RATE:
-        raise RuntimeError(f"fluidsynth rendered at {rate} Hz, not {SAMPLE_RATE}")
+        raise RuntimeError(
+            f"fluidsynth must render at {SAMPLE_RATE} Hz, got {rate} Hz."
+        )
     return np.ascontiguousarray(samples.T[:, _LATE_SAMPLES:])
 
 
 def version() -> str:
-    """Return fluidsynth's version, on which samples depend."""
+    """Return fluidsynth's version, which affects the samples."""
     run = subprocess.run(
         ["fluidsynth", "--version"], capture_output=True, text=True, check=False
     )

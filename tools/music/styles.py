@@ -1,4 +1,4 @@
-"""What is composed: styles, each of one part of the list only."""
+"""Styles to compose in, each in only one part of the list."""
 
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,7 +19,7 @@ MALLETS = (8, 9, 10, 11, 12, 13, 14)
 PLUCKED = (6, 15, 46, 104, 105, 107)
 ACOUSTIC_BASS, ELECTRIC_BASS, SYNTH_BASS = (32, 43), (33, 34, 36), (38, 39, 87)
 
-# Modes by how often they are drawn.
+# Modes with their probabilities.
 Modes = tuple[tuple[str, float], ...]
 MAJOR: Modes = (("major", 1.0),)
 MINOR: Modes = (("minor", 1.0),)
@@ -36,10 +36,10 @@ WIDE: Modes = (
 
 @dataclass(frozen=True)
 class Style:
-    """How a kind of music goes. Bars are (beats, steps to a beat).
+    """A kind of music. `bar` is (beats, steps in a beat).
 
-    `swing` is the range of the share of the first of two eighths (or sixteenths where
-    `swung` is 4). `drums` are patterns; a style may do without them.
+    `swing` is the range of the first one's share of two eighths (or sixteenths if
+    `swung` is 4). `drums` are patterns; a style may have none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Tempo maps: from beats to seconds."""
+"""Tempo maps from beats to seconds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ _RESOLUTION_BEATS = 0.25
 
 @dataclass(frozen=True)
 class TempoMap:
-    """When each beat is: seconds at knots, linear between them."""
+    """The times of beats: seconds at knots, linearly interpolated."""
 
     knot_beats: NDArray[np.float64]
     knot_seconds: NDArray[np.float64]
 
     def seconds(self, beats: ArrayLike) -> NDArray[np.float64]:
-        """Return the seconds of beats; beyond the knots the last tempo goes on."""
+        """Return beats in seconds; outside the knots the nearest tempo continues."""
         at = np.asarray(beats, np.float64)
         inside = np.interp(at, self.knot_beats, self.knot_seconds)
         (b0, b1), (s0, s1) = self.knot_beats[-2:], self.knot_seconds[-2:]
@@ -40,10 +40,10 @@ def tempo_map(
     beats_per_bar: int,
     start_seconds: float,
 ) -> tuple[TempoMap, list[tuple[int, float]]]:
-    """Draw the tempo of a piece: constant, drift, steps or rubato (at its beginning).
+    """Draw a piece's tempo: constant, drift, steps or rubato (only at the beginning).
 
-    Returns the map and the (beat, bpm) from which on a tempo is constant; none for a
-    tempo that never is.
+    Returns the map, and the (beat, bpm) at which each constant tempo begins; none for
+    drift.
     """
     knots = np.arange(0, beats + 1 + _RESOLUTION_BEATS, _RESOLUTION_BEATS)
     tempi = np.full(len(knots) - 1, bpm)
@@ -60,14 +60,16 @@ def tempo_map(
         tempi[:free] *= 0.8 * _wander(rng, free, 0.25)
         steady = [(first, bpm)]
     elif kind != "constant":
-        raise ValueError(f"no kind of tempo: {kind}")
+        raise ValueError(
+            f'"kind" must be constant, drift, steps or rubato, got "{kind}".'
+        )
     lengths = 60.0 / tempi * _RESOLUTION_BEATS
     seconds = start_seconds + np.concatenate([[0.0], np.cumsum(lengths)])
     return TempoMap(knots, seconds), steady
 
 
 def _wander(rng: np.random.Generator, count: int, spread: float) -> NDArray[np.float64]:
-    """Draw a smooth curve around 1 that strays by about `spread` to either side."""
+    """Draw a smooth curve around 1 with deviations of about `spread`."""
     knots = max(count // 24, 3)
     points = np.clip(rng.normal(0, spread, knots), -2 * spread, 2 * spread)
     curve = np.interp(np.linspace(0, knots - 1, count), np.arange(knots), points)

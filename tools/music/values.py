@@ -1,4 +1,4 @@
-"""The values that pieces are written in. Times are in beats, as a listener taps."""
+"""The values that pieces consist of. Times are in beats at the felt tempo."""
 
 from dataclasses import dataclass, field
 
@@ -37,7 +37,7 @@ class Key:
 
     @property
     def name(self) -> str:
-        """The major or minor key, as in "Eb minor": modes count by their third."""
+        """The major or minor key, such as "Eb minor"; a mode's third decides."""
         return f"{NAMES[self.tonic]} {'minor' if self.is_minor else 'major'}"
 
 
@@ -56,20 +56,20 @@ class Chord:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its key, its chords by the beat they begin on, and its section."""
+    """One bar: its key, its chords with their first beats, and its section."""
 
     key: Key
     chords: tuple[tuple[float, Chord], ...]
     section: str
 
     def chord_at(self, beat: float) -> Chord:
-        """Return the chord that sounds at a beat of the bar."""
+        """Return the chord at a beat of the bar."""
         return next(c for begin, c in reversed(self.chords) if begin <= beat + 1e-6)
 
 
 @dataclass(frozen=True)
 class Note:
-    """One key held from a beat on, with its MIDI pitch and velocity."""
+    """A note that begins on a beat, with its length, MIDI pitch and velocity."""
 
     beat: float
     length: float
@@ -79,9 +79,9 @@ class Note:
 
 @dataclass(frozen=True)
 class Track:
-    """What one player plays: stem, General MIDI program, notes, volume and pan.
+    """One player's track: stem, General MIDI program, notes, volume and pan.
 
-    `changes` are controllers and the like by beat; their channel does not count.
+    `changes` are other MIDI messages by beat; their channel is ignored.
     """
 
     stem: str
@@ -94,9 +94,9 @@ class Track:
 
 @dataclass(frozen=True)
 class Composition:
-    """A piece in beats: its tracks, its bars and how many beats each of them has.
+    """A piece in beats: its tracks, its bars and the number of beats in a bar.
 
-    `pickup_beats` come before the first downbeat.
+    `pickup_beats` is the number of beats before the first downbeat.
     """
 
     tracks: tuple[Track, ...]
@@ -107,5 +107,5 @@ class Composition:
 
     @property
     def beats(self) -> int:
-        """All beats, those of the pickup too."""
+        """The number of all beats, including the pickup."""
         return self.pickup_beats + len(self.bars) * self.beats_per_bar

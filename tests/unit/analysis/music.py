@@ -1,4 +1,4 @@
-"""Plain music, made here: clicks, drums, scales and cadences. Mono, 22,050 Hz."""
+"""Generated music: clicks, drums, scales and cadences. Mono, 22,050 Hz."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def _noise(samples: int) -> Mono:
 
 
 def noise(seconds: float, seed: int = 0, colour: int = 0) -> Mono:
-    """White noise, or what falls by 3 dB an octave (pink), or by 6 (brown)."""
+    """White noise, or noise falling by 3 dB an octave (pink) or 6 (brown)."""
     samples = int(seconds * RATE)
     white = np.random.default_rng(seed).standard_normal(samples)
     falling = np.fft.rfft(white)
@@ -102,14 +102,14 @@ def cadence(tonic: int, is_minor: bool, cents: float = 0.0) -> Mono:
 
 
 def dorian(tonic: int, cents: float = 0.0) -> Mono:
-    """A loop on a mode: the notes of the major key below, but home is a minor chord."""
+    """A dorian loop: the notes of the major key below, with a minor chord as tonic."""
     return _played(
         tonic + cents / 100, [(0, MINOR), (10, MAJOR), (5, MAJOR), (0, MINOR)]
     )
 
 
 def _played(tonic: float, chords: Sequence[tuple[int, Sequence[int]]]) -> Mono:
-    """Play chords, given as steps over a tonic, twice."""
+    """Return chords, given as steps above a tonic, played twice."""
     sounds = [_chord(48 + tonic + root, steps) for root, steps in chords]
     return np.concatenate(sounds * 2)
 

@@ -1,4 +1,4 @@
-"""Bars are told from what the beat network hears, and from where harmony changes."""
+"""Bars are found from the beat network's output and from changes of harmony."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_numpy_runs_what_torch_trained() -> None:
 
 
 def with_chords(heard: Activations, starts: np.ndarray) -> Activations:
-    """Put a chord and its bass note, each another, at each of the starts (s)."""
+    """Return activations with another chord and bass note from each start (s) on."""
     rng = np.random.default_rng(3)
     seconds = np.arange(len(heard.chroma)) * CHROMA_FRAMES / 50
     chord = np.searchsorted(starts, seconds + 0.01)

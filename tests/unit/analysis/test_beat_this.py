@@ -25,7 +25,7 @@ HOP = 441
 
 @pytest.fixture(scope="module", autouse=True)
 def threads() -> Iterator[None]:
-    """Give the other tests their threads back."""
+    """Restore the number of threads for other tests."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -33,7 +33,7 @@ def threads() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> BeatThis:
-    """Return the real architecture, but narrow: a piece of 30 s takes a moment."""
+    """Return the real architecture, but narrower, so that 30 s take a moment."""
     path = tmp_path_factory.mktemp("weights") / "narrow.ckpt"
     beat_this_checkpoints.write(path, beat_this_checkpoints.NARROW)
     return beat_this.load(path)
@@ -59,7 +59,7 @@ def by_the_package(network: BeatThis, song: music.Mono) -> np.ndarray:
     return np.stack(both, axis=1)
 
 
-# A piece tells 1488 frames, with 6 around it: what is about as long is the hard part.
+# An excerpt keeps 1488 frames, without 6 on each side: lengths near that are hard.
 @pytest.mark.parametrize(
     "samples",
     [
@@ -80,7 +80,7 @@ def test_a_song_is_heard_as_the_package_hears_it(
 
 
 class Levels(torch.nn.Module):
-    """Tells two bands of what it gets."""
+    """Returns two bands of its input."""
 
     def forward(self, levels: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"beat": levels[..., 10] - 4, "downbeat": levels[..., 100] - 4}
@@ -123,7 +123,7 @@ def test_tempi_and_harmony_are_heard_by_the_built_in_network(network: BeatThis) 
 
 
 class Known(torch.nn.Module):
-    """Hears a beat on known frames of a song of one piece, every fourth a downbeat."""
+    """Detects beats in known frames of one excerpt, every fourth a downbeat."""
 
     def __init__(self, frames: np.ndarray) -> None:
         super().__init__()
@@ -137,13 +137,13 @@ class Known(torch.nn.Module):
 
 
 def test_its_beats_are_repaired_by_the_grid(network: BeatThis) -> None:
-    """They come on frames of 20 ms, up to one too early or late; two are missing."""
+    """Beats lie on frames of 20 ms, up to one frame early or late; two are missing."""
     late = np.random.default_rng(1).integers(-1, 2, 40)
     frames = np.rint(10 + np.arange(40) * 60 / 123.4 * 50).astype(int) + late
     known = BeatThis(network.front, Known(np.delete(frames, [13, 22])))
     listener = RhythmListener(lambda: BeatThisEngine(known))
     listener.add(music.drums(123.4, seconds=20))
-    found = listener.found()
+    found = listener.result()
     assert found.grid is not None
     assert found.bpm == pytest.approx(123.4, abs=0.2)
     assert len(found.beats) in (40, 41)
@@ -153,7 +153,7 @@ def test_its_beats_are_repaired_by_the_grid(network: BeatThis) -> None:
 
 
 def test_a_short_song_is_heard_once_more_as_a_loop() -> None:
-    """By an engine of the same kind."""
+    """The second engine is of the same kind."""
     made: list[NetworkEngine] = []
 
     def make() -> NetworkEngine:
@@ -162,7 +162,7 @@ def test_a_short_song_is_heard_once_more_as_a_loop() -> None:
 
     listener = RhythmListener(make)
     listener.add(music.drums(120, seconds=4))
-    assert listener.found().bpm == pytest.approx(120)
+    assert listener.result().bpm == pytest.approx(120)
     assert len(made) == 2
 
 
@@ -179,7 +179,7 @@ def test_of_a_long_song_no_more_than_a_minute_of_samples_is_kept(
 @pytest.mark.parametrize(
     ("form", "parameters"),
     [
-        # Some 20 and 2 million, as the paper says.
+        # About 20 and 2 million, as in the paper.
         (beat_this_checkpoints.FINAL, 20_251_712),
         (beat_this_checkpoints.SMALL, 2_099_960),
     ],
@@ -198,7 +198,7 @@ def test_both_published_forms_are_loaded_for_inference(
 
 
 class Harmful:
-    """What a pickle may hold: an object whose loading calls a function."""
+    """An object that calls a function when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (print, ("harm",))
@@ -226,6 +226,6 @@ def test_what_is_no_checkpoint_is_refused_and_runs_nothing(
         path.write_bytes(content)
     else:
         torch.save(content, path)
-    with pytest.raises(WeightsUnavailable, match="no checkpoint of Beat This"):
+    with pytest.raises(WeightsUnavailable, match="not a checkpoint of Beat This"):
         beat_this.load(path)
     assert "harm" not in capsys.readouterr().out

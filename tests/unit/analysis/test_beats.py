@@ -1,4 +1,4 @@
-"""Beats and bars are found in what an engine hears, though it mishears some."""
+"""Beats and bars are found in an engine's output despite its errors."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ Times = NDArray[np.floating]
 
 
 def activation(times: Times, seconds: float, seed: int = 0) -> NDArray[np.float32]:
-    """Make what a network hears: peaks, some of them weak, and murmur between."""
+    """Return an activation with peaks, some of them weak, and noise in between."""
     rng = np.random.default_rng(seed)
     frames = np.arange(int(seconds * FRAMES_PER_SECOND))
     heights = rng.uniform(0.6, 0.95, len(times))
@@ -27,7 +27,7 @@ def activation(times: Times, seconds: float, seed: int = 0) -> NDArray[np.float3
 
 
 def unpitched(seconds: float) -> NDArray[np.float16]:
-    """Return the chroma of what has no pitch."""
+    """Return the chroma of sound without pitch."""
     frames = int(seconds * FRAMES_PER_SECOND) // CHROMA_FRAMES + 1
     return np.zeros((frames, 2 * PITCH_CLASSES), np.float16)
 
@@ -35,7 +35,7 @@ def unpitched(seconds: float) -> NDArray[np.float16]:
 def activations(
     times: Times, seconds: float, meter: int = 4, tempi: Times | None = None
 ) -> Activations:
-    """Make activations of beats at `times` of which each `meter`th begins a bar."""
+    """Return activations with beats at `times`; each `meter`-th begins a bar."""
     if tempi is None:
         tempi = np.full(len(TEMPI_BPM), 1 / len(TEMPI_BPM))
     return Activations(

@@ -1,4 +1,4 @@
-"""Pitches are heard where they lie, at the song's own tuning, in blocks of any size."""
+"""Pitches are measured at the song's own tuning, in blocks of any size."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def heard(samples: music.Mono, block: int | None = None) -> Pitches:
     size = block or max(len(samples), 1)
     for start in range(0, len(samples), size):
         listener.add(samples[start : start + size])
-    return listener.found()
+    return listener.result()
 
 
 def sine(pitch: float, seconds: float = 4.0) -> music.Mono:

@@ -1,4 +1,4 @@
-"""What the channels of a song cancel of each other is heard all the same."""
+"""Sounds that cancel between the channels are kept."""
 
 from collections.abc import Iterable
 
@@ -19,35 +19,35 @@ NOISE = np.random.default_rng(4).standard_normal((2, len(SONG))).astype(np.float
 
 
 def mixed(blocks: Iterable[Mono], rate: int) -> Mono:
-    """Return all that is made of a song's blocks."""
+    """Return the whole downmix of a song's blocks."""
     downmix = Downmix(rate)
     pieces = [*map(downmix.add, blocks), downmix.end()]
     return np.concatenate(pieces)
 
 
 def bpm(mono: Mono) -> float:
-    """Return the tempo that is heard."""
+    """Return the estimated tempo."""
     listener = RhythmListener()
     listener.add(mono)
-    return listener.found().bpm
+    return listener.result().bpm
 
 
 def heard(left: Mono, right: Mono) -> Mono:
-    """Return what is listened to of two channels that come block by block."""
+    """Return the downmix of two channels, block by block."""
     stereo = np.stack([left, right]).astype(np.float32)
     blocks = (stereo[:, at : at + 65_536] for at in range(0, len(left), 65_536))
     return mixed(blocks, RATE)
 
 
 def low(wave: Mono, hertz: float) -> Mono:
-    """Return what lies below a frequency."""
+    """Return the samples without frequencies above a limit."""
     bins = np.fft.rfft(wave)
     bins[np.fft.rfftfreq(len(wave), 1 / RATE) > hertz] = 0
     return np.fft.irfft(bins, n=len(wave)).astype(np.float32)
 
 
 def off_db(found: Mono, expected: Mono) -> float:
-    """Return how far the error lies below what is expected."""
+    """Return the level of the error relative to the expected signal."""
     error = np.square(found - expected, dtype=np.float64).mean()
     return float(10 * np.log10(np.square(expected).mean() / max(error, 1e-30)))
 
@@ -116,7 +116,7 @@ def test_a_song_may_turn_out_of_phase_on_its_way(share: float) -> None:
 
 
 def test_it_goes_over_by_degrees() -> None:
-    """However little more the channels cancel each other, little more is added."""
+    """A little more cancellation adds only a little more of the side."""
     levels = []
     for likeness in np.linspace(0.3, 0.8, 101):
         found = heard(SONG, np.float32(-likeness) * SONG)

@@ -1,4 +1,4 @@
-"""Frames come 50 a second, centred, whatever blocks the song comes in."""
+"""There are 50 centred frames a second, whatever the size of blocks."""
 
 import numpy as np
 import pytest
@@ -70,5 +70,5 @@ def test_a_note_is_of_its_class_and_register(hertz: float, has_bass: bool) -> No
     time = np.arange(music.RATE) / music.RATE
     heard = chroma(np.sin(2 * np.pi * hertz * time).astype(np.float32), music.RATE)[3]
     everywhere, bass = np.split(heard, 2)
-    assert everywhere.argmax() == 5  # A, counted from E
+    assert everywhere.argmax() == 5  # A, counting from E
     assert (bass.max() > 0.5 * everywhere.max()) == has_bass

@@ -1,4 +1,4 @@
-"""Constant tempo is told to 0.01 and stays in time; a changing one is told as such."""
+"""A constant tempo is exact to 0.01 and stays in time; changes are detected."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_a_tempo_that_grows_is_no_grid() -> None:
 
 
 def beats(*tempi: tuple[float, int]) -> NDArray[np.float64]:
-    """Beats, so many at each tempo."""
+    """Beats with a number of beats at each tempo."""
     intervals = [np.full(count, 60 / bpm) for bpm, count in tempi]
     return np.cumsum(np.concatenate([[0.1], *intervals]))
 
@@ -68,7 +68,7 @@ def beats(*tempi: tuple[float, int]) -> NDArray[np.float64]:
 def test_of_several_tempi_the_one_that_lasts_longest_is_the_main_one(
     tempi: list[tuple[float, int]], bpm: float
 ) -> None:
-    """And no mean of them, although 120 and 124 are near each other."""
+    """It is not a mean, although 120 and 124 are close."""
     times = beats(*tempi)
     assert grid.main_bpm(times, np.ones(len(times))) == pytest.approx(bpm, abs=0.01)
 

@@ -1,4 +1,4 @@
-"""Scales and cadences are heard in all 24 keys; codes are those of DJs."""
+"""Scales and cadences are recognised in all 24 keys; codes are those of DJs."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.unit.analysis import music
 
 KEYS = [(tonic, is_minor) for is_minor in (False, True) for tonic in range(12)]
 
-# The circle of fifths as it is printed on the wheels, from one o'clock on.
+# The circle of fifths as printed on the wheels, from one o'clock.
 CAMELOT_MINOR = ("G#", "D#", "A#", "F", "C", "G", "D", "A", "E", "B", "F#", "C#")
 CAMELOT_MAJOR = ("B", "F#", "C#", "G#", "D#", "A#", "F", "C", "G", "D", "A", "E")
 
@@ -24,7 +24,7 @@ def found(samples: music.Mono, block: int = music.RATE) -> Keys:
     listener = KeyListener()
     for start in range(0, len(samples), block):
         listener.add(samples[start : start + block])
-    return listener.found()
+    return listener.result()
 
 
 @pytest.mark.parametrize(("tonic", "is_minor"), KEYS)
@@ -52,7 +52,7 @@ def test_cadence_is_heard_through_drums() -> None:
 @pytest.mark.parametrize("mode", ["major", "minor", "dorian"])
 @pytest.mark.parametrize("tonic", range(12))
 def test_36_keys_are_told_40_cents_off(tonic: int, mode: str, cents: int) -> None:
-    """Dorian counts as minor, for its third."""
+    """Dorian counts as minor because of its third."""
     if mode == "dorian":
         song = music.dorian(tonic, cents)
     else:
@@ -153,7 +153,7 @@ def test_drums_get_little_confidence(song: music.Mono) -> None:
 
 
 def test_pitches_at_random_get_little_confidence() -> None:
-    """Some profile always fits best: that alone is no key."""
+    """One profile always fits best, which alone does not make a key."""
     for seed in range(6):
         drawn = np.random.default_rng(seed).exponential(1.0, (30, PITCHES))
         pitches = Pitches(drawn.astype(np.float32), 0.0, in_tune=0.5)

@@ -1,4 +1,4 @@
-"""The network in numpy is the one that was trained, and no tonic is special to it."""
+"""The numpy network equals the trained one and treats all tonics alike."""
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ def test_music_that_is_transposed_is_in_the_transposed_key() -> None:
     strengths = np.zeros((3, PITCHES), np.float32)
     strengths[:, 30:50] = pitches(3)[:, 30:50]
     here = key_network.logits(key_network.harmony(strengths))
-    # By an octave at most: registers are heard apart.
+    # By an octave at most, because registers differ.
     moved = key_network.harmony(np.roll(strengths, 12, axis=1))
     assert moved.shape == (3, len(key_network.weights()["chords.bias"]), 12)
     rolled = np.roll(moved, 5, axis=2)

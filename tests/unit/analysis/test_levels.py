@@ -18,7 +18,7 @@ def levels(
     listener = LevelsListener(sample_rate)
     for start in range(0, song.shape[1], block_samples):
         listener.add(song[:, start : start + block_samples])
-    return listener.found()
+    return listener.result()
 
 
 def sine(seconds: float, amplitude: float = 0.5) -> Samples:
@@ -158,11 +158,11 @@ def test_blocks_of_any_size_say_the_same(sample_rate: int) -> None:
     expected = levels(song, sample_rate)
     listener = LevelsListener(sample_rate)
     ends = np.random.default_rng(1).integers(0, song.shape[1], 500)
-    # Cut through clipped runs as well.
+    # Also split blocks inside clipped runs.
     ends = np.sort([*ends, 0, 0, *(np.flatnonzero(np.abs(song[0]) == 1)[:200] + 1)])
     for block in np.split(song, ends, axis=1):
         listener.add(block)
-    assert listener.found().to_dict() == expected.to_dict()
+    assert listener.result().to_dict() == expected.to_dict()
     assert expected.clipping_count > 0
 
 

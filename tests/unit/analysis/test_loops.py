@@ -1,4 +1,4 @@
-"""A loop's length tells its tempo exactly, and what is no loop is none."""
+"""A loop's length gives its exact tempo; other pieces are not loops."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from serve_app.stems.reporter import heard
 from tests import media
 from tests.unit.analysis import music
 
-# Steps and beats of a bar, and on which steps are kick, snare, hats and bass.
+# Steps and beats in a bar, and the steps of kick, snare, hats and bass.
 STYLES = {
     "kick and snare": (16, 4, (0, 8), (4, 12), range(0, 16, 2), ()),
     "four on the floor": (16, 4, (0, 4, 8, 12), (4, 12), range(2, 16, 4), ()),
@@ -34,7 +34,7 @@ STYLES = {
 
 
 def looped(bpm: float, style: str, bars: int = 1) -> music.Mono:
-    """Make bars as one loop: what rings over its end is at its start."""
+    """Return bars as one loop: sound beyond its end wraps to its start."""
     steps, beats, *places = STYLES[style]
     loop = np.zeros(round(bars * beats * 60 / bpm * music.RATE), np.float32)
     step = 60 / bpm * beats / steps * music.RATE
@@ -50,7 +50,7 @@ def looped(bpm: float, style: str, bars: int = 1) -> music.Mono:
 def told(song: music.Mono) -> float:
     listener = RhythmListener()
     listener.add(song)
-    return listener.found().bpm
+    return listener.result().bpm
 
 
 def is_octave(told: float, bpm: float, tolerance: float) -> bool:
@@ -74,7 +74,7 @@ def test_slow_and_fast_loops_have_their_tempo(bpm: float, style: str) -> None:
 def test_a_loop_has_as_many_beats_as_its_length_says_and_a_grid() -> None:
     listener = RhythmListener()
     listener.add(looped(128, "four on the floor"))
-    found = listener.found()
+    found = listener.result()
     assert found.bpm == pytest.approx(128, abs=0.005)
     assert found.beats == pytest.approx([0, 60 / 128, 120 / 128, 180 / 128], abs=0.01)
     assert found.grid is not None
@@ -88,7 +88,7 @@ def test_a_loop_has_as_many_beats_as_its_length_says_and_a_grid() -> None:
 @pytest.mark.parametrize("style", ["house", "breakbeat", "waltz", "half-time"])
 @pytest.mark.parametrize("bpm", [90, 174])
 def test_an_mp3_of_a_loop_has_its_tempo(style: str, bpm: float, tmp_path: Path) -> None:
-    """The padding that an encoder adds is not heard."""
+    """The encoder's padding is removed."""
     path = tmp_path / "loop.mp3"
     wave = soxr.resample(looped(bpm, style), music.RATE, 44_100)
     media.write_wave(path, np.stack([wave, wave]) * np.float32(0.6), 44_100, "mp3")
@@ -123,7 +123,7 @@ def test_noise_is_noise_and_music_is_none(colour: int) -> None:
 @pytest.mark.parametrize("bpm", [93.0, 118.0, 123.0, 127.0])
 @pytest.mark.parametrize("seconds", [4.0, 6.0, 7.9])
 def test_a_piece_of_a_song_keeps_its_own_tempo(bpm: float, seconds: float) -> None:
-    """Although it is nearly a whole number of beats long."""
+    """Its length is nearly a whole number of beats."""
     drums = music.drums(bpm, seconds=15)
     first = round(1.3 * music.RATE)
     piece = drums[first : first + round(seconds * music.RATE)]
@@ -132,7 +132,7 @@ def test_a_piece_of_a_song_keeps_its_own_tempo(bpm: float, seconds: float) -> No
 
 
 def test_a_clear_beat_is_no_noise_however_much_of_that_is_around_it() -> None:
-    """Where both channels cancel each other, mostly distortion is left of music."""
+    """Where channels cancel, mostly distortion remains."""
     drums = music.drums(130.0, seconds=12)
     loud = np.clip(drums * 8 + music.noise(12.0, 1, 0)[: len(drums)], -0.3, 0.3)
     assert told(np.asarray(loud, np.float32)) == pytest.approx(130, abs=0.1)

@@ -16,10 +16,10 @@ Samples = NDArray[np.float32]
 def tones(
     *parts: tuple[float, float], sample_rate: int = SAMPLE_RATE, hz: int = 1_000
 ) -> Samples:
-    """Sines of a level (dBFS) and a length (s), one after the other, as (2, n)."""
+    """Sines, each with a level (dBFS) and a length (s), in sequence, as (2, n)."""
     lengths = [round(seconds * sample_rate) for _, seconds in parts]
     levels = np.array([10 ** (level / 20) for level, _ in parts], np.float32)
-    # A second holds whole periods.
+    # One second has a whole number of periods.
     second = np.sin(2 * np.pi * hz / sample_rate * np.arange(sample_rate))
     sine = np.resize(second.astype(np.float32), sum(lengths))
     return np.tile(sine * np.repeat(levels, lengths), (2, 1))
@@ -34,7 +34,7 @@ def loudness(song: Samples, sample_rate: int = SAMPLE_RATE) -> Loudness:
     listener = LoudnessListener(sample_rate)
     for block in blocks(song):
         listener.add(block)
-    return listener.found()
+    return listener.result()
 
 
 def noise(seconds: float, sample_rate: int = SAMPLE_RATE) -> Samples:
@@ -89,7 +89,7 @@ def test_tech_3341_case_11_short_term_maximum_follows_as_it_is_heard() -> None:
         silence = 0.15 * segment
         level = -38 + segment
         listener.add(tones((NOTHING, silence), (level, 3), (NOTHING, 3 - silence)))
-        assert listener.found().short_term_max_lufs == pytest.approx(level, abs=0.1)
+        assert listener.result().short_term_max_lufs == pytest.approx(level, abs=0.1)
 
 
 def test_tech_3341_case_12_momentary_loudness_is_steady() -> None:
@@ -109,7 +109,7 @@ def test_tech_3341_case_14_momentary_maximum_follows_as_it_is_heard() -> None:
         silence = 0.02 * segment
         level = -38 + segment
         listener.add(tones((NOTHING, silence), (level, 0.4), (NOTHING, 0.4 - silence)))
-        assert listener.found().momentary_max_lufs == pytest.approx(level, abs=0.1)
+        assert listener.result().momentary_max_lufs == pytest.approx(level, abs=0.1)
 
 
 def faded(wave: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
@@ -169,8 +169,8 @@ def test_tech_3342_loudness_range(levels: list[int], range_lu: int) -> None:
 
 
 def test_range_has_the_percentiles_and_the_gate_of_tech_3342() -> None:
-    # A ramp of 30 LU: from the 10th to the 95th percentile are 85 % of it, and what is
-    # 20 LU below its mean power doesn't count.
+    # A ramp of 30 LU: 85 % of it lies between the 10th and the 95th percentile, and
+    # windows 20 LU below its mean power don't count.
     ramp = tones(*[(level / 2, 1) for level in range(-90, -30)])
     found = loudness(ramp)
     power = np.mean(10 ** (np.arange(-90, -30) / 20))
@@ -203,7 +203,7 @@ def test_a_window_may_come_in_any_number_of_blocks() -> None:
     listener = LoudnessListener(SAMPLE_RATE)
     for block in blocks(tones((NOTHING, 0.23), (-23, 0.4), (NOTHING, 0.5)), 480):
         listener.add(block)
-    assert listener.found().momentary_max_lufs == pytest.approx(-23, abs=0.1)
+    assert listener.result().momentary_max_lufs == pytest.approx(-23, abs=0.1)
 
 
 def test_a_full_scale_sine_in_one_channel_is_minus_3_01() -> None:
@@ -221,7 +221,7 @@ def test_other_sample_rates_weigh_as_48_kilohertz(sample_rate: int, hz: int) -> 
     song = tones((-20, 2), sample_rate=sample_rate, hz=hz)
     expected = loudness(tones((-20, 2), hz=hz)).integrated_lufs
     found = loudness(song, sample_rate).integrated_lufs
-    # Near half the rate, a digital filter can't do all that an analogue one does.
+    # Near half the sample rate a digital filter differs from the analogue one.
     tolerance = 0.05 if sample_rate >= 22_050 else 0.25
     assert found == pytest.approx(expected, abs=tolerance)
 
@@ -230,7 +230,7 @@ SURROUND = (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)
 
 
 def channels(*levels: float | None) -> Samples:
-    """20 s of the same sine in channels, each so loud or silent."""
+    """20 s of the same sine, with a level for each channel, or silence."""
     [sine, _] = tones((0, 20))
     gains = [0.0 if level is None else 10 ** (level / 20) for level in levels]
     return np.array(gains, np.float32)[:, None] * sine
@@ -240,7 +240,7 @@ def surround(song: Samples) -> Loudness:
     listener = LoudnessListener(SAMPLE_RATE, SURROUND)
     for block in blocks(song):
         listener.add(block)
-    return listener.found()
+    return listener.result()
 
 
 def test_tech_3341_case_6() -> None:
@@ -267,7 +267,7 @@ def test_mono_counts_as_one_channel() -> None:
     song = tones((-20, 5))
     listener = LoudnessListener(SAMPLE_RATE, weights=(1.0,))
     listener.add(song)
-    found = listener.found()
+    found = listener.result()
     assert found.integrated_lufs == pytest.approx(-23.01, abs=0.05)
     assert found.replaygain_gain_db == pytest.approx(5.01, abs=0.05)
 
@@ -291,13 +291,13 @@ def test_blocks_of_any_size_say_the_same(sample_rate: int) -> None:
     listener = LoudnessListener(sample_rate)
     for block in np.split(song, np.sort(np.append(ends, [0, 0, 1, 2])), axis=1):
         listener.add(block)
-    assert listener.found().to_dict() == expected
+    assert listener.result().to_dict() == expected
 
 
 @pytest.mark.parametrize("before", [0, 1, 31, 32, 33, 70_000])
 @pytest.mark.parametrize("after", [0, 1, 31, 32, 33])
 def test_a_peak_is_found_at_either_end(before: int, after: int) -> None:
-    # Two equal samples have 4/pi of their height between them.
+    # Between two equal samples the signal reaches 4/pi of their height.
     song = np.pad(np.full((2, 2), 0.5, np.float32), ((0, 0), (before, after)))
     assert loudness(song).true_peak_dbtp == pytest.approx(
         20 * np.log10(0.5 * 4 / np.pi), abs=0.1
@@ -332,7 +332,7 @@ def test_what_is_shorter_than_a_window_has_only_a_peak() -> None:
 
 
 def test_silence_after_sound_costs_no_more_than_sound() -> None:
-    """The filter's state ends at 0, not at numbers too small to be fast."""
+    """The filter's state decays to 0, not to slow denormal numbers."""
     listener = LoudnessListener(SAMPLE_RATE)
     listener.add(noise(1))
     for block in blocks(np.zeros((2, 60 * SAMPLE_RATE), np.float32)):

@@ -1,4 +1,4 @@
-"""The network in numpy is the one that was trained, and hears songs of any length."""
+"""The numpy network equals the trained one, for songs of any length."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_a_long_song_is_heard_in_pieces_as_it_is_as_a_whole() -> None:
     whole, _ = network.run(
         network.weights_in(network._WEIGHTS), network.normalised(levels)
     )
-    # The first piece knows the ten seconds after it, the second those before it.
+    # The first block has ten seconds of context after it, the second before it.
     assert np.abs(parts.beats - whole[:, 0])[:-2].max() < 0.1
 
 

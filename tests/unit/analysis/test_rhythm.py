@@ -1,4 +1,4 @@
-"""Tempo is told exactly where it is constant, and honestly where there is none."""
+"""A constant tempo is exact; a missing one has a confidence of 0 and a reason."""
 
 import shutil
 import subprocess
@@ -33,7 +33,7 @@ def found(song: music.Mono, bpm_range: tuple[float, float] | None = None) -> Rhy
     listener = RhythmListener()
     for at in range(0, len(song), BLOCK):
         listener.add(song[at : at + BLOCK])
-    return listener.found(bpm_range)
+    return listener.result(bpm_range)
 
 
 @pytest.mark.parametrize("bpm", CLICKS)
@@ -43,7 +43,7 @@ def test_clicks_are_counted(bpm: float) -> None:
     assert rhythm.grid is not None
     late = (rhythm.grid.first_beat_seconds + 0.02) % (60 / bpm)
     assert late == pytest.approx(0.02, abs=0.015)
-    # These begin with a beat, which a regression may put before the song.
+    # These begin with a beat, which a regression may place before the song.
     assert rhythm.grid.first_beat_seconds >= 0
     assert rhythm.grid.first_downbeat_seconds >= 0
 
@@ -53,7 +53,7 @@ def test_clicks_are_counted(bpm: float) -> None:
 def test_a_grid_begins_with_a_beat_that_is_counted(
     change: Callable[[Rhythm], Rhythm], bpm: float, pickup: int
 ) -> None:
-    """At half the speed, every second beat is not."""
+    """At half the tempo every second beat is dropped."""
     beats = tuple(0.3 + 0.5 * beat for beat in range(32))
     grid = Grid(120.0, beats[0], beats[pickup], drift_ms=0.0)
     found = change(Rhythm(120.0, beats=beats, downbeats=beats[pickup::4], grid=grid))
@@ -67,7 +67,7 @@ def test_a_grid_begins_with_a_beat_that_is_counted(
 def test_the_grid_of_another_speed_begins_with_a_beat_of_it(
     bpm_range: tuple[float, float],
 ) -> None:
-    """Also where the speed is another one: at half of it, every second beat is not."""
+    """Also at another tempo: at half of it every second beat is dropped."""
     for cut in (0.2, 0.8):
         rhythm = found(music.drums(120.0)[int(cut * 22_050) :], bpm_range)
         assert rhythm.grid is not None
@@ -109,7 +109,7 @@ def test_after_ten_minutes_the_grid_is_within_5_ms() -> None:
     assert rhythm.grid is not None
     first = rhythm.grid.first_beat_seconds
     number = round(first * 127.95 / 60)
-    # Where a kick's beat is heard is a matter of its sound; it must be so to the end.
+    # A kick's sound may shift its beats, but by the same amount to the end.
     late = first - number * 60 / 127.95
     last = first + 1_270 * 60 / rhythm.grid.bpm
     assert last == pytest.approx((number + 1_270) * 60 / 127.95 + late, abs=0.003)
@@ -138,7 +138,7 @@ def test_a_drummer_who_wanders_is_told_by_the_mean_tempo(seed: int) -> None:
 def played(
     tempi: NDArray[np.float64], rng: np.random.Generator | None = None
 ) -> music.Mono:
-    """Play kick and snare, each beat at its tempo, 4 ms early or late."""
+    """Return kick and snare with a tempo for each beat, 4 ms early or late."""
     beats = np.concatenate([[0], np.cumsum(60 / tempi)])
     if rng is not None:
         beats = beats + 0.3 + rng.normal(0, 0.004, len(beats))
@@ -190,7 +190,7 @@ def test_a_range_is_kept_to(bpm_range: tuple[float, float], bpm: float) -> None:
 def test_a_tempo_that_the_song_has_not_is_not_told(
     bpm_range: tuple[float, float],
 ) -> None:
-    """Neither is there a grid of it: what is between the ends is no other tempo."""
+    """Nor is there a grid: the change between both tempi is not a third one."""
     rhythm = found(music.drums(128.0), bpm_range)
     if rhythm.reason is None:
         assert_within(rhythm, *bpm_range)
@@ -217,7 +217,7 @@ def assert_within(rhythm: Rhythm, slowest: float, fastest: float) -> None:
 
 
 def drummed(*tempi: tuple[float, int]) -> music.Mono:
-    """Make so many beats at each tempo, kick and snare in turn."""
+    """Return kick and snare in turn, with a number of beats at each tempo."""
     intervals = [60 / bpm for bpm, count in tempi for _ in range(count)]
     times = np.cumsum([0.0, *intervals])
     sounds = [
@@ -273,7 +273,7 @@ def test_a_part_of_a_song_may_have_the_tempo_that_is_asked_for() -> None:
 @pytest.mark.parametrize("bpm", [87.0, 120.0, 128.0, 174.0])
 @pytest.mark.parametrize("late", [0.0, 0.002])
 def test_a_song_that_begins_with_a_bar_keeps_it(bpm: float, late: float) -> None:
-    """Although a regression may put its first beat some milliseconds before it."""
+    """A regression may place its first beat a few milliseconds before the song."""
     lead = np.zeros(round(late * music.RATE), np.float32)
     rhythm = found(np.concatenate([lead, music.drums(bpm)]))
     assert rhythm.grid is not None

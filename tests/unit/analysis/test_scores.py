@@ -1,4 +1,4 @@
-"""Scores are those of the field: tempo, beats and keys."""
+"""Scores of tempo, beats and keys follow the field's definitions."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_each_true_beat_is_met_once() -> None:
     assert scores.beat_f(true, true) == 1.0
     assert scores.beat_f([beat + 0.069 for beat in true], true) == 1.0
     assert scores.beat_f([beat + 0.071 for beat in true], true) == 0.0
-    # Twice as many: all are met, by half of what is told.
+    # Twice as many: all true beats are matched, by half of the estimated ones.
     assert scores.beat_f(np.arange(5.0, 7.0, 0.25), true) == pytest.approx(2 / 3)
     assert scores.beat_f([5.0, 5.01, 5.02], [5.01]) == pytest.approx(0.5)
     assert scores.beat_f([], true) == 0.0
@@ -102,7 +102,7 @@ def test_names_of_keys_are_read(name: str, key: tuple[int, bool]) -> None:
 
 @pytest.mark.parametrize("name", ["", "H minor", "C dorian", "unknown", "A minor / C"])
 def test_what_is_no_key_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="A key must be a name"):
         scores.key_of(name)
 
 

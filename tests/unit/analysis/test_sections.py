@@ -16,7 +16,7 @@ Features = NDArray[np.float32]
 
 
 def features(mono: music.Mono) -> Features:
-    """Twelve pitch classes and ten bands of mono samples, each half a second."""
+    """Twelve pitch classes and ten bands of mono samples, every half second."""
     size = round(FRAME_SECONDS * music.RATE)
     windows = mono[: len(mono) // size * size].reshape(-1, size) * np.hanning(size)
     powers = np.abs(np.fft.rfft(windows)) ** 2
@@ -31,7 +31,7 @@ def features(mono: music.Mono) -> Features:
 
 
 def sound(seed: int, seconds: float, decibels: float = 0.0) -> Features:
-    """A sound of its own: frames that differ by some dB from each other."""
+    """A distinct sound, with frames that differ by a few dB."""
     generator = np.random.default_rng(seed)
     frames = round(seconds / FRAME_SECONDS)
     profile = 10 ** generator.uniform(-1.5, 0, 22)
@@ -78,7 +78,7 @@ def test_boundaries_are_moved_to_the_nearest_downbeat_but_not_far() -> None:
 
 
 def test_chords_that_come_round_are_no_sections() -> None:
-    # Four bars of sounds of their own, over and over: it is the bars that tell.
+    # Four bars with distinct sounds, repeated: only the bars reveal the cycle.
     bar_seconds = 2.5
     four_bars = [sound(n, bar_seconds, -20.0 * (n > 1)) for n in range(4)]
     song = np.concatenate(four_bars * 8)

@@ -1,4 +1,4 @@
-"""An analysis always answers what clients need: a number and a name."""
+"""An analysis always has what clients need: a tempo and a key."""
 
 import json
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def test_songs_of_any_length_are_analysed(samples: int, level: float) -> None:
     assert 40 <= found["bpm"] <= 240
     assert found["key"]
     assert 0.0 <= found["key_confidence"] <= 1.0
-    # No number that JSON has no word for.
+    # Every number must be valid JSON.
     json.dumps(found, allow_nan=False)
 
 
@@ -56,7 +56,7 @@ def test_silence_has_no_pulse_and_no_pitch_and_says_so() -> None:
 
 
 def told(*parts: music.Mono, rate: int = music.RATE) -> dict[str, Any]:
-    """What is told of parts (n), one after the other, in both channels."""
+    """The analysis of parts (n), in sequence, in both channels."""
     return song.analyze([stereo(part) for part in parts], rate).to_dict()
 
 
@@ -128,7 +128,7 @@ def test_sections_end_with_the_song(seconds: float) -> None:
 
 @pytest.mark.parametrize("sample_rate", [44_100, 48_000])
 def test_after_ten_minutes_the_grid_of_drums_is_within_5_ms(sample_rate: int) -> None:
-    """After silence, at rates that are not the analysis's own."""
+    """After silence, and at sample rates other than the analysis's."""
     bar = drum_bar(sample_rate)
     block = np.tile(stereo(bar), 8)
     silence = np.zeros((2, round(1.7 * sample_rate)), np.float32)
@@ -137,7 +137,7 @@ def test_after_ten_minutes_the_grid_of_drums_is_within_5_ms(sample_rate: int) ->
     for part in (silence, *[block] * (bars // 8)):
         listener.add(part)
     rhythm = listener.finish().rhythm
-    # Bars are whole samples long.
+    # A bar is a whole number of samples.
     bpm = 4 * 60 * sample_rate / len(bar)
     assert rhythm.bpm == pytest.approx(bpm, abs=0.01)
     assert rhythm.grid is not None
@@ -150,7 +150,7 @@ def test_after_ten_minutes_the_grid_of_drums_is_within_5_ms(sample_rate: int) ->
 
 
 def drum_bar(sample_rate: int) -> music.Mono:
-    """Four beats at 128 with hats, as a loop at a rate."""
+    """Four beats at 128 BPM with hats, as a loop at a sample rate."""
     drums = music.drums(127.95, seconds=4 * 60 / 127.95)
     wanted = round(len(drums) / music.RATE * sample_rate)
     bar = soxr.resample(drums, music.RATE, sample_rate)
@@ -174,7 +174,7 @@ def test_a_file_without_samples_is_refused() -> None:
 
 @pytest.mark.parametrize("cancelled_at", [1, 2, 3])
 def test_an_analysis_ends_soon_when_it_is_cancelled(cancelled_at: int) -> None:
-    """At the next block, or at the next step once all blocks are read."""
+    """It ends at the next block, or at the next step after the last block."""
     cancelled, read = Event(), []
 
     def blocks() -> Iterator[music.Mono]:
@@ -194,7 +194,7 @@ def test_a_stem_is_told_by_loudness_levels_and_waveform() -> None:
     listener = song.StemListener(44_100)
     for _ in range(50):
         listener.add(np.full((2, 10_000), 0.5, np.float32))
-    found = listener.found()
+    found = listener.result()
     assert set(found.to_dict()) == {"loudness", "levels", "duration", "sample_rate"}
     assert found.levels.peak_dbfs == pytest.approx(-6.02, abs=0.01)
     assert found.waveform.samples == 500_000
@@ -202,7 +202,7 @@ def test_a_stem_is_told_by_loudness_levels_and_waveform() -> None:
 
 @pytest.mark.parametrize("seed", range(8, 12))
 def test_a_second_of_noise_has_no_key(seed: int) -> None:
-    """Its strongest pitches are those of some key, by chance."""
+    """By chance its strongest pitches fit a key."""
     noise = np.random.default_rng(seed).standard_normal((2, 44_100)).clip(-3, 3) / 10
     found = song.analyze([noise.astype(np.float32)], 44_100).to_dict()
     assert (found["key_confidence"], found["bpm_confidence"]) == (0, 0)

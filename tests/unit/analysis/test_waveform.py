@@ -1,4 +1,4 @@
-"""Waveforms, held against plain loops over all samples."""
+"""Waveforms, compared with plain loops over all samples."""
 
 import time
 from collections.abc import Sequence
@@ -154,7 +154,7 @@ def test_a_sine_is_in_its_band_only(hertz: float, band: int, rate: int) -> None:
     song = sine(hertz, 1.5, rate)
     found = heard(song, rate, ODD_BLOCKS).pixels(Span(0, song.shape[1], rate // 75), 3)
     levels = found.values[5:-5, :, 1]
-    # Its own is steady to 2 dB and true, the others are 25 dB below.
+    # Its own band is accurate and steady to 2 dB, the others are 25 dB below.
     assert levels[:, band].min() > 0.5 * 0.8
     assert levels[:, band].max() < 0.5 * 1.25
     assert np.delete(levels, band, axis=1).max() < 0.5 * 0.056
@@ -169,7 +169,7 @@ def test_a_high_sine_is_in_the_high_band_only() -> None:
 @pytest.mark.parametrize("hertz", [45, 50, 60, 80])
 def test_a_steady_bass_note_has_a_steady_band(hertz: float) -> None:
     levels = heard(sine(hertz, 1.0)).pixels(Span(0, RATE, 294), 3).values[10:-10, 0, 1]
-    # Within 2 dB: single spectra of 12 ms go up and down by 4 and more.
+    # Within 2 dB: single spectra of 12 ms fluctuate by 4 dB and more.
     assert levels.max() / levels.min() < 1.25
 
 
@@ -258,7 +258,7 @@ def test_a_waveform_of_another_version_is_refused(
 ) -> None:
     stored = heard(noise(1_000)).to_bytes()
     monkeypatch.setattr(waveform, "_VERSION", 2)
-    with pytest.raises(ValueError, match="version 1, not 2"):
+    with pytest.raises(ValueError, match="version must be 2, got 1"):
         Waveform.from_bytes(stored)
 
 

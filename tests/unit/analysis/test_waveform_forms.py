@@ -1,4 +1,4 @@
-"""Waveforms in the forms of other programs, read as their descriptions say."""
+"""Waveforms in other programs' formats, read by their specifications."""
 
 import json
 import re
@@ -22,7 +22,7 @@ SONG = (np.random.default_rng(3).standard_normal((2, 60_000)) * 0.3).astype(np.f
 
 
 def read_dat(file: bytes) -> dict[str, Any]:
-    """Read audiowaveform's binary format, written from its DataFormat.md alone."""
+    """Read audiowaveform's binary format as DataFormat.md specifies it."""
     (version,) = struct.unpack("<i", file[0:4])
     assert version == 2
     (flags,) = struct.unpack("<I", file[4:8])
@@ -68,7 +68,7 @@ def test_dat_and_json_say_the_same_to_a_reader_of_the_specification(
     assert binary["bits"] == bits
     assert (binary["sample_rate"], binary["samples_per_pixel"]) == (RATE, 441)
     assert binary["length"] == -(-SONG.shape[1] // 441)
-    # Pixel by pixel, in it channel by channel, in it the lowest and the highest.
+    # By pixel, then channel, then minimum and maximum.
     assert binary["data"] == as_ints(drawn.values, bits)
     if bands == 3:
         assert [band["name"] for band in named] == ["low", "mid", "high"]
@@ -164,7 +164,7 @@ def test_at_most_so_many_pixels_have_all_samples_of_a_part(
     span = forms.span(RATE, (first, first + length), num_peaks=num_peaks)
     assert (span.first, span.end) == (first, first + length)
     assert span.pixels <= num_peaks
-    # As short as they can be.
+    # The shortest pixels that are allowed.
     assert span.samples_per_pixel == 1 or length > num_peaks * (
         span.samples_per_pixel - 1
     )
@@ -211,11 +211,11 @@ def test_so_many_peaks_are_refused_for_the_library_too(num_peaks: int) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "says"),
     [
-        (-1.0, None, '"start" must be from 0'),
-        (2.0, None, "before the end at 1.361 s"),
+        (-1.0, None, '"start" must be at least 0 and before the end'),
+        (2.0, None, "before the end of the song (1.361 s), got 2.0"),
         (1.0, 1.0, '"end" must be after "start" (1.0 s), got 1.0'),
-        (0.0, float("inf"), '"end" must be a number of seconds, got inf'),
-        (0.0, float("nan"), '"end" must be a number of seconds, got nan'),
+        (0.0, float("inf"), '"end" must be a finite number of seconds, got inf'),
+        (0.0, float("nan"), '"end" must be a finite number of seconds, got nan'),
     ],
 )
 def test_parts_that_can_not_be_are_refused(
@@ -232,15 +232,15 @@ def test_the_longest_pixels_have_room_in_the_header(asked: dict[str, Any]) -> No
     values = np.zeros((span.pixels, 1, 2), np.float32)
     file = b"".join(forms.dat(Pixels(values, span.samples_per_pixel, 96_000), 16))
     assert read_dat(file)["samples_per_pixel"] == span.samples_per_pixel
-    with pytest.raises(InvalidInput, match='"num_peaks" must be at least 4 for so'):
+    with pytest.raises(InvalidInput, match='"num_peaks" must be at least 4 for a'):
         forms.span(96_000, day, num_peaks=3)
 
 
 def test_too_many_pixels_are_refused_with_a_number_that_is_not() -> None:
     samples = 10 * 3_600 * RATE
-    with pytest.raises(InvalidInput, match=r"up to 37, or") as refused:
+    with pytest.raises(InvalidInput, match=r"of at most 37, or") as refused:
         forms.span(RATE, (0, samples), pixels_per_second=100)
-    assert "3600000 pixels" in refused.value.detail
+    assert "at most 1350000 pixels, got 3600000" in refused.value.detail
     assert forms.span(RATE, (0, samples), pixels_per_second=37).pixels < 1_350_000
     assert forms.span(RATE, forms.part(RATE, samples, 3_600, 3_660)).pixels == 6_000
 

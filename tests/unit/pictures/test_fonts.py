@@ -1,4 +1,4 @@
-"""No letter is drawn as a box."""
+"""No letter is drawn as a missing-glyph box."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_a_font_of_the_system_is_taken_where_it_has_all_letters(
 def test_a_picture_in_a_title_costs_none_of_its_letters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Although no font has all of it, one has all that is read."""
+    """No font has every character, but one has all the letters."""
     monkeypatch.setattr(fonts, "_SYSTEM_FONTS", ("Japanese.ttf",))
     monkeypatch.setattr(fonts, "_font", lambda name, size: fonts._own_font(size))
     monkeypatch.setattr(

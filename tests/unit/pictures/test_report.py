@@ -1,4 +1,4 @@
-"""The report's picture, read as a person reads it."""
+"""The report's picture, by its visible contents."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -46,7 +46,7 @@ def rectangles(root: ElementTree.Element, colour: str) -> list[tuple[float, ...]
 
 
 def downbeats(report: Report) -> list[float]:
-    """Return the places of the ticks of bars, at the panel's top and bottom."""
+    """Return the positions of bar ticks at the panel's top and bottom."""
     return sorted({x for x, *_ in rectangles(svg(report), "#ff5c4d")})
 
 
@@ -124,7 +124,7 @@ def test_keys_that_mix_have_the_same_colour_and_others_another() -> None:
         for found in root.iter(f"{SVG}rect")
         if found.get("y") == row.get("y") and float(found.get("width", "")) > 300
     ]
-    # Behind them is the row.
+    # The row's background, then four keys.
     assert len(colours) == 5
     assert colours[1] == colours[2]
     assert len(set(colours)) == 4

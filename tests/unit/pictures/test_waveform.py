@@ -1,4 +1,4 @@
-"""Pictures of waveforms, looked at pixel by pixel."""
+"""Pictures of waveforms, checked pixel by pixel."""
 
 from io import BytesIO
 from typing import Any
@@ -43,7 +43,7 @@ def heights(picture: NDArray[np.uint8], colour: str) -> NDArray[np.int_]:
 def test_each_part_of_a_song_is_as_high_as_it_is_loud() -> None:
     found = heights(image(mono([0.25, 0.5, 1.0, 0.5])), DEFAULT_COLOURS.mono)
     np.testing.assert_allclose(found[25::50], [24, 48, 96, 48], atol=2)
-    # Where the parts begin, too.
+    # Also where the parts begin.
     assert found[98] < found[101]
 
 
@@ -131,7 +131,7 @@ def test_colours_are_those_that_are_asked_for() -> None:
 
 @pytest.mark.parametrize("colour", ["red", "#fff", "#12345g", "#1234567", '"/><a '])
 def test_other_colours_are_refused(colour: str) -> None:
-    with pytest.raises(InvalidInput, match='"low" must be a colour as "#1f77b4"'):
+    with pytest.raises(InvalidInput, match='"low" must be a colour such as "#1f77b4"'):
         Colours(low=colour)
 
 

@@ -38,7 +38,7 @@ def test_the_loudness_of_5_1_is_that_of_its_channels(surround: Path) -> None:
     )
     for kind in (StemListener, SongListener):
         listener = heard(surround, kind, Event())
-        found = listener.found().loudness
+        found = listener.result().loudness
         assert found.integrated_lufs == pytest.approx(integrated, abs=0.1)
         assert found.true_peak_dbtp == pytest.approx(peak, abs=0.15)
 
@@ -58,7 +58,7 @@ def test_mono_counts_as_one_channel(tmp_path: Path) -> None:
     media.write_wave(tmp_path / "one.wav", wave, RATE)
     media.write_wave(tmp_path / "two.wav", np.repeat(wave, 2, axis=0), RATE)
     one, two = (
-        heard(tmp_path / name, StemListener, Event()).found().loudness.integrated_lufs
+        heard(tmp_path / name, StemListener, Event()).result().loudness.integrated_lufs
         for name in ("one.wav", "two.wav")
     )
     assert one is not None

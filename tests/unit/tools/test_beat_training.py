@@ -1,4 +1,4 @@
-"""What the beat network is trained on is made again from its seed, and is in time."""
+"""Training songs are reproducible from their seeds, and their beats are in time."""
 
 import json
 from pathlib import Path

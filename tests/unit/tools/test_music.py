@@ -1,4 +1,4 @@
-"""What the pieces of music with known truth promise."""
+"""The annotations of generated pieces match their sound."""
 
 import io
 import shutil
