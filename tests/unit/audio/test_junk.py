@@ -257,7 +257,7 @@ def test_what_may_be_the_rest_of_a_frame_is_damage(
 ) -> None:
     song = bare(tmp_path / "song", kind)
     message = refused(tmp_path / "song", song.with_junk(JUNK[name]))
-    assert "nothing shows that they are no rest of a frame" in message
+    assert "they may be the rest of a frame that lost bytes" in message
 
 
 def overwritten(data: bytes, start: int, size: int, fill: bytes | None = None) -> bytes:
@@ -289,7 +289,7 @@ def test_frames_that_were_overwritten_from_border_to_border_are_damage(
     size = sum(map(len, song.frames[AT : AT + frames]))
     data = overwritten(bytes(song), start, size, fill)
     message = refused(tmp_path / "song", data)
-    assert f"{size} bytes among its frames are no sound" in message
+    assert f"{size} bytes between its frames are not audio" in message
     assert re.search(r"at about [01]\.\d s: ", message)
 
 
@@ -335,7 +335,7 @@ def test_recordings_joined_in_a_frame_are_refused_with_advice(
     frames = [*song.frames[:AT], song.frames[AT][:left], *song.frames[:AT]]
     message = refused(tmp_path / "song", b"".join(frames))
     assert "at about 1.0 s" in message
-    assert "a frame breaks off" in message
+    assert "they begin with an incomplete frame" in message
     assert message.endswith("ffmpeg -err_detect ignore_err -i song -vn repaired.flac")
 
 

@@ -78,7 +78,7 @@ def test_what_is_no_song_has_none(tmp_path: Path, write: object) -> None:
 
 def test_a_video_without_sound_has_none(tmp_path: Path) -> None:
     media.write_silent_video(tmp_path / "song.mp4")
-    with pytest.raises(UnreadableAudio, match="no sound"):
+    with pytest.raises(UnreadableAudio, match="no audio track"):
         labels.read(tmp_path / "song.mp4")
 
 
