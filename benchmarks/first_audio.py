@@ -1,11 +1,11 @@
-"""How soon the first window of a song is stored, in windows' compute.
+"""Time until a song's first window is stored, relative to a window's compute time.
 
     python benchmarks/first_audio.py [--model hdemucs_high_musdb_plus] [--rounds 5]
 
 A job runs from its original in a directory to its stems, with random weights of full
-size. Timed are the moment when the first window of all stems is stored, and beside it
-what a window takes: the engine's time for a song over its number of windows, and the
-time that one window alone is in the engine.
+size. It measures when the first window of all stems is stored, and two compute times:
+the engine's time for a song divided by its number of windows, and the engine's time for
+a single window.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def loaded(spec: ModelSpec, options: argparse.Namespace) -> Engine:
 
 
 def engine_seconds(engine: Engine, samples: int) -> float:
-    """Return how long the engine alone takes for so many samples."""
+    """Return the seconds that the engine alone takes for a song of `samples`."""
     mix = contenders.song(samples / contenders.RATE)
     began = time.perf_counter()
     stems = engine.separate(
@@ -80,7 +80,7 @@ def engine_seconds(engine: Engine, samples: int) -> float:
 
 
 def measured(options: argparse.Namespace) -> dict[str, float]:
-    """Return the medians, in seconds."""
+    """Return the medians in seconds."""
     spec = find(options.model)
     samples = round(options.seconds * contenders.RATE)
     windows = len(plan(samples, spec.window))
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     found: list[Any] = []
-    # As in a replica: what works on a song is a thread, and not the first one.
+    # As in a replica, the song is processed in a thread other than the main one.
     thread = Thread(target=lambda: found.append(measured(options)))
     thread.start()
     thread.join()

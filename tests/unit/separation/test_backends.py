@@ -212,7 +212,7 @@ def test_openvino_reports_to_nobody() -> None:
             BackendOptions("cpu", "openvino", "fp16"), "fp32", marks=needs_openvino
         ),
         pytest.param(
-            BackendOptions("cuda", "openvino"), "on `cpu`", marks=needs_openvino
+            BackendOptions("cuda", "openvino"), "must be `cpu`", marks=needs_openvino
         ),
     ],
 )

@@ -306,7 +306,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_so_are_later_ones(
     assert batcher.max_windows == 2
     assert max(map(len, device.batches)) == 2
     assert len(device.batches) == 1 + 12 / 2
-    assert "at most 2 now" in caplog.text
+    assert "max_windows=2" in caplog.text
     batcher.close()
 
 

@@ -378,7 +378,7 @@ def test_a_song_in_work_when_the_engine_closes_is_to_be_tried_again(
     )
     next(blocks)
     engine.close()
-    with pytest.raises(Unavailable, match="try again"):
+    with pytest.raises(Unavailable, match="Try again"):
         list(blocks)
 
 
