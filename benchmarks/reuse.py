@@ -90,9 +90,8 @@ def main(arguments: Sequence[str]) -> None:
     print(f"an mp3 of {len(song) / 1e6:.1f} MB")
     for name, seconds in found.items():
         print(f"{name:15}{seconds * 1000:10.1f} ms")
-    print(
-        f"a response to a new song takes {found['new'] / found['hit']:.1f} times as long"
-    )
+    ratio = found["new"] / found["hit"]
+    print(f"the response to a new song takes {ratio:.1f} times as long")
 
 
 if __name__ == "__main__":
