@@ -26,7 +26,7 @@ from serve_app.separation.backends import choice  # noqa: E402
 from serve_app.separation.backends.port import BackendOptions  # noqa: E402
 from serve_app.separation.engine import Engine, MixStatistics  # noqa: E402
 from serve_app.separation.models import ModelSpec, find  # noqa: E402
-from serve_app.separation.threads import run_apart  # noqa: E402
+from serve_app.separation.threads import run_in_new_thread  # noqa: E402
 
 RATE = 44_100
 SEED = 0
@@ -118,7 +118,7 @@ def _engine(runtime: str, precision: str) -> Any:
     def load(spec: ModelSpec, threads: int) -> Separate:
         options = BackendOptions("cpu", runtime, precision, threads, cache_dir=CACHE)  # type: ignore[arg-type]
         window = spec.window.window_samples
-        backend = run_apart(lambda: choice.make(network(spec), window, options))
+        backend = run_in_new_thread(lambda: choice.make(network(spec), window, options))
         engine = Engine(spec, backend)
 
         def separate(mix: Tensor) -> None:

@@ -42,14 +42,14 @@ def main() -> None:
         return
     peaks = []
     for minutes in sorted(options.minutes):
-        peak, seconds = _apart(minutes, options.model)
+        peak, seconds = _measured_in_process(minutes, options.model)
         peaks.append(peak)
         speed = 60 * minutes / seconds
         print(f"{minutes:6.1f} min: peak {peak:5.0f} MiB, {speed:5.1f} x real time")
     print(f"longest / shortest: {peaks[-1] / peaks[0]:.3f}")
 
 
-def _apart(minutes: float, model: str) -> tuple[float, float]:
+def _measured_in_process(minutes: float, model: str) -> tuple[float, float]:
     command = [sys.executable, __file__, "--one", str(minutes), "--model", model]
     environment = {**os.environ, allocator.VARIABLE: allocator.TUNABLES}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)

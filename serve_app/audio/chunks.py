@@ -154,27 +154,29 @@ def repaired(file: BinaryIO, whole: Stretch) -> Repair:
     if layout is _CAF and caf.has_packets(file):
         if caf.is_cut_short(file):
             return Repair((whole,), is_cut=True)
-        return Repair(_moved(whole, caf.without_remainder(file), whole.end))
+        return Repair(_with_changes(whole, caf.without_remainder(file), whole.end))
     changes = _container_widths(file, layout, header)
     stated = _stated_end(file, layout, header)
     if stated is not None and stated > size_bytes:
-        is_much = stated > size_bytes + _SLACK_BYTES
-        is_all = _whole_end(file, layout, header) >= stated
-        return Repair((whole,), is_much or is_all)
-    if stated is not None and _is_over(file, layout, header, stated, size_bytes):
-        return Repair(_moved(whole, changes, whole.start + stated))
+        exceeds_slack = stated > size_bytes + _SLACK_BYTES
+        file_agrees = _stated_file_end(file, layout, header) >= stated
+        return Repair((whole,), exceeds_slack or file_agrees)
+    if stated is not None and _ends_with_audio(
+        file, layout, header, stated, size_bytes
+    ):
+        return Repair(_with_changes(whole, changes, whole.start + stated))
     end = _sound_end(file, layout, header.sound, stated, size_bytes)
     if end == stated and _is_padded(file, layout, header, end):
         changes += _sizes(file, layout, header, end - 1)
-        return Repair(_moved(whole, changes, whole.start + end - 1))
+        return Repair(_with_changes(whole, changes, whole.start + end - 1))
     least_bytes = max(_PADDED_BYTES, _frame_bytes(file, layout, header))
     if end - (stated or header.sound.start) < least_bytes:
-        return Repair(_moved(whole, changes, whole.end))
+        return Repair(_with_changes(whole, changes, whole.end))
     changes += _sizes(file, layout, header, end)
-    return Repair(_moved(whole, changes, whole.start + end))
+    return Repair(_with_changes(whole, changes, whole.start + end))
 
 
-def _moved(
+def _with_changes(
     whole: Stretch, changes: list[tuple[int, bytes]], end: int
 ) -> tuple[Piece, ...]:
     moved = ((whole.start + position, data) for position, data in changes)
@@ -232,7 +234,7 @@ def _is_padded(file: BinaryIO, layout: _Layout, header: _Header, end: int) -> bo
 def _sound_end(
     file: BinaryIO, layout: _Layout, sound: _Chunk, stated: int | None, size_bytes: int
 ) -> int:
-    if stated is not None and _goes_on(file, layout, stated, size_bytes):
+    if stated is not None and _is_valid_end(file, layout, stated, size_bytes):
         return stated
     start = max(sound.start, stated or 0, size_bytes - _TAIL_BYTES)
     tail = read_at(file, start, size_bytes - start)
@@ -244,7 +246,7 @@ def _sound_end(
     return size_bytes
 
 
-def _goes_on(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool:
+def _is_valid_end(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool:
     """Whether a chunk, a tag or nothing follows the audio."""
     padded = end + -end % layout.alignment
     if padded >= size_bytes or tags.end_of_tags(file, end) > end:
@@ -256,7 +258,7 @@ def _goes_on(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool
     )
 
 
-def _whole_end(file: BinaryIO, layout: _Layout, header: _Header) -> int:
+def _stated_file_end(file: BinaryIO, layout: _Layout, header: _Header) -> int:
     """Return the end of the file as its outermost header states it.
 
     A CAF states none: then the result is far beyond its end.
@@ -267,17 +269,17 @@ def _whole_end(file: BinaryIO, layout: _Layout, header: _Header) -> int:
     return next(_chunks(file, layout, 0, layout.header_bytes)).end
 
 
-def _is_over(
+def _ends_with_audio(
     file: BinaryIO, layout: _Layout, header: _Header, stated: int, size_bytes: int
 ) -> bool:
     """Whether the file's stated end is its audio's, and what follows is not audio."""
-    whole_end = _whole_end(file, layout, header)
-    if whole_end not in (stated, stated + -stated % layout.alignment):
+    file_end = _stated_file_end(file, layout, header)
+    if file_end not in (stated, stated + -stated % layout.alignment):
         return False
     share_bytes = (stated - header.sound.start) * _FILLER_SHARE
     is_little = size_bytes - stated <= min(_FILLER_BYTES, share_bytes)
-    is_other = is_little or _is_foreign(read_at(file, whole_end, _FOREIGN_BYTES))
-    return is_other and not _goes_on(file, layout, stated, size_bytes)
+    is_other = is_little or _is_foreign(read_at(file, file_end, _FOREIGN_BYTES))
+    return is_other and not _is_valid_end(file, layout, stated, size_bytes)
 
 
 def _is_foreign(data: bytes) -> bool:

@@ -121,10 +121,10 @@ class Song:
             yield frame.sample_rate, _of_rows(frame.wave, rows)
 
     def _frames(self) -> Iterator[DecodedFrame]:
-        yield from _whole_frames(self._first)
+        yield from _checked_frames(self._first)
         for section in self._rest:
             with _source(self._path, section) as source:
-                yield from _whole_frames(source)
+                yield from _checked_frames(source)
 
 
 @contextmanager
@@ -203,7 +203,7 @@ def _stated_samples(source: _Source, sample_rate: int) -> int | None:
     return round(source.stated_seconds * sample_rate)
 
 
-def _whole_frames(source: _Source) -> Iterator[DecodedFrame]:
+def _checked_frames(source: _Source) -> Iterator[DecodedFrame]:
     """Yield a section's frames; UnreadableAudio if it is shorter than it states."""
     if source.section.is_damaged or source.section.damage:
         raise UnreadableAudio(source.section.damage or frames.DAMAGED)

@@ -5,7 +5,7 @@ song with junk is complete: its frames are read as if the gap did not exist. But
 or a download that lost data leaves gaps too. Any of these facts proves damage:
 
 1. The tag of an mp3 states more frames. If it states the number that was found, no
-   frame was replaced or cut off: facts 2 and 5 don't count.
+   frame was replaced or lost: facts 2, 4 and 5 don't count.
 2. All frames have one size, and the gap is as long as a whole number of them: data that
    overwrites frames does not move the frames behind it.
 3. The frame before the gap, or one after it, does not decode correctly: damage does not
@@ -40,7 +40,7 @@ class Gap:
     size_bytes: int
     seconds: float | None
     has_cut_frame: bool = False
-    is_spoilt: bool = False
+    has_broken_neighbour: bool = False
     is_text: bool = False
 
 
@@ -85,11 +85,11 @@ def damage(count: FrameCount, gaps: Sequence[Gap]) -> str | None:
 def _reason(count: FrameCount, gap: Gap) -> str | None:
     if gap.has_cut_frame and count.frames != count.stated:
         return "they begin with an incomplete frame, as if bytes were lost there"
-    if gap.is_spoilt:
+    if gap.has_broken_neighbour:
         return "the frames next to them can't be decoded"
     if not gap.is_text and gap.size_bytes < _least_bytes(count):
         return "they may be the rest of a frame that lost bytes"
-    replaced = _whole_frames(count, gap.size_bytes)
+    replaced = _checked_frames(count, gap.size_bytes)
     if replaced and count.frames != count.stated:
         frames = "a frame" if replaced == 1 else f"{replaced} frames"
         return f"they are exactly as long as {frames}, so they may replace audio"
@@ -104,7 +104,7 @@ def _least_bytes(count: FrameCount) -> float:
     return 0 if is_counted or count.codec not in _MPEG else count.largest
 
 
-def _whole_frames(count: FrameCount, size_bytes: int) -> int:
+def _checked_frames(count: FrameCount, size_bytes: int) -> int:
     """Return the number of constant-size frames that fill a gap exactly, or 0."""
     if not count.frames or count.largest - count.smallest > count.slot_bytes:
         return 0

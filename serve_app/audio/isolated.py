@@ -44,14 +44,14 @@ _VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH
 _ERRORS: Mapping[str, type[AppError]] = {
     error.code: error for error in (UnreadableAudio, AudioTooLong)
 }
-_LESS = "Convert it to a 44.1 kHz stereo FLAC or mp3, or cut it into shorter pieces."
+_ADVICE = "Convert it to a 44.1 kHz stereo FLAC or mp3, or cut it into shorter pieces."
 CRASHED = (
     "The decoder crashed on this file: it is damaged or malformed. Export the song "
     "again."
 )
 
 
-class _ServerGone(Exception):
+class _ForkserverGone(Exception):
     """The forkserver exited before it responded."""
 
 
@@ -94,7 +94,7 @@ class IsolatedMeasure:
         for _ in range(_TRIES):
             try:
                 return self._facts(self._answer(request, is_wanted))
-            except _ServerGone:
+            except _ForkserverGone:
                 continue
         raise Unavailable("The server can't decode songs now. Try again later.")
 
@@ -130,7 +130,7 @@ class IsolatedMeasure:
                         "The server is too busy to decode this song. Try again later."
                     )
         if not received:
-            raise _ServerGone
+            raise _ForkserverGone
         try:
             # The line with the exit code may have arrived too.
             return dict(json.loads(received.splitlines()[0]))
@@ -138,16 +138,16 @@ class IsolatedMeasure:
             return {}
 
     def _check_alive(self, connection: socket.socket) -> None:
-        """Raise _ServerGone if the forkserver is gone or hangs; kill it if it hangs."""
+        """Raise _ForkserverGone if the forkserver is gone, or hangs and is killed."""
         if not _is_readable(connection, self._alive_seconds):
             logger.warning("forkserver killed reason=hangs")
             with self._lock:
                 if self._server is not None:
                     self._server.kill()
                 self._forget()
-            raise _ServerGone
+            raise _ForkserverGone
         if connection.recv(len(ALIVE)) != ALIVE:
-            raise _ServerGone
+            raise _ForkserverGone
 
     def _facts(self, answer: dict[str, Any]) -> AudioFacts:
         if "facts" in answer:
@@ -162,12 +162,12 @@ class IsolatedMeasure:
             seconds = self._process_limits.cpu_seconds
             raise AudioTooLong(
                 f"Decoding this song takes more than {seconds} seconds of CPU time, "
-                f"the limit for a song. {_LESS}"
+                f"the limit for a song. {_ADVICE}"
             )
         if "is_out_of_memory" in answer or exit_code == -signal.SIGKILL:
             raise AudioTooLong(
                 "Decoding this song takes more memory than the limit for a song. "
-                f"{_LESS}"
+                f"{_ADVICE}"
             )
         raise UnreadableAudio(CRASHED)
 
@@ -178,11 +178,11 @@ class IsolatedMeasure:
                 self._start()
             control = self._control
             if control is None:
-                raise _ServerGone
+                raise _ForkserverGone
             try:
                 socket.send_fds(control, [request], [connection.fileno()])
             except OSError as err:
-                raise _ServerGone from err
+                raise _ForkserverGone from err
 
     def _start(self) -> None:
         # SEQPACKET keeps message boundaries and reports when either end closes.

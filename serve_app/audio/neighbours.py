@@ -17,10 +17,10 @@ BEFORE, AFTER = 100, 12
 def are_intact(syntax: Syntax, before: Sequence[bytes], after: Sequence[bytes]) -> bool:
     """Whether the last frame before a gap and those after it decode without errors.
 
-    A strict decoder returns silence if a frame's codes don't end where the header says,
-    or if its checksum is wrong; a lenient one guesses. Frames are intact if both decode
-    to the same samples. This finds missing frames too: in layer III a frame's data
-    begins in the frames before it, so it can't be decoded if those are missing.
+    A strict decoder mutes a frame if its codes don't end where the header says, or if
+    its checksum is wrong; a lenient one guesses. Frames are intact if both decode to
+    the same samples. This finds missing frames too: in layer III a frame's data begins
+    in the frames before it, so it can't be decoded if those are missing.
     """
     frames = [*before, *after]
     codec = syntax.codec(frames[0])

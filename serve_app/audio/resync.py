@@ -25,7 +25,7 @@ class Resync:
         self._tries_left = _MOST_TRIES
 
     @property
-    def is_spent(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether the limit of tries is reached: `next_frame` returns None then."""
         return self._tries_left <= 0
 
@@ -34,7 +34,7 @@ class Resync:
     ) -> int | None:
         """Return the next frames' position from `start` up to `limit`, or None."""
         limit = self.end if limit is None else min(limit, self.end)
-        while start < limit and not self.is_spent:
+        while start < limit and not self.is_exhausted:
             # 4 more bytes for the patterns' lookahead.
             block = read_at(self._file, start, min(_BLOCK_BYTES, limit - start) + 4)
             for match in self._syntax.start.finditer(block):
@@ -43,7 +43,7 @@ class Resync:
                     start + match.start(), kind
                 ):
                     return start + match.start()
-                if self.is_spent:
+                if self.is_exhausted:
                     return None
             start += _BLOCK_BYTES
         return None

@@ -38,28 +38,28 @@ def runs(file: BinaryIO, whole: Stretch, syntax: Syntax, start: int) -> Iterator
     FFmpeg if the last frame may be broken.
     """
     resync = Resync(file, len(whole), syntax)
-    run = _Growing(file, whole, syntax, start)
+    run = _RunBuilder(file, whole, syntax, start)
     if start:
-        run.lead(start)
+        run.note_leading_junk(start)
     position = start
     while position < len(whole):
         head = read_at(file, position, HEAD_BYTES)
         size_bytes = syntax.measure(head)
-        if size_bytes and run.takes(head, position):
+        if size_bytes and run.accepts(head, position):
             run.add(position, size_bytes)
             position += size_bytes
         elif size_bytes and resync.has_frames(position):
             yield run.ended(position)
-            run = _Growing(file, whole, syntax, position)
+            run = _RunBuilder(file, whole, syntax, position)
         elif (after := _end_of_known(file, position, resync, run.kind)) > position:
-            run.pause(position, after)
+            run.skip_known(position, after)
             position = after
         else:
             found = resync.next_frame(run.last_start + 1, run.kind)
             if found is None:
                 yield run.ended_in_junk(position, resync)
                 return
-            run.interrupt(position, found)
+            run.skip_gap(position, found)
             position = found
     yield run.ended(position)
 
@@ -85,7 +85,7 @@ def _end_of_filling(file: BinaryIO, position: int) -> int:
     return position
 
 
-class _Growing:
+class _RunBuilder:
     """A run under construction. Positions are relative to `whole`."""
 
     def __init__(
@@ -112,7 +112,7 @@ class _Growing:
     def _last_end(self) -> int:
         return self._recent[-1].end if self._recent else self._start
 
-    def takes(self, head: bytes, position: int) -> bool:
+    def accepts(self, head: bytes, position: int) -> bool:
         """Whether the frame with this header belongs to this run."""
         is_other = position > self._start and mpeg.is_tag_frame(head)
         return mpeg.kind(head) == self.kind and not is_other
@@ -123,7 +123,7 @@ class _Growing:
         if position > self._start or not mpeg.is_tag_frame(self._head):
             self._sizes[size_bytes] += 1
 
-    def lead(self, size_bytes: int) -> None:
+    def note_leading_junk(self, size_bytes: int) -> None:
         """Note junk before the first frame."""
         self._gaps.append(Gap(size_bytes, 0.0, is_text=True))
 
@@ -132,14 +132,14 @@ class _Growing:
         self._close(start)
         self._piece_start = end
 
-    def pause(self, position: int, after: int) -> None:
+    def skip_known(self, position: int, after: int) -> None:
         """Leave out tags and zeros; note zeros, which may have replaced frames."""
         is_filling = read_at(self._file, position, 1) == b"\0"
-        if is_filling and self.takes(read_at(self._file, after, HEAD_BYTES), after):
+        if is_filling and self.accepts(read_at(self._file, after, HEAD_BYTES), after):
             self._gaps.append(Gap(after - position, self._seconds(), is_text=True))
         self.skip(position, after)
 
-    def interrupt(self, position: int, found: int) -> None:
+    def skip_gap(self, position: int, found: int) -> None:
         """Leave out the gap between `position` and the frames at `found`."""
         has_cut_frame = found < position
         end = position
@@ -175,7 +175,7 @@ class _Growing:
         stated_end = tags.end_of_tags(self._file, position)
         if stated_end > len(self._whole):
             return self.ended(stated_end)
-        is_over = not resync.is_spent and self._is_intact([])
+        is_over = not resync.is_exhausted and self._is_intact([])
         return self.ended(position if is_over else len(self._whole))
 
     def _close(self, end: int) -> None:

@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 
-from serve_app.separation.threads import run_apart
+from serve_app.separation.threads import run_in_new_thread
 
 # By default glibc returns each large tensor to the system and faults in the next one
 # page by page, which takes half of a forward pass's time. It reads this variable when a
@@ -39,7 +39,7 @@ def page_faults() -> int:
     Almost none if the allocator keeps freed memory; about 16 000 if it does not. The
     pass runs in a separate thread, as an engine's passes do.
     """
-    return run_apart(_faults_of_the_second)
+    return run_in_new_thread(_faults_of_the_second)
 
 
 def give_back() -> None:

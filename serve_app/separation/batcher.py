@@ -137,7 +137,7 @@ class Batcher:
             self._run_halved(batch, err)
             return
         except Exception as err:
-            self._run_apart(batch, err)
+            self._run_one_by_one(batch, err)
             return
         self._count(len(batch))
         for (_, future), window in zip(batch, stems, strict=True):
@@ -151,7 +151,7 @@ class Batcher:
     def _run_halved(self, batch: Sequence[_Request], err: OutOfMemory) -> None:
         """Run a batch that was too large in halves, and limit later batches."""
         if len(batch) == 1:
-            self._run_apart(batch, err)
+            self._run_one_by_one(batch, err)
             return
         half = len(batch) // 2
         with self._changed:
@@ -163,7 +163,7 @@ class Batcher:
         self._run(batch[:half])
         self._run(batch[half:])
 
-    def _run_apart(self, batch: Sequence[_Request], err: Exception) -> None:
+    def _run_one_by_one(self, batch: Sequence[_Request], err: Exception) -> None:
         """Run a failed batch again window by window, to isolate the failing one."""
         if len(batch) > 1:
             for request in batch:

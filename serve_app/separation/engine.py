@@ -25,7 +25,7 @@ from serve_app.separation.level import Level, normalised, restored
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join
 from serve_app.separation.polarity import invert_right, is_out_of_phase
-from serve_app.separation.threads import run_apart
+from serve_app.separation.threads import run_in_new_thread
 from serve_app.separation.windows import plan
 
 OnProgress = Callable[[int, int], None]
@@ -102,7 +102,7 @@ class Engine:
     ) -> Self:
         """Create an engine with the weights in `path`; raises WeightsUnavailable."""
         window_samples = spec.window.window_samples
-        backend = run_apart(
+        backend = run_in_new_thread(
             lambda: choice.make(weights.load(spec, path), window_samples, options)
         )
         return cls(spec, backend, max_windows, weights.sha256(path))

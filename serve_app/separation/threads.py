@@ -7,7 +7,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def run_apart(work: Callable[[], Result]) -> Result:
+def run_in_new_thread(work: Callable[[], Result]) -> Result:
     """Run `work` in a new thread, end the thread, and return the result.
 
     Each thread that has run an operator of torch keeps its own OpenMP threads. If a

@@ -21,7 +21,7 @@ from serve_app.separation.backends.port import BackendOptions
 from serve_app.separation.backends.pytorch import TorchBackend
 from serve_app.separation.engine import Engine
 from tools.demo_training import heldout, objective, scoring
-from tools.demo_training.beginning import pass_through
+from tools.demo_training.initial_weights import pass_through
 from tools.demo_training.mixing import Examples, Recipe
 from tools.demo_training.songs import SOURCES
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.separation.threads import run_apart
+from serve_app.separation.threads import run_in_new_thread
 
 # Loads the demo as a server does, computes, and counts the threads that came of it.
 PROGRAM = """
@@ -33,9 +33,9 @@ with Engine.load(spec, path, options) as engine:
 
 
 def test_the_result_and_the_error_come_through() -> None:
-    assert run_apart(lambda: 3) == 3
+    assert run_in_new_thread(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        run_apart(lambda: 1 // 0)
+        run_in_new_thread(lambda: 1 // 0)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts in /proc")

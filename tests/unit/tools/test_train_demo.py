@@ -34,7 +34,7 @@ from tools.demo_training import (
     training,
     varying,
 )
-from tools.demo_training.beginning import pass_through
+from tools.demo_training.initial_weights import pass_through
 from tools.demo_training.notes import Harmony, Note
 
 SEEDS = range(20)
