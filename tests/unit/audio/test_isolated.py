@@ -29,7 +29,7 @@ Made = Callable[..., IsolatedMeasure]
 
 @pytest.fixture
 def made() -> Iterator[Made]:
-    """Make what measures by `measure`, or by a function of `hostile`."""
+    """Create a measure that runs `measure`, or a function of `hostile`."""
     all_made = []
 
     def make(
@@ -79,7 +79,7 @@ def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or only waits for its parent to notice."""
+    """Whether a process has ended, including zombies."""
     try:
         return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:

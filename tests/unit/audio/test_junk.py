@@ -1,4 +1,4 @@
-"""Junk between frames is left out, and nothing else; damage like it is refused."""
+"""Only junk between frames is left out; similar damage is refused."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -48,14 +48,14 @@ BINARY = {
 }
 JUNK = {**TEXT, **TAGS, **BINARY}
 
-# What is refused between frames because it may be the rest of one.
+# Junk that is refused because it may be the rest of a frame.
 SHORT = ("a few bytes", "bytes that look like a frame")
 UNPROVEN = {"aac": tuple(BINARY), "mp2": SHORT, "mp3 untagged": SHORT}
 
 
 @dataclass(frozen=True)
 class Bare:
-    """A song of nothing but frames; `first` may be the frame of a tag."""
+    """A song of bare frames; `first` may be a tag frame."""
 
     frames: list[bytes]
 
@@ -104,7 +104,7 @@ def split(data: bytes, measure: frame_sizes.Measure) -> Iterator[bytes]:
 
 
 def by_ffmpeg(path: Path) -> int:
-    """Return how many samples FFmpeg reads, going on behind what it can't decode."""
+    """Return how many samples FFmpeg reads, skipping what it can't decode."""
     samples = 0
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
@@ -150,7 +150,7 @@ def test_junk_between_frames_makes_no_difference(
 def test_ffmpeg_reads_no_more_and_the_tag_says_no_less(
     tmp_path: Path, kind: str, name: str
 ) -> None:
-    """Of mp3s FFmpeg loses the frame behind the junk."""
+    """FFmpeg drops an mp3's frame behind the junk."""
     path = tmp_path / "song"
     song = bare(path, kind)
     path.write_bytes(bytes(song))
@@ -310,7 +310,7 @@ def test_bytes_that_were_lost_are_damage(
 def test_junk_within_a_frame_is_damage(
     tmp_path: Path, kind: str, inside: int, junk: bytes
 ) -> None:
-    """FFmpeg makes noise of it."""
+    """FFmpeg decodes such a frame to noise."""
     song = bare(tmp_path / "song", kind)
     broken = song.frames[AT][:inside] + junk + song.frames[AT][inside:]
     data = b"".join([*song.frames[:AT], broken, *song.frames[AT + 1 :]])

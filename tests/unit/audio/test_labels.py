@@ -38,7 +38,7 @@ def test_long_values_are_cut_and_large_covers_left_out(tmp_path: Path) -> None:
 
 
 def test_only_pictures_are_covers(tmp_path: Path) -> None:
-    """The frames of a video are not."""
+    """Video frames are not covers."""
     media.write_song(tmp_path / "song.mp4", "mp4", seconds=0.5)
     assert labels.read(tmp_path / "song.mp4").cover is None
 

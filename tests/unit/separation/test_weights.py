@@ -125,7 +125,7 @@ def test_other_weights_than_those_recorded_are_refused(
 def test_replicas_that_pull_together_download_once(
     tmp_path: Path, spec: ModelSpec, file_server: FileServer
 ) -> None:
-    """Each has its own cache object, as each process has."""
+    """Each replica has its own cache object, like a separate process."""
     found: list[bytes] = []
 
     def pull() -> None:
@@ -218,7 +218,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 class Harmful:
-    """What a pickle may hold: an object whose loading calls a function."""
+    """A malicious pickle: loading the object calls a function."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (print, ("harm",))

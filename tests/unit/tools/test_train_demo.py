@@ -1,4 +1,4 @@
-"""What making the demo model promises."""
+"""The guarantees of the demo model's training tools."""
 
 import datetime
 import io
@@ -43,7 +43,7 @@ CROP = 16_384
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: steps are small, and the machine may be busy."""
+    """Use one thread in torch: steps are small, and the machine may be busy."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

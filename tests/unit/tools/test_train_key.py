@@ -1,4 +1,4 @@
-"""Songs to learn keys from are the same each time, and are in the keys they say."""
+"""Songs for the key network are reproducible, and are in their stated keys."""
 
 import random
 
@@ -88,7 +88,7 @@ def test_a_key_has_the_name_it_is_read_from() -> None:
 
 
 def played(seconds: float) -> mido.MidiFile:
-    """Return a file of piano with a note each second, the last one never let go."""
+    """Return a piano file with a note each second; the last one never ends."""
     track = mido.MidiTrack([mido.Message("program_change", program=0)])
     for pitch in [*[60, 64, 67, 72] * (int(seconds) // 4), 48]:
         track.append(mido.Message("note_on", note=pitch, velocity=90))
