@@ -32,7 +32,9 @@ class Level:
 
     def __post_init__(self) -> None:
         if not all(map(isfinite, (self.mean, self.deviation, self.side_mean))):
-            raise ValueError(f"mean, deviation and side_mean must be finite: {self}")
+            raise ValueError(
+                f"mean, deviation and side_mean must be finite, got {self}"
+            )
         if self.deviation < 0:
             raise ValueError(f"deviation must be at least 0, got {self.deviation}")
 

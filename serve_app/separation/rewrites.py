@@ -48,7 +48,7 @@ def _encoder(layer: Any, rows: Rows) -> nn.Module:
 
 
 class Encoder(nn.Module):
-    """An encoder layer over a wave, or over a spectrum with few rows."""
+    """An encoder layer over a wave, or over a spectrum if its norms mix rows."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()

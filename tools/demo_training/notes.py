@@ -62,9 +62,9 @@ class Harmony:
         return self.key + 12 * octave + self.scale[step]
 
     def near(self, degree: int, lowest: int, above: int) -> int:
-        """Return the pitch of a degree, with its base from `lowest` up, if in reach.
+        """Return a degree's pitch in a suitable octave.
 
-        The base is `above` degrees below.
+        The degree `above` steps below it is within an octave over `lowest`.
         """
         base = self.pitch(degree - above)
         return base + 12 * -((base - lowest) // 12) + self.pitch(degree) - base
