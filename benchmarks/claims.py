@@ -1,10 +1,10 @@
-"""Claims a second from Postgres, with few jobs waiting and with many.
+"""Claims per second on Postgres, with short and long queues.
 
     python benchmarks/claims.py [--claimers 8] [--queued 1000 100000] [--rounds 5]
 
-A Postgres of its own runs for as long as this does, unless `--database-url` names one,
-whose jobs are then deleted. The two lengths of the queue take turns. Each claimer is a
-process, as a dispatcher is; a claim is one transaction, synced to disk.
+A temporary Postgres is started, unless `--database-url` names a database: its jobs are
+deleted. The queue lengths alternate. Each claimer is a process, like a dispatcher; a
+claim is one transaction, synced to disk.
 """
 
 import argparse
@@ -41,16 +41,16 @@ from serve_app.stems.request import (  # noqa: E402
 
 _KIND = separation()
 _ROWS_AT_ONCE = 5_000
-_PATIENCE_SECONDS = 120
+_TIMEOUT_SECONDS = 120
 
 
 def now() -> datetime:
-    """Return the time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def job(number: int) -> SeparationJob:
-    """Return a job that waits; later numbers are younger."""
+    """Return a queued job; higher numbers are younger."""
     job_id, at = uuid4().hex, now() - timedelta(days=1) + timedelta(seconds=number)
     source = Source(
         "song.mp3", f"originals/{job_id}", 4 << 20, "ab" * 32, 44_100, 2, 9**7, 0.0, 0.2
@@ -68,7 +68,7 @@ def job(number: int) -> SeparationJob:
 
 
 def fill(url: str, queued: int) -> None:
-    """Let so many jobs wait, and no other be there."""
+    """Replace all jobs by `queued` queued ones."""
     engine = connect(url)
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE queue"))
@@ -84,9 +84,9 @@ def fill(url: str, queued: int) -> None:
 def claim(
     url: str, claims: int, most: int, barrier: Barrier, ended: "Queue[float]"
 ) -> None:
-    """Claim so many jobs, `most` at a time; tell when that was done.
+    """Claim `claims` jobs, `most` at a time, and send the time of the end.
 
-    Begins when all claimers are ready.
+    Starts when all claimers are ready.
     """
     database = Database(url)
     store = JobStore(database, now, _KIND)
@@ -102,9 +102,9 @@ def claim(
             most=min(left, most),
         )
         if not found:
-            raise RuntimeError("there was nothing to claim")
+            raise RuntimeError(f"the queue is empty, with {left} claims left")
         left -= len(found)
-    # The time of the whole machine, not of this process.
+    # `monotonic` is the same clock in all processes of the machine.
     ended.put(time.monotonic())
     database.close()
 
@@ -126,7 +126,7 @@ def claims_per_second(
         process.start()
     barrier.wait()
     began = time.monotonic()
-    last = max(ended.get(timeout=_PATIENCE_SECONDS) for _ in running)
+    last = max(ended.get(timeout=_TIMEOUT_SECONDS) for _ in running)
     for process in running:
         process.join()
     return each * claimers / (last - began)

@@ -1,7 +1,7 @@
-"""What is timed against each other: the usual loops over Hybrid Demucs, and our engine.
+"""The contenders of the benchmark: common loops over Hybrid Demucs, and the engine.
 
-Run as a program it is a worker: it loads one contender, then answers each line of its
-standard input with a line of JSON. `benchmarks/engine.py` starts them.
+Run as a program, it is a worker: it loads one contender, then responds to each line on
+standard input with a line of JSON. `benchmarks/engine.py` starts the workers.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from serve_app.separation.backends import choice  # noqa: E402
 from serve_app.separation.backends.port import BackendOptions  # noqa: E402
 from serve_app.separation.engine import Engine, MixStatistics  # noqa: E402
 from serve_app.separation.models import ModelSpec, find  # noqa: E402
-from serve_app.separation.threads import run_apart  # noqa: E402
+from serve_app.separation.threads import run_in_new_thread  # noqa: E402
 
 RATE = 44_100
 SEED = 0
@@ -38,7 +38,7 @@ Separate = Callable[[Tensor], None]
 
 @dataclass(frozen=True)
 class Contender:
-    """How a contender is made ready, and what it is."""
+    """A contender: its loader and its description."""
 
     load: Callable[[ModelSpec, int], Separate]
     says: str
@@ -46,7 +46,7 @@ class Contender:
 
 
 def song(seconds: float) -> Tensor:
-    """Return a mix (2, samples) of tones that change and noise, always the same."""
+    """Return a mix (2, samples) of changing tones and noise, always the same."""
     rng = np.random.default_rng(SEED)
     samples = round(seconds * RATE)
     time_seconds = np.arange(samples) / RATE
@@ -63,7 +63,7 @@ def network(spec: ModelSpec) -> torch.nn.Module:
 
 
 def _loop(segment_seconds: float, overlap_seconds: float) -> Any:
-    """Return the loader of the loop that torchaudio's tutorial teaches.
+    """Return the loader of the loop in torchaudio's tutorial.
 
     Segments are separated one by one and cross-faded into an array of the whole song.
     """
@@ -79,12 +79,12 @@ def _loop(segment_seconds: float, overlap_seconds: float) -> Any:
             up = torch.linspace(0, 1, overlap)
             with torch.inference_mode():
                 for start in range(0, mix.shape[1], length - overlap):
-                    part = model(mix[None, :, start : start + length])[0]
+                    segment = model(mix[None, :, start : start + length])[0]
                     if start > 0:
-                        part[..., :overlap] *= up[: part.shape[-1]]
+                        segment[..., :overlap] *= up[: segment.shape[-1]]
                     if start + length < mix.shape[1]:
-                        part[..., -overlap:] *= up.flip(0)
-                    stems[..., start : start + length] += part
+                        segment[..., -overlap:] *= up.flip(0)
+                    stems[..., start : start + length] += segment
 
         return separate
 
@@ -92,19 +92,19 @@ def _loop(segment_seconds: float, overlap_seconds: float) -> Any:
 
 
 def _demucs(spec: ModelSpec, threads: int) -> Separate:
-    """Return demucs's own `apply_model` over its own class, with the same weights."""
+    """Return demucs's `apply_model` with its own class and the same weights."""
     from demucs.apply import apply_model
     from demucs.hdemucs import HDemucs
 
     torch.set_num_threads(threads)
     if spec.name == "demo":
-        raise SystemExit("demucs's class is compared at full size only")
+        raise SystemExit("contender b supports only the full-size models, not demo")
     theirs = HDemucs(list(spec.sources))
     state = network(spec).state_dict()
     for part in ("encoder", "decoder"):
         for name, short in ((f"freq_{part}", part), (f"time_{part}", f"t{part}")):
             state = {key.replace(name, short): value for key, value in state.items()}
-    # torchaudio keeps a norm that is never used.
+    # torchaudio's network has a norm that is never used.
     theirs.load_state_dict({key: state[key] for key in theirs.state_dict()})
     theirs.eval()
 
@@ -118,7 +118,7 @@ def _engine(runtime: str, precision: str) -> Any:
     def load(spec: ModelSpec, threads: int) -> Separate:
         options = BackendOptions("cpu", runtime, precision, threads, cache_dir=CACHE)  # type: ignore[arg-type]
         window = spec.window.window_samples
-        backend = run_apart(lambda: choice.make(network(spec), window, options))
+        backend = run_in_new_thread(lambda: choice.make(network(spec), window, options))
         engine = Engine(spec, backend)
 
         def separate(mix: Tensor) -> None:
@@ -128,7 +128,7 @@ def _engine(runtime: str, precision: str) -> Any:
                 blocks(mix), stats, on_progress=lambda *_: None, cancelled=Event()
             )
             if sum(block.shape[-1] for block in stems) != mix.shape[1]:
-                raise RuntimeError("the stems are not as long as the song")
+                raise RuntimeError("the stems and the song differ in length")
 
         return separate
 
@@ -136,7 +136,7 @@ def _engine(runtime: str, precision: str) -> Any:
 
 
 def blocks(mix: Tensor) -> Iterator[np.ndarray]:
-    """Yield a mix as a decoder would, piece by piece."""
+    """Yield a mix in blocks, as a decoder does."""
     for start in range(0, mix.shape[1], BLOCK_SAMPLES):
         yield mix[:, start : start + BLOCK_SAMPLES].numpy()
 
@@ -181,7 +181,7 @@ def stems_db(expected: Tensor, found: Tensor) -> list[float]:
 
 
 def serve(name: str, spec: ModelSpec, seconds: float, threads: int) -> None:
-    """Answer `run` with seconds, `peak` with MiB, `db` with ratios, to the end."""
+    """Respond to `run` with seconds, to `peak` with MiB, to `db` with ratios."""
     separate = CONTENDERS[name].load(spec, threads)
     mix = song(seconds)
     separate(mix[:, : 12 * RATE])

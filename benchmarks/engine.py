@@ -1,11 +1,11 @@
-"""The engine against the usual loops over Hybrid Demucs: time, memory, exactness.
+"""Compare the engine with common loops over Hybrid Demucs: time, memory, exactness.
 
     python benchmarks/engine.py [--rounds 5] [--seconds 210] [--json FILE] [--plot FILE]
 
-All run on the same random weights (the published ones, at full size, cost as much) and
-take turns, round after round, each in a process of its own: whatever else the machine
-does hits all alike. Times are medians; compare the ratios of one run, not the times of
-several. `b` needs the extra `demucs`, --plot the extra `bench`.
+All contenders use the same random weights, which cost as much as the published ones of
+the same size. Each runs in a process of its own, and they alternate round by round, so
+that other load on the machine affects all equally. Times are medians; compare ratios of
+one run, not times of several. `b` needs the extra `demucs`, --plot the extra `bench`.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PAIR = "2 x"
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one contender."""
+    """The measurements of one contender."""
 
     name: str
     says: str
@@ -76,23 +76,23 @@ class Worker:
         self._in.flush()
 
     def hear(self) -> Any:
-        """Wait for an answer."""
+        """Wait for a response."""
         line = self._out.readline()
         if not line:
-            raise RuntimeError(f"{self.name} ended: {self._process.wait()}")
+            raise RuntimeError(f"{self.name} exited code={self._process.wait()}")
         return json.loads(line)
 
     def ask(self, word: str) -> Any:
-        """Send a command and wait for its answer."""
+        """Send a command and return its response."""
         self.tell(word)
         return self.hear()
 
 
 def measure(options: argparse.Namespace) -> list[Figures]:
-    """Run all contenders round after round."""
+    """Run all contenders, alternating in each round."""
     teams = {name: [Worker(name, options, options.threads)] for name in options.names}
     for name in options.pairs:
-        # Two replicas of one thread each, at work at once.
+        # Two replicas of one thread each, running at the same time.
         teams[f"{PAIR}{name}"] = [Worker(name, options, 1) for _ in range(2)]
     times: dict[str, list[float]] = {name: [] for name in teams}
     energies: dict[str, list[float]] = {name: [] for name in teams}
@@ -155,7 +155,7 @@ def table(found: list[Figures]) -> str:
 
 
 def machine() -> str:
-    """Return what this machine is, in words."""
+    """Return a description of this machine."""
     name = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -165,7 +165,7 @@ def machine() -> str:
 
 
 def plot(found: list[Figures], path: Path) -> None:
-    """Draw the speeds as bars."""
+    """Plot the speeds as a bar chart."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -182,7 +182,7 @@ def plot(found: list[Figures], path: Path) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
+    """Return the command line's parser."""
     top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     top.add_argument("--model", default="hdemucs_high_musdb_plus")
     top.add_argument("--names", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
@@ -190,13 +190,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--rounds", type=int, default=5)
     top.add_argument("--seconds", type=float, default=210.0, help="of the song")
     top.add_argument("--threads", type=int, default=os.cpu_count())
-    top.add_argument("--json", type=Path, help="write every figure here")
-    top.add_argument("--plot", type=Path, help="draw the speeds here, .png or .svg")
+    top.add_argument("--json", type=Path, help="write every figure to this file")
+    top.add_argument("--plot", type=Path, help="plot the speeds to this .png or .svg")
     return top
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, print the table, and write what was asked for."""
+    """Measure, print the table, and write the requested files."""
     options = parser().parse_args(arguments)
     found = measure(options)
     print(f"{options.model}, {options.seconds:.0f} s, {machine()}\n\n{table(found)}")

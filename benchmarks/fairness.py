@@ -1,9 +1,9 @@
-"""Short songs behind a long one: how long they take, over what they take alone.
+"""Slowdown of short songs that are sent while the server separates a long one.
 
     python benchmarks/fairness.py [--songs 8] [--short-seconds 30] [--long-minutes 60]
 
-A server is started on a free port with random weights of full size. The short songs are
-sent at once, first to an idle server, then to one that works on the long song.
+A server starts on a free port, with random weights of full size. The short songs are
+sent at once, first to the idle server, then while it separates the long song.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from benchmarks import service  # noqa: E402
 from benchmarks.engine import machine  # noqa: E402
 from serve_app.separation.models import find  # noqa: E402
 
-# The first of a long song's windows are under way by then.
+# After this time the first windows of the long song are being computed.
 _SETTLE_SECONDS = 5.0
 _POLL_SECONDS = 0.25
 
 
 @contextmanager
 def under_way(url: str, song: Path) -> Iterator[None]:
-    """Let the server work on a song; cancel it in the end."""
+    """Keep the server busy with a song; cancel it on exit."""
     with httpx.Client(base_url=url, timeout=600) as http:
         with song.open("rb") as file:
             answer = http.post(
@@ -42,12 +42,14 @@ def under_way(url: str, song: Path) -> Iterator[None]:
         time.sleep(_SETTLE_SECONDS)
         yield
         if http.get(place).json()["status"] != "processing":
-            raise RuntimeError("the long song was done too soon to be in the way")
+            raise RuntimeError(
+                "the long song ended before the short ones. Increase --long-minutes"
+            )
         http.delete(place).raise_for_status()
 
 
 def measure(options: argparse.Namespace) -> tuple[float, float]:
-    """Return the short songs' seconds alone and beside the long song."""
+    """Return the short songs' seconds alone, and beside the long song."""
     spec = find(options.model)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -65,7 +67,7 @@ def measure(options: argparse.Namespace) -> tuple[float, float]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
+    """Return the command line's parser."""
     top = service.server_parser(__doc__.splitlines()[0])
     top.add_argument("--songs", type=int, default=8)
     top.add_argument("--short-seconds", type=float, default=30.0)

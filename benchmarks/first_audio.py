@@ -1,11 +1,11 @@
-"""How soon the first window of a song is stored, in windows' compute.
+"""Time until a song's first window is stored, relative to a window's compute time.
 
     python benchmarks/first_audio.py [--model hdemucs_high_musdb_plus] [--rounds 5]
 
 A job runs from its original in a directory to its stems, with random weights of full
-size. Timed are the moment when the first window of all stems is stored, and beside it
-what a window takes: the engine's time for a song over its number of windows, and the
-time that one window alone is in the engine.
+size. It measures when the first window of all stems is stored, and two compute times:
+the engine's time for a song divided by its number of windows, and the engine's time for
+a single window.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from serve_app.separation.backends import choice  # noqa: E402
 from serve_app.separation.backends.port import BackendOptions  # noqa: E402
 from serve_app.separation.engine import Engine, MixStatistics  # noqa: E402
 from serve_app.separation.models import ModelSpec, find  # noqa: E402
-from serve_app.separation.threads import run_apart  # noqa: E402
+from serve_app.separation.threads import run_in_new_thread  # noqa: E402
 from serve_app.separation.windows import plan  # noqa: E402
 from serve_app.stems.request import Stage  # noqa: E402
 from serve_app.stems.work import SongWorker  # noqa: E402
@@ -44,13 +44,13 @@ from tests.networks import OneEngine  # noqa: E402
 class Watched(LocalStorage):
     """A directory that remembers when its first part was stored."""
 
-    first_part_at: float | None = None
+    first_window_at: float | None = None
 
     def put(self, key: str, path: Path, *, synced: bool = True) -> None:
         """Store a file."""
         super().put(key, path, synced=synced)
-        if key.startswith("parts/") and self.first_part_at is None:
-            self.first_part_at = time.perf_counter()
+        if key.startswith("parts/") and self.first_window_at is None:
+            self.first_window_at = time.perf_counter()
 
 
 def loaded(spec: ModelSpec, options: argparse.Namespace) -> Engine:
@@ -60,12 +60,14 @@ def loaded(spec: ModelSpec, options: argparse.Namespace) -> Engine:
         cache_dir=contenders.CACHE,
     )
     window = spec.window.window_samples
-    backend = run_apart(lambda: choice.make(contenders.network(spec), window, wanted))
+    backend = run_in_new_thread(
+        lambda: choice.make(contenders.network(spec), window, wanted)
+    )
     return Engine(spec, backend)
 
 
 def engine_seconds(engine: Engine, samples: int) -> float:
-    """Return how long the engine alone takes for so many samples."""
+    """Return the seconds that the engine alone takes for a song of `samples`."""
     mix = contenders.song(samples / contenders.RATE)
     began = time.perf_counter()
     stems = engine.separate(
@@ -80,7 +82,7 @@ def engine_seconds(engine: Engine, samples: int) -> float:
 
 
 def measured(options: argparse.Namespace) -> dict[str, float]:
-    """Return the medians, in seconds."""
+    """Return the medians in seconds."""
     spec = find(options.model)
     samples = round(options.seconds * contenders.RATE)
     windows = len(plan(samples, spec.window))
@@ -91,14 +93,14 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
         engine.warm_up()
         for number in range(options.rounds):
             storage = Watched(Path(place) / f"files-{number}")
-            found["first"].append(first_part_seconds(engine, storage, song))
+            found["first"].append(first_window_seconds(engine, storage, song))
             found["share"].append(engine_seconds(engine, samples) / windows)
             one = spec.window.window_samples
             found["alone"].append(engine_seconds(engine, one))
     return {name: statistics.median(each) for name, each in found.items()}
 
 
-def first_part_seconds(engine: Engine, storage: Watched, song: Path) -> float:
+def first_window_seconds(engine: Engine, storage: Watched, song: Path) -> float:
     """Run a job; return how long after its start its first window was stored."""
     facts = measure(song, AudioLimits(24 * 3600))
     copy = song.with_name("copy")
@@ -113,9 +115,9 @@ def first_part_seconds(engine: Engine, storage: Watched, song: Path) -> float:
         pass
 
     worker.run(asking(job, options=wanted), progress, Event())
-    if storage.first_part_at is None:
+    if storage.first_window_at is None:
         raise RuntimeError("no window was stored")
-    return storage.first_part_at - began
+    return storage.first_window_at - began
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -129,7 +131,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     found: list[Any] = []
-    # As in a replica: what works on a song is a thread, and not the first one.
+    # As in a replica, the song is processed in a thread other than the main one.
     thread = Thread(target=lambda: found.append(measured(options)))
     thread.start()
     thread.join()

@@ -1,10 +1,10 @@
-"""The network on a GPU: throughput by batch size and precision, and where time goes.
+"""The network on a GPU: throughput by batch size and precision, and the LSTMs' share.
 
     python benchmarks/gpu.py [--device cuda] [--batches 1 4 12 32] [--json FILE]
 
-Needs torch, torchaudio and numpy, and no other package; weights are random, at the size
-of the published ones. A pass is what a Separator's is: windows in the host's memory go
-in, stems in the host's memory come out.
+Needs only torch, torchaudio and numpy. The weights are random, with the size of the
+published ones. As in a Separator, a pass maps windows in host memory to stems in host
+memory.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from serve_app.separation.models import ModelSpec, find  # noqa: E402
 
 # Multiplications and additions of `hdemucs_high`, counted on one window.
 GFLOP_PER_SECOND_OF_AUDIO = 21.0
-# Dense TFLOP/s by product and precision, from the makers' data sheets; fp32 is TF32.
+# Dense TFLOP/s by product and precision, from the data sheets; fp32 is TF32.
 PEAK_TFLOPS = {
     "H200": {"fp32": 494, "bf16": 989, "fp16": 989},
     "H100": {"fp32": 494, "bf16": 989, "fp16": 989},
@@ -45,7 +45,7 @@ PASSES = 7
 
 @dataclass(frozen=True)
 class Row:
-    """What one precision and batch size gave."""
+    """The results for one precision and batch size."""
 
     precision: str
     batch: int
@@ -88,7 +88,7 @@ def rows(spec: ModelSpec, options: argparse.Namespace) -> Iterator[Row]:
 
 
 def reference(spec: ModelSpec, mixes: Tensor, device: str) -> Tensor:
-    """Return torchaudio's own stems, in float32 without TF32."""
+    """Return the stems of torchaudio's network, in float32 without TF32."""
     plain = network(spec).to(devices.resolve(device))
     with torch.inference_mode(), _no_tf32():
         return plain(mixes.to(devices.resolve(device))).cpu()
@@ -103,7 +103,7 @@ def _no_tf32() -> Iterator[None]:
 
 
 def timed(run: Callable[[], Any]) -> float:
-    """Return the median seconds of a pass, which ends on the host: it waits."""
+    """Return the median seconds of a pass, until the stems are on the host."""
     run()
     seconds = []
     for _ in range(PASSES):
@@ -114,7 +114,7 @@ def timed(run: Callable[[], Any]) -> float:
 
 
 def share_of_peak(device: torch.device, precision: str, speed: float) -> float | None:
-    """Return which part of the device's arithmetic is used, where its peak is known."""
+    """Return the fraction of the device's peak arithmetic rate, or None if unknown."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
@@ -131,7 +131,7 @@ def _peak_mebibytes(device: torch.device) -> float | None:
 
 
 def lstm_share(spec: ModelSpec, options: argparse.Namespace, precision: str) -> float:
-    """Return which part of an eager pass the LSTMs take: steps one after another."""
+    """Return the fraction of an eager pass spent in LSTMs, which are sequential."""
     device = devices.resolve(options.device)
     backend = TorchBackend(
         network(spec), BackendOptions(options.device, "torch", precision)
@@ -172,13 +172,13 @@ def table(found: Sequence[Row]) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
+    """Return the command line's parser."""
     top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     top.add_argument("--device", default="auto")
     top.add_argument("--model", default="hdemucs_high_musdb_plus")
     top.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16, 32, 64])
     top.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "fp16"])
-    top.add_argument("--json", type=Path, help="write every figure here")
+    top.add_argument("--json", type=Path, help="write every figure to this file")
     return top
 
 

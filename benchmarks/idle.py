@@ -1,10 +1,10 @@
-"""What a server costs that has nothing to do: processor, memory, processes, ports.
+"""Resources of an idle server: CPU, memory, processes, ports.
 
     python benchmarks/idle.py [--seconds 60] [--settle 30] [--json FILE]
 
-`python -m deployments` is started on a free port of 127.0.0.1, as `make serve` does,
-with the model in the box, and left alone. Memory is the proportional set size: pages
-that processes share count once.
+`python -m deployments` starts on a free port of 127.0.0.1, as in `make serve`, with the
+bundled model, and gets no requests. Memory is the proportional set size: pages that
+processes share count once.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _MIB = 1024**2
 
 @dataclass(frozen=True)
 class Share:
-    """One process: its share of a core in per cent, and its memory in MiB."""
+    """One process: its CPU use in per cent of a core, and its memory in MiB."""
 
     name: str
     core_percent: float
@@ -42,31 +42,31 @@ class Share:
 
 @dataclass(frozen=True)
 class Idle:
-    """All processes of a server at rest, and the ports that they listen on."""
+    """All processes of an idle server, and the ports they listen on."""
 
     processes: Sequence[Share]
     open_ports: Sequence[str]
 
     @property
     def core_percent(self) -> float:
-        """The share of one core that all processes take together."""
+        """The CPU use of all processes, in per cent of one core."""
         return sum(one.core_percent for one in self.processes)
 
     @property
     def pss_mib(self) -> float:
-        """The memory of all processes together."""
+        """The memory of all processes in MiB."""
         return sum(one.pss_mib for one in self.processes)
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @contextmanager
 def server(directory: Path, port: int) -> Iterator[psutil.Process]:
-    """Run a server until the block ends; it is ready when the block begins."""
+    """Run a server until the context exits; it is ready on entry."""
     environment = {
         **os.environ,
         "STEMSERVE_DATA_DIR": str(directory / "data"),
@@ -90,7 +90,7 @@ def server(directory: Path, port: int) -> Iterator[psutil.Process]:
 
 
 def wait_ready(url: str) -> None:
-    """Wait until the server says that it is ready."""
+    """Wait until the server is ready."""
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end:
         try:
@@ -103,7 +103,7 @@ def wait_ready(url: str) -> None:
 
 
 def measured(root: psutil.Process, seconds: float) -> Idle:
-    """Watch a process and all below it for so many seconds."""
+    """Measure a process and its descendants for `seconds`."""
     family = [root, *root.children(recursive=True)]
     before = [cpu_seconds(one) for one in family]
     time.sleep(seconds)
@@ -119,13 +119,13 @@ def measured(root: psutil.Process, seconds: float) -> Idle:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Return the processor time that a process has taken."""
+    """Return a process's CPU time."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 def name(process: psutil.Process) -> str:
-    """Return what a process is called, in a few words."""
+    """Return a short name for a process."""
     command = " ".join(process.cmdline()).strip()
     if command.startswith("ray::"):
         return command.split()[0]
@@ -160,7 +160,7 @@ def main() -> None:
         f"{idle.pss_mib:8.0f} MiB {idle.core_percent:6.2f} % of one core, "
         f"{len(idle.processes)} processes, {len(idle.open_ports)} open ports"
     )
-    # IPv4 on a socket of IPv6 has a prefix.
+    # IPv4 addresses on IPv6 sockets have a prefix.
     addresses = [port.removeprefix("::ffff:") for port in idle.open_ports]
     outside = [address for address in addresses if not address.startswith("127.")]
     print(f"{len(outside)} ports beyond 127.0.0.1: {' '.join(outside)}")

@@ -1,8 +1,8 @@
-"""Peak memory and speed of a song's whole way, decode to encode, at several lengths.
+"""Peak memory and speed of a song from decoding to encoding, at several lengths.
 
     python benchmarks/memory.py [--minutes 3 120] [--model demo]
 
-Each length runs in a process of its own, as a Separator replica would.
+Each length runs in a process of its own, set up like a Separator replica.
 """
 
 import argparse
@@ -42,14 +42,14 @@ def main() -> None:
         return
     peaks = []
     for minutes in sorted(options.minutes):
-        peak, seconds = _apart(minutes, options.model)
+        peak, seconds = _measured_in_process(minutes, options.model)
         peaks.append(peak)
         speed = 60 * minutes / seconds
         print(f"{minutes:6.1f} min: peak {peak:5.0f} MiB, {speed:5.1f} x real time")
     print(f"longest / shortest: {peaks[-1] / peaks[0]:.3f}")
 
 
-def _apart(minutes: float, model: str) -> tuple[float, float]:
+def _measured_in_process(minutes: float, model: str) -> tuple[float, float]:
     command = [sys.executable, __file__, "--one", str(minutes), "--model", model]
     environment = {**os.environ, allocator.VARIABLE: allocator.TUNABLES}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
@@ -58,7 +58,7 @@ def _apart(minutes: float, model: str) -> tuple[float, float]:
 
 
 def measured(minutes: float, model: str) -> tuple[float, float]:
-    """Separate `minutes` of music; return this process's peak (MiB) and the seconds."""
+    """Separate `minutes` of audio; return the process's peak (MiB) and the seconds."""
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "song.flac"
         _write_song(source, minutes)
@@ -74,7 +74,7 @@ def measured(minutes: float, model: str) -> tuple[float, float]:
 
 
 def _write_song(path: Path, minutes: float) -> None:
-    """Write tones and noise, a second at a time."""
+    """Write tones and noise, one second at a time."""
     random = np.random.default_rng(0)
     phase = 2 * np.pi * np.arange(_RATE) / _RATE
     with soundfile.SoundFile(path, "w", _RATE, 2, "PCM_16") as file:

@@ -2,8 +2,8 @@
 
     python benchmarks/quality.py [--model demo] [--json]
 
-The clips are rendered from the music of OpenTTD with a soundfont that the demo model
-was not trained with, once, into a cache.
+The clips are rendered once, into a cache, from the music of OpenTTD, with a soundfont
+that was not used to train the demo model.
 """
 
 import argparse
@@ -26,18 +26,18 @@ CACHE = Path(tempfile.gettempdir()) / "stemserve-heldout"
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
+    """Return the command line's parser."""
     top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     top.add_argument(
-        "--model", default="demo", help="as `stemserve models list` names it"
+        "--model", default="demo", help="a name from `stemserve models list`"
     )
-    top.add_argument("--cache", type=Path, default=CACHE, help="keep the clips here")
+    top.add_argument("--cache", type=Path, default=CACHE, help="folder for the clips")
     top.add_argument("--json", action="store_true", help="print every figure as JSON")
     return top
 
 
 def measure(model: str, cache: Path) -> dict[str, Any]:
-    """Return the medians and each clip's scores of a model."""
+    """Return a model's scores: the medians, and those of each clip."""
     clips = heldout.clips(cache)
     engine = engines.load_engine(Settings(), model)
     with engine:
@@ -50,7 +50,7 @@ def measure(model: str, cache: Path) -> dict[str, Any]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Format a report for reading: a line a clip, the medians last."""
+    """Format a report as text: one line per clip, then the medians."""
     names = [*heldout.STEMS, "residual", "vocals"]
     head = f"{'dB':28}" + "".join(f"{name:>10}" for name in names)
     rows = [(one["name"], {**one, **one["gains"]}) for one in report["clips"]]
@@ -63,7 +63,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print a model's scores; return 1 when a program or file is missing."""
+    """Print a model's scores; return 1 if a program or file is missing."""
     options = parser().parse_args(arguments)
     try:
         report = measure(options.model, options.cache)

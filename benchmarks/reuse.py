@@ -1,10 +1,10 @@
-"""How soon a song is answered that was separated before, against one that is new.
+"""Response time for a song that was separated before, and for a new one.
 
     python benchmarks/reuse.py [--megabytes 10] [--rounds 6]
 
-Both are the same `POST /separate` of the same mp3 over HTTP: the hit ends with the job
-completed, the other one with the job queued; how long that one takes until it is
-completed is given as well.
+Both are the same `POST /separate` of the same mp3 over HTTP. The response to a cache
+hit has a completed job, the other one a queued job; the time until that one is
+completed is printed too.
 """
 
 import statistics
@@ -22,16 +22,16 @@ import httpx  # noqa: E402
 
 from benchmarks.service import server, server_parser, write_song  # noqa: E402
 
-# In a row, so that the first one, for which all caches are cold, is one among others.
+# Several in a row, so that the first one, with cold caches, is one of many.
 _HITS = 10
 _REST_SECONDS = 2.0
 _ANEW = {"Cache-Control": "no-cache"}
-# The bit rate at which `write_song` writes.
+# At the bit rate of `write_song`.
 _SECONDS_PER_MEGABYTE = 1e6 * 8 / 320_000
 
 
 def posted(http: httpx.Client, song: bytes, **more: Any) -> tuple[float, Any]:
-    """Send a song; return how long the answer took, in seconds, and the answer."""
+    """Send a song; return the response time in seconds, and the response."""
     began = time.perf_counter()
     answer = http.post("/separate", files={"file": ("song.mp3", song)}, **more)
     took = time.perf_counter() - began
@@ -39,7 +39,7 @@ def posted(http: httpx.Client, song: bytes, **more: Any) -> tuple[float, Any]:
 
 
 def over(http: httpx.Client, job_id: str) -> str:
-    """Wait until a job is over; return how it ended."""
+    """Wait for the end of a job; return its final status."""
     while True:
         job = http.get(f"/job/{job_id}", params={"wait": 30}).json()
         if job["status"] not in ("pending", "processing"):
@@ -47,7 +47,7 @@ def over(http: httpx.Client, job_id: str) -> str:
 
 
 def measure(url: str, song: bytes, rounds: int) -> dict[str, float]:
-    """Return medians in seconds: of a hit, of a new song, and until that is done."""
+    """Return medians in seconds: of a hit, a new song, and a new song's completion."""
     hits, new = [], []
     with httpx.Client(base_url=url, timeout=600) as http:
         began = time.perf_counter()
@@ -59,12 +59,12 @@ def measure(url: str, song: bytes, rounds: int) -> dict[str, float]:
             for _ in range(_HITS):
                 took, answer = posted(http, song)
                 if answer.get("cache") != "hit":
-                    raise RuntimeError("that was no hit")
+                    raise RuntimeError("the song was not found in the cache")
                 hits.append(took)
             took, answer = posted(http, song, headers=_ANEW)
             new.append(took)
             http.delete(f"/job/{answer['job_id']}")
-            # Until the windows under way are computed too: nothing runs beside a hit.
+            # Wait for windows that are still being computed, so that hits run alone.
             time.sleep(_REST_SECONDS)
     return {
         "hit": statistics.median(hits),
@@ -90,7 +90,8 @@ def main(arguments: Sequence[str]) -> None:
     print(f"an mp3 of {len(song) / 1e6:.1f} MB")
     for name, seconds in found.items():
         print(f"{name:15}{seconds * 1000:10.1f} ms")
-    print(f"a new song takes {found['new'] / found['hit']:.1f} times as long to answer")
+    ratio = found["new"] / found["hit"]
+    print(f"the response to a new song takes {ratio:.1f} times as long")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The whole service against the engine alone: upload to last stem, and songs at once.
+"""Compare the whole service with the engine alone, and measure parallel songs.
 
     python benchmarks/service.py [--rounds 5] [--seconds 210] [--json FILE]
 
-A server is started on a free port, with random weights of full size. It and a process
-that holds the same engine take turns with the same song, an mp3; the server's time is
-from the first byte sent to the last byte of the fourth stem received. In the end some
-songs are sent at once.
+A server starts on a free port, with random weights of full size. The server and a
+process with the same engine alternate on the same song, an mp3. The server's time is
+from the first byte sent to the last byte of the fourth stem received. At the end,
+several songs are sent at once.
 """
 
 import argparse
@@ -40,14 +40,14 @@ READY_SECONDS = 180.0
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return a free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def write_weights(spec: ModelSpec, mirror: Path) -> None:
-    """Put random weights where the service looks for the published ones."""
+    """Write random weights to the mirror, in place of the published ones."""
     mirror.mkdir()
     state = contenders.network(spec).state_dict()
     torch.save(state, mirror / spec.weights.filename)
@@ -63,7 +63,7 @@ def write_song(path: Path, seconds: float) -> None:
 
 @contextmanager
 def server(folder: Path, options: argparse.Namespace) -> Iterator[str]:
-    """Run the service in a folder until the context ends; yield its address."""
+    """Run the service in a folder until the context exits; yield its address."""
     port = free_port()
     environment = {
         **os.environ,
@@ -84,7 +84,7 @@ def server(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         _until_ready(url, process)
         yield url
     finally:
-        # Not SIGINT, which a background shell has its children ignore.
+        # Not SIGINT: children of a background shell ignore it.
         process.send_signal(signal.SIGTERM)
         process.wait()
 
@@ -93,18 +93,18 @@ def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended: {process.returncode}")
+            raise RuntimeError(f"server exited code={process.returncode}")
         try:
             if httpx.get(f"{url}/health").json()["status"] == "ok":
                 return
         except (httpx.HTTPError, KeyError, ValueError):
             pass
         time.sleep(0.5)
-    raise RuntimeError("the server did not become ready")
+    raise RuntimeError(f"the server is not ready after {READY_SECONDS:.0f} s")
 
 
 def seconds_of(url: str, song: Path, stem_format: str) -> float:
-    """Send a song, wait, fetch its stems; return how long that took."""
+    """Send a song, wait, download its stems; return the seconds."""
     with httpx.Client(base_url=url, timeout=600) as http:
         began = time.perf_counter()
         with song.open("rb") as file:
@@ -125,12 +125,12 @@ def seconds_of(url: str, song: Path, stem_format: str) -> float:
         for stem in job["stems"].values():
             got = http.get(stem["download_url"]).raise_for_status().content
             if len(got) != stem["size"]:
-                raise RuntimeError("a stem came short")
+                raise RuntimeError(f"a stem has {len(got)} of {stem['size']} bytes")
         return time.perf_counter() - began
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
-    """Return medians, and what they are over the engine's alone."""
+    """Return medians, and their ratios to the engine's."""
     spec = find(options.model)
     name = next(
         key
@@ -162,7 +162,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
 
 
 def together(url: str, song: Path, count: int) -> float:
-    """Send a song several times at once; return when the last stem has come."""
+    """Send a song `count` times at once; return the seconds until the last stem."""
     began = time.perf_counter()
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(lambda _: seconds_of(url, song, "wav"), range(count)))
@@ -170,7 +170,7 @@ def together(url: str, song: Path, count: int) -> float:
 
 
 def server_parser(description: str) -> argparse.ArgumentParser:
-    """Return a grammar with the options of the server that is measured."""
+    """Return a command line's parser with the options of the measured server."""
     top = argparse.ArgumentParser(description=description)
     top.add_argument("--model", default="hdemucs_high_musdb_plus")
     top.add_argument("--runtime", default="openvino", choices=["torch", "openvino"])
@@ -180,12 +180,12 @@ def server_parser(description: str) -> argparse.ArgumentParser:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
+    """Return the command line's parser."""
     top = server_parser(__doc__.splitlines()[0])
     top.add_argument("--rounds", type=int, default=5)
     top.add_argument("--seconds", type=float, default=210.0, help="of the song")
-    top.add_argument("--together", type=int, default=4, help="songs at once")
-    top.add_argument("--json", type=Path, help="write the figures here")
+    top.add_argument("--together", type=int, default=4, help="songs sent at once")
+    top.add_argument("--json", type=Path, help="write the figures to this file")
     return top
 
 

@@ -1,10 +1,10 @@
-"""How soon a server answers short requests while others keep it busy.
+"""Response times of short requests while other clients load the server.
 
     python benchmarks/steady.py [--seconds 30] [--only NAME ...] [--json FILE]
 
-A server is started as `benchmarks/idle.py` does. In each situation a process of its own
-makes the load, from 127.0.0.2, and this one is another client, from 127.0.0.1: it asks
-for /livez ten times a second, and sends songs of 5 s one after the other, each from
+The server starts as in `benchmarks/idle.py`. In each situation a separate process makes
+the load, from 127.0.0.2. This process is another client, from 127.0.0.1: it requests
+/livez ten times a second, and sends songs of 5 s one after another, each from
 `POST /separate` to `completed`. The load and both clients share the machine's cores
 with the server.
 """
@@ -39,16 +39,16 @@ _LONG_SONG_SECONDS = 1800
 _SETTLE_SECONDS = 3.0
 _PAUSE_SECONDS = 1.0
 
-# What answers say in Retry-After.
+# The server's Retry-After.
 _RETRY_SECONDS = 5.0
 
-# What a part of the load does until it is cancelled; it counts what it was answered.
+# One client of the load; runs until cancelled, and counts statuses and errors.
 Load = Callable[[int, str, "Counter[str]"], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the other client saw in one situation, and what the load was answered."""
+    """The other client's measurements in one situation, and the load's statuses."""
 
     situation: str
     livez_seconds: Sequence[float]
@@ -57,7 +57,7 @@ class Row:
     load_statuses: dict[str, int]
 
     def line(self) -> str:
-        """Return the row of a table."""
+        """Return the row as Markdown."""
         times = sorted(self.livez_seconds)
         livez = [times[int(len(times) * share)] for share in (0.5, 0.99)]
         songs = sorted(self.song_seconds)
@@ -69,7 +69,7 @@ class Row:
 
 
 def wav(seconds: float, rate: int, channels: int) -> bytes:
-    """Return a song of noise that no other song is, as a wav of 16 bits."""
+    """Return a unique song of noise, as a 16-bit wav."""
     data = os.urandom(int(seconds * rate) * channels * 2)
     head = struct.pack(
         "<4sI4s4sIHHIIHH4sI",
@@ -80,10 +80,10 @@ def wav(seconds: float, rate: int, channels: int) -> bytes:
 
 
 def flac(seconds: int, rate: int, channels: int, bits: int = 16) -> bytes:
-    """Return a FLAC of one value, all of its frames constant: some bytes a second.
+    """Return a FLAC of one constant value, which has only a few bytes per second.
 
-    Frames are as RFC 9639, section 9, has them. `seconds` times `rate` is a multiple of
-    the block's 4000 samples.
+    Frames follow RFC 9639, section 9. `seconds` times `rate` must be a multiple of the
+    block's 4000 samples.
     """
     block, count = 4000, seconds * rate // 4000
     info = (rate << 44) | (channels - 1 << 41) | (bits - 1 << 36) | seconds * rate
@@ -92,7 +92,7 @@ def flac(seconds: int, rate: int, channels: int, bits: int = 16) -> bytes:
     value = struct.pack(">H", int.from_bytes(os.urandom(1), "big") + 1)
     subframes = (b"\0" + value) * channels
     for number in range(count):
-        # 16 bits of block size, the rate and the depth as in the stream's header.
+        # The block size has 16 bits; rate and depth are in the stream's header.
         head = b"\xff\xf8\x70" + bytes([channels - 1 << 4]) + _coded(number)
         head += struct.pack(">H", block - 1)
         frame = head + bytes([_crc(head, 8, 0x07)]) + subframes
@@ -101,7 +101,7 @@ def flac(seconds: int, rate: int, channels: int, bits: int = 16) -> bytes:
 
 
 def _coded(number: int) -> bytes:
-    """Return a frame's number, coded as UTF-8 codes characters, to 36 bits."""
+    """Return a frame's number in UTF-8's encoding, extended to 36 bits."""
     if number < 0x80:
         return bytes([number])
     tail: list[int] = []
@@ -143,7 +143,7 @@ def form(song: bytes) -> bytes:
 
 
 def post(length: int) -> bytes:
-    """Return the headers of a `POST /separate` whose body has that length."""
+    """Return the headers of a `POST /separate` with a body of `length` bytes."""
     return (
         "POST /separate HTTP/1.1\r\nHost: localhost\r\nCache-Control: no-cache\r\n"
         f"Content-Type: multipart/form-data; boundary={_BOUNDARY}\r\n"
@@ -162,7 +162,7 @@ async def listen(port: int, job_id: str, seen: Counter[str]) -> None:
 
 
 async def trickle(port: int, _: str, seen: Counter[str]) -> None:
-    """Send a body at a byte each five seconds."""
+    """Send a body at one byte per five seconds."""
     async with _connected(port) as (reader, writer):
         writer.write(post(1_000_000))
         answered = asyncio.ensure_future(_status(reader))
@@ -172,7 +172,7 @@ async def trickle(port: int, _: str, seen: Counter[str]) -> None:
                 await writer.drain()
                 await asyncio.wait([answered], timeout=5)
             seen[answered.result()] += 1
-            # Whether the connection is let go.
+            # TimeoutError if the server does not close the connection.
             while await asyncio.wait_for(reader.read(65536), 60):
                 pass
         finally:
@@ -180,13 +180,13 @@ async def trickle(port: int, _: str, seen: Counter[str]) -> None:
 
 
 async def upload(port: int, _: str, seen: Counter[str]) -> None:
-    """Send a song of 5 MB, again after each refusal, and no other."""
+    """Send one song of 5 MB; retry after each refusal."""
     await _sent(port, form(wav(_UPLOAD_BYTES / 4 / 44_100, 44_100, 2)), seen)
     await asyncio.Event().wait()
 
 
 async def compressed(port: int, _: str, seen: Counter[str]) -> None:
-    """Send two hours in a few MB: first too much to decode, then a usual song."""
+    """Send two hours in a few MB: first a song over the limits, then a valid one."""
     await _post(port, _songs_of_two_hours()[0], seen)
     await _sent(port, _songs_of_two_hours()[1], seen)
 
@@ -197,7 +197,7 @@ def _songs_of_two_hours() -> tuple[bytes, bytes]:
 
 
 async def _sent(port: int, body: bytes, seen: Counter[str]) -> None:
-    """Post a song until it is taken or refused for good."""
+    """Post a song until it is accepted or refused permanently."""
     status = "429"
     while status in ("429", "503", "closed"):
         status = await _post(port, body, seen)
@@ -205,7 +205,7 @@ async def _sent(port: int, body: bytes, seen: Counter[str]) -> None:
 
 
 async def _post(port: int, body: bytes, seen: Counter[str]) -> str:
-    """Post a song, until it is answered or all of it is sent; return the status."""
+    """Post a song; stop sending at a response. Return the status."""
     async with _connected(port) as (reader, writer):
         answered = asyncio.ensure_future(_status(reader))
         writer.write(post(len(body)))
@@ -221,7 +221,7 @@ async def _post(port: int, body: bytes, seen: Counter[str]) -> str:
 
 
 async def poll(port: int, job_id: str, seen: Counter[str]) -> None:
-    """Look at a job every two seconds."""
+    """Poll a job every two seconds."""
     async with _connected(port) as (reader, writer):
         while True:
             writer.write(
@@ -240,13 +240,13 @@ SITUATIONS: dict[str, tuple[int, Load | None]] = {
     "700 trickling bodies": (700, trickle),
     "200 pollers": (200, poll),
     "4 times 2 hours of FLAC": (4, compressed),
-    # The last one: it leaves songs in the queue.
+    # Must be last, because it leaves songs in the queue.
     "150 uploads of 5 MB": (150, upload),
 }
 
 
 class _connected:
-    """A connection to the server from the address of the load."""
+    """A connection to the server from the load's address."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -267,7 +267,7 @@ async def _status(reader: asyncio.StreamReader) -> str:
 
 
 async def _again(load: Load, port: int, job_id: str, seen: Counter[str]) -> None:
-    """Do one part of the load without end, as a patient client does."""
+    """Repeat one client of the load until cancelled, with a delay after each run."""
     while True:
         try:
             await load(port, job_id, seen)
@@ -277,7 +277,7 @@ async def _again(load: Load, port: int, job_id: str, seen: Counter[str]) -> None
 
 
 def make_load(name: str, port: int, job_id: str, seconds: float, path: Path) -> None:
-    """Make the load of a situation for so long; write what it was answered."""
+    """Run the load of a situation for `seconds`; write its statuses to `path`."""
     count, load = SITUATIONS[name]
     if load is None:
         return
@@ -291,12 +291,12 @@ def make_load(name: str, port: int, job_id: str, seconds: float, path: Path) -> 
 
     asyncio.run(run())
     path.write_text(json.dumps(seen))
-    # Without waiting for tasks and connections to end one by one.
+    # Exit without waiting for tasks and connections.
     os._exit(0)
 
 
 async def probe(url: str, seen: Counter[str], seconds: float) -> list[float]:
-    """Ask for /livez ten times a second; return how long each answer took."""
+    """Request /livez ten times a second; return the response times."""
     times, end = [], time.monotonic() + seconds
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         while time.monotonic() < end:
@@ -308,7 +308,7 @@ async def probe(url: str, seen: Counter[str], seconds: float) -> list[float]:
 
 
 async def songs(url: str, seen: Counter[str], seconds: float) -> list[float]:
-    """Have songs of 5 s separated; return how long each took, to `completed`."""
+    """Send songs of 5 s; return the seconds from each request to `completed`."""
     times, end = [], time.monotonic() + seconds
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         while time.monotonic() < end:
@@ -344,7 +344,7 @@ async def _asked(client: httpx.AsyncClient, path: str) -> str:
 
 
 async def measure(url: str, seconds: float) -> tuple[list[float], list[float], Counter]:  # type: ignore[type-arg]
-    """Probe and send songs for so long."""
+    """Probe and send songs for `seconds`."""
     seen: Counter[str] = Counter()
     livez, song = await asyncio.gather(
         probe(url, seen, seconds), songs(url, seen, seconds)
@@ -363,7 +363,7 @@ def row(name: str, url: str, seconds: float, folder: Path) -> Row:
         arguments = (name, port, job_id, seconds + _SETTLE_SECONDS, path)
         load = multiprocessing.Process(target=make_load, args=arguments)
         load.start()
-        # Its first requests are a part of it, but for making 150 songs.
+        # The first requests count too, but not the time to create 150 songs.
         time.sleep(_SETTLE_SECONDS if name.startswith("150") else 0)
     livez, song, seen = asyncio.run(measure(url, seconds))
     if load is not None:
@@ -373,7 +373,7 @@ def row(name: str, url: str, seconds: float, folder: Path) -> Row:
 
 
 def _long_job(url: str) -> str:
-    """Hand in a song that is not done before the situation is over."""
+    """Send a song that is not completed before the situation ends."""
     answer = httpx.post(
         f"{url}/separate",
         files={"file": ("long.wav", wav(_LONG_SONG_SECONDS, 8000, 1))},

@@ -1,13 +1,13 @@
-"""Send damaged media files through the door's decoder, and count what comes of them.
+"""Decode damaged media files as the server decodes uploads, and count the outcomes.
 
     python -m tools.fuzz_media [--files 11000] [--seed 1] [--keep DIRECTORY]
 
-Songs of every format that is taken are damaged in one to eight places: bits flipped,
-bytes overwritten, cut out, doubled or swapped for those of another format, numbers
-replaced by extremes, ends cut off. File `n` of a seed is always the same. Each is
-measured as an upload is, in a process of its own. Ends with 1 when a file was answered
-neither with its facts nor with a refusal that names it: what would be a 5xx. A crash of
-the decoder is a refusal (422) and counted by itself; `--keep` keeps those files, too.
+Songs in every accepted format are damaged in one to eight places: bits flipped, bytes
+overwritten, removed, duplicated or replaced by those of another format, numbers
+replaced by extreme values, ends cut off. File `n` of a seed is always the same. Each is
+measured like an upload, in a process of its own. The exit code is 1 if any file timed
+out or failed, which would be a 5xx response. A crash of the decoder is a refusal (422)
+with a count of its own. `--keep` saves files that timed out, failed or crashed it.
 """
 
 import argparse
@@ -32,7 +32,7 @@ BAD = (TIMED_OUT, FAILED)
 
 _MOST_PLACES = 8
 _MOST_BYTES = 64
-# What lengths and counts in a header overflow by.
+# Values at which lengths and counts in a header overflow.
 _EXTREMES = (b"\x00" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f")
 
 _AUDIO_LIMITS = AudioLimits(max_duration_seconds=7200)
@@ -55,7 +55,7 @@ def damaged(whole: Sequence[bytes], seed: int, number: int) -> bytes:
     data = bytearray(whole[number % len(whole)])
     for _ in range(dice.randint(1, _MOST_PLACES)):
         size = dice.randint(1, _MOST_BYTES)
-        # Half of the damage is done where the headers are.
+        # Half of the damage is in the headers.
         reach = min(len(data), 4096) if dice.random() < 0.5 else len(data)
         start = dice.randrange(max(1, reach))
         _damage(dice, data, whole, slice(start, start + size))
@@ -87,7 +87,7 @@ def _damage(
 
 
 def outcome(measure: Callable[[Path], object], path: Path) -> str:
-    """Return what a file was answered with."""
+    """Return the outcome of measuring a file."""
     try:
         measure(path)
     except UnreadableAudio as err:
@@ -103,7 +103,7 @@ def outcome(measure: Callable[[Path], object], path: Path) -> str:
 
 
 def run(files: int, seed: int, keep: Path | None = None) -> Counter[str]:
-    """Measure so many files; return how many came to which end."""
+    """Measure `files` files; return the number of files for each outcome."""
     measure = IsolatedMeasure(_AUDIO_LIMITS, _PROCESS_LIMITS)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

@@ -1,10 +1,10 @@
-"""Make the demo model: render songs, train on them, export the weights.
+"""Train the demo model: render songs, train on them, export the weights.
 
     python tools/train_demo.py render --songs 200
     python tools/train_demo.py train --minutes 140
     python tools/train_demo.py export
 
-Rendering and training may run side by side: new songs join in as they appear.
+Rendering and training may run at the same time: training picks up new songs.
 """
 
 import argparse
@@ -26,7 +26,7 @@ ASSET = ROOT / "serve_app" / "separation" / "assets" / "demo.safetensors"
 
 
 def render(options: argparse.Namespace) -> None:
-    """Render the songs that the folder lacks: as many of each kind."""
+    """Render the songs missing in the folder, equally many of each kind."""
     folder = options.folder / "songs"
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(options.songs):
@@ -37,7 +37,7 @@ def render(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train, or go on training, until the minutes are spent."""
+    """Train, or resume training, for a number of minutes."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     recipe = Recipe(options.folder / "songs", samples=options.samples)
@@ -58,7 +58,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write the averaged weights of a checkpoint where the package has them."""
+    """Write the averaged weights of a checkpoint into the package."""
     state = torch.load(options.folder / "checkpoint.pt", weights_only=True)
     size = exporting.export(
         state["average"],
@@ -70,9 +70,11 @@ def export(options: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
+    """Return the command line's parser."""
     top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    top.add_argument("--folder", type=Path, default=Path("data/demo"), help="work here")
+    top.add_argument(
+        "--folder", type=Path, default=Path("data/demo"), help="working folder"
+    )
     commands = top.add_subparsers(required=True)
     one = commands.add_parser("render", help=render.__doc__)
     one.set_defaults(run=render)
@@ -84,12 +86,16 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("--minutes", type=float, default=90)
     two.add_argument("--score-minutes", type=float, default=15)
     two.add_argument("--batch", type=int, default=2)
-    two.add_argument("--samples", type=int, default=131_072, help="of an example")
+    two.add_argument(
+        "--samples", type=int, default=131_072, help="length of an example"
+    )
     two.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     two.add_argument("--threads", type=int, default=1)
     two.add_argument("--seed", type=int, default=0)
-    two.add_argument("--start", type=Path, help="begin with these exported weights")
-    two.add_argument("--resume", action="store_true", help="from the checkpoint")
+    two.add_argument("--start", type=Path, help="exported weights to start from")
+    two.add_argument(
+        "--resume", action="store_true", help="continue from the checkpoint"
+    )
     three = commands.add_parser("export", help=export.__doc__)
     three.set_defaults(run=export)
     three.add_argument("--to", type=Path, default=ASSET)

@@ -1,4 +1,4 @@
-"""Make the key network's weights: compose and hear songs, train, compare, export.
+"""Train the key network: prepare songs, train and export, compare.
 
     python tools/train_key.py hear --songs 1000 --synthesised 200 --rock 300
     python tools/train_key.py hear --remixes 166 --unpitched 100
@@ -7,10 +7,10 @@
     python tools/train_key.py train
     python tools/train_key.py compare --pieces /music/tune
 
-Soundfonts are Debian's fluid-soundfont-gm and timgm6mb-soundfont; speech is
-espeak-ng's. `train` writes serve_app/analysis/weights/key.npz; an eighth of the
-composed songs is left out of it. `compare` prints key accuracy and MIREX beside
-published profiles, and how often keys told with some confidence are right.
+The soundfonts are Debian's fluid-soundfont-gm and timgm6mb-soundfont; espeak-ng makes
+the speech. `train` writes serve_app/analysis/weights/key.npz; an eighth of the composed
+songs is held out. `compare` prints the accuracy and the MIREX score of the network and
+of published profiles, and the network's accuracy by confidence.
 """
 
 import argparse
@@ -40,7 +40,7 @@ SOUNDFONTS = [
 
 
 def hear(options: argparse.Namespace) -> None:
-    """Compose or read songs, and keep what the listener hears of them."""
+    """Compose or read songs, and save the pitches that the analysis finds in them."""
     options.folder.mkdir(parents=True, exist_ok=True)
     first = songs.FIRST_SYNTHESISED
     rock = composing.FIRST_ROCK
@@ -64,7 +64,7 @@ def hear(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train on what was heard and write the weights."""
+    """Train on the saved songs and write the weights."""
     torch.set_num_threads(1)
     composed, left_out = _composed(options.folder)
     pieces = list(_load(options.folder, "train_*"))
@@ -78,7 +78,7 @@ def train(options: argparse.Namespace) -> None:
     unpitched = [
         song
         for song in _load(options.folder, "unpitched_*")
-        if song.in_tune > finder.UNTUNED  # The others never reach the network.
+        if song.in_tune > finder.UNTUNED  # Others are not passed to the network.
     ]
     sources = [
         training.Source(group, share)
@@ -92,7 +92,7 @@ def train(options: argparse.Namespace) -> None:
         export(network, options.weights)
         right = np.mean([_is_right(network, song) for song in left_out])
         print(
-            f"step {step}: {loss=:.3f}, {right:.3f} right of those left out", flush=True
+            f"step {step}: {loss=:.3f}, {right:.3f} right of held-out songs", flush=True
         )
 
     plan = training.Plan(
@@ -109,13 +109,13 @@ def train(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Print how well the network and published profiles tell keys."""
+    """Print the accuracy of the network and of published profiles."""
     if options.pieces:
         files = sorted(options.pieces.glob("*.json"))
         known = [(file, key) for file in files if (key := songs.key_in(file))]
         heard = [song for file, _ in known if (song := songs.piece(file))]
-        # As it is written, also where a song close to half a semitone is heard
-        # on the other side of it.
+        # The written key, even if a song tuned about half a semitone off is heard as
+        # the neighbouring one.
         truth = [songs.key_of(key) for _, key in known]
     else:
         _, heard = _composed(options.folder)
@@ -135,7 +135,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def _composed(folder: Path) -> tuple[list[Heard], list[Heard]]:
-    """Return the composed songs to train on, and those left out."""
+    """Return the composed songs to train on, and the held-out ones."""
     found = list(_load(folder, "composed_*"))
     return [s for i, s in enumerate(found) if i % 8], found[::8]
 
@@ -201,11 +201,11 @@ def main() -> None:
         type=float,
         nargs=4,
         default=(0.4, 0.3, 0.25, 0.05),
-        help="of composed songs, pieces of `train`, real music and what has no key",
+        help="of composed songs, pieces of `train`, real music, and songs without key",
     )
     learning.add_argument("--seed", type=int, default=0)
     learning.add_argument("--rate", type=float, default=training.RATE)
-    learning.add_argument("--start", type=Path, help="weights to go on from")
+    learning.add_argument("--start", type=Path, help="weights to start from")
     learning.add_argument("--weights", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     options.run(options)

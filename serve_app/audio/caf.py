@@ -1,7 +1,7 @@
-"""CAF files of packets, and the table that says how much sound is in them.
+"""CAF files with packets, and their packet table.
 
-Apple Core Audio Format Specification 1.0: `desc` describes the sound, and `pakt` lists
-the packets where their sizes vary.
+Apple Core Audio Format Specification 1.0: `desc` describes the audio, and `pakt` lists
+the packets if their sizes vary.
 """
 
 import struct
@@ -14,12 +14,12 @@ _CODEC_OFFSET, _PACKET_OFFSET = 8, 16
 _VALID_FRAMES_OFFSET, _REMAINDER_OFFSET = 8, 20
 _TABLE_HEADER_BYTES = 24
 
-# There are a dozen kinds: more chunks are a file that only takes time.
+# The format has a dozen kinds of chunks: a file with more only costs time.
 _MOST_CHUNKS = 1_000
 
 
 def has_packets(file: BinaryIO) -> bool:
-    """Whether the sound is packets of varying size, which only the table tells."""
+    """Whether the audio has packets of varying size, listed only in the table."""
     chunks = _chunks(file)
     if b"desc" not in chunks:
         return False
@@ -28,24 +28,24 @@ def has_packets(file: BinaryIO) -> bool:
 
 
 def is_cut_short(file: BinaryIO) -> bool:
-    """Whether the end of the packets, or of the table of them, is missing."""
+    """Whether the end of the packets or of the packet table is missing."""
     chunks = _chunks(file)
     ends = [chunks[name].end for name in (b"data", b"pakt") if name in chunks]
     return len(ends) < 2 or max(ends) > file.seek(0, 2)
 
 
 def without_remainder(file: BinaryIO) -> list[tuple[int, bytes]]:
-    """Return the changes by which FFmpeg reads the last packet of an ALAC once.
+    """Return the changes that keep FFmpeg from shortening the last ALAC packet twice.
 
-    The packet itself says how many samples it has. FFmpeg leaves out as many again as
-    the table says that a whole packet would have over.
+    The packet itself states how many samples it has. FFmpeg also subtracts the packet
+    table's remainder (samples missing from a full packet), so the remainder is zeroed.
     """
     table = _alac_table(file)
     return [] if table is None else [(table.start + _REMAINDER_OFFSET, bytes(4))]
 
 
 def alac_samples(file: BinaryIO) -> int | None:
-    """Return how many samples an ALAC has by its table; None if it is none."""
+    """Return an ALAC's samples by its packet table; None for another codec."""
     table = _alac_table(file)
     if table is None:
         return None
@@ -64,7 +64,7 @@ def _alac_table(file: BinaryIO) -> Stretch | None:
 
 
 def _chunks(file: BinaryIO) -> dict[bytes, Stretch]:
-    """Return where the first chunk of each name has its contents."""
+    """Return the contents' range of the first chunk of each name."""
     found: dict[bytes, Stretch] = {}
     size_bytes = file.seek(0, 2)
     position = _HEADER_BYTES
@@ -74,7 +74,7 @@ def _chunks(file: BinaryIO) -> dict[bytes, Stretch]:
         header = read_at(file, position, _CHUNK_HEADER_BYTES)
         name, stated = struct.unpack(">4sq", header)
         start = position + _CHUNK_HEADER_BYTES
-        # Sound of a size that was not known is the last chunk.
+        # An audio chunk of unknown size (-1) is the last one.
         position = size_bytes if stated < 0 else start + stated
         found.setdefault(name, Stretch(start, position))
     return found

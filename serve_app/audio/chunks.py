@@ -1,18 +1,21 @@
-"""Files of chunks (wav, RF64, W64, AIFF, CAF) and what their headers get wrong.
+"""Read files of chunks (wav, RF64, W64, AIFF, CAF) despite wrong headers.
 
-How long the sound is: as long as its chunk says, if the file goes on behind it with
-another chunk, with a tag, or not at all. If anything else follows, or if the chunk says
-0 or one of the sizes that stand for "unknown", then whoever wrote the file did not get
-to correct its header, and the sound goes on to the end of the file, or up to the chunks
-that reach from there exactly to the end. What follows is a chunk if its name is one
-that is known, or if chunks with printable names reach exactly to the end. Less than one
-frame of samples is never sound, and neither is a single byte. Nor is, behind a file
-that says of itself as a whole that it ends with its sound, a little more, text, or what
-begins as other kinds of files do. A chunk that says more than there is was cut, unless
-it is a little and the file as a whole says less.
+Length of the audio:
 
-How wide a sample is: as wide as its container. The valid bits of WAVE_FORMAT_EXTENSIBLE
-are the upper ones of it, so reading the whole container is exact.
+- The stated size of the audio chunk is valid if another chunk, a tag or nothing follows
+  it. Otherwise, or if it is 0 or a value that means "unknown", the header was never
+  corrected, and the audio extends to the end of the file, or to a sequence of chunks
+  that ends exactly there.
+- A chunk follows if its name is known, or if a sequence of chunks with printable names
+  ends exactly at the end of the file.
+- Less than one frame of samples, or a single byte, is never audio. If the size of the
+  whole file says that it ends with the audio, a few more bytes, text, or the start of
+  another kind of file are not audio either.
+- A chunk that states more than the file has was cut, unless the difference is small and
+  the size of the whole file is smaller.
+
+Width of a sample: its container's. The valid bits of WAVE_FORMAT_EXTENSIBLE are the
+container's upper bits, so reading the whole container is exact.
 """
 
 import re
@@ -24,39 +27,40 @@ from typing import BinaryIO, Literal
 from serve_app.audio import caf, tags
 from serve_app.audio.splice import Piece, Stretch, read_at, replaced
 
-# RIFF sizes from here up are what streaming writers leave in place of the unknown.
+# Streaming writers leave sizes from here up for "unknown".
 _UNKNOWN_RIFF_BYTES = 0x7FFF_F000
 
-# Writers add a byte to what would be odd, also where no alignment asks for it.
+# Some writers pad an odd size by a byte even if the alignment does not require it.
 _PADDED_BYTES = 2
 
-# Some writers count the header into the size of the data.
+# Some writers include the header in the size of the data.
 _SLACK_BYTES = 44
 
-# Where chunks may begin behind a sound whose size is wrong: pictures are this large.
+# If the audio's size is wrong, chunks behind it are searched in so many last bytes:
+# enough for a picture.
 _TAIL_BYTES = 16 * 2**20
 
 _EXTENSIBLE, _PCM, _FLOAT = 0xFFFE, 1, 3
-# What follows the format's code in a subformat: KSDATAFORMAT_SUBTYPE.
+# The bytes behind the format's code in a subformat: KSDATAFORMAT_SUBTYPE.
 _SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 
-# What is left of a disk's block, or of a transfer's, at most; and, of a header that was
-# last corrected while the recorder still wrote, more than this share of it is missing.
+# Filler behind the audio: at most a disk's or a transfer's block, and at most this
+# share of the audio. A header last corrected during the recording lacks more.
 _FILLER_BYTES = 4096
 _FILLER_SHARE = 1 / 16
 
-# How other files begin: archives, pictures, documents, programs and other sounds.
+# First bytes of other files: archives, pictures, documents, programs, other audio.
 _FOREIGN = (
     *(b"PK\3\4", b"PK\5\6", b"Rar!\x1a\7", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b\x08"),
     *(b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"\xff\xd8\xff", b"\x89PNG\r\n"),
     *(b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"%PDF-", b"%!PS", b"{\\rtf"),
     *(b"\xd0\xcf\x11\xe0", b"SQLite format 3\0", b"\x7fELF", b"OggS\0", b"fLaC"),
 )
-# By so many bytes one knows what is text.
+# Text is recognised by so many of its first bytes.
 _FOREIGN_BYTES = 65_536
 
-# Chunks that stand behind the sound, of all kinds of files here, four letters each.
+# Names of chunks that occur behind the audio, in any of these formats; 4 bytes each.
 _NAMES = (
     b"LISTlistid3 ID3 bextcue smplfactJUNKjunkPAD FLLRiXMLaxmlchna_PMXinstaciddesc"
     b"afspDISPcartlevlstrcplstPEAKumidminfelm1regnovwfDGDASyLpCr8rLGWVResUbxmluuid"
@@ -69,7 +73,7 @@ _KNOWN_PATTERN = re.compile(b"|".join(map(re.escape, sorted(_KNOWN))))
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a kind of file writes its chunks. `counted` is what a size holds of them."""
+    """Chunk layout of a format. `counted`: header bytes that a size includes."""
 
     first: int
     sound: bytes
@@ -78,7 +82,7 @@ class _Layout:
     size_bytes: int = 4
     alignment: int = 2
     counted: int = 0
-    # Bytes of the sound's chunk before its samples.
+    # Bytes of the audio chunk before its samples.
     lead_bytes: int = 0
 
     @property
@@ -88,7 +92,7 @@ class _Layout:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A chunk: where its size and its contents are, and where it says that they end."""
+    """A chunk: positions of its size field, its contents, and their stated end."""
 
     name: bytes
     size_at: int
@@ -98,7 +102,7 @@ class _Chunk:
 
 @dataclass(frozen=True)
 class Repair:
-    """How a file is to be read, and whether a part of its sound is missing."""
+    """The pieces to read a file from, and whether its audio is truncated."""
 
     pieces: tuple[Piece, ...]
     is_cut: bool = False
@@ -106,7 +110,7 @@ class Repair:
 
 @dataclass(frozen=True)
 class _Header:
-    """The chunk with the sound, and by their names those that tell of it."""
+    """The chunk with the audio, and by name the chunks that describe it."""
 
     sound: _Chunk
     chunks: Mapping[bytes, _Chunk]
@@ -123,13 +127,13 @@ _LAYOUTS = {
     b"caff": _CAF,
     b"riff": _Layout(40, b"data", "little", 16, 8, 8, counted=24),
 }
-# What is read of what comes before the sound.
+# The chunks before the audio that are read.
 _FACTS = (b"fmt ", b"ds64", b"COMM", b"desc")
 _FORMATS = {b"FORM": "aiff", b"caff": "caf", b"riff": "w64"}
 
 
 def format_of(head: bytes) -> str | None:
-    """Return FFmpeg's name for a file of chunks by its first 16 bytes, else None."""
+    """Return FFmpeg's name of a chunk format by a file's first 16 bytes, or None."""
     name = head[:4]
     if name in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return "wav"
@@ -150,27 +154,29 @@ def repaired(file: BinaryIO, whole: Stretch) -> Repair:
     if layout is _CAF and caf.has_packets(file):
         if caf.is_cut_short(file):
             return Repair((whole,), is_cut=True)
-        return Repair(_moved(whole, caf.without_remainder(file), whole.end))
+        return Repair(_with_changes(whole, caf.without_remainder(file), whole.end))
     changes = _container_widths(file, layout, header)
     stated = _stated_end(file, layout, header)
     if stated is not None and stated > size_bytes:
-        is_much = stated > size_bytes + _SLACK_BYTES
-        is_all = _whole_end(file, layout, header) >= stated
-        return Repair((whole,), is_much or is_all)
-    if stated is not None and _is_over(file, layout, header, stated, size_bytes):
-        return Repair(_moved(whole, changes, whole.start + stated))
+        exceeds_slack = stated > size_bytes + _SLACK_BYTES
+        file_agrees = _stated_file_end(file, layout, header) >= stated
+        return Repair((whole,), exceeds_slack or file_agrees)
+    if stated is not None and _ends_with_audio(
+        file, layout, header, stated, size_bytes
+    ):
+        return Repair(_with_changes(whole, changes, whole.start + stated))
     end = _sound_end(file, layout, header.sound, stated, size_bytes)
     if end == stated and _is_padded(file, layout, header, end):
         changes += _sizes(file, layout, header, end - 1)
-        return Repair(_moved(whole, changes, whole.start + end - 1))
+        return Repair(_with_changes(whole, changes, whole.start + end - 1))
     least_bytes = max(_PADDED_BYTES, _frame_bytes(file, layout, header))
     if end - (stated or header.sound.start) < least_bytes:
-        return Repair(_moved(whole, changes, whole.end))
+        return Repair(_with_changes(whole, changes, whole.end))
     changes += _sizes(file, layout, header, end)
-    return Repair(_moved(whole, changes, whole.start + end))
+    return Repair(_with_changes(whole, changes, whole.start + end))
 
 
-def _moved(
+def _with_changes(
     whole: Stretch, changes: list[tuple[int, bytes]], end: int
 ) -> tuple[Piece, ...]:
     moved = ((whole.start + position, data) for position, data in changes)
@@ -200,7 +206,7 @@ def _header(file: BinaryIO, layout: _Layout, size_bytes: int) -> _Header | None:
 
 
 def _stated_end(file: BinaryIO, layout: _Layout, header: _Header) -> int | None:
-    """Return where the sound ends by what the file says, None where it says nothing."""
+    """Return the stated end of the audio, or None."""
     sound = header.sound
     size = sound.end - sound.start
     if b"ds64" in header.chunks:  # EBU 3306: the sizes that 32 bits can't hold
@@ -214,9 +220,9 @@ def _stated_end(file: BinaryIO, layout: _Layout, header: _Header) -> int | None:
 
 
 def _is_padded(file: BinaryIO, layout: _Layout, header: _Header, end: int) -> bool:
-    """Whether an AIFF's sound is a byte longer than its frames.
+    """Whether an AIFF's audio chunk is one byte longer than its frames.
 
-    libsndfile counts the byte that makes a size even, and FFmpeg reads it.
+    libsndfile includes the padding byte in the size, and FFmpeg reads it.
     """
     if b"COMM" not in header.chunks:
         return False
@@ -228,11 +234,11 @@ def _is_padded(file: BinaryIO, layout: _Layout, header: _Header, end: int) -> bo
 def _sound_end(
     file: BinaryIO, layout: _Layout, sound: _Chunk, stated: int | None, size_bytes: int
 ) -> int:
-    if stated is not None and _goes_on(file, layout, stated, size_bytes):
+    if stated is not None and _is_valid_end(file, layout, stated, size_bytes):
         return stated
     start = max(sound.start, stated or 0, size_bytes - _TAIL_BYTES)
     tail = read_at(file, start, size_bytes - start)
-    # Where chunks led nowhere: what leads there leads nowhere too.
+    # Chunks from which the end was not reached: a sequence through one fails too.
     dead: set[int] = set()
     for match in _KNOWN_PATTERN.finditer(tail):
         if _reaches_the_end(file, layout, start + match.start(), size_bytes, dead):
@@ -240,8 +246,8 @@ def _sound_end(
     return size_bytes
 
 
-def _goes_on(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool:
-    """Whether what is behind a sound is something else, or nothing."""
+def _is_valid_end(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool:
+    """Whether a chunk, a tag or nothing follows the audio."""
     padded = end + -end % layout.alignment
     if padded >= size_bytes or tags.end_of_tags(file, end) > end:
         return True
@@ -252,10 +258,10 @@ def _goes_on(file: BinaryIO, layout: _Layout, end: int, size_bytes: int) -> bool
     )
 
 
-def _whole_end(file: BinaryIO, layout: _Layout, header: _Header) -> int:
-    """Return where a file says of itself as a whole that it ends.
+def _stated_file_end(file: BinaryIO, layout: _Layout, header: _Header) -> int:
+    """Return the end of the file as its outermost header states it.
 
-    A CAF says nothing, and this is far behind its end.
+    A CAF states none: then the result is far beyond its end.
     """
     if b"ds64" in header.chunks:
         stated = read_at(file, header.chunks[b"ds64"].start, 8)
@@ -263,25 +269,25 @@ def _whole_end(file: BinaryIO, layout: _Layout, header: _Header) -> int:
     return next(_chunks(file, layout, 0, layout.header_bytes)).end
 
 
-def _is_over(
+def _ends_with_audio(
     file: BinaryIO, layout: _Layout, header: _Header, stated: int, size_bytes: int
 ) -> bool:
-    """Whether a file ends where its sound does, and what is behind is none of it."""
-    whole_end = _whole_end(file, layout, header)
-    if whole_end not in (stated, stated + -stated % layout.alignment):
+    """Whether the file's stated end is its audio's, and what follows is not audio."""
+    file_end = _stated_file_end(file, layout, header)
+    if file_end not in (stated, stated + -stated % layout.alignment):
         return False
     share_bytes = (stated - header.sound.start) * _FILLER_SHARE
     is_little = size_bytes - stated <= min(_FILLER_BYTES, share_bytes)
-    is_other = is_little or _is_foreign(read_at(file, whole_end, _FOREIGN_BYTES))
-    return is_other and not _goes_on(file, layout, stated, size_bytes)
+    is_other = is_little or _is_foreign(read_at(file, file_end, _FOREIGN_BYTES))
+    return is_other and not _is_valid_end(file, layout, stated, size_bytes)
 
 
 def _is_foreign(data: bytes) -> bool:
-    """Whether bytes are of another file, or text."""
+    """Whether the bytes are text or the start of another kind of file."""
     if data.startswith(_FOREIGN):
         return True
     try:
-        # It leaves a letter out that is cut at the end.
+        # The incremental decoder ignores a character cut off at the end.
         text = getincrementaldecoder("utf-8-sig")().decode(data)
     except UnicodeDecodeError:
         return False
@@ -322,7 +328,7 @@ def _frame_bytes(file: BinaryIO, layout: _Layout, header: _Header) -> int:
 def _sizes(
     file: BinaryIO, layout: _Layout, header: _Header, end: int
 ) -> list[tuple[int, bytes]]:
-    """Return the changes that make a header say that its sound goes on to `end`."""
+    """Return the changes that make a header state `end` as the audio's end."""
     size = end - header.sound.start
     largest = (1 << 8 * layout.size_bytes) - 1
     stated = min(size + layout.counted, largest)
@@ -339,7 +345,7 @@ def _sizes(
 def _container_widths(
     file: BinaryIO, layout: _Layout, header: _Header
 ) -> list[tuple[int, bytes]]:
-    """Return the changes that make all bits of each sample's container valid ones."""
+    """Return the changes that mark all bits of each sample's container as valid."""
     chunk = header.chunks.get(b"fmt ")
     if chunk is None or chunk.end - chunk.start < 40:
         return []

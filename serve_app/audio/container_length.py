@@ -1,7 +1,6 @@
-"""How long the sound in a container is, by what the container states of it.
+"""The length of the audio in a container, as the container states it.
 
-Only lengths that are written down count: those that FFmpeg estimates from a bit rate
-do not.
+Only lengths stored in the file count, not those that FFmpeg estimates from a bit rate.
 """
 
 from fractions import Fraction
@@ -12,13 +11,13 @@ from av.container import InputContainer
 
 from serve_app.audio import caf, mpeg, ogg
 
-# FFmpeg's names of the containers whose audio stream states its length.
+# FFmpeg's names of the containers that state their audio stream's length.
 _STATED = (
     *("aiff", "au", "ape", "caf", "flac", "mov", "mxf", "tta", "w64"),
     "wv",
 )
 
-# Of these the stated length is that of the samples, to the sample.
+# Their stated length is exact to the sample.
 _EXACT = ("aiff", "au", "flac", "tta", "w64", "wv")
 
 _OPUS_RATE = 48_000
@@ -35,9 +34,9 @@ def stated_seconds(
     stream: AudioStream,
     link: ogg.Link | None = None,
 ) -> Fraction | None:
-    """Return the audio's length as the file states it, None where it does not.
+    """Return the audio's length as the file states it, or None.
 
-    `link` is what is known of an Ogg.
+    `link` is the link of an Ogg file that is read; None for other files.
     """
     name = container_name(container)
     if name == "mp3":
@@ -53,18 +52,18 @@ def stated_seconds(
         return None
     seconds = stream.duration * stream.time_base
     if name == "flac" and (stream.start_time or 0) > 0:
-        # Its frames are numbered: what came before the first of them is not here.
+        # Frames are numbered: those before the first one in the file don't count.
         seconds -= (stream.start_time or 0) * stream.time_base
     return seconds
 
 
 def is_exact(container: InputContainer) -> bool:
-    """Whether the length that the container states is right to the sample."""
+    """Whether the length that the container states is exact to the sample."""
     return container_name(container) in _EXACT
 
 
 def _ogg_seconds(link: ogg.Link, stream: AudioStream) -> Fraction | None:
-    """The last page says where the sound ends, and FFmpeg where it begins."""
+    """Return the length from the last page's position and FFmpeg's start time."""
     head = stream.codec_context.extradata or b""
     if stream.codec_context.name == "flac":
         return _flac_seconds(head, stream)
@@ -73,13 +72,13 @@ def _ogg_seconds(link: ogg.Link, stream: AudioStream) -> Fraction | None:
         return None
     seconds = (end - (stream.start_time or 0)) * stream.time_base
     if head.startswith(b"OpusHead") and len(head) >= 12:
-        # RFC 7845, 5.1: the samples at 48 kHz that a decoder drops at the start.
+        # RFC 7845, 5.1, pre-skip: samples at 48 kHz that a decoder drops at the start.
         seconds -= Fraction(int.from_bytes(head[10:12], "little"), _OPUS_RATE)
     return seconds if seconds > 0 else None
 
 
 def _flac_seconds(facts: bytes, stream: AudioStream) -> Fraction | None:
-    """RFC 9639, 8.2: the samples are 36 bits; 0 is unknown."""
+    """Return the length in STREAMINFO (RFC 9639, 8.2: 36 bits; 0 means unknown)."""
     samples = int.from_bytes(facts[13:18], "big") & (1 << 36) - 1
     return Fraction(samples, stream.sample_rate) if samples else None
 
@@ -94,7 +93,7 @@ def _matroska_seconds(
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         end = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
     except (KeyError, ValueError, ZeroDivisionError):
-        # The segment's own length is that of its longest track.
+        # The segment's length is its longest track's, so it counts for a single one.
         if container.duration is None or len(container.streams) > 1:
             return None
         end = Fraction(container.duration, 1_000_000)

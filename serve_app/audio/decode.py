@@ -1,4 +1,4 @@
-"""A song's samples, read as a stream from whatever file they came in."""
+"""Decode a song's samples as a stream, from any supported file."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from serve_app.audio import container_length, frames, truncation
-from serve_app.audio.frames import Part
+from serve_app.audio.frames import DecodedFrame
 from serve_app.audio.resample import resampled
 from serve_app.audio.sections import Section, sections
 from serve_app.audio.splice import read_at, spliced
@@ -25,8 +25,8 @@ from serve_app.errors import UnreadableAudio
 
 BLOCK_SAMPLES = 65_536
 
-# What is read, by FFmpeg's names. A list of what may be, not of what may not: FFmpeg
-# also knows playlists and scripts, by which a file could name other files and hosts.
+# FFmpeg's names of the allowed containers. An allowlist, because FFmpeg also reads
+# playlists and scripts, through which a file could name other files and hosts.
 _CONTAINERS = (
     *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dts"),
     *("eac3", "flac", "flv", "gsm", "matroska", "mlp", "mov", "mp3", "mpeg"),
@@ -35,7 +35,7 @@ _CONTAINERS = (
 _BARE = ("aac", "ac3", "eac3", "mp3", "wv")
 _OPTIONS = {"format_whitelist": ",".join(_CONTAINERS), "protocol_whitelist": "file"}
 
-# Titles need not be UTF-8. From version 19 on PyAV reads any, and has no such option.
+# Tags may not be UTF-8. PyAV 19 and later ignores such errors and has no option.
 _LENIENT: dict[str, Any] = (
     {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
@@ -45,7 +45,7 @@ _ACCEPTED = (
     "mp4, mkv or webm."
 )
 
-# How many frames a lossy file may lack: encoders count their own padding differently.
+# Frames that a lossy file may lack: encoders count their padding differently.
 _LOSSY_SLACK_FRAMES = 2
 
 Wave = NDArray[np.float32]
@@ -53,7 +53,7 @@ Wave = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _Source:
-    """An open section of a file, its track, and how long it says that it is."""
+    """An open section of a file, its track, and its stated length."""
 
     section: Section
     container: InputContainer
@@ -67,13 +67,12 @@ class _Source:
 
 
 class Song:
-    """An open file with one audio track, to be decoded once.
+    """An open file with one audio track, which can be decoded once.
 
-    `sample_rate` and `channels` are those of the header until the first frame is
-    decoded, and then those of that frame, as are `loudness_weights`: how much the power
-    of each channel counts in ITU-R BS.1770. `is_cut_short` and `stated_samples` are
-    known before any sound is decoded. `decoded_values` is how many samples have been,
-    those of all channels together.
+    `sample_rate` and `channels` are the header's until the first frame is decoded, then
+    that frame's. So are `loudness_weights`, the channels' weights of power in ITU-R
+    BS.1770. `is_cut_short` and `stated_samples` are known before decoding.
+    `decoded_values` counts the decoded samples of all channels together.
     """
 
     def __init__(self, path: Path, first: _Source, rest: Sequence[Section]) -> None:
@@ -84,22 +83,24 @@ class Song:
         self.channels = first.stream.codec_context.layout.nb_channels
         self.sample_rate = first.stream.codec_context.sample_rate
         self.loudness_weights = (1.0,) * self.channels
-        self.is_cut_short = first.is_cut_short or any(part.is_cut for part in rest)
+        self.is_cut_short = first.is_cut_short or any(
+            section.is_cut for section in rest
+        )
         self.decoded_values = 0
 
     @property
     def stated_samples(self) -> int | None:
-        """The length that the file's first section states, None if it states none."""
+        """The length that the file's first section states, or None."""
         return _stated_samples(self._first, self.sample_rate)
 
     def blocks(
         self, block_samples: int, *, with_channels: bool = False
     ) -> Iterator[Wave]:
-        """Yield all of the song as float32 (2, block_samples), the last one shorter.
+        """Yield the song as float32 (2, block_samples); the last block may be shorter.
 
-        With channels, those of a file that has more than two are the rows below. Should
-        the rate change on the way, the rest is brought to the first rate.
-        Raises UnreadableAudio where the file can't be decoded, or ends too early.
+        `with_channels` appends the channels of a file with more than two as rows. If
+        the rate changes inside the file, the rest is resampled to the first rate.
+        Raises UnreadableAudio if the file can't be decoded or is truncated.
         """
         runs = groupby(self._waves(with_channels), key=itemgetter(0))
         waves = (
@@ -111,26 +112,26 @@ class Song:
 
     def _waves(self, with_channels: bool) -> Iterator[tuple[int, Wave]]:
         rows = 0
-        for part in self._parts():
+        for frame in self._frames():
             if not rows:
-                self.sample_rate, self.channels = part.sample_rate, part.channels
-                self.loudness_weights = part.loudness_weights
-                rows = len(part.wave) if with_channels else 2
-            self.decoded_values += part.channels * part.wave.shape[1]
-            yield part.sample_rate, _of_rows(part.wave, rows)
+                self.sample_rate, self.channels = frame.sample_rate, frame.channels
+                self.loudness_weights = frame.loudness_weights
+                rows = len(frame.wave) if with_channels else 2
+            self.decoded_values += frame.channels * frame.wave.shape[1]
+            yield frame.sample_rate, _of_rows(frame.wave, rows)
 
-    def _parts(self) -> Iterator[Part]:
-        yield from _whole_parts(self._first)
+    def _frames(self) -> Iterator[DecodedFrame]:
+        yield from _checked_frames(self._first)
         for section in self._rest:
             with _source(self._path, section) as source:
-                yield from _whole_parts(source)
+                yield from _checked_frames(source)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Song]:
-    """Open a song for one decoding; UnreadableAudio when it is none.
+    """Open a song to decode it once; UnreadableAudio if it is not audio.
 
-    No other file and no host is ever read, whatever this file says.
+    No other file and no host is read, even if the file refers to one.
     """
     if path.stat().st_size == 0:
         raise UnreadableAudio(f"The file is empty. {_ACCEPTED}")
@@ -141,7 +142,7 @@ def opened(path: Path) -> Iterator[Song]:
 
 @contextmanager
 def opened_container(path: Path) -> Iterator[InputContainer]:
-    """Open a song's file for what it says beside its sound; UnreadableAudio if none."""
+    """Open a song's file to read its metadata; UnreadableAudio if it can't be read."""
     with path.open("rb") as file, _container(file) as container:
         yield container
 
@@ -154,13 +155,13 @@ def _source(path: Path, section: Section) -> Iterator[_Source]:
     ):
         stream = song_track(container)
         if stream is None and not container.streams.audio:
-            raise UnreadableAudio(f"There is no sound in this file. {_ACCEPTED}")
+            raise UnreadableAudio(f"The file has no audio track. {_ACCEPTED}")
         if stream is None:
             raise UnreadableAudio(
-                f"The audio is encrypted or in a codec that is not known. {_ACCEPTED}"
+                f"The audio is encrypted or in an unknown codec. {_ACCEPTED}"
             )
         name = container_length.container_name(container)
-        # FFmpeg goes on from where it is: what is read beside it has its own position.
+        # A second open file: reading through FFmpeg's would move its position.
         with spliced(path, section.pieces) as beside:
             is_cut = truncation.is_cut_short(beside, name)
             stated = (
@@ -172,7 +173,7 @@ def _source(path: Path, section: Section) -> Iterator[_Source]:
 
 
 def _is_bare(file: BinaryIO) -> bool:
-    """Whether FFmpeg takes a file for nothing but frames, or for nothing."""
+    """Whether FFmpeg detects bare frames in a file, or can't read it."""
     if _is_mp4(file):
         return False
     file.seek(0)
@@ -202,18 +203,18 @@ def _stated_samples(source: _Source, sample_rate: int) -> int | None:
     return round(source.stated_seconds * sample_rate)
 
 
-def _whole_parts(source: _Source) -> Iterator[Part]:
-    """Yield what a section holds; UnreadableAudio where that is less than it says."""
+def _checked_frames(source: _Source) -> Iterator[DecodedFrame]:
+    """Yield a section's frames; UnreadableAudio if it is shorter than it states."""
     if source.section.is_damaged or source.section.damage:
         raise UnreadableAudio(source.section.damage or frames.DAMAGED)
     samples = largest = sample_rate = 0
-    for part in frames.read(
+    for frame in frames.read(
         source.container, source.stream, source.codec, source.stated_seconds
     ):
-        sample_rate = sample_rate or part.sample_rate
-        samples += part.wave.shape[1]
-        largest = max(largest, part.wave.shape[1])
-        yield part
+        sample_rate = sample_rate or frame.sample_rate
+        samples += frame.wave.shape[1]
+        largest = max(largest, frame.wave.shape[1])
+        yield frame
     is_exact = container_length.is_exact(source.container)
     slack = 0 if is_exact else _LOSSY_SLACK_FRAMES * largest
     stated = _stated_samples(source, sample_rate)
@@ -227,19 +228,19 @@ def read_blocks(
     """Yield a song as float32 (2, block_samples) at its own rate, the last one shorter.
 
     Full scale is 1. Mono is doubled, and more than two channels are mixed down by
-    ITU-R BS.775. Sample 0 is the song's: what its encoder put before is left out, and
-    so is what it put behind where the file says how much that is. The file is open
-    until the last block, or `close`. Raises UnreadableAudio; `measure` is what also
-    refuses songs that only seem whole.
+    ITU-R BS.775. Sample 0 is the song's first: the encoder's delay is left out, and so
+    is its padding at the end if the file states it. The file stays open until the last
+    block, or `close`. Raises UnreadableAudio; `measure` also refuses songs that are
+    truncated but decode without an error.
     """
     with opened(path) as song:
         yield from song.blocks(block_samples)
 
 
 def _of_rows(wave: Wave, rows: int) -> Wave:
-    """Return as many rows as the song began with.
+    """Return `wave` with the song's first number of rows.
 
-    Should it have other channels all at once, the first two are its stereo sound.
+    If the number of channels changes inside the file, the stereo mix replaces them.
     """
     if len(wave) == rows or rows == 2:
         return wave[:rows]
@@ -249,9 +250,9 @@ def _of_rows(wave: Wave, rows: int) -> Wave:
 
 def _why_unreadable(file: BinaryIO) -> str:
     if _is_mp4(file):
-        # The index of an mp4 often comes last: without it nothing can be read.
+        # An mp4's index often comes last, and without it nothing can be read.
         return frames.CUT_SHORT
-    return f"This is not an audio file that can be read. {_ACCEPTED}"
+    return f"This is not an audio file of a known format. {_ACCEPTED}"
 
 
 def _is_mp4(file: BinaryIO) -> bool:
@@ -259,7 +260,7 @@ def _is_mp4(file: BinaryIO) -> bool:
 
 
 def regrouped(waves: Iterable[Wave], block_samples: int) -> Iterator[Wave]:
-    """Yield waves (..., n) in blocks of one size, the last one shorter."""
+    """Yield waves (..., n) in blocks of `block_samples`, the last one shorter."""
     waiting: list[Wave] = []
     samples = 0
     for wave in waves:

@@ -1,4 +1,4 @@
-"""Stereo float32 out of whatever samples and channels a decoder gives."""
+"""Convert decoded frames of any sample format and layout to stereo float32."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 _MINUS_3_DB = 0.5**0.5
 
-# ITU-R BS.775-4, annex 4, table 2: what a channel adds to (left, right). They are not
-# normalised: float has room above full scale, and music keeps its level.
+# ITU-R BS.775-4, annex 4, table 2: each channel's weight in (left, right). They are not
+# normalised: float has headroom above full scale, and music keeps its level.
 _WEIGHTS = {
     "FL": (1.0, 0.0),
     "FR": (0.0, 1.0),
@@ -23,7 +23,7 @@ _WEIGHTS = {
     "SL": (_MINUS_3_DB, 0.0),
     "SR": (0.0, _MINUS_3_DB),
     "BC": (0.5, 0.5),
-    # Beyond the table: fronts that lie beside the fronts, and heights as surrounds.
+    # Not in the table: front centres count as fronts, and heights as surrounds.
     "FLC": (1.0, 0.0),
     "FRC": (0.0, 1.0),
     "TFL": (_MINUS_3_DB, 0.0),
@@ -32,17 +32,17 @@ _WEIGHTS = {
     "TBR": (0.0, _MINUS_3_DB),
 }
 
-# Where there are no channels at the sides, the back ones are the surrounds of 5.1.
+# In layouts without side channels, the back channels are the surrounds of 5.1.
 _SIDES, _BACKS, _EFFECTS = ("SL", "SR", "WL", "WR"), ("BL", "BR"), ("LFE", "LFE2")
 
-# The layouts of files that name none, by their number of channels.
+# The layouts assumed for files that state none, by number of channels.
 _ASSUMED = {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
-# PyAV counts a frame's planes up to a null pointer, and FFmpeg writes none from eight
-# channels on: the process dies. A packed frame has one plane, however many channels.
+# PyAV counts a frame's planes up to a null pointer, which FFmpeg does not write from
+# eight channels on: the process would crash. A packed frame always has one plane.
 _UNSAFE_PLANES = 8
 
-# PyAV makes no arrays of integers of 64 bits: as doubles they are exact enough.
+# PyAV can't convert 64-bit integers to arrays: doubles are precise enough.
 _WIDE, _DOUBLE = "s64", "dbl"
 
 # Integer samples: the value of silence, and the distance from it to full scale.
@@ -56,16 +56,16 @@ _INTEGER = {
 def stereo(frame: AudioFrame) -> NDArray[np.float32]:
     """Return a decoded frame's samples as float32 (2, samples), full scale being 1.
 
-    Mono is doubled, two channels are left as they are, and more are mixed down by
-    ITU-R BS.775 without its low-frequency effects.
+    Mono is doubled, two channels are unchanged, and more are mixed down by ITU-R BS.775
+    without the low-frequency effects channel.
     """
     return with_channels(frame)[:2]
 
 
 def with_channels(frame: AudioFrame) -> NDArray[np.float32]:
-    """Return what `stereo` does, and below the channels if they are more than two.
+    """Return the stereo mix, then the channels as rows if they are more than two.
 
-    That is (2, samples) or (2 + channels, samples).
+    The shape is (2, samples) or (2 + channels, samples).
     """
     planes = _planes(frame)
     if len(planes) == 1:
@@ -76,10 +76,10 @@ def with_channels(frame: AudioFrame) -> NDArray[np.float32]:
 
 
 def loudness_weights(layout: AudioLayout) -> tuple[float, ...]:
-    """Return how much the power of each channel counts in ITU-R BS.1770.
+    """Return the weight of each channel's power in ITU-R BS.1770.
 
-    BS.1770-5, annex 1, table 3, and annex 3, table 4: 1.41 for those at the sides, 60
-    to 120 degrees, 0 for low-frequency effects, 1 for all others.
+    BS.1770-5, annex 1, table 3, and annex 3, table 4: 1.41 for channels at the sides
+    (60 to 120 degrees), 0 for low-frequency effects, 1 for all others.
     """
     if layout.nb_channels <= 2:
         return (1.0,) * layout.nb_channels
@@ -99,7 +99,7 @@ def _planes(frame: AudioFrame) -> NDArray[np.float32]:
     if frame.format.is_packed:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     if samples.dtype not in _INTEGER:
-        # A double may lie outside float32; it becomes infinite, and is refused later.
+        # A double outside float32's range becomes infinite, and is refused later.
         with np.errstate(over="ignore", invalid="ignore"):
             return samples.astype(np.float32, copy=False)
     silence, full_scale = _INTEGER[samples.dtype]
@@ -114,12 +114,14 @@ def _converted(frame: AudioFrame, sample_format: str) -> AudioFrame:
     resampler = AudioResampler(format=sample_format)
     converted = [*resampler.resample(frame), *resampler.resample(None)]
     if len(converted) != 1:
-        raise ValueError("a frame did not convert to one of another format")
+        raise ValueError(
+            f"converting a frame to {sample_format} returned {len(converted)} frames"
+        )
     return converted[0]
 
 
 def _names(layout: AudioLayout) -> Sequence[str]:
-    """Return where the channels are, also of a file that does not say."""
+    """Return the channels' names; those of an assumed layout if it states none."""
     names = [channel.name for channel in layout.channels]
     if not all(name in _WEIGHTS for name in names) and len(names) in _ASSUMED:
         return [channel.name for channel in AudioLayout(_ASSUMED[len(names)]).channels]
@@ -127,7 +129,7 @@ def _names(layout: AudioLayout) -> Sequence[str]:
 
 
 def _weights(names: Sequence[str]) -> NDArray[np.float32]:
-    # A channel with no known place sounds in the middle.
+    # A channel of unknown position is mixed into the middle.
     middle = (1 / len(names), 1 / len(names))
     weights = [_WEIGHTS.get(name, middle) for name in names]
     return np.array(weights, dtype=np.float32).T

@@ -1,13 +1,13 @@
-"""A stem's file, written as the stem is produced.
+"""Encode a stem to a file block by block.
 
-Integer samples are rounded to the nearest (ties to even) of 2**(bits - 1) steps, which
-is how they are decoded, and are not dithered: a stem that was not changed comes back
-bit for bit, and silence stays silence. A wav over 4 GiB becomes RF64 (EBU 3306).
+Integer samples are rounded to the nearest (ties to even) of 2**(bits - 1) steps, as
+they are decoded, without dither: an unchanged stem comes back bit for bit, and silence
+stays silence. A wav over 4 GiB becomes RF64 (EBU 3306).
 
-Lossy formats have rates of their own: a stem at another rate is brought to the lowest
-of them that is not lower, or to the highest there is. So an opus stem is always at
-48 kHz, and lasts as long as its song. What their encoders add at the start is declared
-(LAME tag, edit list, pre-skip), so that players leave it out again.
+Lossy formats support certain rates: a stem at another rate is resampled to the lowest
+supported rate above it, or else to the highest. So an opus stem is always at 48 kHz,
+and lasts as long as its song. The samples that encoders add at the start are declared
+(LAME tag, edit list, pre-skip), so that players skip them.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from serve_app.audio.resample import Resampler
 
 Wave = NDArray[np.float32]
 
-# More than any of the headers has.
+# Longer than any of the headers.
 _HEADER_BYTES = 4096
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -36,7 +36,7 @@ _AAC_RATES = (*_MP3_RATES, 64000, 88200, 96000)
 
 
 def _mp3_bit_rate(sample_rate: int) -> int:
-    # The highest of MPEG-1, MPEG-2 and MPEG-2.5.
+    # The highest bit rates of MPEG-1, MPEG-2 and MPEG-2.5.
     return (
         320_000
         if sample_rate >= 32_000
@@ -48,7 +48,7 @@ def _mp3_bit_rate(sample_rate: int) -> int:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """How a format is made. `bits` is None where the encoder takes floats."""
+    """FFmpeg's options for a format. `bits` is None if the encoder takes floats."""
 
     container: str
     codec: str
@@ -69,13 +69,13 @@ _RECIPES: Mapping[str, _Recipe] = MappingProxyType(
         "flac": _Recipe("flac", "flac", "s16", 16),
         "mp3": _Recipe(
             *("mp3", "libmp3lame", "fltp", None, _MP3_RATES, _mp3_bit_rate),
-            # LAME's quality 5: at this bit rate no worse to the ear than 2, which takes
-            # 1.7 times as long.
+            # LAME's quality 5: at this bit rate it sounds as good as 2, which takes 1.7
+            # times as long.
             codec_options={"compression_level": "5"},
         ),
         "m4a": _Recipe(
             *("ipod", "aac", "fltp", None, _AAC_RATES, lambda _: 256_000),
-            # The index first: players start before they have all of the file.
+            # The index comes first, so that players can start before the download ends.
             container_options={"movflags": "+faststart"},
             codec_options={"aac_coder": "fast"},
         ),
@@ -85,7 +85,7 @@ _RECIPES: Mapping[str, _Recipe] = MappingProxyType(
 
 
 def encoded_rate(format: StemFormat, sample_rate: int) -> int:
-    """Return the rate in Hz that a stem has in `format` when its song has another."""
+    """Return the rate in Hz of a stem in `format` for a song at `sample_rate`."""
     rates = _RECIPES[format.name].rates
     if not rates:
         return sample_rate
@@ -93,7 +93,7 @@ def encoded_rate(format: StemFormat, sample_rate: int) -> int:
 
 
 class Encoder:
-    """Writes one stem to `path`: `write` its blocks, then `close`, or else `abort`."""
+    """Writes one stem to `path`: `write` the blocks, then `close`; or `abort`."""
 
     def __init__(self, path: Path, format: StemFormat, sample_rate: int) -> None:
         self._path = path
@@ -104,8 +104,8 @@ class Encoder:
         )
         self._samples = 0
         self._is_open = True
-        # PyAV never closes a file whose header it could not write: on a full disk this
-        # fails instead.
+        # PyAV never closes a file if it can't write its header. On a full disk this
+        # write fails first.
         path.write_bytes(bytes(_HEADER_BYTES))
         self._container = av.open(
             f"file:{path.absolute()}",
@@ -121,11 +121,11 @@ class Encoder:
             raise
 
     def write(self, block: Wave) -> None:
-        """Append a block (2, samples); integer formats clip what is over full scale."""
+        """Append a block (2, samples); integer formats clip values over full scale."""
         self._encode(block if self._resampler is None else self._resampler.push(block))
 
     def close(self) -> None:
-        """Finish the file: it is whole once this returns."""
+        """Finish the file: it is complete when this returns."""
         rest = None if self._resampler is None else self._resampler.finish()
         if rest is not None:
             self._encode(rest)
@@ -136,13 +136,12 @@ class Encoder:
             mpeg.state_samples(self._path, self._samples)
 
     def abort(self) -> None:
-        """Give up: the file goes."""
+        """Stop writing and delete the file."""
         try:
             if self._is_open:
                 self._container.close()
         except av.FFmpegError:
-            # Of a file that is deleted it does not matter how it would have ended.
-            pass
+            pass  # The file is deleted anyway.
         finally:
             self._is_open = False
             self._path.unlink(missing_ok=True)
@@ -150,7 +149,7 @@ class Encoder:
     def _container_options(self) -> dict[str, str]:
         options = dict(self._recipe.container_options)
         if self._recipe.container == "ipod":
-            # The unit in which the edit list says where the song ends.
+            # The unit of the edit list: it ends exactly to the sample.
             options["movie_timescale"] = str(self._rate)
         return options
 
@@ -188,13 +187,13 @@ class Encoder:
 
 
 def as_integers(block: Wave, bits: int) -> NDArray[np.int16] | NDArray[np.int32]:
-    """Return samples of 16 bits, or of 24 in the upper bits of 32, clipped."""
+    """Return clipped samples of 16 bits, or of 24 in the upper bits of int32."""
     full_scale = 2.0 ** (bits - 1)
-    # Exact in float32: a power of two changes no digit, and 24 bits are what it holds.
+    # Exact: scaling by a power of two keeps float32's 24 significant bits.
     steps = block * np.float32(full_scale)
     np.rint(steps, out=steps)
     np.clip(steps, -full_scale, full_scale - 1, out=steps)
     if bits == 16:
         return np.asarray(steps, dtype=np.int16)
-    # FFmpeg takes 24 bits as the upper ones of 32.
+    # FFmpeg expects 24-bit samples in the upper bits of 32.
     return np.asarray(steps, dtype=np.int32) << (32 - bits)

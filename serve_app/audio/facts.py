@@ -1,19 +1,19 @@
-"""What is known of a song once it has been decoded whole."""
+"""The facts measured by decoding a whole song."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """A song's audio. `samples` are per channel; full scale is 1.
+    """Facts of a song's audio. `samples` are per channel; full scale is 1.
 
-    `mean` is that of the mono mix, and `side_mean` half of what the left channel's is
-    over the right one's. `deviation` (the sample standard deviation, of n - 1) is that
-    of the mono mix, but at least a quarter of that of the two channels, so that it is
-    not 0 for channels that cancel each other. All are at the song's own rate.
-    `peak` is the largest magnitude in any channel. `sha256` is the hash of what was
-    decoded: songs that sound the same have the same. `tags_sha256` is that of the tags
-    that their stems get.
+    `mean` is the mono mix's mean, `side_mean` half the difference of the left channel's
+    mean and the right one's. `deviation` is the mono mix's sample standard deviation
+    (n - 1), but at least a quarter of the two channels', so that it is not 0 if the
+    channels cancel each other. All are at the song's own rate.
+    `peak` is the largest magnitude in any channel. `sha256` hashes the decoded samples:
+    it is equal for songs with equal samples. `tags_sha256` hashes the tags that the
+    song's stems get.
     """
 
     sample_rate: int

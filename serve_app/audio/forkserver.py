@@ -1,8 +1,8 @@
-"""The process that forks another one for each song, which measures it under limits.
+"""A process that forks a child for each song; the child measures it under limits.
 
 Run as `python -m serve_app.audio.forkserver DESCRIPTOR`. It has one thread and no
-secrets, listens nowhere, and ends with whoever holds the other end of its socket; see
-`serve_app.audio.isolated`, which starts it.
+secrets, opens no port, and exits when the other end of its socket closes.
+`serve_app.audio.isolated` starts it.
 """
 
 import ctypes
@@ -26,22 +26,22 @@ from selectors import EVENT_READ, DefaultSelector
 from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.errors import AudioTooLong, UnreadableAudio
 
-# Without a song for so long the process ends: at rest it would cost its memory.
+# The process exits after so long without a request, to free its memory.
 IDLE_SECONDS = 300.0
 MOST_REQUEST_BYTES = 16_384
-# A song that takes more computing time is a long one, and others go before it: each
-# gets three times its share of a core that they want as well.
+# After so much CPU time a song counts as long, and its process is reniced: a short one
+# gets three times as much of a core that both want.
 SHORT_CPU_SECONDS = 1.0
 LONG_NICENESS = 5
-# Comes before the answer to each request: this process has taken it.
+# Sent before the response to each request: the forkserver has received it.
 ALIVE = b"+"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-# The only descriptor of a child, beside the standard ones.
+# A child's only descriptor besides stdin, stdout and stderr.
 _CONNECTION = 3
 
 
 class _Child:
-    """A process that measures a song, and the connection of whoever waits for it."""
+    """A process that measures a song, and the connection to its client."""
 
     def __init__(self, pid: int, connection: socket.socket) -> None:
         self.pid = pid
@@ -54,7 +54,7 @@ class _Child:
             signal.pidfd_send_signal(self.process, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Tell whoever waits how the process has ended."""
+        """Send the process's exit code to the client."""
         _, status = os.waitpid(self.pid, 0)
         os.close(self.process)
         ending = {"exit_code": os.waitstatus_to_exitcode(status)}
@@ -63,7 +63,7 @@ class _Child:
 
 
 def serve(control: socket.socket) -> None:
-    """Answer requests until the other end of `control` closes, or none have come."""
+    """Serve requests until `control` is closed or IDLE_SECONDS pass without one."""
     children: set[_Child] = set()
     with DefaultSelector() as selector:
         selector.register(control, EVENT_READ)
@@ -81,7 +81,7 @@ def serve(control: socket.socket) -> None:
                     child = _forked(request, connection)
                     children.add(child)
                     selector.register(child.process, EVENT_READ, child)
-                    # Nothing is ever sent here: readable means that it was closed.
+                    # Clients send nothing here: readable means closed.
                     selector.register(connection, EVENT_READ, child)
                 elif child in children and key.fd == child.process:
                     selector.unregister(child.process)
@@ -105,7 +105,7 @@ def _forked(request: bytes, connection: socket.socket) -> _Child:
     if pid := os.fork():
         return _Child(pid, connection)
     try:
-        # Through another's connection a hostile song could answer for it.
+        # With another child's connection, a hostile song could forge its response.
         os.dup2(connection.fileno(), _CONNECTION)
         os.closerange(_CONNECTION + 1, os.sysconf("SC_OPEN_MAX"))
         answer = _answer(json.loads(request))
@@ -115,7 +115,7 @@ def _forked(request: bytes, connection: socket.socket) -> _Child:
 
 
 def _answer(request: dict[str, dict[str, float] | str]) -> dict[str, object]:
-    """Return what the measured song is, or what is wrong with it."""
+    """Return the song's facts, or the error."""
     try:
         _restrict(ProcessLimits(**request["process_limits"]))  # type: ignore[arg-type]
         module, _, name = str(request["function"]).partition(":")
@@ -155,7 +155,7 @@ def _send(connection: socket.socket, message: Mapping[str, object]) -> None:
 
 
 def _warm_up() -> None:
-    """Load what each child needs, once for all of them, by measuring some silence."""
+    """Load the children's modules once, before any fork, by measuring silence."""
     from serve_app.audio.measure import measure
 
     with tempfile.NamedTemporaryFile() as file:
@@ -167,9 +167,9 @@ def _warm_up() -> None:
 
 
 if __name__ == "__main__":
-    # Not needed to measure songs, only to do it soon.
+    # Only makes the first song faster: a failure here does no harm.
     with suppress(Exception):
         _warm_up()
-    # Objects that are never looked at stay shared between the processes.
+    # The collector leaves frozen objects alone, so their pages stay shared.
     gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""The file formats that stems can be had in, and those that songs usually have."""
+"""The file formats of stems."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from serve_app.errors import InvalidInput
 
 @dataclass(frozen=True)
 class StemFormat:
-    """A file format: what clients call it, and what a download of it is.
+    """A stem's file format: its name in requests, file suffix and media type.
 
-    `is_float` formats hold samples over full scale; all others would clip them.
+    `is_float` formats can store samples over full scale; all others clip them.
     """
 
     name: str
@@ -42,7 +42,7 @@ FORMATS: Mapping[str, StemFormat] = MappingProxyType(
 
 
 def parse(name: str) -> StemFormat:
-    """Return the format called `name`; InvalidInput, naming the choices, if none is."""
+    """Return the format called `name`; InvalidInput, with the choices, if unknown."""
     try:
         return FORMATS[name]
     except KeyError:

@@ -1,18 +1,18 @@
-"""How long a frame is, by its first bytes, in files that are nothing but frames."""
+"""Size and duration of a frame, read from its header, in files of bare frames."""
 
 from collections.abc import Callable
 
 from serve_app.audio import mpeg
 
-# So many first bytes say it, and whether an MPEG frame is the tag of its file.
+# Enough for every header here, and to see whether an MPEG frame is its file's tag.
 HEAD_BYTES = mpeg.PROBE_BYTES
 
-# Returns the size in bytes; None for bytes that no frame starts with.
+# Returns the frame's size in bytes; None if the bytes are not a frame's header.
 Measure = Callable[[bytes], int | None]
 
 _ADTS_HEADER_BYTES = 7
 
-# ISO/IEC 14496-3, table 1.18: by a code of four bits.
+# ISO/IEC 14496-3, table 1.18: sample rates by their four-bit code.
 _ADTS_HERTZ = (
     *(96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000),
     *(12_000, 11_025, 8_000, 7_350),
@@ -29,13 +29,13 @@ _AC3_SAMPLES = 1536
 
 
 def mpeg_bytes(head: bytes) -> int | None:
-    """ISO/IEC 11172-3 and 13818-3; frames of a free bit rate are not measured."""
+    """Return an MPEG frame's size (ISO/IEC 11172-3, 13818-3); None for free format."""
     frame = mpeg.frame(head)
     return None if frame is None else frame.size_bytes
 
 
 def adts_bytes(head: bytes) -> int | None:
-    """ISO/IEC 13818-7, 6.2: AAC."""
+    """Return an ADTS (AAC) frame's size (ISO/IEC 13818-7, 6.2)."""
     if len(head) < _ADTS_HEADER_BYTES or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return None
     size_bytes = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
@@ -43,7 +43,7 @@ def adts_bytes(head: bytes) -> int | None:
 
 
 def ac3_bytes(head: bytes) -> int | None:
-    """ATSC A/52, 5.3 and E.1.2: AC-3 and E-AC-3."""
+    """Return the size of an AC-3 or E-AC-3 frame (ATSC A/52, 5.3 and E.1.2)."""
     if len(head) < 6 or head[:2] != b"\x0b\x77":
         return None
     if head[5] >> 3 > 10:
@@ -52,24 +52,24 @@ def ac3_bytes(head: bytes) -> int | None:
     if rate == 3 or size >> 1 >= len(_AC3_KILOBITS):
         return None
     bits = _AC3_KILOBITS[size >> 1] * 1000 * _AC3_SAMPLES // _AC3_HERTZ[rate]
-    # At 44.1 kHz every other size has a word of 16 bits more.
+    # At 44.1 kHz every other size code has one more 16-bit word.
     return 2 * (bits // 16 + (size & 1 if rate == 1 else 0))
 
 
 def mlp_bytes(head: bytes) -> int | None:
-    """MLP and TrueHD: access units, whose size is counted in words of 16 bits."""
+    """Return the size of an MLP or TrueHD access unit, stored in 16-bit words."""
     return 2 * (int.from_bytes(head[:2], "big") & 0xFFF) or None
 
 
 def wavpack_bytes(head: bytes) -> int | None:
-    """WavPack 4: blocks, whose size does not count the first 8 bytes."""
+    """Return the size of a WavPack 4 block; its field omits the first 8 bytes."""
     if len(head) < 8 or head[:4] != b"wvpk":
         return None
     return 8 + int.from_bytes(head[4:8], "little")
 
 
 def adts_seconds(head: bytes) -> float | None:
-    """Return how long a frame of AAC sounds."""
+    """Return the duration of an AAC frame."""
     code = head[2] >> 2 & 15
     if code >= len(_ADTS_HERTZ):
         return None
@@ -77,7 +77,7 @@ def adts_seconds(head: bytes) -> float | None:
 
 
 def ac3_seconds(head: bytes) -> float | None:
-    """Return how long a frame of AC-3 sounds; None for one of E-AC-3."""
+    """Return the duration of an AC-3 frame; None for E-AC-3."""
     if head[5] >> 3 > 10 or head[4] >> 6 == 3:
         return None
     return _AC3_SAMPLES / _AC3_HERTZ[head[4] >> 6]

@@ -1,4 +1,4 @@
-"""The kinds of files that are nothing but frames: how each begins and is decoded."""
+"""Kinds of files of bare frames: how to recognise and decode their frames."""
 
 import re
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from serve_app.audio.frame_sizes import Measure
 
 @dataclass(frozen=True)
 class Syntax:
-    """What is known of the frames of a kind.
+    """The syntax of one kind of frames.
 
-    `start` matches the first bytes of each, and of few others. By each of `strictly`,
-    values of its option `err_detect`, FFmpeg's decoder makes no sound of some that are
-    broken.
-    `format` is FFmpeg's name for the kind, None where FFmpeg finds that out.
+    `start` matches the first bytes of every frame, and few other bytes. `strictly` are
+    values of the decoder's option `err_detect`: with each of them FFmpeg rejects some
+    broken frames.
+    `format` is FFmpeg's name of the kind; None if FFmpeg detects it.
     """
 
     measure: Measure
@@ -45,7 +45,7 @@ MPEG = Syntax(
     re.compile(rb"\xff(?=[\xe2-\xff][\x10-\xef])", re.DOTALL),
     _mpeg_codec,
     _mpeg_seconds,
-    # Encoders' own checks of single frames are often wrong: they are left out.
+    # No `crccheck`: encoders often write wrong checksums of single frames.
     ("bitstream+buffer", "bitstream+buffer+aggressive"),
     "mp3",
 )
@@ -71,5 +71,5 @@ SYNTAXES = (
         lambda _: None,
     ),
 )
-# Access units of MLP and TrueHD start with their size: any bytes may be a start.
+# Access units of MLP and TrueHD start with their size: no pattern can find them.
 MLP = Syntax(frame_sizes.mlp_bytes, re.compile(rb"(?!)"), lambda _: "", lambda _: None)

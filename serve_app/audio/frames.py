@@ -1,4 +1,4 @@
-"""The frames of an audio stream, all of them or an error."""
+"""Decode all frames of an audio stream, or raise an error."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,32 +16,32 @@ from serve_app.errors import UnreadableAudio
 
 _EDIT_SLACK_SECONDS = Fraction(2, 1000)
 
-# FFmpeg's names of the containers that say where in the last frame the sound ends.
+# FFmpeg's names of the containers that state where in the last frame the audio ends.
 _ENDED = ("mov", "ogg")
 
 _MPEG_CODECS = ("mp1", "mp2", "mp3")
 
-# Of a FLAC frame: what comes before its number, and the number.
+# The bytes before a FLAC frame's number, and the number's.
 _FLAC_HEAD_BYTES = 4 + 7
 
 DAMAGED = (
-    "The audio is damaged: a part of it can't be decoded. Export or download the "
-    "song again and send the new file, or keep what is left of it: "
+    "The audio is damaged and can't be decoded completely. Export or download the "
+    "song again and send the new file, or recover the rest of it: "
     "ffmpeg -err_detect ignore_err -i song -vn repaired.flac"
 )
 CUT_SHORT = (
-    "The file is cut short: its end is missing. Download or export the song again "
-    "and send the whole file, or keep what there is of it: "
+    "The file is cut short: its end is missing. Export or download the song again "
+    "and send the whole file, or recover the rest of it: "
     "ffmpeg -i song -vn repaired.flac"
 )
 
 
 @dataclass(frozen=True)
-class Part:
-    """A decoded stretch of a song, and what it was before.
+class DecodedFrame:
+    """A decoded frame of a song, and the file's own format at this point.
 
-    `wave` is float32: stereo in the first two rows, and below the file's own channels
-    if they are more than two. `loudness_weights` are the channels', by BS.1770.
+    `wave` is float32: stereo in the first two rows, then the file's own channels if it
+    has more than two. `loudness_weights` are the channels' weights of BS.1770.
     """
 
     sample_rate: int
@@ -50,7 +50,7 @@ class Part:
 
     @property
     def channels(self) -> int:
-        """How many channels the file has here."""
+        """The number of channels that the file has in this frame."""
         return len(self.loudness_weights)
 
 
@@ -59,40 +59,40 @@ def read(
     stream: AudioStream,
     codec: str,
     stated_seconds: Fraction | None,
-) -> Iterator[Part]:
-    """Yield the decoded frames; UnreadableAudio where one is damaged or missing.
+) -> Iterator[DecodedFrame]:
+    """Yield the decoded frames; UnreadableAudio if one is damaged or missing.
 
-    `stated_seconds` is the length that the file claims. In an mp4, an Ogg and a CAF
-    with ALAC, it is where the last frame ends.
+    `stated_seconds` is the length that the file states. In an mp4, an Ogg and a CAF
+    with ALAC, the last frame is cut there.
     """
     name = container_name(container)
     try:
         if codec in _MPEG_CODECS:
-            yield from map(_part, _mpeg_frames(container, stream))
+            yield from map(_decoded, _mpeg_frames(container, stream))
         elif name == "flac":
             total = round((stated_seconds or 0) * stream.sample_rate)
-            yield from map(_part, _numbered_frames(container, stream, total))
+            yield from map(_decoded, _numbered_frames(container, stream, total))
         elif stated_seconds is not None and (
             name in _ENDED or (name, codec) == ("caf", "alac")
         ):
-            yield from _ended_parts(container, stream, stated_seconds)
+            yield from _ended_frames(container, stream, stated_seconds)
         else:
-            yield from map(_part, container.decode(stream))
+            yield from map(_decoded, container.decode(stream))
     except (av.FFmpegError, ValueError) as err:
         raise UnreadableAudio(DAMAGED) from err
 
 
-def _part(frame: AudioFrame) -> Part:
+def _decoded(frame: AudioFrame) -> DecodedFrame:
     weights = downmix.loudness_weights(frame.layout)
-    return Part(frame.sample_rate, weights, downmix.with_channels(frame))
+    return DecodedFrame(frame.sample_rate, weights, downmix.with_channels(frame))
 
 
 def _mpeg_frames(
     container: InputContainer, stream: AudioStream
 ) -> Iterator[AudioFrame]:
-    """Forgive what follows the last frame, such as tags that FFmpeg does not know.
+    """Yield MPEG frames; ignore undecodable bytes behind the last one, such as tags.
 
-    A last frame that is not whole decodes without an error: its size tells.
+    FFmpeg decodes an incomplete last frame without an error, so its size is checked.
     """
     junk: av.FFmpegError | None = None
     is_whole = True
@@ -117,12 +117,12 @@ def _mpeg_frames(
 def _numbered_frames(
     container: InputContainer, stream: AudioStream, total_samples: int
 ) -> Iterator[AudioFrame]:
-    """Miss no frame: FFmpeg leaves out those of a FLAC that are damaged, silently.
+    """Yield a FLAC's frames; UnreadableAudio if any is missing.
 
-    Frames are numbered. Where no number is missing, and at the end no sample, bytes
-    that decode to nothing are junk: a tag, or another program's rest.
+    FFmpeg skips damaged frames silently, but they are numbered. If no number and no
+    sample is missing, bytes that don't decode are junk, such as a tag.
     """
-    # Each has a checksum. It is what proves those whole that come without a number.
+    # The checksum is the only check of frames that FFmpeg returns without a number.
     stream.codec_context.options = {"err_detect": "crccheck+explode"}
     expected: int | None = None
     junk: av.FFmpegError | None = None
@@ -146,8 +146,8 @@ def _numbered_frames(
 
 
 def _start(frame: AudioFrame, expected: int | None, packet_start: bytes) -> int:
-    """Return a FLAC frame's first sample; UnreadableAudio if those before are lost."""
-    # FFmpeg numbers none of the frames that it takes for one with the junk.
+    """Return a FLAC frame's first sample; UnreadableAudio if earlier ones are lost."""
+    # FFmpeg gives no number to frames that it merges with junk into one packet.
     start = expected if frame.pts is None else frame.pts
     if start is None or expected not in (None, start):
         raise UnreadableAudio(DAMAGED)
@@ -158,10 +158,10 @@ def _start(frame: AudioFrame, expected: int | None, packet_start: bytes) -> int:
 
 
 def _begins_with(head: bytes, sample: int, block_samples: int) -> bool:
-    """Whether a FLAC frame begins so that starts at `sample`, and no broken one.
+    """Whether `head` is an intact header of a FLAC frame that starts at `sample`.
 
-    RFC 9639, 9.1.5: its number is that of the frame, or of its first sample where the
-    block size varies, coded as UTF-8 codes letters.
+    RFC 9639, 9.1.5: a frame has its own number, or its first sample's if the block size
+    varies, encoded like a code point in UTF-8.
     """
     number = sample if head[1:2] == b"\xf9" else sample // block_samples
     if number >= 1 << 16:
@@ -169,14 +169,14 @@ def _begins_with(head: bytes, sample: int, block_samples: int) -> bool:
     return head[4:].startswith(chr(number).encode("utf-8", "surrogatepass"))
 
 
-def _ended_parts(
+def _ended_frames(
     container: InputContainer, stream: AudioStream, stated_seconds: Fraction
-) -> Iterator[Part]:
-    """End where the file says: FFmpeg gives the last frame of an mp4 whole.
+) -> Iterator[DecodedFrame]:
+    """Yield the frames, cut at the stated end.
 
-    So it does with an Ogg of one page.
+    FFmpeg returns the whole last frame of an mp4, and of an Ogg with one page.
     """
-    held: Part | None = None
+    held: DecodedFrame | None = None
     start, end = None, Fraction(0)
     position = 0
     for packet in container.demux(stream):
@@ -188,20 +188,20 @@ def _ended_parts(
             if held is not None:
                 position += held.wave.shape[1]
                 yield held
-            held = _part(frame)
+            held = _decoded(frame)
     if held is None:
         return
     seconds = stated_seconds
     if container_name(container) == "mov":
         seconds = _edited_seconds(end - (start or 0), stated_seconds)
-    # An end that lies outside of the last frame is not believed.
+    # An end outside the last frame is wrong, and ignored.
     samples = round(seconds * held.sample_rate) - position
     yield replace(held, wave=held.wave[:, :samples]) if samples > 0 else held
 
 
 def _edited_seconds(packets: Fraction, edit_list: Fraction) -> Fraction:
-    """Return the end of an mp4's packets, unless its edit list has an earlier one.
+    """Return the end of an mp4's packets, or its edit list's end if clearly earlier.
 
-    The list counts in milliseconds or so: only the packets are right to the sample.
+    Edit lists count in units of about a millisecond; packets are exact to the sample.
     """
     return edit_list if packets - edit_list > _EDIT_SLACK_SECONDS else packets

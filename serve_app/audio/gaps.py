@@ -1,34 +1,33 @@
-"""Bytes between the frames of a song that are neither frames nor known tags.
+"""Gaps: bytes between a song's frames that are neither frames nor known tags.
 
-Programs that save internet radio, join files or write tags badly leave such junk, and
-a song with it is whole: its frames are read as if nothing stood between them. But a
-disk or a download that lost a part of a song leaves the same sight. These facts tell
-the two apart, and any one of them is proof of damage:
+Programs that save internet radio, join files or write invalid tags leave such junk. A
+song with junk is complete: its frames are read as if the gap did not exist. But a disk
+or a download that lost data leaves gaps too. Any of these facts proves damage:
 
-1. The tag of an mp3 says that there are more frames. One that says how many there are
-   settles the next question: nothing was replaced.
-2. All frames are of one size, and the gap is as long as a whole number of them: what
-   overwrites frames does not move those behind it.
-3. The frame before the gap, or one of those after it, does not decode to what was
-   encoded: what destroys sound does not begin and end at the borders of frames, and in
-   layer III a frame's sound begins in the frames before it.
-4. The gap is not evidently something else, text or a tag, and may be the rest of a
-   frame: where bytes were lost from MPEG frames that no tag counts, less than a frame
-   is left over; AAC's have no constant size, and their faults are not always found.
+1. The tag of an mp3 states more frames. If it states the number that was found, no
+   frame was replaced or lost: facts 2, 4 and 5 don't count.
+2. All frames have one size, and the gap is as long as a whole number of them: data that
+   overwrites frames does not move the frames behind it.
+3. The frame before the gap, or one after it, does not decode correctly: damage does not
+   begin and end at frame boundaries, and in layer III a frame's data begins in the
+   frames before it.
+4. The gap is not recognised as text or a tag, and may be the rest of a frame: when
+   bytes are lost from MPEG frames that no tag counts, less than a frame remains. AAC
+   frames have no constant size, and errors in them are not always detected.
 5. The gap begins with a frame that the next one cuts off: recordings were joined, or
    bytes lost, in the middle of a frame.
 
-Without any of them the gap is junk. So a song with a harmless gap may be refused: that
-is seen and repaired with one command, while a hole that is taken for junk is heard by
-nobody until it is too late. That frames of changing size were replaced from border to
-border, with no tag that counts them, is not seen: nothing known does that.
+Without any of them the gap is junk. A song with a harmless gap may be refused: its
+sender sees that and repairs it with one command, while damage that is taken for junk
+would go unnoticed. If frames of varying size are replaced exactly from boundary to
+boundary, and no tag counts them, that is not detected: no known fault does that.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-# What tags begin with, and the header that sound may have been wrapped in.
+# First bytes of tags, and of the header that the audio may have been wrapped in.
 _NAMES = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"RIFF")
 _MPEG = ("mp1", "mp2", "mp3")
 _PRINTABLE = bytes([*b"\t\r\n", *range(32, 127)])
@@ -36,18 +35,18 @@ _PRINTABLE = bytes([*b"\t\r\n", *range(32, 127)])
 
 @dataclass(frozen=True)
 class Gap:
-    """Junk between two frames; `seconds` is where in the song, None if not known."""
+    """A gap between two frames; `seconds` is its place in the song, None if unknown."""
 
     size_bytes: int
     seconds: float | None
     has_cut_frame: bool = False
-    is_spoilt: bool = False
+    has_broken_neighbour: bool = False
     is_text: bool = False
 
 
 @dataclass(frozen=True)
 class FrameCount:
-    """How many frames there are, how many there should be, and of what size."""
+    """The number of frames found and stated (by a tag), and their sizes in bytes."""
 
     frames: int
     stated: int | None
@@ -59,9 +58,9 @@ class FrameCount:
 
 
 def is_text(junk: bytes) -> bool:
-    """Whether these first bytes of a gap are words or a tag, which no sound looks like.
+    """Whether the first bytes of a gap are text or a tag, unlike any audio.
 
-    Some that are neither are allowed: lengths, padding, letters of other alphabets.
+    Some other bytes are allowed: lengths, padding, letters of other alphabets.
     """
     junk = junk.rstrip(b"\0")
     others = junk.translate(None, _PRINTABLE)
@@ -71,7 +70,7 @@ def is_text(junk: bytes) -> bool:
 
 
 def damage(count: FrameCount, gaps: Sequence[Gap]) -> str | None:
-    """Return what to tell about the first gap that is damage, None if all are junk."""
+    """Return an error message for the first gap that is damage, or None."""
     if not gaps:
         return None
     if count.stated is not None and count.frames < count.stated:
@@ -85,28 +84,28 @@ def damage(count: FrameCount, gaps: Sequence[Gap]) -> str | None:
 
 def _reason(count: FrameCount, gap: Gap) -> str | None:
     if gap.has_cut_frame and count.frames != count.stated:
-        return "a frame breaks off, as where recordings were joined or bytes lost"
-    if gap.is_spoilt:
-        return "the frames beside them are broken"
+        return "they begin with an incomplete frame, as if bytes were lost there"
+    if gap.has_broken_neighbour:
+        return "the frames next to them can't be decoded"
     if not gap.is_text and gap.size_bytes < _least_bytes(count):
-        return "nothing shows that they are no rest of a frame"
-    replaced = _whole_frames(count, gap.size_bytes)
+        return "they may be the rest of a frame that lost bytes"
+    replaced = _checked_frames(count, gap.size_bytes)
     if replaced and count.frames != count.stated:
-        frames = "a frame, which" if replaced == 1 else f"{replaced} frames, which"
-        return f"they are as long as {frames} they have replaced"
+        frames = "a frame" if replaced == 1 else f"{replaced} frames"
+        return f"they are exactly as long as {frames}, so they may replace audio"
     return None
 
 
 def _least_bytes(count: FrameCount) -> float:
-    """Return from how many bytes on a gap that is no text may be junk."""
+    """Return the least size in bytes at which a gap without text may be junk."""
     if count.codec == "aac":
         return inf
     is_counted = count.frames == count.stated
     return 0 if is_counted or count.codec not in _MPEG else count.largest
 
 
-def _whole_frames(count: FrameCount, size_bytes: int) -> int:
-    """Return how many frames of constant size are as long as a gap, or 0."""
+def _checked_frames(count: FrameCount, size_bytes: int) -> int:
+    """Return the number of constant-size frames that fill a gap exactly, or 0."""
     if not count.frames or count.largest - count.smallest > count.slot_bytes:
         return 0
     mean = count.total_bytes / count.frames
@@ -118,8 +117,8 @@ def _whole_frames(count: FrameCount, size_bytes: int) -> int:
 def _message(gap: Gap, reason: str) -> str:
     where = "" if gap.seconds is None else f" at about {gap.seconds:.1f} s"
     return (
-        f"The audio is damaged{where}: {gap.size_bytes} bytes among its frames are no "
-        f"sound, and {reason}. Export or download the song again and send the new "
-        "file, or keep what is left of it: "
+        f"The audio is damaged{where}: {gap.size_bytes} bytes between its frames are "
+        f"not audio, and {reason}. Export or download the song again and send the new "
+        "file, or recover the rest of it: "
         "ffmpeg -err_detect ignore_err -i song -vn repaired.flac"
     )

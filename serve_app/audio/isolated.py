@@ -1,4 +1,4 @@
-"""Songs measured in processes of their own, which may crash or be killed."""
+"""Measure songs in separate processes, which may crash or be killed."""
 
 import json
 import logging
@@ -30,37 +30,37 @@ logger = logging.getLogger(__name__)
 
 MEASURE = "serve_app.audio.measure:measure"
 
-# So long a forkserver may take to start, or to take a song, also on a machine with many
-# times more work than cores.
+# Timeout for a forkserver to start or to accept a song, long enough for a machine that
+# is overloaded many times over.
 ALIVE_SECONDS = 20.0
-# How soon a process is ended that nobody waits for any more.
+# Interval at which `is_wanted` is checked.
 _POLL_SECONDS = 0.1
 _MOST_ANSWER_BYTES = 65_536
-# A server that was idle may end just when it is asked.
+# An idle forkserver may exit just as a request arrives.
 _TRIES = 3
-# The operator's secrets are in the environment too: a decoder needs none of them.
+# Only these variables are passed on: others may hold the operator's secrets.
 _VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 _ERRORS: Mapping[str, type[AppError]] = {
     error.code: error for error in (UnreadableAudio, AudioTooLong)
 }
-_LESS = "Convert it to a 44.1 kHz stereo FLAC or mp3, or cut it into shorter parts."
+_ADVICE = "Convert it to a 44.1 kHz stereo FLAC or mp3, or cut it into shorter pieces."
 CRASHED = (
-    "The decoder crashed on this file, so it can't be separated: it is damaged, or no "
-    "program has written it like that. Export the song again."
+    "The decoder crashed on this file: it is damaged or malformed. Export the song "
+    "again."
 )
 
 
-class _ServerGone(Exception):
-    """The forkserver has ended before it answered."""
+class _ForkserverGone(Exception):
+    """The forkserver exited before it responded."""
 
 
 class IsolatedMeasure:
     """Measures songs as `serve_app.audio.measure` does, each in a process of its own.
 
-    The processes are forked from one that is started with the first song and ends after
-    five minutes without any. All of them end with this process, however it ends.
-    Methods block, and are safe in any thread.
+    The processes are forked from a forkserver, which starts with the first song and
+    exits after five minutes without one. All of them exit when this process does, even
+    if it is killed. Methods block, and are thread-safe.
     """
 
     def __init__(
@@ -84,41 +84,41 @@ class IsolatedMeasure:
     def __call__(
         self, path: Path, is_wanted: Callable[[], bool] = lambda: True
     ) -> AudioFacts:
-        """Decode a song whole and return what it is, for as long as it is wanted.
+        """Decode the whole song and return its facts.
 
-        Raises what `measure` raises, UnreadableAudio also where the decoder crashes,
-        AudioTooLong where it needs more than it may, BadRequest once the song is not
-        wanted, and Unavailable when the machine is too busy.
+        Raises the errors of `measure`; also UnreadableAudio if the decoder crashes,
+        AudioTooLong if it exceeds its CPU time or memory, BadRequest as soon as
+        `is_wanted` returns False, and Unavailable if the machine is too busy.
         """
         request = json.dumps({**self._request, "path": str(path)}).encode()
         for _ in range(_TRIES):
             try:
                 return self._facts(self._answer(request, is_wanted))
-            except _ServerGone:
+            except _ForkserverGone:
                 continue
         raise Unavailable("The server can't decode songs now. Try again later.")
 
     def close(self) -> None:
-        """End all of the processes."""
+        """End all processes."""
         with self._lock:
             self._forget()
 
     def _answer(self, request: bytes, is_wanted: Callable[[], bool]) -> dict[str, Any]:
-        """Return what the process has answered, or how it ended without an answer."""
+        """Return the process's response, or its exit code if it sent none."""
         ours, theirs = socket.socketpair()
-        # Once it is closed, the forkserver kills the process.
+        # The forkserver kills the process when this end is closed.
         with ours:
             with theirs:
                 self._send(request, theirs)
             self._check_alive(ours)
             deadline = time.monotonic() + self._process_limits.wall_seconds
             received = b""
-            # A line is what the process found, or how it ended if it found nothing.
+            # One line: the process's response, or its exit code if it sent none.
             while not received.endswith(b"\n") and len(received) < _MOST_ANSWER_BYTES:
                 if _is_readable(ours, _POLL_SECONDS):
-                    part = ours.recv(_MOST_ANSWER_BYTES)
-                    received += part
-                    if not part:
+                    data = ours.recv(_MOST_ANSWER_BYTES)
+                    received += data
+                    if not data:
                         break
                 elif not is_wanted():
                     raise BadRequest(
@@ -130,24 +130,24 @@ class IsolatedMeasure:
                         "The server is too busy to decode this song. Try again later."
                     )
         if not received:
-            raise _ServerGone
+            raise _ForkserverGone
         try:
-            # How it ended may have come already, too.
+            # The line with the exit code may have arrived too.
             return dict(json.loads(received.splitlines()[0]))
         except ValueError:
             return {}
 
     def _check_alive(self, connection: socket.socket) -> None:
-        """Raise _ServerGone, and kill a forkserver that does not take the song soon."""
+        """Raise _ForkserverGone if the forkserver is gone, or hangs and is killed."""
         if not _is_readable(connection, self._alive_seconds):
-            logger.warning("the forkserver hangs, and is killed")
+            logger.warning("forkserver killed reason=hangs")
             with self._lock:
                 if self._server is not None:
                     self._server.kill()
                 self._forget()
-            raise _ServerGone
+            raise _ForkserverGone
         if connection.recv(len(ALIVE)) != ALIVE:
-            raise _ServerGone
+            raise _ForkserverGone
 
     def _facts(self, answer: dict[str, Any]) -> AudioFacts:
         if "facts" in answer:
@@ -161,12 +161,13 @@ class IsolatedMeasure:
         if exit_code == -signal.SIGXCPU:
             seconds = self._process_limits.cpu_seconds
             raise AudioTooLong(
-                f"Decoding this song takes more than the {seconds} seconds of "
-                f"computing time that a song may take. {_LESS}"
+                f"Decoding this song takes more than {seconds} seconds of CPU time, "
+                f"the limit for a song. {_ADVICE}"
             )
         if "is_out_of_memory" in answer or exit_code == -signal.SIGKILL:
             raise AudioTooLong(
-                f"Decoding this song takes more memory than a song may take. {_LESS}"
+                "Decoding this song takes more memory than the limit for a song. "
+                f"{_ADVICE}"
             )
         raise UnreadableAudio(CRASHED)
 
@@ -177,19 +178,19 @@ class IsolatedMeasure:
                 self._start()
             control = self._control
             if control is None:
-                raise _ServerGone
+                raise _ForkserverGone
             try:
                 socket.send_fds(control, [request], [connection.fileno()])
             except OSError as err:
-                raise _ServerGone from err
+                raise _ForkserverGone from err
 
     def _start(self) -> None:
-        # Each message arrives whole, and the closing of either end is seen.
+        # SEQPACKET keeps message boundaries and reports when either end closes.
         ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         environment = {
             name: os.environ[name] for name in _VARIABLES if name in os.environ
         }
-        # Where this process found the package, and threads that a fork would lose.
+        # The package's place; and no threads, which a fork would lose.
         environment["PYTHONPATH"] = str(Path(__file__).parents[2])
         environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
         command = [sys.executable, "-P", "-m", "serve_app.audio.forkserver"]
@@ -200,7 +201,7 @@ class IsolatedMeasure:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                # Ctrl-C is for the process that started it.
+                # Ctrl-C must reach only the parent process.
                 start_new_session=True,
             )
         self._control = ours
@@ -214,12 +215,12 @@ class IsolatedMeasure:
 
 
 def _is_closed(control: socket.socket) -> bool:
-    # Nothing is ever sent to us: readable means that the other end was closed.
+    # The forkserver sends nothing here: readable means that it closed the socket.
     return _is_readable(control, 0.0)
 
 
 def _is_readable(connection: socket.socket, seconds: float) -> bool:
-    """Wait so long for data or the end; `select` knows no descriptor over 1023."""
+    """Wait for data or the end; `select` can't handle descriptors over 1023."""
     waiting = poll()
     waiting.register(connection, POLLIN)
     return bool(waiting.poll(seconds * 1000))

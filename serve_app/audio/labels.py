@@ -1,4 +1,4 @@
-"""What a file says beside its sound: tags, a cover, the encoder's delay."""
+"""Read a file's metadata: tags, cover, encoder delay."""
 
 import errno
 import json
@@ -18,12 +18,12 @@ from serve_app.errors import UnreadableAudio
 
 _COVER_BYTES = 8 * 2**20
 _VALUE_CHARACTERS = 4_096
-# Of a file so many packets are looked at.
+# The cover is searched for in so many first packets.
 _PACKETS = 64
-# What FFmpeg calls it in the comment of an ID3 or FLAC picture.
+# FFmpeg's comment on the front cover of an ID3 or FLAC file.
 _FRONT = "Cover (front)"
 _PICTURES = {"mjpeg": "image/jpeg", "png": "image/png"}
-# What stems get of a song's tags, and what FFmpeg and other programs call it.
+# The tags that stems inherit from their song, with the names used by FFmpeg and others.
 _CARRIED: Mapping[str, tuple[str, ...]] = {
     "title": ("title",),
     "artist": ("artist",),
@@ -34,16 +34,16 @@ _CARRIED: Mapping[str, tuple[str, ...]] = {
     "track": ("track", "tracknumber"),
     "comment": ("comment", "description"),
 }
-# iTunes' tag of an m4a: hexadecimal numbers, the second of which is the delay.
+# iTunes' tag in an m4a: hexadecimal numbers, of which the second is the delay.
 _ITUNES_GAPLESS = "itunsmpb"
 
 
 @dataclass(frozen=True)
 class Labels:
-    """`values` by FFmpeg's names in lower case; `cover` as its media type and bytes.
+    """Tags by FFmpeg's names in lower case; the cover as media type and bytes.
 
-    `lead_samples`: how many samples come before the song in an mp4, by its edit list
-    or by iTunes' tag.
+    `lead_samples` is the number of samples before the song in an mp4, from its edit
+    list or iTunes' tag.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Labels:
 
     @property
     def carried(self) -> Mapping[str, str]:
-        """What stems get of the values: `title`, `artist`, `album` and so on."""
+        """The tags that stems inherit: `title`, `artist`, `album` and so on."""
         found = {
             name: next((self.values[key] for key in keys if key in self.values), "")
             for name, keys in _CARRIED.items()
@@ -61,9 +61,9 @@ class Labels:
 
 
 def fingerprint(path: Path) -> str:
-    """Return a hash of all that stems get of a file's tags, its cover included.
+    """Return a hash of the tags and the cover that stems inherit from a file.
 
-    What has no tags, or none that can be read, has the hash of none.
+    A file without readable tags has the hash of empty tags.
     """
     try:
         found = read(path)
@@ -76,17 +76,17 @@ def fingerprint(path: Path) -> str:
 
 
 def read(path: Path) -> Labels:
-    """Read the labels of a song's file; UnreadableAudio where it is none.
+    """Read the labels of a song's file; UnreadableAudio if it can't be read.
 
-    Of values only the first 4,096 characters are kept, and no cover over 8 MiB.
+    Values are cut to 4,096 characters, and covers over 8 MiB are ignored.
     """
     try:
         return _read(path)
     except OSError as err:
         if err.errno != errno.EINVAL:
             raise
-        # A wrong length in its header leads FFmpeg out of the file. The sound is read
-        # all the same (`chunks`), and nobody knows where labels would be.
+        # A wrong length in the header makes FFmpeg seek outside the file. The audio is
+        # still read (`chunks`), but the labels can't be found.
         return Labels()
 
 
@@ -94,8 +94,8 @@ def _read(path: Path) -> Labels:
     with opened_container(path) as container:
         stream = song_track(container)
         if stream is None:
-            raise UnreadableAudio("There is no sound in this file.")
-        # Ogg has them with the stream, all others with the container.
+            raise UnreadableAudio("The file has no audio track.")
+        # Ogg stores tags with the stream, all others with the container.
         found = {**container.metadata, **stream.metadata}
         values = {
             name.lower(): value[:_VALUE_CHARACTERS] for name, value in found.items()
@@ -103,7 +103,7 @@ def _read(path: Path) -> Labels:
         try:
             cover, lead = _first_packets(container, stream)
         except av.FFmpegError as err:
-            raise UnreadableAudio("The sound in this file can't be read.") from err
+            raise UnreadableAudio("The audio in this file can't be read.") from err
         stated = itunes_delay(values.get(_ITUNES_GAPLESS, ""))
         is_mp4 = "mp4" in container.format.name
         return Labels(values, cover, (stated or lead) if is_mp4 else 0)
@@ -112,7 +112,7 @@ def _read(path: Path) -> Labels:
 def _first_packets(
     container: av.container.InputContainer, song: av.AudioStream
 ) -> tuple[tuple[str, bytes] | None, int]:
-    """Return the cover, and how many of the song's samples are before its time 0."""
+    """Return the cover, and the number of samples before the song's time 0."""
     pictures = {
         stream.index: _PICTURES[stream.codec_context.name]
         for stream in container.streams.video
@@ -126,7 +126,7 @@ def _first_packets(
     }
     cover: tuple[str, bytes] | None = None
     is_front = False
-    # Pictures come before all sound.
+    # Pictures come before all audio.
     for packet in islice(container.demux(), _PACKETS):
         index = packet.stream.index
         is_better = cover is None or (index in fronts and not is_front)
@@ -139,6 +139,6 @@ def _first_packets(
 
 
 def itunes_delay(tag: str) -> int:
-    """Return the delay in samples that an `iTunSMPB` states, 0 where it is none."""
+    """Return the delay in samples that an `iTunSMPB` tag states; 0 if invalid."""
     fields = re.match(r"\s*[0-9A-Fa-f]+\s+([0-9A-Fa-f]{1,8})\b", tag)
     return 0 if fields is None else int(fields[1], 16)

@@ -1,15 +1,15 @@
-"""How much a song may be, and what decoding it may take."""
+"""Limits of a song, and of the process that decodes it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class AudioLimits:
-    """The songs that are taken.
+    """Limits of the songs that are accepted.
 
-    4 kHz is half of telephony's rate and 192 kHz the highest of music in shops: what
-    is outside is a broken header or not a song. `max_values` are samples times
-    channels: the work of decoding a song.
+    4 kHz is half of telephony's rate and 192 kHz the highest rate at which music is
+    sold: a rate outside means a broken header or a file that is not a song.
+    `max_values` bounds samples times channels, the work of decoding a song.
     """
 
     max_duration_seconds: float
@@ -20,7 +20,7 @@ class AudioLimits:
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """What a process may use that decodes one song.
+    """Limits of a process that decodes one song.
 
     `wall_seconds` is longer than `cpu_seconds`: the process shares the machine.
     """

@@ -1,4 +1,4 @@
-"""A song's facts, by decoding all of it, and the refusal of what is not whole."""
+"""Decode a whole song to measure its facts, and refuse incomplete ones."""
 
 from hashlib import sha256
 from math import hypot, isfinite, sqrt
@@ -12,21 +12,21 @@ from serve_app.audio.facts import AudioFacts
 from serve_app.audio.limits import AudioLimits
 from serve_app.errors import AudioTooLong, UnreadableAudio
 
-# 120 dB over full scale: no recording, but bytes that were taken for floats.
+# 120 dB over full scale: not a recording, but other bytes read as floats.
 _HIGHEST_PEAK = 1e6
 
-# The least part of both channels' deviation that a song is normalised with. Music's
-# mono mix has more: 0.71 where the channels have nothing in common, 0.45 where the
-# difference is 6 dB over the sum. Below, the channels cancel each other.
+# A song is normalised with at least this share of both channels' deviation. The mono
+# mix of music has more: 0.71 if the channels are uncorrelated, 0.45 if their difference
+# is 6 dB over their sum. Below, the channels cancel each other.
 _LEAST_DEVIATION = 0.25
 
 
 def measure(path: Path, limits: AudioLimits) -> AudioFacts:
-    """Decode a song whole, as a stream, and return what it is.
+    """Decode the whole song as a stream, and return its facts.
 
-    Raises AudioTooLong as soon as the header or the samples pass the limit, and
-    UnreadableAudio for what is no audio, is cut short, damaged or empty, has a sample
-    rate outside the limits, or samples that are not numbers.
+    Raises AudioTooLong as soon as the header or the samples exceed a limit, and
+    UnreadableAudio for a file that is not audio, truncated, damaged or empty, or that
+    has a sample rate outside the limits, or NaN or infinite samples.
     """
     with decode.opened(path) as song:
         _check_rate(song, limits)
@@ -38,7 +38,7 @@ def measure(path: Path, limits: AudioLimits) -> AudioFacts:
         level, sound = _Level(), sha256(str(song.sample_rate).encode())
         for block in song.blocks(decode.BLOCK_SAMPLES):
             level.add(block)
-            # Sample by sample: how they come in blocks makes no difference.
+            # In sample order: the hash does not depend on the blocks' size.
             sound.update(np.ascontiguousarray(block.T).data)
             _check_length(song, level.samples, limits)
             _check_values(song, song.decoded_values, limits)
@@ -59,7 +59,7 @@ def measure(path: Path, limits: AudioLimits) -> AudioFacts:
 
 
 class _Level:
-    """Means, deviation and peak of a stream, exact to float64."""
+    """Means, deviation and peak of a stream, in float64 precision."""
 
     def __init__(self) -> None:
         self.peak = 0.0
@@ -68,7 +68,7 @@ class _Level:
 
     @property
     def samples(self) -> int:
-        """How many there are of each channel."""
+        """The number of samples in each channel."""
         return self._mono.samples
 
     @property
@@ -78,23 +78,23 @@ class _Level:
 
     @property
     def side_mean(self) -> float:
-        """Half of what the left channel's mean is over the right one's."""
+        """Half the difference of the left channel's mean and the right one's."""
         return self._side.mean
 
     @property
     def deviation(self) -> float:
-        """The mono mix's deviation, or a quarter of both channels' if that is more."""
+        """The mono mix's deviation, or a quarter of both channels' if greater."""
         mono = self._mono.deviation
-        # The channels' mean variance is the sum of these two's.
+        # The channels' mean variance is the sum of these two variances.
         return max(mono, _LEAST_DEVIATION * hypot(mono, self._side.deviation))
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """Take the next block (2, n) into account."""
+        """Add the next block (2, n)."""
         peak = float(np.abs(block).max())
         if not isfinite(peak) or peak > _HIGHEST_PEAK:
             raise UnreadableAudio(
-                "The song has samples that are not numbers or lie far beyond full "
-                "scale. Export it again, as 16-bit or 24-bit if it was float."
+                "The song has samples that are not numbers or are far beyond full "
+                "scale. Export it again; if it was float, as 16-bit or 24-bit."
             )
         self.peak = max(self.peak, peak)
         for moments, combine in ((self._mono, np.add), (self._side, np.subtract)):
@@ -106,8 +106,8 @@ class _Level:
 class _Moments:
     """Mean and deviation of a stream of samples.
 
-    The blocks' moments are merged by Chan, Golub and LeVeque (1979), which loses
-    nothing where a sum of squares would.
+    The blocks' moments are merged by the method of Chan, Golub and LeVeque (1979),
+    which avoids the cancellation of a plain sum of squares.
     """
 
     def __init__(self) -> None:
@@ -121,12 +121,12 @@ class _Moments:
         return sqrt(self._squares / (self.samples - 1)) if self.samples > 1 else 0.0
 
     def add(self, block: NDArray[np.float64]) -> None:
-        """Take the next block (n) into account; its memory is used up."""
+        """Add the next block (n); it is overwritten."""
         count, mean = block.size, float(block.mean())
         block -= mean
         total = self.samples + count
         difference = mean - self.mean
-        # Not `block @ block`: BLAS would wake all cores for it, and they wait spinning.
+        # Not `block @ block`: BLAS would wake all cores, and its threads spin idly.
         self._squares += float(np.square(block, out=block).sum())
         self._squares += difference**2 * self.samples * count / total
         self.mean += difference * count / total
@@ -136,9 +136,9 @@ class _Moments:
 def _check_rate(song: decode.Song, limits: AudioLimits) -> None:
     if not limits.min_sample_rate <= song.sample_rate <= limits.max_sample_rate:
         raise UnreadableAudio(
-            f"The sample rate is {song.sample_rate} Hz. Convert the song to one "
-            f"between {limits.min_sample_rate} and {limits.max_sample_rate} Hz, "
-            "such as 44100."
+            f"The sample rate must be {limits.min_sample_rate} to "
+            f"{limits.max_sample_rate} Hz, got {song.sample_rate} Hz. Convert the "
+            "song, for example to 44100 Hz."
         )
 
 
@@ -146,23 +146,23 @@ def _check_length(song: decode.Song, samples: int, limits: AudioLimits) -> None:
     if samples > limits.max_duration_seconds * song.sample_rate:
         minutes = limits.max_duration_seconds / 60
         raise AudioTooLong(
-            f"The song is longer than the {minutes:g} minutes that are taken. "
-            "Cut it into shorter parts."
+            f"The song is longer than {minutes:g} minutes, the limit. Cut it into "
+            "shorter pieces."
         )
 
 
 def _check_values(song: decode.Song, values: int, limits: AudioLimits) -> None:
     if values > limits.max_values:
         raise AudioTooLong(
-            f"The song has {song.channels} channels of {song.sample_rate} Hz: that is "
-            f"more than the {limits.max_values} samples that a song may have in all. "
-            "Convert it to 44.1 kHz stereo, or cut it into shorter parts."
+            f"The song has more than {limits.max_values} samples in its "
+            f"{song.channels} channels of {song.sample_rate} Hz, the limit. Convert it "
+            "to 44.1 kHz stereo, or cut it into shorter pieces."
         )
 
 
 def _check_sound(samples: int) -> None:
     if samples == 0:
         raise UnreadableAudio(
-            "There is no sound in this file: it has a header but no samples. Export "
-            "the song again."
+            "The file has no audio: it has a header but no samples. Export the song "
+            "again."
         )

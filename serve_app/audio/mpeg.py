@@ -1,6 +1,6 @@
-"""MPEG audio frames and the tag that says how many of them a file has.
+"""MPEG audio frames, and the tag frame that counts them.
 
-ISO/IEC 11172-3, 2.4.1.3 and 13818-3; the tag is that of Xing, LAME and Fraunhofer.
+ISO/IEC 11172-3, 2.4.1.3 and 13818-3; tags of Xing, LAME and Fraunhofer (VBRI).
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from serve_app.audio.splice import read_at
 
 HEADER_BYTES = 4
 
-# Of these first bytes of a frame one knows whether it is a tag's.
+# Enough first bytes of a frame to recognise a tag.
 PROBE_BYTES = 40
 
-# The first frame is looked for in so much of a file after its ID3 tags.
+# The first frame is searched for in so many bytes behind the ID3 tags.
 _SEARCH_BYTES = 65_536
 
 _KILOBITS = {
@@ -29,22 +29,22 @@ _KILOBITS = {
 _RATES_HZ = (44_100, 48_000, 32_000)
 
 _FRAMES_FLAG = 0x01
-# The tag's fields in the order they come, each with its flag and size.
+# The tag's optional fields in order: flag and size.
 _OPTIONAL_FIELDS = ((_FRAMES_FLAG, 4), (0x02, 4), (0x04, 100), (0x08, 4))
 _TAG_NAMES = (b"Xing", b"Info")
 _TAG_ENCODERS = (b"LAME", b"Lavf", b"Lavc")
-# In LAME's part of the tag: the samples added at both ends, 12 bits each, and the
-# check of all of the frame before it.
+# In the tag's LAME section: the samples added at both ends, 12 bits each, and the
+# checksum of all bytes of the frame before it.
 _PADDING_OFFSET, _PADDING_BITS, _PADDING_MASK = 21, 12, 0xFFF
 _CHECK_OFFSET = 34
 _ENCODER_NAME_BYTES = 9
-# A tag's frame, with LAME's part, is no longer.
+# A tag frame's fields, LAME's section included, are within so many bytes.
 _TAG_FRAME_BYTES = 512
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a frame's header says. `size_bytes` is None when it leaves that open."""
+    """A frame's header. `size_bytes` is None for a free bit rate."""
 
     size_bytes: int | None
     samples: int
@@ -55,12 +55,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class InfoTag:
-    """An mp3's first frame where that is a tag and no sound.
+    """The tag in an mp3's first frame, which has no audio.
 
-    `encoder` is the name in the tag (`LAME3.100`), empty where it has none. `frames`
-    are those that follow, each of `frame_samples`; `delay` and `padding` the samples
-    that the encoder says it added at the ends. `is_check_valid`: LAME's check of the
-    tag is right.
+    `encoder` is the name in the tag (`LAME3.100`), or empty. `frames` counts the frames
+    that follow, each of `frame_samples`; `delay` and `padding` are the samples that the
+    encoder states to have added at the ends. `is_check_valid`: LAME's checksum of the
+    tag is correct.
     """
 
     encoder: str
@@ -74,7 +74,7 @@ class InfoTag:
 
 @dataclass(frozen=True)
 class _Tag:
-    """A tag: where its frame and LAME's part of it start in the file, what it says."""
+    """A tag's fields; `*_start` are positions of its frame and of LAME's section."""
 
     frame_start: int
     coded_samples: int
@@ -88,7 +88,7 @@ class _Tag:
 
 
 def frame(header: bytes) -> Frame | None:
-    """Read a frame's header; None if these four bytes are none."""
+    """Read a frame's header; None if the first four bytes are not one."""
     if len(header) < HEADER_BYTES or header[0] != 0xFF or header[1] < 0xE0:
         return None
     version_code, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -96,7 +96,7 @@ def frame(header: bytes) -> Frame | None:
     if version_code == 1 or layer == 4 or rate_code == 3 or bit_rate_code == 15:
         return None
     version = 1 if version_code == 3 else 2
-    # Version code 0 is 2.5, of a quarter of the rates.
+    # Version code 0 is MPEG-2.5, with a quarter of MPEG-1's rates.
     rate = _RATES_HZ[rate_code] // {3: 1, 2: 2, 0: 4}[version_code]
     samples = 384 if layer == 1 else 576 if (version, layer) == (2, 3) else 1152
     mono = header[3] >> 6 == 3
@@ -111,14 +111,17 @@ def frame(header: bytes) -> Frame | None:
 
 
 def kind(head: bytes) -> bytes:
-    """Return what all frames of a stream have in common: version, layer and rate."""
+    """Return the header bits that all frames of a stream share: version, layer, rate.
+
+    They are empty if `head` is not a frame's header.
+    """
     if frame(head) is None:
         return b""
     return bytes([head[1] & 0x1E, head[2] & 0x0C])
 
 
 def is_tag_frame(head: bytes) -> bool:
-    """Whether the frame that starts so is a tag, and the first of an mp3."""
+    """Whether the frame with this header is a tag, and so the first of an mp3."""
     header = frame(head)
     if header is None:
         return False
@@ -127,19 +130,19 @@ def is_tag_frame(head: bytes) -> bool:
 
 
 def stated_samples(path: Path) -> int | None:
-    """Return how many samples an mp3's tag says it decodes to; None without a tag."""
+    """Return the number of samples that an mp3's tag states; None without a tag."""
     with path.open("rb") as file:
         return samples_of(file)
 
 
 def samples_of(file: BinaryIO) -> int | None:
-    """Return what `stated_samples` does, of an open file."""
+    """Return the same as `stated_samples`, for an open file."""
     tag = _find_tag(file)
     return None if tag is None or tag.samples < 1 else tag.samples
 
 
 def stated_frames(tag_frame: bytes) -> int | None:
-    """Return how many frames follow a tag's frame, by the tag; None if it is open."""
+    """Return the number of frames that a tag frame states, or None."""
     first = frame(tag_frame)
     tag = None if first is None else _read_tag(tag_frame, first, 0)
     return None if tag is None or first is None else tag.coded_samples // first.samples
@@ -153,7 +156,7 @@ def info_tag(path: Path) -> InfoTag | None:
             return None
         data = read_at(file, tag.frame_start, _TAG_FRAME_BYTES)
     first = frame(data[:HEADER_BYTES])
-    if first is None:  # _find_tag has read it: the file has changed since.
+    if first is None:  # The file has changed since _find_tag read it.
         return None
     name, is_check_valid = b"", False
     if tag.encoder_start is not None:
@@ -173,10 +176,10 @@ def info_tag(path: Path) -> InfoTag | None:
 
 
 def state_samples(path: Path, samples: int) -> None:
-    """Make the tag of an mp3 that FFmpeg wrote say that it decodes to `samples`.
+    """Correct the tag of an mp3 written by FFmpeg to state `samples`.
 
-    FFmpeg counts what the last frame was padded with. Where the encoder's delay pushes
-    the song's end out of the frame before, that one is padded too.
+    FFmpeg counts only the padding of the last frame. If the encoder's delay moves the
+    song's end out of the frame before it, that frame is padded too.
     """
     with path.open("rb") as written:
         tag = _find_tag(written)
@@ -184,7 +187,9 @@ def state_samples(path: Path, samples: int) -> None:
         return
     padding = tag.padding + tag.samples - samples
     if not 0 <= padding <= _PADDING_MASK:
-        raise ValueError(f"an mp3 can't be padded with {padding} samples")
+        raise ValueError(
+            f"an mp3's padding must be 0 to {_PADDING_MASK} samples, got {padding}"
+        )
     field = tag.delay << _PADDING_BITS | padding
     checked = tag.encoder_start + _CHECK_OFFSET
     with path.open("r+b") as file:
@@ -192,7 +197,7 @@ def state_samples(path: Path, samples: int) -> None:
         file.write(field.to_bytes(3, "big"))
         file.seek(tag.frame_start)
         check = _crc16(file.read(checked - tag.frame_start))
-        # Between a read and a write at one place, a file wants a seek.
+        # A file needs a seek between a read and a write.
         file.seek(checked)
         file.write(check.to_bytes(2, "big"))
 
@@ -203,7 +208,7 @@ def _find_tag(file: BinaryIO) -> _Tag | None:
     position = 0
     while (position := data.find(b"\xff", position)) >= 0:
         first = frame(data[position : position + HEADER_BYTES])
-        # Two headers where each belongs are no accident.
+        # Two headers at the right distance are not a coincidence.
         if first is not None and _is_followed(data, position, first):
             return _read_tag(data[position:], first, start + position)
         position += 1

@@ -1,4 +1,4 @@
-"""Several stereo songs of one length as the tracks of one mp4."""
+"""Write several stereo songs of the same length as the tracks of one mp4."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,11 +38,11 @@ CODECS = tuple(_CODECS)
 
 
 class MultitrackEncoder:
-    """Writes an mp4 of `tracks` tracks, the first of them enabled and no other.
+    """Writes an mp4 with `tracks` tracks; only the first one is enabled.
 
     `codec` is `aac` (256 kbit/s) or `alac` (16 bits, clipped). All tracks have the same
-    delay before the song, which their edit lists leave out, with what is behind it.
-    `write` blocks, then `close`, or else `abort`.
+    encoder delay; their edit lists exclude it, and the padding at the end.
+    `write` the blocks, then `close`; on failure `abort`.
     """
 
     def __init__(self, path: Path, codec: str, sample_rate: int, tracks: int) -> None:
@@ -50,16 +50,16 @@ class MultitrackEncoder:
         self._codec = _CODECS[codec]
         self._rate = sample_rate
         self._samples = 0
-        # Encoders release the interpreter: each track gets a core if there is one.
+        # Encoders release the GIL, so the tracks are encoded in parallel.
         self._threads = ThreadPoolExecutor(tracks, "encode")
-        # PyAV never closes a file whose header it could not write: on a full disk this
-        # fails instead.
+        # PyAV never closes a file if it can't write its header. On a full disk this
+        # write fails first.
         path.write_bytes(bytes(_HEADER_BYTES))
         self._container = av.open(
             f"file:{path.absolute()}",
             "w",
             format="mp4",
-            # The unit in which the edit lists say where the song ends.
+            # The unit of the edit lists: they end exactly to the sample.
             container_options={"movie_timescale": str(sample_rate)},
         )
         try:
@@ -71,10 +71,11 @@ class MultitrackEncoder:
             raise
 
     def write(self, tracks: Sequence[Wave]) -> None:
-        """Append a block (2, samples) to each track, of one length for all."""
+        """Append a block (2, samples) to each track, all of the same length."""
         samples = tracks[0].shape[1]
         if any(track.shape[1] != samples for track in tracks):
-            raise ValueError("the tracks of a block must be of one length")
+            lengths = sorted({track.shape[1] for track in tracks})
+            raise ValueError(f"tracks must have the same length, got {lengths} samples")
         if samples == 0:
             return
         frames = [self._frame(track) for track in tracks]
@@ -82,19 +83,18 @@ class MultitrackEncoder:
         self._samples += samples
 
     def close(self) -> None:
-        """Finish the file: it is whole once this returns."""
+        """Finish the file: it is complete when this returns."""
         self._mux([None] * len(self._streams))
         self._threads.shutdown()
         self._container.close()
 
     def abort(self) -> None:
-        """Give up: the file goes."""
+        """Stop writing and delete the file."""
         self._threads.shutdown()
         try:
             self._container.close()
         except av.FFmpegError:
-            # Of a file that is deleted it does not matter how it would have ended.
-            pass
+            pass  # The file is deleted anyway.
         finally:
             self._path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Whether the frames on both sides of a seam are as they were encoded."""
+"""Check that the frames on both sides of a gap decode without errors."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from serve_app.audio.frame_syntax import Syntax
 
-# A frame of layer III may hold its sound in up to so many frames before it.
+# Frames to decode. Layer III keeps a frame's data in up to BEFORE earlier frames.
 BEFORE, AFTER = 100, 12
 
 
 def are_intact(syntax: Syntax, before: Sequence[bytes], after: Sequence[bytes]) -> bool:
-    """Whether the last frame before a seam and those after it decode without a fault.
+    """Whether the last frame before a gap and those after it decode without errors.
 
-    A decoder that is told to be strict is silent where the codes of a frame don't end
-    where the frame says, or its checksum is wrong; a lenient one makes a guess. What
-    both hear alike is intact. So a hole is heard too: in layer III a frame's sound
-    begins in the frames before it, and is not found where those are gone.
+    A strict decoder mutes a frame if its codes don't end where the header says, or if
+    its checksum is wrong; a lenient one guesses. Frames are intact if both decode to
+    the same samples. This finds missing frames too: in layer III a frame's data begins
+    in the frames before it, so it can't be decoded if those are missing.
     """
     frames = [*before, *after]
     codec = syntax.codec(frames[0])

@@ -1,9 +1,9 @@
-"""Ogg: pages, and the songs that follow one another in a file (RFC 3533).
+"""Ogg pages, and the links (songs) of a chained file (RFC 3533).
 
-What proves that a part is missing: a page that the file ends in, a packet that no page
-finishes, or numbers of pages that are left out between two pages with sound. A missing
-end-of-stream flag proves nothing, for recorders that are switched off leave it out, and
-neither do bytes behind the last page or a stream that does not start at 0.
+Data is missing if the file ends inside a page, if no page completes a packet, or if
+page numbers are missing between two pages with audio. These prove nothing: a missing
+end-of-stream flag (recorders that are switched off leave it out), bytes behind the last
+page, and a stream that does not start at 0.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from typing import BinaryIO
 from serve_app.audio.splice import find, read_at
 from serve_app.errors import UnreadableAudio
 
-# With the version, which is 0.
+# Followed by the version, 0.
 CAPTURE = b"OggS\0"
 
 _HEADER_BYTES = 27
@@ -21,7 +21,7 @@ _BEGIN_OF_STREAM = 0x02
 _UNFINISHED = 255
 _NO_GRANULE = -1
 
-# FFmpeg reads no more either.
+# FFmpeg's own limit.
 _MOST_STREAMS = 1_000
 
 
@@ -45,8 +45,8 @@ class _Stream:
     has_gap: bool = False
 
     def add(self, page: _Page) -> None:
-        # A stream that was joined late: its headers are numbered from 0, and its sound
-        # from wherever it was.
+        # In a recording that joined a stream late, headers are numbered from 0, audio
+        # from any number: so only gaps between pages of audio count.
         if self.last_granule > 0 and page.number > self.last_number + 1:
             self.has_gap = True
         self.last_number, self.ends_in_packet = page.number, page.ends_in_packet
@@ -56,7 +56,7 @@ class _Stream:
 
 @dataclass
 class Link:
-    """A song in an Ogg file: its bytes, and its streams in the order they begin."""
+    """A song in an Ogg file: its range of bytes, and its streams in order of start."""
 
     start: int
     end: int
@@ -65,7 +65,7 @@ class Link:
     streams: dict[int, _Stream] = field(default_factory=dict)
 
     def add(self, page: _Page, end: int) -> None:
-        """Take the next page into account, which ends at `end`."""
+        """Add the next page, which ends at `end`."""
         self.end = end
         self.has_cut_page |= page.is_cut
         is_new = page.serial not in self.streams
@@ -76,13 +76,13 @@ class Link:
             return
         if len(self.streams) > _MOST_STREAMS:
             raise UnreadableAudio(
-                f"The Ogg has more than {_MOST_STREAMS} streams at once. Export the "
-                "song again."
+                f"The Ogg file has more than {_MOST_STREAMS} parallel streams. Export "
+                "the song again."
             )
         self.streams[page.serial].add(page)
 
     def last_granule(self, index: int) -> int:
-        """Return the position at the end of a stream, by its place in the link."""
+        """Return the granule position at the end of the link's stream `index`."""
         streams = list(self.streams.values())
         return streams[index].last_granule if index < len(streams) else _NO_GRANULE
 
@@ -94,13 +94,13 @@ class Link:
 
     @property
     def has_gap(self) -> bool:
-        """Whether pages are missing between others."""
+        """Whether pages are missing inside a stream, or at its start."""
         gaps = (stream.has_gap for stream in self.streams.values())
         return self.has_strays or any(gaps)
 
 
 def links(file: BinaryIO, size_bytes: int) -> Iterator[Link]:
-    """Yield the songs of an Ogg file, one after another."""
+    """Yield the links (songs) of an Ogg file in order."""
     link: Link | None = None
     is_beginning = False
     for page in _pages(file, size_bytes):
@@ -133,7 +133,7 @@ def _pages(file: BinaryIO, size_bytes: int) -> Iterator[_Page]:
 
 
 def _without_another(file: BinaryIO, page: _Page, end: int) -> _Page:
-    """End a page that was cut where another one begins inside of it."""
+    """Cut a truncated page where another page begins inside it."""
     inside = find(file, CAPTURE, page.start + len(CAPTURE), end)
     return page if inside is None else replace(page, end=inside, is_cut=True)
 

@@ -1,4 +1,4 @@
-"""Another sample rate for a stream of blocks, and its exact length."""
+"""Resample a stream of blocks to an exact length."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -7,19 +7,19 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-# 24 bits of precision and a flat passband: finer than any format a song comes in.
+# 24 bits of precision and a flat passband: better than any input format.
 _QUALITY = "VHQ"
 
 
 def resampled_samples(samples: int, from_hz: int, to_hz: int) -> int:
-    """Return how many samples a song of `samples` has at another rate, at least one."""
+    """Return the length of `samples` at another rate: at least 1, or 0 for none."""
     return samples and max(1, round(samples * to_hz / from_hz))
 
 
 class Resampler:
-    """Changes the rate of blocks (..., samples) as they come, with no delay.
+    """Resamples blocks (..., samples) one by one, without a shift in time.
 
-    Sample 0 stays at time 0, and the length becomes that of `resampled_samples`.
+    Sample 0 stays at time 0, and the total length is `resampled_samples`.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
@@ -29,7 +29,7 @@ class Resampler:
         self._samples_in = self._samples_out = 0
 
     def push(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take a block; return what is ready, which may be no samples."""
+        """Resample a block; return the samples that are ready, possibly none."""
         if self._stream is None:
             channels = int(np.prod(block.shape[:-1]))
             self._stream = soxr.ResampleStream(
@@ -43,13 +43,13 @@ class Resampler:
         return out
 
     def finish(self) -> NDArray[np.float32] | None:
-        """Return the rest; None if nothing was ever pushed."""
+        """Return the remaining samples; None if none were pushed."""
         if self._last is None:
             return None
         rest = self._chunk(self._last[..., :0], last=True)
         total = resampled_samples(self._samples_in, *self._rates)
         missing = max(0, total - self._samples_out)
-        # soxr may round a half the other way, and a song so short down to nothing.
+        # soxr may round a half down, and very short input to no samples.
         while rest.shape[-1] < missing:
             rest = np.concatenate([rest, self._last], axis=-1)
         return rest[..., :missing]
@@ -66,9 +66,9 @@ class Resampler:
 def resampled(
     blocks: Iterable[NDArray[np.float32]], from_hz: int, to_hz: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield blocks (..., samples) at `to_hz`; at the same rate they pass untouched.
+    """Yield blocks (..., samples) at `to_hz`; at an equal rate they are unchanged.
 
-    Sample 0 stays at time 0, and the length becomes that of `resampled_samples`.
+    Sample 0 stays at time 0, and the total length is `resampled_samples`.
     """
     if from_hz == to_hz:
         yield from blocks
@@ -86,10 +86,10 @@ def resampled(
 def exactly(
     blocks: Iterable[NDArray[np.float32]], samples: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield blocks (..., n) that are `samples` long in all: the end is cut or silent.
+    """Yield blocks (..., n), cut or padded with silence to `samples` in all.
 
-    Reads all of `blocks`, so that what they come from is finished too. Raises
-    ValueError when there is no block at all, for then there is no shape to fill.
+    All of `blocks` is read, so that its source is finished too. Raises ValueError if
+    there are no blocks, because then the shape is unknown.
     """
     missing = samples
     shape: tuple[int, ...] | None = None
@@ -100,8 +100,8 @@ def exactly(
             yield block[..., :missing]
         missing -= block.shape[-1]
     if shape is None:
-        raise ValueError("there are no blocks to bring to length")
-    # Padded in blocks no wider than those that came: memory stays what it was.
+        raise ValueError(f"can't pad to {samples} samples: there are no blocks")
+    # Padded in blocks no wider than the input's, to bound memory.
     while missing > 0:
         yield np.zeros((*shape, min(missing, width)), dtype=np.float32)
         missing -= width

@@ -1,4 +1,4 @@
-"""The search for the next frames behind bytes that are none."""
+"""Search for the next frames behind bytes that are not frames."""
 
 from typing import BinaryIO
 
@@ -8,15 +8,15 @@ from serve_app.audio.frame_syntax import Syntax
 from serve_app.audio.splice import read_at
 
 _BLOCK_BYTES = 65_536
-# So many frames in a row are no accident. At the end of a file one of the song's own
-# kind is enough, if it ends there too.
+# So many frames in a row are not a coincidence. At the end of a file, fewer are enough
+# if they are of the song's own kind and end there too.
 _CHAIN_FRAMES = 4
-# Of what only looks like a frame, in a file made up to have much of it.
+# Bounds the work for a malicious file full of false frame starts.
 _MOST_TRIES = 200_000
 
 
 class Resync:
-    """Looks for frames in a file that ends at `end`."""
+    """Searches for frames in a file that ends at `end`."""
 
     def __init__(self, file: BinaryIO, end: int, syntax: Syntax) -> None:
         self._file = file
@@ -25,17 +25,17 @@ class Resync:
         self._tries_left = _MOST_TRIES
 
     @property
-    def is_spent(self) -> bool:
-        """Whether the search was given up: what `next_frame` says then is no proof."""
+    def is_exhausted(self) -> bool:
+        """Whether the limit of tries is reached: `next_frame` returns None then."""
         return self._tries_left <= 0
 
     def next_frame(
         self, start: int, kind: bytes | None, limit: int | None = None
     ) -> int | None:
-        """Return where the next frames begin from `start` up to `limit`, or None."""
+        """Return the next frames' position from `start` up to `limit`, or None."""
         limit = self.end if limit is None else min(limit, self.end)
-        while start < limit and not self.is_spent:
-            # The regular expressions look ahead.
+        while start < limit and not self.is_exhausted:
+            # 4 more bytes for the patterns' lookahead.
             block = read_at(self._file, start, min(_BLOCK_BYTES, limit - start) + 4)
             for match in self._syntax.start.finditer(block):
                 self._tries_left -= 1
@@ -43,13 +43,13 @@ class Resync:
                     start + match.start(), kind
                 ):
                     return start + match.start()
-                if self.is_spent:
+                if self.is_exhausted:
                     return None
             start += _BLOCK_BYTES
         return None
 
     def has_frames(self, position: int, kind: bytes | None = None) -> bool:
-        """Whether frames are at `position`; fewer will do at the end, if of `kind`."""
+        """Whether frames start here; at the file's end one of `kind` is enough."""
         first: bytes | None = None
         for _ in range(_CHAIN_FRAMES):
             head = read_at(self._file, position, HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""The frames of a file that is nothing else, and what stands between them."""
+"""Runs of frames in a file of bare frames, and the gaps between the frames."""
 
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ from serve_app.audio.resync import Resync
 from serve_app.audio.splice import Stretch, read_at
 
 _BLOCK_BYTES = 65_536
-# So much of a tag's frame holds all that is read of it.
+# Every field that is read of a tag frame is within so many bytes.
 _TAG_BYTES = 200
-# By so many first bytes one knows what junk is.
+# Junk is classified by so many of its first bytes.
 _JUNK_BYTES = 65_536
-# Bytes by which frames of constant size differ from each other.
+# At a constant bit rate, frame sizes differ by at most one slot of so many bytes.
 _SLOT_BYTES = {"mp1": 4, "ac3": 2, "eac3": 2}
 
 
 @dataclass(frozen=True)
 class Run:
-    """Frames that belong together; `damage` says what is wrong with them."""
+    """Frames of one stream; `damage` is the error message if they are damaged."""
 
     pieces: tuple[Stretch, ...]
     is_cut: bool = False
@@ -31,42 +31,44 @@ class Run:
 
 
 def runs(file: BinaryIO, whole: Stretch, syntax: Syntax, start: int) -> Iterator[Run]:
-    """Yield frames without what is between; what starts anew is a run of its own.
+    """Yield the runs of frames without the gaps between them.
 
-    `start` is the first frame's position in `whole`. Where no more frames follow, what
-    is left is no sound, or left to FFmpeg if the last frame may be broken.
+    A frame of another kind, or a new tag frame, starts a new run. `start` is the first
+    frame's position in `whole`. Bytes behind the last frame are left out, but given to
+    FFmpeg if the last frame may be broken.
     """
     resync = Resync(file, len(whole), syntax)
-    run = _Growing(file, whole, syntax, start)
+    run = _RunBuilder(file, whole, syntax, start)
     if start:
-        run.lead(start)
+        run.note_leading_junk(start)
     position = start
     while position < len(whole):
         head = read_at(file, position, HEAD_BYTES)
         size_bytes = syntax.measure(head)
-        if size_bytes and run.takes(head, position):
+        if size_bytes and run.accepts(head, position):
             run.add(position, size_bytes)
             position += size_bytes
         elif size_bytes and resync.has_frames(position):
             yield run.ended(position)
-            run = _Growing(file, whole, syntax, position)
+            run = _RunBuilder(file, whole, syntax, position)
         elif (after := _end_of_known(file, position, resync, run.kind)) > position:
-            run.pause(position, after)
+            run.skip_known(position, after)
             position = after
         else:
             found = resync.next_frame(run.last_start + 1, run.kind)
             if found is None:
                 yield run.ended_in_junk(position, resync)
                 return
-            run.interrupt(position, found)
+            run.skip_gap(position, found)
             position = found
     yield run.ended(position)
 
 
 def _end_of_known(file: BinaryIO, position: int, resync: Resync, kind: bytes) -> int:
-    """Return where tags and zeros end, if frames or the end of the file are there.
+    """Return the end of tags and zeros, or `position`.
 
-    Else the sizes that the tags state are wrong, or something else follows.
+    It is `position` if neither frames nor the end of the file follow them: then the
+    tags state wrong sizes, or there is something else.
     """
     after = _end_of_filling(file, tags.end_of_tags(file, position))
     is_known = after == resync.end or resync.has_frames(after, kind)
@@ -74,7 +76,7 @@ def _end_of_known(file: BinaryIO, position: int, resync: Resync, kind: bytes) ->
 
 
 def _end_of_filling(file: BinaryIO, position: int) -> int:
-    """Return where zeros end."""
+    """Return the first position that is not a zero byte."""
     while block := read_at(file, position, _BLOCK_BYTES):
         rest = len(block.lstrip(b"\0"))
         position += len(block) - rest
@@ -83,8 +85,8 @@ def _end_of_filling(file: BinaryIO, position: int) -> int:
     return position
 
 
-class _Growing:
-    """A run while its frames are found. Positions are those in `whole`."""
+class _RunBuilder:
+    """A run under construction. Positions are relative to `whole`."""
 
     def __init__(
         self, file: BinaryIO, whole: Stretch, syntax: Syntax, start: int
@@ -97,48 +99,48 @@ class _Growing:
         self._pieces: list[Stretch] = []
         self._piece_start = start
         self._recent: deque[Stretch] = deque(maxlen=neighbours.BEFORE)
-        # How many frames there are of each size: there are not many sizes.
+        # The number of frames of each size; there are few sizes.
         self._sizes: Counter[int] = Counter()
         self._gaps: list[Gap] = []
 
     @property
     def last_start(self) -> int:
-        """Where the last frame begins."""
+        """The start of the last frame."""
         return self._recent[-1].start if self._recent else self._start
 
     @property
     def _last_end(self) -> int:
         return self._recent[-1].end if self._recent else self._start
 
-    def takes(self, head: bytes, position: int) -> bool:
-        """Whether the frame that begins so is of this run."""
+    def accepts(self, head: bytes, position: int) -> bool:
+        """Whether the frame with this header belongs to this run."""
         is_other = position > self._start and mpeg.is_tag_frame(head)
         return mpeg.kind(head) == self.kind and not is_other
 
     def add(self, position: int, size_bytes: int) -> None:
-        """Take a frame."""
+        """Add a frame."""
         self._recent.append(Stretch(position, position + size_bytes))
         if position > self._start or not mpeg.is_tag_frame(self._head):
             self._sizes[size_bytes] += 1
 
-    def lead(self, size_bytes: int) -> None:
+    def note_leading_junk(self, size_bytes: int) -> None:
         """Note junk before the first frame."""
         self._gaps.append(Gap(size_bytes, 0.0, is_text=True))
 
     def skip(self, start: int, end: int) -> None:
-        """Leave out what is known to be no sound."""
+        """Leave out bytes that are known not to be audio."""
         self._close(start)
         self._piece_start = end
 
-    def pause(self, position: int, after: int) -> None:
-        """Leave out tags and zeros; zeros may stand where frames were."""
+    def skip_known(self, position: int, after: int) -> None:
+        """Leave out tags and zeros; note zeros, which may have replaced frames."""
         is_filling = read_at(self._file, position, 1) == b"\0"
-        if is_filling and self.takes(read_at(self._file, after, HEAD_BYTES), after):
+        if is_filling and self.accepts(read_at(self._file, after, HEAD_BYTES), after):
             self._gaps.append(Gap(after - position, self._seconds(), is_text=True))
         self.skip(position, after)
 
-    def interrupt(self, position: int, found: int) -> None:
-        """Leave out what stands between the frames before it and those at `found`."""
+    def skip_gap(self, position: int, found: int) -> None:
+        """Leave out the gap between `position` and the frames at `found`."""
         has_cut_frame = found < position
         end = position
         if has_cut_frame:
@@ -159,21 +161,21 @@ class _Growing:
         self.skip(end, found)
 
     def ended(self, position: int) -> Run:
-        """Return the run, whose frames end at `position`."""
+        """Return the run; its frames end at `position`."""
         size_bytes = len(self._whole)
         self._close(min(position, size_bytes))
         count = self._count()
-        # A tag behind all frames that runs on past the end of the file is no loss.
+        # If all frames are there, a truncated tag behind them is no loss.
         is_complete = count.frames == count.stated and self._last_end <= size_bytes
         is_cut = position > size_bytes and not is_complete
         return Run(tuple(self._pieces), is_cut, damage(count, self._gaps))
 
     def ended_in_junk(self, position: int, resync: Resync) -> Run:
-        """Return the run, behind whose last frame no other was found."""
+        """Return the run if no frame was found behind its last one."""
         stated_end = tags.end_of_tags(self._file, position)
         if stated_end > len(self._whole):
             return self.ended(stated_end)
-        is_over = not resync.is_spent and self._is_intact([])
+        is_over = not resync.is_exhausted and self._is_intact([])
         return self.ended(position if is_over else len(self._whole))
 
     def _close(self, end: int) -> None:

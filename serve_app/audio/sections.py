@@ -1,9 +1,8 @@
-"""The songs that lie one after another in a file, and the bytes that are theirs.
+"""Sections: the songs stored one after another in a file, and their bytes.
 
-Most files are one section. An Ogg that goes on with another stream, joined mp3s and
-joined FLACs have more: each is decoded on its own, so that each is as long as it says.
-Tags before, between and behind the sound are left out here, so that the size of a
-picture in them makes no difference.
+Most files are one section. A chained Ogg, joined mp3s and joined FLACs have several:
+each is decoded on its own, so that each keeps its stated length. Tags before, between
+and behind the audio are left out here, so that large pictures in them do no harm.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,20 +23,20 @@ _MOST_SECTIONS = 1_000
 
 _AU = b".snd"
 _FLAC = b"fLaC"
-# Where a FLAC's first block must be its facts, which are so long.
+# A FLAC's first block must be STREAMINFO, of 34 bytes (0x22); 0x80: the only block.
 _FLAC_FACTS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
 
-# Behind the size and time of an MLP's or TrueHD's first access unit.
+# Follows the size and timing fields of an MLP or TrueHD file's first access unit.
 _MLP_SYNC = b"\xf8\x72\x6f"
-# The first frame is looked for in so much of a file behind its tags.
+# The first frame is searched for in so many bytes behind the tags.
 _LEAD_BYTES = 65_536
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a file that FFmpeg can read by itself.
+    """A section of a file, which FFmpeg can read on its own.
 
-    `format` is FFmpeg's name for it, None where FFmpeg is to find out.
+    `format` is FFmpeg's name for it; None if FFmpeg has to detect it.
     """
 
     pieces: tuple[Piece, ...]
@@ -50,10 +49,10 @@ class Section:
 
 
 def sections(path: Path, is_bare: Callable[[BinaryIO], bool]) -> list[Section]:
-    """Return what lies in a file, in order; at least one section.
+    """Return a file's sections in order; at least one.
 
-    `is_bare` says of a file that begins with nothing that is known here whether it is
-    none of the containers that may have frames in them.
+    `is_bare` is called if the first bytes are not recognised: it returns whether the
+    file holds bare frames or is unknown, rather than a container that may hold frames.
     """
     size_bytes = path.stat().st_size
     everything = Stretch(0, size_bytes)
@@ -67,7 +66,7 @@ def sections(path: Path, is_bare: Callable[[BinaryIO], bool]) -> list[Section]:
     with spliced(path, [whole]) as file:
         if not is_bare(file):
             return found
-    # A tag's size may be wrong: what it says of itself is searched too.
+    # A tag's stated size may be wrong, so its bytes are searched too.
     with spliced(path, [everything]) as file:
         limit = start + _LEAD_BYTES
         return _at_most(_behind_junk(file, everything, limit)) or [Section((whole,))]
@@ -77,8 +76,8 @@ def _at_most(found: Iterator[Section]) -> list[Section]:
     first = list(islice(found, _MOST_SECTIONS + 1))
     if len(first) > _MOST_SECTIONS:
         raise UnreadableAudio(
-            f"The file holds more than {_MOST_SECTIONS} songs, one after another. "
-            "Send them one by one."
+            f"The file contains more than {_MOST_SECTIONS} songs, one after another. "
+            "Send each song as a file of its own."
         )
     return first
 
@@ -102,7 +101,7 @@ def _sections(file: BinaryIO, whole: Stretch) -> Iterator[Section]:
 
 
 def _behind_junk(file: BinaryIO, whole: Stretch, limit: int) -> Iterator[Section]:
-    """Yield what begins later than where it should; nothing where nothing does."""
+    """Yield the sections that begin behind leading junk, if any."""
     position = 0
     while (found := find(file, _FLAC, position, min(limit, len(whole)))) is not None:
         position = found + len(_FLAC)
@@ -119,7 +118,7 @@ def _of_link(link: ogg.Link, start: int) -> Section:
 
 
 def _of_au(whole: Stretch, head: bytes) -> tuple[Piece, ...]:
-    """Say "unknown" where the header says that there is no sound: FFmpeg goes on."""
+    """Replace a data size of 0 by "unknown", so that FFmpeg reads to the end."""
     if head[8:12] != bytes(4):
         return (whole,)
     return replaced(whole, [(whole.start + 8, b"\xff" * 4)])
@@ -146,7 +145,7 @@ def _syntax_of(file: BinaryIO, head: bytes) -> Syntax | None:
 
 
 def _fits(file: BinaryIO, measure: Measure) -> bool:
-    """Whether a file begins with two frames, or with one that is all of it."""
+    """Whether a file begins with two frames, or consists of one."""
     size_bytes = measure(read_at(file, 0, HEAD_BYTES))
     if not size_bytes:
         return False
@@ -157,13 +156,13 @@ def _fits(file: BinaryIO, measure: Measure) -> bool:
 def _of_frames(
     file: BinaryIO, whole: Stretch, syntax: Syntax, start: int = 0
 ) -> Iterator[Section]:
-    # MPEG frames that stand alone are too few for FFmpeg to be sure of.
+    # The format is named because FFmpeg can't detect it from a single MPEG frame.
     for run in runs(file, whole, syntax, start):
         yield Section(run.pieces, syntax.format, run.is_cut, damage=run.damage)
 
 
 def _first_frame(file: BinaryIO, end: int, limit: int) -> tuple[Syntax, int] | None:
-    """Return where the first frames are, behind junk, and of which kind."""
+    """Return the kind and the position of the first frames behind junk, or None."""
     found = (
         (position, index)
         for index, syntax in enumerate(SYNTAXES)

@@ -1,4 +1,4 @@
-"""A file as a decoder is to see it: stretches of it, and bytes in place of others."""
+"""Present stretches of a file, and replacement bytes, as one file to a decoder."""
 
 import io
 from bisect import bisect_right
@@ -26,9 +26,9 @@ Piece = Stretch | bytes
 
 
 class Splice(io.RawIOBase):
-    """Reads pieces of a file, and bytes that are not in it, as one seekable file.
+    """Reads stretches of a file, and bytes from memory, as one seekable file.
 
-    Its name has no suffix: what FFmpeg makes of it depends on its bytes alone.
+    Its name has no suffix, so that FFmpeg detects the format by the bytes alone.
     """
 
     name = "song"
@@ -48,7 +48,7 @@ class Splice(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the position from which the next bytes are read."""
+        """Return the position of the next read."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -58,7 +58,7 @@ class Splice(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill `buffer` up to the end of a piece; return how many bytes that were."""
+        """Read into `buffer` up to the end of a piece; return the number of bytes."""
         index = bisect_right(self._starts, self._position) - 1
         if index == len(self._pieces):
             return 0
@@ -80,12 +80,12 @@ class Splice(io.RawIOBase):
 
 
 def spliced(path: Path, pieces: Sequence[Piece]) -> io.BufferedReader:
-    """Open the pieces as one file whose reads are as long as what is asked for."""
+    """Open the pieces as one buffered file, whose reads cross piece boundaries."""
     return io.BufferedReader(Splice(path, pieces), _BUFFER_BYTES)
 
 
 def replaced(whole: Stretch, changes: Iterable[tuple[int, bytes]]) -> tuple[Piece, ...]:
-    """Return the pieces of `whole` with `changes` (position, bytes), in their order."""
+    """Return `whole` in pieces, with each of `changes` (position, bytes) replaced."""
     pieces: list[Piece] = []
     start = whole.start
     for position, data in sorted(changes):
@@ -95,13 +95,13 @@ def replaced(whole: Stretch, changes: Iterable[tuple[int, bytes]]) -> tuple[Piec
 
 
 def read_at(file: BinaryIO, position: int, size: int) -> bytes:
-    """Return the bytes of a file from `position`, fewer where it ends."""
+    """Return `size` bytes of a file from `position`, fewer at its end."""
     file.seek(position)
     return file.read(size)
 
 
 def find(file: BinaryIO, pattern: bytes, start: int, end: int) -> int | None:
-    """Return where `pattern` is next found from `start` up to `end`, or None."""
+    """Return the first position of `pattern` from `start` up to `end`, or None."""
     overlap = len(pattern) - 1
     while start < end:
         data = read_at(file, start, min(_BUFFER_BYTES, end - start))

@@ -1,4 +1,4 @@
-"""All stems of a song, written together, with one gain for all of them."""
+"""Write all stems of a song together, with one gain for all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +18,15 @@ Wave = NDArray[np.float32]
 
 _SAMPLE_BYTES = 2 * 4  # two channels of float32
 
-# The largest sample of 16 bits, which is a step below full scale.
+# The largest 16-bit sample, one step below full scale.
 _CEILING = 1 - 2.0**-15
 
 
 @dataclass(frozen=True)
 class WrittenStems:
-    """Finished stems: where they lie, and the one gain that all of them got.
+    """Finished stems: their files, and the gain applied to all of them.
 
-    `peak` is the largest magnitude there was before the gain.
+    `peak` is the largest magnitude before the gain.
     """
 
     paths: Mapping[str, Path]
@@ -35,11 +35,12 @@ class WrittenStems:
 
 
 class StemWriter:
-    """Encodes the stems of one song as they come, and none that clips.
+    """Encodes the stems of one song block by block, without clipping.
 
-    A context: left without `finish`, it deletes what it wrote. For formats that clip,
-    the stems are also kept as float32 in files beside theirs: 353 kB a second of audio
-    and stem at 44.1 kHz, 1.41 MB for four stems, 0.3 GB for a song of 3:30.
+    A context manager: unless `finish` was called, it deletes the files on exit. For
+    formats that clip, the stems are also spooled as float32 beside their files: at
+    44.1 kHz 353 kB per second and stem, 1.41 MB for four stems, 0.3 GB for a song of
+    3:30.
     """
 
     def __init__(
@@ -53,13 +54,13 @@ class StemWriter:
         self._sample_rate = sample_rate
         self._paths = {name: directory / f"{name}{format.suffix}" for name in names}
         self._peak = 0.0
-        # The spools hold one channel of a block after the other.
+        # The spools hold each block's channels one after the other.
         self._block_samples: list[int] = []
         self._is_finished = False
         self._encoders: list[Encoder] = []
         self._files = ExitStack()
         self._spools: list[IO[bytes]] = []
-        # Encoders release the interpreter: each stem gets a core if there is one.
+        # Encoders release the GIL, so the stems are encoded in parallel.
         self._threads = ThreadPoolExecutor(len(names), "encode")
         try:
             self._open_encoders()
@@ -83,27 +84,27 @@ class StemWriter:
             self._discard()
 
     def write(self, stems: Wave) -> None:
-        """Append a block (stems, 2, samples); ValueError when it is not all numbers."""
+        """Append a block (stems, 2, samples); ValueError if it has NaN or infinity."""
         if stems.shape[-1] == 0:
             return
-        # Without an array of magnitudes: this runs beside the network, on its cores.
+        # No array of magnitudes: this shares its cores with the network.
         peak = max(float(stems.max()), -float(stems.min()))
         if not np.isfinite(peak):
-            raise ValueError("the stems hold samples that are not numbers")
+            raise ValueError("the stems contain NaN or infinite samples")
         self._peak = max(self._peak, peak)
         for spool, stem in zip(self._spools, stems, strict=False):
             for channel in stem:
                 spool.write(np.ascontiguousarray(channel, np.float32).data)
         self._block_samples.append(stems.shape[-1])
         if self._clips:
-            # They will have to be encoded anew: no use in going on.
+            # All stems are encoded again from the spools at the end.
             self._abort_encoders()
         self._each(lambda index, encoder: encoder.write(stems[index]))
 
     def finish(self) -> WrittenStems:
-        """Complete the files, with less gain for all if any stem was over full scale.
+        """Complete the files; if any stem exceeds full scale, lower the gain of all.
 
-        Only then is the gain below 1: it puts the highest peak just under full scale.
+        It puts the highest peak just under full scale, and is 1 otherwise.
         """
         gain = 1.0
         if self._clips:
@@ -121,13 +122,13 @@ class StemWriter:
         return self._format.can_clip and self._peak > 1
 
     def _new_spool(self, stem: Path) -> IO[bytes]:
-        # With a name, so that what takes the room on a disk can be seen.
+        # A named file, so that operators can see what fills the disk.
         path = stem.with_suffix(".spool")
         self._files.callback(path.unlink, missing_ok=True)
         return self._files.enter_context(path.open("w+b"))
 
     def _open_encoders(self) -> None:
-        # One by one: those before one that can't be opened are closed as well.
+        # Appended one by one: if one can't be opened, those before it are closed.
         for path in self._paths.values():
             self._encoders.append(Encoder(path, self._format, self._sample_rate))
 
@@ -149,8 +150,8 @@ class StemWriter:
         self._encoders = []
 
     def _close_spools(self) -> None:
-        # On a full disk there may be no room for a spool's last block, which nobody
-        # needs any more: it is closed and deleted all the same.
+        # Closing flushes the last block, which fails on a full disk. The spool is
+        # deleted anyway.
         with suppress(OSError):
             self._files.close()
 

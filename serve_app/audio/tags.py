@@ -1,6 +1,6 @@
-"""Titles, pictures and the like that programs write before, between and behind sound.
+"""Skip tags (titles, pictures, lyrics) before, between and behind the audio.
 
-ID3v2 (id3.org, 2.3 and 2.4), ID3v1, APE tags and Lyrics3: none of them is sound.
+Known are ID3v2 (id3.org, 2.3 and 2.4), ID3v1, APE tags and Lyrics3.
 """
 
 from typing import BinaryIO
@@ -11,12 +11,12 @@ _ID3V2_HEADER_BYTES = 10
 _ID3V2_FOOTER_FLAG = 0x10
 _ID3V1_BYTES, _ID3V1_EXTENSION_BYTES = 128, 227
 _APE_HEADER_BYTES = 32
-# Such a tag states its size at its end only; longer ones are not allowed.
+# Lyrics3 tags state their size only at their end; longer ones are not allowed.
 _LYRICS_BYTES = 5_100
 
 
 def end_of_tags(file: BinaryIO, position: int) -> int:
-    """Return the first position from `position` on that is in no tag."""
+    """Return the first position at or after `position` outside of any tag."""
     while size := _tag_bytes(file, position):
         position += size
     return position
@@ -46,7 +46,7 @@ def _is_id3v2(head: bytes) -> bool:
 
 def _ape_bytes(head: bytes) -> int:
     size = int.from_bytes(head[12:16], "little")
-    # The size counts the footer but not the header, which a footer alone also is.
+    # The size counts the footer but not the header. A footer alone looks like a header.
     is_header = int.from_bytes(head[20:24], "little") & 1 << 29
     return size + _APE_HEADER_BYTES if is_header else _APE_HEADER_BYTES
 
@@ -58,5 +58,5 @@ def _lyrics_bytes(data: bytes) -> int:
 
 
 def syncsafe(field: bytes) -> int:
-    """ID3v2, 6.2: an integer of seven bits a byte."""
+    """Decode a synchsafe integer of seven bits per byte (ID3v2, 6.2)."""
     return sum((byte & 0x7F) << 7 * (3 - index) for index, byte in enumerate(field))

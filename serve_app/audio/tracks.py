@@ -1,4 +1,4 @@
-"""Which of a file's audio tracks is the song."""
+"""The choice of a file's audio track."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from av import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 
-# Comments, versions for those who hear or see less, and parts of other tracks.
+# Commentaries, tracks for hearing- or visually-impaired people, dependent tracks.
 _SECONDARY = (
     Disposition.comment
     | Disposition.hearing_impaired
@@ -17,11 +17,11 @@ _SECONDARY = (
 
 
 def song_track(container: InputContainer) -> AudioStream | None:
-    """Return the first track that can be decoded, None if there is none.
+    """Return the first track that can be decoded, or None.
 
-    In the order of the file, but tracks that it marks as default (Matroska) or enabled
-    (mp4) come first, and of these commentaries last. Neither bit rate nor the number of
-    channels counts: a stem file's first track is its mix.
+    Tracks marked as default (Matroska) or enabled (mp4) come first, and among equals
+    commentaries last; otherwise the file's order counts. Bit rate and number of
+    channels don't count: a stem file's first track is its mix.
     """
     tracks = [track for track in container.streams.audio if is_decodable(track)]
     return min(tracks, key=_rank, default=None)

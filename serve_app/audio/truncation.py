@@ -1,7 +1,7 @@
-"""Whether a container's structure runs on past the end of its file.
+"""Detect truncated files: containers whose structure runs past the end of the file.
 
-A file that ends inside of a box, an element, a packet, a block or a frame was cut. One
-that ends between two of them may be whole, and is taken for it.
+A file that ends inside a box, element, packet, block or frame is truncated. One that
+ends between two of them may be complete, and counts as complete.
 """
 
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from typing import BinaryIO
 
 from serve_app.audio.splice import read_at
 
-# ISO/IEC 14496-12 and QuickTime: what a file of boxes has outside of all others.
+# ISO/IEC 14496-12 and QuickTime: the boxes of the top level.
 _BOXES = (
     *(b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"moof", b"mfra"),
     *(b"sidx", b"ssix", b"styp", b"meta", b"pdin", b"prft", b"emsg", b"pnot", b"udta"),
 )
 
-# RFC 9559, 5.1: what a file and a segment consist of, and a cluster of blocks.
+# RFC 9559, 5.1: the elements of a file, of a segment and of a cluster.
 _SEGMENT, _CLUSTER = bytes.fromhex("18538067"), bytes.fromhex("1f43b675")
 _ELEMENTS: tuple[bytes, ...] = (
     *(_SEGMENT, _CLUSTER, bytes.fromhex("1a45dfa3"), bytes.fromhex("114d9b74")),
@@ -26,7 +26,7 @@ _ELEMENTS: tuple[bytes, ...] = (
 _IN_CLUSTER = (b"\xe7", b"\x58\x54", b"\xa7", b"\xab", b"\xa3", b"\xa0", b"\xaf")
 
 _TS_SYNC = 0x47
-# Packets as they are broadcast, with time codes (Blu-ray, cameras), and with parity.
+# As broadcast, with time codes (Blu-ray, cameras), and with parity bytes.
 _TS_PACKET_BYTES = (188, 192, 204)
 _PS_TAIL_BYTES = 2 * 65_536
 _START_CODE = b"\x00\x00\x01"
@@ -34,19 +34,19 @@ _PACK, _PROGRAM_END, _FIRST_PES = 0xBA, 0xB9, 0xBB
 
 _GSM_FRAME_BYTES = 33
 
-# What comes before the first object of a header, and the object with the file's size.
+# The bytes before the header's first object, and the object with the file's size.
 _ASF_HEADER_BYTES = 30
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_PROPERTIES_BYTES = 92
 
-# 3GPP TS 26.101 and 26.201: bytes of a frame by its type, in RFC 4867's file format.
+# 3GPP TS 26.101 and 26.201: frame sizes by frame type, in RFC 4867's file format.
 _AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, *[1] * 7)
 _AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, *[1] * 6)
 _AMR_MAGIC, _AMR_WB_MAGIC = b"#!AMR\n", b"#!AMR-WB\n"
 
 
 def is_cut_short(file: BinaryIO, container: str) -> bool:
-    """Whether a file, of the container that FFmpeg calls so, ends too early."""
+    """Whether a file is truncated; `container` is FFmpeg's name of its container."""
     check = _CHECKS.get(container)
     return check is not None and check(file, file.seek(0, 2))
 
@@ -67,7 +67,7 @@ def _riff_chunk(file: BinaryIO, position: int) -> tuple[bytes, int, bytes]:
 
 
 def _boxes_are_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """ISO/IEC 14496-12, 4.2: boxes, one after another, each with its size."""
+    """ISO/IEC 14496-12, 4.2: a sequence of boxes, each with its size."""
     position = 0
     while position + 8 <= size_bytes:
         file.seek(position)
@@ -82,16 +82,16 @@ def _boxes_are_cut(file: BinaryIO, size_bytes: int) -> bool:
 
 
 def _elements_are_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """RFC 8794, 6.2: elements, one after another, each with its size.
+    """RFC 8794, 6.2: a sequence of elements, each with its size.
 
-    Where a size is unknown, as in what is written live, the elements inside follow.
+    An element of unknown size, as in live recordings, is followed by its children.
     """
     position, names = 0, _ELEMENTS
     while position < size_bytes:
         file.seek(position)
         name = _ebml_name(file)
         if name not in names:
-            # What may be left of a name, or else no element at all.
+            # Either a name that the end of the file cuts off, or not an element.
             is_rest = position + len(name) == size_bytes
             return is_rest and any(known.startswith(name) for known in names)
         element_bytes = _ebml_size(file)
@@ -110,11 +110,11 @@ def _ebml_name(file: BinaryIO) -> bytes:
 
 
 def _ebml_size(file: BinaryIO) -> int | None:
-    """Read an element's size, None if it is unknown."""
+    """Read an element's size; None if it is unknown."""
     first = file.read(1)
     if first == b"\0":
         return None
-    # Of a size that the file ends in, any is past the end.
+    # A size field cut off by the end of the file is filled up to a value past the end.
     length = 9 - first[0].bit_length() if first else 1
     data = (first + file.read(length - 1)).ljust(length, b"\x7e")
     unknown = (1 << 7 * length) - 1
@@ -136,7 +136,7 @@ def _klv_is_cut(file: BinaryIO, size_bytes: int) -> bool:
 
 
 def _ts_is_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """ISO/IEC 13818-1, 2.4.3.2: packets, all of one size."""
+    """ISO/IEC 13818-1, 2.4.3.2: packets of constant size."""
     for packet_bytes in _TS_PACKET_BYTES:
         lead = 4 if packet_bytes == 192 else 0
         starts = [lead + packet_bytes * index for index in range(4)]
@@ -146,7 +146,7 @@ def _ts_is_cut(file: BinaryIO, size_bytes: int) -> bool:
 
 
 def _ps_is_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """ISO/IEC 13818-1, 2.5.3: packs, of packets that state their size."""
+    """ISO/IEC 13818-1, 2.5.3: packs of packets, each with its size."""
     start = max(0, size_bytes - _PS_TAIL_BYTES)
     tail = read_at(file, start, _PS_TAIL_BYTES)
     position = tail.find(_START_CODE + bytes([_PACK]))
@@ -157,7 +157,7 @@ def _ps_is_cut(file: BinaryIO, size_bytes: int) -> bool:
         if head[3] == _PROGRAM_END:
             return False
         if head[3] == _PACK:
-            # MPEG-1's header is of 12 bytes; MPEG-2's says how it is filled up.
+            # MPEG-1's header has 12 bytes; MPEG-2's has 14 and states its stuffing.
             is_first = head[4] >> 4 == 2
             position += 12 if is_first else 14 + (head[-1] & 7)
         elif head[3] >= _FIRST_PES:
@@ -168,7 +168,7 @@ def _ps_is_cut(file: BinaryIO, size_bytes: int) -> bool:
 
 
 def _voc_is_cut(file: BinaryIO, size_bytes: int) -> bool:
-    """Blocks, each with its type and size; type 0 ends the file."""
+    """Creative Voice: blocks, each with its type and size; type 0 ends the file."""
     position = int.from_bytes(read_at(file, 20, 2), "little")
     while position + 4 <= size_bytes:
         head = read_at(file, position, 4)
@@ -194,7 +194,7 @@ def _amr_is_cut(file: BinaryIO, size_bytes: int) -> bool:
 def _asf_is_cut(file: BinaryIO, size_bytes: int) -> bool:
     """ASF specification 01.20.05, 3.2: the file properties state the file's size.
 
-    In a broadcast, which a flag tells, they state nothing.
+    They don't if the broadcast flag is set.
     """
     position = _ASF_HEADER_BYTES
     while position + _ASF_PROPERTIES_BYTES <= size_bytes:

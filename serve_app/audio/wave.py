@@ -1,4 +1,4 @@
-"""A wav that is sent while it is made."""
+"""A wav that is sent while its samples are computed."""
 
 import struct
 
@@ -9,15 +9,15 @@ from serve_app.audio.encode import as_integers
 
 _CHANNELS, _BYTES = 2, 2
 _PCM = 1
-# What readers take for "to the end of the stream" where the size has no room.
+# Readers take this size as "to the end of the stream"; larger ones don't fit.
 _LARGEST = 2**32 - 1
 
 
 def header(samples: int, sample_rate: int) -> bytes:
-    """Return what a stereo wav of 16 bits and so many samples begins with.
+    """Return the header of a 16-bit stereo wav of `samples` samples a channel.
 
-    RIFF WAVE with its format and the head of its data, 44 bytes (Multimedia Programming
-    Interface and Data Specifications 1.0, IBM and Microsoft 1991).
+    44 bytes: RIFF WAVE, the format chunk and the data chunk's header (Multimedia
+    Programming Interface and Data Specifications 1.0, IBM and Microsoft 1991).
     """
     data_bytes = min(samples * _CHANNELS * _BYTES, _LARGEST - 36)
     frame_bytes = _CHANNELS * _BYTES
@@ -30,5 +30,5 @@ def header(samples: int, sample_rate: int) -> bytes:
 
 
 def data(block: NDArray[np.float32]) -> bytes:
-    """Return a block (2, samples) as the wav has it; what is over full scale clips."""
+    """Return a block (2, samples) as the wav's bytes; values over full scale clip."""
     return as_integers(block, 16).T.astype("<i2").tobytes()

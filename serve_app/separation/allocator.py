@@ -1,4 +1,4 @@
-"""The C allocator, set up for a process that runs a network on the CPU."""
+"""Tune the C allocator for a process that runs a network on the CPU."""
 
 import ctypes
 import os
@@ -6,11 +6,11 @@ import platform
 import resource
 import sys
 
-from serve_app.separation.threads import run_apart
+from serve_app.separation.threads import run_in_new_thread
 
-# By default glibc gives each large tensor back to the system and faults it in anew page
-# by page: half of a forward pass's time. It reads these when a process starts; set
-# later, by mallopt, they do not hold for the threads that compute.
+# By default glibc returns each large tensor to the system and faults in the next one
+# page by page, which takes half of a forward pass's time. It reads this variable when a
+# process starts; mallopt, called later, has no effect on the threads that compute.
 VARIABLE = "GLIBC_TUNABLES"
 TUNABLES = ":".join(
     (
@@ -23,10 +23,9 @@ TUNABLES = ":".join(
 
 
 def restart_tuned() -> None:
-    """Run this program again from its start, tuned, unless it is or can't be.
+    """Restart this program with a tuned allocator, unless it already runs tuned.
 
-    Elsewhere than on glibc nothing happens. What a tuned process has used at its peak
-    stays with it.
+    Does nothing on systems without glibc. A tuned process keeps its peak memory.
     """
     if platform.libc_ver()[0] != "glibc" or VARIABLE in os.environ:
         return
@@ -35,18 +34,18 @@ def restart_tuned() -> None:
 
 
 def page_faults() -> int:
-    """Return how many pages a small forward pass has to ask the system for.
+    """Return the number of page faults of a small forward pass.
 
-    Next to none where the allocator keeps what was freed; about 16 000 where it does
-    not. The pass runs in a thread of its own, as an engine's do.
+    Almost none if the allocator keeps freed memory; about 16 000 if it does not. The
+    pass runs in a separate thread, as an engine's passes do.
     """
-    return run_apart(_faults_of_the_second)
+    return run_in_new_thread(_faults_of_the_second)
 
 
 def give_back() -> None:
-    """Return to the system what this process has freed; nothing where not on glibc.
+    """Return freed memory to the system; does nothing without glibc.
 
-    A tuned process keeps that otherwise, which is what makes it fast while it works.
+    A tuned process otherwise keeps freed memory, which makes it fast while it works.
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
@@ -60,7 +59,7 @@ def _faults_of_the_second() -> int:
 
 
 def _small_forward() -> None:
-    """Make and drop two tensors of 32 MiB."""
+    """Create and drop two tensors of 32 MiB."""
     import torch
 
     with torch.inference_mode():

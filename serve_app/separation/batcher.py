@@ -1,4 +1,4 @@
-"""One device, many songs: batches filled from all of them whenever it is free."""
+"""Fill batches for one device with windows of many songs."""
 
 import logging
 from collections import deque
@@ -19,33 +19,33 @@ _Request = tuple[Tensor, Future[Tensor]]
 
 @dataclass
 class _Song:
-    """A song's windows that wait, and how many it has had, divided by its weight."""
+    """A song's queued windows, and its number of served windows over its weight."""
 
     weight: int
-    had: float = 0.0
+    virtual_time: float = 0.0
     requests: deque[_Request] = field(default_factory=deque)
 
 
 class Batcher:
     """Runs `forward` on windows (2, window) in batches of at most `max_windows`.
 
-    `forward` maps (batch, 2, window) to (batch, source, 2, window) and is only ever
-    called from the batcher's own threads, one a stream. A batch is taken when one is
-    free, never waited for, and shared out among the songs by their weights, however
-    long those are: the next window is one of the song that has had least for its weight
-    (stride scheduling; Waldspurger and Weihl 1995). Songs of one weight take turns.
+    `forward` maps (batch, 2, window) to (batch, source, 2, window), and is called only
+    in the batcher's own threads, one for each stream. A free thread takes the queued
+    windows without waiting for a full batch. Songs share the device by weight, not by
+    length: the next window is from the song with the least service for its weight
+    (stride scheduling; Waldspurger and Weihl 1995). Songs of equal weight take turns.
     """
 
     def __init__(self, forward: Forward, max_windows: int, streams: int = 1) -> None:
         if max_windows < 1:
-            raise ValueError("max_windows must be at least 1")
+            raise ValueError(f"max_windows must be at least 1, got {max_windows}")
         self._forward = forward
         self._max_windows = max_windows
         self._changed = Condition()
         self._songs: dict[Hashable, _Song] = {}
-        # What the song that was served last had had by then: a song that comes, or
-        # comes back, starts there, and has no claim on what was before.
-        self._had = 0.0
+        # That of the song served last. New and returning songs start from it, so that
+        # they have no claim on the past.
+        self._virtual_time = 0.0
         self._closed = False
         self._windows_served = 0
         self._threads = [
@@ -57,22 +57,21 @@ class Batcher:
 
     @property
     def max_windows(self) -> int:
-        """How many windows a batch may have: fewer once the device ran out of room."""
+        """The most windows in a batch; shrinks when the device runs out of memory."""
         return self._max_windows
 
     @property
     def windows_served(self) -> int:
-        """How many windows have been through the network, failed ones included."""
+        """The number of windows run through the network, including failed ones."""
         return self._windows_served
 
     def submit(
         self, song_id: Hashable, window: Tensor, weight: int = 1
     ) -> Future[Tensor]:
-        """Queue a window (2, window) of a song; the future has (source, 2, window).
+        """Queue a window (2, window) of a song; the result is (source, 2, window).
 
-        The weight that counts is that of a song's first window. An exception of
-        `forward` is the future's exception. After `close` the future is cancelled at
-        once.
+        The weight of a song's first window counts. The future gets the exception of
+        `forward`, if any; after `close` it is cancelled at once.
         """
         future: Future[Tensor] = Future()
         with self._changed:
@@ -81,20 +80,20 @@ class Batcher:
                 return future
             song = self._songs.setdefault(song_id, _Song(weight))
             if not song.requests:
-                song.had = max(song.had, self._had)
+                song.virtual_time = max(song.virtual_time, self._virtual_time)
             song.requests.append((window, future))
             self._changed.notify()
         return future
 
     def forget(self, song_id: Hashable) -> None:
-        """Drop a song and its waiting windows, whose futures are cancelled."""
+        """Drop a song and cancel the futures of its queued windows."""
         with self._changed:
             song = self._songs.pop(song_id, None)
         for _, future in song.requests if song else ():
             _cancel(future)
 
     def close(self) -> None:
-        """Finish the batches that run, cancel what waits, and end the threads."""
+        """Finish the running batches, cancel queued windows, and end the threads."""
         with self._changed:
             self._closed = True
             songs = list(self._songs)
@@ -110,7 +109,7 @@ class Batcher:
                 self._run(batch)
 
     def _next_batch(self) -> list[_Request]:
-        """Wait for windows and take a batch of them; an empty one after `close`."""
+        """Wait for windows and return a batch of them; an empty one after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._waiting())
             batch: list[_Request] = []
@@ -118,17 +117,17 @@ class Batcher:
                 waiting = self._waiting()
                 if not waiting:
                     break
-                song = min(waiting, key=lambda one: one.had)
+                song = min(waiting, key=lambda one: one.virtual_time)
                 window, future = song.requests.popleft()
-                # False if whoever has the future has cancelled it.
+                # False if the future was cancelled.
                 if future.set_running_or_notify_cancel():
-                    self._had = song.had
-                    song.had += 1 / song.weight
+                    self._virtual_time = song.virtual_time
+                    song.virtual_time += 1 / song.weight
                     batch.append((window, future))
             return batch
 
     def _waiting(self) -> list[_Song]:
-        """Return the songs that have windows to run, the first comer first."""
+        """Return the songs with queued windows, in order of their arrival."""
         return [song for song in self._songs.values() if song.requests]
 
     def _run(self, batch: Sequence[_Request]) -> None:
@@ -138,34 +137,34 @@ class Batcher:
             self._run_halved(batch, err)
             return
         except Exception as err:
-            self._run_apart(batch, err)
+            self._run_one_by_one(batch, err)
             return
         self._count(len(batch))
-        for (_, future), part in zip(batch, stems, strict=True):
-            # A view would keep the whole batch alive as long as any part of it.
-            future.set_result(part.clone() if len(batch) > 1 else part)
+        for (_, future), window in zip(batch, stems, strict=True):
+            # A view would keep the whole batch in memory.
+            future.set_result(window.clone() if len(batch) > 1 else window)
 
     def _count(self, windows: int) -> None:
         with self._changed:
             self._windows_served += windows
 
     def _run_halved(self, batch: Sequence[_Request], err: OutOfMemory) -> None:
-        """Run what was too large in halves, and let no later batch be as large."""
+        """Run a batch that was too large in halves, and limit later batches."""
         if len(batch) == 1:
-            self._run_apart(batch, err)
+            self._run_one_by_one(batch, err)
             return
         half = len(batch) // 2
         with self._changed:
             self._max_windows = max(1, min(self._max_windows, half))
         logger.warning(
-            "the device has no room for %d windows: %s. A batch has at most %d now",
-            *(len(batch), err, self._max_windows),
+            "batch exceeds device memory windows=%d max_windows=%d error=%s",
+            *(len(batch), self._max_windows, err),
         )
         self._run(batch[:half])
         self._run(batch[half:])
 
-    def _run_apart(self, batch: Sequence[_Request], err: Exception) -> None:
-        """Run a failed batch again, window by window, so that one can't fail others."""
+    def _run_one_by_one(self, batch: Sequence[_Request], err: Exception) -> None:
+        """Run a failed batch again window by window, to isolate the failing one."""
         if len(batch) > 1:
             for request in batch:
                 self._run([request])
@@ -177,5 +176,5 @@ class Batcher:
 
 def _cancel(future: Future[Tensor]) -> None:
     future.cancel()
-    # Without this, `concurrent.futures.wait` goes on waiting.
+    # `concurrent.futures.wait` would not return without this.
     future.set_running_or_notify_cancel()

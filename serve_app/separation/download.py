@@ -1,4 +1,4 @@
-"""A large file fetched over HTTP, resumed where it was cut."""
+"""Download a large file over HTTP, and resume after interruptions."""
 
 import http.client
 import re
@@ -13,7 +13,7 @@ from serve_app.errors import WeightsUnavailable, is_disk_full
 Progress = Callable[[int, int | None], None]
 
 CONNECT_SECONDS = 5.0
-# How often one call goes on after a cut, as long as each try brings something.
+# Most tries of one call; it stops earlier if a try receives nothing.
 _TRIES = 10
 _CHUNK_BYTES = 1 << 18
 _RANGE_NOT_SATISFIABLE = 416
@@ -22,25 +22,27 @@ _RANGE_NOT_SATISFIABLE = 416
 def fetch(
     url: str, partial: Path, timeout_seconds: float, progress: Progress | None = None
 ) -> None:
-    """Bring the whole of `url` into `partial`, going on where an earlier call was cut.
+    """Download `url` to `partial`, and resume an interrupted download.
 
-    What was there is kept only if the server says that the file hasn't changed since
+    A partial file is resumed only if the server confirms that the file is unchanged
     (RFC 9110, If-Range). `progress` gets the bytes done and their total, if known.
-    Raises WeightsUnavailable when there is no connection within 5 s, on a silence of
-    `timeout_seconds`, and on an answer other than success, OSError when the disk is
-    full; what has come is kept.
+    Raises WeightsUnavailable if there is no connection within 5 s, if no data arrive
+    for `timeout_seconds`, or if the response is not successful; OSError if the disk is
+    full. The partial file is kept.
     """
     if not url.startswith(("https://", "http://")):
-        raise WeightsUnavailable(f"{url} is no address to download from; use https.")
+        raise WeightsUnavailable(
+            f"The URL of weights must start with https:// or http://, got {url!r}."
+        )
     for _ in range(_TRIES):
         before = _size(partial)
-        reason = "the connection was cut"
+        reason = "the connection was closed early"
         try:
-            if _continue(url, partial, timeout_seconds, progress):
+            if _resume(url, partial, timeout_seconds, progress):
                 return
         except HTTPError as err:
             with err:
-                reason = f"it answered {err.code} {err.reason}"
+                reason = f"the server returned {err.code} {err.reason}"
             if err.code == _RANGE_NOT_SATISFIABLE and before:
                 partial.unlink()
                 continue
@@ -51,14 +53,14 @@ def fetch(
         if _size(partial) <= before:
             break
     here = _size(partial)
-    kept = f" A new try goes on after the {here} bytes that are here." if here else ""
+    kept = f" The next try resumes after {here} bytes." if here else ""
     raise WeightsUnavailable(f"{url} could not be downloaded: {reason}.{kept}")
 
 
-def _continue(
+def _resume(
     url: str, partial: Path, timeout_seconds: float, progress: Progress | None
 ) -> bool:
-    """Append to `partial` what is missing, or start anew; say whether it is whole."""
+    """Resume `partial`, or start again; return whether it is complete."""
     tag = _recorded_tag(url, partial)
     start = _size(partial) if tag else 0
     request = urllib.request.Request(url, headers={"User-Agent": "stemserve"})  # noqa: S310 - `fetch` has checked the scheme.
@@ -71,7 +73,7 @@ def _continue(
             _require_start(response.headers.get("Content-Range", ""), start)
         else:
             start = 0
-            _start_anew(url, partial, response.headers.get("ETag", ""))
+            _restart(url, partial, response.headers.get("ETag", ""))
         length = response.headers.get("Content-Length")
         total = start + int(length) if length is not None else None
         with partial.open("ab") as file:
@@ -87,8 +89,8 @@ def _require_start(content_range: str, start: int) -> None:
     match = re.match(r"bytes (\d+)-", content_range)
     if match is None or int(match.group(1)) != start:
         raise WeightsUnavailable(
-            f"The server sent the range {content_range!r} where bytes from {start} on "
-            "were asked for; use another mirror."
+            f"The server returned the range {content_range!r} for a request of bytes "
+            f"from {start}. Use another mirror."
         )
 
 
@@ -97,7 +99,7 @@ def _tag_file(partial: Path) -> Path:
 
 
 def _recorded_tag(url: str, partial: Path) -> str | None:
-    """Return the entity tag under which `partial` was begun, if from this `url`."""
+    """Return the entity tag of `partial`, or None if it is not from `url`."""
     try:
         begun_from, tag = _tag_file(partial).read_text().splitlines()
     except (FileNotFoundError, ValueError):
@@ -105,17 +107,17 @@ def _recorded_tag(url: str, partial: Path) -> str | None:
     return tag if begun_from == url else None
 
 
-def _start_anew(url: str, partial: Path, tag: str) -> None:
-    """Empty `partial`, and only then record the tag of what it will hold."""
+def _restart(url: str, partial: Path, tag: str) -> None:
+    """Empty `partial`, then record the new tag."""
     partial.unlink(missing_ok=True)
     partial.touch()
-    # A weak tag does not promise the same bytes, so that it can't be resumed by.
+    # A weak tag does not promise equal bytes, so it can't be used to resume.
     lines = [url, tag] if tag and not tag.startswith("W/") else []
     _tag_file(partial).write_text("\n".join(lines))
 
 
 def discard(partial: Path) -> None:
-    """Delete `partial` and what is known about it, if they are there."""
+    """Delete `partial` and its recorded tag, if they exist."""
     partial.unlink(missing_ok=True)
     _tag_file(partial).unlink(missing_ok=True)
 
@@ -125,10 +127,10 @@ def _size(path: Path) -> int:
 
 
 def _connect_in_time(connect: Callable[[], None]) -> None:
-    """Run `connect`, but give up after 5 s.
+    """Run `connect` with a timeout of 5 s.
 
-    A socket's timeout would allow that long for each of a host's addresses, and does
-    not hold for looking up its name.
+    A socket's timeout would apply to each of a host's addresses, and does not apply to
+    name resolution.
     """
     failures: list[Exception] = []
 

@@ -1,4 +1,4 @@
-"""A network at work: mix blocks in, stem blocks out, many songs at once."""
+"""Separate many songs at once with one network: mix blocks in, stem blocks out."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -25,14 +25,14 @@ from serve_app.separation.level import Level, normalised, restored
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join
 from serve_app.separation.polarity import invert_right, is_out_of_phase
-from serve_app.separation.threads import run_apart
+from serve_app.separation.threads import run_in_new_thread
 from serve_app.separation.windows import plan
 
 OnProgress = Callable[[int, int], None]
 
-# How soon a cancelled song is let go while the device works on others.
+# Interval at which a song that waits for the device checks for cancellation.
 _CANCEL_POLL_SECONDS = 0.1
-# Longer than this, about ten minutes, is a DJ's set or a concert: songs go before it.
+# About ten minutes. Longer mixes (DJ sets, concerts) get half the weight of songs.
 _LONG_WINDOWS = 64
 
 
@@ -48,33 +48,32 @@ class MixStatistics:
     def __post_init__(self) -> None:
         if self.length < 1:
             raise ValueError("length must be at least 1 sample")
-        # What can't be a level is refused here, not in the song's midst.
-        _ = self.level
+        _ = self.level  # Refuse an invalid level now, not during the separation.
 
     @property
     def level(self) -> Level:
-        """What the mix is normalised with."""
+        """The normalisation of the mix."""
         return Level(self.mean, self.deviation, self.side_mean)
 
 
 class KeptWindows(Protocol):
-    """The network's stems (source, 2, window) of a song's windows, kept outside.
+    """A store for the network's stems (source, 2, window) of a song's windows.
 
-    What an attempt at a song has computed, the next one need not compute again.
+    The next attempt at a song does not compute stored windows again.
     """
 
     def load(self, index: int) -> Samples | None:
-        """Return what was kept of the window, for the caller to change."""
+        """Return a window's stored stems, or None; the caller may change them."""
 
     def keep(self, index: int, stems: Samples) -> None:
-        """Keep the window's stems, which the caller changes afterwards."""
+        """Store a window's stems; the caller changes them afterwards."""
 
 
 class Engine:
-    """Separates songs, several threads' at once, with one network on one device.
+    """Separates songs with one network on one device; thread-safe.
 
-    `max_windows` is how many windows a batch may have; 0 is what suits the device.
-    `weights_sha256` tells engines of one spec but other weights apart.
+    `max_windows` limits a batch; 0 stands for the backend's default. `weights_sha256`
+    distinguishes engines with the same spec but different weights.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class Engine:
         self._max_windows = max_windows or backend.batch_windows
         streams = backend.facts.streams
         self._batcher = Batcher(backend.forward, self._max_windows, streams)
-        # What every stream works on, and what the one that is done first goes on with.
+        # One for each stream, and one more for the stream that finishes first.
         self._under_way_batches = streams + 1
 
     @classmethod
@@ -101,9 +100,9 @@ class Engine:
         options: BackendOptions,
         max_windows: int = 0,
     ) -> Self:
-        """Make an engine of the weights in `path`; WeightsUnavailable if unfit."""
+        """Create an engine with the weights in `path`; raises WeightsUnavailable."""
         window_samples = spec.window.window_samples
-        backend = run_apart(
+        backend = run_in_new_thread(
             lambda: choice.make(weights.load(spec, path), window_samples, options)
         )
         return cls(spec, backend, max_windows, weights.sha256(path))
@@ -131,16 +130,15 @@ class Engine:
     ) -> Generator[Samples, None, None]:
         """Yield the stems (source, 2, any number) of mix blocks (2, any number).
 
-        What is yielded has `stats.length` samples in all: a longer mix is cut, to a
-        shorter one silence is added. `on_progress` gets the windows done and their
-        total. Of a device that songs share, one gets as much as its `turns` are of all
-        of theirs; a long song's count half. Windows that are `kept` are not computed
-        again: they must be from an engine of this `identity`, the same mix and the same
-        `stats`. Memory does not grow with the song. Raises
-        Cancelled soon after `cancelled` is set, without waiting for the batch that
-        runs, and Unavailable when the engine is closed.
+        The stems have `stats.length` samples: a longer mix is cut, a shorter one padded
+        with silence. `on_progress` gets the number of windows done and their total.
+        Songs share the device in proportion to their `turns`; those of a long mix count
+        half. Windows in `kept` are not computed again: they must come from an engine of
+        the same `identity`, the same mix and the same `stats`. Memory does not grow
+        with the song. Raises Cancelled soon after `cancelled` is set, without waiting
+        for the running batch, and Unavailable if the engine is closed.
         """
-        # As Demucs does: the mix normalised before, the stems scaled back after.
+        # Like Demucs, normalise the mix before and scale the stems back afterwards.
         level, blocks = stats.level, normalised(mix_blocks, stats.level)
         windows = cut(blocks, stats.length, self.spec.window)
         total = len(plan(stats.length, self.spec.window))
@@ -151,7 +149,7 @@ class Engine:
             yield from restored(joined, level)
 
     def warm_up(self) -> None:
-        """Run one window of silence, so that the first song waits for nothing."""
+        """Run one window of silence, so that the first song is not slower."""
         window = np.zeros((CHANNELS, self.spec.window.window_samples), np.float32)
         song_id = object()
         self._batcher.submit(song_id, torch.from_numpy(window)).result()
@@ -160,14 +158,14 @@ class Engine:
 
     @property
     def facts(self) -> BackendFacts:
-        """What computes here."""
+        """The runtime, precision and device in use."""
         return self._backend.facts
 
     @property
     def identity(self) -> str:
-        """A name that engines share only if they compute the same to the last bit.
+        """A name shared only by engines that compute the same to the last bit.
 
-        On a GPU also what else is in a batch can change the last bits.
+        On a GPU, the other windows of a batch can change the last bits too.
         """
         versions = [version(name) for name in ("stemserve", "torch")]
         if self.facts.runtime == "openvino":
@@ -176,7 +174,7 @@ class Engine:
         return f"{self.spec.name}-{sha256(repr(parts).encode()).hexdigest()[:16]}"
 
     def describe(self) -> dict[str, Any]:
-        """Return what runs here, for `/health`."""
+        """Return the model, its backend and its counters, for `/health`."""
         return {
             "model": self.spec.name,
             "trained_on": self.spec.trained_on,
@@ -187,7 +185,7 @@ class Engine:
         }
 
     def close(self) -> None:
-        """End the device's thread; songs that still run get Unavailable."""
+        """End the device's threads; songs in progress get Unavailable."""
         self._batcher.close()
 
     def _run(
@@ -199,7 +197,7 @@ class Engine:
     ) -> Generator[Samples, None, None]:
         """Yield the network's stems (source, 2, window) of windows (2, window).
 
-        A song has one batch under way for each stream, and the next.
+        A song queues at most one batch for each stream, and one more.
         """
         song_id = object()
         pending: deque[_Pending] = deque()
@@ -225,9 +223,9 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Pending:
-    """A window on its way through the network, to be kept where it is wanted.
+    """A window queued for the network, to be stored in `kept` if given.
 
-    With `is_inverted` the network got it with its right channel turned over.
+    `is_inverted`: its right channel was inverted for the network.
     """
 
     index: int
@@ -251,16 +249,16 @@ def _done(stems: Samples) -> Future[Tensor]:
 
 
 def _result(future: Future[Tensor], cancelled: Event) -> Samples:
-    """Wait for a window's stems, but no longer than the song is wanted."""
+    """Wait for a window's stems; Cancelled as soon as `cancelled` is set."""
     while not cancelled.is_set():
         if wait([future], timeout=_CANCEL_POLL_SECONDS).done:
             break
     else:
-        raise Cancelled("The job was cancelled; nothing of it is kept.")
+        raise Cancelled("The separation was cancelled.")
     try:
         stems: Samples = future.result().numpy()
     except CancelledError as err:
-        raise Unavailable("The separator is shutting down; try again.") from err
+        raise Unavailable("The separator is shutting down. Try again later.") from err
     return stems
 
 

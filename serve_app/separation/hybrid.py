@@ -1,7 +1,7 @@
-"""Hybrid Demucs in three parts: to spectrum and wave, the network proper, and back.
+"""Hybrid Demucs in three stages: the transform, the network proper, the inverse.
 
-Only the middle part has weights. It can run at a lower precision or in another runtime,
-while the Fourier transforms and the scales stay in float32.
+Only the middle stage has weights. It can run at a lower precision or in another
+runtime, while the Fourier transforms and the scales stay in float32.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchaudio.models import HDemucs
 
-# Hybrid Demucs's guard against the division by the deviation of silence.
+# Hybrid Demucs's guard against a division by the zero deviation of silence.
 _EPSILON = 1e-5
 CHANNELS = 2
-# Hann windows squared, a quarter of their length apart, sum to this.
+# The sum of squared Hann windows spaced a quarter of their length apart.
 _WINDOWS_SUM = 1.5
 
 
 @dataclass(frozen=True)
 class Scales:
-    """Mean and deviation of spectrum and wave, (batch, 1, ...) each, and the length."""
+    """Mean and deviation of spectrum and wave, each (batch, 1, ...), and the length."""
 
     mean: Tensor
     deviation: Tensor
@@ -30,7 +30,7 @@ class Scales:
 
 
 class Core(nn.Module):
-    """The encoders and decoders of a `HDemucs`, whose layers it takes over."""
+    """The encoders and decoders of an `HDemucs`; it takes over its layers."""
 
     embedding: Tensor
 
@@ -40,14 +40,14 @@ class Core(nn.Module):
         self.freq_decoder = network.freq_decoder
         self.time_encoder = network.time_encoder
         self.time_decoder = network.time_decoder
-        # The same for every window: computed once.
+        # Computed once, because it is the same for every window.
         weight = network.freq_emb_scale * network.freq_emb.weight
         self.register_buffer("embedding", weight.detach().t()[None, :, :, None].clone())
 
     def forward(self, freq: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Map a spectrum (batch, 4, bins, frames) and a wave (batch, 2, samples).
 
-        The result has four and two channels for each source instead.
+        The results have the same shapes, with 4 and 2 channels for each source.
         """
         saved: list[Tensor] = []
         saved_time: list[Tensor] = []
@@ -59,7 +59,7 @@ class Core(nn.Module):
             if index < len(self.time_encoder):
                 lengths_time.append(time.shape[-1])
                 time = self.time_encoder[index](time)
-                # The last one of the wave only feeds what is merged into the spectrum.
+                # The wave's last encoder only feeds the spectrum's branch.
                 if index == len(self.time_encoder) - 1:
                     inject = time
                 else:
@@ -84,7 +84,7 @@ class Core(nn.Module):
 
 
 class Hybrid(nn.Module):
-    """A `HDemucs`, taken apart; as a whole it computes what that does."""
+    """An `HDemucs` split into stages; `forward` computes the same."""
 
     window: Tensor
 
@@ -94,14 +94,14 @@ class Hybrid(nn.Module):
         self.sources = len(network.sources)
         self.fft_samples = int(network.nfft)
         self.hop_samples = int(network.hop_length)
-        # A frame's centre lies half a hop after the start of its hop.
+        # A frame's centre is half a hop after the start of its hop.
         self.margin_samples = (self.fft_samples - self.hop_samples) // 2
         self.register_buffer("window", torch.hann_window(self.fft_samples))
 
     def forward(self, mix: Tensor) -> Tensor:
         """Map mixes (batch, 2, samples) to stems (batch, source, 2, samples).
 
-        The samples are a multiple of the hop, as all windows' are.
+        The number of samples must be a multiple of the hop, as all windows' are.
         """
         freq, time, scales = self.front(mix)
         precision = self.core.embedding.dtype
@@ -109,7 +109,7 @@ class Hybrid(nn.Module):
         return self.back(freq.float(), time.float(), scales)
 
     def front(self, mix: Tensor) -> tuple[Tensor, Tensor, Scales]:
-        """Return the normalised spectrum (batch, 4, bins, frames), wave, and scales."""
+        """Return the normalised spectrum (batch, 4, bins, frames), wave and scales."""
         padded = functional.pad(mix, (self.margin_samples,) * 2, mode="reflect")
         frames = padded.unfold(-1, self.fft_samples, self.hop_samples) * self.window
         bins = torch.fft.rfft(frames, norm="ortho")[..., : self.fft_samples // 2]
@@ -122,16 +122,16 @@ class Hybrid(nn.Module):
         return freq, time, scales
 
     def back(self, freq: Tensor, time: Tensor, scales: Scales) -> Tensor:
-        """Return the stems (batch, source, 2, samples) of what `core` returned."""
+        """Return the stems (batch, source, 2, samples) for the results of `core`."""
         batch, _, bins, frames = freq.shape
         wave = time.view(batch, self.sources, 2, scales.samples)
-        # What stays comes first, and the rest source by source: what is freed again is
-        # small and lies together, so that the heap of a long song has no holes.
+        # Long-lived tensors are allocated first, temporary ones source by source: the
+        # freed blocks are small and adjacent, and the heap does not fragment.
         stems = wave * scales.time_deviation[:, None]
         stems += scales.time_mean[:, None]
         complex_first = freq.view(batch, self.sources, 2, 2, bins, frames)
         spectrum = freq.new_empty((batch, 2, frames, bins + 1, 2))
-        # The bin at half the rate was left out in front.
+        # `front` left out the bin at half the sample rate.
         spectrum[..., bins, :] = 0
         for source in range(self.sources):
             complex_last = complex_first[:, source].permute(0, 1, 4, 3, 2)
@@ -164,7 +164,7 @@ def _normalised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     dims = tuple(range(1, values.dim()))
     mean = values.mean(dims, keepdim=True)
     normalised = values - mean
-    # Not `std_mean`, which uses one core, nor `vector_norm`, which loses 50 dB.
+    # `std_mean` uses one core only, and `vector_norm` is 50 dB less accurate.
     total = normalised.square().sum(dims, keepdim=True)
     deviation = (total / (values[0].numel() - 1)).sqrt()
     normalised /= _EPSILON + deviation

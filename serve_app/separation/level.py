@@ -1,4 +1,4 @@
-"""The level at which a network hears a song, and the way back to the song's own."""
+"""Normalise a song for the network, and restore the level of its stems."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 Offsets = NDArray[np.float64]
 
-# Demucs's guard against the division by the deviation of silence.
+# Demucs's guard against a division by the zero deviation of silence.
 _EPSILON = 1e-8
-# 0.19 s of a song tell how the network divides an offset; see `_shares`.
+# 0.19 s, from which the network's division of an offset is measured; see `_shares`.
 _BEGINNING_SAMPLES = 8192
-# 46 ms; no window's first block is shorter, but that of a shorter song.
+# 46 ms; a window's first block is shorter only if the song is.
 _FADE_SAMPLES = 2048
 
 
 @dataclass(frozen=True)
 class Level:
-    """What a song is normalised with: the means of its channels, and its deviation.
+    """A song's normalisation: its channels' means and its standard deviation.
 
-    `mean` is the mono mix's, and `side_mean` half of what the left channel's mean is
-    over the right one's.
+    `mean` is the mono mix's, and `side_mean` half the difference of the left channel's
+    mean and the right one's.
     """
 
     mean: float
@@ -32,9 +32,11 @@ class Level:
 
     def __post_init__(self) -> None:
         if not all(map(isfinite, (self.mean, self.deviation, self.side_mean))):
-            raise ValueError("mean, deviation and side_mean must be finite")
+            raise ValueError(
+                f"mean, deviation and side_mean must be finite, got {self}"
+            )
         if self.deviation < 0:
-            raise ValueError("deviation must not be negative")
+            raise ValueError(f"deviation must be at least 0, got {self.deviation}")
 
     @property
     def means(self) -> Offsets:
@@ -43,15 +45,15 @@ class Level:
 
     @property
     def scale(self) -> float:
-        """What the mix is divided by and its stems are multiplied with."""
+        """The divisor of the mix, and the factor of its stems."""
         return float(self.deviation) + _EPSILON
 
 
 def normalised(blocks: Iterable[Samples], level: Level) -> Iterator[Samples]:
     """Yield blocks (2, n) of a mix with means of 0 and a deviation of 1.
 
-    Demucs takes the mono mix's mean from both channels. Here each loses its own: no
-    network has learnt which stem an offset of one channel belongs to.
+    Demucs subtracts the mono mix's mean from both channels. Here each channel's own is
+    subtracted: no network has learnt which stem an offset of one channel belongs to.
     """
     means = level.means.astype(np.float32)[:, None]
     for block in blocks:
@@ -59,9 +61,9 @@ def normalised(blocks: Iterable[Samples], level: Level) -> Iterator[Samples]:
 
 
 def restored(blocks: Iterable[Samples], level: Level) -> Iterator[Samples]:
-    """Yield a network's blocks (source, 2, n) at the song's level, in their own memory.
+    """Yield a network's blocks (source, 2, n) at the song's level, changed in place.
 
-    The sources' sum gets the song's means back once; Demucs adds them to each source.
+    The song's means are added once to the sum of the sources; Demucs adds them to each.
     """
     shares: Offsets | None = None
     for block in blocks:
@@ -76,12 +78,12 @@ def restored(blocks: Iterable[Samples], level: Level) -> Iterator[Samples]:
 
 
 def _shares(levels: Offsets, means: Offsets) -> Offsets:
-    """Share means (2,) out among sources that lie at these levels (source, 2).
+    """Divide means (2,) among sources, given each one's mean at the start (source, 2).
 
-    To a song that starts in silence its means are a step, which the network has divided
-    among the sources as it likes: what each got of it, it gets back, so that all are
-    silent. To others the shares are about equal: where it is music that sets the
-    sources apart, none is farther from that than if one source got all.
+    If a song starts in silence, subtracting its means makes a step, which the network
+    has divided among the sources arbitrarily. Each source gets its part of it back, so
+    that all start silent. Otherwise the shares are about equal: if the sources differ
+    because of the music, the shares are bounded as if one source got all.
     """
     sources = len(levels)
     apart = levels - levels.mean(axis=0)
@@ -92,10 +94,10 @@ def _shares(levels: Offsets, means: Offsets) -> Offsets:
 
 
 def _fade_out(offsets: Offsets, block: Samples) -> None:
-    """Add offsets (source, 2) to a block's first sample, and less and less to others.
+    """Add offsets (source, 2) that fade out over a block (source, 2, n).
 
-    A network's first samples lie off those that follow: what would be a pop is a swing
-    too slow to be heard.
+    A network's first samples have another offset than those that follow. The fade turns
+    that step, an audible pop, into a swing too slow to be heard.
     """
     turn = np.arange(block.shape[-1], dtype=np.float32) * (np.pi / _FADE_SAMPLES)
     block += offsets.astype(np.float32)[..., None] * (0.5 + 0.5 * np.cos(turn))

@@ -1,6 +1,6 @@
-"""What may be done with the models: code, weights and training data apart.
+"""The models' licences: of code, of weights and of training data.
 
-Names are SPDX identifiers where there is one. A `LicenseRef-` is not on SPDX's list.
+Names are SPDX identifiers if there is one; a `LicenseRef-` is not on SPDX's list.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Literal
 Allowed = Literal["any", "permissive"]
 VARIABLE = "STEMSERVE_ALLOWED_LICENCES"
 
-# What weights may have that are served where only permissive ones are.
+# The licences that count as permissive.
 PERMISSIVE = frozenset(
     ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0")
 )
@@ -19,7 +19,7 @@ PERMISSIVE = frozenset(
 
 @dataclass(frozen=True)
 class Licence:
-    """A licence: its name, what it means here, its source (a URL or a file of ours)."""
+    """A licence: name, meaning for the model, source (a URL or a repository's file)."""
 
     name: str
     summary: str
@@ -35,7 +35,7 @@ class Licences:
     training_data: Licence
 
     def __str__(self) -> str:
-        """Name all three."""
+        """Return all three names."""
         return (
             f"code {self.code.name}; weights {self.weights.name}; "
             f"training data {self.training_data.name}"
@@ -48,9 +48,9 @@ def of(model: str) -> Licences | None:
 
 
 def is_allowed(licences: Licences | None, allowed: Allowed) -> bool:
-    """Whether a model is served where `allowed` licences are: its weights decide.
+    """Whether a model may be served under the policy `allowed`; its weights decide.
 
-    One whose licences are not known is served only where any are allowed.
+    A model with unknown licences may be served only under `any`.
     """
     if allowed == "any":
         return True
@@ -58,7 +58,7 @@ def is_allowed(licences: Licences | None, allowed: Allowed) -> bool:
 
 
 def refusal(model: str, licences: Licences, allowed: Allowed) -> str | None:
-    """Return why a model is not served, and what to do; None if it is."""
+    """Return why a model is not served, and what to do; None if it is served."""
     if is_allowed(licences, allowed):
         return None
     choices = ", ".join(
@@ -66,22 +66,23 @@ def refusal(model: str, licences: Licences, allowed: Allowed) -> str | None:
     )
     return (
         f"The model {model!r} is not served here: its weights have the licence "
-        f"{licences.weights.name}, and {VARIABLE}={allowed} allows permissive ones "
-        f"only. Choose one of: {choices}; or have the operator unset {VARIABLE}."
+        f"{licences.weights.name}, and {VARIABLE}={allowed} allows only permissive "
+        f"licences. Choose one of: {choices}. Or ask the operator to unset {VARIABLE}."
     )
 
 
-_OURS = Licence("MIT", "Ours, under the repository's licence.", "LICENSE")
+_OURS = Licence("MIT", "stemserve's own, under its licence.", "LICENSE")
 _TORCHAUDIO_CODE = Licence(
     "MIT AND BSD-2-Clause",
-    "The network is torchaudio's (BSD-2-Clause); what runs it is ours (MIT).",
+    "The network is torchaudio's (BSD-2-Clause); the code around it is stemserve's "
+    "(MIT).",
     "https://github.com/pytorch/audio/blob/main/LICENSE",
 )
 _TORCHAUDIO_WEIGHTS = Licence(
     "LicenseRef-research-only",
     "Their author says that the MIT licence of his code does not cover them and that "
     "they are provided only for scientific purposes. torchaudio, which publishes them, "
-    "names no licence and leaves it to you to determine whether you may use them.",
+    "states no licence and leaves it to you to determine whether you may use them.",
     "https://github.com/facebookresearch/demucs/issues/327",
 )
 _MUSDB = Licence(
@@ -116,23 +117,24 @@ BY_MODEL: Mapping[str, Licences] = MappingProxyType(
             weights=_OURS,
             training_data=Licence(
                 "MIT AND BSD-3-Clause AND CC-BY-SA-4.0",
-                "Synthetic music that our own tools made: from seeds and from the "
-                "music of Freedoom (BSD-3-Clause), played by soundfonts under MIT, "
-                "under CC BY-SA 4.0 and in the public domain.",
+                "Synthetic music made by stemserve's tools: from random seeds and from "
+                "the music of Freedoom (BSD-3-Clause), played with soundfonts under "
+                "MIT, under CC BY-SA 4.0 and in the public domain.",
                 "docs/demo-model.md",
             ),
         ),
         "htdemucs": Licences(
             code=Licence(
                 "MIT",
-                "The network is that of the package demucs, what runs it is ours.",
+                "The network is that of the package demucs; the code around it is "
+                "stemserve's.",
                 "https://github.com/adefossez/demucs/blob/main/LICENSE",
             ),
             weights=Licence(
                 "LicenseRef-research-only",
                 "Their author says that they are provided for research purposes. His "
-                "copy of them on the hub, which is the one that is fetched, is tagged "
-                "MIT; while the two differ, they count as for research only.",
+                "copy on the Hugging Face Hub, which stemserve downloads, is tagged "
+                "MIT. As long as the two differ, they count as for research only.",
                 "https://github.com/facebookresearch/demucs/issues/508",
             ),
             training_data=_musdb_and("800 songs of Meta's"),

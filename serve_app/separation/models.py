@@ -1,4 +1,4 @@
-"""The models on offer. Torch is imported only when a network is made."""
+"""The available models. Torch is imported only when a network is created."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int | None], None]
 
 _FOUR_SOURCES = ("drums", "bass", "other", "vocals")
-# 7.76 s, the most that the transformer was trained on, and 0.93 s.
+# 7.76 s, the most on the grid within the transformer's training length, and 0.93 s.
 _TRANSFORMER_WINDOW = WindowSpec(window_samples=342_016, overlap_samples=40_960)
 # 9.29 s and 0.46 s. Of the lengths on the grid, this one and 307200 cost least per
 # second of audio; the network's error reaches its plateau 0.25 to 0.5 s from an edge.
@@ -29,10 +29,10 @@ _BEST, _DEMO = "hdemucs_high_musdb_plus", "demo"
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where weights come from: a URL, or the name of a file in `assets/`.
+    """The source of weights: a URL, or the name of a file in `assets/`.
 
-    With `sha256` the file must have that hash; without, the hash of the first download
-    is recorded and holds from then on.
+    With `sha256` the file must have that hash. Without it, the first download's hash is
+    recorded, and the file must have that one from then on.
     """
 
     address: str
@@ -40,22 +40,22 @@ class WeightsSource:
 
     @property
     def is_bundled(self) -> bool:
-        """Whether the file comes with the package."""
+        """Whether the file is bundled with the package."""
         return "://" not in self.address
 
     @property
     def filename(self) -> str:
-        """The file's name without its address."""
+        """The file's name: the last segment of the address."""
         return self.address.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model: what it separates, how its network is made, where its weights are.
+    """A model: its sources, its network and its weights.
 
     `make` takes the sources and returns an untrained network that maps mixes
     (batch, 2, window) to stems (batch, source, 2, window). A model that `needs` a
-    package is on offer where that is installed.
+    package is available if that is installed.
     """
 
     name: str
@@ -71,49 +71,51 @@ class ModelSpec:
 
     @property
     def licence(self) -> str:
-        """The licences' names, in a line."""
+        """The licences' names in one line."""
         return str(self.licences)
 
 
 class Weighted(Protocol):
-    """What has weights, by a name: a model here, or a network of another room."""
+    """Anything with a name and weights: a model here, or a network elsewhere."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name that users see."""
 
     @property
     def weights(self) -> WeightsSource:
-        """Where the weights come from."""
+        """The source of the weights."""
 
 
 class Weights(Protocol):
-    """What choosing a model needs of a cache of weights."""
+    """The methods of a weights cache that `resolve_auto` needs."""
 
     def path(self, spec: ModelSpec) -> Path | None:
-        """Return the file of `spec`'s weights if it is here."""
+        """Return the file of `spec`'s weights, or None."""
 
     def pull(self, spec: ModelSpec, progress: Progress | None = None) -> Path:
-        """Fetch `spec`'s weights; WeightsUnavailable when they can't be had."""
+        """Download `spec`'s weights; WeightsUnavailable if that fails."""
 
 
 def find(name: str) -> ModelSpec:
-    """Return the model called `name`; InvalidInput, listing the names, if none is."""
+    """Return the model called `name`; InvalidInput, with the choices, if unknown."""
     try:
         return REGISTRY[name]
     except KeyError:
         names = ", ".join(REGISTRY)
-        raise InvalidInput(f"Unknown model {name!r}; choose one of: {names}.") from None
+        raise InvalidInput(
+            f"There is no model {name!r}. Choose one of: {names}."
+        ) from None
 
 
 def check_allowed(spec: ModelSpec, allowed: Allowed) -> None:
-    """Raise InvalidInput, saying why, unless `spec`'s weights may be used."""
+    """Raise InvalidInput with the reason unless `spec`'s weights may be used."""
     if refusal := licences.refusal(spec.name, spec.licences, allowed):
         raise InvalidInput(refusal)
 
 
 def auto_candidates(allowed: Allowed = "any") -> tuple[ModelSpec, ...]:
-    """Return what `auto` may stand for, the best first."""
+    """Return the models that `auto` may select, best first."""
     specs = (REGISTRY[_BEST], REGISTRY[_DEMO])
     return tuple(spec for spec in specs if licences.is_allowed(spec.licences, allowed))
 
@@ -121,9 +123,9 @@ def auto_candidates(allowed: Allowed = "any") -> tuple[ModelSpec, ...]:
 def resolve_auto(
     weights: Weights, progress: Progress | None = None, allowed: Allowed = "any"
 ) -> tuple[ModelSpec, str | None]:
-    """Return the best model that can be had now and, if it is the demo, a warning.
+    """Return the best available model and, if it is the demo, a warning.
 
-    Fetches the published weights when they are not in the cache yet.
+    Downloads the published weights if they are not cached.
     """
     best, demo = REGISTRY[_BEST], REGISTRY[_DEMO]
     if refusal := licences.refusal(best.name, best.licences, allowed):
@@ -134,18 +136,18 @@ def resolve_auto(
         weights.pull(best, progress)
     except WeightsUnavailable as err:
         return demo, _demo_warning(
-            f"The weights of '{best.name}' can't be had: {err.detail} "
+            f"The weights of '{best.name}' can't be downloaded: {err.detail} "
             f"To get them, run `stemserve models pull {best.name}` where "
-            f"{best.weights.address} can be reached, or set STEMSERVE_WEIGHTS_MIRROR "
-            f"to a directory or URL that has {best.weights.filename}; then start again."
+            f"{best.weights.address} is reachable, or set STEMSERVE_WEIGHTS_MIRROR to "
+            f"a directory or URL that has {best.weights.filename}. Then restart."
         )
     return best, None
 
 
 def _demo_warning(reason: str) -> str:
     return (
-        "Using the model 'demo', trained on synthetic music, for trying the system "
-        f"out. {reason}"
+        "Using the model 'demo', trained on synthetic music: it is only for trying "
+        f"the system out. {reason}"
     )
 
 
@@ -185,7 +187,7 @@ def _published(name: str, filename: str, trained_on: str) -> ModelSpec:
 
 
 _MODELS = (
-    # The training data are quoted from torchaudio's description of its bundles.
+    # The training data are as in torchaudio's documentation of its bundles.
     _published(
         _BEST,
         "hdemucs_high_trained.pt",

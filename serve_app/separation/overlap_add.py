@@ -1,4 +1,4 @@
-"""A stream of samples cut into windows, and windows joined into a stream again."""
+"""Cut a stream of samples into windows, and join windows into a stream."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,8 +15,8 @@ CHANNELS = 2
 def cut(blocks: Iterable[Samples], length: int, spec: WindowSpec) -> Iterator[Samples]:
     """Yield the windows (2, window) of a stream of blocks (2, any number).
 
-    The stream is taken to be `length` samples long: what it has more is left out, what
-    it lacks is zeros, as is the padding. One window and one block are held at a time.
+    The stream is cut or padded with zeros to `length` samples; the last window is
+    padded with zeros too. One window and one block are in memory at a time.
     """
     incoming = iter(blocks)
     held = np.zeros((CHANNELS, 0), np.float32)
@@ -34,20 +34,23 @@ def cut(blocks: Iterable[Samples], length: int, spec: WindowSpec) -> Iterator[Sa
 def join(
     windows: Iterable[Samples], length: int, spec: WindowSpec
 ) -> Iterator[Samples]:
-    """Yield the `length` samples that windows (..., window), in order, make together.
+    """Yield the `length` samples of a stream joined from windows (..., window).
 
-    Neighbours are cross-faded linearly over all they share, with weights that sum to
-    one; one hop apart, those are the normalised triangles of Demucs's `apply_model`. A
-    sample is yielded as soon as no later window touches it, so that about one window
-    is held. The windows' memory is used up: what is yielded lies in it. Raises
-    ValueError when windows are missing, too many or of another length.
+    Neighbours are cross-faded linearly over their whole overlap, with weights that sum
+    to 1; one hop apart, they equal the normalised triangles of Demucs's `apply_model`.
+    A sample is yielded as soon as no later window covers it, so that about one window
+    is in memory. The yielded blocks are views of the windows, which are overwritten.
+    Raises ValueError if windows are missing, too many or of another length.
     """
     starts = plan(length, spec)
     spans = zip(starts, (*starts[1:], length), strict=True)
     held: Samples | None = None
     for (start, until), window in zip(spans, windows, strict=True):
         if window.shape[-1] != spec.window_samples:
-            raise ValueError(f"a window must have {spec.window_samples} samples")
+            raise ValueError(
+                f"a window must have {spec.window_samples} samples, got "
+                f"{window.shape[-1]}"
+            )
         if held is not None:
             _fade(held, window)
         # Copied, so that the rest of the window can be freed.
@@ -56,23 +59,23 @@ def join(
 
 
 def _filled(held: Samples, incoming: Iterator[Samples], wanted: int) -> Samples:
-    """Return `held` with blocks appended until it has `wanted` samples, if it can."""
-    parts, count = [held], held.shape[1]
+    """Append blocks to `held` until it has `wanted` samples or they end."""
+    blocks, count = [held], held.shape[1]
     while count < wanted:
         block = next(incoming, None)
         if block is None:
             break
-        parts.append(block)
+        blocks.append(block)
         count += block.shape[1]
-    return np.concatenate(parts, axis=1)
+    return np.concatenate(blocks, axis=1)
 
 
 def _fade(earlier: Samples, window: Samples) -> None:
-    """Fade `window`'s first samples over from `earlier` (..., fewer)."""
+    """Cross-fade from `earlier` (..., fewer) to the start of `window`, in place."""
     count = earlier.shape[-1]
     weights = np.arange(1, count + 1, dtype=np.float32) / np.float32(count + 1)
     shared = window[..., :count]
-    # This form, not a weighted sum, gives equal values back to the last bit.
+    # Unlike a weighted sum, this form returns equal values unchanged to the last bit.
     shared -= earlier
     shared *= weights
     shared += earlier

@@ -1,7 +1,7 @@
 """Layers of Hybrid Demucs, rewritten to compute the same in less time and memory.
 
-Each takes over the weights of torchaudio's layer, is called as that is, and returns
-what that returns, up to the order of additions: above 120 dB.
+Each takes over the weights and the signature of torchaudio's layer, and returns the
+same up to the order of additions: with a signal-to-noise ratio above 120 dB.
 """
 
 import math
@@ -15,19 +15,19 @@ from torchaudio.models import HDemucs
 
 from serve_app.separation.hybrid import Hybrid
 
-# Rows of a spectrum are worked on so many bytes at a time: what stays in the cache.
+# A spectrum's rows are processed in blocks of so many bytes, which fit in the cache.
 BLOCK_BYTES = 2**22
 
-# How an encoder of a spectrum works on its rows, which it does not mix: in blocks that
-# fit a CPU's cache, as one batch, or where they lie, for compilers, which choose how
-# tensors are laid out and would have to move every row back and forth.
+# How a spectrum's encoder processes rows, which are independent: in blocks that fit in
+# a CPU's cache, as one batch, or in place. In place is for compilers, which choose the
+# tensors' layout and would otherwise move every row back and forth.
 Rows = Literal["blocks", "batch", "in place"]
 
 
 def rewritten(network: HDemucs, rows: Rows = "blocks", winograd: bool = True) -> Hybrid:
-    """Return a network's rewrite; the network itself is used up.
+    """Return the rewritten network; its layers are taken from `network`.
 
-    `winograd` is for float32 only: 16 bits are too few for its sums and differences.
+    `winograd` is for float32 only: 16 bits are too imprecise for its sums.
     """
     hybrid = Hybrid(network)
     core = hybrid.core
@@ -41,14 +41,14 @@ def rewritten(network: HDemucs, rows: Rows = "blocks", winograd: bool = True) ->
 
 
 def _encoder(layer: Any, rows: Rows) -> nn.Module:
-    """Return an encoder layer; one with a norm over the whole mixes its rows."""
+    """Return an encoder layer; a norm over the whole spectrum mixes its rows."""
     if not layer.freq or not isinstance(layer.norm2, nn.Identity):
         return Encoder(layer)
     return SpectrumEncoder(layer) if rows == "in place" else RowsEncoder(layer, rows)
 
 
 class Encoder(nn.Module):
-    """An encoder layer over a wave, or over a spectrum's last rows."""
+    """An encoder layer over a wave, or over a spectrum if its norms mix rows."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -77,9 +77,9 @@ class Encoder(nn.Module):
 
 
 class RowsEncoder(nn.Module):
-    """An encoder layer over a spectrum, whose rows become a batch, whole or in blocks.
+    """An encoder layer over a spectrum that processes rows as batches.
 
-    After its first convolution it mixes no rows.
+    All layers after the first convolution treat rows independently.
     """
 
     def __init__(self, layer: Any, rows: Rows) -> None:
@@ -97,16 +97,16 @@ class RowsEncoder(nn.Module):
         row_bytes = batch * 2 * channels * frames * y.element_size()
         size = max(1, BLOCK_BYTES // row_bytes) if self.in_blocks else bins
         for first in range(0, bins, size):
-            part = y[:, :, first : first + size]
-            count = part.shape[2]
-            rows = functional.gelu(part).transpose(1, 2).reshape(-1, channels, frames)
+            block = y[:, :, first : first + size]
+            count = block.shape[2]
+            rows = functional.gelu(block).transpose(1, 2).reshape(-1, channels, frames)
             gated = functional.glu(self.rewrite(self.dconv(rows)), dim=1)
-            part.copy_(gated.view(batch, count, channels, frames).transpose(1, 2))
+            block.copy_(gated.view(batch, count, channels, frames).transpose(1, 2))
         return y
 
 
 class SpectrumEncoder(nn.Module):
-    """An encoder layer over a spectrum that leaves its rows where they are."""
+    """An encoder layer over a spectrum that processes rows in place."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -126,17 +126,17 @@ class SpectrumEncoder(nn.Module):
 
 
 def _on_rows(layer: nn.Module) -> nn.Sequential:
-    """Return a residual layer of rows for spectra: each row is worked on alone."""
+    """Convert a residual layer over single rows to one over all rows of a spectrum."""
     kinds: dict[type, Callable[[Any], nn.Module]] = {
         nn.Conv1d: _row_convolution,
         nn.GroupNorm: RowNorm,
     }
-    parts = layer.children()
-    return nn.Sequential(*(kinds.get(type(part), _as_it_is)(part) for part in parts))
+    layers = layer.children()
+    return nn.Sequential(*(kinds.get(type(one), _unchanged)(one) for one in layers))
 
 
-def _as_it_is(part: nn.Module) -> nn.Module:
-    return part
+def _unchanged(layer: nn.Module) -> nn.Module:
+    return layer
 
 
 def _row_convolution(conv: nn.Conv1d) -> nn.Conv2d:
@@ -153,10 +153,10 @@ def _row_convolution(conv: nn.Conv1d) -> nn.Conv2d:
 
 
 class RowNorm(nn.Module):
-    """A group norm of one group for each row of a spectrum.
+    """A group norm with one group, applied to each row of a spectrum.
 
-    The deviation is that from the mean, not from the mean square: it stays right
-    where the mean is much larger, also in bf16.
+    The variance is computed from differences to the mean, not from the mean square, so
+    that it is accurate if the mean is much larger, also in bf16.
     """
 
     def __init__(self, norm: nn.GroupNorm) -> None:
@@ -173,7 +173,7 @@ class RowNorm(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A decoder layer whose transposed convolution is a plain one; see `Upsample`."""
+    """A decoder layer with a plain instead of a transposed convolution: `Upsample`."""
 
     def __init__(self, layer: Any, winograd: bool = True) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ class Decoder(nn.Module):
     def forward(
         self, x: Tensor, skip: Tensor | None, length: int
     ) -> tuple[Tensor, Tensor]:
-        """Decode; also return what went into the transposed convolution."""
+        """Decode; return the output and the transposed convolution's input."""
         if self.freq and x.dim() == 3:
             x = x.view(x.shape[0], self.channels, -1, x.shape[-1])
         y = x if self.gate is None else self.gate(x, skip)
@@ -210,30 +210,33 @@ class Gate(nn.Module):
         self.rewrite, self.norm = layer.rewrite, layer.norm1
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map the sum of what came up and what was kept to one like it."""
+        """Map the sum of the input and the skip connection to its own shape."""
         return functional.glu(self.norm(self.rewrite(x + skip)), dim=1)
 
 
 class WinogradGate(nn.Module):
     """A gated 3x3 convolution over a spectrum, with half of the multiplications.
 
-    Four rows at a time come from the values at six points of a product of polynomials
-    (Winograd's minimal filtering F(4, 3)) over the bins; over the frames it stays a
-    convolution. (Lavin and Gray 2015, "Fast algorithms for convolutional neural
-    networks"; points unlike 1 and 2 keep 3 dB more: Barabasz et al. 2020, "Error
+    Over the bins, four rows at a time are computed from the values of a polynomial
+    product at six points (Winograd's minimal filtering F(4, 3)); over the frames it is
+    a plain convolution. (Lavin and Gray 2015, "Fast algorithms for convolutional neural
+    networks"; points other than 1 and 2 gain 3 dB: Barabasz et al. 2020, "Error
     analysis and improving the accuracy of Winograd convolution")
     """
 
-    # The points are 0, both with either sign, and infinity.
+    # The points are 0, +-NEAR, +-FAR and infinity.
     NEAR, FAR = 5 / 8, 3 / 2
     POINTS, TILE = 6, 4
-    # So many rows at once stay in the cache.
+    # So many rows at once fit in the cache.
     ROWS = 16
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         if conv.kernel_size != (3, 3) or conv.padding != (1, 1):
-            raise ValueError("the kernel must be 3x3 with a padding of 1")
+            raise ValueError(
+                "the kernel must be 3x3 with a padding of 1, got "
+                f"{conv.kernel_size} with {conv.padding}"
+            )
         points = (0, self.NEAR, -self.NEAR, self.FAR, -self.FAR)
         others = [
             math.prod(p - other for other in points if other != p) for p in points
@@ -246,20 +249,20 @@ class WinogradGate(nn.Module):
         weight = torch.einsum("pk,oikt->poit", at_points, conv.weight.double())
         weight = weight.to(conv.weight.dtype).flatten(0, 1)[:, :, None]
         self.weight = nn.Parameter(weight.contiguous())
-        # What comes out as one in each of the four rows.
+        # The values at the points that give 1 in each of the four rows.
         rows = [[*(p**k for p in points), float(k == 3)] for k in range(4)]
         ones = torch.linalg.pinv(torch.tensor(rows, dtype=torch.float64)).sum(1)
         bias = torch.outer(ones, cast("Tensor", conv.bias).double()).flatten()
         self.bias = nn.Parameter(bias.to(conv.weight.dtype))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map the sum of two spectra (batch, channels, bins, frames) to one like it."""
+        """Map the sum of two spectra (batch, channels, bins, frames) to its shape."""
         batch, channels, bins, frames = x.shape
         found = torch.empty_like(x)
         for first in range(0, bins, self.ROWS):
             count = min(self.ROWS, bins - first)
             tiles = -(-count // self.TILE)
-            # One row before, and what fills the last tile and its neighbour.
+            # One row before, and padding for the last tile and its neighbour.
             rows = x.new_zeros(batch, channels, self.TILE * (tiles + 1), frames)
             start, stop = max(first - 1, 0), min(first + count + 1, bins)
             inner = rows[:, :, start - first + 1 : stop - first + 1]
@@ -275,7 +278,7 @@ class WinogradGate(nn.Module):
         return found
 
     def _to_points(self, rows: Tensor) -> Tensor:
-        """Map rows (batch, channels, rows, frames), one tile more, to their points."""
+        """Map rows (batch, channels, rows, frames), with one extra tile, to points."""
         batch, channels, count, frames = rows.shape
         tiles = rows.view(batch, channels, count // self.TILE, self.TILE, frames)
         d0, d1, d2, d3 = tiles[:, :, :-1].unbind(3)
@@ -295,7 +298,7 @@ class WinogradGate(nn.Module):
         return points.flatten(1, 2)
 
     def _to_rows(self, points: Tensor) -> Tensor:
-        """Map (batch, points and channels, tiles, frames) to rows, four a tile."""
+        """Map (batch, points and channels, tiles, frames) to rows, four per tile."""
         batch, _, tiles, frames = points.shape
         m0, m1, m2, m3, m4, m5 = points.view(
             batch, self.POINTS, -1, tiles, frames
@@ -313,10 +316,10 @@ class WinogradGate(nn.Module):
 
 
 class Upsample(nn.Module):
-    """A transposed convolution, twice as long as its stride, without one.
+    """A transposed convolution with a kernel of twice its stride, as a plain one.
 
-    What it puts at place `stride * i + phase` comes from inputs i and i - 1 only: a
-    convolution of length two has the phases as channels, which are then laid out.
+    The output at `stride * i + phase` depends only on the inputs i and i - 1. So a
+    convolution of length two computes the phases as channels, then interleaves them.
     (Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?")
     """
 
@@ -326,7 +329,10 @@ class Upsample(nn.Module):
         self.outputs = int(layer.out_channels)
         weight = layer.weight.detach()
         if weight.shape[2] != 2 * self.stride:
-            raise ValueError("the kernel must be twice as long as its stride")
+            raise ValueError(
+                f"the kernel must be twice as long as its stride of {self.stride}, got "
+                f"{weight.shape[2]}"
+            )
         later, earlier = weight[:, :, : self.stride], weight[:, :, self.stride :]
         both = torch.stack((earlier, later), dim=3)
         # (in, out, phase, 2[, 1]) to (out and phase, in, 2[, 1])
@@ -337,7 +343,7 @@ class Upsample(nn.Module):
         self.bias = nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, in, length[, frames]) to stride * (length + 1) as long."""
+        """Map (batch, in, length[, frames]) to a length of stride * (length + 1)."""
         if x.dim() == 3:
             phases = functional.conv1d(x, self.weight, self.bias, padding=1)
         else:
@@ -347,7 +353,7 @@ class Upsample(nn.Module):
 
 
 class Residual(nn.Module):
-    """A `_DConv` with its scales folded into norms and its attention in one piece."""
+    """A `_DConv` with its scales folded into its norms, and with `Attention`."""
 
     def __init__(self, dconv: Any) -> None:
         super().__init__()
@@ -361,9 +367,9 @@ class Residual(nn.Module):
 
 
 def _folded(layer: Any) -> nn.Sequential:
-    """Return a residual layer that ends in its norm and gate.
+    """Return a residual layer without its scale, which is folded into the norm.
 
-    The scale of what a GLU lets through is that of the first half of its input.
+    Scaling a GLU's output equals scaling the first half of its input.
     """
     *before, pointwise, norm, gate, scale = layer
     with torch.no_grad():
@@ -375,7 +381,7 @@ def _folded(layer: Any) -> nn.Sequential:
 
 
 def _pointwise(layer: Any) -> nn.Conv1d:
-    """Return a 1x1 convolution over rows instead of over the whole spectrum."""
+    """Return a 1x1 convolution of spectra as one of single rows."""
     if isinstance(layer, nn.Conv1d):
         return layer
     rows = nn.Conv1d(layer.in_channels, layer.out_channels, 1)
@@ -384,7 +390,7 @@ def _pointwise(layer: Any) -> nn.Conv1d:
 
 
 class Attention(nn.Module):
-    """A `_LocalState` with one projection, and a penalty that grows with distance."""
+    """A `_LocalState` with a single projection; scores decrease with distance."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -409,7 +415,7 @@ class Attention(nn.Module):
         places = torch.arange(frames, device=x.device, dtype=x.dtype)
         distance = (places[:, None] - places).abs() / (2 * math.sqrt(self.decays))
         itself = torch.eye(frames, dtype=torch.bool, device=x.device)
-        # torchaudio sets a frame's own score, without the product, to -100.
+        # torchaudio replaces a frame's score with itself by -100.
         scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])
         scores = (scores - pull * distance).masked_fill(itself, -100)
         found = torch.softmax(scores, dim=-1) @ content

@@ -1,4 +1,4 @@
-"""Whose threads compute: one thread's only, or all of them wait too long."""
+"""Keep torch's operators out of threads that live on; they slow down the engine."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,13 +7,13 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def run_apart(work: Callable[[], Result]) -> Result:
-    """Return what `work` returns, run in a thread that ends.
+def run_in_new_thread(work: Callable[[], Result]) -> Result:
+    """Run `work` in a new thread, end the thread, and return the result.
 
-    Each thread that has run an operator of torch keeps helpers of its own. Once a
-    process has more of them than cores, libgomp lets all sleep between two operators
-    instead of spinning, and waking them costs a sixth of a pass. So whatever computes
-    besides an engine's own thread does it here.
+    Each thread that has run an operator of torch keeps its own OpenMP threads. If a
+    process has more of them than cores, libgomp makes all sleep between two operators
+    instead of spinning, and waking them costs a sixth of a pass. So computations
+    outside of an engine's own threads run here.
     """
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(work).result()

@@ -1,4 +1,4 @@
-"""Hybrid Transformer Demucs, through the package `demucs` (an extra).
+"""Hybrid Transformer Demucs, from the package `demucs` (an extra).
 
 Rouard, Massa, Défossez 2023, "Hybrid Transformers for Music Source Separation".
 """
@@ -9,12 +9,12 @@ from fractions import Fraction
 from demucs.htdemucs import HTDemucs
 from torch.nn import Module
 
-# The window it was trained on, and pads to: 7.8 s.
+# The length it was trained on, to which it pads windows: 7.8 s.
 SEGMENT_SECONDS = Fraction(39, 5)
 
 
 def htdemucs(sources: Sequence[str]) -> Module:
-    """Make the network of the weights published as `htdemucs` (955717e8)."""
+    """Create the network for the weights published as `htdemucs` (955717e8)."""
     network: Module = HTDemucs(
         list(sources),
         depth=4,

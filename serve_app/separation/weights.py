@@ -1,4 +1,4 @@
-"""Weights: fetched once, checked, and loaded. Torch is imported only to load them."""
+"""Download, verify and load weights. Torch is imported only to load them."""
 
 import hashlib
 import pickle
@@ -22,7 +22,7 @@ _ASSETS = Path(__file__).parent / "assets"
 class WeightsCache:
     """A directory of downloaded weights, shared by all processes of a machine.
 
-    `mirror`, a base URL or a local directory or file, replaces the public address.
+    `mirror` (a base URL, or a local directory or file) replaces the public address.
     """
 
     def __init__(
@@ -33,22 +33,22 @@ class WeightsCache:
         self._timeout_seconds = timeout_seconds
 
     def path(self, spec: Weighted) -> Path | None:
-        """Return the file of `spec`'s weights if it is here; it is not read."""
+        """Return the file of `spec`'s weights if it exists; it is not verified."""
         path = self._place(spec)
         return path if path.is_file() else None
 
     def pull(self, spec: Weighted, progress: Progress | None = None) -> Path:
-        """Return the file of `spec`'s weights, fetched unless it is here and sound.
+        """Return the file of `spec`'s weights; download it unless a valid one exists.
 
-        A pull that was cut goes on where it stopped; of several processes one fetches
-        and the others wait. `progress` gets the bytes done and their total, if known.
-        Raises WeightsUnavailable when the weights can't be had or have a wrong hash,
-        StorageFull when there is no room for them.
+        An interrupted download is resumed. If several processes pull, one downloads and
+        the others wait. `progress` gets the bytes done and their total, if known.
+        Raises WeightsUnavailable if the download fails or has a wrong hash, StorageFull
+        if the disk is full.
         """
         place = self._place(spec)
         if spec.weights.is_bundled:
             if not place.is_file():
-                raise WeightsUnavailable(f"{place} is missing; install stemserve anew.")
+                raise WeightsUnavailable(f"{place} is missing. Reinstall stemserve.")
             return place
         try:
             with disk_full_as_unavailable():
@@ -58,8 +58,9 @@ class WeightsCache:
                         self._fetch(spec, place, progress)
         except OSError as err:
             raise WeightsUnavailable(
-                f"{self._directory} can't keep the weights of {spec.name}: {err}. Set "
-                "STEMSERVE_WEIGHTS_DIR to a writable directory with enough space."
+                f"The weights of {spec.name} can't be stored in {self._directory}: "
+                f"{err}. Set STEMSERVE_WEIGHTS_DIR to a writable directory with enough "
+                "space."
             ) from err
         return place
 
@@ -68,7 +69,7 @@ class WeightsCache:
         return folder / spec.weights.filename
 
     def _fetch(self, spec: Weighted, place: Path, progress: Progress | None) -> None:
-        """Bring the weights to `place`, where they appear whole and sound or not."""
+        """Download the weights to `place`; the file appears only if it is valid."""
         partial = place.with_name(f"{place.name}.part")
         local = self._local_mirror(spec)
         if local is not None:
@@ -80,8 +81,8 @@ class WeightsCache:
         if expected is not None and found != expected:
             download.discard(partial)
             raise WeightsUnavailable(
-                f"What was fetched for {spec.name} has the SHA-256 {found}, not "
-                f"{expected}, and was deleted. Try again, or use another mirror."
+                f"The weights downloaded for {spec.name} were deleted: their SHA-256 "
+                f"is {found}, not {expected}. Try again, or use another mirror."
             )
         _record(place).write_text(f"{found}\n")
         partial.replace(place)
@@ -93,7 +94,7 @@ class WeightsCache:
         return f"{self._mirror.rstrip('/')}/{spec.weights.filename}"
 
     def _local_mirror(self, spec: Weighted) -> Path | None:
-        """Return the file of a mirror on this machine, None if the mirror is remote."""
+        """Return the file of a local mirror; None if the mirror is remote."""
         if self._mirror is None or self._mirror.startswith(("http://", "https://")):
             return None
         path = Path(self._mirror)
@@ -105,24 +106,24 @@ class WeightsCache:
 def load(spec: ModelSpec, path: Path) -> "torch.nn.Module":
     """Return `spec`'s network with the weights of `path`, in float32, for inference.
 
-    Reads `.safetensors`, and anything else as a torch checkpoint of tensors only.
-    Raises WeightsUnavailable when the file's hash is not the pinned or recorded one,
-    and when it holds no weights for this network.
+    Reads `.safetensors`; any other suffix as a torch checkpoint with tensors only.
+    Raises WeightsUnavailable if the file is missing, its hash is not the pinned or
+    recorded one, or it has no weights for this network.
     """
     if not path.is_file():
         raise WeightsUnavailable(
-            f"{path} is missing; run `stemserve models pull {spec.name}`."
+            f"{path} is missing. Run `stemserve models pull {spec.name}`."
         )
     if not _is_sound(spec, path):
         raise WeightsUnavailable(
-            f"{path} is not what was pulled: its SHA-256 is not "
+            f"{path} has changed since it was downloaded: its SHA-256 is not "
             f"{_expected_sha256(spec, path)}. Run `stemserve models pull {spec.name}`."
         )
     network = spec.make(spec.sources)
     try:
         network.load_state_dict(_read(path))
     except (RuntimeError, TypeError) as err:
-        # The whole text names every tensor of the network.
+        # Shortened: the full message names every tensor of the network.
         reason = " ".join(str(err).split())[:300]
         raise WeightsUnavailable(
             f"{path} has no weights for {spec.name}: {reason}"
@@ -131,13 +132,13 @@ def load(spec: ModelSpec, path: Path) -> "torch.nn.Module":
 
 
 def sha256(path: Path) -> str:
-    """Return the hash of a file of weights, in hexadecimal."""
+    """Return a file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> "dict[str, torch.Tensor]":
-    """Return the tensors of a file of weights by name."""
+    """Return the tensors in a file of weights by name."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -145,7 +146,7 @@ def _read(path: Path) -> "dict[str, torch.Tensor]":
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        # Tensors only: a pickle could run anything.
+        # Tensors only, because a pickle can run any code.
         state: dict[str, torch.Tensor] = torch.load(
             path, map_location="cpu", weights_only=True
         )
@@ -154,8 +155,8 @@ def _read(path: Path) -> "dict[str, torch.Tensor]":
         *(pickle.UnpicklingError, SafetensorError),
     ) as err:
         raise WeightsUnavailable(
-            f"{path} is no file of weights ({type(err).__name__}). "
-            "Delete it and fetch it again."
+            f"{path} is not a valid file of weights ({type(err).__name__}). Delete it "
+            "and download it again."
         ) from err
     return state
 
@@ -165,7 +166,7 @@ def _record(place: Path) -> Path:
 
 
 def _expected_sha256(spec: Weighted, place: Path) -> str | None:
-    """Return the hash that is pinned, or that was recorded beside `place`, if any."""
+    """Return the pinned hash, or the one recorded beside `place`, or None."""
     if spec.weights.sha256 is not None:
         return spec.weights.sha256
     try:
@@ -184,6 +185,6 @@ def _copy(source: Path, partial: Path) -> None:
         shutil.copyfile(source, partial)
     except FileNotFoundError as err:
         raise WeightsUnavailable(
-            f"The mirror has no {source}; put the file there, or unset "
+            f"The mirror has no {source}. Put the file there, or unset "
             "STEMSERVE_WEIGHTS_MIRROR to download it."
         ) from err

@@ -1,1 +1,1 @@
-"""What train_demo.py is made of: composing, rendering, mixing, training."""
+"""The modules of train_demo.py: composing, rendering, mixing, training."""

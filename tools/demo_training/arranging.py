@@ -1,4 +1,4 @@
-"""Songs arranged by MMA: made-up chords, played in the styles of its library."""
+"""Songs arranged by MMA: random chords, played in the styles of its library."""
 
 import subprocess
 import tempfile
@@ -19,7 +19,7 @@ BARS_PER_GROOVE = 4
 
 
 def arrange(rng: np.random.Generator, seconds: float) -> mido.MidiFile:
-    """Have MMA play made-up chords for some seconds, in the styles of one file."""
+    """Return `seconds` of random chords, played by MMA in the styles of one file."""
     if not LIBRARY.exists():
         raise FileNotFoundError(f"{LIBRARY} is missing: apt-get install mma")
     files = [file for file in sorted(LIBRARY.glob("*/*.mma")) if _grooves(file)]
@@ -40,7 +40,7 @@ def _grooves(file: Path) -> list[str]:
 def _score(
     rng: np.random.Generator, grooves: list[str], bpm: int, harmony: Harmony
 ) -> str:
-    # MMA draws at random too: the same for the same song.
+    # MMA is random too: the seed makes a song reproducible.
     lines = ["RndSeed 1", f"Tempo {bpm}"]
     for bar in range(len(harmony.degrees)):
         if bar % BARS_PER_GROOVE == 0:

@@ -1,4 +1,4 @@
-"""Songs borrowed from Freedoom, whose music may be used freely (BSD licence)."""
+"""Songs from Freedoom, with music under the BSD licence."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ SHORTEST_SECONDS = 20.0
 
 
 def borrow(rng: np.random.Generator) -> mido.MidiFile:
-    """Return one of Freedoom's pieces at random."""
+    """Return a random piece of Freedoom's music."""
     pieces = [piece for game in GAMES for piece in _lumps(game)]
     while True:
         piece = mido.MidiFile(file=io.BytesIO(pieces[rng.integers(len(pieces))]))
@@ -28,7 +28,7 @@ def borrow(rng: np.random.Generator) -> mido.MidiFile:
 
 
 def _lumps(game: Path) -> Iterator[bytes]:
-    """Yield what a game's WAD file holds as MIDI."""
+    """Yield the MIDI files in a game's WAD file."""
     if not game.exists():
         raise FileNotFoundError(f"{game} is missing: apt-get install freedoom")
     data = game.read_bytes()

@@ -1,4 +1,4 @@
-"""Songs made up at random: notes in beats, by instrument, with a sung line."""
+"""Compose random songs: notes in beats, by instrument, with a vocal line."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ SONG_SECONDS = 30.0
 
 
 def compose(seed: int) -> Song:
-    """Make up the song of a seed: always the same one, with all stems' notes."""
+    """Return the song of a seed, always the same, with notes for all stems."""
     rng = np.random.default_rng(seed)
     style = styles.STYLES[rng.integers(len(styles.STYLES))]
     bpm = float(rng.uniform(*style.bpm))
@@ -57,7 +57,7 @@ def _pan(rng: np.random.Generator, spread: float) -> int:
 def _bass(rng: np.random.Generator, sheet: Sheet) -> Part:
     kinds = sheet.style.bass if _coin(rng, 0.7) else figures.FIGURES
     kind = str(rng.choice(list(kinds)))
-    # E1 is 28: most songs sit on the low strings, some play high up.
+    # E1 is 28: most basses play on the low strings, some play high.
     lowest = int(rng.choice([24, 28, 28, 29, 31, 33, 36, 40, 45]))
     notes = figures.line(rng, sheet, kind, lowest)
     program = int(rng.choice(list(styles.BASS_PROGRAMS)))
@@ -67,7 +67,7 @@ def _bass(rng: np.random.Generator, sheet: Sheet) -> Part:
 def _others(rng: np.random.Generator, sheet: Sheet, bass: Part) -> list[Part]:
     kinds = rng.choice(list(styles.FAMILIES), size=int(rng.integers(2, 7)))
     parts = [_other(rng, sheet, str(kind)) for kind in kinds]
-    # Arrangers double lines: a part again with another sound, or the bass line.
+    # Doubled lines, as in arrangements: a part, or the bass, with another sound.
     if _coin(rng, 0.4):
         source = parts[rng.integers(len(parts))]
         parts.append(
@@ -79,7 +79,7 @@ def _others(rng: np.random.Generator, sheet: Sheet, bass: Part) -> list[Part]:
 
 
 def _entering(rng: np.random.Generator, sheet: Sheet, part: Part) -> Part:
-    """Let some parts come in later or rest for a while."""
+    """Silence some parts for a while."""
     if _coin(rng, 0.6):
         return part
     first, last = np.sort(rng.uniform(0, sheet.beats, size=2))
@@ -88,7 +88,7 @@ def _entering(rng: np.random.Generator, sheet: Sheet, part: Part) -> Part:
 
 
 def _loosened(rng: np.random.Generator, part: Part) -> Part:
-    """Play a part by hand: off the grid by some hundredths of a beat."""
+    """Move notes off the grid by some hundredths of a beat, as if played by hand."""
     late = rng.normal(0, rng.choice([0.0, 0.01, 0.03]), size=len(part.notes))
     return replace(
         part,
@@ -148,7 +148,7 @@ def _voices(kind: str, chord: list[int], at: int, pick: int) -> list[int]:
 
 
 def _rhythm(rng: np.random.Generator, kind: str, width: int) -> str:
-    """Draw one bar of strokes: held ones for pads, steady ones for arpeggios."""
+    """Return a random bar of strokes: held for pads, steady for arpeggios."""
     if kind == "pad":
         return str(rng.choice(["r" + "." * 15, "r.......r......."]))[:width]
     if kind == "arpeggio":
@@ -163,7 +163,7 @@ def _rhythm(rng: np.random.Generator, kind: str, width: int) -> str:
 
 
 def _melody(rng: np.random.Generator, sheet: Sheet, centre: int) -> list[Note]:
-    """Walk over the scale in phrases of two bars with a rest after each."""
+    """Return a random walk on the scale, in phrases of two bars that end in rests."""
     notes: list[Note] = []
     degree = 0
     lengths = rng.choice([[0.5, 0.5, 1.0], [1.0, 1.0, 2.0], [0.25, 0.5, 1.0]])

@@ -1,4 +1,4 @@
-"""Drum patterns made up bar by bar, with accents, ghosts and fills."""
+"""Random drum patterns bar by bar, with accents, ghost notes and fills."""
 
 import numpy as np
 
@@ -67,7 +67,7 @@ SWUNG = {1: 4 / 3, 2: 8 / 3, 3: 10 / 3}
 
 
 def play(rng: np.random.Generator, style: Style, bars: int) -> list[Note]:
-    """Drum for so many bars: a beat with its variations, fills and percussion."""
+    """Return `bars` bars of drums: a beat with variations, fills and percussion."""
     width = style.beats_per_bar * 4
     voices = _voices(rng, style, width)
     fill_every = int(rng.choice([4, 8, 8, 16]))
@@ -75,7 +75,7 @@ def play(rng: np.random.Generator, style: Style, bars: int) -> list[Note]:
     notes: list[Note] = []
     for bar in range(bars):
         filled = bar % fill_every == fill_every - 1
-        # The last beat of a bar that ends with a fill belongs to the fill.
+        # A fill replaces the last one or two beats of its bar.
         end = width - 4 * int(rng.integers(1, 3)) if filled else width
         for key, strokes in voices:
             notes += _bar(rng, style, bar, key, strokes[:end])
@@ -127,7 +127,7 @@ def _bar(
 
 
 def _quarter(style: Style, at: int) -> float:
-    """Return where a sixteenth falls, in quarters of a beat, swung or not."""
+    """Return the position of a sixteenth in quarters of a beat, swung or straight."""
     if style.feel == "straight":
         return float(at)
     return at - at % 4 + SWUNG.get(at % 4, 0.0)

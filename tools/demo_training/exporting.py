@@ -1,4 +1,4 @@
-"""The trained weights as the package carries them: float16 safetensors."""
+"""Export the trained weights as float16 safetensors."""
 
 import datetime
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ def export(
     steps: int,
     today: datetime.date,
 ) -> int:
-    """Write weights as float16, replacing the target at once; return its bytes."""
+    """Write weights as float16, replacing the target atomically; return its size."""
     halves = {name: value.half().contiguous() for name, value in weights.items()}
     broken = [name for name, value in halves.items() if not value.isfinite().all()]
     if broken:
-        raise ValueError(f"not finite in float16: {', '.join(broken)}")
+        raise ValueError(f"weights not finite in float16: {', '.join(broken)}")
     unfinished = target.with_suffix(".part")
     save_file(halves, unfinished, metadata=_metadata(steps, today))
     size = unfinished.stat().st_size
     if size > MAX_BYTES:
         unfinished.unlink()
-        raise ValueError(f"{size} bytes of weights, at most {MAX_BYTES} may be carried")
+        raise ValueError(f"weights must have at most {MAX_BYTES} bytes, got {size}")
     unfinished.chmod(0o644)
     unfinished.rename(target)
     return size

@@ -1,4 +1,4 @@
-"""Bass lines: rhythms with the steps of the chord that are played on them."""
+"""Bass lines: rhythms, with a step of the chord for each stroke."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ STEPS = {"r": 0, "2": 1, "3": 2, "5": 4, "6": 5, "8": 7, "7": 6}
 def line(
     rng: np.random.Generator, sheet: Sheet, kind: str, lowest: int
 ) -> tuple[Note, ...]:
-    """Play a kind of bass line over the song's chords, from a lowest pitch up."""
+    """Return a bass line of a kind over the song's chords, from `lowest` up."""
     figures = [_figure(rng, kind) for _ in range(2)]
     length = float(rng.choice([1.0, 0.95, 0.8, 0.5]))
     notes: list[Note] = []
@@ -50,7 +50,7 @@ def _figure(rng: np.random.Generator, kind: str) -> str:
 
 
 def read(figure: str) -> list[tuple[float, int, str]]:
-    """Return (start in beats, held quarters of a beat, step) of each stroke."""
+    """Return (start in beats, length in quarters of a beat, step) of each stroke."""
     strokes = []
     for at, symbol in enumerate(figure):
         if symbol in ".-":

@@ -1,4 +1,4 @@
-"""Held-out clips: other people's MIDI through a soundfont training never hears."""
+"""Held-out clips: other people's MIDI, with a soundfont not used in training."""
 
 import tempfile
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ PACKAGES = {
 STEMS = ("drums", "bass", "other")
 CLIPS = 20
 CLIP_SECONDS = 20
-# A stem under this level of the clip's mix counts as silent, and the clip moves on.
+# A stem under this level relative to the mix counts as silent: the next clip is tried.
 AUDIBLE_DB = -35.0
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A piece of a song: stems (4, 2, samples) in the order of SOURCES, vocals 0."""
+    """A clip's stems (4, 2, samples), in the order of SOURCES; vocals are 0."""
 
     name: str
     stems: np.ndarray
@@ -37,7 +37,7 @@ class Clip:
 
 
 def clips(cache: Path) -> list[Clip]:
-    """Return the clips, rendering into the cache what it doesn't hold yet."""
+    """Return the clips; render those that are missing in the cache."""
     for path, package in PACKAGES.items():
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: apt-get install {package}")
@@ -69,7 +69,7 @@ def _song(path: Path) -> np.ndarray:
 
 
 def _audible_clip(stems: np.ndarray) -> np.ndarray:
-    """Return the first clip in which all stems are heard, or an empty array."""
+    """Return the first clip in which all stems are audible, or an empty array."""
     length = CLIP_SECONDS * rendering.SAMPLE_RATE
     step = rendering.SAMPLE_RATE * 5
     for start in range(2 * step, stems.shape[-1] - length + 1, step):

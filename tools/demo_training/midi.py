@@ -1,4 +1,4 @@
-"""MIDI files by stem: which notes of General MIDI are drums, bass or the rest."""
+"""Split MIDI files by stem: General MIDI's drums, basses and the rest."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ TICKS_PER_BEAT = 480
 
 
 def stem_of(channel: int, program: int) -> str:
-    """Name the stem that a General MIDI note belongs to."""
+    """Return the name of the stem of a General MIDI note."""
     if channel == DRUM_CHANNEL:
         return "drums"
     return "bass" if program in BASS_PROGRAMS else "other"
@@ -23,7 +23,7 @@ def only(file: mido.MidiFile, stem: str) -> mido.MidiFile:
     for message in mido.merge_tracks(file.tracks):
         if message.type == "program_change":
             programs[message.channel] = message.program
-        # Notes end in every stem; an end without a beginning is harmless.
+        # Every stem keeps all note ends: one without a start is harmless.
         begins = message.type == "note_on" and message.velocity > 0
         if begins and stem_of(message.channel, programs[message.channel]) != stem:
             skipped += message.time
@@ -44,7 +44,7 @@ def notes(file: mido.MidiFile, stem: str) -> int:
 def written(
     events: Iterable[tuple[int, mido.Message]], tempo: int | None = None
 ) -> mido.MidiFile:
-    """Write messages with their ticks as one track, at a tempo or MIDI's own."""
+    """Return messages with their ticks as one track; MIDI's default tempo if None."""
     track = mido.MidiTrack()
     if tempo is not None:
         track.append(mido.MetaMessage("set_tempo", tempo=tempo))

@@ -12,11 +12,11 @@ from torch.utils.data import IterableDataset
 from tools.demo_training.rendering import SAMPLE_RATE
 from tools.demo_training.songs import FULL_SCALE, SOURCES
 
-# How often a stem is left out, in the order of SOURCES: most music of this kind
-# has no voice, and a model must say so.
+# The chance that a stem is silent, in the order of SOURCES. Most music of this kind has
+# no voice, and the model must separate none then.
 ABSENCE = (0.06, 0.10, 0.04, 0.45)
-# Loudness in dB of remixed stems, lowest and highest: the accompaniment leads, or
-# the bass does.
+# Lowest and highest loudness of remixed stems in dB: either the accompaniment or the
+# bass may dominate.
 LOUDNESS = ((-16.0, 2.0), (-14.0, 6.0), (-5.0, 2.0), (-12.0, 2.0))
 GAIN_DB = 4.0
 EQUALISER_DB = 4.0
@@ -29,7 +29,7 @@ BASS = SOURCES.index("bass")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Where the songs are, the crop's length and how often stems are swapped."""
+    """The folder of songs, the crop's length and the chance of a remix."""
 
     folder: Path
     samples: int
@@ -39,7 +39,7 @@ class Recipe:
 class Examples(IterableDataset[torch.Tensor]):
     """An endless stream of stems (4, 2, samples), float32; their sum is the mix.
 
-    The folder is listed anew all the time, so songs still being rendered join in.
+    The folder is listed for every example, so that newly rendered songs are used.
     """
 
     def __init__(self, recipe: Recipe, seed: int) -> None:
@@ -47,7 +47,7 @@ class Examples(IterableDataset[torch.Tensor]):
         self._seed = seed
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        """Yield examples, always the same ones for a seed and a folder."""
+        """Yield examples, determined by the seed and the folder."""
         for number in itertools.count():
             rng = np.random.default_rng([self._seed, number])
             yield torch.from_numpy(example(rng, self._recipe))
@@ -82,7 +82,7 @@ def _crop(rng: np.random.Generator, song: Path, samples: int) -> np.ndarray:
 
 
 def _remixed(rng: np.random.Generator, songs: list[Path], samples: int) -> np.ndarray:
-    """Take each stem from another song and give it a loudness of its own."""
+    """Take each stem from another song, each at a random loudness."""
     stems = np.zeros((len(SOURCES), 2, samples), np.float32)
     for index, (lowest, highest) in enumerate(LOUDNESS):
         stem = _stem(rng, songs, samples, index)
@@ -96,14 +96,14 @@ def _remixed(rng: np.random.Generator, songs: list[Path], samples: int) -> np.nd
 def _stem(
     rng: np.random.Generator, songs: list[Path], samples: int, index: int
 ) -> np.ndarray:
-    """Crop one stem; basses also play higher or lower, and two at a time."""
+    """Crop one stem; basses are sometimes transposed, or two are added."""
     stem = _crop(rng, songs[rng.integers(len(songs))], samples)[index]
     if index != BASS:
         return stem
     if rng.random() < 0.3:
         stem = stem + _crop(rng, songs[rng.integers(len(songs))], samples)[index]
     if rng.random() < 0.4:
-        # A mirrored copy gives the samples that a higher bass needs beyond the crop.
+        # A higher bass needs more samples than the crop: a mirrored copy has them.
         at = np.arange(samples) * 2 ** rng.uniform(-0.4, 1.0)
         longer = np.concatenate([stem, stem[:, ::-1]], axis=1)
         places = np.arange(2 * samples)
@@ -140,7 +140,7 @@ def _filtered(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
 
 
 def _offset(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
-    """Add what samples with an offset leave: a bias that follows the loudness."""
+    """Add a bias that follows the loudness, as instrument samples with an offset do."""
     sums = np.cumsum(np.abs(stem).mean(0), dtype=float)
     followed = sums.copy()
     followed[OFFSET_SAMPLES:] -= sums[:-OFFSET_SAMPLES]
@@ -150,7 +150,7 @@ def _offset(rng: np.random.Generator, stem: np.ndarray) -> np.ndarray:
 
 
 def _room(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """Return a short reverberation: the sound itself, then decaying noise."""
+    """Return a short reverberation: a unit impulse, then decaying noise."""
     decay = rng.uniform(0.05, 0.4) * SAMPLE_RATE
     tail = rng.standard_normal(samples) * np.exp(-np.arange(samples) / decay)
     tail *= rng.uniform(0.1, 0.5) / np.sqrt(np.sum(tail**2))

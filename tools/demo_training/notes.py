@@ -1,4 +1,4 @@
-"""The values a song is written in."""
+"""The value types of composed songs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Instrument = Literal["drums", "bass", "other"]
 
 @dataclass(frozen=True)
 class Note:
-    """One key held from a beat on, with its MIDI pitch and velocity."""
+    """A note: start and length in beats, MIDI pitch and velocity."""
 
     start_beats: float
     length_beats: float
@@ -18,7 +18,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Part:
-    """The notes of one player, the GM program and the MIDI volume and pan."""
+    """The notes of one player, its GM program, MIDI volume and pan."""
 
     stem: Instrument
     program: int
@@ -29,7 +29,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Song:
-    """The parts of a song and the line that is sung over them."""
+    """The parts of a song, and its vocal line."""
 
     bpm: float
     parts: tuple[Part, ...]
@@ -57,24 +57,27 @@ class Harmony:
     chord_size: int
 
     def pitch(self, degree: int) -> int:
-        """Return the semitones of a degree above the key's lowest octave."""
+        """Return the MIDI pitch of a scale degree in the key's lowest octave."""
         octave, step = divmod(degree, len(self.scale))
         return self.key + 12 * octave + self.scale[step]
 
     def near(self, degree: int, lowest: int, above: int) -> int:
-        """Place a degree so that the step it is above starts just over `lowest`."""
+        """Return a degree's pitch in a suitable octave.
+
+        The degree `above` steps below it is within an octave over `lowest`.
+        """
         base = self.pitch(degree - above)
         return base + 12 * -((base - lowest) // 12) + self.pitch(degree) - base
 
     def chord(self, bar: int, lowest: int) -> list[int]:
-        """Stack thirds on the bar's degree, as close over `lowest` as they go."""
+        """Return thirds stacked on the bar's degree, each as low as `lowest` allows."""
         degrees = [self.degrees[bar] + 2 * step for step in range(self.chord_size)]
         return sorted(self.near(degree, lowest, 0) for degree in degrees)
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What the parts of one song agree on."""
+    """The properties that all parts of a song share."""
 
     style: Style
     harmony: Harmony

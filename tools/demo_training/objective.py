@@ -1,15 +1,15 @@
-"""What training minimises: the errors of the stems and of their sum, in dB."""
+"""The training loss: the errors of the stems and of their sum, in dB."""
 
 import torch
 
-# An error 20 dB under its stem, or 30 dB under the mix, is not worth chasing.
+# Errors 20 dB under their stem, or 30 dB under the mix, hardly count.
 FLOOR_OF_STEM = 1e-2
 FLOOR_OF_MIX = 1e-3
-# In a silent stem, a leak is counted from a higher floor: with a low one, networks
-# learn to say nothing before they learn anything else.
+# For silent stems the floor is higher: with a low one, networks first learn to return
+# silence for every stem.
 SILENT = 1e-3
 FLOOR_OF_SILENCE = 5e-2
-# Bass is the hardest to tell from low notes of other instruments.
+# Bass is the hardest stem: other instruments have low notes too.
 STEM_WEIGHTS = (0.75, 1.75, 1.0, 0.5)
 SUM_WEIGHT = 0.15
 
@@ -17,8 +17,8 @@ SUM_WEIGHT = 0.15
 def loss(estimates: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
     """Return the mean error in tens of dB of estimates (batch, stem, 2, samples).
 
-    An error counts against the stem's own energy, so faint stems count as much as
-    loud ones; a silent stem counts by what leaks into it, relative to the mix.
+    An error is relative to the stem's own energy, so quiet stems count as much as loud
+    ones. For a silent stem it is the leak into it, relative to the mix.
     """
     mix = stems.sum(1)
     whole, parts = _energy(mix), _energy(stems)

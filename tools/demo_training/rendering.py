@@ -1,4 +1,4 @@
-"""Instruments: notes to MIDI, and MIDI through a soundfont to samples."""
+"""Write notes as MIDI, and render MIDI with a soundfont."""
 
 import subprocess
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from tools.demo_training.notes import Part, Song
 
 SAMPLE_RATE = 44_100
 MELODIC_CHANNELS = (*range(9), *range(10, 16))
-# Half of fluidsynth's full scale leaves room for a loud kit; files are float anyway.
+# Half of fluidsynth's full scale: headroom for a loud kit. The files are float anyway.
 GAIN = "0.5"
 
 Events = list[tuple[int, mido.Message]]
@@ -46,9 +46,9 @@ def _events(part: Part, channel: int) -> Events:
 
 
 def play(file: mido.MidiFile, soundfont: Path, folder: Path) -> np.ndarray:
-    """Render a MIDI file dry, as float32 samples (2, samples) at 44.1 kHz.
+    """Render a MIDI file without effects, as float32 (2, samples) at 44.1 kHz.
 
-    The folder takes the files that pass between the programs.
+    Temporary files are written to `folder`.
     """
     source, wave = folder / "part.mid", folder / "part.wav"
     file.save(source)

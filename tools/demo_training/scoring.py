@@ -1,4 +1,4 @@
-"""Scores of separated clips: SI-SDR gains over the mix, and the sum's residual."""
+"""Score separated clips: SI-SDR gains over the mix, and the sum's residual."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tools.demo_training.heldout import STEMS, Clip
 class Score:
     """A clip's gains by stem, its residual and the leak into vocals, all in dB.
 
-    The residual, what the sum of the stems misses of the mix, and the leak are
+    The residual is the difference of the stems' sum and the mix. It and the leak are
     relative to the mix.
     """
 
@@ -25,7 +25,7 @@ class Score:
 
 
 def evaluate(engine: Engine, clips: Iterable[Clip]) -> list[Score]:
-    """Separate the clips as songs are separated in service, and score the stems."""
+    """Separate the clips as the server separates songs, and score the stems."""
     return [score(clip, _separated(engine, clip.mix)) for clip in clips]
 
 

@@ -1,4 +1,4 @@
-"""A voice for the sung line: formant-filtered pulses or espeak-ng syllables."""
+"""Sing the vocal line with formant-filtered pulses or espeak-ng syllables."""
 
 import io
 import subprocess
@@ -13,7 +13,7 @@ from tools.demo_training.rendering import SAMPLE_RATE
 
 Voice = Callable[[float, int], np.ndarray]
 
-# Formants of a, e, i, o, u, schwa in Hz, for a voice of middle size.
+# Formants of a, e, i, o, u, schwa in Hz, for a medium vocal tract.
 VOWELS = (
     (730, 1090, 2440, 3400),
     (530, 1840, 2480, 3500),
@@ -31,7 +31,7 @@ FADE_SECONDS = 0.02
 def sing(
     rng: np.random.Generator, notes: Sequence[Note], bpm: float, samples: int
 ) -> np.ndarray:
-    """Sing a line as float32 (2, samples): one voice, sometimes doubled."""
+    """Return a sung line as float32 (2, samples): one voice, sometimes doubled."""
     if not notes:
         return np.zeros((2, samples), np.float32)
     voice = _espeak(rng) if rng.random() < 0.4 else _formants(rng)
@@ -109,7 +109,7 @@ def _espeak(rng: np.random.Generator) -> Voice:
     def voice(hertz: float, samples: int) -> np.ndarray:
         sound, spoken = bank[rng.integers(len(bank))]
         ratio = hertz / spoken
-        # Sung an octave off sooner than with a voice of the wrong size.
+        # Change the octave rather than stretch the voice too far.
         ratio *= 2.0 ** -round(np.log2(ratio))
         count = min(samples, int(len(sound) / ratio))
         return np.interp(np.arange(count) * ratio, np.arange(len(sound)), sound)
@@ -130,11 +130,11 @@ def _syllable(variant: str, pitch: int, word: str) -> tuple[np.ndarray, float]:
 
 
 def _pitch(sound: np.ndarray) -> float:
-    """Estimate the pitch in Hz of the middle of a sound by autocorrelation."""
+    """Estimate the pitch in Hz at the middle of a sound, by autocorrelation."""
     middle = len(sound) // 2
-    part = sound[max(0, middle - 2048) : middle + 2048]
-    spectrum = np.fft.rfft(part, 2 * len(part))
+    excerpt = sound[max(0, middle - 2048) : middle + 2048]
+    spectrum = np.fft.rfft(excerpt, 2 * len(excerpt))
     correlation = np.fft.irfft(np.abs(spectrum) ** 2)
-    shortest, longest = SAMPLE_RATE // 500, min(SAMPLE_RATE // 60, len(part))
+    shortest, longest = SAMPLE_RATE // 500, min(SAMPLE_RATE // 60, len(excerpt))
     lag = shortest + int(np.argmax(correlation[shortest:longest]))
     return SAMPLE_RATE / lag

@@ -1,4 +1,4 @@
-"""Rendered songs on disk: one int16 array of stems per seed."""
+"""Rendered songs on disk: one int16 array of stems per kind and seed."""
 
 import tempfile
 from pathlib import Path
@@ -31,17 +31,17 @@ SOUNDFONTS = tuple(Path("/usr/share/sounds") / name for name in (
     "sf2/OPL-3_FM_128M.sf2",
 ))
 # fmt: on
-# Sampled instruments are nearer to music than the FM chip's.
+# Sampled instruments are closer to real music than the FM chip's (OPL-3).
 SOUNDFONT_SHARES = (0.3, 0.3, 0.3, 0.1)
 
 
 def write(kind: Kind, seed: int, folder: Path) -> Path:
-    """Make, render and store the song of a seed, unless it is there already."""
+    """Render and store the song of a seed unless its file exists."""
     target = folder / f"{kind}-{seed:06d}.npy"
     if target.exists():
         return target
     stems = render(kind, seed)
-    # One gain for all four: their balance is the song's.
+    # One gain for all four stems keeps their balance.
     peak = max(np.abs(stems).max(), np.abs(stems.sum(0)).max(), 1e-6)
     scaled = np.round(stems * (0.95 * FULL_SCALE / peak)).astype(np.int16)
     unfinished = target.with_suffix(".part")
@@ -63,7 +63,7 @@ def render(kind: Kind, seed: int) -> np.ndarray:
             played = rendering.play(midi.only(file, stem), font, Path(name))
             played = played[:, :SAMPLES]
             stems[index, :, : played.shape[1]] = played
-    # Others' songs get the line that a composed one has: in another key, at times.
+    # The vocal line is a composed one's, so its key may differ from other kinds' songs.
     sung = singing.sing(rng, song.sung, song.bpm, SAMPLES)
     level = _rms(stems.sum(0)) * rng.uniform(0.4, 1.2)
     stems[3] = sung * (level / (_rms(sung) + 1e-9))

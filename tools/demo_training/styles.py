@@ -1,4 +1,4 @@
-"""What songs are made up from: styles, scales, progressions and instruments."""
+"""The material of composed songs: styles, scales, progressions and instruments."""
 
 from tools.demo_training.notes import Style
 
@@ -49,7 +49,7 @@ LEADS = tuple(range(80, 88))
 PADS = tuple(range(88, 104))
 MALLETS = (*range(8, 16), *range(104, 115))
 EVERYTHING = (*range(0, 32), *range(40, 120))
-# Instruments that play where a bass would: they must not be taken for one.
+# Low instruments, which the model must not take for a bass.
 LOW = (0, 1, 2, 5, 7, 16, 19, 26, 27, 28, 30, 42, 43, 45, 47, 57, 58, 60, 66, 67, 70)
 FAMILIES = {
     "comping": KEYS + GUITARS + MALLETS,

@@ -21,7 +21,7 @@ from serve_app.separation.backends.port import BackendOptions
 from serve_app.separation.backends.pytorch import TorchBackend
 from serve_app.separation.engine import Engine
 from tools.demo_training import heldout, objective, scoring
-from tools.demo_training.beginning import pass_through
+from tools.demo_training.initial_weights import pass_through
 from tools.demo_training.mixing import Examples, Recipe
 from tools.demo_training.songs import SOURCES
 
@@ -31,7 +31,7 @@ AVERAGE_DECAY = 0.999
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how fast and on what to train; where to keep the checkpoint."""
+    """The training data, duration and rates, and the folder of the checkpoint."""
 
     recipe: Recipe
     folder: Path
@@ -46,14 +46,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: steps taken and seconds spent training."""
+    """The progress of a run: steps taken, and seconds spent training."""
 
     steps: int = 0
     seconds: float = 0.0
 
 
 class Trainer:
-    """A network, its averaged copy and the optimiser, at some progress."""
+    """A network, its averaged copy, the optimiser, and the run's progress."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -67,11 +67,11 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
-        """Return where the run is kept."""
+        """Return the checkpoint's path."""
         return self.plan.folder / "checkpoint.pt"
 
     def step(self, stems: torch.Tensor) -> float:
-        """Learn from a batch (batch, 4, 2, samples) and return its loss."""
+        """Train on a batch (batch, 4, 2, samples) and return its loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate(self.plan, self.progress)
         with torch.autocast("cpu", torch.bfloat16):
@@ -94,7 +94,7 @@ class Trainer:
             mean.lerp_(current, 1 - decay)
 
     def save(self) -> None:
-        """Keep the whole run, replacing the former checkpoint at once."""
+        """Save the whole run, replacing the previous checkpoint atomically."""
         unfinished = self.checkpoint.with_suffix(".part")
         state = {
             "progress": asdict(self.progress),
@@ -106,13 +106,13 @@ class Trainer:
         unfinished.rename(self.checkpoint)
 
     def start_from(self, weights: Path) -> None:
-        """Begin a new run with exported weights instead of the initial ones."""
+        """Start a new run from exported weights."""
         state = {name: value.float() for name, value in load_file(weights).items()}
         self.network.load_state_dict(state)
         self.average.load_state_dict(state)
 
     def resume(self) -> None:
-        """Go on from the folder's checkpoint."""
+        """Resume from the folder's checkpoint."""
         state = torch.load(self.checkpoint, weights_only=True)
         self.progress = Progress(**state["progress"])
         self.network.load_state_dict(state["network"])
@@ -121,7 +121,7 @@ class Trainer:
 
 
 def rate(plan: Plan, progress: Progress) -> float:
-    """Return the learning rate: a linear warm-up, then a cosine over the time."""
+    """Return the learning rate: a linear warm-up, then a cosine decay over time."""
     warm = min(1.0, (progress.steps + 1) / plan.warm_up_steps)
     done = min(1.0, progress.seconds / plan.seconds)
     cosine = 0.5 * (1 + math.cos(math.pi * done))
@@ -129,7 +129,7 @@ def rate(plan: Plan, progress: Progress) -> float:
 
 
 def train(trainer: Trainer, scores: Path) -> None:
-    """Train until the plan's seconds are spent, scoring on the held-out clips."""
+    """Train for the plan's seconds, and score on the held-out clips meanwhile."""
     plan = trainer.plan
     clips = heldout.clips(scores)
     log = plan.folder / "log.jsonl"
@@ -154,7 +154,7 @@ def train(trainer: Trainer, scores: Path) -> None:
 def evaluate(network: HDemucs, clips: list[heldout.Clip]) -> dict[str, float]:
     """Return the median scores of a network over held-out clips."""
     options = BackendOptions("cpu", "torch", "fp32", torch.get_num_threads())
-    # A backend uses its network up.
+    # A backend takes over its network's layers.
     backend = TorchBackend(copy.deepcopy(network), options)
     with Engine(models.find("demo"), backend) as engine:
         return scoring.medians(scoring.evaluate(engine, clips))
@@ -166,13 +166,13 @@ def _batches(plan: Plan, seed: int) -> Iterator[torch.Tensor]:
         batch_size=plan.batch,
         num_workers=1,
         prefetch_factor=8,
-        worker_init_fn=_step_back,
+        worker_init_fn=_lower_priority,
     )
     return iter(loader)
 
 
-def _step_back(_worker: int) -> None:
-    os.nice(10)  # Mixing must not take the core that trains.
+def _lower_priority(_worker: int) -> None:
+    os.nice(10)  # Mixing must not slow down training.
 
 
 def _append(log: Path, progress: Progress, **figures: Any) -> None:

@@ -1,4 +1,4 @@
-"""Variations of a MIDI file: key, tempo, instruments, balance, doubled basses."""
+"""Vary a MIDI file: key, tempo, instruments, balance, doubled basses."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ Events = list[tuple[float, mido.Message]]
 
 @dataclass
 class Variation:
-    """What is drawn once for a song: it holds for all of its notes."""
+    """The random choices that apply to all notes of a song."""
 
     rng: np.random.Generator
     shift: int
@@ -27,7 +27,7 @@ class Variation:
     programs: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def program(self, channel: int, program: int) -> int:
-        """Return what plays instead of a program: a bass stays some bass."""
+        """Return the program that replaces a program; a bass is replaced by a bass."""
         if channel == DRUM_CHANNEL:
             return program
         key = (channel, program)
@@ -39,7 +39,7 @@ class Variation:
         return self.programs[key]
 
     def pitch(self, channel: int, program: int, note: int) -> int:
-        """Return the key that is pressed instead of a note."""
+        """Return the pitch that replaces a note."""
         stem = stem_of(channel, program)
         if stem == "drums":
             return note
@@ -50,7 +50,7 @@ class Variation:
 def vary(
     rng: np.random.Generator, file: mido.MidiFile, seconds: float
 ) -> mido.MidiFile:
-    """Return some seconds of a file, in another key, tempo, sound and balance."""
+    """Return `seconds` of a file, in another key, tempo, sound and balance."""
     variation = Variation(
         rng,
         shift=int(rng.integers(-5, 7)),
@@ -68,7 +68,7 @@ def vary(
 
 
 def _timed(file: mido.MidiFile, speed: float) -> Events:
-    """Return the messages with the second at which each is sent."""
+    """Return the messages with their times in seconds."""
     now, events = 0.0, []
     for message in file:
         now += message.time / speed
@@ -78,7 +78,7 @@ def _timed(file: mido.MidiFile, speed: float) -> Events:
 
 
 def _cut(events: Events, seconds: float, rng: np.random.Generator) -> Events:
-    """Take a piece from anywhere; what was set before it holds from its start."""
+    """Return a random excerpt; earlier settings apply from its start."""
     length = events[-1][0] if events else 0.0
     start = float(rng.uniform(0, max(0.0, length - seconds)))
     taken = [
@@ -86,12 +86,12 @@ def _cut(events: Events, seconds: float, rng: np.random.Generator) -> Events:
         for at, message in events
         if at < start + seconds and (at >= start or message.type != "note_on")
     ]
-    # fluidsynth goes on for as long as a note is held.
+    # fluidsynth renders for as long as a note is held.
     return taken + [(seconds, _control(each, ALL_SOUND_OFF, 0)) for each in range(16)]
 
 
 def _changed(variation: Variation, events: Events) -> Events:
-    """Play other keys on other instruments; volumes and banks are dropped."""
+    """Replace pitches and programs; drop volumes and banks."""
     changed: Events = []
     programs = [0] * 16
     for at, message in events:
@@ -124,7 +124,7 @@ def _control(channel: int, control: int, value: int) -> mido.Message:
 
 
 def _doubled(rng: np.random.Generator, events: Events) -> Events:
-    """Play the bass line once more, on a low instrument that is none."""
+    """Return the bass line again, on a low instrument that is not a bass."""
     used = {message.channel for _, message in events if message.type == "note_on"}
     free = sorted(set(range(16)) - used - {DRUM_CHANNEL})
     if not free:

@@ -1,4 +1,4 @@
-"""Which runtime a network gets."""
+"""The choice of a network's runtime."""
 
 from torch import nn
 from torchaudio.models import HDemucs
@@ -11,11 +11,11 @@ from serve_app.separation.backends.pytorch import TorchBackend
 
 
 def make(network: nn.Module, window_samples: int, options: BackendOptions) -> Backend:
-    """Return the backend that `options` ask for; the network is used up.
+    """Return the backend for `options`; it takes over the network's layers.
 
-    `auto` is OpenVINO on CPUs that have bf16, where it is installed, unless float32 is
-    asked for; torch otherwise. Raises InvalidInput for what can't be had together, and
-    Unavailable for a device that is not here.
+    `auto` is OpenVINO on CPUs with bf16 if it is installed, unless float32 is
+    requested; torch otherwise. Raises InvalidInput for options that can't be combined,
+    and Unavailable for a device that does not exist.
     """
     if options.runtime == "openvino" or (
         options.runtime == "auto" and _suits_openvino(network, options)
@@ -36,20 +36,25 @@ def _suits_openvino(network: nn.Module, options: BackendOptions) -> bool:
 
 
 def _fit(network: nn.Module, options: BackendOptions) -> HDemucs:
-    """Return the network if OpenVINO can compute it here."""
+    """Return the network if OpenVINO supports it with these options."""
     if not openvino.is_installed():
         raise InvalidInput(
-            "The runtime `openvino` is not installed: `pip install "
+            "The runtime `openvino` is not installed. Run `pip install "
             "stemserve[openvino]`, or use the runtime `torch`."
         )
     if not isinstance(network, HDemucs):
         raise InvalidInput(
-            "This model has no OpenVINO form; use the runtime `torch` or `auto`."
+            "The runtime `openvino` does not support this model. Use the runtime "
+            "`torch` or `auto`."
         )
     if options.device not in ("auto", "cpu"):
         raise InvalidInput(
-            f"The runtime `openvino` computes on `cpu`, not on {options.device!r}."
+            "The device of the runtime `openvino` must be `cpu` or `auto`, got "
+            f"{options.device!r}."
         )
     if options.precision == "fp16":
-        raise InvalidInput("The runtime `openvino` computes in `bf16` or `fp32`.")
+        raise InvalidInput(
+            "The precision of the runtime `openvino` must be `bf16`, `fp32` or `auto`, "
+            "got 'fp16'."
+        )
     return network

@@ -1,4 +1,4 @@
-"""The processors of this machine, and what they compute well."""
+"""The devices of this machine, and their best precision."""
 
 import os
 
@@ -12,9 +12,9 @@ _BF16_CAPABILITY = (8, 0)
 
 
 def resolve(device: str) -> torch.device:
-    """Return the device called `cpu`, `cuda`, `cuda:N`; `auto` is CUDA if there is one.
+    """Return the device called `cpu`, `cuda`, `cuda:N`; `auto` prefers CUDA.
 
-    Raises InvalidInput for any other name, Unavailable for one that is not here.
+    Raises InvalidInput for any other name, Unavailable for a device that is missing.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -24,7 +24,7 @@ def resolve(device: str) -> torch.device:
         resolved = None
     if resolved is None or resolved.type not in ("cpu", "cuda"):
         raise InvalidInput(
-            f"Unknown device {device!r}; use `cpu`, `cuda`, `cuda:N` or `auto`."
+            f"The device must be `cpu`, `cuda`, `cuda:N` or `auto`, got {device!r}."
         )
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise Unavailable(
@@ -35,14 +35,14 @@ def resolve(device: str) -> torch.device:
 
 
 def name(device: torch.device) -> str:
-    """Return a device's name, with its product's where torch knows it."""
+    """Return a device's name, with its product name if it is a CUDA device."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)
 
 
 def best_precision(device: torch.device) -> Precision:
-    """Return what torch computes fastest at 40 dB or better."""
+    """Return the fastest precision in torch with an error of -40 dB or less."""
     if device.type != "cuda":
         return "fp32"
     capable = torch.cuda.get_device_capability(device) >= _BF16_CAPABILITY
@@ -50,13 +50,13 @@ def best_precision(device: torch.device) -> Precision:
 
 
 def streams(asked: int, usual: int, threads: int) -> int:
-    """Return how many windows to compute at once: no more than there are threads."""
+    """Return the number of windows to compute at once, at most one per thread."""
     return min(asked or usual, threads)
 
 
 def cores(threads: int) -> int:
-    """Return how many threads to use; 0 is one per core this process may use."""
-    # Not every system can say which cores those are.
+    """Return the number of threads; 0 stands for one per core of this process."""
+    # Not every system has this call.
     if threads == 0 and hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return threads or os.cpu_count() or 1

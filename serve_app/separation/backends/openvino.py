@@ -1,4 +1,4 @@
-"""Networks computed by OpenVINO on CPUs; the Fourier transforms stay in torch."""
+"""Compute networks with OpenVINO on CPUs; Fourier transforms stay in torch."""
 
 import hashlib
 import importlib.util
@@ -21,23 +21,23 @@ from serve_app.separation.backends.port import BackendFacts, BackendOptions
 from serve_app.separation.hybrid import CHANNELS, Core
 from serve_app.separation.rewrites import rewritten
 
-# Part of the names of converted networks: another one whenever the core's code changes.
+# Part of the names of converted networks. Change it when the code of `Core` changes.
 _FORM = "2"
-# Two windows side by side, with half of the threads each, take a fifth less time than
-# one after the other: threads wait less for each other.
+# Two windows at once, with half of the threads each, take a fifth less time than one
+# after the other, because threads wait less for each other.
 _STREAMS = 2
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 def is_installed() -> bool:
-    """Whether the extra `openvino` is there."""
+    """Whether the extra `openvino` is installed."""
     return importlib.util.find_spec("openvino") is not None
 
 
 def _openvino() -> Any:
-    """Import OpenVINO, without the package by which it reports each use to Google.
+    """Import OpenVINO without its telemetry package, which reports uses to Google.
 
-    It forks this process for every report. OpenVINO works without it.
+    The package forks this process for every report. OpenVINO works without it.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -53,10 +53,10 @@ def has_bf16() -> bool:
 
 
 class OpenVinoBackend:
-    """A `HDemucs` whose encoders and decoders OpenVINO compiled for one window shape.
+    """An `HDemucs` with encoders and decoders compiled for one window shape.
 
-    Converting a network takes longer than loading it: the result is kept in
-    `cache_dir`, under the hash of the weights.
+    Converting a network takes longer than loading it, so the result is cached in
+    `cache_dir`, under a name derived from the weights.
     """
 
     def __init__(
@@ -81,31 +81,31 @@ class OpenVinoBackend:
                 "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
                 "INFERENCE_NUM_THREADS": self._threads,
                 "NUM_STREAMS": self._streams,
-                # Pinned, the threads of several replicas would share one core.
+                # With pinning, the threads of several replicas would share one core.
                 "ENABLE_CPU_PINNING": False,
             },
         )
         self._compiled = compiled
-        # Each holds the activations of one window.
+        # Each request has the activations of one window.
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self._streams):
             self._requests.put(compiled.create_infer_request())
-        # One window at a time: hundreds of MB that are taken and given back by several
-        # threads at once leave holes, and a process that grows with the song.
+        # One window at a time: if several threads allocate and free hundreds of MB at
+        # once, the heap fragments and the process grows with the song.
         self._transforming = Lock()
-        # The weights are in the compiled network now.
+        # The compiled network has its own copy of the weights.
         del self._hybrid.core
 
     @property
     def facts(self) -> BackendFacts:
-        """What computes here."""
+        """The options in use."""
         return BackendFacts(
             "openvino", self._precision, "cpu", self._threads, self._streams
         )
 
     @property
     def batch_windows(self) -> int:
-        """One: more gain nothing on a CPU."""
+        """1: a CPU is not faster with more."""
         return 1
 
     @torch.inference_mode()
@@ -115,7 +115,7 @@ class OpenVinoBackend:
         return stems[0] if len(stems) == 1 else torch.cat(stems)
 
     def rest(self) -> None:
-        """Give up the activations of all streams; see `Backend`."""
+        """Free the activations of all streams; see `Backend`."""
         self._compiled.release_memory()
 
     def _one(self, mix: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ class OpenVinoBackend:
 
 
 def _converted(core: Core, example: tuple[Tensor, Tensor], cache: Path | None) -> Any:
-    """Return the core as OpenVINO's model, from the cache if it is there."""
+    """Return the core as an OpenVINO model, from the cache if present."""
     if cache is None:
         with tempfile.TemporaryDirectory() as folder:
             return _saved(core, example, Path(folder) / "core.xml")
@@ -148,13 +148,14 @@ def _converted(core: Core, example: tuple[Tensor, Tensor], cache: Path | None) -
 
 
 def _saved(core: Core, example: tuple[Tensor, Tensor], place: Path) -> Any:
-    """Read the core's model from a file, after it was made if it is not there.
+    """Read the core's model from a file; convert and save it first if missing.
 
-    Read, a model runs faster than just converted: reading makes more of it constant.
+    A model that was read runs faster than one just converted: reading folds more
+    constants.
     """
     openvino = _openvino()
     if not place.exists():
-        # The weights' file is read beside the description: it has to come first.
+        # The .bin is moved first: reading the .xml requires it.
         with tempfile.TemporaryDirectory(dir=place.parent) as folder:
             made = Path(folder) / place.name
             openvino.save_model(_convert(core, example), made, compress_to_fp16=False)
@@ -166,13 +167,13 @@ def _saved(core: Core, example: tuple[Tensor, Tensor], place: Path) -> Any:
 def _convert(core: Core, example: tuple[Tensor, Tensor]) -> Any:
     shapes = [list(part.shape) for part in example]
     with torch.no_grad(), warnings.catch_warnings():
-        # It traces, which torch would rather have replaced.
+        # Tracing is deprecated in torch and warns.
         warnings.simplefilter("ignore")
         return _openvino().convert_model(core, example_input=example, input=shapes)
 
 
 def _key(core: Core, example: tuple[Tensor, Tensor]) -> str:
-    """Return a name for a network's weights, shapes and the version that converts."""
+    """Return a name derived from the weights, the shapes and OpenVINO's version."""
     digest = hashlib.sha256(f"{_FORM} {_openvino().__version__}".encode())
     digest.update(repr([tuple(part.shape) for part in example]).encode())
     for name, value in core.state_dict().items():

@@ -1,4 +1,4 @@
-"""What the engine asks of a runtime, and what an operator may ask of it."""
+"""The interface of runtimes, and the options that operators set for them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +11,17 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class OutOfMemory(Exception):
-    """The device has no room for a batch of this size."""
+    """The device has not enough memory for a batch of this size."""
 
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """Where, with what and how precisely a network is to be computed.
+    """The device, runtime and precision of a network.
 
-    `threads` 0 is one per core this process may use; it holds for the whole process:
-    with several backends, the last one's. `streams` is how many windows a CPU computes
-    at once, each with its share of the threads; 0 is what suits the runtime.
-    `cache_dir` keeps converted networks.
+    `threads` 0 is one per core that this process may use. It applies to the whole
+    process: the last backend's value counts. `streams` is the number of windows that a
+    CPU computes at once, each with its share of the threads; 0 is the runtime's
+    default. `cache_dir` stores converted networks.
     """
 
     device: str = "auto"
@@ -35,7 +35,7 @@ class BackendOptions:
 
 @dataclass(frozen=True)
 class BackendFacts:
-    """What was chosen."""
+    """The options in use, after `auto` and 0 are resolved."""
 
     runtime: str
     precision: str
@@ -49,18 +49,18 @@ class Backend(Protocol):
 
     @property
     def facts(self) -> BackendFacts:
-        """What computes here."""
+        """The options in use."""
 
     @property
     def batch_windows(self) -> int:
-        """How many windows in a batch suit the device."""
+        """The default number of windows in a batch."""
 
     def forward(self, batch: Tensor) -> Tensor:
         """Map mixes (batch, 2, window) to stems (batch, source, 2, window).
 
-        Both are float32 in the host's memory, and the stems are the caller's to change.
-        Raises OutOfMemory. Is called by as many threads at once as there are streams.
+        Both are float32 in host memory; the caller may change the stems. Raises
+        OutOfMemory. Called by up to `streams` threads at once.
         """
 
     def rest(self) -> None:
-        """Give up the memory that only a forward needs; called while none runs."""
+        """Free the memory that only `forward` needs; called while none runs."""

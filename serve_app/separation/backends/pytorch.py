@@ -1,4 +1,4 @@
-"""Networks computed by torch, on CPUs and on CUDA devices."""
+"""Compute networks with torch, on CPUs and on CUDA devices."""
 
 from collections.abc import Callable
 
@@ -27,10 +27,10 @@ _GRAPH_WARM_UPS = 3
 
 
 class TorchBackend:
-    """A network in torch; a `HDemucs` is rewritten, any other runs as it is.
+    """A network in torch; an `HDemucs` is rewritten, others run unchanged.
 
-    On CUDA every batch size up to a power of two has a graph of its own, captured when
-    it is first met: a batch is launched as one, not kernel by kernel.
+    On CUDA, batch sizes are rounded up to powers of two, and each has a CUDA graph,
+    captured at its first use: a batch is launched as one, not kernel by kernel.
     """
 
     def __init__(self, network: nn.Module, options: BackendOptions) -> None:
@@ -38,7 +38,7 @@ class TorchBackend:
         self._threads = devices.cores(options.threads)
         self._precision = _precision(options.precision, network, self._device)
         on_cpu = self._device.type == "cpu"
-        # Side by side, windows would need room for one more each.
+        # One stream by default: each more needs memory for another window.
         self._streams = devices.streams(
             options.streams if on_cpu else 1, 1, self._threads
         )
@@ -59,7 +59,7 @@ class TorchBackend:
 
     @property
     def facts(self) -> BackendFacts:
-        """What computes here."""
+        """The options in use."""
         name = devices.name(self._device)
         return BackendFacts(
             "torch", self._precision, name, self._threads, self._streams
@@ -67,7 +67,7 @@ class TorchBackend:
 
     @property
     def batch_windows(self) -> int:
-        """Many windows on a GPU; one on a CPU, where more gain nothing."""
+        """Many windows on a GPU; 1 on a CPU, which is not faster with more."""
         return _GPU_BATCH_WINDOWS if self._device.type == "cuda" else 1
 
     @torch.inference_mode()
@@ -83,7 +83,7 @@ class TorchBackend:
             raise OutOfMemory(str(err)) from err
 
     def rest(self) -> None:
-        """Do nothing: on a CPU torch keeps none, on a GPU what it keeps is captured."""
+        """Do nothing: a CPU keeps no memory, and a GPU's belongs to its graphs."""
 
     def _graph(self, batch: Tensor) -> "_Graph":
         size = 1 << (len(batch) - 1).bit_length()
@@ -94,7 +94,7 @@ class TorchBackend:
 
 
 class _Graph:
-    """A captured pass over batches of one size, with pinned buffers for both ends."""
+    """A CUDA graph of a pass over batches of one size, with pinned host buffers."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class _Graph:
         self._mix = torch.zeros(shape, device=device)
         self._host_mix = torch.zeros(shape, pin_memory=True)
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # Libraries choose algorithms in the first passes, which can't be captured.
+        # The first passes select algorithms, which can't be captured.
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             for _ in range(_GRAPH_WARM_UPS):
@@ -131,10 +131,11 @@ def _precision(asked: Precision, network: nn.Module, device: torch.device) -> Pr
     if not isinstance(network, HDemucs):
         if asked not in ("auto", "fp32"):
             raise InvalidInput(
-                f"This model runs in fp32 only, not in {asked}; leave the precision "
-                "at `auto`."
+                f"The precision of this model must be `fp32` or `auto`, got {asked!r}."
             )
         return "fp32"
     if asked == "fp16" and device.type != "cuda":
-        raise InvalidInput("fp16 needs a CUDA device; on a CPU use `bf16` or `fp32`.")
+        raise InvalidInput(
+            "The precision `fp16` needs a CUDA device. Use `bf16` or `fp32` on a CPU."
+        )
     return devices.best_precision(device) if asked == "auto" else asked

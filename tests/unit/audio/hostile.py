@@ -1,4 +1,4 @@
-"""Decoders that go wrong, each in its way, as `measure` would be called."""
+"""Faulty decoders, with the signature of `measure`."""
 
 import ctypes
 import os
@@ -18,24 +18,24 @@ def crash(path: Path, limits: AudioLimits) -> AudioFacts:
 
 
 def abort(path: Path, limits: AudioLimits) -> AudioFacts:
-    """End as the C library does when its heap is broken."""
+    """Abort, as the C library does if its heap is corrupt."""
     os.abort()
 
 
 def spin(path: Path, limits: AudioLimits) -> AudioFacts:
-    """Compute for ever."""
+    """Compute forever."""
     while True:
         pass
 
 
 def wait(path: Path, limits: AudioLimits) -> AudioFacts:
-    """Do nothing for ever."""
+    """Sleep forever."""
     while True:
         time.sleep(60)
 
 
 def grow(path: Path, limits: AudioLimits) -> AudioFacts:
-    """Take more memory for ever."""
+    """Allocate memory forever."""
     taken = []
     while True:
         taken.append(np.ones(2**22))

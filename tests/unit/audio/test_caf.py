@@ -1,4 +1,4 @@
-"""CAFs of packets are as long as their table says, and refused where it is missing."""
+"""CAFs with packets have the length in their table, and are refused without it."""
 
 import io
 import struct
@@ -74,7 +74,7 @@ def test_a_cut_alac_is_called_cut_short(tmp_path: Path, writer: str) -> None:
     else:
         data = made.libsndfile_caf(song(100_000), "ALAC_16")
         start = data.index(b"data") + 12
-        # Without the byte that makes its size even.
+        # Without the padding byte.
         data = data[: start + int.from_bytes(data[start - 8 : start])]
     ends = [int(len(data) * keep) for keep in (0.3, 0.5, 0.97)]
     if writer == "ffmpeg":

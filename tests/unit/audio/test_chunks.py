@@ -1,4 +1,4 @@
-"""Files of chunks: what their headers get wrong does no harm to the sound."""
+"""Files of chunks: wrong headers don't change the decoded audio."""
 
 import io
 from collections.abc import Callable
@@ -132,7 +132,7 @@ SAYING: dict[str, Callable[[bytes, int | None], bytes]] = {
 def test_a_song_longer_than_its_header_says_is_read_to_its_end(
     tmp_path: Path, kind: str, share: float
 ) -> None:
-    """Whoever recorded it did not get to correct the header."""
+    """As if the recorder stopped before it corrected the header."""
     data = music()
     stated = int(SAMPLES * share) * 4
     (tmp_path / "whole").write_bytes(SAYING[kind](data, None))
@@ -220,7 +220,7 @@ def test_another_file_behind_a_padded_sound_is_no_sound(tmp_path: Path) -> None:
 def test_a_recorder_that_died_after_it_corrected_its_header_loses_nothing(
     tmp_path: Path, kind: str, level: int
 ) -> None:
-    """Its sound may be anything: music, silence, or all bits set."""
+    """The audio may be music, silence, or bytes with all bits set."""
     data = music()
     half, rest = data[: len(data) // 2], data[len(data) // 2 :]
     if level < 1:
@@ -230,7 +230,7 @@ def test_a_recorder_that_died_after_it_corrected_its_header_loses_nothing(
 
 
 def tail(kind: str, data: bytes) -> bytes:
-    """Return samples as that kind of file has them."""
+    """Return samples encoded for a kind of file."""
     if kind != "aiff":
         return data
     return np.frombuffer(data, "<i2").astype(">i2").tobytes()

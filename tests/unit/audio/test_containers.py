@@ -1,4 +1,4 @@
-"""The containers that are taken: read whole, and refused where they are cut."""
+"""Supported containers are read completely, and refused if truncated."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ LIMITS = AudioLimits(max_duration_seconds=60)
 SECONDS = 2.0
 SAMPLES = 96_000
 
-# container, audio codec, video codec, and how much its frames may add to the song.
+# container, audio codec, video codec, and samples that its frames may add.
 MUXED = {
     "ts mp2": ("mpegts", "mp2", "mpeg2video", 1_152),
     "ts aac": ("mpegts", "aac", None, 3_072),
@@ -50,12 +50,12 @@ MUXED = {
     "avi": ("avi", "mp2", "mpeg4", 1_152),
     "asf mp2": ("asf", "mp2", None, 2_304),
 }
-# FFmpeg's own decoder gives less of these than went in.
+# FFmpeg's decoder returns fewer samples of these than were encoded.
 SHORTENED = {
     "wma": ("asf", "wmav2", None, 0),
     "wmv": ("asf", "wmav2", "wmv2", 0),
 }
-# FFmpeg's experimental encoders, and those that PyAV's wheels do not have.
+# FFmpeg's experimental encoders, and encoders missing in PyAV's wheels.
 BY_PROGRAM = {
     "dts": ("-ac", "2", "-c:a", "dca", "-strict", "-2", "-f", "dts"),
     "ts dts": ("-ac", "2", "-c:a", "dca", "-strict", "-2", "-f", "mpegts"),
@@ -66,7 +66,7 @@ BY_PROGRAM = {
     "opatom": ("-c:a", "pcm_s16le", "-f", "mxf_opatom"),
     "spx": ("-ar", "16000", "-c:a", "libspeex", "-f", "ogg"),
 }
-# What they end with is not sound.
+# Their last bytes are not audio.
 INDEX_LAST = ("avi", "wtv mp2")
 needs_ffmpeg = pytest.mark.skipif(
     shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"
@@ -102,7 +102,7 @@ def test_a_song_is_read_whole_from_each_container(tmp_path: Path, name: str) -> 
     assert SAMPLES <= facts.samples <= SAMPLES + slack
     assert facts.peak == pytest.approx(0.5, abs=0.2)
     _, plain = made.decoded_by_ffmpeg(path)
-    # Of an mp4's last packet FFmpeg gives more than the file says is sound.
+    # FFmpeg returns an mp4's whole last packet, past the end that the file states.
     assert plain - facts.samples in range(1024 if name.startswith("3gp") else 1)
 
 
@@ -166,17 +166,17 @@ def test_a_cut_container_is_refused(tmp_path: Path, name: str, keep: float) -> N
         path.write_bytes(data[: int(len(data) * keep)])
         assert measure(path, LIMITS) == whole
         return
-    # Between two packets or sectors nothing shows that it went on: never at one.
+    # A cut between two packets or sectors can't be detected, so cut inside one.
     refused(path, data[: int(len(data) * keep) | 1])
 
 
-# A cluster's head as FFmpeg writes it here, and as browsers do: of no known size.
+# A cluster's header as FFmpeg writes it here, and as browsers do: of unknown size.
 CLUSTER = re.compile(rb"\x1f\x43\xb6\x75[\x20-\x3f]..", re.DOTALL)
 OPEN_CLUSTER = b"\x1f\x43\xb6\x75\x01" + b"\xff" * 7
 
 
 def live(path: Path, kind: str) -> bytes:
-    """Return what is sent while it is recorded, so that no size is known in advance."""
+    """Return a file written as a stream, without sizes known in advance."""
     codec = "flac" if kind == "mka" else "libopus"
     container = "matroska" if kind == "mka" else "webm"
     made.mux(
@@ -272,7 +272,7 @@ def test_sound_that_starts_late_is_read_to_its_end(
 
 
 def test_a_wavs_and_an_mp4s_own_rules_name_no_other_file(tmp_path: Path) -> None:
-    """An mp4 may say that its sound lies in another file: that is not followed."""
+    """An mp4 may refer to another file for its audio: the reference is not followed."""
     media.write_song(tmp_path / "secret.wav")
     path = tmp_path / "song"
     media.write_song(path, "m4a")

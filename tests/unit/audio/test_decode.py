@@ -14,7 +14,7 @@ from tests.signals import offset_samples, snr_db
 
 Wave = NDArray[np.float32]
 
-# What a codec must keep of the song; Matroska can't say how its AAC ends.
+# The required quality of each codec; Matroska can't state where its AAC ends.
 SNR_DB = {
     "mp3": 8,
     "wav8": 25,
@@ -68,7 +68,7 @@ def test_a_song_comes_back_in_place_and_whole(
 
 @pytest.mark.parametrize("kind", media.KINDS)
 def test_a_name_without_a_suffix_is_no_hindrance(tmp_path: Path, kind: str) -> None:
-    """Storage keeps songs under keys that have none."""
+    """Storage keys have no suffix."""
     path = tmp_path / "ab:12 ü"
     media.write_song(path, kind, seconds=0.5)
     assert decoded(path).shape[0] == 2
@@ -81,11 +81,11 @@ def test_ffmpeg_hears_the_same(tmp_path: Path, kind: str) -> None:
     wave = media.write_song(path, kind, seconds=1.23)
     ours, theirs = decoded(path), by_ffmpeg(path)
     if kind in NO_END:
-        # ffmpeg of before 7 leaves the priming of AAC in Matroska in.
+        # FFmpeg before 7 does not remove AAC's priming samples in Matroska.
         late = offset_samples(theirs, wave)
         theirs = theirs[:, late:]
     if kind in ("m4a", "mp4"):
-        # ffmpeg gives the last packet whole, past the end that the file states.
+        # FFmpeg returns the whole last packet, past the end that the file states.
         assert 0 <= theirs.shape[1] - ours.shape[1] < 1024
         theirs = theirs[:, : ours.shape[1]]
     assert ours.shape == theirs.shape
@@ -103,7 +103,7 @@ def test_mono_is_doubled(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["m4a", "ogg", "flac", "wav24", "mkv"])
 def test_eight_channels_are_mixed_down(tmp_path: Path, kind: str) -> None:
-    """The planes of so many channels are where a careless reader's process ends."""
+    """PyAV crashes when it reads the planes of eight or more channels."""
     path = tmp_path / "song"
     wave = media.write_song(path, kind, seconds=0.5, channels=8)
     out = decoded(path)
@@ -178,7 +178,7 @@ def test_channels_come_below_the_stereo_mix(tmp_path: Path, channels: int) -> No
 
 
 def test_channels_that_come_and_go_keep_the_first_layout(tmp_path: Path) -> None:
-    """Ogg may go on with another section, which has channels of its own."""
+    """A chained Ogg's next section may have another number of channels."""
     path = tmp_path / "chain.ogg"
     data = b""
     for channels in (6, 2, 6):

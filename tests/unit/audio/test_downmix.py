@@ -12,7 +12,7 @@ MINUS_3_DB = 0.5**0.5
 
 
 def frame(samples: NDArray[Any], sample_format: str, layout: str) -> AudioFrame:
-    """Make a frame of (channels, samples), planar or packed as its format says."""
+    """Make a frame of (channels, samples), planar or packed according to its format."""
     packed = AudioFrame.from_ndarray(
         np.ascontiguousarray(samples.T).reshape(1, -1),
         format=sample_format.removesuffix("p"),
@@ -74,7 +74,7 @@ def test_a_double_beyond_float32_becomes_infinite() -> None:
 def test_surround_is_mixed_down_by_the_standard(
     layout: str, left: list[float], right: list[float]
 ) -> None:
-    """Each channel sounds alone, one after another."""
+    """Only one channel has audio at a time, one after another."""
     alone = np.eye(len(left), dtype=np.float32)
     out = downmix.stereo(frame(alone, "fltp", layout))
     np.testing.assert_allclose(out, [left, right], rtol=1e-6)
@@ -115,7 +115,7 @@ def test_channels_count_in_loudness_by_where_they_are(
 
 
 def test_channels_lie_below_the_stereo_mix() -> None:
-    """Those of what has no more than two are in it already."""
+    """One or two channels are already in the stereo mix."""
     rng = np.random.default_rng(0)
     for layout, count in (("mono", 1), ("stereo", 2), ("5.1", 6)):
         wave = rng.standard_normal((count, 64)).astype(np.float32)

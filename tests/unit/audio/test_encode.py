@@ -63,7 +63,7 @@ def by_ffmpeg(path: Path) -> Wave:
 
 
 def expected(wave: Wave, name: str, rate: int) -> Wave:
-    """Return the song at the rate that the format has it at."""
+    """Return the song at the format's rate."""
     to_hz = encoded_rate(FORMATS[name], rate)
     return np.concatenate(list(resampled([wave], rate, to_hz)), axis=1)
 
@@ -96,7 +96,7 @@ def test_others_hear_the_same_stem(tmp_path: Path, name: str, rate: int) -> None
     encode(path, wave, name, rate)
     truth, out = expected(wave, name, rate), by_ffmpeg(path)
     if name == "m4a":
-        # ffmpeg gives the last packet whole; the file itself states the right end.
+        # FFmpeg returns the whole last packet; the file states the right end.
         assert 0 <= out.shape[1] - truth.shape[1] < 1024
         assert stated_seconds(path) == pytest.approx(0.7654, abs=1 / rate)
         out = out[:, : truth.shape[1]]
@@ -115,7 +115,7 @@ def stated_seconds(path: Path) -> float:
 @pytest.mark.parametrize("samples", [1_000, 2_318, 5_185, 5_222, 5_777, 6_000, 6_250])
 @pytest.mark.parametrize("name", ["mp3", "m4a", "opus"])
 def test_every_length_is_kept(tmp_path: Path, name: str, samples: int) -> None:
-    """Among them those whose end the encoder's delay pushes into another frame."""
+    """Including lengths whose end the encoder's delay moves into another frame."""
     rate = 48_000 if name == "opus" else 44_100
     path = tmp_path / f"stem{FORMATS[name].suffix}"
     encode(path, media.song(samples / rate, rate), name, rate)

@@ -32,7 +32,7 @@ def test_a_format_survives_pickle() -> None:
 
 
 def test_formats_load_no_codec() -> None:
-    """The API validates with them in a process that decodes nothing."""
+    """The API validates formats in a process that does not decode."""
     code = (
         "import sys, serve_app.audio.formats, serve_app.audio.facts,"
         "serve_app.audio.limits; assert not {'av', 'numpy', 'soxr'} & set(sys.modules)"

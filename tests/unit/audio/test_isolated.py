@@ -29,7 +29,7 @@ Made = Callable[..., IsolatedMeasure]
 
 @pytest.fixture
 def made() -> Iterator[Made]:
-    """Make what measures by `measure`, or by a function of `hostile`."""
+    """Create a measure that runs `measure`, or a function of `hostile`."""
     all_made = []
 
     def make(
@@ -79,7 +79,7 @@ def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or only waits for its parent to notice."""
+    """Whether a process has ended, including zombies."""
     try:
         return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def test_a_crash_of_the_decoder_costs_only_its_song(
 def test_a_song_gets_no_more_computing_time_than_one_may_take(
     made: Made, song: Path
 ) -> None:
-    with pytest.raises(AudioTooLong, match="more than the 1 seconds of computing"):
+    with pytest.raises(AudioTooLong, match="more than 1 seconds of CPU time"):
         made("spin", ProcessLimits(1, 2**29, 60))(song)
 
 

@@ -1,4 +1,4 @@
-"""Junk between frames is left out, and nothing else; damage like it is refused."""
+"""Only junk between frames is left out; similar damage is refused."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -48,14 +48,14 @@ BINARY = {
 }
 JUNK = {**TEXT, **TAGS, **BINARY}
 
-# What is refused between frames because it may be the rest of one.
+# Junk that is refused because it may be the rest of a frame.
 SHORT = ("a few bytes", "bytes that look like a frame")
 UNPROVEN = {"aac": tuple(BINARY), "mp2": SHORT, "mp3 untagged": SHORT}
 
 
 @dataclass(frozen=True)
 class Bare:
-    """A song of nothing but frames; `first` may be the frame of a tag."""
+    """A song of bare frames; `first` may be a tag frame."""
 
     frames: list[bytes]
 
@@ -104,7 +104,7 @@ def split(data: bytes, measure: frame_sizes.Measure) -> Iterator[bytes]:
 
 
 def by_ffmpeg(path: Path) -> int:
-    """Return how many samples FFmpeg reads, going on behind what it can't decode."""
+    """Return how many samples FFmpeg reads, skipping what it can't decode."""
     samples = 0
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
@@ -150,7 +150,7 @@ def test_junk_between_frames_makes_no_difference(
 def test_ffmpeg_reads_no_more_and_the_tag_says_no_less(
     tmp_path: Path, kind: str, name: str
 ) -> None:
-    """Of mp3s FFmpeg loses the frame behind the junk."""
+    """FFmpeg drops an mp3's frame behind the junk."""
     path = tmp_path / "song"
     song = bare(path, kind)
     path.write_bytes(bytes(song))
@@ -257,7 +257,7 @@ def test_what_may_be_the_rest_of_a_frame_is_damage(
 ) -> None:
     song = bare(tmp_path / "song", kind)
     message = refused(tmp_path / "song", song.with_junk(JUNK[name]))
-    assert "nothing shows that they are no rest of a frame" in message
+    assert "they may be the rest of a frame that lost bytes" in message
 
 
 def overwritten(data: bytes, start: int, size: int, fill: bytes | None = None) -> bytes:
@@ -289,7 +289,7 @@ def test_frames_that_were_overwritten_from_border_to_border_are_damage(
     size = sum(map(len, song.frames[AT : AT + frames]))
     data = overwritten(bytes(song), start, size, fill)
     message = refused(tmp_path / "song", data)
-    assert f"{size} bytes among its frames are no sound" in message
+    assert f"{size} bytes between its frames are not audio" in message
     assert re.search(r"at about [01]\.\d s: ", message)
 
 
@@ -310,7 +310,7 @@ def test_bytes_that_were_lost_are_damage(
 def test_junk_within_a_frame_is_damage(
     tmp_path: Path, kind: str, inside: int, junk: bytes
 ) -> None:
-    """FFmpeg makes noise of it."""
+    """FFmpeg decodes such a frame to noise."""
     song = bare(tmp_path / "song", kind)
     broken = song.frames[AT][:inside] + junk + song.frames[AT][inside:]
     data = b"".join([*song.frames[:AT], broken, *song.frames[AT + 1 :]])
@@ -335,7 +335,7 @@ def test_recordings_joined_in_a_frame_are_refused_with_advice(
     frames = [*song.frames[:AT], song.frames[AT][:left], *song.frames[:AT]]
     message = refused(tmp_path / "song", b"".join(frames))
     assert "at about 1.0 s" in message
-    assert "a frame breaks off" in message
+    assert "they begin with an incomplete frame" in message
     assert message.endswith("ffmpeg -err_detect ignore_err -i song -vn repaired.flac")
 
 

@@ -38,7 +38,7 @@ def test_long_values_are_cut_and_large_covers_left_out(tmp_path: Path) -> None:
 
 
 def test_only_pictures_are_covers(tmp_path: Path) -> None:
-    """The frames of a video are not."""
+    """Video frames are not covers."""
     media.write_song(tmp_path / "song.mp4", "mp4", seconds=0.5)
     assert labels.read(tmp_path / "song.mp4").cover is None
 
@@ -78,7 +78,7 @@ def test_what_is_no_song_has_none(tmp_path: Path, write: object) -> None:
 
 def test_a_video_without_sound_has_none(tmp_path: Path) -> None:
     media.write_silent_video(tmp_path / "song.mp4")
-    with pytest.raises(UnreadableAudio, match="no sound"):
+    with pytest.raises(UnreadableAudio, match="no audio track"):
         labels.read(tmp_path / "song.mp4")
 
 

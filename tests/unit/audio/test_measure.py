@@ -12,10 +12,10 @@ from tests import media
 
 LIMITS = AudioLimits(max_duration_seconds=7_200)
 
-# What can be cut off without a trace: raw AAC frames state neither number nor end.
+# Truncation can't be detected: raw AAC frames have no number and no end mark.
 CUTTABLE = [kind for kind in media.KINDS if kind != "aac"]
 
-# A wrong byte in plain samples is as good as a right one.
+# Damage can't be detected in uncompressed samples.
 UNCHECKED = ("wav8", "wav16", "wav24", "wav32", "aiff")
 
 
@@ -33,7 +33,7 @@ def test_the_facts_are_those_of_the_song(tmp_path: Path, kind: str) -> None:
 
 
 def test_mean_and_deviation_are_exact(tmp_path: Path) -> None:
-    """A loud song on a large offset: what sums of squares in float32 would lose."""
+    """A loud song with a large offset, where float32 sums of squares are inexact."""
     wave = media.song(3.0) * 0.01 + np.float32(0.9)
     media.write_wave(tmp_path / "song", wave, 44_100, "wavfloat")
     facts = measure(tmp_path / "song", LIMITS)
@@ -56,7 +56,7 @@ def test_a_song_has_no_more_samples_in_all_its_channels_than_are_taken(
 
 
 def channels(wave: media.Wave, left: float, right: float) -> media.Wave:
-    """Return a song of two channels that are the first one, by these factors."""
+    """Return a song of two channels: the first one times each factor."""
     return wave[:1] * np.array([[left], [right]], np.float32)
 
 
@@ -84,7 +84,7 @@ CANCELLED = {
 def test_the_deviation_is_the_mono_mixs_however_wide_the_song(
     tmp_path: Path, wave: media.Wave
 ) -> None:
-    """As Demucs normalises, to the last bit: mono or not, no statistic is added."""
+    """Exactly as Demucs normalises, for mono and wide songs."""
     media.write_wave(tmp_path / "song", wave, 44_100, "wavfloat")
     facts = measure(tmp_path / "song", LIMITS)
     mono = wave.astype(np.float64).mean(axis=0)
@@ -202,7 +202,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, kind: str) -> None:
 
 
 def untagged_mp3(path: Path) -> bytes:
-    """Return an mp3 of nothing but frames, all of one size or a byte more."""
+    """Return an mp3 of bare frames, with sizes that differ by at most a byte."""
     media.write_song(path, "mp3", seconds=3.0)
     data = path.read_bytes()
     frames = data[data.index(b"\xff\xfb", data.index(b"Info") + 4) :]
@@ -248,7 +248,7 @@ def test_what_interrupts_an_mp3_is_damage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("claimed_bytes", [0xFFFF_FFFF, 0x7FFF_F000])
 def test_a_wav_of_unknown_length_is_whole(tmp_path: Path, claimed_bytes: int) -> None:
-    """Programs that write to a pipe can't go back and fill the length in."""
+    """Programs that write to a pipe can't seek back to write the length."""
     path = tmp_path / "song.wav"
     media.write_pcm_wav(path, sample_rate=44_100, claimed_bytes=claimed_bytes)
     assert measure(path, LIMITS).samples == 1_000
@@ -259,7 +259,7 @@ def test_a_bomb_is_left_as_soon_as_it_is_too_long(
     tmp_path: Path, claimed: int | None
 ) -> None:
     media.write_silence_bomb(tmp_path / "bomb.flac", 2, claimed)
-    with pytest.raises(AudioTooLong, match="longer than the 1 minutes"):
+    with pytest.raises(AudioTooLong, match="longer than 1 minutes"):
         measure(tmp_path / "bomb.flac", AudioLimits(max_duration_seconds=60))
 
 
@@ -297,7 +297,7 @@ def test_memory_does_not_grow_with_the_song(tmp_path: Path) -> None:
 def test_garbled_headers_raise_nothing_but_our_errors(
     tmp_path: Path, kind: str
 ) -> None:
-    """Whatever the bytes say, the answer is facts or an error that names a way out."""
+    """For any bytes, the result is facts, or an error that says what to do."""
     path = tmp_path / f"song{media.KINDS[kind]}"
     media.write_song(path, kind, seconds=0.3)
     whole = path.read_bytes()

@@ -29,7 +29,7 @@ def test_all_tracks_are_as_long_as_what_was_written(
 def test_tracks_of_two_lengths_are_refused_and_nothing_stays(tmp_path: Path) -> None:
     encoder = MultitrackEncoder(tmp_path / "a.mp4", "alac", 44_100, 2)
     wave = np.zeros((2, 10), np.float32)
-    with pytest.raises(ValueError, match="of one length"):
+    with pytest.raises(ValueError, match=r"same length, got \["):
         encoder.write([wave, wave[:, :9]])
     encoder.abort()
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Ogg: what is whole is taken, whatever its flags say, and what is cut is not."""
+"""Complete Ogg files are accepted with any flags, truncated ones are refused."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests import media
 LIMITS = AudioLimits(max_duration_seconds=60)
 END_OF_STREAM = 4
 
-# codec -> rate, channels: as they are also joined, no two are alike.
+# codec -> rate, channels; all different, because the files are also joined.
 CODECS = {"opus": (48_000, 2), "vorbis": (44_100, 2), "flac": (32_000, 1)}
 ENCODERS = {"opus": "libopus", "vorbis": "libvorbis", "flac": "flac"}
 
@@ -57,7 +57,7 @@ def with_tag(data: bytes) -> bytes:
 
 
 def renumbered(data: bytes) -> bytes:
-    """As an Icecast server sends a stream that one joins late."""
+    """As from an Icecast server, for a listener who joins late."""
     return b"".join(
         made.ogg([page], number=page.number + 500 if page.granule > 0 else page.number)
         for page in made.pages(data)
@@ -90,7 +90,7 @@ def test_a_stream_that_starts_late_is_whole(
     found = made.pages(ogg_of(path, codec))
     moved = [made.ogg([p], granule=p.granule + start * (p.granule > 0)) for p in found]
     path.write_bytes(b"".join(moved))
-    # A start of a sample is no start: FFmpeg has it decode from 0.
+    # FFmpeg treats a start of one sample as 0.
     assert samples_of(path) == pytest.approx(3 * CODECS[codec][0], abs=1)
 
 
@@ -115,7 +115,7 @@ def test_a_chain_is_as_long_as_its_links(
     path = tmp_path / "song"
     data = ogg_of(path, first) + ogg_of(path, second, 2.0)
     path.write_bytes(data + ogg_of(tmp_path / "third", first, 1.0))
-    # At the rate of the first link.
+    # At the first link's rate.
     assert samples_of(path) == 6 * CODECS[first][0]
     assert measure(path, LIMITS).channels == CODECS[first][1]
 
@@ -146,7 +146,7 @@ def test_a_second_stream_beside_the_first_does_no_harm(
 
 
 def test_theora_beside_the_sound_does_no_harm(tmp_path: Path) -> None:
-    """Its pages are counted apart, and end in their own time."""
+    """Each stream has its own page numbers and its own end."""
     path = tmp_path / "song"
     found = made.pages(ogg_of(path, "opus"))
     once = decoded(path)

@@ -71,7 +71,7 @@ def test_a_song_never_becomes_empty(samples: int) -> None:
     [(88_200, 44_100), (96_000, 48_000), (48_000, 44_100), (64_000, 48_000)],
 )
 def test_the_length_is_known_beforehand(from_hz: int, to_hz: int, samples: int) -> None:
-    """Also where it is a half sample that has to be rounded."""
+    """Also if the exact length ends in half a sample."""
     blocks = blocks_of(np.ones((2, samples), dtype=np.float32), 30_011)
     length = resampled_samples(samples, from_hz, to_hz)
     assert length == max(1, round(samples * to_hz / from_hz))
@@ -87,7 +87,7 @@ def test_no_blocks_give_no_blocks() -> None:
 
 
 def test_the_stream_flows() -> None:
-    """Output comes while there is input left: the song is never held."""
+    """Output starts before the input ends: the song is not buffered."""
     taken = []
 
     def source() -> Iterator[Wave]:
@@ -120,7 +120,7 @@ def test_a_shorter_stream_is_padded_with_silence(samples: int) -> None:
 
 
 def test_the_source_is_read_to_its_end() -> None:
-    """What blocks come from may have something to say or to close when it ends."""
+    """The source may raise errors or close files at its end."""
     ended = []
 
     def source() -> Iterator[Wave]:

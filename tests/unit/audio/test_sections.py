@@ -1,4 +1,4 @@
-"""Tags, zeros and whole songs between frames: all sound is read, and nothing else."""
+"""Tags, zeros and whole songs between frames: only audio is read, and all of it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +43,7 @@ def decoded(path: Path) -> NDArray[np.float32]:
 def test_a_large_tag_in_front_makes_no_difference(
     tmp_path: Path, kind: str, suffix: str
 ) -> None:
-    """Over HTTP a song has no suffix, and FFmpeg looks no further than a megabyte."""
+    """Uploads have no suffix, and FFmpeg probes only the first megabyte."""
     data = song_bytes(tmp_path / "song", kind)
     whole = decoded(tmp_path / "song")
     path = tmp_path / f"tagged{suffix}"
@@ -192,7 +192,7 @@ def test_a_file_of_nothing_but_beginnings_is_refused(
 
 @pytest.mark.timeout(20)
 def test_chunks_that_lead_nowhere_are_followed_once(tmp_path: Path) -> None:
-    """Each of them would lead through all of the rest."""
+    """Otherwise each start would walk through all chunks behind it."""
     fmt = made.chunk(b"fmt ", made.wav_format(bits=16))
     head = made.riff(fmt, b"data\4\0\0\0")
     data = bytes(4) + b"\1" * 4 + b"LIST\0\0\0\0" * 50_000 + b"\1" * 8

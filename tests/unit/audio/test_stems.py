@@ -56,7 +56,7 @@ def test_every_stem_gets_its_file(tmp_path: Path, name: str) -> None:
 def test_one_gain_keeps_all_stems_from_clipping(
     tmp_path: Path, name: str, loud_at: int
 ) -> None:
-    """Wherever the one sample is that would clip."""
+    """For any position of the only sample that would clip."""
     stems = four_stems()
     stems[1, 0, loud_at] = -1.6
     written = write(tmp_path, stems, name)
@@ -137,7 +137,7 @@ def test_what_is_spooled_can_be_seen_and_goes_when_the_stems_are_done(
 def test_a_stem_that_a_full_disk_has_cut_is_never_finished(
     small_disk: disks.SmallDisk, name: str
 ) -> None:
-    """Wherever the room ends: at the first block, at the last page, in between."""
+    """Wherever the disk becomes full: at the first block, the last page, in between."""
     stems = four_stems(peak=1.2)
     directory = small_disk.path / "stems"
     directory.mkdir()
@@ -165,7 +165,7 @@ def test_stems_that_are_not_numbers_are_never_written(
 ) -> None:
     stems = four_stems()
     stems[3, 1, 17] = value
-    with pytest.raises(ValueError, match="not numbers"):
+    with pytest.raises(ValueError, match="NaN or infinite"):
         write(tmp_path, stems)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Which of several tracks is the song."""
+"""The choice of the song among several tracks."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests import media
 LIMITS = AudioLimits(max_duration_seconds=60)
 DEFAULT = int(Disposition.default.value)
 COMMENT = int(Disposition.comment.value)
-# The tracks are told apart by their rates.
+# The tracks are identified by their rates.
 RATES = (44_100, 48_000, 32_000)
 # ISO/IEC 14496-12, 8.5.2: six reserved bytes, and the first data reference.
 SAMPLE_ENTRY = re.compile(b"mp4a\0{6}\0\1")
@@ -73,7 +73,7 @@ def test_a_stem_files_first_track_is_its_mix(tmp_path: Path, stems: int) -> None
 def test_a_track_without_a_decoder_is_passed_over(
     tmp_path: Path, container: str, unknown: int
 ) -> None:
-    """Phones write APAC beside AAC, and both as default."""
+    """Phones write an APAC and an AAC track, both marked as default."""
     path = tmp_path / "song"
     write_tracks(path, container, DEFAULT, DEFAULT, DEFAULT)
     data = path.read_bytes()
@@ -81,7 +81,7 @@ def test_a_track_without_a_decoder_is_passed_over(
     assert len(places) == len(RATES)
     place = places[unknown]
     entry = data[place : place + 200].replace(b"mp4a", b"apac", 1)
-    # What the descriptor says would count for more than the entry's name.
+    # The descriptor would take precedence over the entry's name.
     entry = entry.replace(b"esds", b"free", 1)
     path.write_bytes(data[:place] + entry + data[place + 200 :])
     facts = measure(path, LIMITS)

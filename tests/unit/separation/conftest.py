@@ -1,4 +1,4 @@
-"""An HTTP server of files that can break off, and small models."""
+"""An HTTP server with interruptible downloads, and small models."""
 
 import http.server
 import re
@@ -11,10 +11,10 @@ import pytest
 
 @dataclass
 class FileServer:
-    """What a server offers, how it misbehaves, and what it was asked for.
+    """A server's files, its faults, and the requests it got.
 
-    The first `cuts` answers end after half of what they announced; ranges begin
-    `shift` bytes after what was asked for.
+    The first `cuts` responses end after half of their announced length; ranges begin
+    `shift` bytes after the requested position.
     """
 
     url: str = ""

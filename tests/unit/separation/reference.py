@@ -1,4 +1,4 @@
-"""The plainest separation there is, for the engine to be compared with."""
+"""A minimal separation, as a reference for the engine."""
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ def separate_plainly(
 ) -> NDArray[np.float32]:
     """Separate a mix (2, samples) with the whole song in memory, window by window.
 
-    Everything but the forward passes and the last step is float64. The samples that
-    neighbours share go over linearly from the earlier one to the later one.
+    Everything except the forward passes and the last step is float64. Neighbours are
+    cross-faded linearly over their overlap.
     """
     length, mono = mix.shape[1], mix.mean(0, dtype=np.float64)
     mean, deviation = float(mono.mean()), float(mono.std())

@@ -1,4 +1,4 @@
-"""What every backend promises, whatever computes: one parity suite, in dB."""
+"""The guarantees of every backend: one parity suite, in dB."""
 
 import copy
 import subprocess
@@ -27,7 +27,7 @@ ON_CPU = BackendOptions("cpu", threads=1)
 needs_openvino = pytest.mark.skipif(
     not openvino.is_installed(), reason="needs the extra `openvino`"
 )
-# (runtime, precision, dB that every stem keeps to float32 in torchaudio)
+# (runtime, precision, least dB of each stem relative to torchaudio's float32)
 KINDS = [
     pytest.param("torch", "fp32", 120, id="torch-fp32"),
     pytest.param("torch", "bf16", 35, id="torch-bf16"),
@@ -199,7 +199,7 @@ import openvino.tools.ovc
 
 @needs_openvino
 def test_openvino_reports_to_nobody() -> None:
-    """Its own package for that would fork, ask Google's server and write to ~/intel."""
+    """Its telemetry package would fork, call Google's server and write to ~/intel."""
     command = [sys.executable, "-c", ENDS_AT_A_REPORT]
     subprocess.run(command, cwd=Path(__file__).parents[3], check=True)
 
@@ -212,7 +212,7 @@ def test_openvino_reports_to_nobody() -> None:
             BackendOptions("cpu", "openvino", "fp16"), "fp32", marks=needs_openvino
         ),
         pytest.param(
-            BackendOptions("cuda", "openvino"), "on `cpu`", marks=needs_openvino
+            BackendOptions("cuda", "openvino"), "must be `cpu`", marks=needs_openvino
         ),
     ],
 )

@@ -13,10 +13,10 @@ WAIT_SECONDS = 10
 
 
 class Device:
-    """A network of two stems, x and -x, which runs a batch only when it may.
+    """A network of two stems, x and -x, which runs a batch only when allowed.
 
-    Windows are told apart by their constant value; `fails_on` is the value of windows
-    that make a batch fail, `room` the most windows that fit.
+    Windows are identified by their constant value. `fails_on` is the value of windows
+    that make a batch fail, `room` the most windows that fit in memory.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Device:
         return torch.stack((batch, -batch), dim=1)
 
     def occupy(self, batcher: Batcher) -> "Future[Tensor]":
-        """Submit a window 0 and wait until it runs: what comes now has to wait."""
+        """Submit a window 0 and wait until it runs: later windows are queued then."""
         future = batcher.submit("first", window(0))
         assert self.entered.wait(WAIT_SECONDS)
         return future
@@ -161,7 +161,7 @@ def test_a_short_song_is_not_behind_a_long_one(device: Device) -> None:
 
 
 def test_no_song_starves_while_another_keeps_submitting(device: Device) -> None:
-    """The busy song always has the next windows waiting, as a song in work does."""
+    """The busy song always has queued windows, like a song in progress."""
     batcher = Batcher(device.forward, max_windows=1)
     device.occupy(batcher)
     busy = submit(batcher, "busy", 100, 101)
@@ -182,7 +182,7 @@ def test_no_song_starves_while_another_keeps_submitting(device: Device) -> None:
 
 
 def test_songs_take_turns_across_batches(device: Device) -> None:
-    """With room for two, three songs rotate: none is always the one left out."""
+    """With batches of two, three songs rotate, so that each is left out in turn."""
     batcher = Batcher(device.forward, max_windows=2)
     device.occupy(batcher)
     futures = [
@@ -306,7 +306,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_so_are_later_ones(
     assert batcher.max_windows == 2
     assert max(map(len, device.batches)) == 2
     assert len(device.batches) == 1 + 12 / 2
-    assert "at most 2 now" in caplog.text
+    assert "max_windows=2" in caplog.text
     batcher.close()
 
 

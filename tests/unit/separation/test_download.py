@@ -22,7 +22,7 @@ def fetch(server: FileServer, partial: Path) -> None:
 
 
 def cut_short(server: FileServer, partial: Path) -> int:
-    """Leave a partial file behind, as a server that goes away does; return its size."""
+    """Leave a partial file, as if the server had disconnected; return its size."""
     server.cuts = 1
     server.asked_ranges.clear()
 
@@ -123,7 +123,7 @@ def test_an_answer_other_than_success_says_which(
     file_server: FileServer, partial: Path, status: int
 ) -> None:
     file_server.status = status
-    with pytest.raises(WeightsUnavailable, match=f"answered {status}"):
+    with pytest.raises(WeightsUnavailable, match=f"returned {status}"):
         fetch(file_server, partial)
 
 
@@ -138,10 +138,10 @@ def test_a_silent_server_is_given_up(file_server: FileServer, partial: Path) -> 
 def test_a_host_that_does_not_answer_is_given_up(
     partial: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the name's look-up nor the handshake may take longer than the limit."""
+    """The timeout covers name resolution and the handshake."""
     monkeypatch.setattr(download, "CONNECT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
-        # Never accepted, so that the TLS handshake has no end.
+        # Never accepted, so that the TLS handshake does not finish.
         address = f"https://127.0.0.1:{listener.getsockname()[1]}/weights"
         started = monotonic()
         with pytest.raises(WeightsUnavailable, match="no connection within"):
@@ -162,12 +162,12 @@ def test_a_server_that_sends_another_range_is_refused(
     file_server.files["weights"] = BODY
     size = cut_short(file_server, partial)
     file_server.shift = 1
-    with pytest.raises(WeightsUnavailable, match="use another mirror"):
+    with pytest.raises(WeightsUnavailable, match="Use another mirror"):
         fetch(file_server, partial)
     assert partial.read_bytes() == BODY[:size]
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://host/x", "weights"])
 def test_only_http_addresses_are_fetched(partial: Path, address: str) -> None:
-    with pytest.raises(WeightsUnavailable, match="no address"):
+    with pytest.raises(WeightsUnavailable, match="must start with https"):
         download.fetch(address, partial, 5)

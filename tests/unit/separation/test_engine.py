@@ -63,7 +63,7 @@ def mirror() -> Iterator[Mirror]:
 
 
 def song(length: int, seed: int = 1) -> Samples:
-    """Return noise (2, length) that swells, off centre, unlike in its two channels."""
+    """Return swelling noise (2, length) with an offset, different in each channel."""
     noise = np.random.default_rng(seed).standard_normal((2, length)) * 0.1
     noise *= np.linspace(0.2, 1, length)
     noise[1] = noise[0] * 0.3 - noise[1]
@@ -131,14 +131,14 @@ def test_a_model_that_returns_the_mix_gives_the_song_back(
     with Engine(SPEC, on_cpu(mirror)) as engine:
         stems = separate(engine, mix, stats)
     np.testing.assert_allclose(stems.sum(axis=0), mix, rtol=0, atol=1e-6)
-    # What the others have of the mean, the first one lacks.
+    # The mean that the others have is missing in the first one.
     assert np.abs(stems[1:]).max() <= 0.0501
 
 
 def test_eight_songs_after_a_long_one_take_hardly_longer_than_alone(
     mirror: Mirror,
 ) -> None:
-    """Windows run until the last short song is done, over the short songs' own."""
+    """Ratio of windows run until the last short song is done to the songs' own."""
     short, long, at_once = 4, 400, 4
     # Long enough for a song to bring its next window before the device is free.
     mirror.seconds = 0.01
@@ -206,7 +206,7 @@ def test_songs_separated_together_are_as_if_separated_alone(
 
 
 class Memory:
-    """Keeps windows as a store would."""
+    """An in-memory store of windows."""
 
     def __init__(self) -> None:
         self.windows: dict[int, Samples] = {}
@@ -269,7 +269,7 @@ def test_windows_of_songs_in_work_share_batches(mirror: Mirror) -> None:
 
     def two_windows() -> Iterator[Samples]:
         yield song(WINDOW)
-        # Asked for only when the first window is with the batcher.
+        # Requested only after the first window was submitted to the batcher.
         waiting.release()
         yield song(HOP)
 
@@ -297,7 +297,7 @@ def test_windows_of_songs_in_work_share_batches(mirror: Mirror) -> None:
 
 
 def test_the_mix_is_read_no_faster_than_it_is_separated(mirror: Mirror) -> None:
-    """However long the song, two batches and the block at hand are all that is held."""
+    """At most two batches and the current block are in memory, for any length."""
     read = 0
 
     def endless() -> Iterator[Samples]:
@@ -378,7 +378,7 @@ def test_a_song_in_work_when_the_engine_closes_is_to_be_tried_again(
     )
     next(blocks)
     engine.close()
-    with pytest.raises(Unavailable, match="try again"):
+    with pytest.raises(Unavailable, match="Try again"):
         list(blocks)
 
 
@@ -467,7 +467,7 @@ def test_a_side_mean_that_is_no_number_is_refused(side_mean: float) -> None:
 
 
 def out_of_phase(mix: Samples, likeness: float = 1.0) -> Samples:
-    """Return a mix whose right channel is its left one turned over, and quieter."""
+    """Return a mix whose right channel is the inverted left one, quieter."""
     return np.stack([mix[0], -np.float32(likeness) * mix[0]])
 
 
@@ -490,7 +490,7 @@ def test_a_song_out_of_phase_is_separated_as_if_it_were_in_phase(
 def test_a_song_that_is_only_wide_goes_through_the_network_as_it_is(
     network: torch.nn.Module, likeness: float
 ) -> None:
-    """In phase, one channel alone, or the difference 7 dB over the sum."""
+    """In phase, one channel only, or the difference 7 dB over the sum."""
     mix = out_of_phase(song(WINDOW), likeness)
     with Engine(SPEC, on_cpu(network)) as engine:
         found = separate(engine, mix)
@@ -511,7 +511,7 @@ def test_a_song_is_turned_over_only_where_it_is_out_of_phase(
     with Engine(SPEC, on_cpu(network)) as engine:
         expected = separate(engine, mix, stats)
         found = separate(engine, turned, stats)
-    # Windows 3 and 5 have some of both.
+    # Windows 3 and 5 contain both.
     first, middle = slice(0, 3 * HOP), slice(4 * HOP + OVERLAP, 5 * HOP)
     np.testing.assert_array_equal(found[..., first], expected[..., first])
     np.testing.assert_array_equal(found[:, 0, middle], expected[:, 0, middle])
@@ -524,7 +524,7 @@ def test_a_song_is_turned_over_only_where_it_is_out_of_phase(
 def test_a_song_out_of_phase_that_an_older_version_measured_is_separated(
     network: torch.nn.Module, deviation: float
 ) -> None:
-    """Such jobs wait with the deviation of a mono mix that is silent."""
+    """Such queued jobs have a deviation of 0, that of their silent mono mix."""
     mix = out_of_phase(song(2 * WINDOW))
     mix -= mix.mean(axis=1, keepdims=True)
     with Engine(SPEC, on_cpu(network)) as engine:
@@ -537,7 +537,7 @@ def test_a_song_out_of_phase_that_an_older_version_measured_is_separated(
 def test_windows_kept_of_a_song_out_of_phase_are_the_songs_own(
     network: torch.nn.Module,
 ) -> None:
-    """Who plays them meanwhile knows nothing of how the network got them."""
+    """Live playback must not need to know that the channel was inverted."""
     mix, memory = out_of_phase(song(3 * HOP + WINDOW)), Memory()
     stats = MixStatistics(mix.shape[1], 0.0, 0.1)
 

@@ -52,7 +52,7 @@ def test_a_full_size_checkpoint_is_pulled_over_http_and_separates(
     file_server: FileServer,
     tmp_path: Path,
 ) -> None:
-    """Resumed after a cut, refused with a wrong hash, as exact as torchaudio's own."""
+    """It resumes, refuses a wrong hash, and separates as exactly as torchaudio."""
     assert 330e6 < len(checkpoint) < 340e6
     file_server.files[FILENAME] = checkpoint
     cache = WeightsCache(tmp_path / "cache")

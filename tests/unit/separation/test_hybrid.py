@@ -1,4 +1,4 @@
-"""What taking Hybrid Demucs apart, and rewriting its layers, keeps."""
+"""Splitting Hybrid Demucs and rewriting its layers keeps its results."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ def ratio_db(expected: Tensor, found: Tensor) -> float:
 
 
 def stirred(module: Any) -> Any:
-    """Draw all weights anew that begin as ones, zeros or next to nothing."""
+    """Replace weights initialised to ones, zeros or tiny values by random ones."""
     torch.manual_seed(3)
     with torch.no_grad():
         for part in module.modules():
@@ -45,7 +45,7 @@ def noise(*shape: int) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def _plainly() -> Iterator[None]:
-    """Record no gradients, and keep to one thread: passes are small."""
+    """Disable gradients, and use one thread, because passes are small."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.inference_mode():

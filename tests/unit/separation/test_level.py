@@ -1,4 +1,4 @@
-"""A song's offset is in the sum of its sources once, and none begins with a pop."""
+"""A song's offset is in its sources' sum once, and no source starts with a pop."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ OFFSETS = {
 
 
 def music(samples: int = SAMPLES) -> Samples:
-    """Return noise without offset, unlike in its two channels."""
+    """Return noise without offset, different in each channel."""
     noise = np.random.default_rng(5).standard_normal((2, samples)) * 0.1
     return (noise - noise.mean(axis=1, keepdims=True)).astype(np.float32)
 
@@ -39,7 +39,7 @@ def in_blocks(samples: Samples, size: int) -> Iterator[Samples]:
 def separated(
     mix: Samples, shares: tuple[float, ...], level: Level | None = None
 ) -> Samples:
-    """Return the sources that a network would make which gives each its share."""
+    """Return the output of a network that gives each source its share."""
     level = level or measured(mix)
     (inner,) = normalised([mix], level)
     sources = inner * np.array(shares, np.float32)[:, None, None]
@@ -58,7 +58,7 @@ def test_an_offset_is_in_the_sum_once(
     mix = music() + np.array(offset, np.float32)[:, None]
     sources = separated(mix, shares)
     np.testing.assert_allclose(sources.sum(axis=0), mix, rtol=0, atol=1e-6)
-    # Nowhere is there more of it than there is in the song.
+    # No source has more of it than the song has.
     assert (np.abs(sources.mean(axis=-1)) <= np.abs(offset) + 1e-6).all()
 
 
@@ -107,7 +107,7 @@ def test_a_song_that_starts_in_silence_has_silent_sources_there(
 
 
 def test_first_samples_that_lie_off_the_rest_make_no_pop() -> None:
-    """What a network makes of silence under the mean wavers where it begins."""
+    """A network's output for constant input fluctuates at its start."""
     level = Level(0.1, 0.1)
     sources = np.zeros((SOURCES, 2, SAMPLES), np.float32)
     sources[0] = -1.0

@@ -1,4 +1,4 @@
-"""What may be done with the models, and which are served where little is allowed."""
+"""The models' licences, and the models served if only permissive ones are allowed."""
 
 from dataclasses import fields, replace
 from pathlib import Path

@@ -20,7 +20,7 @@ BEST = "hdemucs_high_musdb_plus"
 
 @dataclass
 class FakeWeights:
-    """Weights that are here, can be fetched, or neither."""
+    """Weights that are cached, downloadable, or neither."""
 
     here: bool = False
     reachable: bool = False

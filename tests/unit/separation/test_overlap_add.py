@@ -76,7 +76,7 @@ def test_windows_one_hop_apart_are_weighted_as_demucs_does(windows: int) -> None
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_the_fade_into_a_last_window_moved_back_has_no_jump(steps: int) -> None:
-    """Three windows may meet there: levels 0, 0 and 1 must give a rise from 0 to 1."""
+    """Three windows may overlap there: levels 0, 0 and 1 must rise from 0 to 1."""
     length = WINDOW + HOP + steps * GRID_SAMPLES
     levels = [np.full((2, WINDOW), level, np.float32) for level in (0, 0, 1)]
     out = joined(iter(levels), length)
@@ -158,7 +158,7 @@ def test_a_window_of_another_length_is_refused() -> None:
 
 
 def test_what_is_joined_lies_in_the_windows_themselves() -> None:
-    """A copy of each would cost a core that the network needs."""
+    """Copies would take CPU time from the network."""
     windows = [noise(WINDOW) for _ in range(2)]
     first, second = join(iter(windows), 2 * HOP, SPEC)
     assert np.shares_memory(first, windows[0])

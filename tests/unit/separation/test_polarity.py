@@ -1,4 +1,4 @@
-"""Channels that cancel each other are told from channels that only differ."""
+"""Channels that cancel each other are distinguished from channels that differ."""
 
 import numpy as np
 import pytest

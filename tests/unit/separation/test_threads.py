@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.separation.threads import run_apart
+from serve_app.separation.threads import run_in_new_thread
 
-# Loads the demo as a server does, computes, and counts the threads that came of it.
+# Loads the demo like a server, computes, and counts the threads created.
 PROGRAM = """
 import os
 import sys
@@ -33,9 +33,9 @@ with Engine.load(spec, path, options) as engine:
 
 
 def test_the_result_and_the_error_come_through() -> None:
-    assert run_apart(lambda: 3) == 3
+    assert run_in_new_thread(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        run_apart(lambda: 1 // 0)
+        run_in_new_thread(lambda: 1 // 0)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts in /proc")
@@ -50,5 +50,5 @@ def test_only_the_thread_that_computes_keeps_helpers(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )
-    # The thread itself, its helpers, and a pool that torch always makes.
+    # The thread itself, its OpenMP threads, and a pool that torch always creates.
     assert int(ran.stdout) <= 1 + 2 * (threads - 1)

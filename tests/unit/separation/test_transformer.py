@@ -1,4 +1,4 @@
-"""The seam for other networks, proved by one that is none of torchaudio's."""
+"""The interface for other networks, tested with one not from torchaudio."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def network() -> torch.nn.Module:
 def weights(
     network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """Write its weights as they are published: safetensors, half precision."""
+    """Write its weights in the published format: safetensors, half precision."""
     path = tmp_path_factory.mktemp("weights") / "955717e8.safetensors"
     save_file({k: v.half() for k, v in network.state_dict().items()}, path)
     yield path

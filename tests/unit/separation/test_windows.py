@@ -58,7 +58,7 @@ def test_a_song_without_samples_has_no_plan() -> None:
         (GRID_SAMPLES + 1, 0, "window_samples"),
         (4 * GRID_SAMPLES, 1, "overlap_samples"),
         (4 * GRID_SAMPLES, -GRID_SAMPLES, "overlap_samples"),
-        (4 * GRID_SAMPLES, 3 * GRID_SAMPLES, "half a window"),
+        (4 * GRID_SAMPLES, 3 * GRID_SAMPLES, "at most half of window_samples"),
     ],
 )
 def test_a_spec_off_the_grid_or_without_a_hop_is_refused(

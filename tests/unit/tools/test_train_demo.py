@@ -1,4 +1,4 @@
-"""What making the demo model promises."""
+"""The guarantees of the demo model's training tools."""
 
 import datetime
 import io
@@ -34,7 +34,7 @@ from tools.demo_training import (
     training,
     varying,
 )
-from tools.demo_training.beginning import pass_through
+from tools.demo_training.initial_weights import pass_through
 from tools.demo_training.notes import Harmony, Note
 
 SEEDS = range(20)
@@ -43,7 +43,7 @@ CROP = 16_384
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: steps are small, and the machine may be busy."""
+    """Use one thread in torch: steps are small, and the machine may be busy."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

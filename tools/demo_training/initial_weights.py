@@ -1,26 +1,26 @@
-"""The weights training begins with."""
+"""The initial weights of training."""
 
 import torch
 from torch import nn
 from torchaudio.models import HDemucs
 
-TAPS = 4  # The time branch's stride: so many new samples enter each position.
+TAPS = 4  # The time branch's stride: new samples for each position.
 QUIETER = 0.1
 
 
 @torch.no_grad()
 def pass_through(network: HDemucs, source: int) -> None:
-    """Set the first level of the time branch to hand the mix on as one source.
+    """Initialise the time branch's first level to return the mix as one source.
 
-    Small networks learn slowly to copy what they need not change. Each sample
-    enters as itself and negated, for GELU(x) - GELU(-x) = x; a gate whose logit
-    is zero halves what passes, hence the factors of two.
+    Small networks are slow to learn to copy their input. Each sample enters as itself
+    and negated, because GELU(x) - GELU(-x) = x. A gate with a logit of zero halves its
+    input, hence the factors of two.
     """
     encoder, decoder = network.time_encoder[0], network.time_decoder[-1]
     lines = [(channel, tap) for channel in range(2) for tap in range(TAPS)]
     width = encoder.conv.out_channels
     if width < 2 * len(lines):
-        raise ValueError(f"{width} channels cannot carry {2 * len(lines)} samples")
+        raise ValueError(f"must have at least {2 * len(lines)} channels, got {width}")
     for branch in (network.time_decoder, network.freq_decoder):
         branch[-1].conv_tr.weight *= QUIETER
         branch[-1].conv_tr.bias.zero_()
