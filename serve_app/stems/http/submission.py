@@ -20,7 +20,7 @@ from serve_app.idempotency.response import Answer
 from serve_app.idempotency.store import AnswerReceipt
 from serve_app.jobs.job import State
 from serve_app.stems.footprint import disk_bytes
-from serve_app.stems.http import form_options as wanted
+from serve_app.stems.http import form_options
 from serve_app.stems.http.intake import Arrival, Intake, Upload
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.kind import ORIGINALS, STEMS
@@ -68,10 +68,10 @@ class Submission:
         if once is not None and (before := await once.before()):
             return self._served(before.body, {idempotency.REPLAYED: "true"})
         upload = await arrival.upload()
-        options = wanted.choose(
+        options = form_options.choose(
             upload.form.fields, services.models.infos, services.models.default
         )
-        webhook = wanted.webhook(upload.form.fields, services.check_webhook)
+        webhook = form_options.webhook(upload.form.fields, services.check_webhook)
         file_key, twins = await self._twins(upload, options)
         job = await self._job(upload, options, file_key, twins)
         job = job.evolve(request=replace(job.request, webhook=webhook))

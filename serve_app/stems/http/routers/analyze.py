@@ -28,8 +28,8 @@ from serve_app.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
-from serve_app.stems.http import form_options as options
-from serve_app.stems.http import json_body as references
+from serve_app.stems import options
+from serve_app.stems.http import form_options, openapi
 from serve_app.stems.http.dependencies import InjectedIntake, InjectedStems
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.reports import Request
@@ -39,30 +39,6 @@ from serve_app.stems.wire import (
 from serve_app.storage.port import UPLOADS
 
 router = APIRouter(tags=["analysis"])
-
-ANALYZE_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "additionalProperties": True,
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "The song, in any format that can be "
-                            "separated.",
-                        },
-                        options.BPM_RANGE: options.BPM_RANGE_SCHEMA,
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 @router.post(
@@ -87,7 +63,7 @@ ANALYZE_FORM: dict[str, Any] = {
         Busy,
         StorageFull,
     ),
-    openapi_extra=references.documented(ANALYZE_FORM),
+    openapi_extra=openapi.song_body(options.ANALYZE),
 )
 async def analyze(
     request: HttpRequest,
@@ -99,9 +75,10 @@ async def analyze(
 
     Form fields that are not known are ignored, and so are query parameters.
     """
-    async with intake.receive(request, client, (options.BPM_RANGE,)) as arrival:
+    fields = options.names(options.ANALYZE)
+    async with intake.receive(request, client, fields) as arrival:
         upload = await arrival.upload()
-        bpm_range = options.bpm_range(upload.form.fields)
+        bpm_range = form_options.bpm_range(upload.form.fields)
         facts = await intake.measure(request, client, upload)
         found = await _analyze_stored(services, upload.path, bpm_range)
     return Analysis.model_validate(
