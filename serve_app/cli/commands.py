@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from serve_app.cli import model_commands, storage_commands
 from serve_app.errors import AppError
+from serve_app.stems.options import BPM_RANGE, FORMAT, MODEL, PRIORITY, STEMS, Option
 
 _DEFAULT_SERVER = "http://127.0.0.1:8000"
 # What a shell reports of a program that SIGINT ended.
@@ -38,6 +39,11 @@ app = typer.Typer(
 app.add_typer(model_commands.app, name="models")
 app.add_typer(storage_commands.app, name="storage")
 
+
+def _flag(option: Option) -> Any:
+    return typer.Option(f"--{option.name.replace('_', '-')}", help=option.help)
+
+
 Songs = Annotated[
     list[Path],
     typer.Argument(
@@ -52,6 +58,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress and no summary.")
 ]
+BpmRange = Annotated[str, _flag(BPM_RANGE)]
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -101,18 +108,11 @@ def separate(
         Path, typer.Option("--out", "-o", help="Stems go to OUT/<song>/<stem>.")
     ],
     server: Server = _DEFAULT_SERVER,
-    model: Annotated[
-        str, typer.Option(help="Model; see `stemserve models list`.")
-    ] = "",
-    format: Annotated[
-        str, typer.Option(help="wav, wav24, wav32f, flac, mp3, m4a or opus.")
-    ] = "",
-    stems: Annotated[
-        str, typer.Option(help="Only these, as in `vocals,accompaniment`.")
-    ] = "",
-    priority: Annotated[
-        str, typer.Option(help="high, normal or low, where a server has other songs.")
-    ] = "",
+    model: Annotated[str, _flag(MODEL)] = "",
+    format: Annotated[str, _flag(FORMAT)] = "",
+    stems: Annotated[str, _flag(STEMS)] = "",
+    priority: Annotated[str, _flag(PRIORITY)] = "",
+    bpm_range: BpmRange = "",
     local: Local = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each song.")
@@ -132,7 +132,13 @@ def separate(
     from serve_app.cli.progress import Manner
     from serve_app.cli.work import Order
 
-    order = Order(model=model, stems=stems, format=format, priority=priority)
+    order = Order(
+        model=model,
+        stems=stems,
+        format=format,
+        priority=priority,
+        bpm_range=bpm_range,
+    )
     manner = Manner(as_json=json, is_quiet=quiet)
     failures = separation.run(songs, out, order, None if local else server, manner)
     raise typer.Exit(1 if failures else 0)
@@ -142,9 +148,7 @@ def separate(
 def analyze(
     songs: Songs,
     server: Server = _DEFAULT_SERVER,
-    bpm_range: Annotated[
-        str, typer.Option(help="Between which tempos the songs' are, as in `88-175`.")
-    ] = "",
+    bpm_range: BpmRange = "",
     local: Local = False,
     json: AsJson = False,
     quiet: Quiet = False,

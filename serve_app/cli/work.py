@@ -11,12 +11,13 @@ from serve_app.cli.parallel import Track
 
 @dataclass(frozen=True)
 class Order:
-    """What to make of every song, in the words of the service; empty is its default."""
+    """Options for every song, as the service's form has them; empty is its default."""
 
     model: str = ""
     stems: str = ""
     format: str = ""
     priority: str = ""
+    bpm_range: str = ""
 
     @property
     def fields(self) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from serve_app.jobs import codec
 from serve_app.jobs.job import Job
+from serve_app.stems.options import Priority
 from serve_app.webhooks.target import Webhook
 
 # Clients may ask for the vocals, and for the sum of all else.
@@ -21,24 +22,6 @@ class Stage(StrEnum):
     FETCH = "fetch"
     SEPARATE = "separate"
     UPLOAD = "upload"
-
-
-class Priority(StrEnum):
-    """How soon a job has its turn, where several wait or run."""
-
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-
-    @property
-    def rank(self) -> int:
-        """What waiting jobs are ordered by, the first being 0."""
-        return list(Priority).index(self)
-
-    @property
-    def turns(self) -> int:
-        """How many windows a running job gets for each one of the low jobs'."""
-        return {Priority.HIGH: 9, Priority.NORMAL: 3, Priority.LOW: 1}[self]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from serve_app.database import Database
 from serve_app.errors import LeaseLost
 from serve_app.jobs.job import Claim, State
 from serve_app.jobs.transitions import MAX_CLAIMS, Retry
-from serve_app.stems.request import Priority, SeparationJob, Stage
+from serve_app.stems.options import Priority
+from serve_app.stems.request import SeparationJob, Stage
 from tests.jobs import NOON, RESULT, ManualClock, asking, new_job, new_store
 
 LEASE_MS = 30_000

@@ -17,7 +17,8 @@ from serve_app.idempotency.store import AnswerReceipt, Answers
 from serve_app.jobs.job import NONE_PASSED_BY, Claim, PassedBy, State
 from serve_app.jobs.kind import Share
 from serve_app.jobs.transitions import MAX_CLAIMS, Retry
-from serve_app.stems.request import Priority, SeparationJob, Stage
+from serve_app.stems.options import Priority
+from serve_app.stems.request import SeparationJob, Stage
 from serve_app.webhooks.message import Message
 from serve_app.webhooks.target import Event, Webhook
 from tests.jobs import (

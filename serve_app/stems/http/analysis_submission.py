@@ -15,7 +15,7 @@ from serve_app.stems.analysis_jobs.kind import NAME, song_key
 from serve_app.stems.analysis_jobs.request import AnalysisJob, AnalysisRequest
 from serve_app.stems.analysis_jobs.view import analysis_path
 from serve_app.stems.analysis_jobs.wire import AnalysisAccepted
-from serve_app.stems.http import form_options as options
+from serve_app.stems.http import form_options
 from serve_app.stems.http.hand_in import (
     REPLAYED,
     STATUS,
@@ -28,7 +28,6 @@ from serve_app.stems.http.intake import Arrival, Intake, Upload
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.http.submission import source_of
 
-FIELDS = (options.BPM_RANGE, options.WEBHOOK_URL, options.WEBHOOK_EVENTS)
 # The song as it is stored, and a working copy.
 _COPIES = 2
 
@@ -81,8 +80,8 @@ class AnalysisSubmission:
 
     async def _job(self, upload: Upload) -> AnalysisJob:
         fields = upload.form.fields
-        bpm_range = options.bpm_range(fields)
-        webhook = options.webhook(fields, self._services.check_webhook)
+        bpm_range = form_options.bpm_range(fields)
+        webhook = form_options.webhook(fields, self._services.check_webhook)
         facts = await self._intake.measure(self._request, self._client, upload)
         job_id, now = uuid4().hex, self._services.clock()
         source = source_of(upload, facts, song_key(job_id))

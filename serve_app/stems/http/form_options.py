@@ -1,133 +1,85 @@
-"""What to make of a song, as the text fields of a form say it."""
+"""Options of a song's job, read from the text fields of a form."""
 
 from collections.abc import Callable, Sequence
 
-from serve_app.audio import formats
 from serve_app.errors import InvalidField, InvalidInput, RefusedUrl
 from serve_app.stems import reports
 from serve_app.stems.http.services import ModelInfo
-from serve_app.stems.request import ACCOMPANIMENT, VOCALS, Options, Priority
+from serve_app.stems.options import (
+    BPM_RANGE,
+    FORMAT,
+    MODEL,
+    PRIORITY,
+    STEMS,
+    WEBHOOK_EVENTS,
+    WEBHOOK_URL,
+    Priority,
+)
+from serve_app.stems.request import ACCOMPANIMENT, VOCALS, Options
 from serve_app.webhooks.target import Event, Webhook
 
-BPM_RANGE = "bpm_range"
-_OPTIONS = ("model", "stems", "format", "priority", BPM_RANGE)
-WEBHOOK_URL, WEBHOOK_EVENTS = "webhook_url", "webhook_events"
-FIELDS = (*_OPTIONS, WEBHOOK_URL, WEBHOOK_EVENTS)
-BPM_RANGE_SCHEMA = {
-    "type": "string",
-    "description": "Between which tempos the song's is, as in `88-175`, where that is "
-    "known: a tempo is told at half or double speed if it is there then.",
-}
-DEFAULT_MODEL = "auto"
-DEFAULT_FORMAT = "wav"
+Fields = Sequence[tuple[str, str]]
 
 
-def choose(
-    fields: Sequence[tuple[str, str]], models: Sequence[ModelInfo], default_model: str
-) -> Options:
-    """Return what the fields ask for; InvalidField, with the choices, for what is not.
-
-    An empty field is as good as none: forms in browsers send those.
-    """
-    given = {name: _values(fields, name) for name in _OPTIONS}
-    model = _model(_single(given, "model"), models, default_model)
-    format = _format(_single(given, "format"))
-    priority = _priority(_single(given, "priority"))
-    stems = _stems(given["stems"], model)
-    return Options(model.name, stems, format, priority, bpm_range(fields))
+def choose(fields: Fields, models: Sequence[ModelInfo], default_model: str) -> Options:
+    """Return the options in `fields`; raises InvalidField, which names the choices."""
+    model = _model(MODEL.value(fields), models, default_model)
+    return Options(
+        model.name,
+        _stems(STEMS.values(fields), model),
+        FORMAT.value(fields),
+        Priority(PRIORITY.value(fields)),
+        bpm_range(fields),
+    )
 
 
-def bpm_range(fields: Sequence[tuple[str, str]]) -> tuple[float, float] | None:
-    """Return the tempos between which the fields say a song's is, if they do."""
-    text = _single({BPM_RANGE: _values(fields, BPM_RANGE)}, BPM_RANGE)
+def bpm_range(fields: Fields) -> tuple[float, float] | None:
+    """Return the lowest and the highest tempo that the song can have, or None."""
+    text = BPM_RANGE.value(fields)
     try:
         return reports.bpm_range(text) if text else None
     except InvalidInput as err:
-        raise InvalidField(err.detail, BPM_RANGE) from err
+        raise InvalidField(err.detail, BPM_RANGE.name) from err
 
 
-def webhook(
-    fields: Sequence[tuple[str, str]], check: Callable[[str], object] | None
-) -> Webhook | None:
-    """Return whom the fields ask to tell of the job's end, if anybody.
+def webhook(fields: Fields, check: Callable[[str], object] | None) -> Webhook | None:
+    """Return the webhook for the job's end, or None.
 
-    `check` raises RefusedUrl for an address that is not told; None refuses all.
+    `check` raises RefusedUrl for an address that is not allowed; if it is None, the
+    server sends no webhooks.
     """
-    urls = [text.strip() for name, text in fields if name == WEBHOOK_URL]
-    urls = [url for url in dict.fromkeys(urls) if url]
-    names = _values(fields, WEBHOOK_EVENTS)
-    if len(urls) > 1:
-        raise InvalidField(f"Give one {WEBHOOK_URL}, not {len(urls)}.", WEBHOOK_URL)
-    if names and not urls:
-        raise InvalidField(f"Give a {WEBHOOK_URL} with these events.", WEBHOOK_EVENTS)
-    if not urls:
+    url, names = WEBHOOK_URL.value(fields), WEBHOOK_EVENTS.values(fields)
+    if not url:
+        if names:
+            raise InvalidField(
+                f'"{WEBHOOK_EVENTS.name}" needs a "{WEBHOOK_URL.name}".',
+                WEBHOOK_EVENTS.name,
+            )
         return None
     if check is None:
         raise InvalidField(
             "This server sends no webhooks until its operator sets "
-            "STEMSERVE_WEBHOOK_SECRETS, for they must be signed. Leave "
-            f"{WEBHOOK_URL} out, and poll the job.",
-            WEBHOOK_URL,
+            "STEMSERVE_WEBHOOK_SECRETS, which sign them. Leave out "
+            f'"{WEBHOOK_URL.name}" and poll the job.',
+            WEBHOOK_URL.name,
         )
     try:
-        check(urls[0])
+        check(url)
     except RefusedUrl as err:
-        raise InvalidField(err.detail, WEBHOOK_URL) from err
-    return Webhook(urls[0], _events(names) or tuple(Event))
-
-
-def _events(names: list[str]) -> tuple[Event, ...]:
-    unknown = [name for name in names if name not in list(Event)]
-    if unknown:
-        raise InvalidField(
-            f"There is no event {unknown[0][:40]!r}. Choose from: {', '.join(Event)}.",
-            WEBHOOK_EVENTS,
-        )
-    return tuple(event for event in Event if event in names)
-
-
-def _values(fields: Sequence[tuple[str, str]], name: str) -> list[str]:
-    """The values of a field, be it repeated or a list with commas."""
-    texts = (text for field, text in fields if field == name)
-    values = (value.strip().lower() for text in texts for value in text.split(","))
-    return [value for value in dict.fromkeys(values) if value]
-
-
-def _single(given: dict[str, list[str]], name: str) -> str:
-    values = given[name]
-    if len(values) > 1:
-        raise InvalidField(f"Give one {name}, not {len(values)}.", name)
-    return values[0] if values else ""
+        raise InvalidField(err.detail, WEBHOOK_URL.name) from err
+    return Webhook(url, tuple(each for each in Event if each in (names or Event)))
 
 
 def _model(name: str, models: Sequence[ModelInfo], default_model: str) -> ModelInfo:
-    wanted = default_model if name in ("", DEFAULT_MODEL) else name
+    wanted = default_model if name == MODEL.default else name
     for model in models:
         if model.name == wanted and model.refusal:
-            raise InvalidField(model.refusal, "model")
+            raise InvalidField(model.refusal, MODEL.name)
         if model.name == wanted:
             return model
-    choices = ", ".join(model.name for model in models if not model.refusal)
-    raise InvalidField(
-        f"There is no model {wanted[:40]!r}. Choose one of: {choices}.", "model"
+    raise MODEL.not_a_choice(
+        wanted, [model.name for model in models if not model.refusal]
     )
-
-
-def _format(name: str) -> str:
-    try:
-        return formats.parse(name or DEFAULT_FORMAT).name
-    except InvalidInput as err:
-        raise InvalidField(err.detail, "format") from err
-
-
-def _priority(name: str) -> Priority:
-    try:
-        return Priority(name or Priority.NORMAL)
-    except ValueError:
-        choices = ", ".join(Priority)
-        raise InvalidField(
-            f"There is no priority {name[:40]!r}. Choose one of: {choices}.", "priority"
-        ) from None
 
 
 def _stems(names: list[str], model: ModelInfo) -> tuple[str, ...]:
@@ -140,13 +92,13 @@ def _stems(names: list[str], model: ModelInfo) -> tuple[str, ...]:
         raise InvalidField(
             f"{model.name} makes no stem {unknown[0][:40]!r}. "
             f"Choose from: {', '.join(choices)}.",
-            "stems",
+            STEMS.name,
         )
     if ACCOMPANIMENT in names and not set(names) <= {VOCALS, ACCOMPANIMENT}:
         raise InvalidField(
-            f"{ACCOMPANIMENT} is all but the {VOCALS} in one stem: choose it alone or "
-            f"with {VOCALS}, or choose from: {', '.join(model.sources)}.",
-            "stems",
+            f"{ACCOMPANIMENT} is everything but the {VOCALS}: choose it alone or with "
+            f"{VOCALS}, or choose from: {', '.join(model.sources)}.",
+            STEMS.name,
         )
     order = (VOCALS, ACCOMPANIMENT) if ACCOMPANIMENT in names else model.sources
     return tuple(name for name in order if name in names)

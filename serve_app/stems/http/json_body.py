@@ -1,42 +1,42 @@
-"""Songs that lie elsewhere, as a JSON body names them, with the fields of a form."""
+"""JSON bodies that refer to a song, by a URL or an upload, with options of a form."""
 
 import json
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
-from serve_app.api.multipart import FILE_FIELD
 from serve_app.errors import BadRequest, InvalidField
 from serve_app.filenames import titles
+from serve_app.stems.options import Option, names
 
 MEDIA_TYPE = "application/json"
-URL, UPLOAD_ID, FILENAME = "url", "upload_id", "filename"
 
-_PROPERTIES = {
-    URL: {
-        "type": "string",
-        "description": "Where the song is: `https://…`, or `s3://bucket/key` in a "
-        "bucket that the operator allows. This or `upload_id` must be given.",
-    },
-    UPLOAD_ID: {
-        "type": "string",
-        "description": "A file that was sent by `POST /uploads`.",
-    },
-    FILENAME: {
-        "type": "string",
-        "description": "The song's name, any text; that which it has there when left "
-        "out.",
-    },
-}
+URL = Option(
+    "url",
+    "The song's address: `https://…`, or `s3://bucket/key` in a bucket that the "
+    "operator allows. Give either this or `upload_id`.",
+    example="https://example.com/song.mp3",
+    is_url=True,
+)
+UPLOAD_ID = Option(
+    "upload_id",
+    "Id of a file that was sent by `POST /uploads`.",
+    example="0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f",
+)
+FILENAME = Option(
+    "filename",
+    "The song's name, any text. When left out, the name that the file has there.",
+    example="song.mp3",
+)
+REFERENCE = (URL, UPLOAD_ID, FILENAME)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A song's URL or the id of its upload, and the text fields that came with it."""
+    """A song's URL or the id of its upload, and the text fields beside it."""
 
     url: str
     upload_id: str
@@ -53,32 +53,36 @@ def is_json(headers: Headers) -> bool:
 async def read(request: Request, fields: Sequence[str]) -> Reference:
     """Read the body of `request`, which may have `fields` beside its reference.
 
-    Raises BadRequest for what is no JSON and InvalidField for what is wrong in it.
+    Raises BadRequest if it isn't a JSON object, and InvalidField for a wrong field.
     """
     body = bytearray()
     try:
         async for chunk in request.stream():
-            body += chunk  # Not without end: see `Bodies`.
+            body += chunk  # `Bodies` limits its length.
     except ClientDisconnect as err:
         raise BadRequest("The connection was closed too early. Send it again.") from err
     return parsed(bytes(body), fields)
 
 
 def parsed(body: bytes, fields: Sequence[str]) -> Reference:
-    """Return what `body` says; raises as `read` does."""
+    """Return the reference in `body`; raises as `read` does."""
     try:
         found = _titled(json.loads(body))
         # Escapes can stand for half a character, which nothing else can hold.
         json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as err:
-        raise BadRequest("The body is no JSON. Correct it and send it again.") from err
+        raise BadRequest(
+            "The body is not valid JSON. Correct it and send it again."
+        ) from err
     if not isinstance(found, dict):
-        raise BadRequest('The body is no JSON object like {"url": "https://…"}.')
-    known = (*_PROPERTIES, *fields)
+        raise BadRequest(
+            'The body must be a JSON object, such as {"url": "https://…"}.'
+        )
+    known = (*names(REFERENCE), *fields)
     for name in found:
         if name not in known:
             raise InvalidField(
-                f"There is no field {name[:40]!r}. The body has these: "
+                f"Unknown field {name[:40]!r}. The fields of the body are: "
                 f"{', '.join(known)}. To send the file itself, send a form.",
                 name[:40],
             )
@@ -90,49 +94,28 @@ def parsed(body: bytes, fields: Sequence[str]) -> Reference:
     )
     if bool(reference.url) == bool(reference.upload_id):
         raise InvalidField(
-            "Name one song: give either `url` or `upload_id`. To send the file itself, "
-            "send a form: curl -F file=@song.mp3.",
-            URL,
+            'Give either "url" or "upload_id". To send the file itself, send a form: '
+            "curl -F file=@song.mp3.",
+            URL.name,
         )
     return reference
 
 
-def documented(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe for OpenAPI that what a `form` takes can also be given as JSON."""
-    both = deepcopy(dict(form))
-    content = both["requestBody"]["content"]
-    schema = content["multipart/form-data"]["schema"]
-    rest = {
-        name: property
-        for name, property in schema["properties"].items()
-        if name != FILE_FIELD
-    }
-    content[MEDIA_TYPE] = {
-        "schema": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {**_PROPERTIES, **rest},
-        },
-        # Else "Try it out" sends each field, `upload_id` beside `url`.
-        "example": {URL: "https://example.com/song.mp3"},
-    }
-    return both
-
-
 def _titled(found: Any) -> Any:
-    """Return what a body says with a title for a name, which may be any text."""
-    if not isinstance(found, dict) or not isinstance(found.get(FILENAME), str):
+    """Return a body with its file name, which may be any text, made a title."""
+    name = found.get(FILENAME.name) if isinstance(found, dict) else None
+    if not isinstance(name, str):
         return found
-    return {**found, FILENAME: found[FILENAME] and titles.clean(found[FILENAME])}
+    return {**found, FILENAME.name: name and titles.clean(name)}
 
 
-def _text(found: Mapping[str, Any], name: str) -> str:
-    """Return a field that is one text, empty if it is not given."""
-    value = found.get(name)
+def _text(found: Mapping[str, Any], option: Option) -> str:
+    """Return a field that is a string, empty if it is left out."""
+    value = found.get(option.name)
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InvalidField(f"The field {name!r} is no text.", name)
+        raise _wrong(option.name, "a string", value)
     return value
 
 
@@ -148,4 +131,10 @@ def _plain(name: str, value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    raise InvalidField(f"The field {name!r} is no text, nor a list of them.", name)
+    raise _wrong(name, "a string or a list of strings", value)
+
+
+def _wrong(name: str, allowed: str, value: Any) -> InvalidField:
+    kinds = {dict: "an object", list: "a list", bool: "a boolean", type(None): "null"}
+    got = kinds.get(type(value), "a number")
+    return InvalidField(f'"{name}" must be {allowed}, got {got}.', name)

@@ -19,7 +19,7 @@ from serve_app.audio.facts import AudioFacts
 from serve_app.errors import AudioTooLong
 from serve_app.jobs.job import State
 from serve_app.stems.footprint import disk_bytes
-from serve_app.stems.http import form_options as wanted
+from serve_app.stems.http import form_options
 from serve_app.stems.http.hand_in import (
     REPLAYED,
     STATUS,
@@ -71,10 +71,10 @@ class Submission:
         if before := await answered_before(once):
             return self._served(before, REPLAYED)
         upload = await arrival.upload()
-        options = wanted.choose(
+        options = form_options.choose(
             upload.form.fields, services.models.infos, services.models.default
         )
-        webhook = wanted.webhook(upload.form.fields, services.check_webhook)
+        webhook = form_options.webhook(upload.form.fields, services.check_webhook)
         file_key, twins = await self._twins(upload, options)
         job = await self._job(upload, options, file_key, twins)
         job = job.evolve(request=replace(job.request, webhook=webhook))

@@ -55,13 +55,16 @@ def test_what_is_wanted_is_passed_on(
     service: Service, song: Path, tmp_path: Path
 ) -> None:
     service.complete(STEMS)
-    options = ("--model", "demo", "--format", "flac", "--stems", "drums,vocals")
+    options = ["--model", "demo", "--format", "flac", "--stems", "drums,vocals"]
+    options += ["--priority", "low", "--bpm-range", "88-175"]
     run(song, "-o", tmp_path, *options, "--server", service.url)
     (request,) = service.asked("POST", "/separate")
     for field, value in (
         ("model", "demo"),
         ("format", "flac"),
         ("stems", "drums,vocals"),
+        ("priority", "low"),
+        ("bpm_range", "88-175"),
     ):
         assert f'name="{field}"\r\n\r\n{value}\r\n'.encode() in request.body
 

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from serve_app.stems.request import Priority, content_key
+from serve_app.stems.options import Priority
+from serve_app.stems.request import content_key
 from tests.jobs import new_job
 
 OPTIONS = new_job().request.options

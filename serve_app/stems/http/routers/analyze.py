@@ -31,11 +31,10 @@ from serve_app.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
+from serve_app.stems import options
 from serve_app.stems.analysis_jobs.wire import AnalysisAccepted
-from serve_app.stems.http import form_options as options
-from serve_app.stems.http import json_body as references
+from serve_app.stems.http import form_options, openapi
 from serve_app.stems.http.analysis_submission import (
-    FIELDS,
     AnalysisSubmission,
     check_room,
 )
@@ -48,30 +47,6 @@ from serve_app.stems.wire import (
 from serve_app.storage.port import UPLOADS
 
 router = APIRouter(tags=["analysis"])
-
-ANALYZE_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "additionalProperties": True,
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "The song, in any format that can be "
-                            "separated.",
-                        },
-                        options.BPM_RANGE: options.BPM_RANGE_SCHEMA,
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 @router.post(
@@ -99,7 +74,7 @@ ANALYZE_FORM: dict[str, Any] = {
         Busy,
         StorageFull,
     ),
-    openapi_extra=references.documented(ANALYZE_FORM),
+    openapi_extra=openapi.song_body(options.ANALYZE),
 )
 async def analyze(
     request: HttpRequest,
@@ -125,12 +100,13 @@ async def analyze(
     """
     if is_job:
         await check_room(request, client, services)
-        async with intake.receive(request, client, FIELDS) as arrival:
+        fields = options.names(options.ANALYZE)
+        async with intake.receive(request, client, fields) as arrival:
             submission = AnalysisSubmission(request, client, services, intake, base_url)
             return await submission.answer(arrival)
-    async with intake.receive(request, client, (options.BPM_RANGE,)) as arrival:
+    async with intake.receive(request, client, (options.BPM_RANGE.name,)) as arrival:
         upload = await arrival.upload()
-        bpm_range = options.bpm_range(upload.form.fields)
+        bpm_range = form_options.bpm_range(upload.form.fields)
         facts = await intake.measure(request, client, upload)
         found = await _analyze_stored(services, upload.path, bpm_range)
     return Analysis.model_validate(

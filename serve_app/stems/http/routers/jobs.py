@@ -1,6 +1,6 @@
 """Separation: songs in, jobs to poll."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -13,7 +13,6 @@ from serve_app.api.dependencies import (
 )
 from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
-from serve_app.audio.formats import FORMATS
 from serve_app.errors import (
     AudioTooLong,
     BadRequest,
@@ -36,10 +35,8 @@ from serve_app.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
-from serve_app.stems import view
-from serve_app.stems.http import form_options as wanted
-from serve_app.stems.http import json_body as references
-from serve_app.stems.http import lookup
+from serve_app.stems import options, view
+from serve_app.stems.http import lookup, openapi
 from serve_app.stems.http.dependencies import (
     InjectedIntake,
     InjectedStems,
@@ -48,79 +45,16 @@ from serve_app.stems.http.dependencies import (
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.http.submission import Submission
 from serve_app.stems.kind import FOLDERS, NAME
-from serve_app.stems.request import Priority
 from serve_app.stems.wire import (
     Accepted,
     Deleted,
     JobList,
     JobView,
 )
-from serve_app.webhooks.target import Event
 
 router = APIRouter(tags=["separation"])
 
 LONGEST_WAIT_SECONDS = 60
-
-SEPARATE_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "additionalProperties": True,
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "The song: mp3, wav, flac, m4a, ogg, opus, "
-                            "aiff, or a video with sound.",
-                        },
-                        "model": {
-                            "type": "string",
-                            "default": wanted.DEFAULT_MODEL,
-                            "description": "One of those that `/models` lists.",
-                        },
-                        "stems": {
-                            "type": "array",
-                            "items": {"type": "string"},
-                            "example": ["drums", "bass", "other", "vocals"],
-                            "description": "Stems of the model, repeated or separated "
-                            "by commas; or `vocals` and `accompaniment`, all but the "
-                            "vocals in one. All of the model's when left out.",
-                        },
-                        "format": {
-                            "type": "string",
-                            "enum": list(FORMATS),
-                            "default": wanted.DEFAULT_FORMAT,
-                        },
-                        "priority": {
-                            "type": "string",
-                            "enum": list(Priority),
-                            "default": Priority.NORMAL,
-                            "description": "Jobs of a higher priority are begun first "
-                            "and get three times as much of a device that they share.",
-                        },
-                        wanted.BPM_RANGE: wanted.BPM_RANGE_SCHEMA,
-                        wanted.WEBHOOK_URL: {
-                            "type": "string",
-                            "format": "uri",
-                            "description": "Where to tell of the job's end by a signed "
-                            "POST (Standard Webhooks).",
-                        },
-                        wanted.WEBHOOK_EVENTS: {
-                            "type": "array",
-                            "items": {"type": "string", "enum": list(Event)},
-                            "description": "Of which ends to tell, repeated or "
-                            "separated by commas; of all when left out.",
-                        },
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 @router.post(
@@ -147,7 +81,7 @@ SEPARATE_FORM: dict[str, Any] = {
         Busy,
         StorageFull,
     ),
-    openapi_extra=references.documented(SEPARATE_FORM),
+    openapi_extra=openapi.song_body(options.SEPARATE),
 )
 async def separate(
     request: Request,
@@ -167,7 +101,8 @@ async def separate(
     if not idempotency.is_named(request):
         # Nobody should upload a song to be told that the queue is full.
         await run_in_thread(services.jobs.check_room, client.name)
-    async with intake.receive(request, client, wanted.FIELDS) as arrival:
+    fields = options.names(options.SEPARATE)
+    async with intake.receive(request, client, fields) as arrival:
         submission = Submission(request, client, services, intake, base_url)
         return await submission.answer(arrival)
 

@@ -62,6 +62,33 @@ def test_what_is_wrong_is_named(body: dict[str, Any], field: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"url": 5}, '"url" must be a string, got a number.'),
+        ({"url": URL, "filename": True}, '"filename" must be a string, got a boolean.'),
+        (
+            {"url": URL, "stems": [None]},
+            '"stems" must be a string or a list of strings, got null.',
+        ),
+        (
+            {"url": URL, "stems": {"drums": True}},
+            '"stems" must be a string or a list of strings, got an object.',
+        ),
+        (
+            {"url": URL, "stems": [["drums"]]},
+            '"stems" must be a string or a list of strings, got a list.',
+        ),
+    ],
+)
+def test_a_wrong_type_is_refused_with_the_right_one(
+    body: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidField) as caught:
+        parsed(**body)
+    assert caught.value.detail == said
+
+
+@pytest.mark.parametrize(
     ("name", "title"),
     [
         ("a/b.mp3", "b.mp3"),

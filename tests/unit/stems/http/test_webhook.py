@@ -58,13 +58,21 @@ async def test_no_webhook_is_the_default(server: Server, song: bytes) -> None:
         ({"webhook_url": "https://169.254.169.254/"}, "webhook_url", "public address"),
         ({"webhook_url": "https://localhost/"}, "webhook_url", "full name"),
         ({"webhook_url": "https://example.com:22/"}, "webhook_url", "Port 22"),
-        ({"webhook_url": [URL, f"{URL}2"]}, "webhook_url", "Give one webhook_url"),
+        (
+            {"webhook_url": [URL, f"{URL}2"]},
+            "webhook_url",
+            '"webhook_url" must be one value, got 2.',
+        ),
         (
             {"webhook_url": URL, "webhook_events": "job.begun"},
             "webhook_events",
             "job.completed, job.failed, job.cancelled",
         ),
-        ({"webhook_events": "job.failed"}, "webhook_events", "Give a webhook_url"),
+        (
+            {"webhook_events": "job.failed"},
+            "webhook_events",
+            '"webhook_events" needs a "webhook_url"',
+        ),
     ],
 )
 async def test_a_webhook_that_cannot_be_told_is_refused_with_the_reason(
