@@ -33,7 +33,6 @@ from serve_app.jobs.log import quoted
 from serve_app.jobs.runner import Event, Finished
 from serve_app.jobs.store import JobStore
 from serve_app.separation import allocator
-from serve_app.separation.models import find
 from serve_app.settings import Settings
 from serve_app.stems import reports
 from serve_app.stems.http.part import part
@@ -276,7 +275,7 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
 
     def follow(job: SeparationJob, stem: str) -> Follower:
         look = partial(store.get, job.id)
-        return Follower(look, find, kernel.storage, settings.working_dir, stem)
+        return Follower(look, kernel.storage, settings.working_dir, stem)
 
     return StemsServices(
         jobs=store,
