@@ -34,6 +34,7 @@ from serve_app.jobs.runner import Event, Finished
 from serve_app.jobs.store import JobStore
 from serve_app.separation import allocator
 from serve_app.settings import Settings
+from serve_app.settings.check import Rule
 from serve_app.stems import reports
 from serve_app.stems.http.part import part
 from serve_app.stems.http.services import Arrivals, Limits, Models, StemsServices
@@ -43,6 +44,7 @@ from serve_app.stems.models import model_infos
 from serve_app.stems.reports import ExportRequest, Request
 from serve_app.stems.request import Result, SeparationJob, SeparationRequest
 from serve_app.stems.reuse import Reuse
+from serve_app.stems.settings_rules import RULES
 from serve_app.storage.port import UPLOADS
 
 logger = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class Stems:
     """Separates songs and analyses them."""
 
     Args: ClassVar[type[StemsArgs]] = StemsArgs
+    settings_rules: ClassVar[Mapping[str, Rule]] = RULES
 
     args: StemsArgs
 
