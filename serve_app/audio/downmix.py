@@ -53,19 +53,12 @@ _INTEGER = {
 }
 
 
-def stereo(frame: AudioFrame) -> NDArray[np.float32]:
-    """Return a decoded frame's samples as float32 (2, samples), full scale being 1.
-
-    Mono is doubled, two channels are left as they are, and more are mixed down by
-    ITU-R BS.775 without its low-frequency effects.
-    """
-    return with_channels(frame)[:2]
-
-
 def with_channels(frame: AudioFrame) -> NDArray[np.float32]:
-    """Return what `stereo` does, and below the channels if they are more than two.
+    """Return a decoded frame in stereo, and below its channels if they are over two.
 
-    That is (2, samples) or (2 + channels, samples).
+    That is float32 (2, samples) or (2 + channels, samples), full scale being 1. Mono is
+    doubled, two channels are left as they are, and more are mixed down by ITU-R BS.775
+    without its low-frequency effects.
     """
     planes = _planes(frame)
     if len(planes) == 1:
