@@ -65,6 +65,7 @@ def part(services: StemsServices) -> ApiPart:
             "stems_watch": JobWatch(services.jobs),
         },
         health=partial(health.of, services),
+        health_names=("jobs_count", "queue"),
         description=_DESCRIPTION,
         sent=webhook.sent,
         examples=_EXAMPLES,
