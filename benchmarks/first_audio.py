@@ -49,7 +49,8 @@ class Watched(LocalStorage):
     def put(self, key: str, path: Path, *, synced: bool = True) -> None:
         """Store a file."""
         super().put(key, path, synced=synced)
-        if key.startswith("parts/") and self.first_window_at is None:
+        is_window = key.startswith("parts/") and key.endswith(".npy")
+        if is_window and self.first_window_at is None:
             self.first_window_at = time.perf_counter()
 
 

@@ -17,7 +17,6 @@ from deployments.pool import Pool, Strict, over_defaults
 from deployments.system import System
 from serve_app.settings import Settings
 from serve_app.settings import check as settings_check
-from serve_app.stems.settings_rules import RULES
 
 DEFAULT_SYSTEM = "stems"
 # Where these stood before there were several systems, and still may.
@@ -74,9 +73,13 @@ class AppArgs(Strict):
     def resolved_settings(self) -> Settings:
         """Return the settings, these arguments over the environment's.
 
-        Raises WrongSettings, a ValueError, for those that cannot be.
+        Raises WrongSettings, a ValueError, for those that cannot be. The settings of
+        other systems than the application's are not checked, but for their types.
         """
-        return settings_check.read(self.settings, RULES)
+        rules: dict[str, settings_check.Rule] = {}
+        for name in self.systems:
+            rules |= system.settings_rules(system.find(name))
+        return settings_check.read(self.settings, rules)
 
     def made(self) -> Mapping[str, System]:
         """Return the systems, by name, made from their sections.

@@ -1,7 +1,6 @@
 """The dispatcher on Serve: runs what the systems of an application dispatch."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,8 +13,6 @@ from serve_app.jobs.table import known_ids
 from serve_app.separation import allocator
 from serve_app.settings import Settings
 from serve_app.storage.working_directory import sweep
-
-logger = logging.getLogger(__name__)
 
 
 class DispatcherReplica:

@@ -34,8 +34,8 @@ from serve_app.jobs.log import quoted
 from serve_app.jobs.runner import Event, Finished
 from serve_app.jobs.store import JobStore
 from serve_app.separation import allocator
-from serve_app.separation.models import find
 from serve_app.settings import Settings
+from serve_app.settings.check import Rule
 from serve_app.stems import reports
 from serve_app.stems.analysis_jobs.request import (
     AnalysisJob,
@@ -50,6 +50,7 @@ from serve_app.stems.models import model_infos
 from serve_app.stems.reports import ExportRequest, Request
 from serve_app.stems.request import Result, SeparationJob, SeparationRequest
 from serve_app.stems.reuse import Reuse
+from serve_app.stems.settings_rules import RULES
 from serve_app.storage.port import UPLOADS
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class Stems:
     """Separates songs and analyses them."""
 
     Args: ClassVar[type[StemsArgs]] = StemsArgs
+    settings_rules: ClassVar[Mapping[str, Rule]] = RULES
 
     args: StemsArgs
 
@@ -324,7 +326,7 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
 
     def follow(job: SeparationJob, stem: str) -> Follower:
         look = partial(store.get, job.id)
-        return Follower(look, find, kernel.storage, settings.working_dir, stem)
+        return Follower(look, kernel.storage, settings.working_dir, stem)
 
     return StemsServices(
         jobs=store,

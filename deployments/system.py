@@ -13,6 +13,7 @@ from deployments.pool import Strict
 from serve_app.api.part import ApiPart
 from serve_app.jobs.dispatcher import Dispatcher
 from serve_app.settings import Settings
+from serve_app.settings.check import Rule
 
 # Before Serve has bound them they are applications, in a replica they are handles.
 Pools = Mapping[str, Application]
@@ -60,7 +61,10 @@ class Calls(Protocol):
 
 
 class System(Protocol):
-    """A system, made from its section of a Serve config."""
+    """A system, made from its section of a Serve config.
+
+    `settings_rules` is optional; see the function of that name.
+    """
 
     Args: ClassVar[type[Strict]]
 
@@ -74,6 +78,12 @@ class System(Protocol):
 
     def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
         """Return what runs its jobs."""
+
+
+def settings_rules(system: type[System]) -> Mapping[str, Rule]:
+    """Return the checks of a system's settings, by their names; none by default."""
+    rules: Mapping[str, Rule] = getattr(system, "settings_rules", {})
+    return rules
 
 
 def find(name: str) -> type[System]:

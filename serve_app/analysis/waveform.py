@@ -93,14 +93,6 @@ class Waveform:
         is_whole = span.end >= self.samples or span.end % kept == 0
         return is_whole and not (span.first % kept or span.samples_per_pixel % kept)
 
-    def overview(self, least_pixels: int) -> Span:
-        """Return the whole song in the fewest exact pixels, at least `least_pixels`.
-
-        They are less than twice as many, and fewer only if the waveform has fewer.
-        """
-        length = self.samples_per_pixel * max(len(self.peaks) // least_pixels, 1)
-        return Span(0, self.samples, length)
-
     def pixels(self, span: Span, bands: int = 1) -> Pixels:
         """Return a span's pixels, for the channels' mean or for three bands.
 

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from ipaddress import (
     IPv4Address,
-    IPv4Network,
     IPv6Address,
-    IPv6Network,
     ip_address,
     ip_network,
 )
@@ -16,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve_app.api import hosts
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 
 class ForwardedHeaders:

@@ -28,13 +28,18 @@ _STARTING: Mapping[str, Any] = {"ready": False, "reason": "The service is starti
 class HealthProbe:
     """Asks all parts how they are, at most once at a time, and remembers it.
 
-    A part's fields stand at the top of the report: where two parts have one of the same
-    name, that of the later one in the configuration counts. With several parts, each
-    has its own under `systems` as well.
+    The parts' fields are at the top of the report. `ready` and `status` are the worst
+    of all parts, and `reason` has the reasons of all. A name in a part's `health_names`
+    is that part's, also while it has no value; of any other name that two parts have,
+    the later part in the configuration counts. With several parts, each has its own
+    fields under `systems` as well.
     """
 
     def __init__(self, parts: Sequence[ApiPart], clock: Callable[[], datetime]) -> None:
         self._parts = [part for part in parts if part.health is not None]
+        self._owners = {
+            name: part.name for part in self._parts for name in part.health_names
+        }
         self._clock = clock
         self._report: Mapping[str, Any] | None = None
         self._asked_at = float("-inf")
@@ -70,8 +75,12 @@ class HealthProbe:
     def _merged(self, told: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
         """Return one report of all parts; see the class."""
         report: dict[str, Any] = {}
-        for fields in told.values():
-            report |= fields
+        for part, fields in told.items():
+            report |= {
+                name: value
+                for name, value in fields.items()
+                if self._owners.get(name, part) == part
+            }
         systems = [told.get(part.name, _STARTING) for part in self._parts]
         is_ready = all(fields.get("ready", False) for fields in systems)
         told_reasons = (fields.get("reason") for fields in systems)

@@ -20,9 +20,10 @@ class ApiPart:
 
     `public_routers` answer whoever asks; the others know their client. `state` is by
     name, which must be the system's own. `health` is its part of /health: `ready`, and
-    `reason` if it is not. Pages of `cors_origins` may use its routes; None is those of
-    the whole application. `description` is Markdown for /docs, `sent` describes
-    what the system asks of others, and `examples` lie in `examples_dir`.
+    `reason` if it is not; at the top of /health, `health_names` are never another
+    system's. Pages of `cors_origins` may use its routes; None is those of the whole
+    application. `description` is Markdown for /docs, `sent` describes what the system
+    asks of others, and `examples` lie in `examples_dir`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ApiPart:
     public_routers: Sequence[APIRouter] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
     health: Health | None = None
+    health_names: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] | None = None
     description: str = ""
     sent: APIRouter | None = None

@@ -138,6 +138,7 @@ class Health(Wire):
     )
     systems: Mapping[str, Any] | None = Field(
         default=None,
-        description="The same of each system, where there are several. At the top, the "
-        "fields of one system hide those of the same name of the systems before it.",
+        description="The same of each system, where there are several. At the top, "
+        "`ready` and `status` are the worst of all systems. Other fields are those of "
+        "the system that claims them, or else of the last system that has them.",
     )

@@ -53,19 +53,12 @@ _INTEGER = {
 }
 
 
-def stereo(frame: AudioFrame) -> NDArray[np.float32]:
-    """Return a decoded frame's samples as float32 (2, samples), full scale being 1.
+def with_channels(frame: AudioFrame) -> NDArray[np.float32]:
+    """Return a frame's stereo mix, then its channels as rows if they are more than two.
 
+    The shape is (2, samples) or (2 + channels, samples), float32, full scale being 1.
     Mono is doubled, two channels are unchanged, and more are mixed down by ITU-R BS.775
     without the low-frequency effects channel.
-    """
-    return with_channels(frame)[:2]
-
-
-def with_channels(frame: AudioFrame) -> NDArray[np.float32]:
-    """Return the stereo mix, then the channels as rows if they are more than two.
-
-    The shape is (2, samples) or (2 + channels, samples).
     """
     planes = _planes(frame)
     if len(planes) == 1:

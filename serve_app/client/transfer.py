@@ -13,6 +13,7 @@ from serve_app.client.errors import Refused, ServerUnreachable
 from serve_app.client.exchange import built, sent
 from serve_app.client.job import RemoteStem
 from serve_app.client.retry import TryAgain
+from serve_app.outbound.partial_file import PartialFile, WrongRange
 
 _RANGE_NOT_SATISFIABLE = 416
 
@@ -45,81 +46,71 @@ class Download:
     ) -> None:
         self._stem = stem
         self._path = path
-        self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        self._hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         self._on_progress = on_progress
-        self._etag: str | None = None
-        self._file = self._partial.open("xb")
-        self._hash = hashlib.sha256()
+        self._file = self._hidden.open("x+b")
+        self._partial = PartialFile(self._file)
 
     def __enter__(self) -> "Download":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._file.close()
-        self._partial.unlink(missing_ok=True)
+        self._hidden.unlink(missing_ok=True)
 
     def attempt(self, http: httpx.Client) -> None:
         """Fetch what is missing; TryAgain when it was cut or is not what was said."""
-        before = self._file.tell()
+        before = self._partial.size_bytes
         try:
             self._fetch(http)
         except TryAgain as again:
-            again.has_progressed = self._file.tell() > before
+            again.has_progressed = self._partial.size_bytes > before
             raise
+        except WrongRange as err:
+            raise self._not_whole() from err
         except Refused as refused:
             if refused.http_status != _RANGE_NOT_SATISFIABLE:
                 raise
-            self._restart()
+            self._partial.restart()
             raise TryAgain(refused) from refused
         self._check()
         self._file.close()
-        self._partial.replace(self._path)
+        self._hidden.replace(self._path)
 
     def _fetch(self, http: httpx.Client) -> None:
-        done = self._file.tell()
-        if done > 0 and done == self._stem.size_bytes:
+        if self._partial.size_bytes and self._has_size():
             return
-        request = built(http, "GET", self._stem.url, headers=self._headers(done))
+        headers = self._partial.request_headers()
+        request = built(http, "GET", self._stem.url, headers=headers)
         with sent(http, request, follow_redirects=True) as answer:
-            if done > 0 and not self._continues(answer, done):
-                self._restart()
-            self._etag = answer.headers.get("ETag")
+            self._partial.begin(answer.status_code, answer.headers)
             for chunk in answer.iter_raw():
                 self._write(chunk)
-
-    def _headers(self, done: int) -> dict[str, str]:
-        # Bytes are counted: they must come as they are.
-        headers = {"Accept-Encoding": "identity"}
-        if done > 0:
-            headers["Range"] = f"bytes={done}-"
-            if self._etag is not None and not self._etag.startswith("W/"):
-                headers["If-Range"] = self._etag
-        return headers
-
-    @staticmethod
-    def _continues(answer: httpx.Response, done: int) -> bool:
-        content_range = answer.headers.get("Content-Range", "")
-        return answer.status_code == 206 and content_range.startswith(f"bytes {done}-")
+        if not self._partial.is_whole:
+            raise self._not_whole()
 
     def _write(self, chunk: bytes) -> None:
-        self._file.write(chunk)
-        self._hash.update(chunk)
+        self._partial.write(chunk)
         if self._on_progress is not None and self._stem.size_bytes:
-            self._on_progress(min(self._file.tell() / self._stem.size_bytes, 1.0))
+            done = self._partial.size_bytes / self._stem.size_bytes
+            self._on_progress(min(done, 1.0))
 
-    def _restart(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        self._hash = hashlib.sha256()
+    def _has_size(self) -> bool:
+        return self._stem.size_bytes == self._partial.size_bytes
 
     def _check(self) -> None:
         """Raise TryAgain, and forget the bytes, if they are not those of the stem."""
-        size, sha256 = self._file.tell(), self._hash.hexdigest()
-        is_size = self._stem.size_bytes in (None, size)
-        if is_size and self._stem.sha256 in (None, sha256):
-            return
-        self._restart()
-        raise TryAgain(
+        is_size = self._stem.size_bytes is None or self._has_size()
+        if not is_size or self._stem.sha256 not in (None, self._sha256()):
+            self._partial.restart()
+            raise self._not_whole()
+
+    def _sha256(self) -> str:
+        self._file.seek(0)
+        return hashlib.file_digest(self._file, "sha256").hexdigest()
+
+    def _not_whole(self) -> TryAgain:
+        return TryAgain(
             ServerUnreachable(
                 f"{self._stem.url} gives no whole {self._stem.name}. Try again."
             )

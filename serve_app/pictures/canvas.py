@@ -14,7 +14,6 @@ Vector = NDArray[np.float64]
 Form = Literal["png", "svg"]
 Anchor = Literal["start", "middle", "end"]
 
-FORMS: tuple[Form, ...] = ("png", "svg")
 MEDIA_TYPES: dict[Form, str] = {"png": "image/png", "svg": "image/svg+xml"}
 # A bitmap of this size takes 27 MB.
 WIDEST, HIGHEST = 4_096, 2_160

@@ -16,7 +16,6 @@ from pydantic.fields import FieldInfo
 
 from serve_app.outbound.urls import SCHEMES
 from serve_app.settings import (
-    BUILT_IN,
     Settings,
     all_variables,
     environment,
@@ -26,7 +25,6 @@ from serve_app.storage import addresses
 from serve_app.webhooks import signing
 
 _LONGEST_SHOWN = 80
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:.]+")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
@@ -52,8 +50,8 @@ def read(
 ) -> Settings:
     """Return the settings: those `given` by a config, and the environment's.
 
-    `rules` are those of systems, by the names of their settings. Raises WrongSettings,
-    which says of each what is allowed, for those that cannot be.
+    `rules` are those of the systems that run, by the names of their settings. Raises
+    WrongSettings, which says of each what is allowed, for those that cannot be.
     """
     config = given or {}
     try:
@@ -158,7 +156,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
-def _needs(package: str, extra: str) -> None:
+def needs(package: str, extra: str) -> None:
+    """Raise ValueError unless `package` is installed, which comes with an extra."""
     if find_spec(package) is None:
         raise ValueError(
             f"{package} is not installed: run `pip install 'stemserve[{extra}]'`"
@@ -173,7 +172,7 @@ def _check_database(settings: Settings) -> None:
 
     address = engine.parsed(settings.effective_database_url)
     if address.get_backend_name() == "postgresql":
-        _needs("psycopg", "postgres")
+        needs("psycopg", "postgres")
 
 
 def _check_storage(settings: Settings) -> None:
@@ -187,12 +186,12 @@ def _check_buckets(settings: Settings) -> None:
 def _check_places(found: Sequence[str], *, may_be_local: bool = True) -> None:
     for place in found:
         if may_be_local and addresses.is_directory(place):
-            _check_directory(Path(place))
+            check_directory(Path(place))
             continue
         bucket = addresses.parsed(place)
-        if bucket.endpoint_url is not None and not _is_web(bucket.endpoint_url):
+        if bucket.endpoint_url is not None and not is_web(bucket.endpoint_url):
             raise ValueError("its endpoint_url must begin with http:// or https://")
-        _needs("boto3", "s3")
+        needs("boto3", "s3")
 
 
 def _stores(settings: Settings) -> int:
@@ -237,33 +236,6 @@ def _check_secrets(settings: Settings) -> None:
     signing.keys_of([each.get_secret_value() for each in settings.webhook_secrets])
 
 
-def _check_beats(settings: Settings) -> None:
-    if settings.beats != BUILT_IN:
-        _needs("beat_this", "beats")
-
-
-def _check_device(settings: Settings) -> None:
-    if not _DEVICE.fullmatch(settings.device):
-        raise ValueError("must be auto, cpu, cuda or cuda:N, such as cuda:0")
-
-
-def _check_runtime(settings: Settings) -> None:
-    if settings.runtime != "openvino":
-        return
-    _needs("openvino", "openvino")
-    if settings.device not in ("auto", "cpu"):
-        raise ValueError("computes on cpu only; set STEMSERVE_DEVICE=cpu")
-    if settings.model == "htdemucs":
-        raise ValueError("cannot compute htdemucs; set it to torch or auto")
-
-
-def _check_precision(settings: Settings) -> None:
-    if settings.precision != "fp16":
-        return
-    if settings.device == "cpu" or settings.runtime == "openvino":
-        raise ValueError("is for CUDA devices only; use fp32, bf16 or auto on a CPU")
-
-
 def _check_origins(settings: Settings) -> None:
     for each in settings.cors_origins:
         if not _ORIGIN.fullmatch(each):
@@ -284,16 +256,7 @@ def _check_log_level(settings: Settings) -> None:
         raise ValueError("must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
 
 
-def _check_mirror(settings: Settings) -> None:
-    mirror = settings.weights_mirror
-    if mirror is None or _is_web(mirror) or mirror.startswith("file://"):
-        return
-    # A directory that is not there may be mounted later: `auto` goes on without it.
-    if "://" in mirror:
-        raise ValueError("must be a URL with http:// or https://, or a directory")
-
-
-def _check_directory(path: Path) -> None:
+def check_directory(path: Path) -> None:
     """Raise ValueError unless `path` is a directory to write to, or can become one."""
     standing = path.absolute()
     while not standing.exists() and standing != standing.parent:
@@ -306,7 +269,7 @@ def _check_directory(path: Path) -> None:
 
 def _check_temp_dir(settings: Settings) -> None:
     if settings.temp_dir is not None:
-        _check_directory(settings.working_dir)
+        check_directory(settings.working_dir)
 
 
 def _takes_files(directory: Path) -> bool:
@@ -319,7 +282,8 @@ def _takes_files(directory: Path) -> bool:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _is_web(url: str) -> bool:
+def is_web(url: str) -> bool:
+    """Whether `url` is an http or https URL with a host."""
     try:
         parts = urlsplit(url)
         return parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
@@ -328,18 +292,12 @@ def _is_web(url: str) -> bool:
 
 
 _RULES: Mapping[str, Rule] = {
-    "data_dir": lambda settings: _check_directory(settings.data_dir),
+    "data_dir": lambda settings: check_directory(settings.data_dir),
     "database_url": _check_database,
     "storage": _check_storage,
     "storage_copies": _check_copies,
     "storage_salt": _check_salt,
     "temp_dir": _check_temp_dir,
-    "weights_dir": lambda settings: _check_directory(settings.weights_dir),
-    "weights_mirror": _check_mirror,
-    "beats": _check_beats,
-    "device": _check_device,
-    "runtime": _check_runtime,
-    "precision": _check_precision,
     "input_url_schemes": _check_schemes,
     "input_url_hosts": lambda settings: _check_hosts(settings.input_url_hosts),
     "input_buckets": _check_buckets,

@@ -1,7 +1,6 @@
 """How much of a disk a job can take."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from serve_app.stems.request import Options, Source
 
@@ -11,14 +10,6 @@ _FLOAT_BYTES = 4
 _TAGS_BYTES = 2 * 2**20
 # Neighbouring windows overlap by up to an eighth, and each is stored whole.
 _OVERLAP = 8 / 7
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one client's jobs that have not ended may take of the service."""
-
-    queued_jobs: int
-    disk_bytes: int
 
 
 def disk_bytes(

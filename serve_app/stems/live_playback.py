@@ -15,7 +15,6 @@ from serve_app.audio.resample import exactly, resampled, resampled_samples
 from serve_app.errors import Cancelled, NotReady
 from serve_app.jobs.job import State
 from serve_app.separation.level import Level, restored
-from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import join
 from serve_app.separation.windows import plan
 from serve_app.stems import stored_windows as parts
@@ -33,26 +32,26 @@ POLL_SECONDS = 0.25
 class Follower:
     """Reads a stem of one job: its windows as they are stored, then the finished file.
 
-    `look` returns the job as it is now, `find_model` the spec of a model's name. All
-    methods block, and are for one thread at a time.
+    `look` returns the job as it is now. The windows are those of the engine that works
+    on the job when the first one is read: when a later attempt has another engine, the
+    rest comes from the finished file. All methods block, and are for one thread at a
+    time.
     """
 
     def __init__(
         self,
         look: Callable[[], SeparationJob],
-        find_model: Callable[[str], ModelSpec],
         storage: Storage,
         working_dir: Path,
         stem: str,
     ) -> None:
         self._look = look
-        self._find_model = find_model
         self._storage = storage
         self._working_dir = working_dir
         self._stem = stem
         self._stopped = Event()
         self._job = look()
-        self._engine: str | None = None
+        self._layout: parts.Layout | None = None
         self._next_window = 0
 
     def stop(self) -> None:
@@ -64,10 +63,10 @@ class Follower:
         self._job = self._look()
         if view.is_over(self._job):
             return True
-        self._engine = self._engine or self._found_engine()
-        if self._engine is None:
+        self._layout = self._layout or self._found_layout()
+        if self._layout is None:
             return False
-        place = parts.key(self._job.id, self._engine, self._next_window)
+        place = parts.key(self._job.id, self._layout.engine, self._next_window)
         try:
             self._storage.stat(place)
         except FileNotFoundError:
@@ -97,27 +96,25 @@ class Follower:
 
     def _at_the_songs_rate(self) -> Iterator[Samples]:
         self._wait()
-        if self._engine is None:
+        if (layout := self._layout) is None:
             raise _JobIsOverError
-        spec = self._find_model(self._engine.rpartition("-")[0])
         source = self._job.request.source
-        rates = (source.sample_rate, spec.sample_rate)
+        rates = (source.sample_rate, layout.sample_rate)
         length = max(1, resampled_samples(source.samples, *rates))
-        total = len(plan(length, spec.window))
-        (wanted,) = stem_parts(spec.sources, (self._stem,))
-        joined = join(self._windows(total), length, spec.window)
+        total = len(plan(length, layout.window))
+        (wanted,) = stem_parts(layout.sources, (self._stem,))
+        joined = join(self._windows(layout.engine, total), length, layout.window)
         level = Level(source.mean, source.deviation, source.side_mean)
         # In the order of the pipeline, so that no bit differs.
         blocks = restored(joined, level)
         stems = (mixed(block, (wanted,))[0] for block in blocks)
-        return resampled(stems, spec.sample_rate, source.sample_rate)
+        return resampled(stems, layout.sample_rate, source.sample_rate)
 
-    def _windows(self, total: int) -> Iterator[Samples]:
+    def _windows(self, engine: str, total: int) -> Iterator[Samples]:
         for index in range(total):
             self._next_window = index
             self._wait()
-            assert self._engine is not None  # noqa: S101  it was, for the first one
-            stems = parts.load(self._storage, self._job.id, self._engine, index)
+            stems = parts.load(self._storage, self._job.id, engine, index)
             if stems is None:
                 raise _JobIsOverError
             self._next_window = index + 1
@@ -130,11 +127,12 @@ class Follower:
         if view.is_over(self._job):
             raise _JobIsOverError
 
-    def _found_engine(self) -> str | None:
-        """Return the identity of the engine that works on the job, from its parts."""
-        for file in self._storage.list(parts.folder(self._job.id)):
-            return file.key.split("/")[2]
-        return None
+    def _found_layout(self) -> parts.Layout | None:
+        """Return the layout of the windows of the attempt that runs."""
+        job = self._job
+        if job.state is not State.RUNNING:
+            return None
+        return parts.find_layout(self._storage, job.id, job.attempt)
 
     def _rest(self, position: int) -> Iterator[Samples]:
         """Yield the stem from there on as the finished file has it."""

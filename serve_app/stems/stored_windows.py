@@ -1,12 +1,15 @@
 """Parts of songs in storage: each window's stems, from when they are computed.
 
 They lie under `parts/{job}/{engine}/{window}`, as numpy's own files with a checksum
-behind, and go once the job's stems are stored, or else with the job.
+behind, and go once the job's stems are stored, or else with the job. Beside them each
+attempt has a file that says how they are to be joined.
 """
 
+import json
 import logging
 import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.errors import StorageUnavailable
+from serve_app.jobs import codec
+from serve_app.separation.windows import WindowSpec
 from serve_app.stems.kind import PARTS
 from serve_app.storage.port import Storage
 
@@ -29,7 +34,21 @@ _MOST_WAITING = 4
 # Parts are not synced to disk one by one: most are deleted before they would be
 # written. What a power cut leaves of them is told by this.
 _CHECKSUM_BYTES = 4
+_SUFFIX = ".npy"
 _NOT_KEPT = "window not kept window=%d job=%s: %s"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The engine whose windows an attempt uses, and what it takes to join them.
+
+    `engine` is the engine's identity, `sources` the stems of a window in their order.
+    """
+
+    engine: str
+    sources: tuple[str, ...]
+    sample_rate: int
+    window: WindowSpec
 
 
 def folder(job_id: str) -> str:
@@ -39,7 +58,24 @@ def folder(job_id: str) -> str:
 
 def key(job_id: str, engine: str, index: int) -> str:
     """Return where a window's stems lie that the engine of this identity computed."""
-    return f"{folder(job_id)}/{engine}/{index:06d}.npy"
+    return f"{folder(job_id)}/{engine}/{index:06d}{_SUFFIX}"
+
+
+def find_layout(storage: Storage, job_id: str, attempt: int) -> Layout | None:
+    """Return the layout that an attempt at a job has stored; None without one."""
+    name = _layout_name(attempt)
+    for file in storage.list(folder(job_id)):
+        if file.key.endswith(f"/{name}"):
+            try:
+                content = b"".join(storage.read(file.key))
+            except FileNotFoundError:
+                return None
+            return codec.from_json(Layout, json.loads(content))
+    return None
+
+
+def _layout_name(attempt: int) -> str:
+    return f"attempt-{attempt}.json"
 
 
 def load(storage: Storage, job_id: str, engine: str, index: int) -> Samples | None:
@@ -83,16 +119,23 @@ class SongParts:
     """
 
     def __init__(
-        self, storage: Storage, directory: Path, job_id: str, engine: str
+        self,
+        storage: Storage,
+        directory: Path,
+        job_id: str,
+        attempt: int,
+        layout: Layout,
     ) -> None:
         self._storage = storage
         self._directory = directory
         self._job_id = job_id
-        self._engine = engine
+        self._attempt = attempt
+        self._layout = layout
         self._waiting: list[Future[None]] = []
         self._thread = ThreadPoolExecutor(1, "parts")
-        prefix = f"{folder(job_id)}/{engine}"
-        self._stored = {file.key for file in storage.list(prefix)}
+        self._folder = f"{folder(job_id)}/{layout.engine}"
+        found = (file.key for file in storage.list(self._folder))
+        self._stored = {key for key in found if key.endswith(_SUFFIX)}
         if self._stored:
             logger.info(
                 "song resumed job=%s windows=%d",
@@ -100,6 +143,7 @@ class SongParts:
             )
 
     def __enter__(self) -> Self:
+        self._thread.submit(self._store_layout)
         return self
 
     def __exit__(
@@ -115,7 +159,7 @@ class SongParts:
         if self._key(index) not in self._stored:
             return None
         # None if another attempt, which has ended by now, has cleaned up.
-        return load(self._storage, self._job_id, self._engine, index)
+        return load(self._storage, self._job_id, self._layout.engine, index)
 
     def keep(self, index: int, stems: Samples) -> None:
         """Begin to store a window's stems; they may be changed as soon as it returns.
@@ -125,7 +169,7 @@ class SongParts:
         self._waiting = [one for one in self._waiting if not one.done()]
         if len(self._waiting) >= _MOST_WAITING:
             return
-        path = self._directory / f"part-{index:06d}.npy"
+        path = self._directory / f"part-{index:06d}{_SUFFIX}"
         try:
             _write(path, stems)
         except OSError as err:
@@ -133,6 +177,16 @@ class SongParts:
             path.unlink(missing_ok=True)
             return
         self._waiting.append(self._thread.submit(self._store, index, path))
+
+    def _store_layout(self) -> None:
+        path = self._directory / _layout_name(self._attempt)
+        try:
+            path.write_text(json.dumps(codec.to_json(self._layout)))
+            self._storage.put(f"{self._folder}/{path.name}", path)
+        except (OSError, StorageUnavailable) as err:
+            logger.warning("layout not kept job=%s: %s", self._job_id, err)
+        finally:
+            path.unlink(missing_ok=True)
 
     def _store(self, index: int, path: Path) -> None:
         try:
@@ -143,4 +197,4 @@ class SongParts:
             path.unlink(missing_ok=True)
 
     def _key(self, index: int) -> str:
-        return key(self._job_id, self._engine, index)
+        return key(self._job_id, self._layout.engine, index)

@@ -1,6 +1,5 @@
 """Files that clients send to a bucket themselves."""
 
-import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,8 +21,6 @@ from serve_app.storage.addresses import Bucket
 from serve_app.storage.connection import Connection, code_of
 from serve_app.storage.fetch import save
 from serve_app.storage.port import UPLOADS, Offer
-
-logger = logging.getLogger(__name__)
 
 # S3 takes parts of at least 5 MiB, and no more than 10,000 of them.
 PART_BYTES = 8 * 1024**2

@@ -29,12 +29,18 @@ def rendered(body: str, public_url: str) -> str:
 
     Messages are kept with paths, in fields whose names end with `_url`. So a replay
     leads to where the service is now, and no message leads to a host that the client of
-    a request has named.
+    a request has named. A body without fields, such as a text, is returned as it is.
     """
-    message = json.loads(body)
+    try:
+        message = json.loads(body)
+    except ValueError:
+        return body
+    if not isinstance(message, dict | list):
+        return body
     _make_absolute(message, public_url)
-    if public_url and isinstance(message.get("data"), dict):
-        message["data"]["hf_space_url"] = public_url
+    data = message.get("data") if isinstance(message, dict) else None
+    if public_url and isinstance(data, dict):
+        data["hf_space_url"] = public_url
     return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -68,6 +68,7 @@ def part(services: StemsServices) -> ApiPart:
             "stems_analysis_watch": JobWatch(services.analysis_jobs),
         },
         health=partial(health.of, services),
+        health_names=("jobs_count", "queue"),
         description=_DESCRIPTION,
         sent=webhook.sent,
         examples=_EXAMPLES,

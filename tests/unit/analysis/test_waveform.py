@@ -218,15 +218,6 @@ def test_short_silent_and_overdriven_songs_have_waveforms(
         assert not values[samples // 100 + 4 :].any()
 
 
-@pytest.mark.parametrize("least", [1, 10, 300, 679, 680, 681, 5_000])
-def test_an_overview_is_exact_and_has_about_as_many_pixels_as_asked(least: int) -> None:
-    kept = heard(noise(100_000))
-    span = kept.overview(least)
-    assert kept.is_exact(span)
-    assert (span.first, span.end) == (0, 100_000)
-    assert min(least, 681) <= span.pixels < 2 * max(least, 2)
-
-
 def test_pixels_do_not_depend_on_how_many_are_made_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

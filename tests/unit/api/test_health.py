@@ -30,8 +30,14 @@ SOON_SECONDS = 2.0
 class Part:
     """Says what it is told to, once it may; counts how often it is asked."""
 
-    def __init__(self, name: str, report: Mapping[str, Any] | Exception = FINE) -> None:
+    def __init__(
+        self,
+        name: str,
+        report: Mapping[str, Any] | Exception = FINE,
+        own: tuple[str, ...] = (),
+    ) -> None:
         self.name = name
+        self.own = own
         self.report = report
         self.asked = 0
         self.may_answer = asyncio.Event()
@@ -46,7 +52,7 @@ class Part:
 
     @property
     def api_part(self) -> ApiPart:
-        return ApiPart(self.name, (), health=self.health)
+        return ApiPart(self.name, (), health=self.health, health_names=self.own)
 
 
 def probe_of(*parts: Part) -> HealthProbe:
@@ -142,6 +148,48 @@ async def test_a_later_part_hides_an_earlier_one_s_fields_of_the_same_name() -> 
     report = await report_of(Part("a", first), Part("b", second))
     assert (report["model"], report["device"], report["index"]) == ("other", "cpu", 3)
     assert report["systems"] == {"a": first, "b": second}
+
+
+async def test_a_later_part_does_not_hide_what_an_earlier_one_claims() -> None:
+    first = {"ready": True, "model": "demo", "device": "cpu", "jobs_count": 1}
+    second = {"ready": True, "model": "other", "device": "cuda", "jobs_count": 2}
+    songs = Part("a", first, ("jobs_count",))
+    report = await report_of(songs, Part("b", second))
+    told = (report["model"], report["device"], report["jobs_count"])
+    assert told == ("other", "cuda", 1)
+    assert report["systems"] == {"a": first, "b": second}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("failed", [{"ready": False}, Unavailable("No weights.")])
+async def test_what_a_part_claims_is_never_another_s(
+    is_first: bool, failed: Mapping[str, Any] | Exception
+) -> None:
+    """A client that looks for a GPU must not see that of another system."""
+    songs = Part("a", {"ready": True, "device": "cuda", "index": 3})
+    pictures = Part("b", failed, ("device",))
+    report = await report_of(*[songs, pictures][:: 1 if is_first else -1])
+    assert "device" not in report
+    assert report["index"] == 3
+    assert report["systems"]["a"]["device"] == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("songs", "pictures", "status"),
+    [
+        (FINE, FINE, "ok"),
+        (FINE, {"ready": True, "reason": "Slow."}, "degraded"),
+        ({"ready": False}, {"ready": True, "reason": "Slow."}, "unavailable"),
+        (FINE, {"ready": False, "status": "ok"}, "unavailable"),
+        (FINE, {"ready": True, "status": "healthy"}, "ok"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_the_worst_status_is_the_service_s(
+    songs: Mapping[str, Any], pictures: Mapping[str, Any], status: str, is_first: bool
+) -> None:
+    parts = [Part("a", songs), Part("b", pictures)][:: 1 if is_first else -1]
+    assert (await report_of(*parts))["status"] == status
 
 
 async def test_parts_that_say_nothing_are_no_systems() -> None:

@@ -22,6 +22,10 @@ def frame(samples: NDArray[Any], sample_format: str, layout: str) -> AudioFrame:
     return AudioResampler(format=sample_format).resample(packed)[0]
 
 
+def stereo(frame: AudioFrame) -> NDArray[np.float32]:
+    return downmix.with_channels(frame)[:2]
+
+
 @pytest.mark.parametrize(
     ("sample_format", "steps", "expected"),
     [
@@ -37,20 +41,20 @@ def test_every_sample_format_has_its_full_scale_at_one(
     sample_format: str, steps: NDArray[Any], expected: list[float], is_planar: bool
 ) -> None:
     name = f"{sample_format}p" if is_planar else sample_format
-    out = downmix.stereo(frame(steps, name, "mono"))
+    out = stereo(frame(steps, name, "mono"))
     assert out.dtype == np.float32
     np.testing.assert_array_equal(out, [expected, expected])
 
 
 def test_packed_stereo_is_taken_apart() -> None:
     wave = np.array([[0.1, 0.2, 0.3], [-0.1, -0.2, -0.3]], np.float32)
-    np.testing.assert_array_equal(downmix.stereo(frame(wave, "flt", "stereo")), wave)
-    np.testing.assert_array_equal(downmix.stereo(frame(wave, "fltp", "stereo")), wave)
+    np.testing.assert_array_equal(stereo(frame(wave, "flt", "stereo")), wave)
+    np.testing.assert_array_equal(stereo(frame(wave, "fltp", "stereo")), wave)
 
 
 def test_a_double_beyond_float32_becomes_infinite() -> None:
     wave = np.array([[1e300, 0.0]])
-    assert np.isinf(downmix.stereo(frame(wave, "dblp", "mono"))[0, 0])
+    assert np.isinf(stereo(frame(wave, "dblp", "mono"))[0, 0])
 
 
 @pytest.mark.parametrize(
@@ -76,21 +80,19 @@ def test_surround_is_mixed_down_by_the_standard(
 ) -> None:
     """Only one channel has audio at a time, one after another."""
     alone = np.eye(len(left), dtype=np.float32)
-    out = downmix.stereo(frame(alone, "fltp", layout))
+    out = stereo(frame(alone, "fltp", layout))
     np.testing.assert_allclose(out, [left, right], rtol=1e-6)
 
 
 def test_channels_without_names_are_taken_for_the_usual_ones() -> None:
     alone = np.eye(6, dtype=np.float32)
-    named = downmix.stereo(frame(alone, "fltp", "5.1"))
-    np.testing.assert_array_equal(
-        downmix.stereo(frame(alone, "fltp", "6 channels")), named
-    )
+    named = stereo(frame(alone, "fltp", "5.1"))
+    np.testing.assert_array_equal(stereo(frame(alone, "fltp", "6 channels")), named)
 
 
 def test_channels_nobody_knows_sound_in_the_middle() -> None:
     wave = np.ones((12, 3), dtype=np.float32)
-    out = downmix.stereo(frame(wave, "fltp", "12 channels"))
+    out = stereo(frame(wave, "fltp", "12 channels"))
     np.testing.assert_allclose(out, np.ones((2, 3)), rtol=1e-6)
 
 

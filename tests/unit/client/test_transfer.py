@@ -79,6 +79,29 @@ def test_a_range_that_is_no_longer_there_starts_over(
     assert files(tmp_path) == {"drums.wav": CONTENT}
 
 
+def test_a_range_that_begins_elsewhere_starts_over(
+    service: Service, client: Client, tmp_path: Path
+) -> None:
+    cut, elsewhere = Stem(CONTENT, cuts=[1_000]), {"Content-Range": "bytes 7-8/9"}
+    wrong = Answer(206, CONTENT[1_000:], elsewhere)
+    stem = offer(service, client, cut, wrong, Stem(CONTENT))
+    bare = replace(stem, size_bytes=None, sha256=None)
+    client.download(bare, tmp_path / "drums.wav")
+    assert files(tmp_path) == {"drums.wav": CONTENT}
+
+
+def test_a_part_of_the_rest_goes_on_from_there(
+    service: Service, client: Client, tmp_path: Path
+) -> None:
+    cut, part = Stem(CONTENT, cuts=[1_000]), CONTENT[1_000:3_000]
+    content_range = {"Content-Range": f"bytes 1000-2999/{len(CONTENT)}"}
+    stem = offer(service, client, cut, Answer(206, part, content_range), Stem(CONTENT))
+    client.download(stem, tmp_path / "drums.wav")
+    assert files(tmp_path) == {"drums.wav": CONTENT}
+    asked = service.asked("GET", "/job/j1/stems/drums")
+    assert asked[-1].headers.get("Range") == "bytes=3000-"
+
+
 @pytest.mark.parametrize("wrong", [CONTENT[:-1], CONTENT[:-1] + b"?", CONTENT + b"?"])
 def test_what_is_not_the_stem_does_not_appear(
     wrong: bytes, service: Service, client: Client, tmp_path: Path

@@ -70,6 +70,39 @@ def test_a_misspelt_setting_is_refused() -> None:
         AppArgs(settings={"max_upload_byte": 1}).resolved_settings()
 
 
+def test_settings_of_systems_that_do_not_run_are_not_checked(
+    toy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEMSERVE_MODEL", "spleeter")
+    monkeypatch.setenv("STEMSERVE_DEVICE", "gpu")
+    only_toy = checked({"systems": {toy: {}}})
+    assert only_toy.resolved_settings().model == "spleeter"
+    both = checked({"systems": {toy: {}, "stems": {}}})
+    with pytest.raises(WrongSettings, match="STEMSERVE_MODEL=spleeter"):
+        both.resolved_settings()
+
+
+def test_a_system_brings_the_rules_of_its_settings(
+    toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = """    settings_rules: ClassVar[dict[str, Any]] = {"lease_seconds": refuse}
+
+    def __init__"""
+    refuse = """def refuse(settings: Any) -> None:
+    raise ValueError("must be another")
+
+
+class Toy:"""
+    ruled = TOY.replace("class Toy:", refuse).replace("    def __init__", rules)
+    (tmp_path / "a_strict_toy.py").write_text(ruled)
+    monkeypatch.setenv("STEMSERVE_LEASE_SECONDS", "7")
+    with pytest.raises(
+        WrongSettings, match=r"^STEMSERVE_LEASE_SECONDS=7: must be another\.$"
+    ):
+        checked({"systems": {"a_strict_toy": {}}}).resolved_settings()
+    checked({"systems": {toy: {}}}).resolved_settings()
+
+
 def test_the_application_consists_of_stems_unless_it_says_of_what() -> None:
     assert set(checked({}).made()) == {"stems"}
     assert stems_of({}) == StemsArgs()

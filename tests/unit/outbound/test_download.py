@@ -32,6 +32,7 @@ class Host:
         self.status = 200
         self.announces = True
         self.pause_seconds = 0.0
+        self.most_bytes_of_range: int | None = None
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -41,13 +42,16 @@ class Host:
                 if asked and self.headers.get("If-Range") == host.etag:
                     start, status = int(asked[6:-1]), 206
                 body = host.content[start:]
+                if status == 206:
+                    body = body[: host.most_bytes_of_range]
                 self.send_response(status)
                 if host.etag:
                     self.send_header("ETag", host.etag)
                 if status == 206:
                     whole = len(host.content)
                     self.send_header(
-                        "Content-Range", f"bytes {start}-{whole - 1}/{whole}"
+                        "Content-Range",
+                        f"bytes {start}-{start + len(body) - 1}/{whole}",
                     )
                 if host.announces:
                     self.send_header("Content-Length", str(len(body)))
@@ -151,10 +155,47 @@ def test_without_a_version_it_is_fetched_anew(host: Host, path: Path) -> None:
     assert host.ranges == [None, None]
 
 
-def test_cuts_without_end_are_said(host: Host, path: Path) -> None:
-    host.cut_after = [1000] * 20
+def test_any_number_of_cuts_does_not_matter_while_bytes_come(
+    host: Host, path: Path
+) -> None:
+    host.cut_after = [0, 0] + [20_000, 0, 0] * 20
+    fetch(host.asker(), host.url, path, LIMITS)
+    assert path.read_bytes() == SONG
+
+
+def test_three_tries_in_a_row_without_a_new_byte_fail(host: Host, path: Path) -> None:
+    host.cut_after = [1000, 0, 0, 0]
     with pytest.raises(UnreachableUrl, match="could not be fetched whole"):
         fetch(host.asker(), host.url, path, LIMITS)
+    assert host.ranges == [None] + ["bytes=1000-"] * 3
+
+
+def test_bytes_that_were_received_before_are_not_new(host: Host, path: Path) -> None:
+    host.etag, host.cut_after = None, [1000] * 20
+    with pytest.raises(UnreachableUrl, match="could not be fetched whole"):
+        fetch(host.asker(), host.url, path, LIMITS)
+    assert host.ranges == [None] * 4
+
+
+def test_a_server_may_send_less_than_the_rest(host: Host, path: Path) -> None:
+    host.cut_after, host.most_bytes_of_range = [100_000], 100_000
+    fetch(host.asker(), host.url, path, LIMITS)
+    assert path.read_bytes() == SONG
+
+
+def test_a_rest_that_is_no_longer_there_starts_over(host: Host, path: Path) -> None:
+    host.cut_after = [100_000]
+    asker = host.asker()
+    original = asker.get
+
+    def get(url: str, headers: dict[str, str], deadline: float) -> object:
+        host.status = 416 if "Range" in headers else 200
+        return original(url, headers | {"If-Range": ""}, deadline)
+
+    asker.get = get  # type: ignore[method-assign, assignment]
+    fetch(asker, host.url, path, LIMITS)
+    assert path.read_bytes() == SONG
+    assert host.ranges == [None, "bytes=100000-", None]
 
 
 @pytest.mark.parametrize("announces", [True, False])

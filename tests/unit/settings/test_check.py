@@ -26,8 +26,6 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published on
         ("PRECISION", "int8", "must be one of auto, fp32, bf16, fp16"),
         ("RUNTIME", "tensorflow", "must be one of auto, torch, openvino"),
         ("BEATS", "madmom", "must be one of built-in, beat-this, beat-this-small"),
-        ("DEVICE", "gpu", "cuda:0"),
-        ("DEVICE", "cuda:one", "cuda:0"),
         ("LOG_LEVEL", "loud", "must be one of DEBUG"),
         ("INPUT_URL_SCHEMES", "https,ftp", "http, https"),
         ("INPUT_URL_HOSTS", "https://example.com", "without scheme"),
@@ -41,7 +39,6 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published on
         ("PUBLIC_URL", "stems.example.com", "must be http:// or https://"),
         ("HF_SPACE_URL", "https://a.example?b", "no user, query or fragment"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "write 10.0.0.5, 10.0.0.0/8"),
-        ("WEIGHTS_MIRROR", "ftp://example.com", "or a directory"),
         ("STORAGE", "ftp://example.com/x", "is no s3://bucket"),
         ("STORAGE", "s3://songs?endpoint_url=minio:9000", "http:// or https://"),
         ("INPUT_BUCKETS", "songs", "is no s3://bucket"),
@@ -78,9 +75,6 @@ def test_a_value_that_cannot_be_is_named_with_what_can(
             {"STORAGE": "one two", "STORAGE_SALT": "x", "STORAGE_COPIES": "3"},
             "2 st",
         ),
-        ({"RUNTIME": "openvino", "DEVICE": "cuda"}, "computes on cpu only"),
-        ({"PRECISION": "fp16", "DEVICE": "cpu"}, "for CUDA devices only"),
-        ({"PRECISION": "fp16", "RUNTIME": "openvino"}, "for CUDA devices only"),
     ],
 )
 def test_values_that_cannot_be_together_are_named(
@@ -109,7 +103,7 @@ def test_the_variable_that_was_set_is_the_one_that_is_named(
 
 
 def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STEMSERVE_DEVICE", "gpu")
+    monkeypatch.setenv("STEMSERVE_TENANT_HEADER", "X Tenant")
     monkeypatch.setenv("STEMSERVE_LOG_LEVEL", "loud")
     with pytest.raises(WrongSettings) as caught:
         settings_check.read()
@@ -122,7 +116,6 @@ def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
         ("psycopg", "postgres", {"DATABASE_URL": "postgres://db/stems"}),
         ("boto3", "s3", {"STORAGE": "s3://songs"}),
         ("boto3", "s3", {"INPUT_BUCKETS": "s3://songs"}),
-        ("openvino", "openvino", {"RUNTIME": "openvino"}),
     ],
 )
 def test_what_is_not_installed_is_told_with_its_extra(
@@ -144,7 +137,6 @@ def test_what_is_not_installed_is_told_with_its_extra(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("DEVICE", "cuda:1"),
         ("LOG_LEVEL", "warning"),
         ("CORS_ORIGINS", "https://a.example, http://localhost:3000, null"),
         ("CORS_ORIGINS", "chrome-extension://abcdef"),
@@ -152,8 +144,6 @@ def test_what_is_not_installed_is_told_with_its_extra(
         ("INPUT_URL_HOSTS", "*.example.com, localhost, 127.0.0.1, ::1"),
         ("ALLOWED_HOSTS", "*.example.com, localhost, 127.0.0.1, ::1"),
         ("ALLOWED_HOSTS", "*"),
-        ("WEIGHTS_MIRROR", "https://mirror.example/weights"),
-        ("WEIGHTS_MIRROR", "/not/mounted/yet"),
         ("STORAGE", "s3://songs/jobs?endpoint_url=http://minio:9000&region=here"),
         ("DATABASE_URL", "postgres://user:secret@db/stems"),
         ("WEBHOOK_SECRETS", f"{SECRET} {SECRET}"),
@@ -176,7 +166,7 @@ def test_a_system_s_rules_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None
             raise ValueError("must be 0 here")
 
     monkeypatch.setenv("STEMSERVE_THREADS", "3")
-    monkeypatch.setenv("STEMSERVE_DEVICE", "gpu")
+    monkeypatch.setenv("STEMSERVE_LOG_LEVEL", "loud")
     with pytest.raises(WrongSettings) as caught:
         settings_check.read(rules={"threads": no_threads})
     _, line = sorted(str(caught.value).splitlines())
@@ -192,13 +182,3 @@ def test_a_long_or_strange_value_stays_on_one_line() -> None:
     text = settings_check.shown("x\ny\x1b[31m" + "z" * 1000)
     assert text.isprintable()
     assert len(text) < 100
-
-
-@pytest.mark.parametrize("beats", ["beat-this", "beat-this-small"])
-def test_beat_this_needs_its_extra(beats: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STEMSERVE_BEATS", beats)
-    monkeypatch.setattr(settings_check, "find_spec", lambda _: None)
-    with pytest.raises(WrongSettings, match=r"pip install 'stemserve\[beats\]'"):
-        settings_check.read()
-    monkeypatch.setattr(settings_check, "find_spec", lambda name: name == "beat_this")
-    assert settings_check.read().beats == beats

@@ -15,10 +15,11 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.errors import Cancelled, NotReady
 from serve_app.jobs.job import State
-from serve_app.separation.models import ModelSpec
+from serve_app.separation.windows import WindowSpec
 from serve_app.stems import live_playback as follow_module
 from serve_app.stems.live_playback import Follower
 from serve_app.stems.request import Result, SeparationJob, Stage
+from serve_app.stems.stored_windows import Layout, SongParts
 from serve_app.stems.work import SongWorker
 from serve_app.storage.local import LocalStorage
 from tests import media
@@ -40,16 +41,13 @@ class Running:
     job: SeparationJob
     storage: LocalStorage
     directory: Path
-    spec: ModelSpec
     go_on: Event
     is_half_done: Event
     thread: Thread
     results: list[Result]
 
     def follower(self, stem: str) -> Follower:
-        return Follower(
-            self.look, lambda name: self.spec, self.storage, self.directory, stem
-        )
+        return Follower(self.look, self.storage, self.directory, stem)
 
     def look(self) -> SeparationJob:
         if self.results and not self.thread.is_alive():
@@ -104,16 +102,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def work() -> None:
             with sharing_engine(shares) as engine:
-                specs.append(engine.spec)
                 worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
                 results.append(worker.run(job, on_progress, Event()))
 
-        specs: list[ModelSpec] = []
         thread = Thread(target=work)
         thread.start()
         assert half_done.wait(30)
         running = Running(
-            *(job, storage, tmp_path / "work", specs[0]),
+            *(job, storage, tmp_path / "work"),
             *(go_on, half_done, thread, results),
         )
         started.append(running)
@@ -148,6 +144,34 @@ def test_what_is_heard_is_the_finished_stem_to_the_last_bit(
     published, gain = running.published(stem)
     assert (rate, gain) == (sample_rate, 1.0)
     np.testing.assert_array_equal(wave, published)
+
+
+def test_the_windows_are_those_of_the_attempt_that_runs(
+    start: Start, tmp_path: Path
+) -> None:
+    """An engine of an earlier attempt had others, such as before an upgrade."""
+    running = start()
+    older = Layout("a-1", ("vocals", "drums"), 22_050, WindowSpec(8192, 2048))
+    running.job = running.job.evolve(attempt=2)
+    with SongParts(running.storage, tmp_path, running.job.id, 0, older) as some:
+        some._thread.submit(lambda: None).result(10)
+    follower = running.follower("drums")
+    assert not follower.is_ready()
+    running.job = running.job.evolve(attempt=1)
+    assert follower.is_ready()
+    chunks = follower.chunks()
+    heard = [next(chunks), next(chunks)]
+    running.finish()
+    wave, _ = decoded(b"".join([*heard, *chunks]))
+    published, _ = running.published("drums")
+    np.testing.assert_array_equal(wave, published)
+
+
+def test_a_job_that_waits_to_be_tried_again_has_no_windows_yet(start: Start) -> None:
+    """Its next attempt may have another engine."""
+    running = start()
+    running.job = running.job.evolve(state=State.QUEUED)
+    assert not running.follower("drums").is_ready()
 
 
 def turned_over(wave: media.Wave) -> media.Wave:
@@ -236,7 +260,6 @@ def test_a_job_that_fails_is_not_passed_off_as_a_whole_song(start: Start) -> Non
     looks = iter([running.job, running.job, running.job])
     follower = Follower(
         lambda: next(looks, failed),
-        lambda name: running.spec,
         running.storage,
         running.directory,
         "drums",
@@ -252,7 +275,6 @@ def test_a_job_that_is_deleted_ends_its_readers_at_once(start: Start) -> None:
     looks = iter([running.job, running.job, running.job])
     follower = Follower(
         lambda: next(looks, deleted),
-        lambda name: running.spec,
         running.storage,
         running.directory,
         "drums",

@@ -1,5 +1,7 @@
 """Settings of stems that cannot be are explained before anything starts."""
 
+from pathlib import Path
+
 import pytest
 
 from serve_app.separation.licences import BY_MODEL
@@ -72,3 +74,73 @@ def test_a_default_model_that_is_not_allowed_fails_the_start(
 def test_the_others_may_be_the_default(model: str) -> None:
     given = {"model": model, "allowed_licences": "permissive"}
     assert check.read(given, RULES).allowed_licences == "permissive"
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(f"STEMSERVE_{name}", value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"DEVICE": "gpu"}, "^STEMSERVE_DEVICE=gpu: must be .* such as cuda:0"),
+        ({"DEVICE": "cuda:one"}, "^STEMSERVE_DEVICE=cuda:one: .* such as cuda:0"),
+        ({"WEIGHTS_DIR": "/dev/null/w"}, "^STEMSERVE_WEIGHTS_DIR=.* not a dir"),
+        (
+            {"WEIGHTS_MIRROR": "ftp://a.example"},
+            "^STEMSERVE_WEIGHTS_MIRROR=.* a dir",
+        ),
+        ({"RUNTIME": "openvino", "DEVICE": "cuda"}, "computes on cpu only"),
+        ({"PRECISION": "fp16", "DEVICE": "cpu"}, "for CUDA devices only"),
+        ({"PRECISION": "fp16", "RUNTIME": "openvino"}, "for CUDA devices only"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_what_can(
+    environ: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_all(monkeypatch, environ)
+    with pytest.raises(WrongSettings, match=words):
+        read()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEVICE", "cuda:1"),
+        ("WEIGHTS_DIR", "not/yet/there"),
+        ("WEIGHTS_MIRROR", "https://mirror.example/weights"),
+        ("WEIGHTS_MIRROR", "/not/mounted/yet"),
+    ],
+)
+def test_what_can_be_is_taken(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    set_all(monkeypatch, {name: value})
+    read()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "environ"),
+    [
+        ("openvino", "openvino", {"RUNTIME": "openvino"}),
+        ("beat_this", "beats", {"BEATS": "beat-this"}),
+        ("beat_this", "beats", {"BEATS": "beat-this-small"}),
+    ],
+)
+def test_what_is_not_installed_is_told_with_its_extra(
+    package: str,
+    extra: str,
+    environ: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_all(monkeypatch, environ)
+    monkeypatch.setattr(check, "find_spec", lambda name: name)
+    read()
+    monkeypatch.setattr(
+        check, "find_spec", lambda name: None if name == package else name
+    )
+    with pytest.raises(WrongSettings, match=rf"stemserve\[{extra}\]"):
+        read()

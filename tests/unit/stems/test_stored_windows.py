@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from serve_app.errors import StorageUnavailable
-from serve_app.stems.stored_windows import SongParts, key
+from serve_app.separation.windows import WindowSpec
+from serve_app.stems.stored_windows import Layout, SongParts, find_layout, key
 from serve_app.storage.local import LocalStorage
 
 STEMS = np.random.default_rng(3).standard_normal((4, 2, 2048)).astype(np.float32)
@@ -19,12 +20,20 @@ def storage(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path / "files")
 
 
+def layout(engine: str = "demo-1") -> Layout:
+    return Layout(engine, ("drums", "vocals"), 32_000, WindowSpec(4096, 2048))
+
+
 def parts(
-    storage: LocalStorage, tmp_path: Path, job_id: str = "a", engine: str = "demo-1"
+    storage: LocalStorage,
+    tmp_path: Path,
+    job_id: str = "a",
+    engine: str = "demo-1",
+    attempt: int = 1,
 ) -> SongParts:
     directory = tmp_path / "work"
     directory.mkdir(exist_ok=True)
-    return SongParts(storage, directory, job_id, engine)
+    return SongParts(storage, directory, job_id, attempt, layout(engine))
 
 
 def test_the_next_attempt_finds_what_was_kept_to_the_last_bit(
@@ -67,6 +76,31 @@ def test_a_window_that_has_gone_meanwhile_is_computed_again(
         assert second.load(0) is None
 
 
+def test_each_attempt_says_how_its_windows_are_joined(
+    storage: LocalStorage, tmp_path: Path
+) -> None:
+    for attempt, engine in [(1, "demo-1"), (2, "demo-2"), (12, "demo-1")]:
+        with parts(storage, tmp_path, engine=engine, attempt=attempt) as some:
+            wait_until_stored(some)
+    assert find_layout(storage, "a", 2) == layout("demo-2")
+    assert find_layout(storage, "a", 12) == layout("demo-1")
+    assert find_layout(storage, "a", 3) is None
+    assert find_layout(storage, "b", 1) is None
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_windows_alone_are_counted_as_resumed(
+    storage: LocalStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        for attempt in (1, 2):
+            with parts(storage, tmp_path, attempt=attempt) as some:
+                some.keep(0, STEMS)
+                wait_until_stored(some)
+    assert caplog.text.count("resumed") == 1
+    assert "windows=1" in caplog.text
+
+
 @pytest.mark.parametrize("damage", ["cut", "zeros", "empty"])
 def test_what_a_power_cut_left_of_a_window_is_computed_again(
     storage: LocalStorage, tmp_path: Path, damage: str
@@ -97,6 +131,7 @@ def test_a_store_that_is_down_costs_the_part_but_not_the_job(
         some.keep(0, STEMS)
         wait_until_stored(some)
     assert "window not kept window=0 job=a: no answer" in caplog.text
+    assert "layout not kept job=a: no answer" in caplog.text
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -104,6 +139,7 @@ def test_a_full_disk_costs_the_part_but_not_the_job(
     storage: LocalStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with parts(storage, tmp_path) as some:
+        wait_until_stored(some)
         (tmp_path / "work").rmdir()
         with caplog.at_level(logging.WARNING):
             some.keep(0, STEMS)

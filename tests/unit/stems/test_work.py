@@ -231,7 +231,7 @@ def test_an_attempt_goes_on_where_the_one_before_was_killed(
         worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")
         with pytest.raises(Killed):
             worker.run(job.evolve(attempt=8), until_half, Event())
-    kept = len(list(storage.list("parts/a")))
+    kept = sum(file.key.endswith(".npy") for file in storage.list("parts/a"))
     assert kept > 1
     with sharing_engine() as engine:
         worker = SongWorker(OneEngine(engine), storage, tmp_path / "work")

@@ -136,3 +136,16 @@ def test_a_message_may_have_data_of_any_kind(data: object) -> None:
 
 def test_a_message_without_data_may_be() -> None:
     assert json.loads(rendered('{"type":"echo.ended"}', BASE)) == {"type": "echo.ended"}
+
+
+@pytest.mark.parametrize(
+    "body", ["", "It is done.", "/echo/a", '"/echo/a"', "1e2", "null", "true", "{it}"]
+)
+@pytest.mark.parametrize("base", [BASE, ""])
+def test_a_body_without_fields_is_sent_as_it_is(body: str, base: str) -> None:
+    assert rendered(body, base) == body
+
+
+def test_a_body_may_be_a_list() -> None:
+    sent = json.loads(rendered('[{"echo_url": "/echo/a"}, "/echo/b", 1]', BASE))
+    assert sent == [{"echo_url": f"{BASE}/echo/a"}, "/echo/b", 1]

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from serve_app.api import health
+from serve_app.api.app import create_app
+from serve_app.api.part import ApiPart
 from serve_app.errors import StorageUnavailable, Unavailable
+from serve_app.stems.http.part import part as stems_part
 from serve_app.storage.disk_reserve import DiskReserve
-from tests.unit.server import LIMITS, Server
+from tests.unit.server import LIMITS, Server, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +59,21 @@ async def test_a_healthy_server_says_what_is_loaded(
             "storage": {"ok": True},
         },
     )
+
+
+async def test_beside_another_system_old_clients_read_the_jobs_of_songs(
+    server: Server, song: bytes
+) -> None:
+    await server.separate(song)
+
+    async def of_another() -> Mapping[str, Any]:
+        return {"ready": True, "jobs_count": 7, "queue": None, "model": "other"}
+
+    parts = [stems_part(server.stems), ApiPart("another", (), health=of_another)]
+    async with connect(create_app(server.services, parts)) as client:
+        report = (await client.get("/readyz")).json()
+    assert (report["jobs_count"], report["queue"]["queued"]) == (1, 1)
+    assert report["model"] == "other"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""A file that arrives in several responses, each of which continues the last."""
+
+import re
+from collections.abc import Mapping
+from typing import BinaryIO
+
+_PARTIAL_CONTENT = 206
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+class WrongRange(Exception):
+    """A server sent other bytes than the requested ones, or not all of them."""
+
+
+class PartialFile:
+    """The bytes received so far, and the headers that request the rest.
+
+    Bytes are kept only while the server says that its file is the same (RFC 9110,
+    If-Range): two versions are never mixed. `total_bytes` is the size of the whole
+    file, None until a response states it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._version: str | None = None
+        self.total_bytes: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes have been received."""
+        return self._file.tell()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all bytes have been received, as far as their number is known."""
+        return self.total_bytes in (None, self.size_bytes)
+
+    def request_headers(self) -> dict[str, str]:
+        """Return the headers of a request for the missing bytes, or for all of them."""
+        # Compressed bytes could not be counted.
+        headers = {"Accept-Encoding": "identity"}
+        if self.size_bytes and self._version is not None:
+            headers["Range"] = f"bytes={self.size_bytes}-"
+            headers["If-Range"] = self._version
+        return headers
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Prepare to write the body of a successful response, from byte 0 if need be.
+
+        `headers` have names in lower case, or ignore the case. Raises WrongRange.
+        """
+        if status != _PARTIAL_CONTENT:
+            self.restart()
+            self._version = _version(headers)
+            length = headers.get("content-length", "")
+            self.total_bytes = int(length) if length.isdecimal() else None
+            return
+        content_range = headers.get("content-range", "")
+        match = _CONTENT_RANGE.match(content_range)
+        if match is None or int(match[1]) != self.size_bytes:
+            start = self.size_bytes
+            self.restart()
+            raise WrongRange(
+                f"the server sent the range {content_range!r} instead of the bytes "
+                f"from {start} on"
+            )
+        if match[2] != "*":
+            self.total_bytes = int(match[2])
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes of a body."""
+        self._file.write(chunk)
+
+    def restart(self) -> None:
+        """Drop the bytes, so that the next request is for all of them."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._version = self.total_bytes = None
+
+
+def _version(headers: Mapping[str, str]) -> str | None:
+    """Return what tells the versions of a file apart exactly, if the server says it."""
+    tag = headers.get("etag")
+    if tag is not None and not tag.startswith("W/"):
+        return tag
+    return headers.get("last-modified")
