@@ -166,15 +166,15 @@ class Queue(RuleBasedStateMachine):
             lambda known: State.FAILED,
         )
 
-    @rule(data=st.data(), charge=st.booleans())
-    def retry(self, data: st.DataObject, charge: bool) -> None:
+    @rule(data=st.data(), is_failure=st.booleans())
+    def retry(self, data: st.DataObject, is_failure: bool) -> None:
         """A worker has failed, with or without the song's fault."""
 
         def ending(known: Known) -> State | None:
-            known.failures += charge
+            known.failures += is_failure
             return State.FAILED if known.failures >= MAX_ATTEMPTS else None
 
-        again = Retry("code", "why", charge=charge)
+        again = Retry("code", "why", is_failure=is_failure)
         self._write(data, lambda claim: self.store.retry(claim, again), ending)
 
     @rule(data=st.data())

@@ -34,8 +34,8 @@ from tests.jobs import (
 LEASE = 30.0
 KEPT = 1800.0
 MANY = 1_000_000
-FAILURE = Retry("unavailable", "The weights are gone.", charge=True)
-INNOCENT = Retry("replica_died", "The replica died.", charge=False)
+FAILURE = Retry("unavailable", "The weights are gone.", is_failure=True)
+INNOCENT = Retry("replica_died", "The replica died.", is_failure=False)
 
 Write = Callable[[SongStore, Claim], object]
 
@@ -391,7 +391,7 @@ def test_nothing_behind_a_job_in_doubt_is_claimed_with_those_before_it(
     for index in range(3):
         add(store, new_job(str(index), created_at=NOON + timedelta(seconds=index)))
     if doubt == "alone":
-        alone = Retry("replica_died", "died", charge=False, run_alone=True)
+        alone = Retry("replica_died", "died", is_failure=False, run_alone=True)
         first, second = (claimed(store) for _ in range(2))
         store.release(first)
         store.retry(second, alone)
@@ -556,7 +556,7 @@ def test_a_delayed_retry_is_not_claimed_before_its_time(
     store: SongStore, clock: ManualClock
 ) -> None:
     add(store, new_job("a"), new_job("b", created_at=NOON + timedelta(seconds=1)))
-    later = Retry("unavailable", "down", charge=True, delay_seconds=10)
+    later = Retry("unavailable", "down", is_failure=True, delay_seconds=10)
     store.retry(claimed(store), later)
     assert claimed(store).job_id == "b"
     assert claim(store) is None
@@ -578,7 +578,7 @@ def test_uncharged_attempts_are_not_without_end(store: SongStore) -> None:
 def test_what_is_excused_is_without_end(store: SongStore) -> None:
     """A store that is away for hours must not cost a job."""
     add(store, new_job())
-    away = Retry("storage_unavailable", "It is away.", charge=False, excused=True)
+    away = Retry("storage_unavailable", "It is away.", is_failure=False, excused=True)
     for _ in range(2 * MAX_CLAIMS):
         store.retry(claimed(store), away)
     for _ in range(MAX_CLAIMS):
@@ -614,7 +614,7 @@ def test_a_lone_job_waits_for_a_caller_with_nothing_else_and_is_not_overtaken(
     store: SongStore,
 ) -> None:
     add(store, new_job("a"), new_job("b", created_at=NOON + timedelta(seconds=1)))
-    alone = Retry("replica_died", "died", charge=False, run_alone=True)
+    alone = Retry("replica_died", "died", is_failure=False, run_alone=True)
     store.retry(claimed(store), alone)
     assert claim(store, include_alone=False) is None
     job = claim(store, include_alone=True)

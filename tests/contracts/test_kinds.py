@@ -312,7 +312,7 @@ def test_a_paused_lane_is_passed_by_until_its_time(
 
 
 def test_a_kind_without_lanes_has_none_to_pause(pages: PageStore) -> None:
-    with pytest.raises(ValueError, match="know no lanes"):
+    with pytest.raises(ValueError, match="have no at_once_per_lane"):
         pages.pause("x", 60)
 
 

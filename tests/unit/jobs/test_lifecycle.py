@@ -150,7 +150,7 @@ class Lifecycle(RuleBasedStateMachine):
         elif ending == "release":
             self.store.release(claim)
         else:
-            retry = Retry("code", "why", charge=ending == "charge", run_alone=True)
+            retry = Retry("code", "why", is_failure=ending == "charge", run_alone=True)
             self.store.retry(claim, retry)
 
 
