@@ -188,7 +188,7 @@ class Outbox:
             row = connection.execute(query.returning(messages)).first()
         if row is None:
             raise DeliveryNotFound(
-                "The job has no such delivery. GET /job/{job_id}/deliveries lists all."
+                "The job has no such delivery. GET /job/{job_id}/deliveries lists them."
             )
         return to_delivery(row._asdict())
 

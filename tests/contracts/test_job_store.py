@@ -1,4 +1,4 @@
-"""What every database must do for jobs."""
+"""The contract of the job store."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -83,7 +83,7 @@ def claimed(store: SongStore, owner: str = "me") -> Claim:
 
 
 def in_threads(number: int, work: Callable[[int], object]) -> None:
-    """Run `work` in threads that start together; raise what any of them raises."""
+    """Run `work` in threads that start together; raise the first error of any."""
     barrier = threading.Barrier(number)
 
     def started(index: int) -> None:
@@ -207,7 +207,7 @@ def test_deleted_and_expired_jobs_take_no_place_in_the_list(
 def test_a_list_is_of_one_tenant_and_others_take_no_place_in_it(
     store: SongStore,
 ) -> None:
-    """Names are told apart to the last letter, and jobs of before are nobody's."""
+    """Names must match exactly, and jobs without a tenant belong to no tenant."""
     long = "n" * 63
     tenants = ("", "a", "A", "a_", "a%", f"{long}a", f"{long}b")
     for minute in range(3):
@@ -269,13 +269,13 @@ def test_a_job_of_higher_priority_is_claimed_before_older_ones(
 
 
 def of(client: str, name: str, seconds: int = 60, **changes: Any) -> SeparationJob:
-    """Return a client's job for a song of so many seconds."""
+    """Return a client's job for a song of this duration."""
     job = new_job(name, client=client, cost_seconds=float(seconds), **changes)
     return asking(job, source=replace(job.request.source, samples=44_100 * seconds))
 
 
 def turns(store: SongStore, passed_by: PassedBy = NONE_PASSED_BY) -> list[str]:
-    """Claim all jobs that may be; return their ids in the order of their turns."""
+    """Claim all claimable jobs; return their ids in the order of their turns."""
     jobs = claim_some(store, MANY, passed_by=passed_by)
     return [job.id for job in jobs]
 
@@ -438,7 +438,7 @@ def test_a_lease_that_ran_out_is_claimed_again_and_not_charged(
 def test_who_lost_the_lease_can_write_nothing(
     store: SongStore, clock: ManualClock, write: Write, heir: str
 ) -> None:
-    """Not even when the same owner holds the job again, in a later attempt."""
+    """This holds even if the same owner has the job again, in a later attempt."""
     add(store, new_job())
     lost = claimed(store, "same")
     clock.advance(LEASE)
@@ -576,7 +576,7 @@ def test_uncharged_attempts_are_not_without_end(store: SongStore) -> None:
 
 
 def test_what_is_excused_is_without_end(store: SongStore) -> None:
-    """A store that is away for hours must not cost a job."""
+    """A store that is unavailable for hours must not make jobs fail."""
     add(store, new_job())
     away = Retry("storage_unavailable", "It is away.", is_failure=False, excused=True)
     for _ in range(2 * MAX_CLAIMS):
@@ -698,7 +698,7 @@ def test_cancelling_an_unknown_job_says_so(store: SongStore) -> None:
 
 
 def test_a_cancel_and_a_success_at_once_leave_one_of_the_two(store: SongStore) -> None:
-    """What `cancel` answered is what the job then is, or becomes."""
+    """The job is, or becomes, what `cancel` returned."""
     for number in range(20):
         job_id = f"job-{number}"
         add(store, new_job(job_id))
@@ -764,7 +764,7 @@ def test_another_store_on_the_same_database_sees_the_same_jobs(
 
 
 def twins(store: SongStore, number: int) -> list[str]:
-    """Add jobs of one song, the second and all others of which wait."""
+    """Add jobs of one song; all but the first wait."""
     names = [f"job-{index}" for index in range(number)]
     for index, name in enumerate(names):
         made_at = NOON + timedelta(seconds=index)
@@ -779,7 +779,7 @@ def test_the_same_song_is_worked_on_once(store: SongStore) -> None:
     assert mine.job_id == first
     assert claim(store) is None
     store.succeed(mine, RESULT)
-    # Each finds the stems of the first.
+    # Each reuses the stems of the first.
     assert {claimed(store).job_id, claimed(store).job_id} == {second, third}
 
 
@@ -829,7 +829,7 @@ def test_one_that_waits_can_be_cancelled(store: SongStore) -> None:
 
 
 def test_nobody_waits_for_ever_for_a_job_that_ends_just_then(store: SongStore) -> None:
-    """A twin is added in the moment in which the first one ends."""
+    """A job with the same work is added just when the first one ends."""
     for index in range(20):
         song = f"song-{index}"
         add(store, new_job(f"first-{index}", same_work=song))
@@ -859,7 +859,7 @@ def test_jobs_of_the_same_file_or_sound_are_found_newest_first(
 
 
 def test_jobs_that_were_given_up_are_no_twins(store: SongStore) -> None:
-    """However many they are: the one before them is found."""
+    """The successful job is found however many others follow it."""
     add(store, new_job("0", same_input="file", same_work="song"))
     for index in range(1, 6):
         made_at = NOON + timedelta(seconds=index)
@@ -924,7 +924,7 @@ def test_the_same_request_adds_one_job(database: Database, clock: ManualClock) -
     store = new_store(database, clock, max_queued=1)
     assert store.add(new_job("a"), AnswerReceipt(answer())) is None
     other = answer(fingerprint="other")
-    # Even where there is no room left.
+    # Even if the queue is full.
     assert store.add(new_job("b"), AnswerReceipt(other)) == answer()
     assert [job.id for job in store.listed("", 9)] == ["a"]
     assert Answers(database, clock).find("r") == answer()

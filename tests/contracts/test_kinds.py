@@ -1,4 +1,4 @@
-"""What every database must do for jobs of several kinds, and for their messages."""
+"""The contract of the job store for several kinds of jobs, and of their messages."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Page:
-    """What was downloaded."""
+    """A downloaded page."""
 
     words: int
 
@@ -58,20 +58,20 @@ PAGE = Page(7)
 
 @dataclass(frozen=True)
 class Download(Kind[Wanted, Page]):
-    """Pages to download; each end is told by letter."""
+    """Pages to download; each end sends a letter."""
 
     def messages(self, job: WantedJob, now: datetime) -> Sequence[Message]:
-        """Tell of the end."""
+        """Return the letter about the end of a job."""
         return [Message("letter", "mailto:a@example.com", job.state, "{}", job.id)]
 
 
 def download(name: str = "download", **rules: Any) -> Download:
-    """Return a kind of that name with some rules."""
+    """Return a kind with this name and these rules."""
     return Download(name, Wanted, Page, ("fetch", "read"), Rules(**rules))
 
 
 def wanted(job_id: str, seconds: float = 0.0, **changes: Any) -> WantedJob:
-    """Return a queued job that came so many seconds after noon."""
+    """Return a queued job that was created some seconds after noon."""
     came_at = NOON + timedelta(seconds=seconds)
     return WantedJob(job_id, Wanted(), State.QUEUED, came_at, came_at).evolve(**changes)
 
@@ -95,7 +95,7 @@ def ids(jobs: Sequence[WantedJob]) -> list[str]:
 
 
 def in_threads(number: int, work: Callable[[int], object]) -> None:
-    """Run `work` in threads that start together; raise what any of them raises."""
+    """Run `work` in threads that start together; raise the first error of any."""
     barrier = threading.Barrier(number)
 
     def started(index: int) -> None:
@@ -116,7 +116,7 @@ Make = Callable[..., PageStore]
 
 @pytest.fixture
 def make(database: Database, clock: ManualClock) -> Make:
-    """Make a store of pages with some rules."""
+    """Return a store of pages with these rules."""
     return lambda **rules: JobStore(database, clock, download(**rules))
 
 
@@ -154,7 +154,7 @@ def test_kinds_do_not_see_each_other(
 def test_kinds_end_and_expire_apart(
     database: Database, clock: ManualClock, pages: PageStore
 ) -> None:
-    """Nor does one write to what is the other's."""
+    """A store does not change jobs of another kind either."""
     songs = new_store(database, clock)
     add(pages, wanted("page"))
     songs.add(new_job("song"))
@@ -416,7 +416,7 @@ def test_a_receipt_kept_before_adds_nothing(
     store = make(max_queued=1)
     taken = Answer("r", "said", 202, {}, {"job_id": "a"}, NOON + timedelta(hours=1))
     assert store.add(wanted("a", unique_key="k"), AnswerReceipt(taken)) is None
-    # Even where there is no room, and one that is about the same.
+    # Even if the queue is full and another job has the same unique key.
     again = store.add(wanted("b", unique_key="k"), AnswerReceipt(taken))
     assert again == taken
     assert ids(store.listed("", 9)) == ["a"]
@@ -481,7 +481,7 @@ def test_a_channel_does_not_see_what_another_one_sends(
     assert letter.job_id == "letter"
     assert handed_out(outbox) is None
     assert handed_out(outbox, "pigeon") is None
-    # Whoever wants no letters may still have an open ear otherwise.
+    # A receiver may be disabled in one channel and not in others.
     outbox.disabled(letter, Sending(NOON, 0.1, status=410))
     told = outbox.claim(LEASE)
     assert told is not None
@@ -560,7 +560,7 @@ def test_a_message_in_order_waits_until_the_one_before_has_ended(
     others = [handed_out(outbox), handed_out(outbox)]
     assert {each.job_id for each in others if each} == {"other", "any"}
     assert handed_out(outbox) is None
-    # It is to be tried again: the second still waits, also when both are due.
+    # The first will be retried, so the second still waits, even if both are due.
     assert outbox.failed(first, REFUSED, clock.now + timedelta(seconds=5))
     clock.advance(1)
     assert handed_out(outbox) is None

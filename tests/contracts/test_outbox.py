@@ -1,4 +1,4 @@
-"""What every database must do for webhooks."""
+"""The contract of the outbox."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def store(database: Database, clock: ManualClock, outbox: Outbox) -> SongStore:
 
 
 def begun(store: SongStore, job_id: str = "a", webhook: Webhook | None = HOOK) -> Claim:
-    """Add a job and claim it."""
+    """Add a job, and claim it."""
     store.add(new_job(job_id, webhook=webhook))
     (job,) = store.claim("me", lease_seconds=30, include_alone=True)
     return job.claim

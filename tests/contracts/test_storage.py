@@ -1,4 +1,4 @@
-"""What every store of files must do."""
+"""The contract of file stores."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
