@@ -40,7 +40,7 @@ def reused(kind: AnyKind, job: AnyJob) -> None:
 
 def ended(kind: AnyKind, job: AnyJob) -> None:
     """Log that a job failed permanently, was cancelled, or was queued again."""
-    event = "handed back" if job.state is State.QUEUED else job.state.value
+    event = "queued again" if job.state is State.QUEUED else job.state.value
     fields = {
         **_name(kind, job),
         "attempt": job.attempt,

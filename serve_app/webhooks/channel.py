@@ -47,7 +47,7 @@ class Channel(Protocol):
     def policy(self) -> SendPolicy:
         """The limits and timeouts of sending."""
 
-    def body(self, kept: str) -> bytes:
+    def body(self, stored: str) -> bytes:
         """Return the body to send for a stored body."""
 
     def headers(self, message_id: str, body: bytes, at: datetime) -> Mapping[str, str]:
@@ -79,9 +79,9 @@ class WebhookChannel:
     name: str = message.WEBHOOK
     delays: Callable[[int, float, float], float] = schedule.delay_seconds
 
-    def body(self, kept: str) -> bytes:
+    def body(self, stored: str) -> bytes:
         """Return the message with the current URLs of the service."""
-        return message.rendered(kept, self.public_url).encode()
+        return message.rendered(stored, self.public_url).encode()
 
     def headers(self, message_id: str, body: bytes, at: datetime) -> Mapping[str, str]:
         """Return the headers; raise RefusedUrl without a key to sign with."""

@@ -273,7 +273,7 @@ class Queue(RuleBasedStateMachine):
         return None
 
 
-def test_any_order_of_what_workers_and_clients_do_is_fine(database_url: str) -> None:
+def test_any_sequence_of_actions_keeps_the_rules(database_url: str) -> None:
     class OnDatabase(Queue):
         pass
 

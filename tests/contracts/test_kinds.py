@@ -219,7 +219,7 @@ def test_no_more_run_at_once_than_may_in_the_whole_cluster(
         assert ids(claim(stores[0])) == ["3"]
 
 
-def test_a_bound_is_of_one_kind(make: Make) -> None:
+def test_a_limit_applies_to_one_kind(make: Make) -> None:
     first, second = make(name="one", at_once=1), make(name="two", at_once=1)
     add(first, wanted("a"), wanted("b"))
     add(second, wanted("c"))
@@ -227,7 +227,7 @@ def test_a_bound_is_of_one_kind(make: Make) -> None:
     assert claim(first) == claim(second) == []
 
 
-def test_who_fell_silent_frees_the_place(make: Make, clock: ManualClock) -> None:
+def test_an_expired_lease_frees_its_place(make: Make, clock: ManualClock) -> None:
     store = make(at_once=1, at_once_per_lane=1)
     add(store, wanted("a", lane="x"))
     assert ids(claim(store)) == ["a"]
@@ -316,7 +316,7 @@ def test_a_kind_without_lanes_has_none_to_pause(pages: PageStore) -> None:
         pages.pause("x", 60)
 
 
-def test_only_one_job_is_about_the_same(make: Make) -> None:
+def test_only_one_job_has_a_unique_key(make: Make) -> None:
     first, second = make(name="one"), make(name="two")
     add(first, wanted("a", unique_key="page:1"), wanted("b", 1, unique_key="page:2"))
     add(second, wanted("c", unique_key="page:1"))
@@ -339,7 +339,7 @@ def test_only_one_job_is_about_the_same(make: Make) -> None:
 
 
 @pytest.mark.parametrize("ending", [State.FAILED, State.CANCELLED])
-def test_what_was_given_up_may_be_asked_for_again(
+def test_the_unique_key_of_a_failed_job_can_be_used_again(
     pages: PageStore, ending: State
 ) -> None:
     for job_id in "abc":
@@ -355,7 +355,7 @@ def test_what_was_given_up_may_be_asked_for_again(
         assert pages.get(job_id).state is ending
 
 
-def test_of_many_about_the_same_at_once_one_is_added(
+def test_of_many_with_the_same_unique_key_at_once_one_is_added(
     database_url: str, database: Database, clock: ManualClock
 ) -> None:
     refused: list[str | None] = []

@@ -225,10 +225,10 @@ class Judge:
         return Counter(row.attempts for row in self._sql(_ENDS))
 
     def _sql(self, statement: str) -> list[Any]:
-        return asked(self._engine, statement)
+        return execute(self._engine, statement)
 
 
-def asked(engine: Engine, statement: str) -> list[Any]:
+def execute(engine: Engine, statement: str) -> list[Any]:
     """Run a statement; return its rows, or an empty list."""
     with engine.connect() as connection:
         found = connection.execute(text(statement))

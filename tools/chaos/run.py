@@ -17,7 +17,7 @@ from tests.serve.conftest import LEASE_SECONDS
 from tests.serve.scaled import arguments
 from tools.chaos import monkey
 from tools.chaos.client import Client
-from tools.chaos.judge import Judge, Plan, Verdict, asked
+from tools.chaos.judge import Judge, Plan, Verdict, execute
 from tools.chaos.monkey import Attack
 from tools.chaos.receiver import Receiver
 
@@ -82,7 +82,7 @@ def attacks(s3: S3Server, engine: Engine, client: Client) -> list[Attack]:
         return client.answers("/livez")
 
     def cut(_: Random) -> None:
-        asked(engine, _CUT_CONNECTIONS)
+        execute(engine, _CUT_CONNECTIONS)
 
     found = [monkey.replica(name, number) for name, number in _REPLICAS.items()]
     found.append(monkey.controller())

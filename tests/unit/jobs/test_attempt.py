@@ -61,7 +61,7 @@ def test_what_is_away_for_all_is_no_ones_fault(err: AppError) -> None:
 
 
 @pytest.mark.parametrize("err", [AppError("bug"), FileLost("gone")])
-def test_a_failure_is_charged_and_the_next_try_is_later(err: AppError) -> None:
+def test_a_failure_counts_and_is_retried_later(err: AppError) -> None:
     mine = attempt("a")
     retry = retry_after(err, mine, [mine, attempt("b")], POLICY)
     assert (retry.is_failure, retry.run_alone, retry.delay_seconds) == (True, False, 5)
@@ -73,13 +73,13 @@ def test_waiting_grows_with_the_attempts_up_to_a_limit() -> None:
     assert delays == [5, 20, 80, 300]
 
 
-def test_a_job_that_was_alone_when_its_replica_died_is_charged() -> None:
+def test_a_job_that_was_alone_when_its_replica_died_has_failed() -> None:
     mine = attempt("a")
     retry = retry_after(DEAD, mine, [mine, attempt("b", "two")], POLICY)
     assert (retry.is_failure, retry.run_alone) == (True, True)
 
 
-def test_jobs_that_shared_a_dead_replica_are_run_alone_and_none_is_charged() -> None:
+def test_jobs_that_shared_a_dead_replica_are_run_alone_without_a_failure() -> None:
     """The second hears of its death when the first is no longer there."""
     first, second = attempt("a"), attempt("b")
     retries = [
