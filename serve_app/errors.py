@@ -1,42 +1,42 @@
-"""The errors a caller can do something about.
+"""The errors that callers can handle.
 
 AppError
 ├── BadRequest            400  the request itself is malformed
-├── BodyTooSlow           408  the request's body came too slowly
-├── TenantRequired        403  the gateway did not say whose the request is
-├── ForeignOrigin         403  a web page that may not use this server
+├── BodyTooSlow           408  the request's body arrived too slowly
+├── TenantRequired        403  the gateway did not name the request's tenant
+├── ForeignOrigin         403  a web page of an origin that is not allowed
 ├── JobNotFound           404  unknown or expired
 ├── StemNotFound          404  the job has no such stem
-├── UploadNotFound        404  unknown, used, given up or expired
+├── UploadNotFound        404  unknown, used, cancelled or expired
 ├── DeliveryNotFound      404  the job has no such delivery
-├── JobExists             409  another job is about the same
+├── JobExists             409  another job has the same unique key
 ├── NotReady              409  the job has no stems yet, or never will
-├── UploadIncomplete      409  parts of a direct upload have not come
-├── UploadBusy            409  another request takes the same upload in just now
+├── UploadIncomplete      409  parts of a direct upload are missing
+├── UploadBusy            409  another request is processing the same upload
 ├── UploadTooLarge        413
 ├── AudioTooLong          413
-├── RangeNotSatisfiable   416  the file has no such bytes
-├── MisdirectedRequest    421  a host name that is not this server's
-├── InvalidInput          422  what was asked cannot be done
-│   ├── KeyReused         422  an Idempotency-Key that stood for another request
-│   ├── RefusedUrl        422  an address that we don't ask
-│   ├── UnreachableUrl    422  an address that does not give us its file
-│   ├── InvalidField      422  a form field we cannot use; `field` is its name
-│   └── UnreadableAudio   422  the file is not audio that we can decode whole
-├── TooManyRequests       429  the client, or the server, has as many as it may
+├── RangeNotSatisfiable   416  the requested range is outside the file
+├── MisdirectedRequest    421  the Host header names another server
+├── InvalidInput          422  the request is well-formed but can't be processed
+│   ├── KeyReused         422  the Idempotency-Key was used for another request
+│   ├── RefusedUrl        422  a URL that the server's rules don't allow
+│   ├── UnreachableUrl    422  a URL whose server does not deliver the file
+│   ├── InvalidField      422  a form field is invalid; `field` is its name
+│   └── UnreadableAudio   422  the file can't be decoded completely as audio
+├── TooManyRequests       429  the client or the server has reached its limit
 ├── QueueFull             429  try again after `retry_after_seconds`
 ├── Cancelled             409  the job was cancelled while it ran
 ├── LeaseLost             409  another attempt owns the job now
-├── NoDirectUploads       501  the store of files can't be sent anything directly
+├── NoDirectUploads       501  the storage does not support direct uploads
 └── Unavailable           503  try again later
-    ├── Busy                   the server has as many such requests as it takes
-    ├── WeightsUnavailable     a model's weights can't be had
-    ├── FileLost               a file is not where it was stored
-    ├── DatabaseUnavailable    the database does not answer
-    └── StorageUnavailable     the store of files does not answer
-        └── StorageFull        there is no room for files
+    ├── Busy                   the server handles its maximum of such requests
+    ├── WeightsUnavailable     a model's weights can't be loaded
+    ├── FileLost               a stored file is missing
+    ├── DatabaseUnavailable    the database is unreachable
+    └── StorageUnavailable     the storage is unreachable
+        └── StorageFull        the storage is full
 
-Arguments are positional and all are kept in `args`, so every error survives pickle.
+All arguments are positional and kept in `args`, so that every error can be pickled.
 """
 
 import errno
@@ -46,7 +46,7 @@ from typing import ClassVar
 
 
 class AppError(Exception):
-    """An error with a stable code, an HTTP status and a message: what to do."""
+    """An error with a stable code, an HTTP status and a message with what to do."""
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
@@ -78,7 +78,7 @@ class JobNotFound(AppError):
 
 
 class JobExists(AppError):
-    """Another job is about the same: `job_id`."""
+    """Another job, `job_id`, has the same unique key."""
 
     code, status = "job_exists", 409
 
@@ -138,7 +138,7 @@ class MisdirectedRequest(AppError):
 
 
 class InvalidInput(AppError):
-    """What was asked cannot be done; `detail` says what can."""
+    """The request can't be processed; `detail` says what is allowed."""
 
     code, status = "invalid_input", 422
 
@@ -223,19 +223,19 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_disk_full(err: OSError) -> bool:
-    """Whether there was no room on a disk, or none within a quota."""
+    """Return whether `err` reports a full disk or an exceeded disk quota."""
     return err.errno in _DISK_FULL
 
 
 @contextmanager
 def disk_full_as_unavailable() -> Iterator[None]:
-    """Raise StorageFull for an error that says that a disk is full."""
+    """Translate an OSError for a full disk into StorageFull."""
     try:
         yield
     except OSError as err:
         if is_disk_full(err):
             raise StorageFull(
-                "A disk of the service is full. Try again later; the operator has to "
+                "A disk of the server is full. Try again later; the operator must "
                 "free some space on it."
             ) from err
         raise

@@ -1,4 +1,4 @@
-"""The database that every store shares: its connections, transactions and schema."""
+"""The database that all stores share: its connections, transactions and schema."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,10 +16,10 @@ _CLOCK = text("SELECT clock_timestamp()")
 
 
 class Database:
-    """The database at `url`, whose schema is brought up to date on opening.
+    """The database at `url`; opening it upgrades its schema.
 
-    A context that closes it. What a transaction wrote survives a crash once it has
-    ended; all of them raise DatabaseUnavailable when the database does not answer.
+    A context manager that closes it. Transactions are durable once they have ended.
+    They raise DatabaseUnavailable if the database is unreachable.
     """
 
     def __init__(self, url: str) -> None:
@@ -39,7 +39,7 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the idle connections."""
         self._engine.dispose()
 
     def writing(self) -> AbstractContextManager[Connection]:
@@ -47,11 +47,11 @@ class Database:
         return _translating(self._engine.begin())
 
     def reading(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that only reads, and so waits for nobody."""
+        """Open a read-only transaction, which waits for no other transaction."""
         return _translating(engine.begin_reading(self._engine))
 
     def time(self) -> datetime | None:
-        """Return what time it is for the server; None for a file, which has none."""
+        """Return the time of the database server, or None for SQLite."""
         if self._engine.dialect.name == "sqlite":
             return None
         with self.statement() as connection:
@@ -77,6 +77,6 @@ def _translated() -> Iterator[None]:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as err:
         raise DatabaseUnavailable(
-            "The job database does not answer, or its disk is full; try again in a "
+            "The job database is unreachable, or its disk is full. Try again in a "
             "moment."
         ) from err

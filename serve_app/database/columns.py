@@ -1,4 +1,4 @@
-"""What the tables of all stores are made of."""
+"""The metadata and the column types of all tables."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ metadata = MetaData()
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment: aware in Python, of its own type on Postgres, UTC text on SQLite."""
+    """A time: aware in Python, `timestamptz` on Postgres, text in UTC on SQLite."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -16,7 +16,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(
         self, value: datetime | None, dialect: Dialect
     ) -> datetime | None:
-        """Refuse a naive `value`: nobody knows when it is."""
+        """Return `value` in UTC; raise ValueError if it has no time zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -26,7 +26,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(
         self, value: datetime | None, dialect: Dialect
     ) -> datetime | None:
-        """Return `value` in UTC; SQLite gives it without a zone."""
+        """Return `value` in UTC; SQLite returns it without a zone."""
         if value is None:
             return None
         if value.tzinfo is None:

@@ -1,4 +1,4 @@
-"""Connections to the database, of SQLite or Postgres."""
+"""Connections to SQLite and Postgres."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ from sqlite3 import Connection as SqliteConnection
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
-# How long a transaction waits for another one to end before it gives up.
+# The timeout for locks of other transactions.
 BUSY_TIMEOUT_SECONDS = 30.0
 _CONNECT_SECONDS = 5
-# Connections that one process keeps, and how many more it opens when busy.
+# The pool of each process: connections that stay open, and more under load.
 _POOLED, _OVERFLOW = 4, 12
 _BEGIN = "stemserve_begin"
 
@@ -19,9 +19,9 @@ _BEGIN = "stemserve_begin"
 def connect(url: str) -> Engine:
     """Return an engine for `url`, of SQLite or Postgres.
 
-    Transactions on SQLite write from their beginning, and the directory of its file is
-    made; a database in memory is refused: every connection would have its own. Raises
-    ValueError for what is no address of either.
+    SQLite transactions take the write lock when they begin, and the directory of the
+    file is created. Raises ValueError for other URLs, and for SQLite in memory, where
+    each connection would have its own database.
     """
     address = parsed(url)
     if address.get_backend_name() == "postgresql":
@@ -34,33 +34,39 @@ def connect(url: str) -> Engine:
 
 
 def parsed(url: str) -> URL:
-    """Return the address with the driver that we use.
+    """Return `url` with the driver that the service uses.
 
-    Raises ValueError for what is neither of Postgres nor of a SQLite file.
+    Raises ValueError unless it is a URL of Postgres or of a SQLite file.
     """
     try:
         address = make_url(url)
     except exc.ArgumentError:
-        # Not its text, which could hold a password.
-        raise ValueError("the database's URL can't be read") from None
-    # `postgres://` is what many platforms hand out.
+        # The message leaves out the URL, which may contain a password.
+        raise ValueError(
+            "the database URL is invalid: expected sqlite:////path/jobs.sqlite3 or "
+            "postgresql://user:password@host/name"
+        ) from None
+    # Many platforms provide `postgres://` URLs.
     if address.drivername in ("postgres", "postgresql"):
         return address.set(drivername="postgresql+psycopg")
     if address.get_backend_name() not in ("sqlite", "postgresql"):
         raise ValueError(
-            f"{address.drivername} is no database for jobs: sqlite or postgresql are"
+            "the database URL must begin with sqlite or postgresql, got "
+            f"{address.drivername}"
         )
     if address.get_backend_name() == "postgresql":
         return address
     if address.database in (None, "", ":memory:"):
-        raise ValueError("jobs need a database in a file: sqlite:////path/jobs.sqlite3")
+        raise ValueError(
+            "a SQLite database must be a file, such as sqlite:////path/jobs.sqlite3"
+        )
     return address
 
 
 def _connect_postgres(address: URL) -> Engine:
     milliseconds = round(BUSY_TIMEOUT_SECONDS * 1000)
     settings = {
-        # Whoever is killed in the middle must not hold up the others for long.
+        # The locks of a killed process must not block the others for long.
         "lock_timeout": milliseconds,
         "statement_timeout": 2 * milliseconds,
         "idle_in_transaction_session_timeout": 2 * milliseconds,
@@ -70,7 +76,7 @@ def _connect_postgres(address: URL) -> Engine:
         pool_size=_POOLED,
         max_overflow=_OVERFLOW,
         pool_timeout=BUSY_TIMEOUT_SECONDS,
-        # A server that has restarted costs a question, not an error.
+        # Detects connections that a restart of the server has closed.
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": _CONNECT_SECONDS,
@@ -84,7 +90,7 @@ def _connect_postgres(address: URL) -> Engine:
 
 @contextmanager
 def begin_statement(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction for a single statement: on Postgres that needs no more."""
+    """Open a transaction for a single statement; on Postgres this is autocommit."""
     if engine.dialect.name == "sqlite":
         with engine.begin() as connection:
             yield connection
@@ -95,7 +101,7 @@ def begin_statement(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def begin_reading(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that only reads, and so waits for nobody."""
+    """Open a read-only transaction, which waits for no other transaction."""
     with engine.connect().execution_options(**{_BEGIN: "DEFERRED"}) as connection:
         yield connection
 
@@ -105,14 +111,14 @@ def _make_directory(address: URL) -> None:
 
 
 def _prepare_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> None:
-    # The driver's own BEGIN comes late and deferred; ours is in `_begin_sqlite`.
+    # Disables the driver's own BEGIN, which is late and deferred; see `_begin_sqlite`.
     connection.isolation_level = None
-    # In WAL mode anything less may lose the last transactions when the power fails.
+    # In WAL mode a lower level may lose the last transactions in a power failure.
     connection.execute("PRAGMA synchronous = FULL")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once, without waiting,
-    # when another one has written in between.
+    # In DEFERRED mode a transaction that reads before it writes fails without waiting
+    # if another one has written in between.
     mode = connection.get_execution_options().get(_BEGIN, "IMMEDIATE")
     connection.exec_driver_sql(f"BEGIN {mode}")

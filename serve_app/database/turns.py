@@ -7,8 +7,8 @@ _ADVISORY_LOCK = 0x7175657565
 
 
 def take_turns(connection: Connection) -> None:
-    """Keep other transactions that take turns waiting until this one has ended."""
-    # On SQLite every transaction that writes is alone from its beginning.
+    """Block other transactions that call this until this one has ended."""
+    # On SQLite every transaction that writes holds the write lock from its beginning.
     if connection.dialect.name == "postgresql":
         lock = text("SELECT pg_advisory_xact_lock(:key)")
         connection.execute(lock, {"key": _ADVISORY_LOCK})

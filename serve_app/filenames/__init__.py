@@ -1,1 +1,1 @@
-"""Names of files, as people write them and as systems can have them."""
+"""File names: titles from any name, and safe names from titles."""

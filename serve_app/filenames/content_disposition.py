@@ -1,6 +1,6 @@
-"""The header Content-Disposition: the names in it, as clients and servers write them.
+"""Parsing and formatting of the header Content-Disposition.
 
-RFC 6266 and RFC 7578 say how; browsers and libraries differ from them and each other.
+By RFC 6266 and RFC 7578, with the deviations of browsers and libraries.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from urllib.parse import quote, unquote_to_bytes
 
 from serve_app.filenames import titles
 
-# Each may cost one look at the whole header.
+# A limit, because each parameter may take a scan of the whole header.
 _MOST_PARAMETERS = 20
 
-# Quotes that are not escaped end a value only where another parameter could follow.
+# An unescaped quote ends a value only at the end or before another parameter.
 _END = r"\s*(?=;\s*[\w*-]+\s*=|;?\s*\Z)"
 _PARAMETER = re.compile(
     rf';\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"{_END}|"(.*?)"{_END}|([^;]*))',
@@ -26,11 +26,11 @@ _PARAMETER = re.compile(
 )
 _SEGMENT = re.compile(r"filename\*(?:(\d{1,3})(\*)?)?")
 
-# What browsers escape, and nothing else (https://html.spec.whatwg.org/#multipart-form-data).
+# All that browsers escape (https://html.spec.whatwg.org/#multipart-form-data).
 _BROWSER_ESCAPES = {"%22": '"', "%0A": "\n", "%0D": "\r"}
 _PERCENT_ENCODED = re.compile(r"(?:[\w.~-]|%[0-9A-F]{2})*", re.ASCII)
 
-# A word of RFC 2047; long names have several, with spaces between them.
+# An encoded word of RFC 2047; long names are several words, separated by spaces.
 _WORD = r"=\?([\w-]+)(?:\*[\w-]*)?\?([BbQq])\?([^?]*)\?="
 _WORDS = re.compile(rf"{_WORD}(?:\s*{_WORD})*")
 _CHARSET = re.compile(
@@ -42,16 +42,16 @@ _CHARSET = re.compile(
 
 @dataclass(frozen=True)
 class Disposition:
-    """What a header says: the name of a form's field, and that of the file."""
+    """The form field's name and the file name in a header."""
 
     field: str | None
     filename: str | None
 
 
 def read(header: bytes, is_percent_encoded: bool = False) -> Disposition:
-    """Read a header; its file name is as it was given and may be anything.
+    """Parse a header; its file name is unchecked.
 
-    `is_percent_encoded` tells that the sender is one that encodes whole names so.
+    `is_percent_encoded` says that the sender percent-encodes complete names.
     """
     found: dict[str, str] = {}
     for match in islice(
@@ -67,20 +67,20 @@ def read(header: bytes, is_percent_encoded: bool = False) -> Disposition:
 
 
 def attachment(name: str) -> str:
-    """Return the header by which browsers save a file under `name`, made safe.
+    """Return the header with which browsers save a file as the safe form of `name`.
 
-    Both forms of RFC 6266: ASCII for old clients, UTF-8 for all others.
+    It has both forms of RFC 6266: ASCII for old clients, and UTF-8.
     """
     name = titles.safe(name)
     parts = unicodedata.normalize("NFKD", name)
     plain = parts.encode("ascii", "ignore").decode()
     if any(not (part.isascii() or unicodedata.combining(part)) for part in parts):
-        # Letters are lost: without them all songs in Japanese would have one name. All
-        # files of a song have lost the same, and no space stays of where they were.
+        # A hash replaces the lost letters, or all Japanese songs would have one name.
+        # All files of a song have the same hash. Spaces around the letters are removed.
         lost = "".join(part for part in parts if not part.isascii())
         words = re.sub(r" +(?=[ ._]|\Z)", "", plain).lstrip(" ")
         plain = hashlib.sha256(lost.encode()).hexdigest()[:8] + words
-    # What was one character may have become a slash.
+    # NFKD may have produced a slash.
     plain = titles.safe(plain).replace("%", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
@@ -88,7 +88,7 @@ def attachment(name: str) -> str:
 def _unescaped(quoted: str | None, loose: str | None, plain: str | None) -> str:
     if quoted is None:
         return loose if loose is not None else (plain or "").strip().strip('"')
-    # A backslash before anything else is one: browsers do not escape it.
+    # Other backslashes are literal: browsers do not escape them.
     return re.sub(r'\\(["\\])', r"\1", quoted)
 
 
@@ -111,7 +111,7 @@ def _from_browser(text: str) -> str:
 
 
 def _extended(found: Mapping[str, str]) -> str | None:
-    """Return the name in `filename*`, or in pieces in `filename*0`, `filename*1*`, …"""
+    """Return the name in `filename*`, or in sections `filename*0`, `filename*1*`, …"""
     pieces: dict[int, bytes] = {}
     charset = ""
     for key, value in found.items():

@@ -1,4 +1,4 @@
-"""Titles of songs, from any name that a file can have, and file names from titles."""
+"""Titles of songs from file names, and file names from titles."""
 
 import os
 import re
@@ -8,10 +8,10 @@ from pathlib import Path
 
 DEFAULT = "song"
 LONGEST_CHARACTERS = 255
-# File systems take 255 bytes; browsers append ` (1)` and `.crdownload`.
+# File systems allow 255 bytes; browsers append ` (1)` and `.crdownload`.
 LONGEST_FILE_NAME_BYTES = 240
 
-# What files with a song in them end with.
+# The suffixes of files that can contain a song.
 SONG_SUFFIXES = (
     *("mp3", "wav", "flac", "m4a", "aac", "ogg", "oga", "opus", "aiff", "aif", "aifc"),
     *("wma", "mp4", "m4b", "m4v", "mov", "qt", "mkv", "mka", "webm", "weba", "avi"),
@@ -21,18 +21,18 @@ SONG_SUFFIXES = (
     *("wmv", "wtv", "wv"),
 )
 
-# Only these are cut off a title: `Mr. Brightside` has no suffix.
+# Only these are removed from titles: `Mr. Brightside` has no suffix.
 _SUFFIX = re.compile(rf"\.(?:{'|'.join(SONG_SUFFIXES)})\Z", re.IGNORECASE)
 _WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:|\.{1,2})?\\")
 _BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")
-# They turn the text around that follows them: `song\u202egpm.exe`.
+# Characters that reverse the text after them, as in `song\u202egpm.exe`.
 _OVERRIDES = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 _RESERVED = re.compile(
     r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³]) *(?:\.|\Z)",
     re.IGNORECASE,
 )
 _KANA_OR_KANJI = "[\u3040-\u30ff\u3400-\u9fff]"
-# Two in a row, or one with no letter beside it: `Don\x92t` reads as `Don\u7a1a`.
+# Two in a row, or one without a letter next to it: `Don\x92t` decodes to `Don\u7a1a`.
 _JAPANESE = re.compile(
     f"{_KANA_OR_KANJI}{{2}}|(?<![A-Za-z]){_KANA_OR_KANJI}(?![A-Za-z])"
 )
@@ -40,13 +40,13 @@ _UNDEFINED = re.compile("[\x80-\x9f\ufffd\ue000-\uf8ff]")
 
 
 def clean(name: str) -> str:
-    """Return the title of a song whose file has `name`: its last part, on one line.
+    """Return the title of the song in a file `name`: its last segment, on one line.
 
-    It holds what people write, quotes and backslashes too: no file name yet.
+    It may contain quotes and backslashes, so it is not a safe file name.
     """
     title = _BREAKS.sub(" ", readable(name))
     title = "".join(filter(_is_harmless, title))
-    title = _last_part(title)
+    title = _last_segment(title)
     if all(char == "." or unicodedata.category(char)[0] in "CZ" for char in title):
         return DEFAULT
     if len(title) > LONGEST_CHARACTERS:
@@ -56,7 +56,7 @@ def clean(name: str) -> str:
 
 
 def of_file(path: Path) -> str:
-    """Return the title of a file of this machine, whatever the locale is."""
+    """Return the title of a local file, independent of the locale."""
     return clean(decode(os.fsencode(path.name)))
 
 
@@ -67,9 +67,9 @@ def file_name(title: str, ending: str = "") -> str:
 
 
 def safe(name: str, ending: str | None = None) -> str:
-    """Return the nearest name that a file may have on Linux, macOS and Windows.
+    """Return the most similar name that is valid on Linux, macOS and Windows.
 
-    One that is too long keeps its `ending`, by default the suffix.
+    A name that is too long keeps its `ending`, by default the suffix.
     """
     name = unicodedata.normalize("NFC", _BREAKS.sub(" ", readable(name)))
     name = re.sub(r'[<>:"/\\|?*]', "_", "".join(filter(_is_harmless, name)))
@@ -87,24 +87,24 @@ def safe(name: str, ending: str | None = None) -> str:
 
 
 def readable(text: str) -> str:
-    """Return a text without half characters; a path that is no UTF-8 is decoded."""
+    """Return `text` without lone surrogates; decode paths that are not UTF-8."""
     try:
-        # One by one: the folders of a path may be in another encoding.
+        # Each segment of a path may have another encoding.
         parts = text.encode("utf-8", "surrogateescape").split(b"/")
         return "/".join(map(decode, parts))
     except UnicodeEncodeError:
-        # Half characters, as Windows and JavaScript allow them.
+        # Lone surrogates, which Windows and JavaScript allow.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def decode(raw: bytes) -> str:
-    """Return the text of bytes: UTF-8, else Shift-JIS or Latin, whichever it can be."""
+    """Decode `raw` as UTF-8, else as Shift-JIS if it looks Japanese, else as Latin."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
         pass
     if any(0x80 <= byte < 0xA0 for byte in raw):
-        # Latin text has few of these bytes: quotes and dashes.
+        # In Latin text these bytes are rare: quotes and dashes.
         text = raw.decode("cp932", "replace")
         if _JAPANESE.search(text) and not _UNDEFINED.search(text):
             return text
@@ -118,17 +118,17 @@ def _is_harmless(character: str) -> bool:
     )
 
 
-def _last_part(path: str) -> str:
+def _last_segment(path: str) -> str:
     name = _last(path.split("/"))
     return _last(name.split("\\")) if _WINDOWS_PATH.match(name) else name
 
 
-def _last(parts: Sequence[str]) -> str:
-    """Return the last one that is more than dots, without the spaces around it."""
-    return next((part.strip() for part in reversed(parts) if part.strip(" .")), "")
+def _last(segments: Sequence[str]) -> str:
+    """Return the last segment that is more than dots, without spaces around it."""
+    return next((each.strip() for each in reversed(segments) if each.strip(" .")), "")
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Split a name into its base and its suffix, which is empty if it is none."""
+    """Split a name into its base and its suffix of a song, or ""."""
     found = _SUFFIX.search(name)
     return (name, "") if found is None else (name[: found.start()], found[0])

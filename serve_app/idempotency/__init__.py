@@ -1,1 +1,1 @@
-"""What requests that may be sent twice were answered."""
+"""Stored responses to requests with an idempotency key."""

@@ -1,4 +1,4 @@
-"""The answer to a request that a client may send twice, so that it acts once."""
+"""The stored response to a request with an idempotency key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered with, kept until `expires_at`.
+    """The response to a request, kept until `expires_at`.
 
-    `id` is that of the request, as its client named it. `fingerprint` stands for all
-    that it said: another one under the same name is a mistake of the client.
+    `id` is a digest of the client and its idempotency key. `fingerprint` is a digest of
+    the request: another fingerprint under the same id is an error of the client.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""The table of answers to requests that a client may send twice."""
+"""The table of responses to requests with an idempotency key."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -36,25 +36,25 @@ answers = Table(
 
 
 class Answers:
-    """The answers in a database; methods block and raise Unavailable."""
+    """The stored responses in a database; methods block and may raise Unavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
 
     def find(self, request_id: str) -> Answer | None:
-        """Return what a request was answered, if it was and not too long ago."""
+        """Return the response to a request, or None if it has none or it expired."""
         with self._database.reading() as connection:
             return find(connection, request_id, self._clock())
 
     def keep(self, answer: Answer) -> Answer | None:
-        """Keep an answer, unless the request has one, which is returned then."""
+        """Store a response, or return the one that the request has already."""
         with self._database.writing() as connection:
             take_turns(connection)
             return AnswerReceipt(answer).keep(connection, self._clock())
 
     def sweep(self) -> None:
-        """Forget the answers whose time is up."""
+        """Delete the expired responses."""
         with self._database.writing() as connection:
             query = delete(answers).where(answers.c.expires_at <= self._clock())
             connection.execute(query)
@@ -62,12 +62,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class AnswerReceipt:
-    """Shows by its answer that a request was taken; see `serve_app.jobs.store`."""
+    """The response as the `Receipt` of a job; see `serve_app.jobs.store`."""
 
     answer: Answer
 
     def keep(self, connection: Connection, now: datetime) -> Answer | None:
-        """Keep the answer, unless the request has one: then return that."""
+        """Store the response, or return the one that the request has already."""
         before = find(connection, self.answer.id, now)
         if before is None:
             keep(connection, self.answer)
@@ -75,13 +75,13 @@ class AnswerReceipt:
 
 
 def find(connection: Connection, request_id: str, now: datetime) -> Answer | None:
-    """Return what a request was answered, unless that has expired."""
+    """Return the response to a request, or None if it has none or it expired."""
     query = select(answers).where(answers.c.id == request_id)
     row = connection.execute(query.where(answers.c.expires_at > now)).first()
     return None if row is None else Answer(**row._asdict())
 
 
 def keep(connection: Connection, answer: Answer) -> None:
-    """Store an answer in the place of one that has expired."""
+    """Store a response; it replaces one that has expired."""
     connection.execute(delete(answers).where(answers.c.id == answer.id))
     connection.execute(insert(answers).values(**asdict(answer)))

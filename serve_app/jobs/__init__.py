@@ -1,1 +1,1 @@
-"""Jobs: what was asked, how far it is, and who owns it."""
+"""The durable queue: jobs, claims, the dispatcher and expiry."""

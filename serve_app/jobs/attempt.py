@@ -1,4 +1,4 @@
-"""An attempt at a job: how far it is, and what follows when it goes wrong."""
+"""A running attempt at a job, and the retry after it fails."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -18,12 +18,12 @@ from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
 from serve_app.jobs.transitions import Retry
 
 REPORT_SECONDS = 0.5
-# What is away is so for every job.
+# These affect every job, so a job's attempts don't count.
 _EXCUSES = (StorageUnavailable, DatabaseUnavailable, PoolAway)
 
 
 class Attempt:
-    """What a dispatcher knows of an attempt under way."""
+    """A dispatcher's record of a running attempt."""
 
     def __init__(self, kind: AnyKind, job: AnyJob, began_seconds: float = 0.0) -> None:
         self.kind = kind
@@ -41,7 +41,7 @@ class Attempt:
         self._stages_began: dict[str, float] = {}
 
     def advance(self, progress: Progress, now_seconds: float) -> bool:
-        """Take note of `progress`, never going back; return whether to report it."""
+        """Record `progress`, which never decreases; return whether to report it."""
         stage = max(self.stage, progress.stage, key=self.kind.stages.index)
         is_new = stage != self.stage
         self.stage = stage
@@ -53,7 +53,7 @@ class Attempt:
         return True
 
     def steps_seconds(self, now_seconds: float) -> dict[str, float]:
-        """Return how long each stage took, if the whole attempt ends now."""
+        """Return how long each stage took, for an attempt that ends now."""
         marks = [*self._stages_began.items(), (None, now_seconds - self.waited_seconds)]
         steps = {
             stage: end - began
@@ -63,7 +63,7 @@ class Attempt:
         return {**steps, **self.beside_seconds}
 
     def stop(self) -> None:
-        """Cancel the work, once: its cleaning up is not to be cancelled as well."""
+        """Cancel the work, once: a second call would cancel its clean-up."""
         if self.work is not None and not self.work.cancelling():
             self.work.cancel()
 
@@ -71,20 +71,20 @@ class Attempt:
 def retry_after(
     err: AppError, attempt: Attempt, running: Iterable[Attempt], policy: DispatchPolicy
 ) -> Retry:
-    """How the job of `attempt` is tried again; only its own doing is charged to it.
+    """Return how to try the job of `attempt` again after `err`.
 
-    When a store, the database or a pool is away it is excused, and tried again as soon
-    as that may be back. When a disk is full it is excused, too, but each time longer,
-    and alone: several jobs at once may be what has filled it.
-    When a replica dies under several of the `running`, each of them is run alone before
-    any is charged. One that had not started can't have been the reason.
+    While the storage, the database or the pool is unavailable, attempts are excused and
+    retried after `policy.backoff_seconds`. With a full disk they are excused too, with
+    growing delays, and the job runs alone: several jobs at once may have filled it.
+    When a replica dies that ran several of the `running`, each of them is run alone
+    before an attempt counts as a failure. A job that had not started is not the cause.
     """
     if isinstance(err, _EXCUSES):
         is_full = isinstance(err, StorageFull)
         return Retry(
             err.code,
             err.detail,
-            charge=False,
+            is_failure=False,
             excused=True,
             run_alone=attempt.job.run_alone or is_full,
             delay_seconds=(
@@ -99,7 +99,7 @@ def retry_after(
     return Retry(
         err.code,
         err.detail,
-        charge=not died or (started and not shared),
+        is_failure=not died or (started and not shared),
         run_alone=attempt.job.run_alone or (died and started),
         delay_seconds=0.0
         if shared
@@ -108,10 +108,10 @@ def retry_after(
 
 
 def _had_company(attempt: Attempt, running: Iterable[Attempt]) -> bool:
-    """Whether other jobs ran on the replica that has died under `attempt`."""
+    """Return whether other jobs ran on the replica that died during `attempt`."""
     on_it = [other for other in running if other.replica == attempt.replica]
     if len(on_it) > 1:
-        # The others learn of their death later, when this one may be forgotten.
+        # Mark the others now: this attempt may have ended when theirs fail.
         for other in on_it:
             other.had_company = True
     return attempt.had_company

@@ -1,4 +1,4 @@
-"""Requests and results as JSON."""
+"""Conversion of requests and results to and from JSON."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -9,9 +9,9 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> dict[str, Any]:
-    """Return a frozen dataclass as JSON has it, without fields that are None.
+    """Return a frozen dataclass as a JSON object, without fields that are None.
 
-    So a version that does not know a new field reads what has none.
+    A version that does not know a new field can so read values that don't use it.
     """
     dumped: dict[str, Any] = _adapter(type(value)).dump_python(
         value, mode="json", exclude_none=True
@@ -20,15 +20,15 @@ def to_json(value: Any) -> dict[str, Any]:
 
 
 def from_json(kind: type[T], value: Mapping[str, Any]) -> T:
-    """Return the dataclass that `value` holds; unknown fields are left out.
+    """Return `value` as the dataclass `kind`; unknown fields are ignored.
 
-    Raises pydantic.ValidationError for a value of another shape.
+    Raises pydantic.ValidationError if `value` does not match.
     """
     found: T = _adapter(kind).validate_python(value)
     return found
 
 
-# Making one takes longer than using it a thousand times.
+# Cached: making an adapter takes longer than using it a thousand times.
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 

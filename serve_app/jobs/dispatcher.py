@@ -1,4 +1,4 @@
-"""The loop that brings jobs to the workers and their results to the database."""
+"""The loop that claims jobs, runs them on workers and records their results."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ __all__ = ["DispatchPolicy", "Dispatcher"]
 
 logger = logging.getLogger(__name__)
 
-# So often the end of a job is tried to be recorded after a stop. Until then there is no
-# limit: while the database is away, nobody else can have the job.
+# The limit on tries to record the end of a job once the dispatcher is stopping. Before
+# that there is no limit: no other dispatcher can claim it without the database either.
 _SETTLE_TRIES = 5
 _UNEXPECTED = (
-    "The job failed because of an error in the service. Send it again; if it fails "
+    "The job failed because of an error in the server. Send it again; if it fails "
     "again, report it with the job's id."
 )
 
@@ -34,12 +34,12 @@ Discard = Callable[[AnyJob], None]
 
 
 class Dispatcher:
-    """Claims jobs from `store` and runs them by `run`, so that each ends exactly once.
+    """Claims jobs from `store` and runs them with `run`; each job ends exactly once.
 
-    `owner` names this dispatcher in the database and must be unlike any other's, those
-    of earlier processes included. A job that must run alone does so among the jobs of
-    this dispatcher. One for which `reuse` finds a result is not run. `discard` deletes
-    what is stored of one that has ended without a result.
+    `owner` identifies this dispatcher in the database. It must be unique, also among
+    earlier processes. A job that must run alone is the only one that this dispatcher
+    runs at that time. A job for which `reuse` returns a result is not run. `discard`
+    deletes the stored files of a job that ended without a result.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class Dispatcher:
 
     @property
     def kind(self) -> str:
-        """The name of the kind of job that this dispatches."""
+        """The name of the kind of jobs that this dispatcher runs."""
         return self._store.kind.name
 
     async def run_forever(self) -> None:
-        """Work until `shutdown` or cancellation, then hand back what is unfinished."""
+        """Run jobs until `shutdown` or cancellation, then release unfinished jobs."""
         self._stopped.clear()
         loops = [
             asyncio.create_task(self._keep_claiming()),
@@ -80,29 +80,30 @@ class Dispatcher:
         try:
             await asyncio.shield(asyncio.gather(*loops))
         finally:
-            # Never cancelled: a claim under way would be nobody's until its lease ends.
+            # The loops are never cancelled: no dispatcher would run a job that is
+            # being claimed until its lease expires.
             self._ask_to_stop()
             await asyncio.wait(loops)
             await self._hand_back()
             self._stopped.set()
 
     async def shutdown(self) -> None:
-        """Stop claiming, stop what runs, hand it back; returns when that is done."""
+        """Stop claiming, then stop and release the running jobs; wait for that."""
         self._ask_to_stop()
         await self._stopped.wait()
 
     def wake(self) -> None:
-        """Look for jobs now: there is a new one, found otherwise only a bit later."""
+        """Look for new jobs now instead of at the next poll."""
         self._wake.set()
 
     def stop(self, job_id: str) -> None:
-        """Stop a job that was cancelled, which is found out otherwise a bit later."""
+        """Stop a cancelled job now instead of at its next report or renewal."""
         for attempt in self._running.values():
             if attempt.job.id == job_id:
                 attempt.stop()
 
     def status(self) -> dict[str, Any]:
-        """Return what an operator wants to see; `trouble` is None when all is well."""
+        """Return the status for operators; `trouble` is the last error, or None."""
         return {
             "owner": self._owner,
             "running": len(self._running),
@@ -130,11 +131,11 @@ class Dispatcher:
             await _wait(self._stopping, pause)
 
     async def _survive(self, name: str, step: Coroutine[Any, Any, None]) -> bool:
-        """Take one `step` of a loop; False when it failed, which must not end it."""
+        """Run one `step` of a loop; log an error and return False if it failed."""
         try:
             await step
         except Exception as err:
-            logger.warning("dispatcher can't %s jobs", name, exc_info=err)
+            logger.warning("dispatcher step failed step=%s", name, exc_info=err)
             self._troubles[name] = str(err)
             return False
         self._troubles.pop(name, None)
@@ -165,7 +166,7 @@ class Dispatcher:
         return self._policy.in_flight - len(self._running)
 
     def _openings(self) -> tuple[PassedBy, int]:
-        """Return what must not be begun now, and how much else may, whatever it is."""
+        """Return which jobs must not start now, and how many of the others may."""
         running = [attempt.job for attempt in self._running.values()]
         most = self._policy.of_one_kind
         of_client = Counter(job.client for job in running)
@@ -206,13 +207,13 @@ class Dispatcher:
         await asyncio.gather(*self._workers)
 
     async def _see_through(self, attempt: Attempt, work: asyncio.Task[Any]) -> None:
-        """Wait for the end of an attempt, whatever it is, and record it."""
+        """Wait for an attempt to end and record its outcome."""
         try:
             job = await self._settle(
                 attempt.claim, await self._ending_of(attempt, work)
             )
             if job and job.state in (State.FAILED, State.CANCELLED):
-                await self._survive("clean up after", self._delete_files(job))
+                await self._survive("delete_files", self._delete_files(job))
         finally:
             del self._running[attempt.claim]
             self._wake.set()
@@ -255,7 +256,7 @@ class Dispatcher:
         try:
             result = await work
         except (asyncio.CancelledError, Cancelled):
-            # The store makes it cancelled if that was why, and queued otherwise.
+            # The store sets the state: cancelled if the client asked, otherwise queued.
             return partial(self._store.release, claim)
         except Exception as err:
             return self._ending_after(err, attempt)
@@ -266,9 +267,9 @@ class Dispatcher:
         def succeed() -> AnyJob:
             job = self._store.succeed(claim, result)
             if job.state is State.SUCCEEDED:
-                # The row has forgotten when the attempt began.
-                told = job.evolve(started_at=attempt.job.started_at)
-                log.succeeded(self._store.kind, told, total_seconds, steps_seconds)
+                # The row of a job that has ended has no `started_at`.
+                ended = job.evolve(started_at=attempt.job.started_at)
+                log.succeeded(self._store.kind, ended, total_seconds, steps_seconds)
             return job
 
         return succeed
@@ -288,26 +289,25 @@ class Dispatcher:
         await asyncio.to_thread(self._discard, job)
 
     async def _settle(self, claim: Claim, ending: Ending) -> AnyJob | None:
-        """Record an end; return the job as it is then, None if that is another's."""
+        """Record the end of a job; return the changed job, or None if that failed."""
         tries_left = _SETTLE_TRIES
         while tries_left:
             tries_left -= self._stopping.is_set()
             try:
                 return await asyncio.to_thread(ending)
-            except LeaseLost as err:
+            except LeaseLost:
                 logger.warning(
-                    "lease lost job=%s attempt=%d: %s",
-                    *(claim.job_id, claim.attempt, err),
+                    "lease lost job=%s attempt=%d", claim.job_id, claim.attempt
                 )
                 return None
             except Unavailable as err:
                 logger.warning(
-                    "end of job not recorded yet job=%s attempt=%d error=%s",
+                    "job end not recorded yet job=%s attempt=%d error=%s",
                     *(claim.job_id, claim.attempt, log.quoted(str(err))),
                 )
             except Exception:
                 logger.exception(
-                    "end of job not recorded job=%s attempt=%d",
+                    "job end not recorded job=%s attempt=%d",
                     *(claim.job_id, claim.attempt),
                 )
                 return None
@@ -316,7 +316,7 @@ class Dispatcher:
 
 
 def _full(running: Counter[str], most: int) -> tuple[frozenset[str], int]:
-    """Return which clients have all that one may, and how much any other may have."""
+    """Return the clients with `most` jobs, and how many any other may still start."""
     full = frozenset(client for client, jobs in running.items() if jobs >= most)
     return full, min([most - jobs for jobs in running.values() if jobs < most] + [most])
 

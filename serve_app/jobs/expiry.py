@@ -1,4 +1,4 @@
-"""The end of jobs of a kind: their files go first, then their rows."""
+"""Deletion of expired jobs of a kind: their files first, then their rows."""
 
 import logging
 from collections import defaultdict
@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from serve_app.errors import Unavailable
+from serve_app.jobs import log
 from serve_app.jobs.job import AnyJob
 from serve_app.jobs.store import JobStore
 from serve_app.storage.port import Storage, StoredFile
 
 logger = logging.getLogger(__name__)
 
-# Where stores keep what is half written.
+# The folder in which stores keep incomplete files.
 _PARTIAL = "partial"
 _BATCH = 100
-# Databases take so many values in one statement, but not any number of them.
+# Databases limit the number of values in one statement.
 _FOUND_AT_ONCE = 500
 _NONE: Mapping[str, float] = {}
 
@@ -35,10 +36,10 @@ class Expiry:
         self._clock = clock
 
     def sweep(self) -> int:
-        """Delete all jobs whose time is up, with their files; return how many.
+        """Delete all expired jobs with their files; return how many.
 
-        What a crash interrupts, the next sweep finishes: the row goes last. A job whose
-        files can't be deleted now is left to it as well.
+        A job whose files can't be deleted keeps its row, and so does one whose
+        deletion a crash interrupts: the next sweep tries again.
         """
         swept = 0
         while due := self._store.due_for_expiry(_BATCH):
@@ -51,30 +52,32 @@ class Expiry:
     def expire(self, job: AnyJob) -> bool:
         """Delete the files of a `job` that has ended, then its row.
 
-        False when the files can't be deleted now; the row then stays.
+        Returns False and keeps the row if the files can't be deleted now.
         """
         try:
             for folder in self._store.kind.folders:
                 self._storage.delete(f"{folder}/{job.id}")
         except Unavailable as err:
-            logger.warning("files not deleted yet job=%s: %s", job.id, err)
+            logger.warning(
+                "files not deleted yet job=%s error=%s", job.id, log.quoted(str(err))
+            )
             return False
         self._store.remove(job.id)
         return True
 
     def discard(self, job: AnyJob) -> None:
-        """Delete what attempts have left of a `job` that ended without a result."""
+        """Delete the working files of a `job` that ended without a result."""
         for folder in self._store.kind.working_folders:
             self._storage.delete(f"{folder}/{job.id}")
 
     def sweep_orphans(
         self, older_than_seconds: float, more_seconds: Mapping[str, float] = _NONE
     ) -> int:
-        """Delete files that belong to no job, or to no attempt that counts.
+        """Delete files without a job, and files that their job does not need any more.
 
-        Those stored less than `older_than_seconds` ago are spared: their row may be on
-        its way. In some folders it may take `more_seconds`. Returns how many files were
-        deleted.
+        Files stored less than `older_than_seconds` ago are kept: their row may not be
+        written yet. `more_seconds` adds to that for some folders. Returns the number of
+        deleted files.
         """
         before = self._clock() - timedelta(seconds=older_than_seconds)
         orphans = self._old(_PARTIAL, before)

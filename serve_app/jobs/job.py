@@ -1,4 +1,4 @@
-"""A job of any kind: what was asked, how far it is, and who owns it."""
+"""A job of any kind: its request, its state and progress, and its owner."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,29 +10,30 @@ R = TypeVar("R")  # a result
 
 
 class State(StrEnum):
-    """Where a job stands; the last three are final."""
+    """The state of a job; the last three are final."""
 
     QUEUED = "queued"  # waits for a dispatcher to claim it
     RUNNING = "running"  # claimed: an owner holds the lease
     SUCCEEDED = "succeeded"  # its result is published
     FAILED = "failed"  # its `error` says why; it is not tried again
-    CANCELLED = "cancelled"  # its client asked for that
+    CANCELLED = "cancelled"  # its client cancelled it
 
     @property
     def is_final(self) -> bool:
-        """Whether a job in this state will never change again but expire."""
+        """Whether a job in this state can only expire, and not change any more."""
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
-# The rank of a job that is neither urgent nor put off; lower ranks go first.
+# The default priority; jobs with a lower number go first.
 NORMAL_PRIORITY = 1
 
 
 @dataclass(frozen=True)
 class PassedBy:
-    """Which jobs are not to be begun now: those of some clients, and long ones.
+    """The jobs that a claim skips: those of `clients`, and long ones.
 
-    Long ones are those over `Rules.short_seconds`: all of them, or some clients'.
+    Long jobs cost more than `Rules.short_seconds`. All of them are skipped, or those of
+    the clients in `long_jobs_of`.
     """
 
     clients: frozenset[str] = frozenset()
@@ -45,7 +46,7 @@ NONE_PASSED_BY = PassedBy()
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write to a job that runs as this (owner, attempt)."""
+    """The right of an (owner, attempt) to write to the job that it runs."""
 
     job_id: str
     owner: str
@@ -54,46 +55,46 @@ class Claim:
 
 @dataclass(frozen=True)
 class Job(Generic[Q, R]):
-    """One request on its way through the service. Times are UTC."""
+    """A request and its state in the queue. Times are UTC."""
 
     id: str
     request: Q
     state: State
     created_at: datetime
     updated_at: datetime
-    stage: str | None = None  # one of its kind's
+    stage: str | None = None  # one of `Kind.stages`
     progress: float = 0.0  # 0..1
-    attempt: int = 0  # counts claims; a fencing token, never reused
-    failures: int = 0  # counts the attempts that failed through the job itself
-    excused: int = 0  # counts the attempts that ended because something else was away
-    run_alone: bool = False  # a replica died under it and others: find the culprit
+    attempt: int = 0  # the number of claims; a fencing token, never reused
+    failures: int = 0  # attempts that failed because of the job itself
+    excused: int = 0  # attempts that failed because a service was unavailable
+    run_alone: bool = False  # a replica died that ran several jobs, or a disk was full
     owner: str | None = None
     lease_expires_at: datetime | None = None
-    started_at: datetime | None = None  # when the attempt under way was begun
+    started_at: datetime | None = None  # when the current attempt started
     cancel_requested: bool = False
     error: str | None = None
     error_code: str | None = None
     result: R | None = None
     expires_at: datetime | None = None
-    tenant: str = ""  # whose it is, where the operator tells clients apart
-    client: str = ""  # for whom it is counted: the tenant, else an address; never shown
+    tenant: str = ""  # the owner, if the server has tenants
+    client: str = ""  # who shares are counted for: tenant or address; never shown
     priority: int = NORMAL_PRIORITY
-    # How much of the service it takes, in seconds of a song or another unit that is the
-    # same for all jobs of a kind: clients take turns by it.
+    # The seconds of the song, or another measure of the work that is the same for all
+    # jobs of a kind. Clients take turns by it.
     cost_seconds: float = 0.0
-    # In seconds since 1970, when it has its turn among others of its priority: the time
-    # at which it came, but after the other jobs of its client, and as much later as it
-    # costs. Set when it is added.
+    # The place among jobs of the same priority, in seconds since 1970: the later of the
+    # creation time and the last turn of the client's unfinished jobs, plus the cost.
+    # Set when the job is added.
     turn: float = 0.0
-    disk_bytes: int = 0  # the most that it takes of disks until it has ended
-    # Digests that jobs share which have the same input, and which do the same work: of
-    # these one is computed, and the others wait for it.
+    disk_bytes: int = 0  # the most disk space that it takes until it has ended
+    # Digests of the input and of the work. Of jobs with the same work one is run, and
+    # the others wait for it.
     same_input: str | None = None
     same_work: str | None = None
     waits_for: str | None = None  # the id of the job that does the same work
-    # What only one job at a time may be about, unless that failed or was cancelled.
+    # At most one job has a key, not counting failed and cancelled ones.
     unique_key: str | None = None
-    # Jobs in one lane, such as downloads from one host, are bounded together.
+    # Jobs in one lane, such as downloads from one host, have a common limit.
     lane: str | None = None
 
     def evolve(self, **changes: Any) -> "Job[Q, R]":
@@ -102,7 +103,7 @@ class Job(Generic[Q, R]):
 
     @property
     def claim(self) -> Claim:
-        """The claim under which the job runs now; only a running job has one."""
+        """The claim under which the job runs; ValueError unless it is running."""
         if self.owner is None:
             raise ValueError(f"job {self.id} is not claimed")
         return Claim(self.id, self.owner, self.attempt)

@@ -1,4 +1,4 @@
-"""What the queue must know of a kind of job."""
+"""A kind of job, and its rules in the queue."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _LONGEST_DELAY_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Share:
-    """What one client's jobs that have not ended may take of the service."""
+    """The limits on one client's unfinished jobs."""
 
     queued_jobs: int
     disk_bytes: int
@@ -21,14 +21,14 @@ class Share:
 
 @dataclass(frozen=True)
 class Rules:
-    """How many jobs of a kind there may be, how often each is tried, how long kept.
+    """The limits, retries and retention of a kind of job.
 
-    `max_queued` jobs may wait; of them one client's may take its `share`. `at_once` run
-    in the whole cluster, and `at_once_per_lane` of one lane; None is any number. A job
-    that fails `max_attempts` times by its own doing has failed; between two attempts
-    it waits for `retry_seconds`, the last of them from then on. It is kept for
-    `retention_seconds` after its end, or for good if that is None. `short_seconds` is
-    the cost up to which a job is short; see `PassedBy`.
+    At most `max_queued` jobs are queued, and each client's jobs stay within `share`.
+    At most `at_once` jobs run in the whole cluster, and `at_once_per_lane` in one lane;
+    None is no limit. A job fails after `max_attempts` failed attempts. The delays
+    between them are `retry_seconds`, the last of which repeats. A job is kept for
+    `retention_seconds` after its end, or forever if that is None. `short_seconds` is
+    the highest cost of a short job; see `PassedBy`.
     """
 
     max_queued: int = 1_000_000
@@ -48,11 +48,11 @@ class Rules:
 
     @property
     def claims_take_turns(self) -> bool:
-        """Whether what runs must be counted before more is begun."""
+        """Whether a claim must count the running jobs first, alone."""
         return self.at_once is not None or self.at_once_per_lane is not None
 
     def delay_seconds(self, attempt: int) -> float:
-        """How long a job waits after its failed `attempt`, the first being 1."""
+        """Return the delay after the failed `attempt`, which counts from 1."""
         return self.retry_seconds[min(attempt, len(self.retry_seconds)) - 1]
 
 
@@ -60,9 +60,9 @@ class Rules:
 class Kind(Generic[Q, R]):
     """A kind of job: its name, the types of request and result, its stages and rules.
 
-    `request` and `result` are frozen dataclasses of what JSON can hold. `stages` are in
-    the order in which a job passes them. `folders` are those in storage in which jobs
-    have files, each below its id; of these `working_folders` are deleted when a job
+    `request` and `result` are frozen dataclasses of JSON values. `stages` are in the
+    order in which a job goes through them. `folders` are the storage folders with files
+    of jobs, each job's below its id. Of these, `working_folders` are deleted when a job
     ends without a result. Systems override the methods.
     """
 
@@ -73,22 +73,22 @@ class Kind(Generic[Q, R]):
     rules: Rules = field(default_factory=Rules)
     folders: tuple[str, ...] = ()
     working_folders: tuple[str, ...] = ()
-    done_event: str = "job succeeded"  # what the log calls it
+    done_event: str = "job succeeded"  # the event in the log
 
     def messages(self, job: Job[Q, R], now: datetime) -> Sequence[Message]:
-        """Return what is to be sent when `job` has ended, in the same transaction."""
+        """Return the messages to post in the transaction that ends `job`."""
         return ()
 
     def is_wanted(self, job: Job[Q, R], key: str) -> bool:
-        """Whether the file of `job` at `key` is of any use still."""
+        """Return whether `job` still needs its file at `key`."""
         return True
 
     def title(self, job: Job[Q, R]) -> str:
-        """Return what a log calls the job, beside its id."""
+        """Return the job's name in the log, or "" for none."""
         return ""
 
     def log_fields(self, job: Job[Q, R]) -> Mapping[str, Any]:
-        """Return what else the log says of a job that succeeded."""
+        """Return more fields for the log line of a job that succeeded."""
         return {}
 
 

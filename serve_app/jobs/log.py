@@ -1,7 +1,7 @@
-"""The lines that tell of jobs in the log: an event, then `key=value`.
+"""Log lines about jobs: an event, then `key=value`.
 
-Each has `job=` and the job's id, so that one search finds the whole life of a job. What
-this module logs is also shown to whoever watches a server in a terminal.
+Each has `job=` and the job's id, so that one search finds all lines of a job. A server
+in a terminal also shows the lines of this module to its user.
 """
 
 import json
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def succeeded(
     kind: AnyKind, job: AnyJob, total_seconds: float, steps_seconds: Mapping[str, float]
 ) -> None:
-    """Tell that a job succeeded, how long it took and which steps how long."""
+    """Log that a job succeeded, with the time that it and each of its steps took."""
     fields = {**_name(kind, job), "took": f"{total_seconds:.1f}s"}
     if job.cost_seconds:
         speed = job.cost_seconds / max(total_seconds, 0.001)
@@ -30,14 +30,14 @@ def succeeded(
 
 
 def reused(kind: AnyKind, job: AnyJob) -> None:
-    """Tell that a job succeeded at once, since its result was there."""
+    """Log that a job succeeded at once because its result existed already."""
     fields = {**_name(kind, job), **kind.log_fields(job)}
     logger.info("%s %s", kind.done_event, _line(fields))
 
 
 def ended(kind: AnyKind, job: AnyJob) -> None:
-    """Tell that a job failed for good, was cancelled, or waits for its next attempt."""
-    event = "handed back" if job.state is State.QUEUED else job.state.value
+    """Log that a job failed permanently, was cancelled, or was queued again."""
+    event = "queued again" if job.state is State.QUEUED else job.state.value
     fields = {
         **_name(kind, job),
         "attempt": job.attempt,
@@ -47,7 +47,7 @@ def ended(kind: AnyKind, job: AnyJob) -> None:
 
 
 def failed(kind: AnyKind, job: AnyJob, claim: Claim, code: str, detail: str) -> None:
-    """Tell that an attempt at a job went wrong, which may be tried again."""
+    """Log that an attempt at a job failed; the job may be tried again."""
     fields = {
         **_name(kind, job),
         "attempt": claim.attempt,
@@ -58,7 +58,7 @@ def failed(kind: AnyKind, job: AnyJob, claim: Claim, code: str, detail: str) -> 
 
 
 def quoted(text: str) -> str:
-    """Return a text as one word of a log line, whatever characters it has."""
+    """Return `text` as a quoted value of a log line, special characters escaped."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -73,6 +73,6 @@ def _line(fields: Mapping[str, Any]) -> str:
 
 
 def _queued_seconds(job: AnyJob) -> float:
-    """How long the job waited for the attempt that ended it."""
+    """Return how long the job waited for the attempt that ended it."""
     started_at = job.started_at or job.created_at
     return (started_at - job.created_at).total_seconds()

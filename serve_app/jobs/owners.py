@@ -1,4 +1,4 @@
-"""Whose the jobs of all kinds are."""
+"""The tenants that own jobs, of all kinds."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,14 +10,14 @@ from serve_app.jobs.table import queue
 
 
 class Owners:
-    """Looks up tenants in a database; methods block and raise Unavailable."""
+    """Looks up the tenants of jobs; methods block and may raise Unavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
 
     def owner(self, job_id: str) -> str | None:
-        """Return the tenant of a job; None if it is unknown, deleted or expired."""
+        """Return the tenant of a job, or None if it is unknown, deleted or expired."""
         now = self._clock()
         query = select(queue.c.tenant).where(
             queue.c.id == job_id,

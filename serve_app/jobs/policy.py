@@ -1,4 +1,4 @@
-"""How much a dispatcher takes on, and how long it waits."""
+"""The limits and intervals of a dispatcher."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ _FULL_DISK_DOUBLINGS = 3
 
 @dataclass(frozen=True)
 class DispatchPolicy:
-    """How many jobs run at once, and how long a dispatcher waits for what is away.
+    """The limits and intervals of a dispatcher.
 
-    Of them at most `of_one_kind` are of one client, and as many are long; of the long
-    ones one less are one client's, if that leaves any. So neither other clients nor
-    short jobs wait until all that has been begun is done.
+    At most `in_flight` jobs run at once. At most `of_one_kind` of them belong to one
+    client, and at most as many are long. One client may run one long job less than
+    that, but at least one. So other clients and short jobs find free capacity.
     """
 
     in_flight: int
@@ -23,15 +23,18 @@ class DispatchPolicy:
 
     def __post_init__(self) -> None:
         if self.in_flight < 1:
-            raise ValueError("in_flight must be at least 1")
+            raise ValueError(f"in_flight must be at least 1, got {self.in_flight}")
         if self.of_one_kind < 1:
-            raise ValueError("of_one_kind must be at least 1")
+            raise ValueError(f"of_one_kind must be at least 1, got {self.of_one_kind}")
         if self.renew_seconds >= self.lease_seconds:
-            raise ValueError("a lease must be renewed before it ends")
+            raise ValueError(
+                f"renew_seconds must be less than {self.lease_seconds}, the "
+                f"lease_seconds, got {self.renew_seconds}"
+            )
 
     def full_disk_delay_seconds(self, excused: int) -> float:
-        """How long a job waits for room on a disk, `excused` so often before.
+        """Return the delay after a full disk, for a job with `excused` attempts so far.
 
-        Its client waits as well once there is room, so that this does not grow far.
+        It stays short, because a job waits that long even if space is freed at once.
         """
         return self.backoff_seconds * 2.0 ** min(excused, _FULL_DISK_DOUBLINGS)

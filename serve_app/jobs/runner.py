@@ -1,4 +1,4 @@
-"""What the dispatcher needs of a pool of workers."""
+"""The dispatcher's interface to a pool of workers."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from serve_app.jobs.job import AnyJob
 
 @dataclass(frozen=True)
 class Started:
-    """The job is on the replica of this name, which is never used again."""
+    """The job was sent to this replica; no other replica ever has the same name."""
 
     replica: str
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the whole job is, 0..1, and what is done now."""
+    """The current stage, and the progress of the whole job, 0..1."""
 
     stage: str
     fraction: float
@@ -27,8 +27,8 @@ class Progress:
 class Finished:
     """The job is done: its result can be published.
 
-    `beside_seconds` is what went on at the same time, and how long it took;
-    `waited_seconds` is how long the rest has waited for that.
+    `beside_seconds` has the durations of steps that ran in parallel to the stages;
+    `waited_seconds` is how long the job waited at its end for these.
     """
 
     result: Any
@@ -40,23 +40,24 @@ Event = Started | Progress | Finished
 
 
 class ReplicaDied(Unavailable):
-    """The process that worked on the job is gone."""
+    """The process that ran the job died."""
 
     code = "replica_died"
 
 
 class PoolAway(Unavailable):
-    """No worker can be reached."""
+    """No worker is reachable."""
 
     code = "pool_away"
 
 
 class Runner(Protocol):
-    """Starts a job on a pool of workers."""
+    """Runs a job on a pool of workers."""
 
     def __call__(self, job: AnyJob) -> AsyncGenerator[Event, None]:
-        """Yield what happens to `job`: Started before any work, at last Finished.
+        """Yield the events of `job`: Started before any work, Finished at the end.
 
-        Cancelling or closing the generator stops the work. Raises ReplicaDied when the
-        worker's process ends, PoolAway, and else what went wrong.
+        Cancelling or closing the generator stops the work. Raises ReplicaDied if the
+        worker's process dies, PoolAway if no worker is reachable, and the job's own
+        errors.
         """

@@ -1,4 +1,4 @@
-"""What the store asks of the database, each in one statement."""
+"""The SQL statements of the job store."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,23 +36,23 @@ from serve_app.jobs.kind import AnyKind
 from serve_app.jobs.table import lanes, queue, to_job, to_row
 from serve_app.jobs.transitions import CLAIMED, Changes
 
-# Longer than any song, and no infinity, which JSON and some databases do not know.
+# Longer than any song. Not infinity: JSON and some databases don't support it.
 _ANY_LENGTH = 1e9
 
 # Any number that nothing else in the same Postgres locks: "lane" in ASCII.
 _CLAIM_LOCK = 0x6C616E65
 
-# The order in which jobs are begun.
+# The order in which jobs are started.
 _TURN = (queue.c.priority, queue.c.turn, queue.c.created_at, queue.c.id)
-# Of jobs that give the same, no more are looked at: the newest one has its files still,
-# unless it ends just then.
+# How many jobs with equal results are considered: the newest one still has its files,
+# unless it is just being deleted.
 _MOST_SAME = 3
 _FINAL = [state.value for state in State if state.is_final]
 _UNDER_WAY = (State.QUEUED.value, State.RUNNING.value)
-_GAVE_UP = (State.FAILED.value, State.CANCELLED.value)
+_NO_RESULT = (State.FAILED.value, State.CANCELLED.value)
 
 
-# Statements that are made once have the kind, and what its rules say, as parameters.
+# Cached statements take the kind and the values of its rules as parameters.
 _OF_KIND = queue.c.kind == bindparam("of_kind")
 
 
@@ -60,8 +60,8 @@ def _is(state: State) -> ColumnElement[bool]:
     return queue.c.state == state.value
 
 
-# Of a claim, these come beside the columns in the order of turns. One that is not clear
-# needs a decision first: it was cancelled, must run alone, or was claimed too often.
+# 1 for a job that can be claimed directly. The others need a decision first: they were
+# cancelled, must run alone, or were claimed too often.
 _IS_CLEAR = case(
     (
         not_(queue.c.cancel_requested)
@@ -73,7 +73,7 @@ _IS_CLEAR = case(
 ).label("is_clear")
 
 
-# Who may not begin just any job passes some by.
+# The condition that skips the jobs of a `PassedBy`.
 _IS_FIT = and_(
     queue.c.client.not_in(bindparam("not_of", expanding=True)),
     or_(
@@ -87,7 +87,7 @@ _NOW: BindParameter[datetime] = bindparam("now", type_=queue.c.updated_at.type)
 
 
 def _has_room_in_lane() -> ColumnElement[bool]:
-    """Whether a job's lane, if it has one, may begin another one."""
+    """Return the condition that a job has no lane, or that its lane may start a job."""
     other = queue.alias("other")
     running = (
         select(func.count())
@@ -111,7 +111,7 @@ def _has_room_in_lane() -> ColumnElement[bool]:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Which conditions a claim has beside the turn: none, as a rule."""
+    """The conditions of a claim besides the turn; usually there are none."""
 
     passes_by: bool = False
     has_lanes: bool = False
@@ -123,14 +123,14 @@ class _Choice:
 
 
 def _heads(most: int, *more: ColumnElement[Any], choice: _Choice) -> Subquery:
-    """The first jobs in turn at the time `now`, locked, that nobody else has locked.
+    """Select and lock the first jobs in turn at the time `now`; skip locked ones.
 
-    Some wait and some are of owners who fell silent: so many of each.
+    At most `most` of them are queued, and at most `most` have an expired lease.
     """
     is_time = or_(queue.c.available_at.is_(None), queue.c.available_at <= _NOW)
     is_fit = choice.conditions
-    # The first of each by an index of its own: as one condition, with OR, all that
-    # waits would be sorted, and with the turns' index all that runs would be read.
+    # Two queries, each with its own index. One query with OR would sort all queued
+    # jobs, or with the index by turn read all running ones.
     lapsed = (
         select(queue.c.id)
         .where(_OF_KIND, _is(State.RUNNING), queue.c.lease_expires_at <= _NOW)
@@ -140,7 +140,7 @@ def _heads(most: int, *more: ColumnElement[Any], choice: _Choice) -> Subquery:
 
     def head(name: str, *conditions: ColumnElement[bool]) -> CTE:
         query = select(*_TURN, *more).where(*conditions, *is_fit).order_by(*_TURN)
-        # A number in the text: the planner must know how few they are.
+        # A literal, not a parameter: the planner must know how small it is.
         query = query.limit(literal_column(str(most)))
         return query.with_for_update(skip_locked=True, of=queue).cte(name)
 
@@ -148,7 +148,7 @@ def _heads(most: int, *more: ColumnElement[Any], choice: _Choice) -> Subquery:
         head(
             "waits", _OF_KIND, _is(State.QUEUED), queue.c.waits_for.is_(None), is_time
         ),
-        head("silent", queue.c.id.in_(select(lapsed.c.id))),
+        head("expired", queue.c.id.in_(select(lapsed.c.id))),
     ]
     return union_all(*(select(each) for each in found)).subquery()
 
@@ -158,7 +158,7 @@ def _in_turn(found: Subquery) -> list[ColumnElement[Any]]:
 
 
 def _clear_ids(most: int, choice: _Choice) -> Select[Any]:
-    """The ids of the first jobs in turn, up to the first one that is not clear."""
+    """Select the ids of the first jobs in turn, up to the first that is not clear."""
     found = _heads(most, _IS_CLEAR, choice=choice)
     so_far = func.min(found.c.is_clear).over(order_by=_in_turn(found))
     ranked = select(*found.c, so_far.label("all_clear")).subquery()
@@ -166,7 +166,7 @@ def _clear_ids(most: int, choice: _Choice) -> Select[Any]:
     return query.order_by(*_in_turn(ranked)).limit(literal_column(str(most)))
 
 
-# Each is made once: making a statement takes longer than running it.
+# Cached: building a statement takes longer than running it.
 @cache
 def _next_claimable(choice: _Choice) -> Select[Any]:
     head = _heads(1, choice=choice)
@@ -192,7 +192,7 @@ def _claim_next(most: int, choice: _Choice) -> ReturningUpdate[Any]:
 
 
 def take_turns_at_claims(connection: Connection, kind: AnyKind) -> None:
-    """Keep other claims of this kind waiting until this transaction has ended."""
+    """Block other claims of this kind until this transaction has ended."""
     if connection.dialect.name == "postgresql":
         lock = text("SELECT pg_advisory_xact_lock(:key, hashtext(:kind))")
         connection.execute(lock, {"key": _CLAIM_LOCK, "kind": kind.name})
@@ -211,22 +211,22 @@ def find(connection: Connection, kind: AnyKind, job_id: str) -> AnyJob | None:
 def find_all(
     connection: Connection, kind: AnyKind, job_ids: Iterable[str]
 ) -> list[AnyJob]:
-    """Return those of some jobs that there are."""
+    """Return the jobs with these ids; unknown ids are ignored."""
     return _all(connection, kind, _all_of(kind).where(queue.c.id.in_(list(job_ids))))
 
 
 def find_locked(connection: Connection, kind: AnyKind, job_id: str) -> AnyJob | None:
-    """Return the job, which nobody else can change until this transaction ends."""
+    """Return the job, locked against changes until this transaction ends."""
     query = _all_of(kind).where(queue.c.id == job_id).with_for_update()
     return _first(connection, kind, query)
 
 
 def find_unique(connection: Connection, kind: AnyKind, unique_key: str) -> str | None:
-    """Return the id of the job that has a unique key, unless it was given up."""
+    """Return the id of the job with a unique key that did not fail or get cancelled."""
     query = select(queue.c.id).where(
         queue.c.kind == kind.name,
         queue.c.unique_key == unique_key,
-        queue.c.state.not_in(_GAVE_UP),
+        queue.c.state.not_in(_NO_RESULT),
     )
     found: str | None = connection.execute(query).scalar()
     return found
@@ -235,10 +235,10 @@ def find_unique(connection: Connection, kind: AnyKind, unique_key: str) -> str |
 def held(
     connection: Connection, kind: AnyKind, claims: Iterable[Claim]
 ) -> list[AnyJob]:
-    """Return, locked, those jobs that still run under one of `claims`."""
+    """Return and lock the jobs that still run under one of `claims`."""
     mine = set(claims)
     ids = {claim.job_id for claim in mine}
-    # One order for all, so that two transactions never wait for each other.
+    # All transactions lock in the same order, which prevents deadlocks.
     query = _all_of(kind).where(queue.c.id.in_(ids)).order_by(queue.c.id)
     found = _all(connection, kind, query.with_for_update())
     running = [job for job in found if job.state is State.RUNNING]
@@ -246,7 +246,10 @@ def held(
 
 
 def last_turn(connection: Connection, kind: AnyKind, client: str) -> float:
-    """Return the last turn of a client's jobs that are to be run, 0 if none."""
+    """Return the latest turn of a client's unfinished jobs, or 0 if it has none.
+
+    Jobs that wait for another job don't count.
+    """
     query = select(func.max(queue.c.turn)).where(
         queue.c.kind == kind.name,
         queue.c.client == client,
@@ -257,7 +260,7 @@ def last_turn(connection: Connection, kind: AnyKind, client: str) -> float:
 
 
 def running(connection: Connection, kind: AnyKind, now: datetime) -> int:
-    """Return how many jobs run whose owners are alive."""
+    """Return the number of running jobs with a valid lease."""
     query = select(func.count()).where(
         queue.c.kind == kind.name,
         _is(State.RUNNING),
@@ -267,7 +270,7 @@ def running(connection: Connection, kind: AnyKind, now: datetime) -> int:
 
 
 def pause(connection: Connection, kind: AnyKind, lane: str, until: datetime) -> None:
-    """Begin no job of a lane before `until`, unless it is paused for longer."""
+    """Start no job of a lane before `until`; a longer pause stays."""
     is_lane = (lanes.c.kind == kind.name) & (lanes.c.lane == lane)
     later = select(lanes.c.lane).where(is_lane, lanes.c.paused_until >= until)
     if connection.execute(later).first() is None:
@@ -279,9 +282,9 @@ def pause(connection: Connection, kind: AnyKind, lane: str, until: datetime) -> 
 def next_claimable(
     connection: Connection, kind: AnyKind, now: datetime, passed_by: PassedBy
 ) -> AnyJob | None:
-    """Return, locked, the job whose turn it is: one that waits or lost its owner.
+    """Return and lock the next job in turn: a queued one or one with an expired lease.
 
-    Those that are not to be begun now are passed by.
+    The jobs of `passed_by` are skipped.
     """
     choice, given = _choice(kind, passed_by)
     query = _next_claimable(choice)
@@ -289,7 +292,7 @@ def next_claimable(
 
 
 def _choice(kind: AnyKind, passed_by: PassedBy) -> tuple[_Choice, dict[str, Any]]:
-    """Return what a claim is to look at beside the turn, and its parameters."""
+    """Return the conditions of a claim besides the turn, and all its parameters."""
     passing_by = _passing_by(kind, passed_by)
     given = {"of_kind": kind.name, **passing_by}
     at_once = kind.rules.at_once_per_lane
@@ -299,7 +302,7 @@ def _choice(kind: AnyKind, passed_by: PassedBy) -> tuple[_Choice, dict[str, Any]
 
 
 def _passing_by(kind: AnyKind, passed_by: PassedBy) -> dict[str, Any]:
-    # Lists are written into the statement anew each time: not for the usual claim.
+    # Lists change the statement's text at each call, so the usual claim has none.
     if passed_by == NONE_PASSED_BY:
         return {}
     return {
@@ -320,10 +323,10 @@ def claim_next(
     most_claims: int,
     passed_by: PassedBy,
 ) -> list[AnyJob]:
-    """Write the changes of a claim to the jobs whose turn it is; return them in turn.
+    """Apply the changes of a claim to the next jobs in turn; return them in turn.
 
-    They end before the first of which something else has to be decided: it was
-    cancelled, must run alone, or was claimed `most_claims` times without excuse.
+    They end before the first job that needs a decision: one that was cancelled, must
+    run alone, or was claimed `most_claims` times, excused attempts not counted.
     """
     choice, given = _choice(kind, passed_by)
     given |= {"now": now, "most_claims": most_claims, **_new(changes)}
@@ -339,7 +342,7 @@ def _turn(job: AnyJob) -> tuple[int, float, datetime, str]:
 def claim(
     connection: Connection, kind: AnyKind, job_id: str, now: datetime, changes: Changes
 ) -> AnyJob:
-    """Write the changes of a claim to a job that this transaction has locked."""
+    """Apply the changes of a claim to a job that this transaction has locked."""
     given = {"now": now, "job_id": job_id, **_new(changes)}
     return to_job(kind, connection.execute(_CLAIM_ONE, given).one()._asdict())
 
@@ -355,17 +358,14 @@ def change(
     now: datetime,
     changes: Mapping[str, Any],
 ) -> AnyJob:
-    """Write `changes` to the columns of a job that this transaction has locked.
-
-    Returns the job as it is then.
-    """
+    """Apply `changes` to a job that this transaction has locked; return the new job."""
     query = update(queue).where(queue.c.id == job_id)
     query = query.values(updated_at=now, **changes)
     return to_job(kind, connection.execute(query.returning(queue)).one()._asdict())
 
 
 def extend(connection: Connection, job_ids: list[str], until: datetime) -> None:
-    """Let the leases of jobs that this transaction has locked end at `until`."""
+    """Extend to `until` the leases of jobs that this transaction has locked."""
     query = update(queue).where(queue.c.id.in_(job_ids))
     connection.execute(query.values(lease_expires_at=until))
 
@@ -373,7 +373,7 @@ def extend(connection: Connection, job_ids: list[str], until: datetime) -> None:
 def listed(
     connection: Connection, kind: AnyKind, tenant: str, now: datetime, limit: int
 ) -> list[AnyJob]:
-    """Return the youngest jobs that a tenant may see, youngest first."""
+    """Return the newest jobs that a tenant may see, newest first."""
     query = _all_of(kind).where(
         queue.c.tenant == tenant,
         not_(queue.c.cancel_requested),
@@ -383,17 +383,17 @@ def listed(
     return _all(connection, kind, query.limit(limit))
 
 
-def has_as_many(
+def has_at_least(
     connection: Connection, kind: AnyKind, state: State, number: int
 ) -> bool:
-    """Whether at least so many jobs are in `state`; no more of them are counted."""
+    """Return whether at least `number` jobs are in `state`; stop counting there."""
     some = select(queue.c.id).where(queue.c.kind == kind.name, _is(state))
     query = select(func.count()).select_from(some.limit(number).subquery())
     return connection.execute(query).scalar_one() >= number
 
 
 def held_by(connection: Connection, kind: AnyKind, client: str) -> tuple[int, int]:
-    """Return how many jobs of a client wait, and what disk all its unfinished need."""
+    """Return a client's number of queued jobs and the disk bytes of its unfinished."""
     is_queued = case((_is(State.QUEUED), 1), else_=0)
     query = select(func.sum(is_queued), func.sum(queue.c.disk_bytes)).where(
         queue.c.kind == kind.name,
@@ -405,7 +405,7 @@ def held_by(connection: Connection, kind: AnyKind, client: str) -> tuple[int, in
 
 
 def disk_bytes(connection: Connection, kind: AnyKind) -> int:
-    """Return what disk all jobs that have not ended can take."""
+    """Return the disk space that all unfinished jobs may take."""
     query = select(func.sum(queue.c.disk_bytes)).where(
         queue.c.kind == kind.name, queue.c.state.in_(_UNDER_WAY)
     )
@@ -423,7 +423,7 @@ def counts(connection: Connection, kind: AnyKind) -> dict[State, int]:
 def expired(
     connection: Connection, kind: AnyKind, now: datetime, limit: int
 ) -> list[AnyJob]:
-    """Return jobs that ended so long ago that they are to go, the oldest first."""
+    """Return ended jobs that have expired, those that expired first at the start."""
     query = _all_of(kind).where(queue.c.expires_at <= now, queue.c.state.in_(_FINAL))
     query = query.order_by(queue.c.expires_at).limit(limit)
     return _all(connection, kind, query)
@@ -432,29 +432,29 @@ def expired(
 def with_same_input(
     connection: Connection, kind: AnyKind, same_input: str
 ) -> list[AnyJob]:
-    """Return the newest jobs with the same input that were not given up."""
+    """Return the newest jobs with an input that neither failed nor were cancelled."""
     return _newest(connection, kind, queue.c.file_key == same_input)
 
 
 def with_same_work(
     connection: Connection, kind: AnyKind, same_work: str
 ) -> list[AnyJob]:
-    """Return the newest jobs that do the same work and were not given up."""
+    """Return the newest jobs with this work that neither failed nor were cancelled."""
     return _newest(connection, kind, queue.c.audio_key == same_work)
 
 
 def _newest(
     connection: Connection, kind: AnyKind, condition: ColumnElement[bool]
 ) -> list[AnyJob]:
-    query = _all_of(kind).where(condition, queue.c.state.not_in(_GAVE_UP))
+    query = _all_of(kind).where(condition, queue.c.state.not_in(_NO_RESULT))
     query = query.order_by(queue.c.created_at.desc())
     return _all(connection, kind, query.limit(_MOST_SAME))
 
 
-def at_work_on(connection: Connection, kind: AnyKind, job: AnyJob) -> str | None:
-    """Return the id of a job that does the same work as `job`, locked, if there is one.
+def find_same_work(connection: Connection, kind: AnyKind, job: AnyJob) -> str | None:
+    """Lock an unfinished job that does the same work as `job`; return its id, or None.
 
-    It has not ended, has not been cancelled, and waits for no other.
+    It has not been cancelled and does not wait for another job.
     """
     query = select(queue.c.id).where(
         queue.c.kind == kind.name,
@@ -468,11 +468,11 @@ def at_work_on(connection: Connection, kind: AnyKind, job: AnyJob) -> str | None
     return None if found is None else str(found.id)
 
 
-def let_go(connection: Connection, job: AnyJob) -> None:
-    """Let the jobs that wait for `job`, which has ended, be begun.
+def free_waiting(connection: Connection, job: AnyJob) -> None:
+    """Free the jobs that wait for `job`, which has ended.
 
-    All of them when it has succeeded: its result is theirs. Else one, for which the
-    others wait from now on.
+    If it succeeded, all of them can start: they reuse its result. Otherwise one can
+    start, and the others wait for that one.
     """
     waiting = queue.c.waits_for == job.id
     heir = None
@@ -486,7 +486,7 @@ def let_go(connection: Connection, job: AnyJob) -> None:
 
 
 def remove(connection: Connection, kind: AnyKind, job_id: str) -> None:
-    """Delete a job that has ended."""
+    """Delete a job if it has ended."""
     is_it = (queue.c.kind == kind.name) & (queue.c.id == job_id)
     connection.execute(delete(queue).where(is_it, queue.c.state.in_(_FINAL)))
 

@@ -1,4 +1,4 @@
-"""The jobs of a kind in a database, which is the truth about them."""
+"""The store of jobs of one kind in the database."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,31 +32,30 @@ T = TypeVar("T")
 
 
 class Receipt(Protocol[T_co]):
-    """What shows that a request was taken: kept together with the job it made."""
+    """A record of an accepted request, stored in the transaction that adds its job."""
 
     def keep(self, connection: Connection, now: datetime) -> T_co | None:
-        """Keep it, unless the same request has one: then return that."""
+        """Store the receipt, or return the one that the same request has already."""
 
 
 @dataclass(frozen=True)
 class Renewal:
-    """What a dispatcher learns when it renews: which of its claims it must give up."""
+    """The result of a renewal: the claims that a dispatcher must stop working on."""
 
     lost: frozenset[Claim]
     cancel_requested: frozenset[Claim]
 
 
 class JobStore(Generic[Q, R]):
-    """The jobs of one kind in a database; those of other kinds are not seen.
+    """The jobs of one kind in a database; jobs of other kinds are invisible.
 
-    Methods block, are safe in any thread and process, and raise Unavailable when the
-    database doesn't answer. What one wrote survives a crash once it has returned. Those
-    that take a claim raise LeaseLost when the job has another (owner, attempt) by now.
-    `clock` returns the time, aware of its zone; the clocks of dispatchers that share a
-    database must agree to a fraction of a lease. `post` puts the messages that a kind
-    has for the end of a job into the outbox, within the transaction that ends it. Each
-    end leaves a line in the log, but that of a job that succeeds: whoever ran it knows
-    more about that.
+    Methods block, are safe in any thread and process, and raise Unavailable if the
+    database is unreachable. Their writes are durable once they return. Methods that
+    take a claim raise LeaseLost if the job has another (owner, attempt) by then.
+    `clock` returns the time with its zone; the clocks of dispatchers that share a
+    database must agree to a fraction of a lease. `post` adds the messages of a job's
+    end to the outbox, in the transaction that ends the job. Each end is logged here,
+    except a success, which the dispatcher logs with its timings.
     """
 
     def __init__(
@@ -72,12 +71,12 @@ class JobStore(Generic[Q, R]):
         self.kind = kind
 
     def add(self, job: Job[Q, R], receipt: Receipt[T] | None = None) -> T | None:
-        """Accept a `job`, queued or ended.
+        """Add a `job`, queued or ended.
 
-        Raises QueueFull when as many wait as the rules allow, of all clients or of its
-        client, and JobExists when there is one with its unique key. It waits for
-        another one that does the same work. With a `receipt` that was kept before
-        nothing is added, and what was kept then is returned.
+        Raises QueueFull if the queue or its client has reached a limit of the rules,
+        and JobExists if there is a job with its unique key. The job waits for an
+        unfinished one that does the same work. If its `receipt` was stored before,
+        nothing is added, and the stored one is returned.
         """
         with self._database.writing() as connection:
             take_turns(connection)
@@ -91,7 +90,7 @@ class JobStore(Generic[Q, R]):
             try:
                 statements.add(connection, self.kind, job)
             except exc.IntegrityError as err:
-                raise ValueError(f"there is a job {job.id} already") from err
+                raise ValueError(f"job {job.id} exists already") from err
             if job.state.is_final:
                 self._tell(connection, job)
         if job.result is not None:
@@ -105,7 +104,7 @@ class JobStore(Generic[Q, R]):
         if rules.share is not None:
             self._check_share(connection, rules.share, job.client, job.disk_bytes)
         if job.same_work is not None:
-            waits_for = statements.at_work_on(connection, self.kind, job)
+            waits_for = statements.find_same_work(connection, self.kind, job)
             job = job.evolve(waits_for=waits_for)
         if job.client:
             job = job.evolve(turn=self._turn(connection, job))
@@ -116,28 +115,28 @@ class JobStore(Generic[Q, R]):
             return
         key = job.unique_key
         if found := statements.find_unique(connection, self.kind, key):
-            raise JobExists(f"Job {found} is about the same already.", found)
+            raise JobExists(f"Job {found} has the same unique key.", found)
 
     def with_same_input(self, same_input: str) -> list[Job[Q, R]]:
-        """Return jobs with the same input, newest first, but a few.
+        """Return the newest few jobs with the same input, newest first.
 
-        Those that failed or were cancelled are left out.
+        Failed and cancelled jobs are left out.
         """
         with self._database.reading() as connection:
             return statements.with_same_input(connection, self.kind, same_input)
 
     def with_same_work(self, same_work: str) -> list[Job[Q, R]]:
-        """Return jobs that do the same work, as `with_same_input` does."""
+        """Return the newest few jobs that do the same work, as `with_same_input`."""
         with self._database.reading() as connection:
             return statements.with_same_work(connection, self.kind, same_work)
 
     def get(self, job_id: str) -> Job[Q, R]:
-        """Return a job; JobNotFound when it is unknown or expired."""
+        """Return a job; raise JobNotFound if it is unknown or expired."""
         with self._database.reading() as connection:
             return _known(statements.find(connection, self.kind, job_id))
 
     def find(self, job_ids: Collection[str]) -> Mapping[str, Job[Q, R]]:
-        """Return, by id, those of some jobs that there are."""
+        """Return the jobs with these ids, by id; unknown ids are left out."""
         with self._database.reading() as connection:
             found = statements.find_all(connection, self.kind, job_ids)
         return {job.id: job for job in found}
@@ -145,7 +144,7 @@ class JobStore(Generic[Q, R]):
     def listed(self, tenant: str, limit: int) -> list[Job[Q, R]]:
         """Return at most `limit` of a tenant's jobs, newest first.
 
-        Those that were deleted or have expired are left out.
+        Deleted and expired jobs are left out.
         """
         with self._database.reading() as connection:
             return statements.listed(
@@ -153,10 +152,7 @@ class JobStore(Generic[Q, R]):
             )
 
     def check_room(self, client: str) -> None:
-        """Raise QueueFull when as many jobs wait as the rules allow.
-
-        Of all clients, or of this one.
-        """
+        """Raise QueueFull if the queue or `client` has reached a limit of the rules."""
         share = self.kind.rules.share
         with self._database.reading() as connection:
             self._check_room(connection)
@@ -169,14 +165,14 @@ class JobStore(Generic[Q, R]):
             return statements.counts(connection, self.kind)
 
     def disk_bytes(self, client: str | None = None) -> int:
-        """Return the most disk that jobs under way may take, of all or of a client."""
+        """Return the disk bytes that unfinished jobs of all or one client may take."""
         with self._database.reading() as connection:
             if client is None:
                 return statements.disk_bytes(connection, self.kind)
             return statements.held_by(connection, self.kind, client)[1]
 
     def skew_seconds(self) -> float:
-        """Return by how much this machine's clock is ahead of the database's."""
+        """Return how far this machine's clock is ahead of the database server's."""
         theirs = self._database.time()
         return 0.0 if theirs is None else (self._clock() - theirs).total_seconds()
 
@@ -189,16 +185,16 @@ class JobStore(Generic[Q, R]):
         most: int = 1,
         passed_by: PassedBy = NONE_PASSED_BY,
     ) -> list[Job[Q, R]]:
-        """Give `owner` at most so many jobs that wait or whose lease has run out.
+        """Claim for `owner` at most `most` jobs: queued, or with an expired lease.
 
-        Of those with the highest priority they are the first in turn (see `Job.turn`),
-        the next one first, but for those that are `passed_by`, and those of a lane that
-        is paused or full. No more run in the whole cluster than the rules allow.
+        They are the first by priority and turn (see `Job.turn`), in that order. The
+        jobs of `passed_by` and of paused or full lanes are skipped. The rules limit how
+        many run in the whole cluster.
 
-        A job that must run alone is given out only with `include_alone`, which is for a
-        caller that runs nothing else. Until then nothing behind it overtakes it: its
-        turn comes as soon as one caller has finished what it runs. A lapsed lease is
-        not charged, but after ten claims without excuse a job is failed.
+        A job that must run alone is claimed only with `include_alone`, for a caller
+        that runs no other job. Until then it also blocks all jobs behind it, so that
+        its turn comes as soon as a caller is idle. An expired lease does not count as a
+        failure, but a job fails after MAX_CLAIMS claims that were not excused.
         """
         now = self._clock()
         until = now + timedelta(seconds=lease_seconds)
@@ -230,12 +226,12 @@ class JobStore(Generic[Q, R]):
     def _claim_bounded(
         self, now: datetime, changes: Changes, most: int, passed_by: PassedBy
     ) -> list[Job[Q, R]]:
-        """Claim as many as may run beside those that do, counting while nobody else."""
+        """Claim up to the limits of the rules, while other claims are blocked."""
         rules, claimed = self.kind.rules, list[Job[Q, R]]()
         with self._database.writing() as connection:
             statements.take_turns_at_claims(connection, self.kind)
             room = self._room(connection, now, most)
-            # One by one where each may fill its lane.
+            # One at a time with lanes: each job may fill its lane.
             each = room if rules.at_once_per_lane is None else 1
             while len(claimed) < room:
                 found = self._claim_next(connection, now, changes, each, passed_by)
@@ -257,7 +253,7 @@ class JobStore(Generic[Q, R]):
         include_alone: bool,
         passed_by: PassedBy,
     ) -> list[Job[Q, R]]:
-        """Decide what is to become of the jobs in front; claim the one after them."""
+        """End the jobs in front that must end; claim the first one after them."""
         claimed: list[Job[Q, R]] = []
         expires_at = transitions.expiry(self.kind.rules, now)
         ended = []
@@ -281,19 +277,19 @@ class JobStore(Generic[Q, R]):
         return claimed
 
     def pause(self, lane: str, seconds: float) -> None:
-        """Begin no job of a lane for so long, unless it is paused for longer.
+        """Start no job of a lane for `seconds`; a longer pause stays.
 
-        ValueError for a kind whose lanes are not bounded: claims don't look at them.
+        Raises ValueError for a kind without a limit per lane: its claims ignore lanes.
         """
         if self.kind.rules.at_once_per_lane is None:
-            raise ValueError(f"the rules of {self.kind.name} know no lanes")
+            raise ValueError(f"the rules of {self.kind.name} have no at_once_per_lane")
         until = self._clock() + timedelta(seconds=seconds)
         with self._database.writing() as connection:
             statements.take_turns_at_claims(connection, self.kind)
             statements.pause(connection, self.kind, lane, until)
 
     def renew(self, claims: Iterable[Claim], lease_seconds: float) -> Renewal:
-        """Let the leases of all `claims` that still hold begin anew."""
+        """Extend the leases of all `claims` that are still valid."""
         mine = frozenset(claims)
         with self._database.writing() as connection:
             jobs = statements.held(connection, self.kind, mine)
@@ -303,7 +299,7 @@ class JobStore(Generic[Q, R]):
         return Renewal(mine - {job.claim for job in jobs}, unwanted)
 
     def report(self, claim: Claim, stage: str, progress: float) -> bool:
-        """Record how far a job is, 0..1; return whether its client has cancelled it."""
+        """Record a job's progress, 0..1; return whether its client cancelled it."""
         with self._database.writing() as connection:
             job = self._held(connection, claim)
             changes = {"stage": stage, "progress": progress}
@@ -311,7 +307,7 @@ class JobStore(Generic[Q, R]):
             return job.cancel_requested
 
     def succeed(self, claim: Claim, result: R) -> Job[Q, R]:
-        """Publish the `result` of a job, unless its client has cancelled it."""
+        """Publish the `result` of a job, unless its client cancelled it."""
         rules = self.kind.rules
         return self._end(
             claim,
@@ -321,7 +317,7 @@ class JobStore(Generic[Q, R]):
         )
 
     def fail(self, claim: Claim, error_code: str, error: str) -> Job[Q, R]:
-        """End a job that can't be done; `error` tells its client what to do."""
+        """Fail a job permanently; `error` tells its client what to do."""
         rules = self.kind.rules
         return self._end(
             claim,
@@ -331,21 +327,21 @@ class JobStore(Generic[Q, R]):
         )
 
     def retry(self, claim: Claim, retry: Retry) -> Job[Q, R]:
-        """Queue a job again, or fail it when it has had its attempts."""
+        """Queue a job again, or fail it if it has no attempts left."""
         rules = self.kind.rules
         return self._end(
             claim, lambda job, now: transitions.retried(job, retry, rules, now)
         )
 
     def release(self, claim: Claim) -> Job[Q, R]:
-        """Hand a job back, uncharged; cancelled when its client has asked for that."""
+        """Queue a job again without a failure, or end it if its client cancelled it."""
         return self._end(claim, lambda _, now: transitions.queued(now))
 
     def cancel(self, job_id: str) -> Job[Q, R]:
-        """Cancel a job; JobNotFound when it is unknown or expired.
+        """Cancel a job; raise JobNotFound if it is unknown or expired.
 
-        One that runs is marked: its owner stops it, and from now on it can only end as
-        cancelled. One that has ended stays as it is.
+        A running job is marked: its owner stops it, and it can only end as cancelled.
+        A job that has ended does not change.
         """
         with self._database.writing() as connection:
             job = _known(statements.find_locked(connection, self.kind, job_id))
@@ -363,21 +359,21 @@ class JobStore(Generic[Q, R]):
         return job
 
     def due_for_expiry(self, limit: int) -> list[Job[Q, R]]:
-        """Return at most `limit` jobs whose time is up."""
+        """Return at most `limit` expired jobs."""
         with self._database.reading() as connection:
             return statements.expired(connection, self.kind, self._clock(), limit)
 
     def remove(self, job_id: str) -> None:
-        """Forget a job that has ended; any other is left alone."""
+        """Delete the row of a job if it has ended."""
         with self._database.writing() as connection:
             statements.remove(connection, self.kind, job_id)
 
     def _end(
         self, claim: Claim, ending: Callable[[AnyJob, datetime], Changes]
     ) -> Job[Q, R]:
-        """Take the job from the owner of `claim`; what was cancelled stays so.
+        """End the attempt of `claim`; a job that was cancelled ends as cancelled.
 
-        Returns the job as it is then.
+        Returns the changed job.
         """
         with self._database.writing() as connection:
             job = self._held(connection, claim)
@@ -396,7 +392,7 @@ class JobStore(Generic[Q, R]):
     ) -> Job[Q, R]:
         job: Job[Q, R] = statements.change(connection, self.kind, job_id, now, changes)
         if job.state.is_final:
-            statements.let_go(connection, job)
+            statements.free_waiting(connection, job)
             self._tell(connection, job)
         return job
 
@@ -413,9 +409,9 @@ class JobStore(Generic[Q, R]):
 
     def _check_room(self, connection: Connection) -> None:
         most = self.kind.rules.max_queued
-        if statements.has_as_many(connection, self.kind, State.QUEUED, most):
+        if statements.has_at_least(connection, self.kind, State.QUEUED, most):
             raise QueueFull(
-                f"{most} jobs are queued already, which is the limit: try again in "
+                f"The queue is full: {most} jobs are queued. Try again in "
                 f"{RETRY_AFTER_SECONDS} seconds.",
                 RETRY_AFTER_SECONDS,
             )
@@ -426,25 +422,25 @@ class JobStore(Generic[Q, R]):
         queued, disk_bytes = statements.held_by(connection, self.kind, client)
         if queued >= share.queued_jobs:
             raise QueueFull(
-                f"{queued} of your jobs are queued already, which is the limit for one "
-                f"client: try again in {RETRY_AFTER_SECONDS} seconds.",
+                f"{queued} of your jobs are queued, which is the limit per client. Try "
+                f"again in {RETRY_AFTER_SECONDS} seconds.",
                 RETRY_AFTER_SECONDS,
             )
-        # One job alone is never too large for its client.
+        # A client without other jobs may add one of any size.
         if disk_bytes and disk_bytes + more_bytes > share.disk_bytes:
             raise QueueFull(
-                f"Your unfinished jobs may take {_gb(disk_bytes)} of the "
-                f"{_gb(share.disk_bytes)} of disk that one client may use, and this "
-                f"job does not fit: try again in {RETRY_AFTER_SECONDS} seconds.",
+                f"Your unfinished jobs reserve {_gb(disk_bytes)} of disk space, and "
+                f"this job would exceed the limit of {_gb(share.disk_bytes)} per "
+                f"client. Try again in {RETRY_AFTER_SECONDS} seconds.",
                 RETRY_AFTER_SECONDS,
             )
 
     def _turn(self, connection: Connection, job: Job[Q, R]) -> float:
-        """Return when a new job has its turn: after what its client has queued already.
+        """Return the turn of a new job: after its client's unfinished jobs.
 
-        By "virtual clock" (L. Zhang 1990), where each client may use a second of cost
-        each second. Whoever hands in more waits behind others that come meanwhile, but
-        never longer than what he has handed in costs.
+        By "virtual clock" (L. Zhang 1990), with a rate of one second of cost per second
+        for each client. A client that adds more than that waits behind later jobs of
+        others, but no longer than its own unfinished jobs cost.
         """
         last = statements.last_turn(connection, self.kind, job.client)
         return max(job.created_at.timestamp(), last) + job.cost_seconds
@@ -455,7 +451,7 @@ def _gb(number_bytes: int) -> str:
 
 
 def _overdue_ending(job: AnyJob, expires_at: datetime | None) -> Changes | None:
-    """How a job that could be claimed must end instead, if it must."""
+    """Return the changes that end a claimable job which must not run, or None."""
     if job.cancel_requested:
         return transitions.cancelled(job.expires_at)
     if job.attempt - job.excused >= MAX_CLAIMS:
@@ -469,5 +465,5 @@ def _is_live(job: AnyJob, now: datetime) -> bool:
 
 def _known(job: Job[Q, R] | None) -> Job[Q, R]:
     if job is None:
-        raise JobNotFound("There is no such job: it may have expired; send it again.")
+        raise JobNotFound("There is no such job. It may have expired: send it again.")
     return job

@@ -1,4 +1,4 @@
-"""The table of jobs, and how a job becomes a row and a row a job."""
+"""The table of jobs, and the conversion between jobs and rows."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -26,10 +26,10 @@ from serve_app.jobs import codec
 from serve_app.jobs.job import NORMAL_PRIORITY, Job, Q, R, State
 from serve_app.jobs.kind import Kind
 
-# What rows are that were there before kinds were.
+# The kind of rows that were added before there were kinds.
 FIRST_KIND = "separation"
 
-# Its rows of the first kind, as the version before knows them, are the view "jobs".
+# The view "jobs" shows the rows of the first kind to the previous version.
 queue = Table(
     "queue",
     metadata,
@@ -50,7 +50,7 @@ queue = Table(
     Column("error_code", String(64)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    # Not a job's own: one that is queued again is not handed out before.
+    # Not a field of Job: a job that is queued again can't be claimed before this time.
     Column("available_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
     Column("tenant", String(64), nullable=False, server_default=""),
@@ -64,7 +64,7 @@ queue = Table(
     Column("lane", String(255)),
     Column("priority", Integer, nullable=False, server_default=str(NORMAL_PRIORITY)),
     Column("song_seconds", Float, nullable=False, server_default="0"),
-    # The parts of a request that the version before reads; the others are below.
+    # The fields of a request that the previous version reads; `request` has the others.
     Column("source", JSON(none_as_null=True)),
     Column("options", JSON(none_as_null=True)),
     Column("webhook", JSON(none_as_null=True)),
@@ -79,14 +79,14 @@ queue = Table(
     Index("jobs_by_audio", "audio_key"),
     Index("jobs_by_wait", "waits_for"),
 )
-_given_up = queue.c.state.in_((State.FAILED.value, State.CANCELLED.value))
+_has_no_result = queue.c.state.in_((State.FAILED.value, State.CANCELLED.value))
 Index(
     "queue_by_unique_key",
     queue.c.kind,
     queue.c.unique_key,
     unique=True,
-    postgresql_where=and_(queue.c.unique_key.is_not(None), not_(_given_up)),
-    sqlite_where=and_(queue.c.unique_key.is_not(None), not_(_given_up)),
+    postgresql_where=and_(queue.c.unique_key.is_not(None), not_(_has_no_result)),
+    sqlite_where=and_(queue.c.unique_key.is_not(None), not_(_has_no_result)),
 )
 Index(
     "queue_by_lane",
@@ -107,12 +107,12 @@ lanes = Table(
 
 
 def known_ids() -> Select[tuple[str]]:
-    """Return the query for the ids of all jobs that there are, of any kind."""
+    """Return the query for the ids of all jobs, of any kind."""
     return select(queue.c.id)
 
 
 _OWN_COLUMNS = ("source", "options", "webhook")
-# Fields that the version before calls after what it has them for.
+# Fields with other column names, which the previous version reads.
 _COLUMNS = {
     "cost_seconds": "song_seconds",
     "same_input": "file_key",
@@ -126,7 +126,7 @@ _SAME_IN_BOTH = [
 
 
 def to_row(kind: Kind[Q, R], job: Job[Q, R]) -> dict[str, Any]:
-    """Return the columns of a new `job`, which may be handed out at once."""
+    """Return the columns of a new `job`, which can be claimed at once."""
     request = codec.to_json(job.request)
     own = {name: request.pop(name, None) for name in _OWN_COLUMNS}
     return {

@@ -1,4 +1,4 @@
-"""The steps a job can take, each as the columns that it changes."""
+"""The state transitions of a job, each as the columns that it changes."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,28 +10,29 @@ from serve_app.jobs.kind import Rules
 
 Changes = dict[str, Any]
 
-# Attempts that are not charged are free, but not without end unless they are excused:
-# something is wrong by then.
+# The limit on attempts of a job that are not excused, whether they count as failures
+# or not.
 MAX_CLAIMS = 10
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Why an attempt ended badly, and how the next one is to be made.
+    """Why an attempt failed, and how the job is tried again.
 
-    A charged one counts towards the attempts that a job has. An excused one does not
-    even count towards its claims: something was away that every job needs.
+    An attempt that is a failure counts towards `Rules.max_attempts`. An excused one
+    does not count towards MAX_CLAIMS either: something that every job needs, such as
+    the storage, was unavailable.
     """
 
     error_code: str
     error: str
-    charge: bool
+    is_failure: bool
     run_alone: bool = False
     excused: bool = False
     delay_seconds: float = 0.0
 
 
-# The columns of a claim, beside the fencing number, which goes up by one.
+# The columns that a claim sets, besides `attempt`, which it increases by one.
 CLAIMED = (
     *("state", "owner", "lease_expires_at"),
     *("started_at", "stage", "progress"),
@@ -39,13 +40,13 @@ CLAIMED = (
 
 
 def expiry(rules: Rules, now: datetime) -> datetime | None:
-    """Return when a job that ends now is to go; None if it is kept for good."""
+    """Return when a job that ends now expires, or None if it is kept forever."""
     kept = rules.retention_seconds
     return None if kept is None else now + timedelta(seconds=kept)
 
 
 def claimed(owner: str, now: datetime, lease_expires_at: datetime) -> Changes:
-    """Give a job to `owner`; its fencing number must go up with that."""
+    """Give a job to `owner`; the same statement must increase `attempt`."""
     return {
         "state": State.RUNNING.value,
         "owner": owner,
@@ -57,7 +58,7 @@ def claimed(owner: str, now: datetime, lease_expires_at: datetime) -> Changes:
 
 
 def queued(available_at: datetime) -> Changes:
-    """Take a job from its owner; the next may have it from `available_at` on."""
+    """Take a job from its owner; it can be claimed from `available_at` on."""
     return {
         **_free(State.QUEUED),
         "progress": 0.0,
@@ -78,7 +79,7 @@ def succeeded(result: Any, expires_at: datetime | None) -> Changes:
 
 
 def failed(error_code: str, error: str, expires_at: datetime | None) -> Changes:
-    """End a job for good, and say why."""
+    """Fail a job permanently, with the reason."""
     return {
         **_free(State.FAILED),
         "error": error,
@@ -88,7 +89,7 @@ def failed(error_code: str, error: str, expires_at: datetime | None) -> Changes:
 
 
 def cancelled(expires_at: datetime | None) -> Changes:
-    """End a job that its client has given up."""
+    """End a job that its client cancelled."""
     return {
         **_free(State.CANCELLED),
         "cancel_requested": True,
@@ -97,8 +98,8 @@ def cancelled(expires_at: datetime | None) -> Changes:
 
 
 def retried(job: AnyJob, retry: Retry, rules: Rules, now: datetime) -> Changes:
-    """Queue `job` again, or fail it when it has had its attempts."""
-    failures = job.failures + retry.charge
+    """Queue `job` again, or fail it if it has no attempts left."""
+    failures = job.failures + retry.is_failure
     changes: Changes
     if failures >= rules.max_attempts:
         changes = failed(retry.error_code, retry.error, expiry(rules, now))
@@ -114,9 +115,9 @@ def retried(job: AnyJob, retry: Retry, rules: Rules, now: datetime) -> Changes:
 
 
 def abandoned(job: AnyJob, expires_at: datetime | None) -> Changes:
-    """Fail `job` because it was claimed too often; its last reason is kept."""
-    reason = job.error or "The service stopped each time while it worked on the job."
-    error = f"Given up after {job.attempt} attempts. {reason}"
+    """Fail `job` because it was claimed too often; keep its last error."""
+    reason = job.error or "The server stopped during each attempt."
+    error = f"Failed after {job.attempt} attempts. {reason}"
     return failed(job.error_code or "abandoned", error, expires_at)
 
 

@@ -1,1 +1,1 @@
-"""Keeping others from using the service against its own network."""
+"""Requests to URLs from clients, kept out of the server's own network."""

@@ -1,11 +1,11 @@
-"""Which addresses of the Internet Protocol are anybody's, and which are ours alone."""
+"""Classification of IP addresses as public or not."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
 
-# IANA's registry of special-purpose addresses, by whole blocks: Python's own idea of
-# what is global differs between its versions, and has holes for a few services.
+# IANA's special-purpose address registry, as whole blocks. Python's `is_global` differs
+# between versions, and has exceptions for a few services.
 _NOT_PUBLIC_4 = tuple(
     IPv4Network(block)
     for block in (
@@ -26,7 +26,7 @@ _NOT_PUBLIC_4 = tuple(
         "240.0.0.0/4",  # reserved, and broadcast
     )
 )
-# The only part of IPv6 that is given out to the public.
+# The only range of IPv6 that is allocated for public addresses.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NOT_PUBLIC_6 = tuple(
     IPv6Network(block)
@@ -40,11 +40,11 @@ _NOT_PUBLIC_6 = tuple(
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one that anybody on the Internet could ask.
+    """Return whether `address` is reachable on the public Internet.
 
-    Private, loopback, link-local (with it the clouds' metadata), shared, multicast,
-    reserved and documentation ranges are not, and neither is an IPv6 address that
-    stands for one of IPv4, but for the mapped ones, which are what they map.
+    Private, loopback, link-local (with the clouds' metadata), shared, multicast,
+    reserved and documentation ranges are not public. Neither are IPv6 addresses that
+    embed an IPv4 address, except IPv4-mapped ones, which count as the IPv4 address.
     """
     if isinstance(address, IPv4Address):
         return not any(address in block for block in _NOT_PUBLIC_4)
@@ -55,7 +55,7 @@ def is_public(address: Address) -> bool:
 
 
 def parsed(text: str) -> Address | None:
-    """Return the address that `text` is, in the one usual way to write it, if any."""
+    """Return `text` as an address, or None unless it is one in the usual notation."""
     # A zone (`fe80::1%eth0`) names an interface of this machine.
     if "%" in text:
         return None

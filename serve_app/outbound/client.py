@@ -1,4 +1,4 @@
-"""Requests to addresses that strangers give us."""
+"""The HTTP client for requests to URLs from clients."""
 
 import socket
 import ssl
@@ -21,17 +21,17 @@ Resolve = Callable[[str, int], list[Address]]
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
-_NO_ANSWER = (
+_NO_RESPONSE = (
     httpcore.NetworkError,
     httpcore.TimeoutException,
     httpcore.ProtocolError,
 )
-# When the request under way must be over, by `time.monotonic`.
+# The deadline of the current request, by `time.monotonic`.
 _deadline: ContextVar[float] = ContextVar("deadline")
 
 
 def resolve(host: str, port: int) -> list[Address]:
-    """Return the addresses of a name; none when it has none."""
+    """Return the addresses of a host name, or an empty list if it has none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
@@ -41,11 +41,11 @@ def resolve(host: str, port: int) -> list[Address]:
 
 
 class CheckedNetwork(httpcore.NetworkBackend):
-    """Connects to public addresses only.
+    """A network backend that connects to public addresses only.
 
-    A name is resolved once for each connection, and what was checked is what is
-    connected to: an answer that changes in between changes nothing. TLS still asks for
-    the name. `is_allowed` may let addresses pass that are not public.
+    It resolves a name once for each connection and connects to the address that it
+    checked, so DNS rebinding has no effect. TLS still verifies the name. `is_allowed`
+    can allow addresses that are not public.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class CheckedNetwork(httpcore.NetworkBackend):
         *options: Any,
         **more: Any,
     ) -> httpcore.NetworkStream:
-        """Connect to `host`; RefusedUrl when any of its addresses is not public."""
+        """Connect to `host`; raise RefusedUrl if any of its addresses is not public."""
         literal = parsed(host)
         found = [literal] if literal is not None else self._resolve(host, port)
         if not found:
-            raise httpcore.ConnectError(f"{host} has no address")
+            raise httpcore.ConnectError(f"the host {host} has no address")
         suspicious = [one for one in found if not self._is_allowed(one)]
         if suspicious:
             urls.check_addresses(host, suspicious)
@@ -84,9 +84,9 @@ class CheckedNetwork(httpcore.NetworkBackend):
 
 
 class _Timed(httpcore.NetworkStream):
-    """A stream that ends at its request's deadline, however busy it looks.
+    """A stream that enforces its request's deadline on each operation.
 
-    One byte now and then, of an answer's head or of its body, is no progress.
+    A server that sends a byte now and then would never reach a read timeout.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
@@ -115,16 +115,16 @@ class _Timed(httpcore.NetworkStream):
 
 
 def _left(timeout: float | None) -> float | None:
-    """Return how long a step may take that would else have `timeout`."""
+    """Return `timeout`, or the time left until the deadline if that is shorter."""
     left = _deadline.get() - time.monotonic()
     if left <= 0:
-        raise httpcore.ReadTimeout("it took too long")
+        raise httpcore.ReadTimeout("the request timed out")
     return min(timeout or left, left)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of which nothing but the head is read yet."""
+    """A response; its `body` has not been read yet."""
 
     url: str
     status: int
@@ -134,15 +134,15 @@ class Answer:
 
 @dataclass
 class Asker:
-    """Asks what `rules` allow, over a network that only reaches public addresses.
+    """An HTTP client for URLs that `rules` allow, which only reaches public addresses.
 
-    No proxy of the environment is used: what it resolves nobody could check.
+    It ignores proxies in the environment, since a proxy resolves names unchecked.
     """
 
     rules: UrlRules
     network: CheckedNetwork = field(default_factory=CheckedNetwork)
-    connect_seconds: float = 5.0
-    silence_seconds: float = 30.0
+    connect_timeout_seconds: float = 5.0
+    read_timeout_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         self._pool = httpcore.ConnectionPool(
@@ -157,39 +157,39 @@ class Asker:
     def get(
         self, url: str, headers: Mapping[str, str], deadline: float
     ) -> Iterator[Answer]:
-        """Ask for `url`, following redirects, each of which is checked like the first.
+        """Send GET to `url`; follow redirects, each checked like the first URL.
 
         `deadline` is a time of `time.monotonic`. Raises RefusedUrl, and httpcore's
-        errors of the network.
+        network errors.
         """
         target = urls.checked(url, self.rules)
         for _ in range(_MOST_REDIRECTS + 1):
-            with self._asked("GET", target, headers, None, deadline) as answer:
+            with self._request("GET", target, headers, None, deadline) as answer:
                 where = answer.headers.get("location")
                 if answer.status not in _REDIRECTS or where is None:
                     yield answer
                     return
             target = urls.checked(urljoin(target.url, where), self.rules)
-        raise RefusedUrl(f"{url} leads on more than {_MOST_REDIRECTS} times.")
+        raise RefusedUrl(f"The URL redirects more than {_MOST_REDIRECTS} times: {url}")
 
     @contextmanager
     def post(
         self, url: str, headers: Mapping[str, str], body: bytes, deadline: float
     ) -> Iterator[Answer]:
-        """Send `body` to `url`; a redirect is an answer like any other.
+        """Send POST with `body` to `url`; a redirect is returned, not followed.
 
-        Raises RefusedUrl, and UnreachableUrl when there is no answer in time.
+        Raises RefusedUrl, and UnreachableUrl if no response arrives in time.
         """
         target = urls.checked(url, self.rules)
         try:
-            with self._asked("POST", target, headers, body, deadline) as answer:
+            with self._request("POST", target, headers, body, deadline) as answer:
                 yield answer
-        except _NO_ANSWER as err:
+        except _NO_RESPONSE as err:
             reason = str(err) or type(err).__name__
-            raise UnreachableUrl(f"The URL does not answer: {reason}.") from err
+            raise UnreachableUrl(f"The URL is unreachable: {reason}.") from err
 
     @contextmanager
-    def _asked(
+    def _request(
         self,
         method: str,
         target: Target,
@@ -200,10 +200,10 @@ class Asker:
         outer = _deadline.set(deadline)
         try:
             timeouts = {
-                "connect": self.connect_seconds,
-                "read": self.silence_seconds,
-                "write": self.silence_seconds,
-                "pool": _left(self.silence_seconds),
+                "connect": self.connect_timeout_seconds,
+                "read": self.read_timeout_seconds,
+                "write": self.read_timeout_seconds,
+                "pool": _left(self.read_timeout_seconds),
             }
             with self._pool.stream(
                 method,

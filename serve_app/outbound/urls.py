@@ -1,4 +1,4 @@
-"""Addresses that strangers give us to ask, taken apart and checked."""
+"""Parsing and checks of URLs from clients."""
 
 import re
 from collections.abc import Iterable
@@ -13,18 +13,18 @@ _PORTS = {"http": 80, "https": 443}
 SCHEMES = frozenset(_PORTS)
 # Letters, digits and hyphens (RFC 952 and 1123); names in other scripts come as xn--.
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-# What programs take for a number in one notation or another: then it is an address.
+# Some programs read a host with such a last label as an IPv4 address.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PLAIN = re.compile(r"[!-~]+")  # Printable ASCII without blanks.
 
 
 @dataclass(frozen=True)
 class UrlRules:
-    """What may be asked: `schemes`, and `hosts`, any if there are none.
+    """The allowed URLs: their `schemes`, `hosts` and `ports`.
 
-    A host `*.example.com` stands for all names below it. Only the `ports` are asked;
-    without any, those of the schemes. With `has_private` our own network may be asked
-    too, short names and any port included.
+    A host `*.example.com` allows all names below it; no hosts allow all. No ports allow
+    the default ports of the schemes. With `has_private`, private addresses are allowed
+    too, as are names without a dot and all ports.
     """
 
     schemes: tuple[str, ...] = ("https",)
@@ -35,7 +35,7 @@ class UrlRules:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a URL leads: what to connect to, and what to ask for there."""
+    """A checked URL: the host and port to connect to, and the request target."""
 
     scheme: str
     host: str
@@ -44,55 +44,63 @@ class Target:
 
     @property
     def url(self) -> str:
-        """The address in its plain form."""
+        """The URL in its normal form."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.target}"
 
 
 def checked(url: str, rules: UrlRules) -> Target:
-    """Return where `url` leads; RefusedUrl, which says why, unless `rules` allow it.
+    """Return the target of `url`; raise RefusedUrl, with the reason, if not allowed.
 
-    Stricter than browsers: what could mean another host to another program is refused.
-    A name is not resolved here; an address must be public unless all are allowed.
+    Stricter than browsers: it refuses URLs in which programs could see different hosts.
+    Names are not resolved here. IP addresses must be public unless private are allowed.
     """
-    if len(url) > _LONGEST or not _PLAIN.fullmatch(url) or "\\" in url:
-        raise RefusedUrl("The URL has blanks, backslashes or other unusual characters.")
+    if len(url) > _LONGEST:
+        raise RefusedUrl(
+            f"The URL must have at most {_LONGEST} characters, got {len(url)}."
+        )
+    if not _PLAIN.fullmatch(url) or "\\" in url:
+        raise RefusedUrl(
+            "The URL must be printable ASCII without spaces and backslashes: percent-"
+            "encode other characters."
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as err:
-        raise RefusedUrl("The URL can't be read.") from err
+        raise RefusedUrl("The URL is invalid.") from err
     if parts.scheme not in rules.schemes or not parts.netloc:
         allowed = " or ".join(f"{scheme}://" for scheme in rules.schemes)
         raise RefusedUrl(f"The URL must begin with {allowed}.")
     if "@" in parts.netloc:
-        raise RefusedUrl("The URL must not hold a user name or a password.")
+        raise RefusedUrl("The URL must not contain a user name or a password.")
     host = _host(parts.hostname or "", "[" in parts.netloc, rules.has_private)
     _check_host(host, rules.hosts)
     port = port or _PORTS[parts.scheme]
     ports = rules.ports or [_PORTS[scheme] for scheme in rules.schemes]
     if port not in ports and not rules.has_private:
-        raise RefusedUrl(f"Port {port} is not one that is asked.")
+        allowed = ", ".join(map(str, ports))
+        raise RefusedUrl(f"The URL's port must be one of {allowed}, got {port}.")
     query = f"?{parts.query}" if parts.query else ""
     return Target(parts.scheme, host, port, f"{parts.path or '/'}{query}")
 
 
 def check_addresses(host: str, found: Iterable[Address]) -> list[Address]:
-    """Return the addresses that a name has; RefusedUrl unless all are public."""
+    """Return the addresses of a host; raise RefusedUrl unless all are public."""
     addresses = list(found)
     if not addresses or not all(map(is_public, addresses)):
-        # Not which: that would tell a stranger about our network.
-        raise RefusedUrl(f"{host} does not lead to a public address.")
+        # The message leaves out the addresses, which would expose the private network.
+        raise RefusedUrl(f"The host {host} does not have a public address.")
     return addresses
 
 
 def _host(text: str, is_bracketed: bool, has_private: bool) -> str:
-    """Return a name in lower case, or an address that may be asked."""
+    """Return a host in lower case; raise RefusedUrl if it is invalid or private."""
     host = text.lower().removesuffix(".")
     address = parsed(host)
     if address is not None:
         if is_bracketed != (address.version == 6):
-            raise RefusedUrl("The URL's host can't be read.")
+            raise RefusedUrl("The URL's host is not a valid address.")
         if not has_private:
             check_addresses(host, [address])
         return str(address)
@@ -100,9 +108,12 @@ def _host(text: str, is_bracketed: bool, has_private: bool) -> str:
     is_name = len(host) <= 253 and all(map(_LABEL.fullmatch, labels))
     is_full = len(labels) > 1 or has_private
     if is_bracketed or not is_name or not is_full:
-        raise RefusedUrl("The URL's host is neither a full name nor an address.")
+        raise RefusedUrl("The URL's host must be a full domain name or an IP address.")
     if _NUMBER.fullmatch(labels[-1]):
-        raise RefusedUrl("The URL's host is an address in an unusual form.")
+        raise RefusedUrl(
+            "The URL's host must be a domain name, or an IP address in its usual "
+            "notation."
+        )
     return host
 
 
@@ -111,4 +122,4 @@ def _check_host(host: str, allowed: tuple[str, ...]) -> None:
         if host == pattern or (pattern[:2] == "*." and host.endswith(pattern[1:])):
             return
     if allowed:
-        raise RefusedUrl(f"{host} is not one of the hosts that are asked.")
+        raise RefusedUrl(f"The host {host} is not one that this server allows.")

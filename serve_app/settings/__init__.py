@@ -1,4 +1,4 @@
-"""Every setting of the service, with a default that starts."""
+"""All settings of the service, with defaults that work."""
 
 import os
 import re
@@ -27,7 +27,7 @@ from serve_app.settings import environment
 MIB = 1024**2
 AUTO = "auto"
 BUILT_IN = "built-in"
-# Where development servers of web pages listen: create-react-app, Vite and Expo.
+# The default ports of development servers: create-react-app, Vite and Expo.
 LOCAL_ORIGINS = tuple(
     f"http://{host}:{port}"
     for port in (3000, 5173, 8081)
@@ -36,14 +36,14 @@ LOCAL_ORIGINS = tuple(
 
 
 def _either(*names: str) -> AliasChoices:
-    """Accept the field under our own variable or under those older clients set."""
+    """Accept the field's own variable, or those of older deployments."""
     return AliasChoices(*names)
 
 
 class _Source(PydanticBaseSettingsSource):
-    """Arguments, and the environment's variables for settings that they don't name.
+    """Reads arguments, and environment variables for settings without an argument.
 
-    An empty variable counts as unset: then the next one of the same setting is read.
+    An empty variable counts as unset: then the setting's next variable is read.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class _Source(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values = dict(self._given())
         for name, field in self.settings_cls.model_fields.items():
-            # What is given by its field's name arrives here by its first variable's.
+            # Pydantic passes an argument under the name of the field's first variable.
             given = [values.pop(key) for key in variables(name, field) if key in values]
             if given:
                 values[name] = given[0]
@@ -74,13 +74,13 @@ class _Source(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """What an operator can set, by environment variables `STEMSERVE_<FIELD>`."""
+    """The settings of an operator, from environment variables `STEMSERVE_<FIELD>`."""
 
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
         populate_by_name=True,
-        # Errors name the field, whichever of its variables was set.
+        # Errors name the field and not the variable.
         loc_by_alias=False,
         allow_inf_nan=False,
     )
@@ -94,37 +94,37 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments and the environment, and nothing else."""
+        """Read only arguments and the environment."""
         return (_Source(settings_cls, init_settings),)
 
     data_dir: Path = Field(
         default=Path("data"),
-        description="Directory of the embedded database and of the local file store.",
+        description="Directory of the embedded database and of the local files.",
     )
     database_url: SecretStr | None = Field(
         default=None,
         validation_alias=_either("STEMSERVE_DATABASE_URL", "DATABASE_URL"),
-        description="SQLAlchemy URL of the job database; a SQLite file in data_dir "
-        "when unset.",
+        description="SQLAlchemy URL of the job database. Default: a SQLite file in "
+        "data_dir.",
     )
     storage: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Where files are kept: a directory, or `s3://bucket/folder`, with "
-        "`?endpoint_url=…&region=…` where it is not Amazon's. Several, separated by "
-        "spaces, are used as one. data_dir/files when unset.",
+        description="Where files are stored: a directory or `s3://bucket/folder`, with "
+        "`?endpoint_url=…&region=…` if it is not Amazon's. Files are distributed over "
+        "several stores, separated by spaces. Default: data_dir/files.",
     )
     storage_copies: int = Field(
-        default=1, ge=1, description="On how many of several stores each file lies."
+        default=1, ge=1, description="Number of copies of each file in several stores."
     )
     storage_salt: SecretStr = Field(
         default=SecretStr(""),
-        description="Secret that makes the names of files in several stores "
-        "unguessable. It must stay the same.",
+        description="Secret for unguessable names of files in several stores. It must "
+        "not change.",
     )
     temp_dir: Path | None = Field(
         default=None,
-        description="Directory for working files of running jobs; data_dir/tmp when "
-        "unset.",
+        description="Directory for working files of running jobs. Default: "
+        "data_dir/tmp.",
     )
     weights_dir: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "stemserve" / "weights",
@@ -132,224 +132,223 @@ class Settings(BaseSettings):
     )
     weights_mirror: str | None = Field(
         default=None,
-        description="Base URL or directory that has the weights, instead of their "
-        "public address.",
+        description="Base URL or directory of a copy of the weights. Default: their "
+        "public URLs.",
     )
     weights_timeout_seconds: float = Field(
-        default=60.0, gt=0, description="Longest silence of a download of weights."
+        default=60.0, gt=0, description="Read timeout of downloads of weights."
     )
     model: str = Field(
         default=AUTO,
-        description="Model for requests that name none; `auto` is the best one that "
-        "can be had.",
+        description="Default model of requests; `auto` is the best available one.",
     )
     beats: Literal["built-in", "beat-this", "beat-this-small"] = Field(
         default="built-in",
-        description="What hears beats: the `built-in` network, or `beat-this` or "
-        "`beat-this-small` (an extra), whose weights are fetched.",
+        description="Beat tracker: the `built-in` network, or `beat-this` or "
+        "`beat-this-small` (an extra), whose weights are downloaded.",
     )
     allowed_licences: Literal["any", "permissive"] = Field(
         default="any",
         validation_alias=_either(
             "STEMSERVE_ALLOWED_LICENCES", "STEMSERVE_ALLOWED_LICENSES"
         ),
-        description="`permissive` serves only models whose weights have a licence such "
-        "as MIT, `any` serves all; `stemserve models list` shows the licences.",
+        description="`any` serves all models, `permissive` only those whose weights "
+        "have a licence such as MIT; `stemserve models list` shows the licences.",
     )
     device: str = Field(
         default="auto",
-        description="`cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is one.",
+        description="`cpu`, `cuda`, `cuda:N`, or `auto`: CUDA if available.",
     )
     runtime: Literal["auto", "torch", "openvino"] = Field(
         default="auto",
-        description="What computes the network: `torch`, `openvino` (an extra, for "
-        "CPUs), or `auto`: OpenVINO on CPUs with bf16 where it is installed.",
+        description="Inference runtime: `torch`, `openvino` (an extra, for CPUs), or "
+        "`auto`: OpenVINO, if installed, on CPUs with bf16, else torch.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
-        description="`fp32`, `bf16`, `fp16` (CUDA only), or `auto`: bf16 where the "
-        "device is fast at it, fp16 on older GPUs, else fp32.",
+        description="`fp32`, `bf16`, `fp16` (CUDA only), or `auto`: bf16 if the device "
+        "is fast at it, fp16 on older GPUs, else fp32.",
     )
     compiled: bool = Field(
         default=False,
-        description="Compile the network with torch.compile: a minute more at start.",
+        description="Compile the network with torch.compile, which adds a minute to "
+        "the start.",
     )
     threads: int = Field(
-        default=0, ge=0, description="CPU threads of a Separator; 0 is one per core."
+        default=0, ge=0, description="CPU threads of a Separator; 0: one per core."
     )
     streams: int = Field(
         default=0,
         ge=0,
         description="Windows that a CPU computes at once, each with its share of the "
-        "threads; 0 is 2 with OpenVINO, 1 with torch, which then needs less memory.",
+        "threads; 0: 2 with OpenVINO, and 1 with torch, to save memory.",
     )
     batch_windows: int = Field(
         default=0,
         ge=0,
-        description="Most windows in one batch; 0 is 1 on a CPU and 12 on a GPU.",
+        description="Maximum number of windows in a batch; 0: 1 on a CPU, 12 on a GPU.",
     )
     songs_at_once: int = Field(
         default=4,
         ge=1,
-        description="Songs that one Separator replica works on together, and one more "
-        "where that is another client's, or a short one beside long ones.",
+        description="Songs that one Separator replica processes at once. It may start "
+        "one more of another client, or a short one if the others are long.",
     )
     keep_windows: bool = Field(
         default=True,
-        description="Store what is computed of a song window by window (1.4 MB for "
-        "each second of it, until it is done), so that a crash costs no more than the "
-        "windows under way.",
+        description="Store each window's output until the song is done (1.4 MB per "
+        "second of it), so that a crash loses only the windows in progress.",
     )
     max_upload_bytes: int = Field(
-        default=50 * MIB, ge=1, description="Largest upload; larger ones get 413."
+        default=50 * MIB, ge=1, description="Maximum size of an upload, else 413."
     )
     disk_reserve_bytes: int = Field(
         default=1024 * MIB,
         ge=0,
-        description="Space that is kept free on local disks for songs that were "
-        "accepted, each of which needs some 4 MB a second: with less, others get 503.",
+        description="Free space on local disks that is reserved for accepted songs, "
+        "which need about 4 MB per second: while less is free, new songs get 503.",
     )
     upload_seconds: int = Field(
         default=3600,
         ge=1,
         le=7 * 24 * 3600,
-        description="How long the signed addresses last that clients get to send files "
-        "to S3 (`POST /uploads`).",
+        description="How long the signed URLs of direct uploads to S3 "
+        "(`POST /uploads`) are valid.",
     )
     input_urls: bool = Field(
-        default=True, description="Fetch songs from the web for clients that give URLs."
+        default=True, description="Let clients give URLs of songs to download."
     )
     input_url_schemes: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("https",),
-        description="Schemes of these URLs, comma-separated: `https`, `http`.",
+        description="Allowed schemes of these URLs, comma-separated: `https`, `http`.",
     )
     input_url_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Hosts of these URLs, comma-separated; `*.example.com` is all "
-        "below it. Any public one when unset.",
+        description="Allowed hosts of these URLs, comma-separated; `*.example.com` "
+        "allows its subdomains. Default: all public hosts.",
     )
     input_url_seconds: float = Field(
-        default=60.0, gt=0, description="Longest time that such a song may take."
+        default=60.0, gt=0, description="Timeout of these downloads, in total."
     )
     input_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Buckets, or folders in them, from which clients may name songs as "
-        "`s3://bucket/key`; written as in storage, separated by spaces.",
+        description="Buckets, or folders in them, whose songs clients may give as "
+        "`s3://bucket/key`; in the form of storage, separated by spaces.",
     )
     max_duration_seconds: float = Field(
-        default=2 * 3600.0, gt=0, description="Longest song; longer ones get 413."
+        default=2 * 3600.0, gt=0, description="Maximum duration of a song, else 413."
     )
     max_audio_values: int = Field(
         default=2_100_000_000,
         ge=1,
-        description="Most samples of a song, those of all channels together; more get "
-        "413. The default takes 2 hours of 48 kHz in 5.1.",
+        description="Maximum number of samples of a song, in all channels together, "
+        "else 413. The default allows 2 hours of 48 kHz in 5.1.",
     )
     decode_cpu_seconds: int = Field(
         default=120,
         ge=1,
-        description="Most computing time for decoding a song when it comes in; one "
-        "that takes more gets 413.",
+        description="Maximum CPU time to decode an upload, else 413.",
     )
     decode_memory_bytes: int = Field(
         default=1024 * MIB,
         ge=256 * MIB,
-        description="Most memory for decoding a song when it comes in, eight of which "
-        "are decoded at once; one that takes more gets 413.",
+        description="Maximum memory to decode an upload, else 413. Up to eight uploads "
+        "are decoded at once.",
     )
     max_queued_jobs: int = Field(
-        default=100, ge=1, description="Jobs waiting; past that, 429 with Retry-After."
+        default=100,
+        ge=1,
+        description="Maximum number of queued jobs, else 429 with Retry-After.",
     )
     client_queue_share: float = Field(
         default=0.8,
         gt=0,
         le=1,
-        description="Part of these that the jobs of one client may be: a tenant, or an "
-        "address where there are none.",
+        description="Maximum share of the queue for one client: a tenant, or an IP "
+        "address on servers without tenants.",
     )
     max_job_disk_bytes: int = Field(
         default=64 * 1024 * MIB,
         ge=1,
-        description="Most disk that a job may need, all its files together, by an "
-        "upper estimate (42 GB for 2 hours of 44.1 kHz); larger ones get 413.",
+        description="Maximum disk space of all files of a job, by an upper estimate "
+        "(42 GB for 2 hours of 44.1 kHz), else 413.",
     )
     max_client_disk_bytes: int = Field(
         default=128 * 1024 * MIB,
         ge=1,
-        description="Most disk that the unfinished jobs of one client may need, by the "
-        "same estimate; past that, 429 with Retry-After.",
+        description="Maximum disk space of one client's unfinished jobs, by the same "
+        "estimate, else 429 with Retry-After.",
     )
     reuse_songs: bool = Field(
         default=True,
-        description="Give a song that was separated before, with the same options and "
-        "not yet expired, the stems that are there.",
+        description="Reuse the stems of an earlier job with the same song and the same "
+        "options, until they expire.",
     )
     tenant_header: str = Field(
         default="",
-        description="Header in which your gateway names the tenant that sends a "
-        "request. Tenants see their own jobs alone, and without the header no request "
-        "for jobs or songs is answered; all clients are one when unset.",
+        description="Header in which your gateway names the tenant of a request. "
+        "Tenants see only their own jobs, and requests for jobs or songs without the "
+        "header are refused. Default: no tenants; all clients see all jobs.",
     )
     max_attempts: int = Field(
-        default=3, ge=1, description="Charged attempts after which a job is failed."
+        default=3, ge=1, description="Failed attempts after which a job fails."
     )
     lease_seconds: float = Field(
         default=30.0,
         gt=0,
-        description="A dispatcher silent for this long loses its jobs.",
+        description="Time without renewal after which a dispatcher loses its jobs.",
     )
     heartbeat_timeout_seconds: float = Field(
         default=40.0,
         gt=0,
-        description="A Separator whose heartbeats stop for this long hangs: it is "
-        "killed, and its jobs are run again.",
+        description="Time without heartbeats after which a Separator is killed and its "
+        "jobs are run again.",
     )
     retention_seconds: float = Field(
         default=30 * 60.0,
         ge=0,
-        description="How long results are kept once a job has ended.",
+        description="How long results are kept after the end of a job.",
     )
     orphan_grace_seconds: float = Field(
         default=600.0,
         ge=0,
-        description="Age at which stored files that belong to no job are deleted.",
+        description="Age at which stored files without a job are deleted.",
     )
     webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
-        description="Secret that webhooks are signed with, as `stemserve listen` makes "
-        "one; two, the new one first, while receivers change over. Without one no "
-        "webhooks are sent.",
+        description="Secret that signs webhooks; `stemserve listen` generates one. To "
+        "rotate it, set two, the new one first. Default: no webhooks are sent.",
     )
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Hosts that webhooks may be sent to, comma-separated, as in "
-        "`example.com,*.example.com`; all public ones when unset.",
+        description="Allowed hosts of webhooks, comma-separated, as in "
+        "`example.com,*.example.com`. Default: all public hosts.",
     )
     allow_private_webhooks: bool = Field(
         default=False,
-        description="Send webhooks also to addresses that are not public, by plain "
-        "http and to any port: for local work and tests.",
+        description="Send webhooks also to private addresses, over plain http and to "
+        "any port, for development and tests.",
     )
     download_link_seconds: int = Field(
         default=0,
         ge=0,
         le=7 * 24 * 3600,
-        description="How long the signed addresses last that clients get for stems in "
-        "S3; 0 has them download through this service.",
+        description="How long the signed URLs of stems in S3 are valid; 0: clients "
+        "download stems through the server.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=LOCAL_ORIGINS,
         validation_alias=_either(
             "STEMSERVE_CORS_ORIGINS", "CORS_ORIGINS", "ALLOW_ORIGINS"
         ),
-        description="Origins of the web pages that may use the service beside its own, "
-        "comma-separated; `*` is any.",
+        description="Allowed origins of web pages besides the server's own, "
+        "comma-separated; `*` allows all.",
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Hosts that requests may name, comma-separated, beside that of "
-        "public_url; `*.example.com` is all below it, `*` is any. When unset, "
-        "localhost on a server that listens on 127.0.0.1 or ::1, else any.",
+        description="Allowed Host headers besides the host of public_url, "
+        "comma-separated; `*.example.com` allows its subdomains, `*` all. Default: "
+        "localhost on a server that listens on 127.0.0.1 or ::1, else all.",
     )
     public_url: str = Field(
         default="",
@@ -359,20 +358,20 @@ class Settings(BaseSettings):
             "HF_SPACE_URL",
             "HUGGINGFACE_SPACE_URL",
         ),
-        description="Where clients reach the service: `https://stems.example.com`, "
-        "with a path if need be. It is the base of all URLs that they are given, also "
-        "in webhooks. When unset, the address that each request was sent to.",
+        description="Public URL of the server, such as `https://stems.example.com`, "
+        "optionally with a path: the base of all URLs in responses and webhooks. "
+        "Default: in responses, the URL that the request was sent to.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Addresses and networks of your proxies, comma-separated, as in "
-        "`10.0.0.0/8,::1`: only from these do `X-Forwarded-For`, `-Proto` and `-Host` "
-        "count. `*` believes every client: only where nothing but a proxy can connect.",
+        "`10.0.0.0/8,::1`. `X-Forwarded-For`, `-Proto` and `-Host` are ignored from "
+        "others. `*` trusts all clients: use it only if they can't connect directly.",
     )
     log_level: str = Field(
         default="INFO",
         validation_alias=_either("STEMSERVE_LOG_LEVEL", "LOG_LEVEL"),
-        description="Least severe level that is logged.",
+        description="Minimum level of log messages.",
     )
 
     @field_validator("webhook_secrets", mode="before")
@@ -413,7 +412,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _rename(cls, values: Any) -> Any:
-        """Take `hf_space_url` from Serve configs written when that was its name."""
+        """Accept `hf_space_url`, the former name of `public_url`, in Serve configs."""
         if isinstance(values, dict) and "hf_space_url" in values:
             values = dict(values)
             values["public_url"] = values.pop("hf_space_url")
@@ -421,14 +420,14 @@ class Settings(BaseSettings):
 
     @property
     def effective_database_url(self) -> str:
-        """The job database's URL, the embedded one when none is set."""
+        """The URL of the job database; by default, of the embedded one."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.absolute() / 'jobs.sqlite3'}"
 
     @property
     def effective_hosts(self) -> tuple[str, ...]:
-        """The hosts that requests may name; any if there are none."""
+        """The allowed Host headers; empty if all are allowed."""
         public_host = urlsplit(self.public_url).hostname
         if not self.allowed_hosts or not public_host:
             return self.allowed_hosts
@@ -436,25 +435,25 @@ class Settings(BaseSettings):
 
     @property
     def working_dir(self) -> Path:
-        """Where running jobs keep their files; all in it may go when none runs."""
+        """The directory of running jobs' files; unused ones in it may be deleted."""
         return (self.temp_dir or self.data_dir / "tmp").absolute()
 
     @property
     def effective_storage(self) -> tuple[str, ...]:
-        """Where files are kept, the embedded directory when nothing is set."""
+        """The stores of files; by default, the embedded directory."""
         return self.storage or (str(self.data_dir.absolute() / "files"),)
 
 
-# The characters of RFC 3986's path; in anything else a URL would have to be escaped.
+# The characters of a path in RFC 3986; others would have to be escaped.
 _URL_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
 _URL_HOST = re.compile(r"[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 def _public_url(value: str) -> str:
-    """Return a base URL without a slash at its end; ValueError if it is none."""
+    """Return a base URL without a trailing slash; raise ValueError if it is invalid."""
     try:
         parts = urlsplit(value)
-        # Raises for what is no port.
+        # Raises ValueError for an invalid port.
         port = "" if parts.port is None else f":{parts.port}"
     except ValueError:
         parts, port = urlsplit(""), ""
@@ -462,8 +461,8 @@ def _public_url(value: str) -> str:
     is_base = _URL_HOST.fullmatch(host) and _URL_PATH.fullmatch(parts.path)
     if parts.scheme not in ("http", "https") or not is_base or set(value) & {"?", "#"}:
         raise ValueError(
-            "it must be http:// or https:// with a host, and perhaps a port and a "
-            "path, but no user, query or fragment: https://stems.example.com"
+            "must be http:// or https:// with a host, optionally a port and a path, "
+            "and no user, query or fragment, such as https://stems.example.com"
         )
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
@@ -475,12 +474,13 @@ def _check_network(value: str) -> None:
         ip_network(value, strict=False)
     except ValueError as err:
         raise ValueError(
-            f"{value!r} is no address or network: write 10.0.0.5, 10.0.0.0/8, ::1 or *"
+            f"{value!r} must be an IP address, a network or `*`, such as 10.0.0.5, "
+            "10.0.0.0/8 or ::1"
         ) from err
 
 
 def variables(name: str, field: FieldInfo) -> tuple[str, ...]:
-    """Return the environment variables that set a field, the first that is set wins."""
+    """Return the environment variables of a field, in order of precedence."""
     if isinstance(field.validation_alias, AliasChoices):
         choices = field.validation_alias.choices
         return tuple(choice for choice in choices if isinstance(choice, str))
@@ -488,6 +488,6 @@ def variables(name: str, field: FieldInfo) -> tuple[str, ...]:
 
 
 def all_variables() -> tuple[str, ...]:
-    """Return every environment variable that sets something."""
+    """Return the environment variables of all settings."""
     fields = Settings.model_fields.items()
     return tuple(name for item in fields for name in variables(*item))

@@ -1,4 +1,4 @@
-"""Settings that cannot be, found and explained before anything starts."""
+"""Validation of all settings before anything starts."""
 
 import errno
 import logging
@@ -28,18 +28,18 @@ _LONGEST_SHOWN = 80
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:.]+")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
-# The parts of an address that may hold a password.
+# The parts of a URL that may contain a password.
 _USER = re.compile(r"(://)[^/@\s]*@")
 _QUERY = re.compile(r"\?\S*")
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
-# Raises ValueError, which says what is allowed.
+# Raises ValueError, with what is allowed.
 Rule = Callable[[Settings], None]
 _NO_RULES: Mapping[str, Rule] = {}
 
 
 class WrongSettings(ValueError):
-    """Settings that cannot be, with a line for each; `args` are the lines."""
+    """Invalid settings; `args` has a line for each."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
@@ -48,10 +48,10 @@ class WrongSettings(ValueError):
 def read(
     given: Mapping[str, Any] | None = None, rules: Mapping[str, Rule] = _NO_RULES
 ) -> Settings:
-    """Return the settings: those `given` by a config, and the environment's.
+    """Return the settings: those `given` by a config, and those of the environment.
 
-    `rules` are those of the systems that run, by the names of their settings. Raises
-    WrongSettings, which says of each what is allowed, for those that cannot be.
+    `rules` are the checks of systems, by the names of their settings. Raises
+    WrongSettings, with the allowed values of each invalid setting.
     """
     config = given or {}
     try:
@@ -65,12 +65,12 @@ def read(
 
 
 def warnings() -> list[str]:
-    """Return a line for each `STEMSERVE_*` of this environment that sets nothing."""
+    """Return a line for each `STEMSERVE_*` of the environment without an effect."""
     return environment.warnings(all_variables(), os.environ)
 
 
 def origin(name: str, config: Mapping[str, Any]) -> str:
-    """Return where a setting's value comes from: `config`, a variable or `default`."""
+    """Return the source of a setting's value: `config`, a variable or `default`."""
     if name in config:
         return "config"
     names = variables(name, Settings.model_fields[name])
@@ -78,7 +78,7 @@ def origin(name: str, config: Mapping[str, Any]) -> str:
 
 
 def _unreadable(error: ValidationError, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each value that is not even of its type."""
+    """Yield a line for each value that fails the model's own validation."""
     seen = set()
     for each in error.errors(include_url=False):
         name = str(each["loc"][0])
@@ -91,7 +91,7 @@ def _unreadable(error: ValidationError, config: Mapping[str, Any]) -> Iterator[s
             hint = f" Did you mean {meant}?" if meant else ""
             yield f"settings.{name} in the config is not a setting.{hint}"
         elif each["type"] == "value_error":
-            # Said by a validator of ours.
+            # Raised by a validator of Settings.
             said = _said(name, config, each["input"])
             yield f"{said}: {each['ctx']['error']}".rstrip(".") + "."
         else:
@@ -100,7 +100,7 @@ def _unreadable(error: ValidationError, config: Mapping[str, Any]) -> Iterator[s
 
 
 def _allowed(field: FieldInfo) -> str:
-    """Return what a field takes, in words; empty where a type alone does not say it."""
+    """Return a description of a field's allowed values, or "" if there is none."""
     kind = field.annotation
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
@@ -121,7 +121,7 @@ def _allowed(field: FieldInfo) -> str:
 def _contradictions(
     settings: Settings, config: Mapping[str, Any], rules: Mapping[str, Rule]
 ) -> Iterator[str]:
-    """Yield a line for each value that can't be, alone or with the others."""
+    """Yield a line for each value that breaks a rule, alone or with other settings."""
     for name, rule in rules.items():
         try:
             rule(settings)
@@ -130,7 +130,7 @@ def _contradictions(
 
 
 def _said(name: str, config: Mapping[str, Any], value: Any) -> str:
-    """Return a setting with its value as whoever set it has written them."""
+    """Return a setting's name and value as they are written at their source."""
     source = origin(name, config)
     label = variables(name, Settings.model_fields[name])[0]
     if source == "config":
@@ -148,7 +148,7 @@ def _is_secret(name: str) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Return a value for people: on one line, and without what may be a password."""
+    """Return a value for display: on one line, and without possible passwords."""
     if isinstance(value, tuple | list):
         value = " ".join(map(str, value))
     text = _QUERY.sub("?…", _USER.sub(r"\1…@", str(value).strip()))
@@ -167,7 +167,7 @@ def needs(package: str, extra: str) -> None:
 def _check_database(settings: Settings) -> None:
     if settings.database_url is None:
         return
-    # A fifth of a second to import: only those who use it pay for it.
+    # Imported here because the import takes a fifth of a second.
     from serve_app.database import engine
 
     address = engine.parsed(settings.effective_database_url)
@@ -201,22 +201,21 @@ def _stores(settings: Settings) -> int:
 def _check_copies(settings: Settings) -> None:
     if settings.storage_copies > (stores := _stores(settings)):
         raise ValueError(
-            f"STEMSERVE_STORAGE names {stores} store{'s' * (stores > 1)}; give at most "
-            "as many copies"
+            f"must be at most {stores}, the number of stores in STEMSERVE_STORAGE"
         )
 
 
 def _check_salt(settings: Settings) -> None:
     if _stores(settings) > 1 and not settings.storage_salt.get_secret_value():
         raise ValueError(
-            "required, because STEMSERVE_STORAGE names several stores; set it to a "
-            "secret of your own, such as `openssl rand -hex 32` prints"
+            "required, because STEMSERVE_STORAGE has several stores; set it to a "
+            "secret, such as the output of `openssl rand -hex 32`"
         )
 
 
 def _check_schemes(settings: Settings) -> None:
     if not set(settings.input_url_schemes) <= SCHEMES:
-        raise ValueError(f"must be of {', '.join(sorted(SCHEMES))}")
+        raise ValueError(f"each must be one of {', '.join(sorted(SCHEMES))}")
 
 
 def _check_hosts(hosts: Sequence[str]) -> None:
@@ -257,7 +256,7 @@ def _check_log_level(settings: Settings) -> None:
 
 
 def check_directory(path: Path) -> None:
-    """Raise ValueError unless `path` is a directory to write to, or can become one."""
+    """Raise ValueError unless `path` is, or can become, a writable directory."""
     standing = path.absolute()
     while not standing.exists() and standing != standing.parent:
         standing = standing.parent
@@ -273,12 +272,12 @@ def _check_temp_dir(settings: Settings) -> None:
 
 
 def _takes_files(directory: Path) -> bool:
-    """Whether files can be made there: in /proc and the like root may, and can't."""
+    """Return whether files can be created: `os.access` is wrong for root in /proc."""
     try:
         with tempfile.TemporaryFile(dir=directory):
             return True
     except OSError as error:
-        # What is full for now becomes free again.
+        # A full disk is not an error of the setting.
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

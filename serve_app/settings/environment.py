@@ -1,4 +1,4 @@
-"""Environment variables: which of them are set, and which look like a setting's."""
+"""Environment variables: which are set, and which are misspelt settings."""
 
 import difflib
 import re
@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping
 
 PREFIX = "STEMSERVE_"
 
-# The command line's own.
+# Used by the command line.
 _COMMAND_LINE = frozenset({"STEMSERVE_URL"})
 
-# What people try to set that is an option of `stemserve serve`.
+# Variables that users may expect; these are options of `stemserve serve`.
 _OPTIONS = {
     "STEMSERVE_HOST": "--host",
     "STEMSERVE_PORT": "--port",
     "STEMSERVE_CONFIG": "--config",
 }
 
-# Kubernetes gives every container the addresses of all services, by their names:
-# `stemserve`, and also `stemserve-head-svc` and the like.
+# Kubernetes sets variables with the addresses of all services in each container, named
+# after services such as `stemserve` and `stemserve-head-svc`.
 _SERVICE = re.compile(
     r"STEMSERVE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?"
     r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
@@ -26,11 +26,11 @@ _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 
 
 def cleaned(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that have a value, trimmed, by their names in capitals.
+    """Return the variables with a value, trimmed, by their names in capitals.
 
-    One that is empty or blank counts as unset.
+    An empty or blank variable counts as unset.
     """
-    # A name in capitals comes last, and so wins over the same one in other letters.
+    # A name in capitals comes last, so that it has precedence over other spellings.
     names = sorted(environ, key=lambda name: name == name.upper())
     return {
         name.upper(): environ[name].strip() for name in names if environ[name].strip()
@@ -38,12 +38,12 @@ def cleaned(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def first_set(names: Iterable[str], environ: Mapping[str, str]) -> str | None:
-    """Return the first of `names` that has a value in a cleaned environment."""
+    """Return the first of `names` that is set in a cleaned environment, or None."""
     return next((name for name in names if name in environ), None)
 
 
 def warnings(known: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """Return a line for each `STEMSERVE_*` in `environ` that sets nothing."""
+    """Return a line for each `STEMSERVE_*` in `environ` without an effect."""
     settings = sorted(name for name in known if name.startswith(PREFIX))
     return [
         f"{name} is not a setting and has no effect.{_hint(name, settings)}"
@@ -56,7 +56,7 @@ def warnings(known: Iterable[str], environ: Mapping[str, str]) -> list[str]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that `name` was probably meant to be, if any."""
+    """Return the most similar of `names` to a misspelt `name`, or None."""
     found = difflib.get_close_matches(name, list(names), n=1)
     return found[0] if found else None
 
@@ -64,11 +64,11 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 def _hint(name: str, settings: Iterable[str]) -> str:
     if name in _OPTIONS:
         return f" Use `stemserve serve {_OPTIONS[name]}`."
-    # The prefix, which all have, would make any two names similar.
+    # Without the common prefix, which would make all names similar.
     bare = [setting.removeprefix(PREFIX) for setting in settings]
     meant = nearest(name.removeprefix(PREFIX), bare)
     if meant is None:
-        return " `stemserve settings` shows all that there are."
+        return " `stemserve settings` lists all settings."
     return f" Did you mean {PREFIX}{meant}?"
 
 

@@ -1,4 +1,4 @@
-"""Serve config files: those that come with the package, and what they hold."""
+"""Serve config files: how they are found and read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ _NAME = "stemserve"
 
 
 def find(name: str | Path = DEFAULT) -> Path:
-    """Return the file at `name`, or else the config that comes with the package.
+    """Return the file `name`, or else the bundled config with this name.
 
-    `local` and `local.yaml` both name a config of the package. Raises
-    FileNotFoundError, which lists them, for anything else.
+    `local` and `local.yaml` both name a bundled config. Raises FileNotFoundError, with
+    a list of the bundled configs, for other names.
     """
     path = Path(name)
     if path.is_file():
@@ -26,14 +26,13 @@ def find(name: str | Path = DEFAULT) -> Path:
         return bundled[path.stem]
     names = " and ".join(f"`{name}`" for name in sorted(bundled))
     raise FileNotFoundError(
-        f"{name}: no such file. Give a path, or one of the configs that come with "
-        f"stemserve: {names}."
+        f"{name}: no such file. Give a path, or one of the bundled configs: {names}."
     )
 
 
 @dataclass(frozen=True)
 class Application:
-    """An application of a config: its name, its path and its arguments, unchecked."""
+    """An application of a config: its name, its path and its unchecked arguments."""
 
     name: str
     route_prefix: str
@@ -41,15 +40,15 @@ class Application:
 
 
 def applications(config: Path) -> Sequence[Application]:
-    """Return the applications in a config.
+    """Return the applications of a config.
 
-    Raises OSError for a file that can't be read, ValueError for one that is no config.
+    Raises OSError if the file can't be read, and ValueError if the config is invalid.
     """
     try:
         document: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{config}: not YAML: {reason}") from error
+        raise ValueError(f"{config}: invalid YAML: {reason}") from error
     listed = document.get("applications") if isinstance(document, dict) else None
     if not isinstance(listed, list) or not listed:
         raise ValueError(f"{config}: `applications` must have at least one entry.")
@@ -62,7 +61,7 @@ def applications(config: Path) -> Sequence[Application]:
 
 
 def _application(config: Path, listed: Any, is_only: bool) -> Application:
-    """Return an application of a list; the only one needs neither name nor path."""
+    """Return an application of a list; name and path are optional if it is the only."""
     if not isinstance(listed, dict):
         raise ValueError(f"{config}: an application must be a mapping.")
     args = listed.get("args") or {}
@@ -77,7 +76,7 @@ def _application(config: Path, listed: Any, is_only: bool) -> Application:
 
 
 def _directory() -> Path:
-    """Return where the configs are: in the installed package, or beside the source."""
+    """Return the folder of configs: in the installed package, or next to the source."""
     package = Path(str(resources.files("serve_app")))
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"

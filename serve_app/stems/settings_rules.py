@@ -43,23 +43,23 @@ def _check_runtime(settings: Settings) -> None:
         return
     needs("openvino", "openvino")
     if settings.device not in ("auto", "cpu"):
-        raise ValueError("computes on cpu only; set STEMSERVE_DEVICE=cpu")
+        raise ValueError("supports CPUs only; set STEMSERVE_DEVICE=cpu")
     if settings.model == "htdemucs":
-        raise ValueError("cannot compute htdemucs; set it to torch or auto")
+        raise ValueError("does not support htdemucs; set it to torch or auto")
 
 
 def _check_precision(settings: Settings) -> None:
     if settings.precision != "fp16":
         return
     if settings.device == "cpu" or settings.runtime == "openvino":
-        raise ValueError("is for CUDA devices only; use fp32, bf16 or auto on a CPU")
+        raise ValueError("supports CUDA devices only; use fp32, bf16 or auto on a CPU")
 
 
 def _check_mirror(settings: Settings) -> None:
     mirror = settings.weights_mirror
     if mirror is None or is_web(mirror) or mirror.startswith("file://"):
         return
-    # A directory that is not there may be mounted later: `auto` goes on without it.
+    # A missing directory is allowed: it may be mounted later.
     if "://" in mirror:
         raise ValueError("must be a URL with http:// or https://, or a directory")
 

@@ -1,1 +1,1 @@
-"""Files by key: originals in, stems out."""
+"""Storage of files by key: originals, stems and derived files."""

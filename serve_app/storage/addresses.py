@@ -1,4 +1,4 @@
-"""Where files may be kept, as an operator writes it: a directory, or a bucket of S3."""
+"""Storage locations in settings: a directory, or a bucket of S3."""
 
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
@@ -8,10 +8,10 @@ _OPTIONS = {"endpoint_url", "region"}
 
 @dataclass(frozen=True)
 class Bucket:
-    """Where files lie: a bucket, and a folder in it.
+    """A bucket, and a folder in it.
 
-    Without an endpoint it is Amazon's. Credentials, and a region that is not given,
-    come from where boto3 looks for them: the environment, its files, the machine.
+    The default endpoint is Amazon's. Credentials, and the default region, come from
+    boto3's usual sources: the environment, its files, the machine.
     """
 
     name: str
@@ -21,12 +21,12 @@ class Bucket:
 
 
 def is_directory(place: str) -> bool:
-    """Whether `place` is a path, and not an address."""
+    """Return whether `place` is a path and not a URL."""
     return "://" not in place
 
 
 def bucket(place: str, setting: str) -> Bucket:
-    """Return the bucket at `place`; ValueError, which names the setting, for none."""
+    """Return the bucket at `place`; errors name the `setting`."""
     try:
         return parsed(place)
     except ValueError as err:
@@ -36,7 +36,7 @@ def bucket(place: str, setting: str) -> Bucket:
 def parsed(place: str) -> Bucket:
     """Return the bucket `s3://bucket/folder?endpoint_url=…&region=…`.
 
-    Raises ValueError, which does not repeat what may be secret in it, for what is none.
+    Raises ValueError, without possible secrets in its text, if `place` is invalid.
     """
     address = urlsplit(place)
     options = dict(parse_qsl(address.query))
@@ -44,7 +44,7 @@ def parsed(place: str) -> Bucket:
     if address.scheme != "s3" or not host or user or set(options) - _OPTIONS:
         plain = place.partition("?")[0].replace(f"{user}@", "")
         raise ValueError(
-            f"{plain} is no s3://bucket/folder with at most "
-            f"{' and '.join(sorted(_OPTIONS))}"
+            "must be s3://bucket/folder, optionally with "
+            f"{' and '.join(sorted(_OPTIONS))}, got {plain}"
         )
     return Bucket(host, address.path.strip("/"), **options)

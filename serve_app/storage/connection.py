@@ -1,5 +1,6 @@
-"""A bucket of S3, or of anything that speaks its protocol, and how it is asked."""
+"""The connection to a bucket of S3 or of a compatible store."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
-# A download that is cut off goes on where it stopped, so often in a row.
+# The limit on consecutive interruptions of a download, each of which is resumed.
 _MOST_CUTS = 5
 _CUT = (IncompleteReadError, ResponseStreamingError, HTTPClientError, ConnectionError)
 _REASONS = {
     "NoSuchBucket": "the bucket {bucket!r} does not exist",
-    "AccessDenied": "the credentials may not use the bucket {bucket!r}",
+    "AccessDenied": "the credentials have no access to the bucket {bucket!r}",
     "404": "the bucket {bucket!r} does not exist",
-    "403": "the credentials may not use the bucket {bucket!r}",
+    "403": "the credentials have no access to the bucket {bucket!r}",
     "InvalidAccessKeyId": "the access key is unknown",
     "SignatureDoesNotMatch": "the secret key is wrong",
     "ExpiredToken": "the credentials have expired",
@@ -45,14 +46,14 @@ _REASONS = {
 
 
 class OutOfRangeError(Exception):
-    """The file ends before what was asked for begins."""
+    """The requested range starts after the end of the file."""
 
 
 class Connection:
-    """A bucket that is asked by `client`; what goes wrong is told in our words.
+    """A bucket and its boto3 `client`, whose errors are translated.
 
-    Requests are tried again after a pause, as long as most of them succeed (botocore's
-    standard mode has a budget for retries). Keys are those of the bucket.
+    Failed requests are retried with backoff, within the retry quota of botocore's
+    standard mode. Keys are the bucket's, with its prefix.
     """
 
     def __init__(self, bucket: Bucket) -> None:
@@ -65,7 +66,7 @@ class Connection:
                 connect_timeout=5,
                 read_timeout=30,
                 retries={"mode": "standard", "total_max_attempts": 4},
-                # Stores that are not Amazon's know no other checksum than MD5.
+                # Compatible stores support no other checksum than MD5.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
                 signature_version="s3v4",
@@ -76,9 +77,9 @@ class Connection:
     def get(
         self, key: str, start: int = 0, end: int | None = None, etag: str | None = None
     ) -> "GetObjectOutputTypeDef":
-        """Begin to read the range [start, end), of the version `etag` if it is given.
+        """Start to read the bytes [start, end) of a file, of version `etag` if given.
 
-        Raises FileNotFoundError if there is none, and OutOfRangeError.
+        Raises FileNotFoundError if there is no such file, and OutOfRangeError.
         """
         wanted: dict[str, Any] = {"IfMatch": etag} if etag else {}
         if start or end is not None:
@@ -89,7 +90,7 @@ class Connection:
     def chunks(
         self, key: str, answer: "GetObjectOutputTypeDef", start: int = 0
     ) -> Iterator[bytes]:
-        """Yield what was asked for; go on, with the same version, where it is cut."""
+        """Yield the body of `answer`; resume the same version if it is interrupted."""
         cuts, stop = 0, start + answer["ContentLength"]
         while True:
             try:
@@ -103,19 +104,22 @@ class Connection:
                 cuts += 1
                 if cuts > _MOST_CUTS:
                     raise self._unavailable(err) from err
-                logger.warning("reading %s goes on at byte %d: %s", key, start, err)
+                logger.warning(
+                    "storage read resumed key=%s byte=%d error=%s",
+                    *(key, start, json.dumps(str(err))),
+                )
             answer = self.get(key, start, stop, answer["ETag"])
 
     @contextmanager
     def translated(self, key: str) -> Iterator[None]:
-        """Speak of the failures of a request for `key` as ours."""
+        """Translate the errors of a request for `key`."""
         try:
             yield
         except ClientError as err:
             code = code_of(err)
             if code in ("InvalidRange", "416"):
                 raise OutOfRangeError from err
-            # An answer without a body does not tell a file from a bucket.
+            # A response without a body does not say whether the bucket exists.
             if code == "NoSuchKey" or (code in ("404", "NotFound") and self._exists()):
                 raise FileNotFoundError(2, "there is no such file", key) from err
             raise self._unavailable(err) from err
@@ -132,17 +136,17 @@ class Connection:
         return True
 
     def _unavailable(self, err: Exception) -> StorageUnavailable:
-        """Say what is wrong, in words an operator can act on."""
+        """Return the error with a reason that operators can act on."""
         cause: Any = err.__cause__ if isinstance(err, S3UploadFailedError) else err
         cause = cause or err.__context__ or err
         code = code_of(cause) if isinstance(cause, ClientError) else ""
         reason = _REASONS.get(code, code or type(cause).__name__)
         reason = reason.format(bucket=self.bucket.name)
         return StorageUnavailable(
-            f"The file store does not answer ({reason}); try again later."
+            f"The file storage is unavailable ({reason}). Try again later."
         )
 
 
 def code_of(error: ClientError) -> str:
-    """Return the protocol's word for what is wrong."""
+    """Return the error code of the S3 response."""
     return error.response["Error"]["Code"]

@@ -1,4 +1,4 @@
-"""Disks that run full: noticed before, and told from what is broken."""
+"""The free disk space that is reserved for accepted songs."""
 
 import shutil
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from serve_app.errors import StorageFull
 
 @dataclass(frozen=True)
 class DiskReserve:
-    """So many bytes that are to stay free on the disks of some directories, by name.
+    """The bytes to keep free on the disks of `directories`, which are given by name.
 
-    They are for the songs that were accepted: no others are taken while there is less.
+    They are reserved for accepted songs: while less is free, new songs are refused.
     """
 
     directories: Mapping[str, Path] = field(default_factory=dict)
     reserve_bytes: int = 0
 
     def free_bytes(self) -> Mapping[str, int]:
-        """Return what is free for the service on the disk of each directory."""
+        """Return the free bytes on the disk of each directory, by its name."""
         found = {}
         for name, directory in self.directories.items():
-            # One that is not there yet will be made on the disk of those above it.
+            # A missing directory will be created on the disk of its parent.
             for place in (directory, *directory.parents):
                 with suppress(OSError):
                     found[name] = shutil.disk_usage(place).free
@@ -31,7 +31,7 @@ class DiskReserve:
         return found
 
     def lack(self, free_bytes: Mapping[str, int]) -> str | None:
-        """Say what has less than the reserve; None if nothing has."""
+        """Return a message about disks with less than the reserve, or None."""
         short = [
             f"{name}: {free // 1024**2} MiB"
             for name, free in free_bytes.items()
@@ -40,11 +40,11 @@ class DiskReserve:
         if not short:
             return None
         return (
-            f"The disk is nearly full ({', '.join(short)}). Songs are refused until "
-            f"{self.reserve_bytes // 1024**2} MiB are free again; try again later."
+            f"The disk is nearly full ({', '.join(short)} free). New songs are refused "
+            f"until {self.reserve_bytes // 1024**2} MiB are free. Try again later."
         )
 
     def check(self) -> None:
-        """Raise StorageFull while there is less than the reserve."""
+        """Raise StorageFull while less than the reserve is free."""
         if reason := self.lack(self.free_bytes()):
             raise StorageFull(reason)

@@ -1,4 +1,4 @@
-"""A stored file as a local one, for code that needs a path."""
+"""Local copies of stored files, for code that needs a path."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from serve_app.storage.working_directory import working_directory
 def fetched(
     storage: Storage, key: str, working_dir: Path, prefix: str
 ) -> Iterator[Path]:
-    """Give the file `key` at a path in a fresh directory, which is deleted at the end.
+    """Yield the path of a copy of `key` in a new directory, deleted at the end.
 
-    The directory is `working_dir/prefix…`; the caller may write beside the file.
-    Raises FileLost when the file is not there, and StorageUnavailable.
+    The directory is `working_dir/prefix…`; the caller may write more files to it.
+    Raises FileLost if the file is missing, and StorageUnavailable.
     """
     with working_directory(working_dir, prefix) as directory:
         path = directory / "original"
@@ -24,14 +24,14 @@ def fetched(
             with path.open("wb") as file:
                 file.writelines(storage.read(key))
         except FileNotFoundError as error:
-            raise FileLost(f"{key} is not in the store any more.") from error
+            raise FileLost(f"The stored file {key} is missing.") from error
         yield path
 
 
 def save(chunks: Iterable[bytes], path: Path, is_wanted: Callable[[], bool]) -> None:
-    """Write chunks to `path`; raises Cancelled once they are not wanted any more."""
+    """Write chunks to `path`; raise Cancelled once `is_wanted` returns False."""
     with path.open("wb") as file:
         for chunk in chunks:
             if not is_wanted():
-                raise Cancelled("The file is not wanted any more.")
+                raise Cancelled("The transfer of the file was cancelled.")
             file.write(chunk)

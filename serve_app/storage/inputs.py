@@ -1,4 +1,4 @@
-"""Songs in buckets that clients may name."""
+"""Songs in buckets that clients may read from."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 _LONGEST_KEY_BYTES = 1024  # The protocol's limit.
-# InvalidObjectState: it lies in an archive.
+# InvalidObjectState: the object is archived.
 _NOT_READABLE = ("NoSuchBucket", "AccessDenied", "InvalidObjectState")
 
 
 class InputBuckets:
-    """Reads songs from `buckets`, or from folders of them, and from no others.
+    """Reads songs only from `buckets`, or from folders of them.
 
-    It asks with the credentials of the service.
+    It uses the credentials of the server.
     """
 
     def __init__(self, buckets: Sequence[Bucket]) -> None:
@@ -31,11 +31,11 @@ class InputBuckets:
     def fetch(
         self, url: str, path: Path, max_bytes: int, is_wanted: Callable[[], bool]
     ) -> str:
-        """Bring the song at `s3://bucket/key` to `path`; return its name.
+        """Download the song at `s3://bucket/key` to `path`; return its name.
 
-        The key is meant as it is written. Raises RefusedUrl, UnreachableUrl,
-        UploadTooLarge before the first byte, StorageUnavailable, and Cancelled once it
-        is not wanted any more.
+        The key is not decoded. Raises RefusedUrl, UnreachableUrl, UploadTooLarge before
+        the first byte, StorageUnavailable, and Cancelled once `is_wanted` returns
+        False.
         """
         name, _, key = url.removeprefix("s3://").partition("/")
         _check_key(key)
@@ -56,8 +56,8 @@ class InputBuckets:
             if bucket.name == name and _is_in(key, bucket.prefix):
                 return connection
         raise RefusedUrl(
-            "Songs are not read from this bucket, or this folder of it. The operator "
-            "can allow it: STEMSERVE_INPUT_BUCKETS."
+            "This bucket, or this folder of it, is not allowed. The operator can allow "
+            "it with STEMSERVE_INPUT_BUCKETS."
         )
 
 
@@ -72,10 +72,13 @@ def _opened(connection: Connection, key: str) -> "GetObjectOutputTypeDef":
 
 
 def _check_key(key: str) -> None:
-    # Nothing of the protocol, but some servers and proxies resolve dots.
+    # S3 has no relative paths, but some servers and proxies resolve dots.
     has_dots = any(segment in (".", "..") for segment in key.split("/"))
     if not key or has_dots or len(key.encode()) > _LONGEST_KEY_BYTES:
-        raise RefusedUrl("The URL is no s3://bucket/key.")
+        raise RefusedUrl(
+            "The URL must be s3://bucket/key, with a key of at most "
+            f"{_LONGEST_KEY_BYTES} bytes and without the segments `.` and `..`."
+        )
 
 
 def _is_in(key: str, folder: str) -> bool:
@@ -84,5 +87,5 @@ def _is_in(key: str, folder: str) -> bool:
 
 def _unreachable() -> UnreachableUrl:
     return UnreachableUrl(
-        "There is no such file in the bucket, or this service may not read it."
+        "The file does not exist in the bucket, or the server may not read it."
     )

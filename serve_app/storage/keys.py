@@ -1,4 +1,4 @@
-"""What a key is: a relative path of plain segments, the same for every store."""
+"""Validation of keys: relative paths of plain segments, the same for all stores."""
 
 import re
 
@@ -7,19 +7,19 @@ _LONGEST = 1000
 
 
 def checked(key: str) -> str:
-    """Return `key`; ValueError when it is none."""
+    """Return `key`; raise ValueError if it is not a valid key."""
     segments = key.split("/")
     if len(key) > _LONGEST or not all(map(_SEGMENT.fullmatch, segments)):
-        raise ValueError(f"{key!r} is no key")
+        raise ValueError(f"{key!r} is not a valid key")
     return key
 
 
 def folder(prefix: str) -> str:
-    """Return the key of a folder, which may be given with a slash at its end."""
+    """Return the key of a folder, without a trailing slash; ValueError if invalid."""
     return checked(prefix.removesuffix("/"))
 
 
 def check_range(start: int, end: int | None) -> None:
     """Raise ValueError unless [start, end) is a range of bytes."""
     if start < 0 or (end is not None and end < start):
-        raise ValueError(f"{start}..{end} is no range of bytes")
+        raise ValueError(f"{start}..{end} is not a valid range of bytes")

@@ -1,4 +1,4 @@
-"""Rules by which a bucket itself deletes what a sweep has missed."""
+"""Lifecycle rules of a bucket, for files that the sweeps have missed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,11 @@ _ABORT_DAYS = 1
 
 
 def expire(bucket: Bucket, days: int, folders: Sequence[str]) -> Sequence[str]:
-    """Have `bucket` delete what is in `folders` after `days`, and unfinished files.
+    """Make `bucket` delete files in `folders`, and partial files, after `days`.
 
-    These after one day.
-
-    Its other rules stay, and so does what else lies in it. Returns the places that have
-    a rule now. Raises StorageUnavailable when the bucket does not take them.
+    Unfinished multipart uploads are deleted after one day. Other rules and other files
+    of the bucket are unchanged. Returns the prefixes that have a rule now. Raises
+    StorageUnavailable if the bucket refuses the rules.
     """
     connection = Connection(bucket)
     prefix = f"{keys.folder(bucket.prefix)}/" if bucket.prefix else ""

@@ -14,16 +14,16 @@ from serve_app.storage import keys
 from serve_app.storage.port import StoredFile
 
 CHUNK_BYTES = 256 * 1024
-# What a crash left of a `put` is a file like any other, that a sweep can find.
+# The folder of incomplete files, where a sweep finds those that a crash left behind.
 PARTIAL = "partial"
-# A folder can be pruned by `delete` between its making and its use.
+# `delete` can remove a folder between its creation and its use.
 _PUT_TRIES = 10
 
 
 class LocalStorage:
-    """The files below the directory `root`, which is made if it is missing.
+    """The files below the directory `root`, which is created if it is missing.
 
-    Symbolic links are never followed inside of it.
+    Symbolic links inside it are never followed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -32,10 +32,10 @@ class LocalStorage:
             self._root = root.resolve(strict=True)
 
     def put(self, key: str, path: Path, *, synced: bool = True) -> None:
-        """Store the file at `path` under `key`, whole or not at all.
+        """Store the file at `path` under `key` atomically.
 
-        Where the file system can, both names share the data: `path` may be deleted
-        afterwards but not written to.
+        On the same file system it is a hard link: `path` may be deleted afterwards, but
+        not written to.
         """
         target = self._path(key)
         source = path.resolve(strict=True)
@@ -50,60 +50,62 @@ class LocalStorage:
                     self._sync_folders(target)
         except FileNotFoundError as err:
             raise StorageUnavailable(
-                "The directory of the file store is gone: restore or mount it."
+                "The directory of the file storage is missing. Restore or mount it."
             ) from err
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
 
     def copy(self, source: str, key: str) -> None:
-        """Store the file `source` under `key` as well; FileNotFoundError if it is gone.
+        """Copy `source` to `key`; raise FileNotFoundError if `source` does not exist.
 
-        Where the file system can, both names share the data.
+        The copy is a hard link.
         """
         self.stat(source)
         self.put(key, self._path(source), synced=False)
         target = self._path(key)
         with _translated():
-            # What is shared was synced when it was stored.
+            # A hard link was synced when its source was stored.
             if target.stat().st_nlink == 1:
                 _sync(target)
             self._sync_folders(target)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
+        """Yield the bytes [start, end) of `key`; FileNotFoundError if it is missing."""
         keys.check_range(start, end)
         size_bytes = self.stat(key).size_bytes
         stop = size_bytes if end is None else min(end, size_bytes)
         return _chunks(self._path(key), start, stop)
 
     def stat(self, key: str) -> StoredFile:
-        """Describe `key`; FileNotFoundError if there is none."""
+        """Return the size and time of `key`; FileNotFoundError if it is missing."""
         path = self._path(key)
         with _translated():
             if not path.is_file():
-                raise FileNotFoundError(errno.ENOENT, "there is no such file", key)
+                raise FileNotFoundError(
+                    errno.ENOENT, "no such file in the storage", key
+                )
             return _describe(key, path.stat())
 
     def link(self, key: str, disposition: str, media_type: str, seconds: int) -> None:
-        """Return None: a directory is not on the network."""
+        """Return None: a directory has no URLs."""
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        """Yield the files in the folder `prefix`, or every file when it is empty."""
+        """Yield the files in the folder `prefix`, or all files if it is empty."""
         folder = self._folder(prefix) if prefix else self._root
         return self._files(folder)
 
     def delete(self, prefix: str) -> None:
-        """Delete the file `prefix` or all files in the folder `prefix`, if any."""
+        """Delete the file `prefix`, or all files in the folder `prefix`, if any."""
         path = self._folder(prefix)
         with _translated():
             if path.is_dir():
                 _clear(path)
             else:
-                # A folder is one that was made just now: it is not what was meant.
+                # A folder at `path` was created just now, so it is not the target.
                 with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                     path.unlink()
-            # Ends at the first folder that is in use; those at the top stay.
+            # Ends at the first folder that is not empty; the top level is kept.
             with suppress(OSError):
                 for folder in self._folders_of(path)[:-2]:
                     folder.rmdir()
@@ -111,25 +113,25 @@ class LocalStorage:
     def _path(self, key: str) -> Path:
         path = self._root.joinpath(*keys.checked(key).split("/"))
         if path.resolve() != path:
-            raise ValueError(f"{key!r} leads through a symbolic link")
+            raise ValueError(f"{key!r} has a symbolic link in its path")
         return path
 
     def _folder(self, prefix: str) -> Path:
         return self._path(keys.folder(prefix))
 
     def _folders_of(self, path: Path) -> tuple[Path, ...]:
-        """The folders above `path`, innermost first, the root last."""
+        """Return the folders above `path`, innermost first, the root last."""
         inside = path.relative_to(self._root)
         return tuple(self._root / folder for folder in inside.parents)
 
     def _sync_folders(self, path: Path) -> None:
-        # One that is gone was deleted with the file meanwhile.
+        # A missing folder was deleted together with the file.
         for folder in self._folders_of(path):
             with suppress(FileNotFoundError):
                 _sync(folder)
 
     def _files(self, folder: Path) -> Iterator[StoredFile]:
-        """Yield the files below `folder`; those deleted meanwhile are left out."""
+        """Yield the files below `folder`, except those deleted during the listing."""
         with _translated():
             try:
                 with os.scandir(folder) as found:
@@ -152,12 +154,12 @@ def _translated() -> Iterator[None]:
         with disk_full_as_unavailable():
             yield
     except (IsADirectoryError, NotADirectoryError, FileExistsError) as err:
-        raise ValueError(f"{err.filename}: one key can't lie inside another") from err
+        raise ValueError(f"{err.filename}: a key can't be inside another key") from err
     except FileNotFoundError:
         raise
     except OSError as err:
         raise StorageUnavailable(
-            f"The file store does not answer ({err.strerror}); try again later."
+            f"The file storage is unavailable ({err.strerror}). Try again later."
         ) from err
 
 
@@ -175,13 +177,13 @@ def _chunks(path: Path, start: int, stop: int) -> Iterator[bytes]:
 
 
 def _duplicate(source: Path, target: Path) -> None:
-    """Make `target` a second name of `source`, or a copy on another file system."""
+    """Make `target` a hard link to `source`, or a copy on another file system."""
     target.parent.mkdir(exist_ok=True)
     try:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-    # The time of storing, not that of making: sweeps spare what is recent.
+    # Sweeps keep recent files, so the time must be that of storing.
     os.utime(target)
 
 
@@ -191,16 +193,16 @@ def _move(source: Path, target: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
             return
-    raise OSError(errno.EBUSY, "its folder is being deleted", str(target.parent))
+    raise OSError(errno.EBUSY, "the folder is being deleted", str(target.parent))
 
 
 def _clear(folder: Path) -> None:
-    """Delete what is in `folder`, and the folders that are empty then."""
+    """Delete the files in `folder`, and then its empty folders."""
     for parent, folders, files in os.walk(folder, topdown=False):
         links = [name for name in folders if Path(parent, name).is_symlink()]
         for name in files + links:
             Path(parent, name).unlink(missing_ok=True)
-        # Not empty when something was stored meanwhile: that stays.
+        # Fails for a folder in which a file was stored meanwhile, which is kept.
         with suppress(OSError):
             Path(parent).rmdir()
 

@@ -1,4 +1,4 @@
-"""What the service needs of a store of files."""
+"""The interfaces of file stores."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-# Where files that were sent directly lie until a job takes them in.
+# The folder of direct uploads that no job has used yet.
 UPLOADS = "uploads"
 
 
@@ -21,83 +21,84 @@ class StoredFile:
 
 
 class Storage(Protocol):
-    """Files by key. Keys are relative paths of plain segments, `originals/ab12`.
+    """Files by key: a relative path of plain segments, such as `originals/ab12`.
 
-    Every method raises StorageUnavailable when the store does not answer and
-    ValueError for a key that is no key.
+    Every method raises StorageUnavailable if the store is unavailable, and ValueError
+    for an invalid key.
     """
 
     def put(self, key: str, path: Path, *, synced: bool = True) -> None:
-        """Store the file at `path` under `key`, whole or not at all.
+        """Store the file at `path` under `key` atomically.
 
-        `path` may be deleted afterwards, but not written to: a store may share it.
-        Unless `synced`, a power cut within the next half minute may lose the file or
-        leave some of it, for what can be made again and says itself if it is whole.
+        `path` may be deleted afterwards, but not written to: the store may share its
+        data. Unless `synced`, a power failure within the next half minute may lose or
+        truncate the file. That is for files that can be recreated and that show
+        whether they are complete.
         """
 
     def copy(self, source: str, key: str) -> None:
-        """Store the file `source` under `key` as well; FileNotFoundError if it is gone.
+        """Copy `source` to `key`; raise FileNotFoundError if `source` does not exist.
 
-        The bytes stay within the store, and neither is touched when the other goes.
+        The store itself copies the bytes. Deleting one file does not affect the other.
         """
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
+        """Yield the bytes [start, end) of `key`; FileNotFoundError if it is missing."""
 
     def stat(self, key: str) -> StoredFile:
-        """Describe `key`; FileNotFoundError if there is none."""
+        """Return the size and time of `key`; FileNotFoundError if it is missing."""
 
     def link(
         self, key: str, disposition: str, media_type: str, seconds: int
     ) -> str | None:
-        """Return an address where anybody can get `key` for so many seconds.
+        """Return a signed URL for `key` that is valid for `seconds`.
 
-        Its answers have these values of Content-Disposition and Content-Type. None
-        when the store has no addresses.
+        Its responses have the given Content-Disposition and Content-Type. Returns None
+        if the store has no URLs.
         """
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
         """Yield the files in the folder `prefix` (`stems/ab12`), all if it is empty."""
 
     def delete(self, prefix: str) -> None:
-        """Delete the file `prefix` or all files in the folder `prefix`, if any."""
+        """Delete the file `prefix`, or all files in the folder `prefix`, if any."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """Where to send a file: each of its parts, all but the last of the same size."""
+    """The URLs for the parts of an upload, all but the last of `part_bytes`."""
 
     part_bytes: int
     part_urls: tuple[str, ...]
 
 
 class DirectUploads(Protocol):
-    """Files that clients send to a store themselves, in parts, to signed addresses.
+    """Multipart uploads that clients send directly to a store, to signed URLs.
 
-    Every method raises StorageUnavailable when the store does not answer. `seconds` is
-    how long the addresses last.
+    Every method raises StorageUnavailable if the store is unavailable. The URLs are
+    valid for `seconds`.
     """
 
     seconds: int
 
     def begin(self, upload_id: str, filename: str, size_bytes: int) -> Offer:
-        """Let a file of that name and size be sent."""
+        """Start the upload of a file with this name and size."""
 
     def claimed(self, upload_id: str) -> AbstractContextManager[None]:
-        """Keep an upload from being taken twice; raises UploadBusy when it would be."""
+        """Lock an upload; raise UploadBusy if another request has locked it."""
 
     def fetch(self, upload_id: str, path: Path, is_wanted: Callable[[], bool]) -> str:
-        """Bring a file that was sent whole to `path`; return its name.
+        """Download a complete upload to `path`; return the file's name.
 
-        Raises UploadNotFound, UploadIncomplete, which says what is missing, and
-        Cancelled once it is not wanted any more.
+        Raises UploadNotFound, UploadIncomplete, which lists the missing parts, and
+        Cancelled once `is_wanted` returns False.
         """
 
     def give_up(self, upload_id: str) -> bool:
-        """Delete what there is of an upload; False if there is nothing."""
+        """Delete an upload; return False if there is none."""
 
     def sweep(self, before: datetime, folders: Sequence[str]) -> int:
-        """Delete the parts of files that were begun `before` and never came whole.
+        """Delete incomplete uploads in `folders` that were started before `before`.
 
-        Of those in `folders`.
+        Returns their number.
         """

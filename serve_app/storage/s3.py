@@ -1,4 +1,4 @@
-"""Files by key in a bucket of S3, or of anything that speaks its protocol."""
+"""Files by key in a bucket of S3 or of a compatible store."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +13,7 @@ from serve_app.storage.addresses import Bucket
 from serve_app.storage.connection import Connection, OutOfRangeError
 from serve_app.storage.port import StoredFile
 
-# Files over this go up in parts of this size, a few at once.
+# Larger files are uploaded in parts of this size, a few at once.
 PART_BYTES = 16 * 1024**2
 _PARTS_AT_ONCE = 4
 _MOST_DELETED_AT_ONCE = 1000  # The protocol's limit.
@@ -34,9 +34,9 @@ class S3Storage:
         )
 
     def put(self, key: str, path: Path, *, synced: bool = True) -> None:
-        """Store the file at `path` under `key`, whole or not at all.
+        """Store the file at `path` under `key` atomically.
 
-        A large one goes up in parts, which are given up together when one fails.
+        A large file is a multipart upload, which is aborted if a part fails.
         """
         place = self._place(key)
         with self._translated(key):
@@ -45,7 +45,7 @@ class S3Storage:
             )
 
     def copy(self, source: str, key: str) -> None:
-        """Have the server copy `source` to `key`; FileNotFoundError if it is gone."""
+        """Let the server copy `source` to `key`; FileNotFoundError if it is missing."""
         place = self._place(source)
         with self._translated(source):
             self._client.copy(
@@ -55,7 +55,7 @@ class S3Storage:
             )
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none."""
+        """Yield the bytes [start, end) of `key`; FileNotFoundError if it is missing."""
         keys.check_range(start, end)
         if start == end:
             self.stat(key)
@@ -68,14 +68,14 @@ class S3Storage:
         return self._connection.chunks(place, answer, start)
 
     def stat(self, key: str) -> StoredFile:
-        """Describe `key`; FileNotFoundError if there is none."""
+        """Return the size and time of `key`; FileNotFoundError if it is missing."""
         place = self._place(key)
         with self._translated(key):
             head = self._client.head_object(Bucket=self._bucket.name, Key=place)
         return StoredFile(key, head["ContentLength"], head["LastModified"])
 
     def link(self, key: str, disposition: str, media_type: str, seconds: int) -> str:
-        """Return an address that is signed for so many seconds."""
+        """Return a signed URL that is valid for `seconds`."""
         url: str = self._client.generate_presigned_url(
             "get_object",
             Params={
@@ -89,11 +89,11 @@ class S3Storage:
         return url
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        """Yield the files in the folder `prefix`, or every file when it is empty."""
+        """Yield the files in the folder `prefix`, or all files if it is empty."""
         return self._files(f"{keys.folder(prefix)}/" if prefix else "")
 
     def delete(self, prefix: str) -> None:
-        """Delete the file `prefix` or all files in the folder `prefix`, if any."""
+        """Delete the file `prefix`, or all files in the folder `prefix`, if any."""
         name = keys.folder(prefix)
         with self._translated(name):
             self._client.delete_object(Bucket=self._bucket.name, Key=self._place(name))
@@ -125,8 +125,8 @@ class S3Storage:
             )
         for failure in answer.get("Errors", ()):
             raise StorageUnavailable(
-                f"The file store does not delete ({failure.get('Message')}); "
-                "try again later."
+                f"The file storage can't delete files ({failure.get('Message')}). Try "
+                "again later."
             )
 
     def _translated(self, key: str) -> AbstractContextManager[None]:

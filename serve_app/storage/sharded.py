@@ -1,7 +1,8 @@
-"""Files by key in several stores that look like one."""
+"""Files by key, distributed over several stores."""
 
 import hashlib
 import hmac
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -15,50 +16,51 @@ logger = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
 
-_TAG_CHARACTERS = 32  # 128 bits: nobody guesses that.
+_TAG_CHARACTERS = 32  # 128 bits: can't be guessed.
 
 
 class ShardedStorage:
-    """Files spread over named `stores`, each with as many `copies`.
+    """Files distributed over named `stores`, with `copies` of each file.
 
-    Where a file goes follows from its key by rendezvous hashing (Thaler and Ravishankar
-    1998): when a store is added or taken away, only its share of the files belongs
-    elsewhere, and those stored before are still found, because all stores are asked in
-    the key's order. A store that does not answer is left out: the next one in that
-    order gets the file, and reads go to other copies. A file's name in a store holds an
-    HMAC of its key under the secret `salt`, so that knowing a key is not enough to ask
-    a bucket for it. Keys should be written once: what is overwritten while a store is
-    away is old there when it is back.
+    Rendezvous hashing (Thaler and Ravishankar 1998) orders the stores for each key. If
+    a store is added or removed, only its share of the files moves, and older files are
+    still found, because reads try all stores in the key's order. If a store is
+    unavailable, writes go to the next one in that order, and reads to other copies. A
+    file's name in a store has an HMAC of its key under the secret `salt`, so that names
+    can't be guessed from keys. Keys should be written only once: a store that is
+    unavailable during an overwrite keeps the old file.
     """
 
     def __init__(
         self, stores: Mapping[str, Storage], salt: bytes, copies: int = 1
     ) -> None:
         if not 1 <= copies <= len(stores):
-            raise ValueError(f"{copies} copies need as many stores, not {len(stores)}")
+            raise ValueError(
+                f"copies must be 1 to {len(stores)}, the number of stores, got {copies}"
+            )
         if not salt:
-            raise ValueError("the salt must not be empty")
+            raise ValueError("salt must not be empty")
         self._stores = dict(stores)
         self._salt = salt
         self._copies = copies
 
     def order(self, key: str) -> list[str]:
-        """Return the names of all stores, the ones that `key` belongs to first."""
+        """Return the names of all stores, in the order in which `key` uses them."""
         return sorted(
             self._stores, key=lambda name: self._digest(f"{name}\n{key}"), reverse=True
         )
 
     def put(self, key: str, path: Path, *, synced: bool = True) -> None:
-        """Store the file at `path` in as many stores as it has copies.
+        """Store the file at `path` in as many stores as there are copies.
 
-        Raises StorageUnavailable when too few of them answer.
+        Raises StorageUnavailable if too few stores are available.
         """
         place, stored = self._place(key), 0
         for name in self.order(key):
             try:
                 self._stores[name].put(place, path, synced=synced)
             except StorageUnavailable as err:
-                logger.warning("store %s did not take %s: %s", name, key, err)
+                _log_failure("put", name, key, err)
                 last = err
                 continue
             stored += 1
@@ -67,9 +69,9 @@ class ShardedStorage:
         raise last
 
     def copy(self, source: str, key: str) -> None:
-        """Store `source` under `key` as well, in each store that has it.
+        """Copy `source` to `key` in each store that has `source`.
 
-        That may not be where `key` belongs, but all stores are asked for it.
+        These may not be the first stores of `key`, but reads try all stores.
         """
         place, target = self._place(source), self._place(key)
         copies = 0
@@ -79,16 +81,16 @@ class ShardedStorage:
             except FileNotFoundError:
                 continue
             except StorageUnavailable as err:
-                logger.warning("store %s did not copy %s: %s", name, source, err)
+                _log_failure("copy", name, source, err)
                 continue
             copies += 1
         if not copies:
-            raise FileNotFoundError(2, "there is no such file", source)
+            raise FileNotFoundError(2, "no such file in the storage", source)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes [start, end) of `key`; FileNotFoundError if there is none.
+        """Yield the bytes [start, end) of `key`; FileNotFoundError if it is missing.
 
-        When a store fails on the way, another copy is read on from there.
+        If a store fails during the read, it continues with another copy.
         """
         keys.check_range(start, end)
         place = self._place(key)
@@ -96,7 +98,7 @@ class ShardedStorage:
         return self._reading(key, first, start, end)
 
     def stat(self, key: str) -> StoredFile:
-        """Describe `key`; FileNotFoundError if there is none."""
+        """Return the size and time of `key`; FileNotFoundError if it is missing."""
         place = self._place(key)
         found = self._first(key, lambda store: store.stat(place))
         return StoredFile(key, found.size_bytes, found.modified_at)
@@ -104,7 +106,7 @@ class ShardedStorage:
     def link(
         self, key: str, disposition: str, media_type: str, seconds: int
     ) -> str | None:
-        """Return an address in the first store that has `key`, if it has addresses."""
+        """Return a signed URL of the first store that has `key`, or None."""
         place = self._place(key)
 
         def ask(store: Storage) -> str | None:
@@ -114,18 +116,18 @@ class ShardedStorage:
         return self._first(key, ask)
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        """Yield the files in the folder `prefix`, or every file when it is empty.
+        """Yield the files in the folder `prefix`, or all files if it is empty.
 
-        Those of a store that does not answer are left out, unless none does.
+        Unavailable stores are skipped; raises StorageUnavailable if all are.
         """
         if prefix:
             keys.folder(prefix)
         return self._files(prefix)
 
     def delete(self, prefix: str) -> None:
-        """Delete the file `prefix` or all files in the folder `prefix`, everywhere.
+        """Delete the file `prefix`, or all files in the folder `prefix`, in all stores.
 
-        Raises StorageUnavailable when a store does not answer, after all were asked.
+        Raises StorageUnavailable at the end if any store was unavailable.
         """
         folder = keys.folder(prefix)
         failures = []
@@ -134,13 +136,13 @@ class ShardedStorage:
                 store.delete(self._place(folder))
                 store.delete(folder)
             except StorageUnavailable as err:
-                logger.warning("store %s did not delete %s: %s", name, prefix, err)
+                _log_failure("delete", name, prefix, err)
                 failures.append(err)
         if failures:
             raise failures[0]
 
     def _first(self, key: str, ask: Callable[[Storage], Found]) -> Found:
-        """Return the answer of the first store that has `key`."""
+        """Return the result of `ask` for the first store that has `key`."""
         failure: StorageUnavailable | None = None
         for name in self.order(key):
             try:
@@ -148,11 +150,11 @@ class ShardedStorage:
             except FileNotFoundError:
                 continue
             except StorageUnavailable as err:
-                logger.warning("store %s was asked in vain for %s: %s", name, key, err)
+                _log_failure("read", name, key, err)
                 failure = err
         if failure is not None:
             raise failure
-        raise FileNotFoundError(2, "there is no such file", key)
+        raise FileNotFoundError(2, "no such file in the storage", key)
 
     def _reading(
         self, key: str, chunks: Iterator[bytes], start: int, end: int | None
@@ -165,10 +167,13 @@ class ShardedStorage:
                     yield chunk
                 return
             except StorageUnavailable as err:
-                logger.warning("reading %s goes on elsewhere: %s", key, err)
-                chunks = self._elsewhere(others, key, start, end, err)
+                logger.warning(
+                    "storage read resumed from another store key=%s byte=%d error=%s",
+                    *(key, start, json.dumps(str(err))),
+                )
+                chunks = self._read_other(others, key, start, end, err)
 
-    def _elsewhere(
+    def _read_other(
         self,
         names: Iterator[str],
         key: str,
@@ -194,19 +199,19 @@ class ShardedStorage:
                         seen.add(key)
                         yield StoredFile(key, file.size_bytes, file.modified_at)
             except StorageUnavailable as err:
-                logger.warning("store %s did not list %s: %s", name, prefix, err)
+                _log_failure("list", name, prefix, err)
                 failures.append(err)
         if len(failures) == len(self._stores):
             raise failures[0]
 
     def _place(self, key: str) -> str:
-        """Return the name of a file in its store: the last segment gets its tag."""
+        """Return a file's name in its store: the key with a tag in its last segment."""
         path = PurePosixPath(keys.checked(key))
         tag = self._digest(key).hex()[:_TAG_CHARACTERS]
         return keys.checked(str(path.with_name(f"{tag}-{path.name}")))
 
     def _key(self, place: str) -> str:
-        """Return the key of a file in a store; what is not ours keeps its name."""
+        """Return the key of a file in a store; other files keep their name."""
         path = PurePosixPath(place)
         name = path.name[_TAG_CHARACTERS + 1 :]
         key = str(path.with_name(name)) if name else place
@@ -214,3 +219,10 @@ class ShardedStorage:
 
     def _digest(self, text: str) -> bytes:
         return hmac.digest(self._salt, text.encode(), hashlib.sha256)
+
+
+def _log_failure(operation: str, store: str, key: str, err: Exception) -> None:
+    logger.warning(
+        "storage operation failed operation=%s store=%s key=%s error=%s",
+        *(operation, store, key, json.dumps(str(err))),
+    )

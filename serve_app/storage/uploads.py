@@ -1,4 +1,4 @@
-"""Files that clients send to a bucket themselves."""
+"""Direct uploads of clients to a bucket."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
@@ -22,17 +22,17 @@ from serve_app.storage.connection import Connection, code_of
 from serve_app.storage.fetch import save
 from serve_app.storage.port import UPLOADS, Offer
 
-# S3 takes parts of at least 5 MiB, and no more than 10,000 of them.
+# S3 requires parts of at least 5 MiB, and at most 10,000 of them.
 PART_BYTES = 8 * 1024**2
 _MOST_PARTS = 1000
-# Claims lie where sweeps look for what is half done: a crash leaves none for long.
+# Claims are in the folder of incomplete files, where a sweep deletes those of crashes.
 _CLAIMS = "partial"
 _TAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 
 
 @dataclass(frozen=True)
 class _Unfinished:
-    """Parts in a bucket that are no file yet."""
+    """A multipart upload that is not completed."""
 
     key: str
     multipart_id: str
@@ -40,10 +40,10 @@ class _Unfinished:
 
 
 class S3Uploads:
-    """Multipart uploads whose parts clients send by addresses signed for `seconds`.
+    """Multipart uploads that clients send to URLs which are valid for `seconds`.
 
-    All that is known of one lies in the bucket. It is `uploads/{id}/{size}`, so that
-    the id finds it, the size tells which parts are missing, and the name is with it.
+    Their state is only in the bucket. The key `uploads/{id}/{size}` has the size, which
+    shows the missing parts; the object's metadata has the file's name.
     """
 
     def __init__(self, bucket: Bucket, seconds: int) -> None:
@@ -54,13 +54,13 @@ class S3Uploads:
         self._client = self._connection.client
 
     def begin(self, upload_id: str, filename: str, size_bytes: int) -> Offer:
-        """Let a file of that name and size be sent.
+        """Start the upload of a file with this name and size.
 
-        The size of each part is signed with its address: nothing else can be sent.
+        The URL of each part signs its size: parts of another size are refused.
         """
         key = f"{self._folder(upload_id)}{size_bytes}"
         with self._connection.translated(key):
-            # Of a name, headers hold ASCII only, and 2 KB of it.
+            # Metadata is sent in headers: ASCII only, at most 2 KB.
             begun = self._client.create_multipart_upload(
                 Bucket=self._name,
                 Key=key,
@@ -75,18 +75,18 @@ class S3Uploads:
 
     @contextmanager
     def claimed(self, upload_id: str) -> Iterator[None]:
-        """Keep an upload from being taken twice; raises UploadBusy when it would be."""
+        """Lock an upload; raise UploadBusy if another request has locked it."""
         key = f"{self._prefix}{_CLAIMS}/{keys.checked(upload_id)}"
         self._claim(key, uuid4().bytes)
         try:
             yield
         finally:
-            # The sweep deletes it too.
+            # If this fails, the sweep deletes it.
             with suppress(StorageUnavailable), self._connection.translated(key):
                 self._client.delete_object(Bucket=self._name, Key=key)
 
     def fetch(self, upload_id: str, path: Path, is_wanted: Callable[[], bool]) -> str:
-        """Bring a file that was sent whole to `path`; return its name."""
+        """Download a complete upload to `path`; return the file's name."""
         key = self._file(upload_id) or self._completed(upload_id)
         try:
             answer = self._connection.get(key)
@@ -96,7 +96,7 @@ class S3Uploads:
         return urlsafe_b64decode(answer["Metadata"]["filename"]).decode()
 
     def give_up(self, upload_id: str) -> bool:
-        """Delete what there is of an upload; False if there is nothing."""
+        """Delete an upload; return False if there is none."""
         folder = self._folder(upload_id)
         parts = list(self._unfinished(folder))
         for each in parts:
@@ -108,9 +108,9 @@ class S3Uploads:
         return file is not None or bool(parts)
 
     def sweep(self, before: datetime, folders: Sequence[str]) -> int:
-        """Delete the parts of files that were begun `before` and never came whole.
+        """Delete incomplete uploads in `folders` that were started before `before`.
 
-        Of those in `folders`: files of ours are there, too, whose sender was killed.
+        They include the server's own, if its process was killed. Returns their number.
         """
         ours = tuple(f"{self._prefix}{folder}/" for folder in folders)
         old = [
@@ -148,11 +148,11 @@ class S3Uploads:
             except ClientError as err:
                 if code_of(err) not in _TAKEN:
                     raise
-                # A request that was tried again finds what its first try made.
+                # A retried request finds the claim of its own first attempt.
                 if not self._is(key, token):
                     raise UploadBusy(
-                        "Another request takes this upload in just now. Look for its "
-                        "job, or try again in a few minutes."
+                        "Another request is processing this upload. Look for its job, "
+                        "or try again in a few minutes."
                     ) from err
 
     def _is(self, key: str, content: bytes) -> bool:
@@ -162,7 +162,7 @@ class S3Uploads:
             return False
 
     def _file(self, upload_id: str) -> str | None:
-        """Return the key of an upload that is completed already."""
+        """Return the key of a completed upload, or None."""
         folder = self._folder(upload_id)
         with self._connection.translated(folder):
             found = self._client.list_objects_v2(
@@ -171,7 +171,7 @@ class S3Uploads:
         return next((entry["Key"] for entry in found.get("Contents", ())), None)
 
     def _completed(self, upload_id: str) -> str:
-        """Make a file of the parts of an upload; return its key."""
+        """Complete a multipart upload; return its key."""
         found = next(self._unfinished(self._folder(upload_id)), None)
         if found is None:
             raise _not_found()
@@ -191,7 +191,7 @@ class S3Uploads:
         return found.key
 
     def _parts(self, upload: _Unfinished) -> list[str]:
-        """Return the ETags of all parts; UploadIncomplete unless all are whole."""
+        """Return the ETags of all parts; raise UploadIncomplete if any is missing."""
         sizes = part_sizes(int(upload.key.rpartition("/")[2]))
         pages = self._client.get_paginator("list_parts").paginate(
             Bucket=self._name, Key=upload.key, UploadId=upload.multipart_id
@@ -205,8 +205,8 @@ class S3Uploads:
         missing = [str(part[0]) for part in wanted if part not in etags]
         if missing:
             raise UploadIncomplete(
-                f"Of {len(sizes)} parts these have not come whole: "
-                f"{', '.join(missing)}. Send them to their addresses, then try again."
+                f"Of {len(sizes)} parts, these are missing or incomplete: "
+                f"{', '.join(missing)}. Send them to their URLs, then try again."
             )
         return [etags[part] for part in wanted]
 
@@ -228,13 +228,13 @@ class S3Uploads:
                     Bucket=self._name, Key=upload.key, UploadId=upload.multipart_id
                 )
             except ClientError as err:
-                # Somebody else was as quick.
+                # Another request has aborted it meanwhile.
                 if code_of(err) != "NoSuchUpload":
                     raise
 
 
 def part_sizes(size_bytes: int) -> list[int]:
-    """Return the sizes of the parts of a file, all but the last the same."""
+    """Return the sizes of the parts of a file: all but the last are equal."""
     part_bytes = max(PART_BYTES, -(-size_bytes // _MOST_PARTS))
     whole, rest = divmod(size_bytes, part_bytes)
     return [part_bytes] * whole + ([rest] if rest else [])
@@ -242,6 +242,6 @@ def part_sizes(size_bytes: int) -> list[int]:
 
 def _not_found() -> UploadNotFound:
     return UploadNotFound(
-        "There is no such upload: it was used, given up, or has expired. Begin another "
-        "one by POST /uploads."
+        "There is no such upload: it was used or cancelled, or it has expired. Start a "
+        "new one with POST /uploads."
     )

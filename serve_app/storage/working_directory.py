@@ -1,4 +1,4 @@
-"""Working directories that do not outlive the process that made them."""
+"""Working directories that are deleted even if their process is killed."""
 
 import errno
 import fcntl
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from serve_app.errors import StorageUnavailable, disk_full_as_unavailable
 
-# What file systems answer that have no such locks, some network shares among them.
+# The errors of file systems without such locks, such as some network shares.
 _NO_LOCKS = (
     *(errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS),
     *(errno.ENOTSUP, errno.EOPNOTSUPP),
@@ -22,20 +22,20 @@ _NO_LOCKS = (
 def working_directory(
     root: Path, prefix: str, has_root_alone: bool = True
 ) -> Iterator[Path]:
-    """Make a directory `root/prefix…` and delete it, with all in it, at the end.
+    """Create a directory `root/prefix…`; delete it with its files at the end.
 
-    What processes that were killed left in `root` goes first: the kernel drops their
-    locks. Where `root` holds other things too, that is only what has this prefix. On a
-    file system without locks nothing is swept. Raises StorageUnavailable when the disk
-    takes no files, and StorageFull also when it gets full while they are written.
+    First delete the directories of killed processes in `root`, whose locks the kernel
+    has released; with `has_root_alone` False, only those with this prefix. On a file
+    system without locks none are deleted. Raises StorageUnavailable if the disk is not
+    writable, and StorageFull if it is full, now or while the caller writes.
     """
     try:
         with disk_full_as_unavailable():
             directory, lock = _make(root, prefix, "" if has_root_alone else prefix)
     except OSError as error:
         raise StorageUnavailable(
-            f"No working files can be written here ({error.strerror}): the disk of "
-            "the service may be read-only. Try again later."
+            f"The server can't write working files ({error.strerror}): its disk may be "
+            "read-only. Try again later."
         ) from error
     try:
         with disk_full_as_unavailable():
@@ -55,7 +55,7 @@ def _make(root: Path, prefix: str, swept: str) -> tuple[Path, int | None]:
 
 
 def sweep(root: Path) -> None:
-    """Delete the directories in `root` that no living process works in."""
+    """Delete the directories in `root` that no running process has locked."""
     if root.is_dir():
         with _guarded(root):
             _sweep(root)
@@ -63,7 +63,7 @@ def sweep(root: Path) -> None:
 
 @contextmanager
 def _guarded(root: Path) -> Iterator[None]:
-    """Keep others from sweeping a directory between its making and its locking."""
+    """Block other sweeps between the creation and the locking of a directory."""
     guard = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _acquire(guard, fcntl.LOCK_EX)
@@ -83,7 +83,7 @@ def _sweep(root: Path, prefix: str = "") -> None:
 
 
 def _lock(directory: Path) -> int | None:
-    """Return a file descriptor that holds the lock; None when another has it."""
+    """Return a file descriptor that holds the lock, or None if it can't be locked."""
     with suppress(FileNotFoundError, NotADirectoryError):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -97,7 +97,7 @@ def _lock(directory: Path) -> int | None:
 
 
 def _acquire(descriptor: int, operation: int) -> bool:
-    """Lock, or return False on a file system that has no locks."""
+    """Lock and return True, or return False on a file system without locks."""
     try:
         fcntl.flock(descriptor, operation)
     except OSError as err:

@@ -1,1 +1,1 @@
-"""Telling clients of the end of their jobs, at addresses that they name."""
+"""Webhooks: messages about the end of jobs, sent to URLs that clients give."""

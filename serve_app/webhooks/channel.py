@@ -1,4 +1,4 @@
-"""How the messages of a channel are sent: rendered, signed, and tried again."""
+"""Channels: how messages are rendered, signed, sent and retried."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,63 +10,66 @@ from serve_app.outbound.client import Asker
 from serve_app.webhooks import message, schedule, signing
 
 _NO_KEY = (
-    "The server has no secret to sign with: its operator must set "
+    "The server has no secret to sign webhooks with. The operator must set "
     "STEMSERVE_WEBHOOK_SECRETS."
 )
 
 
 @dataclass(frozen=True)
 class SendPolicy:
-    """How many messages are sent at once, and how long each may take.
+    """The limits and timeouts of sending messages.
 
-    A lease must outlast an attempt, the look-up of a name included. A host is sent so
-    many at once: one that hangs keeps others waiting in no more than its own place.
+    A lease must be longer than an attempt, DNS look-up included. At most
+    `at_once_per_host` messages are sent to one host, so that a slow host does not block
+    the others.
     """
 
     at_once: int = 8
     at_once_per_host: int = 1
-    answer_seconds: float = 15.0
+    timeout_seconds: float = 15.0
     lease_seconds: float = 60.0
     poll_seconds: float = 1.0
     backoff_seconds: float = 5.0
 
 
 class Channel(Protocol):
-    """How the messages of one name go to their targets."""
+    """How the messages of one channel are sent."""
 
     @property
     def name(self) -> str:
-        """What its messages are recorded under."""
+        """The name of the channel in the outbox."""
 
     @property
     def asker(self) -> Asker:
-        """What asks addresses, those that it may."""
+        """The HTTP client, which only sends to allowed addresses."""
 
     @property
     def policy(self) -> SendPolicy:
-        """How many are sent at once, and how long each may take."""
+        """The limits and timeouts of sending."""
 
-    def body(self, kept: str) -> bytes:
-        """Return what is sent of a body that was written down."""
+    def body(self, stored: str) -> bytes:
+        """Return the body to send for a stored body."""
 
     def headers(self, message_id: str, body: bytes, at: datetime) -> Mapping[str, str]:
-        """Return the headers of a message, its signature among them.
+        """Return the headers of a message, including its signature.
 
-        Raises RefusedUrl when nothing can be sent now, and says why.
+        Raises RefusedUrl, with the reason, if nothing can be sent now.
         """
 
-    def delay_seconds(self, failures: int, luck: float, wish_seconds: float) -> float:
-        """Return how long to wait after so many failures, the first being 1.
+    def delay_seconds(
+        self, failures: int, jitter: float, retry_after_seconds: float
+    ) -> float:
+        """Return the delay before the next attempt after `failures`, at least 1.
 
-        `luck`, 0 to 1, is for jitter; `wish_seconds` is what the receiver asked for.
+        `jitter` is 0 to 1. `retry_after_seconds` is the Retry-After of the receiver.
         """
 
 
 @dataclass(frozen=True)
 class WebhookChannel:
-    """The messages to clients, signed with each of `keys` as Standard Webhooks has it.
+    """The channel of messages to clients, signed by Standard Webhooks with all `keys`.
 
-    `public_url` is where receivers reach the service, empty if that is not known.
+    `public_url` is the public URL of the service, empty if it is unknown.
     """
 
     asker: Asker
@@ -76,17 +79,19 @@ class WebhookChannel:
     name: str = message.WEBHOOK
     delays: Callable[[int, float, float], float] = schedule.delay_seconds
 
-    def body(self, kept: str) -> bytes:
-        """Return the message with the URLs of now."""
-        return message.rendered(kept, self.public_url).encode()
+    def body(self, stored: str) -> bytes:
+        """Return the message with the current URLs of the service."""
+        return message.rendered(stored, self.public_url).encode()
 
     def headers(self, message_id: str, body: bytes, at: datetime) -> Mapping[str, str]:
-        """Return the headers; RefusedUrl without a key to sign with."""
+        """Return the headers; raise RefusedUrl without a key to sign with."""
         if not self.keys:
             raise RefusedUrl(_NO_KEY)
         signed = signing.headers(self.keys, message_id, body, at)
         return {"Content-Type": "application/json", **signed}
 
-    def delay_seconds(self, failures: int, luck: float, wish_seconds: float) -> float:
-        """Return how long to wait after so many failures."""
-        return self.delays(failures, luck, wish_seconds)
+    def delay_seconds(
+        self, failures: int, jitter: float, retry_after_seconds: float
+    ) -> float:
+        """Return the delay before the next attempt."""
+        return self.delays(failures, jitter, retry_after_seconds)

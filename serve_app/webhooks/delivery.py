@@ -1,4 +1,4 @@
-"""A message on its way to its target, and what became of it."""
+"""The delivery of a message, with its state and its attempts."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,17 +6,17 @@ from enum import StrEnum
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands; only the first will change by itself."""
+    """The state of a delivery; only a replay changes one of the last three."""
 
-    PENDING = "pending"  # it is sent when it is due
-    DELIVERED = "delivered"  # the receiver has said so
-    FAILED = "failed"  # it was tried for days
-    DISABLED = "disabled"  # the receiver wants no more of these
+    PENDING = "pending"  # sent when it is due
+    DELIVERED = "delivered"  # a response had a 2xx status
+    FAILED = "failed"  # all attempts failed, for days
+    DISABLED = "disabled"  # a response had the status 410
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a delivery: the status of its answer, or why there was none."""
+    """An attempt at a delivery: the response's status, or why there was no response."""
 
     at: datetime
     seconds: float
@@ -26,13 +26,12 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message to `url`, which has the same id however often it is sent.
+    """The delivery of a message to `url`, with the same id for all attempts.
 
-    Its `body` has the paths of stems, which become URLs when it is sent.
+    Its `body` has paths, which become URLs when it is sent.
 
-    `attempt` counts how often it was handed out to be sent: a fencing token, never
-    reused. `failures` counts those attempts that have failed since the delivery began,
-    or was begun anew. Times are UTC.
+    `attempt` is the number of claims: a fencing token, never reused. `failures` is the
+    number of failed attempts since the delivery was created or replayed. Times are UTC.
     """
 
     id: str
@@ -46,7 +45,7 @@ class Delivery:
     attempt: int
     failures: int
     created_at: datetime
-    due_at: datetime  # when it is to be sent, or sent again should its sender die
-    gives_up_at: datetime
+    due_at: datetime  # when the next attempt is due, or when the sender's lease ends
+    gives_up_at: datetime  # no attempt is made after this time
     log: tuple[Attempt, ...] = ()  # the latest attempts
-    order_key: str | None = None  # of those that have the same, the oldest goes first
+    order_key: str | None = None  # deliveries with the same key are sent oldest first

@@ -1,19 +1,19 @@
-"""What is to be sent, and what is sent of it: its URLs are those of now."""
+"""A message to send, and its body with the current URLs of the service."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-# The channel of what clients are told at addresses of their own.
+# The channel of the messages to clients' own URLs.
 WEBHOOK = "webhook"
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is to be sent to `target` by a channel, which says how.
+    """A message to `target`, which its channel signs and sends.
 
-    `job_id` is the job that it tells of. Messages with one `order_key` are sent one
-    after the other, the oldest first.
+    `job_id` is the job that it is about. Messages with the same `order_key` are sent
+    one after the other, oldest first.
     """
 
     channel: str
@@ -25,11 +25,11 @@ class Message:
 
 
 def rendered(body: str, public_url: str) -> str:
-    """Return `body` with absolute URLs of this service, null without a `public_url`.
+    """Return `body` with absolute URLs of this service, or null without `public_url`.
 
-    Messages are kept with paths, in fields whose names end with `_url`. So a replay
-    leads to where the service is now, and no message leads to a host that the client of
-    a request has named. A body without fields, such as a text, is returned as it is.
+    Messages are stored with paths, in fields with names that end in `_url`. A replay
+    thus has the service's current URL, and no message has a host from the headers of a
+    client's request. A body without fields, such as a text, is returned as it is.
     """
     try:
         message = json.loads(body)
@@ -45,7 +45,7 @@ def rendered(body: str, public_url: str) -> str:
 
 
 def _make_absolute(value: Any, public_url: str) -> None:
-    """Change the paths in a JSON value to URLs, however deep they lie."""
+    """Change all paths in a JSON value to URLs, in place, at any depth."""
     if isinstance(value, dict):
         for name, inner in value.items():
             is_path = isinstance(inner, str) and inner.startswith("/")

@@ -1,4 +1,4 @@
-"""The messages that are to be sent, in the database of what they tell of."""
+"""The outbox: messages to send, in the same database as their jobs."""
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
@@ -24,10 +24,10 @@ from serve_app.database import Database
 from serve_app.errors import DeliveryNotFound, LeaseLost
 from serve_app.webhooks.delivery import Attempt, Delivery, DeliveryState
 from serve_app.webhooks.message import WEBHOOK, Message
-from serve_app.webhooks.schedule import PATIENCE_SECONDS
+from serve_app.webhooks.schedule import RETRY_FOR_SECONDS
 from serve_app.webhooks.table import messages, to_delivery, to_json, to_row
 
-_PATIENCE = timedelta(seconds=PATIENCE_SECONDS)
+_RETRY_FOR = timedelta(seconds=RETRY_FOR_SECONDS)
 _LONGEST_LOG = 20
 _is_pending = messages.c.state == DeliveryState.PENDING.value
 _older = messages.alias("older")
@@ -42,7 +42,7 @@ _has_older = (
     )
     .correlate(messages)
 )
-# Made once: making a statement takes longer than running it.
+# Built once: building a statement takes longer than running it.
 _NEXT = (
     select(messages.c.id)
     .where(
@@ -66,11 +66,11 @@ _CLAIM = (
 
 
 class Outbox:
-    """The messages to clients, each of which is sent until its receiver has it.
+    """The messages to send, each retried until it is delivered, fails or is disabled.
 
-    Methods block, are safe in any thread and process, and raise Unavailable when the
-    database doesn't answer. Those that end an attempt raise LeaseLost when the delivery
-    has been handed out again by then, or is not to be sent any more.
+    Methods block, are safe in any thread and process, and raise Unavailable if the
+    database is unreachable. Methods that end an attempt raise LeaseLost if the delivery
+    has been claimed again by then, or is not pending any more.
     """
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
@@ -78,7 +78,7 @@ class Outbox:
         self._clock = clock
 
     def post(self, connection: Connection, posted: Iterable[Message]) -> None:
-        """Write messages down, in the transaction that makes what they tell of."""
+        """Add messages, in the transaction of the change that they report."""
         now = self._clock()
         for number, message in enumerate(posted):
             delivery = Delivery(
@@ -92,10 +92,10 @@ class Outbox:
                 state=DeliveryState.PENDING,
                 attempt=0,
                 failures=0,
-                # Of those posted together each is a bit younger than the one before.
+                # Keeps the order of messages that are posted together.
                 created_at=now + timedelta(microseconds=number),
                 due_at=now,
-                gives_up_at=now + _PATIENCE,
+                gives_up_at=now + _RETRY_FOR,
                 order_key=message.order_key,
             )
             connection.execute(insert(messages).values(**to_row(delivery)))
@@ -106,11 +106,11 @@ class Outbox:
         busy_hosts: Collection[str] = (),
         channel: str = WEBHOOK,
     ) -> Delivery | None:
-        """Hand out the delivery of a channel that is due longest, if there is one.
+        """Claim and return the delivery of a channel that was due first, or None.
 
-        Those to `busy_hosts` are left to wait, and so are those that have the order key
-        of an older one that is pending. Unless the attempt is ended within the
-        lease, the delivery is due again then.
+        Deliveries to `busy_hosts` are skipped, and so are those with the order key of
+        an older pending one. If the attempt does not end within the lease, the delivery
+        is due again.
         """
         now = self._clock()
         given = {
@@ -124,15 +124,15 @@ class Outbox:
         return None if row is None else to_delivery(row._asdict())
 
     def delivered(self, claimed: Delivery, attempt: Attempt) -> None:
-        """End an attempt that has succeeded."""
+        """End an attempt that succeeded."""
         with self._database.writing() as connection:
             held = _held(connection, claimed)
             _end(connection, held, attempt, DeliveryState.DELIVERED)
 
     def failed(self, claimed: Delivery, attempt: Attempt, retry_at: datetime) -> bool:
-        """End an attempt that has failed; the next one is due at `retry_at`.
+        """End an attempt that failed; the next one is due at `retry_at`.
 
-        Returns whether there is a next one: False when it would be too late.
+        Returns False if that is after `gives_up_at`: then the delivery has failed.
         """
         with self._database.writing() as connection:
             held = _held(connection, claimed)
@@ -143,12 +143,12 @@ class Outbox:
         return has_next
 
     def disabled(self, claimed: Delivery, attempt: Attempt) -> None:
-        """End an attempt whose receiver is gone; nothing that waits for it is sent."""
+        """Disable a delivery, and all pending ones to its URL: the receiver is gone."""
         is_same = messages.c.channel == claimed.channel
         same = is_same & (messages.c.url == claimed.url) & _is_pending
         disabled = DeliveryState.DISABLED
         with self._database.writing() as connection:
-            # One order for all, so that two transactions never wait for each other.
+            # All transactions lock in the same order, which prevents deadlocks.
             query = select(messages.c.id).where(same).order_by(messages.c.id)
             connection.execute(query.with_for_update())
             _end(connection, _held(connection, claimed), attempt, disabled)
@@ -156,7 +156,7 @@ class Outbox:
             connection.execute(others.values(state=disabled.value))
 
     def of_job(self, job_id: str, channel: str = WEBHOOK) -> list[Delivery]:
-        """Return the deliveries of a channel that tell of a job."""
+        """Return the deliveries of a job in a channel, oldest first."""
         query = select(messages).where(
             messages.c.job_id == job_id, messages.c.channel == channel
         )
@@ -165,9 +165,9 @@ class Outbox:
             return [to_delivery(row._asdict()) for row in rows]
 
     def replay(self, job_id: str, delivery_id: str, channel: str = WEBHOOK) -> Delivery:
-        """Begin a delivery anew, with the same id; DeliveryNotFound if there is none.
+        """Start a delivery again with the same id; raise DeliveryNotFound if unknown.
 
-        It is sent at once and, if need be, tried again for as long as a new one.
+        It is sent at once, and retried for as long as a new one.
         """
         now = self._clock()
         query = (
@@ -181,30 +181,32 @@ class Outbox:
                 state=DeliveryState.PENDING.value,
                 failures=0,
                 due_at=now,
-                gives_up_at=now + _PATIENCE,
+                gives_up_at=now + _RETRY_FOR,
             )
         )
         with self._database.writing() as connection:
             row = connection.execute(query.returning(messages)).first()
         if row is None:
             raise DeliveryNotFound(
-                "The job has no such delivery: GET /job/{id}/deliveries lists them."
+                "The job has no such delivery. GET /job/{job_id}/deliveries lists them."
             )
         return to_delivery(row._asdict())
 
     def sweep(self, known_jobs: Select[tuple[str]]) -> None:
-        """Forget the deliveries that have ended and tell of no job that is known."""
+        """Delete the deliveries that have ended and have none of `known_jobs`."""
         is_known = messages.c.job_id.in_(known_jobs)
         with self._database.writing() as connection:
             connection.execute(delete(messages).where(~_is_pending, ~is_known))
 
 
 def _held(connection: Connection, claimed: Delivery) -> Delivery:
-    """Return, locked, the delivery as it is now; LeaseLost if it is another's."""
+    """Return and lock the current delivery; raise LeaseLost if it was claimed again."""
     query = select(messages).where(messages.c.id == claimed.id, _is_pending)
     row = connection.execute(query.with_for_update()).first()
     if row is None or row.attempt != claimed.attempt:
-        raise LeaseLost(f"Attempt {claimed.attempt} at {claimed.id} came too late.")
+        raise LeaseLost(
+            f"Attempt {claimed.attempt} at delivery {claimed.id} has lost its lease."
+        )
     return to_delivery(row._asdict())
 
 
@@ -215,7 +217,7 @@ def _end(
     state: DeliveryState,
     **changes: Any,
 ) -> None:
-    """Write down an attempt and what follows from it."""
+    """Record an attempt and the changes that follow from it."""
     log = to_json((*held.log, attempt)[-_LONGEST_LOG:])
     query = update(messages).where(messages.c.id == held.id)
     connection.execute(query.values(log=log, state=state.value, **changes))

@@ -1,6 +1,7 @@
-"""The loop that brings messages to the webhooks of clients."""
+"""The loop that sends the messages of a channel."""
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -15,7 +16,7 @@ from serve_app.errors import AppError, RefusedUrl, UnreachableUrl
 from serve_app.webhooks.channel import Channel
 from serve_app.webhooks.delivery import Attempt, Delivery
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.schedule import wish_seconds
+from serve_app.webhooks.schedule import retry_after_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -24,28 +25,28 @@ _BUSY = (429, 503)
 
 
 class Sender:
-    """Sends what is due in `outbox` by one channel; `luck` returns 0 to 1."""
+    """Sends the due messages of a channel; `jitter` returns 0 to 1."""
 
     def __init__(
         self,
         outbox: Outbox,
         channel: Channel,
         clock: Callable[[], datetime],
-        luck: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._outbox = outbox
         self._channel = channel
         self._policy = channel.policy
         self._clock = clock
-        self._luck = luck
-        # Not those of the event loop: who hangs here must not keep others from working.
+        self._jitter = jitter
+        # Own threads: a receiver that hangs must not block those of the event loop.
         self._threads = ThreadPoolExecutor(self._policy.at_once, channel.name)
         self._sending: dict[asyncio.Future[None], str] = {}
         self._wake = asyncio.Event()
         self._trouble: str | None = None
 
     async def run_forever(self) -> None:
-        """Send what is due until cancelled; what is being sent then is seen through."""
+        """Send due messages until cancelled; then wait for those being sent."""
         try:
             while True:
                 self._wake.clear()
@@ -58,11 +59,11 @@ class Sender:
             self._threads.shutdown(wait=False)
 
     def status(self) -> Mapping[str, Any]:
-        """Return what an operator wants to see; `trouble` is None when all is well."""
+        """Return the status for operators; `trouble` is the last error, or None."""
         return {"sending": len(self._sending), "trouble": self._trouble}
 
     async def _begin_all(self) -> bool:
-        """Begin with all that is due, or fits; False when that can't be known now."""
+        """Start sending due messages, up to the limit; return False if that failed."""
         try:
             while len(self._sending) < self._policy.at_once:
                 delivery = await asyncio.to_thread(
@@ -75,8 +76,8 @@ class Sender:
                     break
                 self._begin(delivery)
         except Exception as err:
-            # The loop must go on: the database may come back.
-            logger.warning("webhooks can't be looked for", exc_info=err)
+            # The loop must go on: the database may be reachable again later.
+            logger.warning("webhook claim failed", exc_info=err)
             self._trouble = str(err)
             return False
         self._trouble = None
@@ -97,73 +98,82 @@ class Sender:
         self._wake.set()
 
     async def _pause(self, seconds: float) -> None:
-        # Not `wait_for`: in Python 3.11 it loses a cancellation that meets the event.
+        # Not `wait_for`: Python 3.11's loses a cancellation that comes with the event.
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
     def _deliver(self, delivery: Delivery) -> None:
-        """Send a message and write down what came of it; never raises."""
+        """Send a message and record the attempt; never raises."""
         try:
             self._settle(delivery, *self._attempt(delivery))
         except AppError as err:
-            # Unless another sender has it, it is sent again once its lease is over.
-            logger.warning("webhook attempt not recorded %s: %s", _named(delivery), err)
+            # It is sent again when its lease ends, unless another sender claimed it.
+            line = "webhook attempt not recorded %s error=%s"
+            logger.warning(line, _named(delivery), json.dumps(str(err)))
         except Exception:
             logger.exception("webhook attempt not recorded %s", _named(delivery))
 
     def _attempt(self, delivery: Delivery) -> tuple[Attempt, float]:
-        """Send a message; return what came of it and how long its receiver wants peace.
+        """Send a message; return the attempt and the receiver's Retry-After in seconds.
 
-        Nothing of an answer's body is read: its status says it all.
+        The body of the response is not read.
         """
         at, start = self._clock(), time.monotonic()
         status = error = None
-        wish = 0.0
+        retry_after = 0.0
         channel = self._channel
-        deadline = start + self._policy.answer_seconds
+        deadline = start + self._policy.timeout_seconds
         try:
             body = channel.body(delivery.body)
             headers = channel.headers(delivery.id, body, at)
             with channel.asker.post(delivery.url, headers, body, deadline) as answer:
                 status = answer.status
                 if status in _BUSY:
-                    wish = wish_seconds(answer.headers.get("retry-after", ""), at)
+                    retry_after = retry_after_seconds(
+                        answer.headers.get("retry-after", ""), at
+                    )
         except (RefusedUrl, UnreachableUrl) as err:
             error = err.detail
         except Exception:
             logger.exception("webhook attempt crashed %s", _named(delivery))
-            error = "The service failed on it; see its log."
+            error = "The server failed to send it: internal error, see its log."
         if status is not None and 300 <= status < 400:
-            error = "It redirects, and redirects are not followed."
+            error = "The URL redirects. Redirects of webhooks are not followed."
         seconds = round(time.monotonic() - start, 3)
-        return Attempt(at, seconds, status, error), wish
+        return Attempt(at, seconds, status, error), retry_after
 
-    def _settle(self, delivery: Delivery, attempt: Attempt, wish: float) -> None:
+    def _settle(self, delivery: Delivery, attempt: Attempt, retry_after: float) -> None:
         status = attempt.status
         if status is not None and 200 <= status < 300:
             self._outbox.delivered(delivery, attempt)
-            logger.info("webhook delivered %s status=%d", _named(delivery), status)
+            line = "webhook delivery succeeded %s status=%d"
+            logger.info(line, _named(delivery), status)
         elif status == _GONE:
             self._outbox.disabled(delivery, attempt)
         else:
-            self._put_off(delivery, attempt, wish)
+            self._put_off(delivery, attempt, retry_after)
 
-    def _put_off(self, delivery: Delivery, attempt: Attempt, wish: float) -> None:
-        delay = self._channel.delay_seconds(delivery.failures + 1, self._luck(), wish)
+    def _put_off(
+        self, delivery: Delivery, attempt: Attempt, retry_after: float
+    ) -> None:
+        delay = self._channel.delay_seconds(
+            delivery.failures + 1, self._jitter(), retry_after
+        )
         retry_at = self._clock() + timedelta(seconds=delay)
-        reason = attempt.error or f"it answers {attempt.status}"
+        status = "-" if attempt.status is None else attempt.status
+        reason = json.dumps(attempt.error) if attempt.error else "-"
         if self._outbox.failed(delivery, attempt, retry_at):
-            line = "webhook failed %s status=%s retry_in=%.0fs: %s"
-            logger.info(line, _named(delivery), attempt.status, delay, reason)
+            line = "webhook delivery failed %s status=%s retry_in=%.0fs error=%s"
+            logger.info(line, _named(delivery), status, delay, reason)
         else:
-            line = "webhook given up %s status=%s: %s"
-            logger.warning(line, _named(delivery), attempt.status, reason)
+            line = "webhook delivery abandoned %s status=%s error=%s"
+            logger.warning(line, _named(delivery), status, reason)
 
 
 def _named(delivery: Delivery) -> str:
-    """Return what tells a delivery from all others in a log."""
+    """Return the fields of a log line that identify a delivery."""
     return (
-        f"job={delivery.job_id} delivery={delivery.id} host={delivery.host} "
+        f"job={delivery.job_id} delivery={delivery.id} url_host={delivery.host} "
         f"attempt={delivery.attempt}"
     )

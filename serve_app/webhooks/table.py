@@ -1,4 +1,4 @@
-"""The table of messages, and how a delivery becomes a row and a row a delivery."""
+"""The table of messages, and the conversion between deliveries and rows."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text
 from serve_app.database.columns import UtcDateTime, metadata
 from serve_app.webhooks.delivery import Attempt, Delivery, DeliveryState
 
-# Those of the webhooks, as the version before knows them, are the view "deliveries".
+# The view "deliveries" shows the messages of webhooks to the previous version.
 messages = Table(
     "messages",
     metadata,
@@ -28,7 +28,7 @@ messages = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Column("gives_up_at", UtcDateTime, nullable=False),
     Column("log", JSON, nullable=False),
-    # The oldest of those with one key goes first.
+    # Messages with the same key are sent oldest first.
     Column("order_key", String(255)),
     Index("messages_by_turn", "channel", "state", "due_at"),
     Index("deliveries_by_job", "job_id"),
@@ -63,5 +63,5 @@ def to_delivery(row: Mapping[str, Any]) -> Delivery:
 
 
 def to_json(log: tuple[Attempt, ...]) -> list[dict[str, Any]]:
-    """Return `log` as the column of that name holds it."""
+    """Return `log` as the value of its column."""
     return [{**asdict(entry), "at": entry.at.isoformat()} for entry in log]

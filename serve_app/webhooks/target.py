@@ -1,11 +1,11 @@
-"""Where a client wants to be told of its jobs, and of what."""
+"""The webhook that a client sets for a job."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Event(StrEnum):
-    """What a webhook may tell of."""
+    """The events that webhooks send."""
 
     COMPLETED = "job.completed"
     FAILED = "job.failed"
@@ -14,7 +14,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Webhook:
-    """The address that is told of a job, and which events of it."""
+    """The URL that receives a job's events, and which events it receives."""
 
     url: str
     events: tuple[Event, ...] = tuple(Event)

@@ -1,4 +1,4 @@
-"""Deliveries in the words of their clients."""
+"""Conversion of deliveries to their wire model."""
 
 from dataclasses import asdict
 
@@ -7,7 +7,7 @@ from serve_app.webhooks.wire import DeliveryAttempt, DeliveryView
 
 
 def delivery_view(delivery: Delivery) -> DeliveryView:
-    """Return what a client may know of `delivery`."""
+    """Return the fields of `delivery` that its client may see."""
     is_pending = delivery.state is DeliveryState.PENDING
     return DeliveryView(
         delivery_id=delivery.id,

@@ -1,4 +1,4 @@
-"""Deliveries, as clients read them."""
+"""The wire models of webhook deliveries."""
 
 from pydantic import ConfigDict, Field
 
@@ -15,13 +15,15 @@ class DeliveryAttempt(Wire):
     """One attempt to deliver a webhook."""
 
     at: UtcTime
-    seconds: float = Field(description="How long it took.")
-    status: int | None = Field(default=None, description="The answer's status.")
-    error: str | None = Field(default=None, description="What went wrong.")
+    seconds: float = Field(description="The duration of the attempt.")
+    status: int | None = Field(
+        default=None, description="The HTTP status of the response."
+    )
+    error: str | None = Field(default=None, description="Why the attempt failed.")
 
 
 class DeliveryView(Wire):
-    """A webhook on its way, and what became of it."""
+    """The delivery of a webhook, with its state and its attempts."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -40,12 +42,12 @@ class DeliveryView(Wire):
 
     delivery_id: str = Field(description="Also the `webhook-id` of each attempt.")
     event: str
-    host: str = Field(description="Where it is sent; the URL may hold a secret.")
+    host: str = Field(description="The host of its URL, which may contain a secret.")
     state: str = Field(description="`pending`, `delivered`, `failed` or `disabled`.")
-    attempts: int = Field(description="How often it was sent.")
+    attempts: int = Field(description="The number of attempts so far.")
     created_at: UtcTime
     next_attempt_at: UtcTime | None = Field(
-        default=None, description="When a pending one is sent next."
+        default=None, description="When a pending delivery is sent next."
     )
     log: list[DeliveryAttempt] = Field(description="The latest attempts.")
 

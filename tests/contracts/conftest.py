@@ -1,6 +1,6 @@
-"""The engines and stores that the contracts are held against.
+"""The databases and file stores that the contracts test.
 
-Another one is another fixture and another name among the `params`.
+To add one, write a fixture and add its name to the `params`.
 """
 
 import shutil
@@ -23,7 +23,7 @@ from tests.s3 import S3Server
 
 @pytest.fixture(scope="session")
 def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without jobs, to copy: making one takes longer than most tests."""
+    """An empty database to copy: creating one takes longer than most tests."""
     path = tmp_path_factory.mktemp("sqlite") / "jobs.sqlite3"
     Database(f"sqlite:///{path}").close()
     return path
@@ -37,7 +37,7 @@ def sqlite_url(empty_sqlite: Path, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="package")
 def empty_postgres(postgres: Postgres) -> Iterator[str]:
-    """A database without jobs, to empty again: making one takes longer than that."""
+    """A database to reuse: truncating its tables is faster than creating one."""
     with postgres.new_database() as url:
         Database(url).close()
         yield url
@@ -85,7 +85,7 @@ def s3_storage(s3: S3Server) -> Iterator[S3Storage]:
 
 @pytest.fixture
 def sharded_storage(s3: S3Server, tmp_path: Path) -> Iterator[ShardedStorage]:
-    """Two directories and a bucket, each file in two of them."""
+    """Two directories and a bucket, with two copies of each file."""
     with s3.new_bucket() as bucket:
         stores = {
             "bucket": S3Storage(bucket),

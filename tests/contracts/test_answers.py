@@ -1,4 +1,4 @@
-"""What every database must do for the answers to requests that may be sent twice."""
+"""The contract of stored responses to requests with an idempotency key."""
 
 from datetime import timedelta
 

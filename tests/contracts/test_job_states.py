@@ -1,8 +1,8 @@
-"""Several workers at one queue, in any order: a job ends once, by its owner's hand.
+"""A job ends exactly once, by its owner, with several workers at one queue.
 
-Hypothesis makes up the order of claims, renewals, expiries, endings and cancellations,
-by workers some of which have lost what they think they hold. What must hold is kept in
-a model beside the store, in plain dictionaries.
+Hypothesis generates sequences of claims, renewals, expiries, endings and cancellations,
+also by workers that have lost their claims. A model in plain dictionaries has the
+expected states.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ WORKERS = st.sampled_from(["one", "two", "three"])
 
 @dataclass
 class Known:
-    """What the model knows of a job."""
+    """A job in the model."""
 
     job: SeparationJob
     claims: list[Claim] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Known:
 
 
 class Queue(RuleBasedStateMachine):
-    """The rules: what workers and clients may do at any time."""
+    """The rules: the actions of workers and clients, in any order."""
 
     database_url: str
 
@@ -64,12 +64,12 @@ class Queue(RuleBasedStateMachine):
         self.milliseconds = 0
 
     def teardown(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.database.close()
 
     @rule(priority=st.sampled_from(Priority), song=st.sampled_from([None, "one"]))
     def add(self, priority: Priority, song: str | None) -> None:
-        """A client hands a song in, perhaps one that another is at work on."""
+        """A client adds a song, which may be one that another job has too."""
         number = len(self.jobs)
         job = new_job(f"job-{number:03d}", created_at=self.clock.now)
         options = replace(job.request.options, priority=priority)
@@ -84,25 +84,25 @@ class Queue(RuleBasedStateMachine):
         ]
         self.store.add(job)
         self.jobs[job.id] = Known(job, waits_for=at_work[0] if at_work else None)
-        # No two are of the same age, so that their order is certain.
+        # No two jobs have the same age, so that their order is defined.
         self.pass_time(1)
 
     @rule(milliseconds=st.sampled_from([500, 10_000, LEASE_MS, 2 * LEASE_MS]))
     def pass_time(self, milliseconds: int) -> None:
-        """Leases run out by this alone."""
+        """The clock advances, which is the only way for leases to expire."""
         self.milliseconds += milliseconds
         self.clock.now = NOON + timedelta(milliseconds=self.milliseconds)
 
     @rule(worker=WORKERS, most=st.integers(1, 4))
     def claim(self, worker: str, most: int) -> None:
-        """A worker asks for some jobs and gets those whose turn it is."""
+        """A worker claims some jobs and gets the next in turn."""
         found = self.store.claim(
             worker,
             lease_seconds=LEASE,
             include_alone=True,
             most=most,
         )
-        # Those that can't be given out are ended on the way to the first.
+        # Jobs before the first claimable one are ended.
         ended = 0
         while (known := self._next()) and self._is_due_to_end(known):
             ended += 1
@@ -114,7 +114,7 @@ class Queue(RuleBasedStateMachine):
             assert known is not None
             assert not self._is_due_to_end(known)
             self._take(known, job)
-        # Fewer are given only when there are no more, or the next one must end.
+        # Fewer are claimed only if there are no more, or if the next one must end.
         known = self._next()
         is_short = 0 < len(found) < most
         assert not is_short or known is None or self._is_due_to_end(known) or ended
@@ -131,7 +131,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
-        """A worker renews what it thinks it holds."""
+        """A worker renews its claims, some of which may be lost."""
         if claims := self._claims():
             mine = data.draw(st.lists(st.sampled_from(claims), unique=True))
             renewal = self.store.renew(mine, LEASE)
@@ -144,14 +144,14 @@ class Queue(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def report(self, data: st.DataObject) -> None:
-        """A worker says how far it is."""
+        """A worker reports progress."""
         self._write(
             data, lambda claim: self.store.report(claim, Stage.SEPARATE, 0.5), None
         )
 
     @rule(data=st.data())
     def succeed(self, data: st.DataObject) -> None:
-        """A worker is done."""
+        """A worker succeeds."""
         self._write(
             data,
             lambda claim: self.store.succeed(claim, RESULT),
@@ -160,32 +160,32 @@ class Queue(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
-        """A worker finds that the song can't be done."""
+        """A worker fails a job permanently."""
         self._write(
             data,
             lambda claim: self.store.fail(claim, "code", "why"),
             lambda known: State.FAILED,
         )
 
-    @rule(data=st.data(), charge=st.booleans())
-    def retry(self, data: st.DataObject, charge: bool) -> None:
-        """A worker has failed, with or without the song's fault."""
+    @rule(data=st.data(), is_failure=st.booleans())
+    def retry(self, data: st.DataObject, is_failure: bool) -> None:
+        """An attempt fails, as a failure of the job or not."""
 
         def ending(known: Known) -> State | None:
-            known.failures += charge
+            known.failures += is_failure
             return State.FAILED if known.failures >= MAX_ATTEMPTS else None
 
-        again = Retry("code", "why", charge=charge)
+        again = Retry("code", "why", is_failure=is_failure)
         self._write(data, lambda claim: self.store.retry(claim, again), ending)
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        """A worker hands back what it has."""
+        """A worker releases a job."""
         self._write(data, self.store.release, lambda known: None)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        """A client changes its mind."""
+        """A client cancels a job."""
         if self.jobs:
             known = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
             self.store.cancel(known.job.id)
@@ -221,7 +221,7 @@ class Queue(RuleBasedStateMachine):
         write: Callable[[Claim], object],
         ending: Callable[[Known], State | None] | None,
     ) -> None:
-        """Write by any claim there ever was: only the holder's may have an effect."""
+        """Write with any claim, old or current: only the holder's has an effect."""
         if not (claims := self._claims()):
             return
         claim = data.draw(st.sampled_from(claims))
@@ -239,9 +239,9 @@ class Queue(RuleBasedStateMachine):
             self._end(known, final)
 
     def _end(self, known: Known, final: State) -> None:
-        """Those that waited for it go on: all if it succeeded, else one for the rest.
+        """Free the jobs that waited for it: all if it succeeded, else only one.
 
-        Nothing waits for a job that has ended, or for one that waits itself.
+        No job waits for one that has ended, or for one that itself waits.
         """
         known.holder, known.final = None, final
         waiting = [one for one in self._in_turn() if one.waits_for is known]
@@ -254,11 +254,11 @@ class Queue(RuleBasedStateMachine):
         return [claim for known in self.jobs.values() for claim in known.claims]
 
     def _holds(self, claim: Claim) -> bool:
-        """Whether nobody else has the job: a lapsed lease alone takes nothing away."""
+        """Return whether the claim is the last one; its lease may have expired."""
         return self.jobs[claim.job_id].holder == claim
 
     def _in_turn(self) -> list[Known]:
-        """All that have not ended, the next one first."""
+        """Return all unfinished jobs, the next one first."""
         open_jobs = [known for known in self.jobs.values() if known.final is None]
         return sorted(
             open_jobs,
@@ -266,7 +266,7 @@ class Queue(RuleBasedStateMachine):
         )
 
     def _next(self) -> Known | None:
-        """The job that a worker is to be given, or that ends instead."""
+        """Return the job that is claimed next, or that ends instead."""
         for known in self._in_turn():
             is_free = known.holder is None or known.lease_ends <= self.milliseconds
             if is_free and known.waits_for is None:
@@ -274,7 +274,7 @@ class Queue(RuleBasedStateMachine):
         return None
 
 
-def test_any_order_of_what_workers_and_clients_do_is_fine(database_url: str) -> None:
+def test_any_sequence_of_actions_keeps_the_rules(database_url: str) -> None:
     class OnDatabase(Queue):
         pass
 

@@ -1,4 +1,4 @@
-"""What every database must do for jobs."""
+"""The contract of the job store."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -35,8 +35,8 @@ from tests.jobs import (
 LEASE = 30.0
 KEPT = 1800.0
 MANY = 1_000_000
-FAILURE = Retry("unavailable", "The weights are gone.", charge=True)
-INNOCENT = Retry("replica_died", "The replica died.", charge=False)
+FAILURE = Retry("unavailable", "The weights are gone.", is_failure=True)
+INNOCENT = Retry("replica_died", "The replica died.", is_failure=False)
 
 Write = Callable[[SongStore, Claim], object]
 
@@ -84,7 +84,7 @@ def claimed(store: SongStore, owner: str = "me") -> Claim:
 
 
 def in_threads(number: int, work: Callable[[int], object]) -> None:
-    """Run `work` in threads that start together; raise what any of them raises."""
+    """Run `work` in threads that start together; raise the first error of any."""
     barrier = threading.Barrier(number)
 
     def started(index: int) -> None:
@@ -136,7 +136,7 @@ def test_an_unknown_job_is_not_found(store: SongStore) -> None:
 
 def test_an_id_is_accepted_once(store: SongStore) -> None:
     add(store, new_job())
-    with pytest.raises(ValueError, match="already"):
+    with pytest.raises(ValueError, match="exists already"):
         add(store, new_job())
 
 
@@ -208,7 +208,7 @@ def test_deleted_and_expired_jobs_take_no_place_in_the_list(
 def test_a_list_is_of_one_tenant_and_others_take_no_place_in_it(
     store: SongStore,
 ) -> None:
-    """Names are told apart to the last letter, and jobs of before are nobody's."""
+    """Names must match exactly, and jobs without a tenant belong to no tenant."""
     long = "n" * 63
     tenants = ("", "a", "A", "a_", "a%", f"{long}a", f"{long}b")
     for minute in range(3):
@@ -270,13 +270,13 @@ def test_a_job_of_higher_priority_is_claimed_before_older_ones(
 
 
 def of(client: str, name: str, seconds: int = 60, **changes: Any) -> SeparationJob:
-    """Return a client's job for a song of so many seconds."""
+    """Return a client's job for a song of this duration."""
     job = new_job(name, client=client, cost_seconds=float(seconds), **changes)
     return asking(job, source=replace(job.request.source, samples=44_100 * seconds))
 
 
 def turns(store: SongStore, passed_by: PassedBy = NONE_PASSED_BY) -> list[str]:
-    """Claim all jobs that may be; return their ids in the order of their turns."""
+    """Claim all claimable jobs; return their ids in the order of their turns."""
     jobs = claim_some(store, MANY, passed_by=passed_by)
     return [job.id for job in jobs]
 
@@ -331,12 +331,12 @@ def test_a_clients_unfinished_jobs_need_no_more_disk_than_its_share(
     store = new_store(database, clock, max_queued=9, share=share)
     store.add(of("a", "a0", disk_bytes=101))
     running = claimed(store)
-    with pytest.raises(QueueFull, match="of disk that one client may use"):
+    with pytest.raises(QueueFull, match=r"unfinished jobs reserve .* per client"):
         store.add(of("a", "a1", disk_bytes=10))
-    with pytest.raises(QueueFull, match="of disk that one client may use"):
+    with pytest.raises(QueueFull, match=r"unfinished jobs reserve .* per client"):
         store.check_room("a")
     store.add(of("b", "b0", disk_bytes=60))
-    with pytest.raises(QueueFull, match="of disk that one client may use"):
+    with pytest.raises(QueueFull, match=r"unfinished jobs reserve .* per client"):
         store.add(of("b", "b1", disk_bytes=41))
     store.add(of("b", "b1", disk_bytes=40))
     needed = [store.disk_bytes(), store.disk_bytes("a"), store.disk_bytes("b")]
@@ -346,7 +346,7 @@ def test_a_clients_unfinished_jobs_need_no_more_disk_than_its_share(
     store.add(of("a", "a1", disk_bytes=10))
 
 
-def test_what_is_not_to_be_begun_now_is_passed_by(store: SongStore) -> None:
+def test_skipped_jobs_are_not_claimed(store: SongStore) -> None:
     add(store, of("a", "a0", 601), of("a", "a1", 600), of("a", "a2"))
     add(store, of("b", "b0", 601), of("c", "c0", 601))
     assert turns(store, PassedBy(frozenset("ab"), long_jobs=True)) == []
@@ -386,13 +386,13 @@ def test_several_jobs_are_claimed_in_turn(store: SongStore, clock: ManualClock) 
 
 
 @pytest.mark.parametrize("doubt", ["alone", "cancelled"])
-def test_nothing_behind_a_job_in_doubt_is_claimed_with_those_before_it(
+def test_a_claim_ends_before_the_first_job_that_needs_a_decision(
     store: SongStore, clock: ManualClock, doubt: str
 ) -> None:
     for index in range(3):
         add(store, new_job(str(index), created_at=NOON + timedelta(seconds=index)))
     if doubt == "alone":
-        alone = Retry("replica_died", "died", charge=False, run_alone=True)
+        alone = Retry("replica_died", "died", is_failure=False, run_alone=True)
         first, second = (claimed(store) for _ in range(2))
         store.release(first)
         store.retry(second, alone)
@@ -419,7 +419,7 @@ def test_many_who_claim_several_share_them_out(store: SongStore) -> None:
     assert {one.attempt for one in found} == {1}
 
 
-def test_a_lease_that_ran_out_is_claimed_again_and_not_charged(
+def test_an_expired_lease_is_claimed_again_and_is_no_failure(
     store: SongStore, clock: ManualClock
 ) -> None:
     add(store, new_job())
@@ -436,10 +436,10 @@ def test_a_lease_that_ran_out_is_claimed_again_and_not_charged(
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 @pytest.mark.parametrize("heir", ["other", "same"])
-def test_who_lost_the_lease_can_write_nothing(
+def test_a_claim_with_a_lost_lease_can_write_nothing(
     store: SongStore, clock: ManualClock, write: Write, heir: str
 ) -> None:
-    """Not even when the same owner holds the job again, in a later attempt."""
+    """This holds even if the same owner has the job again, in a later attempt."""
     add(store, new_job())
     lost = claimed(store, "same")
     clock.advance(LEASE)
@@ -534,7 +534,7 @@ def test_a_failed_job_says_why_and_is_not_tried_again(
     assert claim(store) is None
 
 
-def test_charged_attempts_are_limited_and_the_reason_is_kept(store: SongStore) -> None:
+def test_failed_attempts_are_limited_and_the_reason_is_kept(store: SongStore) -> None:
     add(store, new_job())
     for failures in (1, 2):
         store.retry(claimed(store), FAILURE)
@@ -557,7 +557,7 @@ def test_a_delayed_retry_is_not_claimed_before_its_time(
     store: SongStore, clock: ManualClock
 ) -> None:
     add(store, new_job("a"), new_job("b", created_at=NOON + timedelta(seconds=1)))
-    later = Retry("unavailable", "down", charge=True, delay_seconds=10)
+    later = Retry("unavailable", "down", is_failure=True, delay_seconds=10)
     store.retry(claimed(store), later)
     assert claimed(store).job_id == "b"
     assert claim(store) is None
@@ -565,7 +565,7 @@ def test_a_delayed_retry_is_not_claimed_before_its_time(
     assert claimed(store).job_id == "a"
 
 
-def test_uncharged_attempts_are_not_without_end(store: SongStore) -> None:
+def test_attempts_that_are_no_failures_are_limited_too(store: SongStore) -> None:
     add(store, new_job())
     for _ in range(MAX_CLAIMS):
         store.retry(claimed(store), INNOCENT)
@@ -576,10 +576,10 @@ def test_uncharged_attempts_are_not_without_end(store: SongStore) -> None:
     assert job.error.endswith(INNOCENT.error)
 
 
-def test_what_is_excused_is_without_end(store: SongStore) -> None:
-    """A store that is away for hours must not cost a job."""
+def test_excused_attempts_are_unlimited(store: SongStore) -> None:
+    """A store that is unavailable for hours must not make jobs fail."""
     add(store, new_job())
-    away = Retry("storage_unavailable", "It is away.", charge=False, excused=True)
+    away = Retry("storage_unavailable", "It is away.", is_failure=False, excused=True)
     for _ in range(2 * MAX_CLAIMS):
         store.retry(claimed(store), away)
     for _ in range(MAX_CLAIMS):
@@ -602,7 +602,7 @@ def test_a_job_that_kills_every_owner_is_failed_and_others_go_on(
     assert job.expires_at == clock.now + timedelta(seconds=KEPT)
 
 
-def test_a_released_job_is_claimed_at_once_and_not_charged(store: SongStore) -> None:
+def test_a_released_job_is_claimed_at_once_without_a_failure(store: SongStore) -> None:
     add(store, new_job())
     store.release(claimed(store, "old"))
     assert store.get("a").state is State.QUEUED
@@ -615,7 +615,7 @@ def test_a_lone_job_waits_for_a_caller_with_nothing_else_and_is_not_overtaken(
     store: SongStore,
 ) -> None:
     add(store, new_job("a"), new_job("b", created_at=NOON + timedelta(seconds=1)))
-    alone = Retry("replica_died", "died", charge=False, run_alone=True)
+    alone = Retry("replica_died", "died", is_failure=False, run_alone=True)
     store.retry(claimed(store), alone)
     assert claim(store, include_alone=False) is None
     job = claim(store, include_alone=True)
@@ -699,7 +699,7 @@ def test_cancelling_an_unknown_job_says_so(store: SongStore) -> None:
 
 
 def test_a_cancel_and_a_success_at_once_leave_one_of_the_two(store: SongStore) -> None:
-    """What `cancel` answered is what the job then is, or becomes."""
+    """The job is, or becomes, what `cancel` returned."""
     for number in range(20):
         job_id = f"job-{number}"
         add(store, new_job(job_id))
@@ -765,7 +765,7 @@ def test_another_store_on_the_same_database_sees_the_same_jobs(
 
 
 def twins(store: SongStore, number: int) -> list[str]:
-    """Add jobs of one song, the second and all others of which wait."""
+    """Add jobs of one song; all but the first wait."""
     names = [f"job-{index}" for index in range(number)]
     for index, name in enumerate(names):
         made_at = NOON + timedelta(seconds=index)
@@ -780,12 +780,12 @@ def test_the_same_song_is_worked_on_once(store: SongStore) -> None:
     assert mine.job_id == first
     assert claim(store) is None
     store.succeed(mine, RESULT)
-    # Each finds the stems of the first.
+    # Each reuses the stems of the first.
     assert {claimed(store).job_id, claimed(store).job_id} == {second, third}
 
 
 @pytest.mark.parametrize("ending", ["failed", "cancelled", "cancelled while it runs"])
-def test_one_of_those_that_wait_takes_over_when_the_first_gives_up(
+def test_a_waiting_job_takes_over_when_the_first_fails(
     store: SongStore, ending: str
 ) -> None:
     first, second, third = twins(store, 3)
@@ -830,7 +830,7 @@ def test_one_that_waits_can_be_cancelled(store: SongStore) -> None:
 
 
 def test_nobody_waits_for_ever_for_a_job_that_ends_just_then(store: SongStore) -> None:
-    """A twin is added in the moment in which the first one ends."""
+    """A job with the same work is added just when the first one ends."""
     for index in range(20):
         song = f"song-{index}"
         add(store, new_job(f"first-{index}", same_work=song))
@@ -859,8 +859,8 @@ def test_jobs_of_the_same_file_or_sound_are_found_newest_first(
     assert store.with_same_input("song") == []
 
 
-def test_jobs_that_were_given_up_are_no_twins(store: SongStore) -> None:
-    """However many they are: the one before them is found."""
+def test_failed_and_cancelled_jobs_are_not_reused(store: SongStore) -> None:
+    """The successful job is found however many others follow it."""
     add(store, new_job("0", same_input="file", same_work="song"))
     for index in range(1, 6):
         made_at = NOON + timedelta(seconds=index)
@@ -885,7 +885,7 @@ def test_a_job_can_be_added_that_has_ended(
     assert claim(store) is None
 
 
-def test_a_job_keeps_whom_to_tell(store: SongStore) -> None:
+def test_a_job_keeps_its_webhook(store: SongStore) -> None:
     webhook = Webhook("https://example.com/hook", (Event.FAILED,))
     add(store, new_job(webhook=webhook, tenant="me"))
     assert (store.get("a").request.webhook, store.get("a").tenant) == (webhook, "me")
@@ -925,7 +925,7 @@ def test_the_same_request_adds_one_job(database: Database, clock: ManualClock) -
     store = new_store(database, clock, max_queued=1)
     assert store.add(new_job("a"), AnswerReceipt(answer())) is None
     other = answer(fingerprint="other")
-    # Even where there is no room left.
+    # Even if the queue is full.
     assert store.add(new_job("b"), AnswerReceipt(other)) == answer()
     assert [job.id for job in store.listed("", 9)] == ["a"]
     assert Answers(database, clock).find("r") == answer()

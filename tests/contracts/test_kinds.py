@@ -1,4 +1,4 @@
-"""What every database must do for jobs of several kinds, and for their messages."""
+"""The contract of the job store for several kinds of jobs, and of their messages."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Page:
-    """What was downloaded."""
+    """A downloaded page."""
 
     words: int
 
@@ -58,20 +58,20 @@ PAGE = Page(7)
 
 @dataclass(frozen=True)
 class Download(Kind[Wanted, Page]):
-    """Pages to download; each end is told by letter."""
+    """Pages to download; each end sends a letter."""
 
     def messages(self, job: WantedJob, now: datetime) -> Sequence[Message]:
-        """Tell of the end."""
+        """Return the letter about the end of a job."""
         return [Message("letter", "mailto:a@example.com", job.state, "{}", job.id)]
 
 
 def download(name: str = "download", **rules: Any) -> Download:
-    """Return a kind of that name with some rules."""
+    """Return a kind with this name and these rules."""
     return Download(name, Wanted, Page, ("fetch", "read"), Rules(**rules))
 
 
 def wanted(job_id: str, seconds: float = 0.0, **changes: Any) -> WantedJob:
-    """Return a queued job that came so many seconds after noon."""
+    """Return a queued job that was created some seconds after noon."""
     came_at = NOON + timedelta(seconds=seconds)
     return WantedJob(job_id, Wanted(), State.QUEUED, came_at, came_at).evolve(**changes)
 
@@ -95,7 +95,7 @@ def ids(jobs: Sequence[WantedJob]) -> list[str]:
 
 
 def in_threads(number: int, work: Callable[[int], object]) -> None:
-    """Run `work` in threads that start together; raise what any of them raises."""
+    """Run `work` in threads that start together; raise the first error of any."""
     barrier = threading.Barrier(number)
 
     def started(index: int) -> None:
@@ -116,7 +116,7 @@ Make = Callable[..., PageStore]
 
 @pytest.fixture
 def make(database: Database, clock: ManualClock) -> Make:
-    """Make a store of pages with some rules."""
+    """Return a store of pages with these rules."""
     return lambda **rules: JobStore(database, clock, download(**rules))
 
 
@@ -154,7 +154,7 @@ def test_kinds_do_not_see_each_other(
 def test_kinds_end_and_expire_apart(
     database: Database, clock: ManualClock, pages: PageStore
 ) -> None:
-    """Nor does one write to what is the other's."""
+    """A store does not change jobs of another kind either."""
     songs = new_store(database, clock)
     add(pages, wanted("page"))
     songs.add(new_job("song"))
@@ -219,7 +219,7 @@ def test_no_more_run_at_once_than_may_in_the_whole_cluster(
         assert ids(claim(stores[0])) == ["3"]
 
 
-def test_a_bound_is_of_one_kind(make: Make) -> None:
+def test_a_limit_applies_to_one_kind(make: Make) -> None:
     first, second = make(name="one", at_once=1), make(name="two", at_once=1)
     add(first, wanted("a"), wanted("b"))
     add(second, wanted("c"))
@@ -227,7 +227,7 @@ def test_a_bound_is_of_one_kind(make: Make) -> None:
     assert claim(first) == claim(second) == []
 
 
-def test_who_fell_silent_frees_the_place(make: Make, clock: ManualClock) -> None:
+def test_an_expired_lease_frees_its_place(make: Make, clock: ManualClock) -> None:
     store = make(at_once=1, at_once_per_lane=1)
     add(store, wanted("a", lane="x"))
     assert ids(claim(store)) == ["a"]
@@ -312,11 +312,11 @@ def test_a_paused_lane_is_passed_by_until_its_time(
 
 
 def test_a_kind_without_lanes_has_none_to_pause(pages: PageStore) -> None:
-    with pytest.raises(ValueError, match="know no lanes"):
+    with pytest.raises(ValueError, match="have no at_once_per_lane"):
         pages.pause("x", 60)
 
 
-def test_only_one_job_is_about_the_same(make: Make) -> None:
+def test_only_one_job_has_a_unique_key(make: Make) -> None:
     first, second = make(name="one"), make(name="two")
     add(first, wanted("a", unique_key="page:1"), wanted("b", 1, unique_key="page:2"))
     add(second, wanted("c", unique_key="page:1"))
@@ -339,7 +339,7 @@ def test_only_one_job_is_about_the_same(make: Make) -> None:
 
 
 @pytest.mark.parametrize("ending", [State.FAILED, State.CANCELLED])
-def test_what_was_given_up_may_be_asked_for_again(
+def test_the_unique_key_of_a_failed_job_can_be_used_again(
     pages: PageStore, ending: State
 ) -> None:
     for job_id in "abc":
@@ -355,7 +355,7 @@ def test_what_was_given_up_may_be_asked_for_again(
         assert pages.get(job_id).state is ending
 
 
-def test_of_many_about_the_same_at_once_one_is_added(
+def test_of_many_with_the_same_unique_key_at_once_one_is_added(
     database_url: str, database: Database, clock: ManualClock
 ) -> None:
     refused: list[str | None] = []
@@ -416,7 +416,7 @@ def test_a_receipt_kept_before_adds_nothing(
     store = make(max_queued=1)
     taken = Answer("r", "said", 202, {}, {"job_id": "a"}, NOON + timedelta(hours=1))
     assert store.add(wanted("a", unique_key="k"), AnswerReceipt(taken)) is None
-    # Even where there is no room, and one that is about the same.
+    # Even if the queue is full and another job has the same unique key.
     again = store.add(wanted("b", unique_key="k"), AnswerReceipt(taken))
     assert again == taken
     assert ids(store.listed("", 9)) == ["a"]
@@ -481,7 +481,7 @@ def test_a_channel_does_not_see_what_another_one_sends(
     assert letter.job_id == "letter"
     assert handed_out(outbox) is None
     assert handed_out(outbox, "pigeon") is None
-    # Whoever wants no letters may still have an open ear otherwise.
+    # A receiver may be disabled in one channel and not in others.
     outbox.disabled(letter, Sending(NOON, 0.1, status=410))
     told = outbox.claim(LEASE)
     assert told is not None
@@ -560,7 +560,7 @@ def test_a_message_in_order_waits_until_the_one_before_has_ended(
     others = [handed_out(outbox), handed_out(outbox)]
     assert {each.job_id for each in others if each} == {"other", "any"}
     assert handed_out(outbox) is None
-    # It is to be tried again: the second still waits, also when both are due.
+    # The first will be retried, so the second still waits, even if both are due.
     assert outbox.failed(first, REFUSED, clock.now + timedelta(seconds=5))
     clock.advance(1)
     assert handed_out(outbox) is None

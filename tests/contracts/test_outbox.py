@@ -1,4 +1,4 @@
-"""What every database must do for webhooks."""
+"""The contract of the outbox."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def store(database: Database, clock: ManualClock, outbox: Outbox) -> SongStore:
 
 
 def begun(store: SongStore, job_id: str = "a", webhook: Webhook | None = HOOK) -> Claim:
-    """Add a job and claim it."""
+    """Add a job, and claim it."""
     store.add(new_job(job_id, webhook=webhook))
     (job,) = store.claim("me", lease_seconds=30, include_alone=True)
     return job.claim
@@ -116,7 +116,7 @@ def test_a_job_that_is_cancelled_is_told_once_it_has_stopped(
 
 
 @pytest.mark.parametrize("webhook", [None, Webhook(URL, (Event.FAILED,))])
-def test_what_nobody_wants_to_hear_is_not_written_down(
+def test_events_that_a_webhook_leaves_out_are_not_posted(
     store: SongStore, outbox: Outbox, webhook: Webhook | None
 ) -> None:
     store.succeed(begun(store, webhook=webhook), RESULT)
@@ -178,7 +178,7 @@ def test_senders_at_once_never_have_the_same_delivery(
     assert len(ids) == len(set(ids)) == 24
 
 
-def test_what_a_dead_sender_held_is_handed_out_again_with_the_same_id(
+def test_a_dead_senders_delivery_is_claimed_again_with_the_same_id(
     store: SongStore, outbox: Outbox, clock: ManualClock
 ) -> None:
     ended(store, "a")
@@ -201,7 +201,7 @@ def test_a_sender_that_was_thought_dead_changes_nothing(
     clock.advance(LEASE)
     claimed(outbox)
     before = only(outbox)
-    with pytest.raises(LeaseLost, match="too late"):
+    with pytest.raises(LeaseLost, match="has lost its lease"):
         end(outbox, slow)
     assert only(outbox) == before
 

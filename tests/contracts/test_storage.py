@@ -1,4 +1,4 @@
-"""What every store of files must do."""
+"""The contract of file stores."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +85,7 @@ def test_putting_what_does_not_exist_leaves_nothing(
         (2 * len(SONG), None),
     ],
 )
-def test_a_range_is_what_a_slice_is(
+def test_a_range_is_a_slice(
     storage: Storage, song: Path, start: int, end: int | None
 ) -> None:
     storage.put("originals/a", song)
@@ -93,7 +93,7 @@ def test_a_range_is_what_a_slice_is(
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, None), (5, 4), (0, -1)])
-def test_a_range_that_is_none_is_refused(
+def test_an_invalid_range_is_refused(
     storage: Storage, song: Path, start: int, end: int | None
 ) -> None:
     storage.put("originals/a", song)
@@ -177,19 +177,19 @@ def test_deleting_what_is_not_there_is_fine(
         "/".join(["abcdefgh"] * 150),
     ],
 )
-def test_what_is_no_key_is_refused_everywhere(
+def test_every_method_refuses_invalid_keys(
     storage: Storage, song: Path, key: str
 ) -> None:
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="not a valid key"):
         storage.put(key, song)
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="not a valid key"):
         storage.stat(key)
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="not a valid key"):
         read(storage, key)
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="not a valid key"):
         storage.delete(key)
     if key:
-        with pytest.raises(ValueError, match="no key"):
+        with pytest.raises(ValueError, match="not a valid key"):
             list(storage.list(key))
 
 
@@ -227,7 +227,7 @@ def test_a_folder_can_be_deleted_while_it_is_written(
     assert keys(storage, "") == []
 
 
-def test_a_copy_lives_by_itself(storage: Storage, song: Path) -> None:
+def test_a_copy_is_independent_of_its_source(storage: Storage, song: Path) -> None:
     storage.put("stems/a/1/drums.wav", song)
     storage.copy("stems/a/1/drums.wav", "stems/b/0/drums.wav")
     storage.delete("stems/a")
@@ -235,7 +235,7 @@ def test_a_copy_lives_by_itself(storage: Storage, song: Path) -> None:
     assert keys(storage, "") == ["stems/b/0/drums.wav"]
 
 
-def test_a_copy_of_nothing_is_none(storage: Storage) -> None:
+def test_a_missing_file_can_not_be_copied(storage: Storage) -> None:
     with pytest.raises(FileNotFoundError):
         storage.copy("stems/a/1/drums.wav", "stems/b/0/drums.wav")
     assert keys(storage, "") == []

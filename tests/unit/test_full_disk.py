@@ -57,7 +57,7 @@ def hand_in(store: SongStore, storage: LocalStorage, song: Path) -> None:
 
 
 @pytest.mark.parametrize("has_database", [True, False], ids=["all", "files-only"])
-def test_jobs_wait_for_room_uncharged_and_are_done_by_themselves(
+def test_jobs_wait_for_disk_space_without_a_failure_and_then_finish(
     tmp_path: Path, small_disk: SmallDisk, has_database: bool
 ) -> None:
     song = tmp_path / "song.wav"

@@ -1,1 +1,1 @@
-"""The service under fire: jobs go in while a monkey kills what serves them."""
+"""A chaos test: jobs run while a monkey kills the processes that serve them."""

@@ -1,12 +1,12 @@
-"""Hit the service while it works, and see whether it keeps its promises.
+"""Break parts of the service while it runs jobs, and check the results.
 
     python -m tools.chaos [--jobs 200] [--seed 1]
 
-Two Apis, two Dispatchers and three Separators serve jobs over Postgres and S3, all on
-this machine, while a monkey kills or pauses one of them, the controller of Serve,
-Postgres connections or the S3 server every 2 to 5 seconds, and webhooks are cut. Ends
-with 1 when a job was lost, ended twice, has other stems than in a calm run, or left
-anything behind, or when its owner was not told.
+Two Apis, two Dispatchers and three Separators run jobs with Postgres and S3, all on
+this machine. Every 2 to 5 seconds a monkey kills or pauses one of them, the controller
+of Serve, Postgres connections or the S3 server. Webhook deliveries fail at random. The
+exit status is 1 if a job is lost, ends twice, has other stems than without failures or
+leaves files or rows behind, or if its webhook is not delivered.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def cluster() -> Iterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])
-    # Ray keeps an idle worker for each: these would take the cores from the service.
+    # Ray keeps an idle worker per CPU, and these would use the cores of the service.
     ray.init(
         address="local",
         num_cpus=2,
@@ -47,7 +47,7 @@ def cluster() -> Iterator[int]:
         log_to_driver=False,
         runtime_env=python_path.runtime_env(),
     )
-    # After Ray's own: nothing that was started is to stay when this is ended.
+    # Replaces Ray's handler, so that SIGTERM also stops all started processes.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         serve.start(
@@ -61,11 +61,13 @@ def cluster() -> Iterator[int]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do a run and print its table."""
+    """Run the test and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=200)
-    parser.add_argument("--songs", type=int, default=10, help="different ones")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=200, help="number of jobs")
+    parser.add_argument(
+        "--songs", type=int, default=10, help="number of different songs"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the failures")
     options = parser.parse_args(arguments)
     print(f"S3 is {s3.choice()}; seed {options.seed}", flush=True)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A client that does not give up, and knows what it was promised."""
+"""An HTTP client of the service that retries all requests."""
 
 import hashlib
 import time
@@ -25,20 +25,20 @@ class Sent:
 
 
 class Client:
-    """Hands songs in, waits for them and fetches them, however often it must ask."""
+    """Sends songs, waits for their jobs and downloads stems, with retries."""
 
-    def __init__(self, url: str, webhook_url: str, patience_seconds: float) -> None:
+    def __init__(self, url: str, webhook_url: str, timeout_seconds: float) -> None:
         self._http = httpx.Client(base_url=url, timeout=30)
         self._webhook_url = webhook_url
-        self._patience_seconds = patience_seconds
-        self.asked_again = 0
+        self._timeout_seconds = timeout_seconds
+        self.retries = 0
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
     def send_all(self, songs: list[Path], reused_each: int = 0) -> list[Sent]:
-        """Hand all songs in; of each so many, one may be given what is there."""
+        """Send all songs; one in `reused_each` may reuse stems of an earlier job."""
 
         def send(numbered: tuple[int, Path]) -> Sent:
             number, song = numbered
@@ -52,63 +52,64 @@ class Client:
         headers = {"Idempotency-Key": uuid4().hex}
         if is_new:
             headers["Cache-Control"] = "no-cache"
-        answer = self._ask(
+        response = self._request(
             "POST",
             "/separate",
             files={"file": (song.name, song.read_bytes())},
             data={"webhook_url": self._webhook_url},
             headers=headers,
         )
-        return Sent(answer.json()["job_id"], song)
+        return Sent(response.json()["job_id"], song)
 
     def wait(self, job_id: str) -> Mapping[str, Any]:
-        """Return the job once it is over; `lost` when the service does not know it."""
-        deadline = time.monotonic() + self._patience_seconds
+        """Return the job once it has ended, with the status `lost` for a 404."""
+        deadline = time.monotonic() + self._timeout_seconds
         while True:
-            answer = self._ask("GET", f"/job/{job_id}", params={"wait": 10}, gone=True)
-            if answer.status_code == httpx.codes.NOT_FOUND:
+            response = self._request(
+                "GET", f"/job/{job_id}", params={"wait": 10}, gone=True
+            )
+            if response.status_code == httpx.codes.NOT_FOUND:
                 return {"status": "lost"}
-            job: Mapping[str, Any] = answer.json()
+            job: Mapping[str, Any] = response.json()
             if job["status"] in _OVER or time.monotonic() > deadline:
                 return job
 
     def hashes(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """Fetch all stems of a job that is completed; return their hashes by name."""
+        """Download all stems of a completed job; return their hashes by name."""
         return {
             name: hashlib.sha256(
-                self._ask("GET", stem["download_url"]).content
+                self._request("GET", stem["download_url"]).content
             ).hexdigest()
             for name, stem in job["stems"].items()
         }
 
     def delete(self, job_id: str) -> None:
         """Delete a job and its files."""
-        self._ask("DELETE", f"/job/{job_id}", gone=True)
+        self._request("DELETE", f"/job/{job_id}", gone=True)
 
     def answers(self, path: str) -> bool:
-        """Whether the service answers a question at once, with success."""
+        """Return whether a single GET of `path` succeeds."""
         try:
             return httpx.get(f"{self._http.base_url}{path}", timeout=5).is_success
         except httpx.TransportError:
             return False
 
-    def _ask(
+    def _request(
         self, method: str, path: str, gone: bool = False, **more: Any
     ) -> httpx.Response:
-        """Ask until there is an answer that is no excuse."""
-        deadline = time.monotonic() + self._patience_seconds
+        """Send a request; retry it until it succeeds, or with `gone` returns 404."""
+        deadline = time.monotonic() + self._timeout_seconds
         while True:
-            reason = "no answer"
             try:
-                answer = self._http.request(method, path, **more)
-                if answer.is_success or (gone and answer.status_code == 404):
-                    return answer
-                reason = f"{answer.status_code}: {answer.text[:300]}"
-                if answer.is_client_error and answer.status_code not in (408, 429):
-                    raise RuntimeError(f"{method} {path}: {reason}")
+                response = self._http.request(method, path, **more)
+                if response.is_success or (gone and response.status_code == 404):
+                    return response
+                reason = f"{response.status_code}: {response.text[:300]}"
+                if response.is_client_error and response.status_code not in (408, 429):
+                    raise RuntimeError(f"{method} {path} failed: {reason}")
             except httpx.TransportError as err:
                 reason = repr(err)
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{method} {path} is not answered: {reason}")
-            self.asked_again += 1
+                raise RuntimeError(f"{method} {path} timed out: {reason}")
+            self.retries += 1
             time.sleep(_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""What a run under fire is held to."""
+"""The checks of a chaos run."""
 
 import statistics
 from collections import Counter
@@ -15,11 +15,11 @@ from tools.chaos.client import Client, Sent
 from tools.chaos.monkey import Attack, Log, Monkey
 from tools.chaos.receiver import Receiver
 
-# What is cut is sent again after half a minute at most; what is left over is swept.
+# Long enough for the retries of webhooks, half a minute, and for the sweeps of files.
 _SETTLE_SECONDS = 180.0
 _LEFT = ("SELECT id FROM queue", "SELECT id FROM messages")
 
-# Written by Postgres itself, whatever the service believes.
+# Recorded by Postgres itself, independent of the service.
 _AUDIT = """
 CREATE TABLE audit (job_id text, was text, now text, attempt integer);
 CREATE FUNCTION audit_jobs() RETURNS trigger AS $$
@@ -50,10 +50,10 @@ FROM audit GROUP BY job_id
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is thrown at the service, and how hard it is hit.
+    """The number of jobs of a run, and the frequency of its failures.
 
-    Its `jobs` are sent again until there were `least_strikes`: on a quick machine they
-    are done before much was broken.
+    The `jobs` are sent repeatedly until there were `least_strikes`, because on a fast
+    machine they end after only a few.
     """
 
     jobs: int
@@ -61,40 +61,40 @@ class Plan:
     seed: int
     least_strikes: int = 0
     gap_seconds: tuple[float, float] = (2.0, 5.0)
-    patience_seconds: float = 900.0
+    timeout_seconds: float = 900.0
 
 
 @dataclass
 class Verdict:
-    """What a run has shown; `faults` is empty when every promise was kept."""
+    """The results of a run; `faults` is empty if all checks passed."""
 
     log: Log
     attempts: Counter[int]
-    asked_again: int
+    retries: int
     cuts: int
     faults: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """Yield the table of a run."""
-        yield f"{'what was broken':32}{'times':>6}{'median s':>10}{'max s':>8}"
+        """Yield the lines of the results."""
+        yield f"{'failure':32}{'times':>6}{'median s':>10}{'max s':>8}"
         for name, number in sorted(Counter(self.log.strikes).items()):
             took = self.log.recoveries.get(name, [])
             middle = f"{statistics.median(took):.1f}" if took else "-"
             worst = f"{max(took):.1f}" if took else "-"
             yield f"{name:32}{number:6}{middle:>10}{worst:>8}"
-        yield f"{'webhook deliveries cut':32}{self.cuts:6}"
-        yield f"{'requests asked again':32}{self.asked_again:6}"
+        yield f"{'failed webhook deliveries':32}{self.cuts:6}"
+        yield f"{'retried requests':32}{self.retries:6}"
         spread = ", ".join(
             f"{jobs} in {attempts}" for attempts, jobs in sorted(self.attempts.items())
         )
         yield f"jobs by attempts: {spread}"
-        yield from (f"BROKEN: {fault}" for fault in self.faults)
+        yield from (f"FAILED: {fault}" for fault in self.faults)
         if not self.faults:
-            yield "every promise was kept"
+            yield "all checks passed"
 
 
 class Judge:
-    """Compares a run under fire with a calm one, and with what was promised."""
+    """Checks a run with failures, and compares its stems to a run without."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Judge:
         self._attacks = attacks
 
     def judge(self, songs: list[Path]) -> Verdict:
-        """Do both runs; return what came of it."""
+        """Do both runs; return the results."""
         self._receiver.is_cutting = False
         calm = self._calm(songs)
         self._sql(_AUDIT)
@@ -135,10 +135,10 @@ class Judge:
         verdict = Verdict(
             log,
             self._attempts(),
-            self._client.asked_again,
+            self._client.retries,
             sum(self._receiver.cuts.values()),
         )
-        verdict.faults += [f"{name}: it never worked again" for name in log.never]
+        verdict.faults += [f"{name}: it did not recover" for name in log.never]
         verdict.faults += self._jobs(sent, ended, calm)
         verdict.faults += self._ends(sent)
         verdict.faults += self._webhooks(sent)
@@ -146,7 +146,7 @@ class Judge:
         return verdict
 
     def _calm(self, songs: list[Path]) -> dict[Path, dict[str, str]]:
-        """Return the hashes of all stems as they are when nothing is broken."""
+        """Return the hashes of all stems of a run without failures."""
         sent = self._client.send_all(songs)
         found = {
             one.song: self._client.hashes(self._client.wait(one.job_id)) for one in sent
@@ -162,38 +162,38 @@ class Judge:
         ended: Mapping[str, Mapping[str, Any]],
         calm: Mapping[Path, Mapping[str, str]],
     ) -> Iterator[str]:
-        """Name the jobs that were lost, that failed, or that have other stems."""
+        """Report jobs that were lost, failed, or have different stems."""
         if len({one.job_id for one in sent}) != len(sent):
-            yield "two requests got one job"
+            yield "two requests got the same job"
         for one in sent:
             job = ended[one.job_id]
             if job["status"] != "completed":
                 yield f"{one.job_id} is {job['status']}: {job.get('error')}"
             elif self._client.hashes(job) != calm[one.song]:
-                yield f"{one.job_id} has other stems than in the calm run"
+                yield f"{one.job_id} has other stems than in the run without failures"
 
     def _ends(self, sent: list[Sent]) -> Iterator[str]:
-        """Name the jobs that did not end exactly once, as the database saw it."""
+        """Report jobs that did not end exactly once, by the audit of the database."""
         ends = {row.job_id: row for row in self._sql(_ENDS)}
         for one in sent:
             row = ends.get(one.job_id)
             if row is None or row.ends != 1 or row.revivals:
-                yield f"{one.job_id} did not end once: {row}"
+                yield f"{one.job_id} did not end exactly once: {row}"
         for job_id in ends.keys() - {one.job_id for one in sent}:
-            yield f"{job_id} is nobody's job"
+            yield f"{job_id} does not belong to a request"
 
     def _webhooks(self, sent: list[Sent]) -> Iterator[str]:
-        """Name the jobs whose owner was not told, or was told under two ids."""
+        """Report jobs without a delivered webhook, or with several webhook ids."""
         self._settle(sent)
         for one in sent:
             ids = set(self._receiver.taken[one.job_id])
             if len(ids) != 1:
-                yield f"{one.job_id} was told under {len(ids)} ids"
+                yield f"{one.job_id} must have 1 webhook id, got {len(ids)}"
         if self._receiver.forged:
-            yield f"{self._receiver.forged} webhooks had a wrong signature"
+            yield f"{self._receiver.forged} webhooks had an invalid signature"
 
     def _remains(self, job_ids: list[str]) -> Iterator[str]:
-        """Delete every job; name what is left of them."""
+        """Delete all jobs; report files and rows that remain."""
         for job_id in job_ids:
             self._client.delete(job_id)
         try:
@@ -212,24 +212,24 @@ class Judge:
         return left
 
     def _settle(self, sent: list[Sent]) -> None:
-        """Give the webhooks the time that their schedule takes."""
+        """Wait until all webhooks are delivered, at most as long as retries take."""
         try:
             wait_for(
                 lambda: all(self._receiver.taken[one.job_id] for one in sent),
                 _SETTLE_SECONDS,
             )
         except AssertionError:
-            return  # Whose they are is told by `_webhooks`.
+            return  # `_webhooks` reports the missing ones.
 
     def _attempts(self) -> Counter[int]:
         return Counter(row.attempts for row in self._sql(_ENDS))
 
     def _sql(self, statement: str) -> list[Any]:
-        return asked(self._engine, statement)
+        return execute(self._engine, statement)
 
 
-def asked(engine: Engine, statement: str) -> list[Any]:
-    """Run a statement; return its rows, if it has any."""
+def execute(engine: Engine, statement: str) -> list[Any]:
+    """Run a statement; return its rows, or an empty list."""
     with engine.connect() as connection:
         found = connection.execute(text(statement))
         return list(found) if found.returns_rows else []

@@ -1,4 +1,4 @@
-"""A monkey that breaks one thing after another, and a watch on what recovers."""
+"""A chaos monkey that breaks parts of the service and measures their recovery."""
 
 import threading
 import time
@@ -12,16 +12,16 @@ from ray import serve
 
 from tests.serve.service import processes
 
-# Looking at all processes costs some of what the service needs to recover.
+# Not shorter: a probe lists all processes, which slows the recovery down.
 _PROBE_SECONDS = 1.0
-_PATIENCE_SECONDS = 120.0
+_TIMEOUT_SECONDS = 120.0
 
 Check = Callable[[], bool]
 
 
 @dataclass(frozen=True)
 class Attack:
-    """A way to break something. `strike` returns what tells that it works again."""
+    """A way to break something; `strike` returns a check for its recovery."""
 
     name: str
     strike: Callable[[Random], Check]
@@ -29,7 +29,7 @@ class Attack:
 
 @dataclass
 class Log:
-    """What was broken, and how many seconds each took to recover."""
+    """The attacks, and the seconds that each recovery took."""
 
     strikes: list[str] = field(default_factory=list)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
@@ -37,9 +37,9 @@ class Log:
 
 
 class Monkey:
-    """Strikes at random, every few seconds, from when it is let loose until it stops.
+    """Runs random attacks every few seconds, from `let_loose` until `stop`.
 
-    The same seed chooses the same attacks in the same order.
+    The same seed gives the same attacks in the same order.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Monkey:
         self._watches: list[threading.Thread] = []
 
     def let_loose(self) -> None:
-        """Begin."""
+        """Start the attacks."""
         self._thread.start()
 
     def stop(self) -> Log:
-        """Stop striking; return the log once all has recovered or been given up."""
+        """Stop the attacks; return the log after all recoveries end or time out."""
         self._stopping.set()
         for thread in (self._thread, *self._watches):
             thread.join()
@@ -70,20 +70,20 @@ class Monkey:
             try:
                 recovered = attack.strike(self._random)
             except (LookupError, psutil.NoSuchProcess):
-                continue  # There is nothing left of that kind just now.
+                continue  # No such process exists at the moment.
             self.log.strikes.append(attack.name)
             watch = threading.Thread(target=self._watch, args=(attack.name, recovered))
             self._watches.append(watch)
             watch.start()
 
     def _watch(self, name: str, recovered: Check) -> None:
-        """Wait until something works, which the next strikes may well put off."""
+        """Wait for a recovery; its timeout starts after the last attack."""
         began, calm_since = time.monotonic(), None
-        while calm_since is None or time.monotonic() - calm_since < _PATIENCE_SECONDS:
+        while calm_since is None or time.monotonic() - calm_since < _TIMEOUT_SECONDS:
             if calm_since is None and self._stopping.is_set():
                 calm_since = time.monotonic()
             time.sleep(_PROBE_SECONDS)
-            with suppress(Exception):  # Whatever it asks may be what was broken.
+            with suppress(Exception):  # The check may use the broken part.
                 if recovered():
                     took = time.monotonic() - began
                     self.log.recoveries.setdefault(name, []).append(took)
@@ -92,7 +92,7 @@ class Monkey:
 
 
 def replica(deployment: str, number: int) -> Attack:
-    """Kill a replica that is at work; recovered when `number` of them are again."""
+    """Kill a running replica; recovered when `number` of them run again."""
 
     def strike(random: Random) -> Check:
         random.choice(at_work(deployment)).kill()
@@ -102,12 +102,12 @@ def replica(deployment: str, number: int) -> Attack:
 
 
 def at_work(deployment: str) -> list[psutil.Process]:
-    """Return the replicas of a deployment that have started, by how Ray names them."""
+    """Return the running replicas of a deployment, by Ray's process names."""
     return processes(f"ray::ServeReplica:stemserve:{deployment}")
 
 
 def controller() -> Attack:
-    """Kill the controller of Serve; recovered when another one answers."""
+    """Kill the controller of Serve; recovered when a new one responds."""
 
     def strike(random: Random) -> Check:
         found = random.choice(processes("ray::ServeController"))
@@ -118,7 +118,7 @@ def controller() -> Attack:
 
 
 def pause(deployments: Sequence[str], seconds: float, works: Check) -> Attack:
-    """Stop a replica of one of `deployments` for so long, then let it go on."""
+    """Suspend a replica of one of `deployments` for `seconds`, then resume it."""
 
     def strike(random: Random) -> Check:
         found = random.choice(at_work(random.choice(deployments)))
@@ -137,7 +137,7 @@ def pause(deployments: Sequence[str], seconds: float, works: Check) -> Attack:
 
 
 def command(name: str, act: Callable[[Random], None], works: Check) -> Attack:
-    """Do anything else; recovered when `works` says so."""
+    """Run any other attack; recovered when `works` returns True."""
 
     def strike(random: Random) -> Check:
         act(random)

@@ -1,4 +1,4 @@
-"""An endpoint for webhooks that often fails its sender."""
+"""A webhook endpoint that fails at random."""
 
 import base64
 import hashlib
@@ -11,16 +11,16 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-# A delivery is cut so often at most, or a run would wait for a schedule of hours.
+# The limit on failures of a delivery: the later retries have delays of hours.
 _MOST_CUTS = 2
 _CUT_SHARE = 0.3
 _ACCEPTED, _FAILED, _FORGED = 204, 500, 401
 
 
 class Receiver:
-    """Takes webhooks on a port of its own, and cuts many of them while `is_cutting`.
+    """Receives webhooks on its own port, and fails many of them while `is_cutting`.
 
-    `taken` has, by job, the ids of the webhooks that were answered with success.
+    `taken` has the ids of the webhooks that got a success status, by job.
     """
 
     def __init__(self, secret: str, seed: int) -> None:
@@ -36,7 +36,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where the webhooks are to go."""
+        """The URL of the endpoint."""
         return f"http://127.0.0.1:{self._server.server_port}/hook"
 
     def __enter__(self) -> Self:
@@ -73,7 +73,7 @@ class Receiver:
         return Handler
 
     def take(self, headers: dict[str, str], body: bytes) -> int | None:
-        """Return the status to answer with; None to hang up without an answer."""
+        """Return the status of the response, or None to disconnect without one."""
         found = {name.lower(): value for name, value in headers.items()}
         identity = found["webhook-id"]
         signed = f"{identity}.{found['webhook-timestamp']}.".encode() + body

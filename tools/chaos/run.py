@@ -1,4 +1,4 @@
-"""One run: the service over Postgres and S3, jobs, a monkey, and what came of it."""
+"""A chaos run: the service with Postgres and S3, its jobs, and a monkey."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +17,7 @@ from tests.serve.conftest import LEASE_SECONDS
 from tests.serve.scaled import arguments
 from tools.chaos import monkey
 from tools.chaos.client import Client
-from tools.chaos.judge import Judge, Plan, Verdict, asked
+from tools.chaos.judge import Judge, Plan, Verdict, execute
 from tools.chaos.monkey import Attack
 from tools.chaos.receiver import Receiver
 
@@ -33,7 +33,7 @@ WHERE application_name = 'stemserve' AND random() < 0.5
 
 
 def write_songs(folder: Path, number: int, seed: int) -> list[Path]:
-    """Write short songs of tones and noise, no two alike."""
+    """Write short songs of tones and noise, all different."""
     noise = np.random.default_rng(seed)
     paths = []
     for index in range(number):
@@ -48,12 +48,12 @@ def write_songs(folder: Path, number: int, seed: int) -> list[Path]:
 
 @contextmanager
 def service(database_url: str, bucket_url: str, data_dir: Path) -> Iterator[None]:
-    """Run the application with several of each part."""
+    """Run the application with several replicas of each deployment."""
     args = arguments(
         *(database_url, bucket_url, data_dir),
         separators=_REPLICAS["Separator"],
         max_queued_jobs=10_000,
-        # Here no song is to blame for the replicas that die under it.
+        # Replicas die from attacks here, so a job must not fail for it.
         max_attempts=10,
         orphan_grace_seconds=20.0,
         webhook_secrets=_SECRET,
@@ -67,9 +67,9 @@ def service(database_url: str, bucket_url: str, data_dir: Path) -> Iterator[None
 
 
 def attacks(s3: S3Server, engine: Engine, client: Client) -> list[Attack]:
-    """Return what the monkey may do.
+    """Return the attacks of the monkey.
 
-    An S3 server that keeps its files in its own process is spared.
+    An S3 server that keeps its files in memory is not attacked.
     """
 
     def has_database() -> bool:
@@ -82,7 +82,7 @@ def attacks(s3: S3Server, engine: Engine, client: Client) -> list[Attack]:
         return client.answers("/livez")
 
     def cut(_: Random) -> None:
-        asked(engine, _CUT_CONNECTIONS)
+        execute(engine, _CUT_CONNECTIONS)
 
     found = [monkey.replica(name, number) for name, number in _REPLICAS.items()]
     found.append(monkey.controller())
@@ -102,7 +102,7 @@ def attacks(s3: S3Server, engine: Engine, client: Client) -> list[Attack]:
 def run(
     plan: Plan, port: int, postgres: Postgres, s3: S3Server, folder: Path
 ) -> Verdict:
-    """Do the run on the Serve that listens at `port`; `folder` is for its files."""
+    """Run the test on the Serve at `port`, with its files in `folder`."""
     songs = write_songs(folder, plan.songs, plan.seed)
     with (
         postgres.new_database() as database_url,
@@ -112,7 +112,7 @@ def run(
         address = database_url.replace("postgresql:", "postgresql+psycopg:", 1)
         engine = create_engine(address, isolation_level="AUTOCOMMIT")
         place = f"s3://{bucket.name}/jobs?endpoint_url={s3.url}&region={bucket.region}"
-        client = Client(f"http://127.0.0.1:{port}", receiver.url, plan.patience_seconds)
+        client = Client(f"http://127.0.0.1:{port}", receiver.url, plan.timeout_seconds)
         with closing(client), service(database_url, place, folder / "data"):
             harm = attacks(s3, engine, client)
             judge = Judge(plan, client, receiver, engine, s3, bucket.name, harm)

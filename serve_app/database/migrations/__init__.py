@@ -1,4 +1,4 @@
-"""The versions of the database's schema, and the way from one to the next."""
+"""The migrations of the database schema."""
 
 import logging
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ logger = logging.getLogger(__name__)
 _ADVISORY_LOCK = 0x7374656D73
 
 VERSION_TABLE = "schema_version"
-# Versions up to 0010 look here, and fail on a revision that they do not know.
+# Versions up to 0010 read this table, and fail on an unknown revision.
 _OLD_VERSION_TABLE, _OLD_VERSION = "alembic_version", "0010"
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the database of `engine` to the newest schema, from whichever it has.
+    """Upgrade the database of `engine` to the newest schema.
 
-    Processes that start at once take turns; the second finds nothing to do. A step that
-    fails leaves the schema as it was. A schema that a later version of the service has
-    made is left as it is: the service can use the one after its own.
+    Processes that start at the same time take turns. A migration that fails leaves the
+    schema unchanged. A newer schema is not changed either: the service can use the
+    schema of the next version.
     """
     config = Config()
     config.set_main_option("script_location", "serve_app.database:migrations")
@@ -57,16 +57,16 @@ def _version(connection: Connection, table: str) -> str | None:
 
 
 def _move_version(connection: Connection) -> None:
-    """Take over the version from where it was kept before 0011."""
+    """Copy the version from the table that held it before 0011."""
     found = _version(connection, _OLD_VERSION_TABLE)
     if found is not None and _version(connection, VERSION_TABLE) is None:
         _write_version(connection, VERSION_TABLE, found)
 
 
 def _tell_old_versions(connection: Connection, scripts: ScriptDirectory) -> None:
-    """Let the version before start again where views show it what it knows.
+    """Let the previous version start on Postgres, where views show it its tables.
 
-    On SQLite there are none: it refuses the file instead.
+    SQLite has no such views: there the previous version refuses the file.
     """
     is_postgres = connection.dialect.name == "postgresql"
     version = _OLD_VERSION if is_postgres else scripts.get_current_head()
@@ -101,8 +101,8 @@ def _alone(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def _alone_on_file(engine: Engine) -> Iterator[Connection]:
     path = Path(str(engine.url.database))
-    # BEGIN IMMEDIATE would do for the steps, but two that change a new file's journal
-    # mode at once fail at once: SQLite does not wait there.
+    # BEGIN IMMEDIATE would suffice for the migrations, but SQLite fails without waiting
+    # if two connections change the journal mode at once.
     with FileLock(f"{path}.lock"):
         with engine.connect() as connection:
             driver = connection.connection.cursor()

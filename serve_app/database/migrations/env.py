@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the steps on the connection that `upgrade` made."""
+"""Alembic's entry point: run the migrations on the connection of `upgrade`."""
 
 from alembic import context
 

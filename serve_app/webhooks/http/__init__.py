@@ -1,1 +1,1 @@
-"""The routes of webhooks, and what they need."""
+"""The routes of webhooks, and the services that they use."""

@@ -1,4 +1,4 @@
-"""Webhooks: what was sent to clients, and what is to be sent again."""
+"""The routes that list and replay webhook deliveries."""
 
 from typing import Annotated
 
@@ -44,7 +44,10 @@ async def list_deliveries(
     client: InjectedClient,
     services: InjectedWebhooks,
 ) -> DeliveryList:
-    """List the webhooks that tell of a job, once it is over, with their attempts."""
+    """List the webhook deliveries of a job with their attempts.
+
+    There are none until the job has ended.
+    """
     response.headers["Cache-Control"] = "no-store"
     deliveries = await run_in_thread(_deliveries, services, client, job_id)
     views = [delivery_view(delivery) for delivery in deliveries]
@@ -66,9 +69,9 @@ async def replay(
     services: InjectedWebhooks,
     _: idempotency.Key = None,
 ) -> Response:
-    """Send a webhook again, with the same `webhook-id`, whatever became of it so far.
+    """Send a webhook again, with the same `webhook-id`, whatever its state is.
 
-    If it fails it is tried again on the schedule of a new one.
+    If it fails, it is retried on the schedule of a new webhook.
     """
     once = idempotency.once(request, client, [])
     if once is not None and (before := await once.before()):
@@ -96,6 +99,6 @@ def _replay(
 
 
 def _check_owner(services: WebhookServices, client: Client, job_id: str) -> None:
-    """Raise JobNotFound unless the job is the client's; another's is as unknown."""
+    """Raise JobNotFound unless the job exists and belongs to the client."""
     if services.owners.owner(job_id) != client.tenant:
-        raise JobNotFound("There is no such job: it may have expired; send it again.")
+        raise JobNotFound("There is no such job. It may have expired: send it again.")

@@ -6,5 +6,5 @@ from serve_app.webhooks.http.services import WebhookServices
 
 
 def part(services: WebhookServices) -> ApiPart:
-    """Return the part over `services`."""
+    """Return the part of the application that uses `services`."""
     return ApiPart("webhooks", (deliveries.router,), state={"webhooks": services})

@@ -1,4 +1,4 @@
-"""What the routes of webhooks are given to work with."""
+"""The services that the routes of webhooks use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ from serve_app.webhooks.delivery import Delivery
 
 
 class Deliveries(Protocol):
-    """The webhooks that jobs have, and what became of them."""
+    """The webhook deliveries of jobs."""
 
     def of_job(self, job_id: str) -> Sequence[Delivery]:
-        """Return the deliveries that tell of a job."""
+        """Return the deliveries of a job."""
 
     def replay(self, job_id: str, delivery_id: str) -> Delivery:
-        """Begin a delivery anew; DeliveryNotFound if the job has no such one."""
+        """Start a delivery again; raise DeliveryNotFound if the job has no such one."""
 
 
 class Owners(Protocol):
-    """Whose jobs are."""
+    """The tenants of jobs."""
 
     def owner(self, job_id: str) -> str | None:
-        """Return the tenant of a job; None for one that clients can't see."""
+        """Return the tenant of a job, or None for one that clients can't see."""
 
 
 @dataclass(frozen=True)
 class WebhookServices:
-    """Everything behind the routes of webhooks."""
+    """The services that the routes of webhooks use."""
 
     deliveries: Deliveries
     owners: Owners

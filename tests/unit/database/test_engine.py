@@ -47,7 +47,7 @@ def test_a_database_that_does_not_answer_is_unavailable(
     with Database(url) as impatient:
         with (
             database.writing(),
-            pytest.raises(Unavailable, match="try again"),
+            pytest.raises(Unavailable, match="Try again in a moment"),
             impatient.writing(),
         ):
             pass

@@ -51,7 +51,7 @@ def test_several_want_a_salt(tmp_path: Path) -> None:
     "place", ["ftp://host/x", "s3://", "s3:///x", "s3://b?secret=hunter2"]
 )
 def test_what_is_no_store_is_refused_without_its_secrets(place: str) -> None:
-    with pytest.raises(ValueError, match=r"STORAGE.* is no s3://") as caught:
+    with pytest.raises(ValueError, match=r"STORAGE.* must be s3://") as caught:
         file_storage(Settings(storage=(place,)))
     assert "hunter2" not in str(caught.value)
 

@@ -56,15 +56,15 @@ def test_what_is_away_for_all_is_no_ones_fault(err: AppError) -> None:
     mine = attempt("a")
     mine.job = mine.job.evolve(attempt=7)
     retry = retry_after(err, mine, [mine, attempt("b")], POLICY)
-    assert (retry.charge, retry.excused, retry.delay_seconds) == (False, True, 5)
+    assert (retry.is_failure, retry.excused, retry.delay_seconds) == (False, True, 5)
     assert (retry.error_code, retry.error) == (err.code, err.detail)
 
 
 @pytest.mark.parametrize("err", [AppError("bug"), FileLost("gone")])
-def test_a_failure_is_charged_and_the_next_try_is_later(err: AppError) -> None:
+def test_a_failure_counts_and_is_retried_later(err: AppError) -> None:
     mine = attempt("a")
     retry = retry_after(err, mine, [mine, attempt("b")], POLICY)
-    assert (retry.charge, retry.run_alone, retry.delay_seconds) == (True, False, 5)
+    assert (retry.is_failure, retry.run_alone, retry.delay_seconds) == (True, False, 5)
     assert (retry.error_code, retry.error) == (err.code, err.detail)
 
 
@@ -73,29 +73,31 @@ def test_waiting_grows_with_the_attempts_up_to_a_limit() -> None:
     assert delays == [5, 20, 80, 300]
 
 
-def test_a_job_that_was_alone_when_its_replica_died_is_charged() -> None:
+def test_a_job_that_was_alone_when_its_replica_died_has_failed() -> None:
     mine = attempt("a")
     retry = retry_after(DEAD, mine, [mine, attempt("b", "two")], POLICY)
-    assert (retry.charge, retry.run_alone) == (True, True)
+    assert (retry.is_failure, retry.run_alone) == (True, True)
 
 
-def test_jobs_that_shared_a_dead_replica_are_run_alone_and_none_is_charged() -> None:
+def test_jobs_that_shared_a_dead_replica_are_run_alone_without_a_failure() -> None:
     """The second hears of its death when the first is no longer there."""
     first, second = attempt("a"), attempt("b")
     retries = [
         retry_after(DEAD, first, [first, second], POLICY),
         retry_after(DEAD, second, [second], POLICY),
     ]
-    assert [(retry.charge, retry.run_alone) for retry in retries] == [(False, True)] * 2
+    assert [(retry.is_failure, retry.run_alone) for retry in retries] == [
+        (False, True)
+    ] * 2
 
 
 def test_a_job_that_had_not_started_is_not_suspected() -> None:
     mine, other = attempt("a", None), attempt("b", None)
     retry = retry_after(DEAD, mine, [mine, other], POLICY)
-    assert (retry.charge, retry.run_alone) == (False, False)
+    assert (retry.is_failure, retry.run_alone) == (False, False)
     assert retry.delay_seconds > 0
     other.replica = "one"
-    assert retry_after(DEAD, other, [other], POLICY).charge
+    assert retry_after(DEAD, other, [other], POLICY).is_failure
 
 
 @pytest.mark.parametrize(
@@ -129,6 +131,6 @@ def test_a_full_disk_excuses_a_job_that_waits_longer_each_time_and_runs_alone() 
     for excused in (0, 1, 2, 3, 50):
         mine.job = mine.job.evolve(excused=excused)
         retry = retry_after(StorageFull("full"), mine, [mine], POLICY)
-        assert (retry.charge, retry.excused, retry.run_alone) == (False, True, True)
+        assert (retry.is_failure, retry.excused, retry.run_alone) == (False, True, True)
         delays.append(retry.delay_seconds)
     assert delays == [5, 10, 20, 40, 40]

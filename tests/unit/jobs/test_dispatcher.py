@@ -379,7 +379,7 @@ def test_what_nobody_expected_is_logged_and_not_shown_to_clients(
     assert "Traceback" in caplog.text
 
 
-def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
+def test_after_a_crash_with_several_jobs_only_the_cause_has_a_failure(
     database: Database, clock: ManualClock
 ) -> None:
     """One poisonous song among three, on a replica that it kills each time.
@@ -419,7 +419,7 @@ def test_after_a_crash_under_several_jobs_only_the_culprit_is_charged(
     assert all(len(company) == 1 for company in workers.company[3:])
 
 
-def test_shutdown_hands_unfinished_jobs_back_uncharged(
+def test_shutdown_releases_unfinished_jobs_without_a_failure(
     database: Database, store: SongStore
 ) -> None:
     add(store, *"abc")

@@ -85,7 +85,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(
         claim=consumes(claims),
-        ending=st.sampled_from(["succeed", "fail", "charge", "spare", "release"]),
+        ending=st.sampled_from(["succeed", "fail", "failure", "no failure", "release"]),
     )
     def end(self, claim: Claim, ending: str) -> None:
         """An attempt ends; one that is not the latest can change nothing."""
@@ -150,7 +150,7 @@ class Lifecycle(RuleBasedStateMachine):
         elif ending == "release":
             self.store.release(claim)
         else:
-            retry = Retry("code", "why", charge=ending == "charge", run_alone=True)
+            retry = Retry("code", "why", is_failure=ending == "failure", run_alone=True)
             self.store.retry(claim, retry)
 
 

@@ -55,7 +55,7 @@ def test_a_failed_attempt_says_why(caplog: pytest.LogCaptureFixture) -> None:
         ),
         (
             lambda store, claim: store.release(claim),
-            "job handed back job=a name=\"Söng 'one'.mp3\" attempt=1 code=-",
+            "job queued again job=a name=\"Söng 'one'.mp3\" attempt=1 code=-",
         ),
         (
             lambda store, claim: (store.cancel("a"), store.release(claim)),

@@ -12,7 +12,7 @@ RUNNING = new_job(state=State.RUNNING, owner="me", attempt=4, failures=1)
 
 
 @pytest.mark.parametrize(
-    ("charge", "max_attempts", "state", "failures"),
+    ("is_failure", "max_attempts", "state", "failures"),
     [
         (True, 3, State.QUEUED, 2),
         (True, 2, State.FAILED, 2),
@@ -20,10 +20,10 @@ RUNNING = new_job(state=State.RUNNING, owner="me", attempt=4, failures=1)
         (False, 2, State.QUEUED, 1),
     ],
 )
-def test_only_charged_attempts_use_up_what_a_job_has(
-    charge: bool, max_attempts: int, state: State, failures: int
+def test_only_failures_count_towards_max_attempts(
+    is_failure: bool, max_attempts: int, state: State, failures: int
 ) -> None:
-    retry = Retry("code", "why", charge=charge, delay_seconds=7)
+    retry = Retry("code", "why", is_failure=is_failure, delay_seconds=7)
     rules = Rules(max_attempts=max_attempts, retention_seconds=60)
     changes = transitions.retried(RUNNING, retry, rules, NOON)
     assert changes["state"] == state
@@ -44,7 +44,7 @@ def test_a_claim_changes_the_columns_that_it_says() -> None:
 
 
 @pytest.mark.parametrize("reason", [None, "The disk is full."])
-def test_an_abandoned_job_keeps_its_last_reason(reason: str | None) -> None:
+def test_an_abandoned_job_keeps_its_last_error(reason: str | None) -> None:
     changes = transitions.abandoned(RUNNING.evolve(error=reason), NOON)
-    assert changes["error"].startswith("Given up after 4 attempts.")
-    assert (reason or "stopped each time") in changes["error"]
+    assert changes["error"].startswith("Failed after 4 attempts.")
+    assert (reason or "stopped during each attempt") in changes["error"]

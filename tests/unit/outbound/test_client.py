@@ -328,7 +328,7 @@ def test_only_allowed_hosts_are_asked(inner: Listener, outer: Listener) -> None:
     asking = asker(inner.port, ("*.good.example",), names)
     assert get(asking, f"http://cdn.good.example:{inner.port}/")[0] == 200
     for host in ("good.example", "notgood.example", "good.example.evil.example"):
-        with pytest.raises(RefusedUrl, match="not one of the hosts"):
+        with pytest.raises(RefusedUrl, match="not one that this server allows"):
             get(asking, f"http://{host}:{inner.port}/")
 
 
@@ -381,7 +381,7 @@ def test_a_server_that_drips_its_head_is_cut_off_in_time(inner: Listener) -> Non
 def test_a_post_that_nobody_takes_is_unreachable(inner: Listener) -> None:
     url = f"http://good.example:{inner.port}/"
     with (
-        pytest.raises(UnreachableUrl, match="does not answer"),
+        pytest.raises(UnreachableUrl, match="The URL is unreachable"),
         asker(inner.port).post(url, {}, b"hook", time.monotonic() + 5),
     ):
         pass

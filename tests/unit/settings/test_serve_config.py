@@ -1,4 +1,4 @@
-"""Serve configs are found by their path or, where they come with us, by their name."""
+"""Serve configs are found by their path or, if they are bundled, by their name."""
 
 from pathlib import Path
 
@@ -58,8 +58,8 @@ def test_what_is_missing_is_told_with_what_there_is(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"a: [", "not YAML"),
-        (b"\xff\xfe\x00", "not YAML"),
+        (b"a: [", "invalid YAML"),
+        (b"\xff\xfe\x00", "invalid YAML"),
         (b"", "at least one"),
         (b"[]", "at least one"),
         (b"applications: 3", "at least one"),

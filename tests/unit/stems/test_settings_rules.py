@@ -91,9 +91,9 @@ def set_all(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> None:
             {"WEIGHTS_MIRROR": "ftp://a.example"},
             "^STEMSERVE_WEIGHTS_MIRROR=.* a dir",
         ),
-        ({"RUNTIME": "openvino", "DEVICE": "cuda"}, "computes on cpu only"),
-        ({"PRECISION": "fp16", "DEVICE": "cpu"}, "for CUDA devices only"),
-        ({"PRECISION": "fp16", "RUNTIME": "openvino"}, "for CUDA devices only"),
+        ({"RUNTIME": "openvino", "DEVICE": "cuda"}, "supports CPUs only"),
+        ({"PRECISION": "fp16", "DEVICE": "cpu"}, "supports CUDA devices only"),
+        ({"PRECISION": "fp16", "RUNTIME": "openvino"}, "supports CUDA devices only"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_what_can(

@@ -80,13 +80,13 @@ def test_other_buckets_are_refused_and_the_setting_is_named(
 
 
 def test_a_file_that_is_not_there_is_said(bucket: Bucket, path: Path) -> None:
-    with pytest.raises(UnreachableUrl, match="no such file"):
+    with pytest.raises(UnreachableUrl, match="does not exist in the bucket"):
         fetch(bucket, f"s3://{bucket.name}/nothing.wav", path)
 
 
 def test_a_bucket_that_is_not_there_is_said(bucket: Bucket, path: Path) -> None:
     gone = replace(bucket, name="no-such-bucket")
-    with pytest.raises(UnreachableUrl, match="no such file"):
+    with pytest.raises(UnreachableUrl, match="does not exist in the bucket"):
         fetch(gone, "s3://no-such-bucket/song.wav", path)
 
 

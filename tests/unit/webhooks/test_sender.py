@@ -27,7 +27,7 @@ from tests.unit.webhooks.receiver import Flood, Receiver, drops, silence, status
 KEYS = [b"the new key has 24 bytes", b"the old key has 24 bytes"]
 PATIENCE_SECONDS = 20.0
 QUICK = SendPolicy(poll_seconds=0.01, backoff_seconds=0.01)
-HASTY = SendPolicy(answer_seconds=0.4, poll_seconds=0.01)
+HASTY = SendPolicy(timeout_seconds=0.4, poll_seconds=0.01)
 LUCK = 0.5
 
 
@@ -203,7 +203,7 @@ def test_an_address_of_our_own_network_is_not_asked_and_the_log_says_so(
     send(outbox, clock, asker=Asker(UrlRules(), network))
     [attempt] = only(outbox).log
     assert attempt.status is None
-    assert attempt.error == "rebound.example does not lead to a public address."
+    assert attempt.error == "The host rebound.example does not have a public address."
     assert only(outbox).state is DeliveryState.PENDING
     assert receiver.received == []
 
@@ -215,7 +215,7 @@ def test_a_receiver_that_is_not_there_is_tried_again(
         url = receiver.url
     ended(store, url, "a")
     send(outbox, clock)
-    assert "does not answer" in (only(outbox).log[0].error or "")
+    assert "The URL is unreachable" in (only(outbox).log[0].error or "")
     assert only(outbox).due_at == clock() + timedelta(seconds=5)
 
 
@@ -241,7 +241,7 @@ def test_a_receiver_that_hangs_is_left_in_time(
 def test_one_that_hangs_holds_up_nobody_but_itself(
     store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
 ) -> None:
-    patient = SendPolicy(at_once=2, answer_seconds=60, poll_seconds=0.01)
+    patient = SendPolicy(at_once=2, timeout_seconds=60, poll_seconds=0.01)
     receiver.answers = [silence]
     with Receiver("127.0.0.2") as other:
         ended(store, receiver.url, "a", "b", "c")
@@ -312,7 +312,7 @@ def test_a_mistake_of_ours_is_a_failure_and_not_a_loop(
     ended(store, "https://example.com/", "a")
     send(outbox, clock, asker=Broken(UrlRules()))
     assert only(outbox).failures == 1
-    assert "see its log" in (only(outbox).log[0].error or "")
+    assert "internal error, see its log" in (only(outbox).log[0].error or "")
 
 
 class Flaky(Outbox):

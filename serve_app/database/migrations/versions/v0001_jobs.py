@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the table and its indexes."""
+    """Create the table and its indexes."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "jobs",

@@ -1,4 +1,4 @@
-"""Jobs wait by priority, then by age."""
+"""Queue jobs by priority, then by age."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Give jobs a priority, normal for those there are, and index their turns."""
+    """Add the priority, normal for existing jobs, and index the order of jobs."""
     column = sa.Column("priority", sa.Integer, nullable=False, server_default="1")
     op.add_column("jobs", column)
     op.drop_index("jobs_by_state", "jobs")

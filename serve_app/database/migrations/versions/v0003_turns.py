@@ -1,4 +1,4 @@
-"""A claim reads one entry of an index, however many jobs wait."""
+"""Let a claim read one index entry, however many jobs are queued."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Index the whole order of turns, and the leases that may have run out."""
+    """Index the complete order of jobs, and the expiry of leases."""
     op.drop_index("jobs_by_turn", "jobs")
     turn = ["state", "priority", "created_at", "id"]
     op.create_index("jobs_by_turn", "jobs", turn)

@@ -1,4 +1,4 @@
-"""Jobs know when their attempt began, which tells how fast it is."""
+"""Record when an attempt started, to calculate its speed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,5 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add the moment; jobs under way have none."""
+    """Add the column, null for existing jobs."""
     op.add_column("jobs", sa.Column("started_at", sa.DateTime(timezone=True)))

@@ -1,4 +1,4 @@
-"""Jobs know whose they are, which others have the same song, and whom to tell."""
+"""Add tenants, digests of equal songs, webhooks and stored responses."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add the columns, empty for jobs that are there."""
+    """Add the columns, empty for existing jobs, and the table of responses."""
     tenant = sa.Column("tenant", sa.String(64), nullable=False, server_default="")
     op.add_column("jobs", tenant)
     for name in ("file_key", "audio_key", "waits_for"):

@@ -1,4 +1,4 @@
-"""Messages to clients' webhooks."""
+"""Add the deliveries of clients' webhooks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Make the table and its indexes."""
+    """Create the table and its indexes."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "deliveries",

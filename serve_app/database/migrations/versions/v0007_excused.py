@@ -1,4 +1,4 @@
-"""Jobs count the attempts that ended because something else was away."""
+"""Count the attempts of a job that failed because a service was unavailable."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,6 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Add the count, zero for jobs that are there."""
+    """Add the count, zero for existing jobs."""
     excused = sa.Column("excused", sa.Integer(), nullable=False, server_default="0")
     op.add_column("jobs", excused)

@@ -1,4 +1,4 @@
-"""Jobs are listed by tenant, newest first."""
+"""List jobs by tenant, newest first."""
 
 from alembic import op
 
@@ -7,5 +7,5 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Index the jobs; those of before stay whose they are, or nobody's."""
+    """Index the jobs; existing jobs keep their tenant, or none."""
     op.create_index("jobs_by_tenant", "jobs", ["tenant", "created_at", "id"])

@@ -1,4 +1,4 @@
-"""Jobs take turns by client, and long songs leave room for short ones."""
+"""Let clients take turns, and keep capacity free for short songs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Add whose a job is, its turn and its length; those of before go first."""
+    """Add a job's client, turn and length; existing jobs go first."""
     client = sa.Column("client", sa.String(64), nullable=False, server_default="")
     op.add_column("jobs", client)
     for name in ("turn", "song_seconds"):

@@ -1,4 +1,4 @@
-"""Jobs tell how much of a disk they can take."""
+"""Record how much disk space a job may take."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    """Add it; unknown, and 0, for jobs of before."""
+    """Add the column, 0 for existing jobs."""
     column = sa.Column(
         "disk_bytes", sa.BigInteger(), nullable=False, server_default="0"
     )

@@ -1,4 +1,4 @@
-"""Jobs are of any kind, messages of any channel; the version before sees its own."""
+"""Add kinds of jobs and channels of messages; keep views for the previous version."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 revision = "0011"
 down_revision = "0010"
 
-# What the version before knows of either table.
+# The columns of both tables that the previous version uses.
 _JOBS = (
     "id, state, stage, progress, attempt, failures, excused, run_alone, owner, "
     "lease_expires_at, started_at, cancel_requested, error, error_code, created_at, "
@@ -20,9 +20,9 @@ _DELIVERIES = (
 
 
 def upgrade() -> None:
-    """Rename both tables; leave views under the old names where these can be written.
+    """Rename both tables; on Postgres, add updatable views with the old names.
 
-    On SQLite they can't, and there is one version at a time.
+    SQLite's views can't be updated, but only one version uses a file at a time.
     """
     _rename_jobs()
     _rename_deliveries()
