@@ -1,1 +1,1 @@
-"""What a network computes with: one module for each runtime, and who chooses."""
+"""Backends: one module for each runtime of a network, and the choice of one."""

@@ -176,7 +176,7 @@ def begin(serial: int) -> made.Page:
             made.ogg([begin(1), made.Page(0, 9, 1, 1, b"\1", b"x")]) * 2_000,
             "1000 songs",
         ),
-        (made.ogg(map(begin, range(2_000))), "1000 streams"),
+        (made.ogg(map(begin, range(2_000))), "1000 parallel streams"),
         (made.id3v2(1) * 20_000, "not an audio file"),
         (b"RIFF\0\0\0\0WAVE" + b"JUNK\0\0\0\0" * 200_000, "not an audio file"),
     ],
