@@ -1,4 +1,4 @@
-"""A stem of a song that is still being separated, as far as it is done."""
+"""Live playback: a stem of a song while it is still being separated."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +18,7 @@ from serve_app.separation.level import Level, restored
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import join
 from serve_app.separation.windows import plan
-from serve_app.stems import stored_windows as parts
-from serve_app.stems import view
+from serve_app.stems import stored_windows, view
 from serve_app.stems.mixing import mixed, stem_parts
 from serve_app.stems.request import SeparationJob
 from serve_app.storage.fetch import fetched
@@ -31,61 +30,61 @@ POLL_SECONDS = 0.25
 
 
 class Follower:
-    """Reads a stem of one job: its windows as they are stored, then the finished file.
+    """Read a stem of one job: its windows as they are stored, then the finished file.
 
-    `look` returns the job as it is now, `find_model` the spec of a model's name. All
-    methods block, and are for one thread at a time.
+    `get_job` returns the current state of the job, `find_model` the spec of a model by
+    its name. All methods block, and are for one thread at a time.
     """
 
     def __init__(
         self,
-        look: Callable[[], SeparationJob],
+        get_job: Callable[[], SeparationJob],
         find_model: Callable[[str], ModelSpec],
         storage: Storage,
         working_dir: Path,
         stem: str,
     ) -> None:
-        self._look = look
+        self._get_job = get_job
         self._find_model = find_model
         self._storage = storage
         self._working_dir = working_dir
         self._stem = stem
         self._stopped = Event()
-        self._job = look()
+        self._job = get_job()
         self._engine: str | None = None
         self._next_window = 0
 
     def stop(self) -> None:
-        """Let `blocks` end soon, with Cancelled."""
+        """Make `blocks` end soon, with Cancelled."""
         self._stopped.set()
 
     def is_ready(self) -> bool:
-        """Whether the next block can be had without waiting, or nothing will come."""
-        self._job = self._look()
+        """Whether `blocks` would not wait: the next block is ready, or it ends."""
+        self._job = self._get_job()
         if view.is_over(self._job):
             return True
-        self._engine = self._engine or self._found_engine()
+        self._engine = self._engine or self._find_engine()
         if self._engine is None:
             return False
-        place = parts.key(self._job.id, self._engine, self._next_window)
+        key = stored_windows.key(self._job.id, self._engine, self._next_window)
         try:
-            self._storage.stat(place)
+            self._storage.stat(key)
         except FileNotFoundError:
             return False
         return True
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield `blocks` as a wav of 16 bits; what is over full scale clips."""
+        """Yield `blocks` as a 16-bit wav; samples over full scale are clipped."""
         source = self._job.request.source
         yield wave.header(source.samples, source.sample_rate)
         yield from map(wave.data, self.blocks())
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield the stem (2, any number) from its beginning, at the song's rate.
+        """Yield the stem in blocks (2, any number) from its start, at the song's rate.
 
-        It is that of the finished file but for its gain, which is known at the end
-        only: samples can be over full scale. Raises NotReady when the job ends without
-        stems.
+        The samples are those of the finished file without its gain, which is known at
+        the end only: they can exceed full scale. Raises NotReady when the job ends
+        without stems.
         """
         position, source = 0, self._job.request.source
         try:
@@ -107,7 +106,7 @@ class Follower:
         (wanted,) = stem_parts(spec.sources, (self._stem,))
         joined = join(self._windows(total), length, spec.window)
         level = Level(source.mean, source.deviation, source.side_mean)
-        # In the order of the pipeline, so that no bit differs.
+        # The same order as in the pipeline, for bit-identical samples.
         blocks = restored(joined, level)
         stems = (mixed(block, (wanted,))[0] for block in blocks)
         return resampled(stems, spec.sample_rate, source.sample_rate)
@@ -117,7 +116,9 @@ class Follower:
             self._next_window = index
             self._wait()
             assert self._engine is not None  # noqa: S101  it was, for the first one
-            stems = parts.load(self._storage, self._job.id, self._engine, index)
+            stems = stored_windows.load(
+                self._storage, self._job.id, self._engine, index
+            )
             if stems is None:
                 raise _JobIsOverError
             self._next_window = index + 1
@@ -126,35 +127,35 @@ class Follower:
     def _wait(self) -> None:
         while not self.is_ready():
             if self._stopped.wait(POLL_SECONDS):
-                raise Cancelled("Nobody listens any more.")
+                raise Cancelled("The playback was stopped.")
         if view.is_over(self._job):
             raise _JobIsOverError
 
-    def _found_engine(self) -> str | None:
-        """Return the identity of the engine that works on the job, from its parts."""
-        for file in self._storage.list(parts.folder(self._job.id)):
+    def _find_engine(self) -> str | None:
+        """Return the identity of the job's engine, from its stored windows, or None."""
+        for file in self._storage.list(stored_windows.folder(self._job.id)):
             return file.key.split("/")[2]
         return None
 
     def _rest(self, position: int) -> Iterator[Samples]:
-        """Yield the stem from there on as the finished file has it."""
-        while not view.is_over(job := self._look()):
-            # Its parts are gone a moment before its stems are published.
+        """Yield the stem from sample `position` on, from the finished file."""
+        while not view.is_over(job := self._get_job()):
+            # The windows are deleted shortly before the stems are published.
             if self._stopped.wait(POLL_SECONDS):
-                raise Cancelled("Nobody listens any more.")
+                raise Cancelled("The playback was stopped.")
         if job.state is not State.SUCCEEDED or job.result is None:
             reason = job.error or view.status(job).value
-            raise NotReady(f"The job has ended without stems: {reason}")
+            raise NotReady(f"The job ended without stems: {reason}")
         result, rate = job.result, job.request.source.sample_rate
         (stem,) = (one for one in result.stems if one.name == self._stem)
         with fetched(self._storage, stem.key, self._working_dir, "follow-") as path:
             from_hz = encoded_rate(parse(job.request.options.format), rate)
             blocks = resampled(read_blocks(path), from_hz, rate)
             for block in exactly(blocks, job.request.source.samples):
-                behind = min(position, block.shape[-1])
-                position -= behind
-                yield block[..., behind:] / np.float32(result.gain)
+                skipped = min(position, block.shape[-1])
+                position -= skipped
+                yield block[..., skipped:] / np.float32(result.gain)
 
 
 class _JobIsOverError(Exception):
-    """No more windows will come."""
+    """The job is over: no more windows will be stored."""

@@ -1,4 +1,4 @@
-"""A song that was taken in becomes a job, or finds that it was one already."""
+"""Submission of songs: create a job for a song, or reuse an earlier result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,14 +37,14 @@ from serve_app.stems.wire import (
     JobStatus,
 )
 
-# The gateways of old clients take any other status for a failure, 202 too.
+# The gateways of old clients treat any other status as a failure, even 202.
 STATUS = 200
 
 
 class Submission:
-    """One request to separate a song, from the song's arrival to the answer.
+    """One request to separate a song, from the song's arrival to the response.
 
-    `base_url` is where its client reaches this service.
+    `base_url` is the URL at which its client reaches this service.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Submission:
         self._base_url = base_url
 
     async def answer(self, arrival: Arrival) -> JSONResponse:
-        """Make a job of what has come, or repeat what the request was answered."""
+        """Create a job for the song, or replay the kept response to the request."""
         services = self._services
         once = idempotency.once(self._request, self._client, arrival.said)
         if once is not None and (before := await once.before()):
@@ -80,19 +80,19 @@ class Submission:
             found = await run_in_thread(services.reuse, job, twins)
             if found is not None:
                 job = _ended(job, found, services.limits.retention_seconds)
-                # A twin's file is the same, and was copied together with its stems.
+                # A twin has the same file, which was copied together with its stems.
                 path = None if twins else path
-        return await self._handed_in(job, path, upload.form.ignored, once)
+        return await self._submitted(job, path, upload.form.ignored, once)
 
     async def _twins(
         self, upload: Upload, options: Options
     ) -> tuple[str | None, Sequence[SeparationJob]]:
-        """Return what jobs with the same file have in common, and those jobs.
+        """Return the key of jobs with the same file and options, and those jobs.
 
-        Nothing when the client or the operator does not want to know.
+        The key is None if the client or the operator has turned reuse off.
         """
         services = self._services
-        if services.reuse is None or _is_unwilling(self._request):
+        if services.reuse is None or _refuses_reuse(self._request):
             return None, []
         file_key = content_key(self._client.tenant, upload.form.sha256, options)
         return file_key, await run_in_thread(services.jobs.with_same_input, file_key)
@@ -104,7 +104,7 @@ class Submission:
         file_key: str | None,
         twins: Sequence[SeparationJob],
     ) -> SeparationJob:
-        """Return the job; a file that is known need not be decoded again."""
+        """Return the job; a file that a twin has is not decoded again."""
         services, form = self._services, upload.form
         job_id, now = uuid4().hex, services.clock()
         audio_key = None
@@ -114,7 +114,7 @@ class Submission:
             facts = await self._intake.measure(self._request, self._client, upload)
             source = _source(upload, facts)
             if file_key is not None:
-                # With the tags: stems have them, and must not have another song's.
+                # The tags are included, because stems carry those of their song.
                 content = f"{facts.sha256} {facts.tags_sha256}"
                 audio_key = content_key(self._client.tenant, content, options)
         source = replace(source, filename=form.filename, key=f"{ORIGINALS}/{job_id}")
@@ -133,7 +133,7 @@ class Submission:
             same_work=audio_key,
         )
 
-    async def _handed_in(
+    async def _submitted(
         self,
         job: SeparationJob,
         path: Path | None,
@@ -145,7 +145,7 @@ class Submission:
             mode="json", exclude_none=True
         )
         answer = once.answer(STATUS, {}, body) if once else None
-        before = await run_in_thread(_hand_in, services, job, path, answer)
+        before = await run_in_thread(_submit, services, job, path, answer)
         if once is not None and before is not None:
             body = once.checked(before).body
             return self._served(body, {idempotency.REPLAYED: "true"})
@@ -156,9 +156,9 @@ class Submission:
     def _served(
         self, body: Mapping[str, Any], headers: Mapping[str, str]
     ) -> JSONResponse:
-        """Return the answer with the URLs that this request's client can follow.
+        """Return the response with URLs that this client can reach.
 
-        Replayed ones may be of an earlier version, which gave others.
+        A replayed body may come from an earlier version, with other fields.
         """
         url = f"{self._base_url}/job/{body['job_id']}"
         return JSONResponse(
@@ -173,8 +173,8 @@ class Submission:
         )
 
 
-def _is_unwilling(request: Request) -> bool:
-    """Whether the client wants nothing that was made before (RFC 9111)."""
+def _refuses_reuse(request: Request) -> bool:
+    """Whether the client wants no earlier result (RFC 9111: no-cache)."""
     return "no-cache" in request.headers.get("cache-control", "").lower()
 
 
@@ -195,15 +195,15 @@ def _source(upload: Upload, facts: AudioFacts) -> Source:
 
 
 def _disk_bytes(services: StemsServices, source: Source, options: Options) -> int:
-    """Return the most that the job takes of disks; AudioTooLong if that is too much."""
+    """Return the most disk that the job takes; raise AudioTooLong above the limit."""
     model = next(each for each in services.models.infos if each.name == options.model)
     needed = disk_bytes(source, options, model.sources, model.sample_rate)
     limit = services.limits.max_job_disk_bytes
     if needed > limit:
         raise AudioTooLong(
-            f"Separating this song may take {needed / 1e9:.1f} GB of the server's "
-            f"disk, more than the {limit / 1e9:.1f} GB that a song may take. Convert "
-            "it to 44.1 kHz, cut it into shorter parts, or ask for fewer stems."
+            f"Separating this song may need {needed / 1e9:.1f} GB of disk, but the "
+            f"limit for a song is {limit / 1e9:.1f} GB. Convert it to 44.1 kHz, cut it "
+            "into shorter songs, or request fewer stems."
         )
     return needed
 
@@ -211,7 +211,7 @@ def _disk_bytes(services: StemsServices, source: Source, options: Options) -> in
 def _ended(
     job: SeparationJob, result: Result, retention_seconds: float
 ) -> SeparationJob:
-    """Return the job as it is when another one has made its stems."""
+    """Return the job as completed with another job's result."""
     return job.evolve(
         state=State.SUCCEEDED,
         progress=1.0,
@@ -220,16 +220,16 @@ def _ended(
     )
 
 
-def _hand_in(
+def _submit(
     services: StemsServices,
     job: SeparationJob,
     path: Path | None,
     answer: Answer | None,
 ) -> Answer | None:
-    """Store the song, then the job: a dispatcher may take it up at once.
+    """Store the song, then add the job, which a dispatcher may claim at once.
 
-    `path` is None where the song is stored already. Returns what the same request was
-    answered before; nothing is left then.
+    `path` is None if the song is stored already. Return the kept response if the same
+    request already has one; the song is deleted then.
     """
     try:
         if path is not None:
@@ -237,7 +237,7 @@ def _hand_in(
         receipt = None if answer is None else AnswerReceipt(answer)
         before = services.jobs.add(job, receipt)
     except Unavailable:
-        # The job may be there all the same; if not, a sweep deletes its files.
+        # The job may have been added all the same. If not, a sweep deletes its files.
         raise
     except BaseException:
         _discard(services, job)
@@ -256,7 +256,7 @@ def _accepted(job: SeparationJob, ignored: Sequence[str]) -> Accepted:
     if job.result is None:
         message = f"Separation started. Poll /job/{job.id} for its progress."
     else:
-        message = f"Separated before: the stems are ready at /job/{job.id}."
+        message = f"The stems are ready at /job/{job.id}: an earlier job made them."
     return Accepted(
         job_id=job.id,
         message=message,

@@ -1,4 +1,4 @@
-"""Separation: songs in, jobs to poll."""
+"""The routes of separation jobs: submit, poll, list and delete."""
 
 from typing import Annotated, Any
 
@@ -80,15 +80,16 @@ SEPARATE_FORM: dict[str, Any] = {
                         "model": {
                             "type": "string",
                             "default": wanted.DEFAULT_MODEL,
-                            "description": "One of those that `/models` lists.",
+                            "description": "The name of a model; see `/models`.",
                         },
                         "stems": {
                             "type": "array",
                             "items": {"type": "string"},
                             "example": ["drums", "bass", "other", "vocals"],
-                            "description": "Stems of the model, repeated or separated "
-                            "by commas; or `vocals` and `accompaniment`, all but the "
-                            "vocals in one. All of the model's when left out.",
+                            "description": "The stems to make, repeated or separated "
+                            "by commas: stems of the model; or `accompaniment`, the "
+                            "sum of all but the vocals, alone or with `vocals`. By "
+                            "default all of the model's.",
                         },
                         "format": {
                             "type": "string",
@@ -99,21 +100,21 @@ SEPARATE_FORM: dict[str, Any] = {
                             "type": "string",
                             "enum": list(Priority),
                             "default": Priority.NORMAL,
-                            "description": "Jobs of a higher priority are begun first "
-                            "and get three times as much of a device that they share.",
+                            "description": "Jobs of a higher priority start first, and "
+                            "get three times the share of a device for each step.",
                         },
                         wanted.BPM_RANGE: wanted.BPM_RANGE_SCHEMA,
                         wanted.WEBHOOK_URL: {
                             "type": "string",
                             "format": "uri",
-                            "description": "Where to tell of the job's end by a signed "
-                            "POST (Standard Webhooks).",
+                            "description": "The URL that gets a signed POST when the "
+                            "job ends (Standard Webhooks).",
                         },
                         wanted.WEBHOOK_EVENTS: {
                             "type": "array",
                             "items": {"type": "string", "enum": list(Event)},
-                            "description": "Of which ends to tell, repeated or "
-                            "separated by commas; of all when left out.",
+                            "description": "The events to send, repeated or separated "
+                            "by commas. By default all.",
                         },
                     },
                 }
@@ -157,15 +158,15 @@ async def separate(
     base_url: InjectedBaseUrl,
     _: idempotency.Key = None,
 ) -> Response:
-    """Take a song in and answer at once; poll `/job/{job_id}` for its stems.
+    """Submit a song for separation, and poll `/job/{job_id}` for its stems.
 
-    The song is decoded whole before the answer, so an accepted one can be separated.
-    The `status` is `pending` always. A song that was separated before, with the same
-    options, is completed at once (`cache` says so), unless the request has
-    `Cache-Control: no-cache`. Form fields that are not known are ignored.
+    The whole song is decoded before the response, so an accepted song can be
+    separated. `status` is always `pending`. A song that was separated before with the
+    same options is completed at once, with `cache`, unless the request has
+    `Cache-Control: no-cache`. Unknown form fields are ignored.
     """
     if not idempotency.is_named(request):
-        # Nobody should upload a song to be told that the queue is full.
+        # Refuse before the client uploads a song that the full queue can't take.
         await run_in_thread(services.jobs.check_room, client.name)
     async with intake.receive(request, client, wanted.FIELDS) as arrival:
         submission = Submission(request, client, services, intake, base_url)
@@ -175,7 +176,7 @@ async def separate(
 @router.head("/job/{job_id}", include_in_schema=False)
 @router.get(
     "/job/{job_id}",
-    summary="Look at a job",
+    summary="Get a job",
     response_model_exclude_none=True,
     responses=documented(JobNotFound, InvalidInput, TooManyRequests, Unavailable, Busy),
 )
@@ -192,14 +193,14 @@ async def read_job(
         Query(
             ge=0,
             le=LONGEST_WAIT_SECONDS,
-            description="Answer only when the job is over, or after so many seconds.",
+            description="Respond when the job is over, or after this many seconds.",
         ),
     ] = 0,
 ) -> JobView:
-    """Say how far a job is and, once it is completed, where its stems are.
+    """Return a job's progress and, once it is completed, the URLs of its stems.
 
-    Poll every 2 seconds, or give `wait`. A 404 is final: the job is unknown, was
-    deleted or has expired. Who waits when it is deleted is told that it is `cancelled`.
+    Poll every 2 seconds, or use `wait`. A 404 is final: the job is unknown, was deleted
+    or has expired. If it is deleted during `wait`, the response says `cancelled`.
     """
     response.headers["Cache-Control"] = "no-store"
     job = await run_in_thread(lookup.find_job, services, client, job_id)
@@ -220,9 +221,11 @@ async def list_jobs(
     response: Response,
     client: InjectedClient,
     services: InjectedStems,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
+    limit: Annotated[
+        int, Query(ge=1, le=1000, description="The largest number of jobs to return.")
+    ] = 100,
 ) -> JobList:
-    """List the newest jobs that were not deleted nor have expired, newest first."""
+    """Return the client's jobs, newest first, without deleted and expired ones."""
     response.headers["Cache-Control"] = "no-store"
     found = await run_in_thread(services.jobs.listed, client.tenant, limit)
     disk_bytes = await run_in_thread(services.jobs.disk_bytes, client.name)
@@ -238,9 +241,9 @@ async def list_jobs(
 async def delete_job(
     job_id: str, client: InjectedClient, services: InjectedStems
 ) -> Deleted:
-    """Cancel a job if it is not over, and delete its files; it is gone then (404).
+    """Cancel a job if it is not over, and delete it with its files.
 
-    Whoever waits for it just then is told that it is `cancelled`.
+    The job is unknown (404) from then on. Requests that wait for it get `cancelled`.
     """
     return Deleted(message=await run_in_thread(_delete, services, client, job_id))
 
@@ -249,7 +252,7 @@ def _delete(services: StemsServices, client: Client, job_id: str) -> str:
     lookup.find_job(services, client, job_id)
     job = services.jobs.cancel(job_id)
     services.stop(job_id)
-    # What runs can only end as cancelled now, whatever it finds missing.
+    # A running job can only end as cancelled now, even if it misses its files.
     for folder in FOLDERS:
         services.storage.delete(f"{folder}/{job_id}")
     if job.cancel_requested:

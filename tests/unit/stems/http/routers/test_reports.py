@@ -68,9 +68,9 @@ async def client(
         return await asyncio.to_thread(reporter.of_stem, request, Event())
 
     analyses = SimpleNamespace(
-        tell_of_song=of_song,
-        tell_of_stem=of_stem,
-        tell_peaks=lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
+        analyze_song=of_song,
+        analyze_stem=of_stem,
+        exact_peaks=lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
         export=lambda asks: asyncio.to_thread(exporter.export, asks, Event()),
     )
     async with server.with_services(analyses=analyses) as client:
