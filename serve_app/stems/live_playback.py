@@ -19,7 +19,7 @@ from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import join
 from serve_app.separation.windows import plan
 from serve_app.stems import stored_windows, view
-from serve_app.stems.mixing import mixed, stem_parts
+from serve_app.stems.mixing import mixed, sums_of
 from serve_app.stems.request import SeparationJob
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
@@ -103,7 +103,7 @@ class Follower:
         rates = (source.sample_rate, spec.sample_rate)
         length = max(1, resampled_samples(source.samples, *rates))
         total = len(plan(length, spec.window))
-        (wanted,) = stem_parts(spec.sources, (self._stem,))
+        (wanted,) = sums_of(spec.sources, (self._stem,))
         joined = join(self._windows(total), length, spec.window)
         level = Level(source.mean, source.deviation, source.side_mean)
         # The same order as in the pipeline, for bit-identical samples.

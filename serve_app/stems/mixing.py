@@ -9,10 +9,10 @@ from serve_app.stems.request import ACCOMPANIMENT, VOCALS
 
 Samples = NDArray[np.float32]
 # For each stem, the indices of its sources in the model.
-Parts = tuple[tuple[int, ...], ...]
+Sums = tuple[tuple[int, ...], ...]
 
 
-def stem_parts(sources: Sequence[str], stems: Sequence[str]) -> Parts:
+def sums_of(sources: Sequence[str], stems: Sequence[str]) -> Sums:
     """Return, for each stem, the indices of the sources that it is the sum of.
 
     `accompaniment` is the sum of all sources but the vocals; any other stem is the
@@ -28,9 +28,9 @@ def stem_parts(sources: Sequence[str], stems: Sequence[str]) -> Parts:
     )
 
 
-def mixed(block: Samples, parts: Parts) -> Samples:
+def mixed(block: Samples, sums: Sums) -> Samples:
     """Return the stems (stem, 2, n) as sums of the sources (source, 2, n)."""
-    if parts == tuple((index,) for index in range(len(block))):
+    if sums == tuple((index,) for index in range(len(block))):
         return block
     # No matrix product: BLAS would take all cores, which the network needs.
-    return np.stack([block[list(part)].sum(axis=0) for part in parts])
+    return np.stack([block[list(indices)].sum(axis=0) for indices in sums])

@@ -12,7 +12,7 @@ from serve_app.audio.formats import StemFormat
 from serve_app.audio.resample import exactly, resampled, resampled_samples
 from serve_app.audio.stems import StemWriter
 from serve_app.separation.engine import Engine, KeptWindows, MixStatistics
-from serve_app.stems.mixing import mixed, stem_parts
+from serve_app.stems.mixing import mixed, sums_of
 
 OnProgress = Callable[[float], None]
 
@@ -70,7 +70,7 @@ def separate_song(
     """
     facts, rate = task.facts, engine.spec.sample_rate
     length = max(1, resampled_samples(facts.samples, facts.sample_rate, rate))
-    parts = stem_parts(engine.spec.sources, task.stems)
+    sums = sums_of(engine.spec.sources, task.stems)
     task.directory.mkdir(parents=True, exist_ok=True)
     # Closed here, because an error's traceback would keep the deleted song open.
     with closing(read_blocks(task.source)) as blocks:
@@ -90,7 +90,7 @@ def separate_song(
         ):
             # One resampler for all stems keeps them aligned.
             mixes = resampled(
-                (mixed(block, parts) for block in stems), rate, facts.sample_rate
+                (mixed(block, sums) for block in stems), rate, facts.sample_rate
             )
             for block in exactly(mixes, facts.samples):
                 writer.write(block)

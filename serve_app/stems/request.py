@@ -1,4 +1,4 @@
-"""What a client asks for when a song is to be separated, and what it gets."""
+"""The request and the result of a separation job."""
 
 import json
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from serve_app.jobs import codec
 from serve_app.jobs.job import Job
 from serve_app.webhooks.target import Webhook
 
-# Clients may ask for the vocals, and for the sum of all else.
+# Stems that clients can choose: the vocals, and the sum of all other sources.
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 
 
 class Stage(StrEnum):
-    """What a running job is doing."""
+    """The stage of a running job."""
 
     FETCH = "fetch"
     SEPARATE = "separate"
@@ -24,7 +24,7 @@ class Stage(StrEnum):
 
 
 class Priority(StrEnum):
-    """How soon a job has its turn, where several wait or run."""
+    """The priority of a job, while it waits and while it runs."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -32,30 +32,30 @@ class Priority(StrEnum):
 
     @property
     def rank(self) -> int:
-        """What waiting jobs are ordered by, the first being 0."""
+        """The sort key of waiting jobs: 0 starts first."""
         return list(Priority).index(self)
 
     @property
     def turns(self) -> int:
-        """How many windows a running job gets for each one of the low jobs'."""
+        """How many windows a running job gets for each window of a low one."""
         return {Priority.HIGH: 9, Priority.NORMAL: 3, Priority.LOW: 1}[self]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a client asked for: a model, a subset of stems, a file format, and when."""
+    """The options of a request: model, stems, file format, priority, tempo range."""
 
     model: str
     stems: tuple[str, ...]
     format: str
     priority: Priority = Priority.NORMAL
-    bpm_range: tuple[float, float] | None = None  # where its tempo is, if that is known
+    bpm_range: tuple[float, float] | None = None  # the song's tempo, if it is known
 
 
 def content_key(tenant: str, content_sha256: str, options: Options) -> str:
-    """Return what all jobs share that give `tenant` the same stems of a content.
+    """Return the key of all jobs of `tenant` that make the same stems of a content.
 
-    When they are made makes no difference to them.
+    The priority is left out: it does not change the stems.
     """
     wanted = codec.to_json(options)
     del wanted["priority"]
@@ -65,10 +65,10 @@ def content_key(tenant: str, content_sha256: str, options: Options) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """The song that came in: its name, where it lies, and what its audio is.
+    """The song of a job: its name, its key in storage, and its audio facts.
 
-    `mean`, `deviation` and `side_mean` are what normalises it; see
-    `serve_app.audio.facts`. Jobs that an older version queued have no `side_mean`.
+    `mean`, `deviation` and `side_mean` normalise it; see `serve_app.audio.facts`. Jobs
+    that an older version queued have no `side_mean`.
     """
 
     filename: str
@@ -90,7 +90,7 @@ class Source:
 
 @dataclass(frozen=True)
 class SeparationRequest:
-    """A song, what is wanted of it, and whom to tell."""
+    """A song, the options of its separation, and the webhook if there is one."""
 
     source: Source
     options: Options
@@ -99,7 +99,7 @@ class SeparationRequest:
 
 @dataclass(frozen=True)
 class StemFile:
-    """A finished stem: its place in storage and what a download needs to say."""
+    """A finished stem: its key in storage, and the metadata of a download."""
 
     name: str
     key: str
@@ -111,12 +111,12 @@ class StemFile:
 
 @dataclass(frozen=True)
 class Result:
-    """What a succeeded job gives back.
+    """The result of a succeeded job.
 
-    `gain` is the factor common to all stems that kept integer formats from clipping
-    (1.0 when nothing was over full scale). `analysis` is None when it failed, and
-    `analysis_error` then says why. `engine` is what computed it: runtime, precision
-    and device.
+    `gain` is the factor of all stems that prevents clipping in integer formats (1.0 if
+    no sample exceeded full scale). `analysis` is None if it failed, and
+    `analysis_error` then says why. `engine` has the runtime, precision and device that
+    computed the stems. `cache` is "hit" if another job made the stems.
     """
 
     model: str
@@ -125,7 +125,7 @@ class Result:
     analysis: Mapping[str, Any] | None = None
     analysis_error: str | None = None
     engine: Mapping[str, str] | None = None
-    cache: str | None = None  # "hit": another job had made it
+    cache: str | None = None
 
 
 SeparationJob = Job[SeparationRequest, Result]

@@ -1,7 +1,7 @@
-"""Parts of songs in storage: each window's stems, from when they are computed.
+"""Computed windows of songs in storage, from which a later attempt resumes.
 
-They lie under `parts/{job}/{engine}/{window}`, as numpy's own files with a checksum
-behind, and go once the job's stems are stored, or else with the job.
+The keys are `parts/{job}/{engine}/{window}`. Each is a numpy file followed by a
+checksum. They are deleted when the job's stems are stored, or with the job.
 """
 
 import logging
@@ -16,34 +16,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.errors import StorageUnavailable
-from serve_app.stems.kind import PARTS
+from serve_app.stems.kind import WINDOWS
 from serve_app.storage.port import Storage
 
 logger = logging.getLogger(__name__)
 
 Samples = NDArray[np.float32]
 
-# Each is a file of some 13 MB. If the store is slower than the device, the windows come
-# so fast that it costs little to compute one again.
+# Each window is a file of some 13 MB. On a device that is faster than the store,
+# computing a window again costs little.
 _MOST_WAITING = 4
-# Parts are not synced to disk one by one: most are deleted before they would be
-# written. What a power cut leaves of them is told by this.
+# Windows are not synced to disk one by one: most are deleted before they would be
+# written. The checksum detects files that a power failure left incomplete.
 _CHECKSUM_BYTES = 4
 _NOT_KEPT = "window not kept window=%d job=%s: %s"
 
 
 def folder(job_id: str) -> str:
-    """Return where all parts of a job lie."""
-    return f"{PARTS}/{job_id}"
+    """Return the folder of all windows of a job."""
+    return f"{WINDOWS}/{job_id}"
 
 
 def key(job_id: str, engine: str, index: int) -> str:
-    """Return where a window's stems lie that the engine of this identity computed."""
+    """Return the key of a window that the engine with this identity computed."""
     return f"{folder(job_id)}/{engine}/{index:06d}.npy"
 
 
 def load(storage: Storage, job_id: str, engine: str, index: int) -> Samples | None:
-    """Return the stems (source, 2, window) of a window; None if they are not there."""
+    """Return the stems (source, 2, window) of a window.
+
+    None if the file does not exist or is damaged.
+    """
     try:
         content = b"".join(storage.read(key(job_id, engine, index)))
     except FileNotFoundError:
@@ -73,13 +76,13 @@ def _write(path: Path, stems: Samples) -> None:
         file.write(checksum.to_bytes(_CHECKSUM_BYTES, "little"))
 
 
-class SongParts:
-    """The windows of one job that one engine has computed, by this attempt or earlier.
+class StoredWindows:
+    """The windows of one job that one engine computed, in this attempt or earlier.
 
-    A context: what still waits to be stored when it is left is given up. A part that
-    can't be stored is left out, and the log says so: its window would be computed again
-    after a crash, but no job fails for want of it. `directory` is for files on their
-    way to the store. Implements `separation.engine.KeptWindows`.
+    A context manager: windows that still wait to be stored at its exit are dropped. A
+    window that can't be stored is skipped and logged. A later attempt computes it
+    again; the job does not fail. `directory` holds files on their way to the store.
+    Implements `separation.engine.KeptWindows`.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class SongParts:
         self._job_id = job_id
         self._engine = engine
         self._waiting: list[Future[None]] = []
-        self._thread = ThreadPoolExecutor(1, "parts")
+        self._thread = ThreadPoolExecutor(1, "windows")
         prefix = f"{folder(job_id)}/{engine}"
         self._stored = {file.key for file in storage.list(prefix)}
         if self._stored:
@@ -111,21 +114,21 @@ class SongParts:
         self._thread.shutdown(cancel_futures=True)
 
     def load(self, index: int) -> Samples | None:
-        """Return the stems (source, 2, window) of a window if they are stored."""
+        """Return the stems (source, 2, window) of a window, or None if not stored."""
         if self._key(index) not in self._stored:
             return None
-        # None if another attempt, which has ended by now, has cleaned up.
+        # None also if an earlier attempt has deleted it while it ended.
         return load(self._storage, self._job_id, self._engine, index)
 
     def keep(self, index: int, stems: Samples) -> None:
-        """Begin to store a window's stems; they may be changed as soon as it returns.
+        """Start to store a window's stems; the caller may change them afterwards.
 
-        Left out while too many others wait: the device is faster than the store.
+        The window is skipped while too many others wait to be stored.
         """
-        self._waiting = [one for one in self._waiting if not one.done()]
+        self._waiting = [each for each in self._waiting if not each.done()]
         if len(self._waiting) >= _MOST_WAITING:
             return
-        path = self._directory / f"part-{index:06d}.npy"
+        path = self._directory / f"window-{index:06d}.npy"
         try:
             _write(path, stems)
         except OSError as err:
