@@ -275,8 +275,8 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
     store = kernel.store(separation_kind(settings))
 
     def follow(job: SeparationJob, stem: str) -> Follower:
-        get_job = partial(store.get, job.id)
-        return Follower(get_job, find, kernel.storage, settings.working_dir, stem)
+        look = partial(store.get, job.id)
+        return Follower(look, find, kernel.storage, settings.working_dir, stem)
 
     return StemsServices(
         jobs=store,

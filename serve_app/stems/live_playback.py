@@ -18,8 +18,9 @@ from serve_app.separation.level import Level, restored
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import join
 from serve_app.separation.windows import plan
-from serve_app.stems import stored_windows, view
-from serve_app.stems.mixing import mixed, sums_of
+from serve_app.stems import stored_windows as parts
+from serve_app.stems import view
+from serve_app.stems.mixing import mixed, stem_parts
 from serve_app.stems.request import SeparationJob
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
@@ -32,25 +33,25 @@ POLL_SECONDS = 0.25
 class Follower:
     """Read a stem of one job: its windows as they are stored, then the finished file.
 
-    `get_job` returns the current state of the job, `find_model` the spec of a model by
+    `look` returns the current state of the job, `find_model` the spec of a model by
     its name. All methods block, and are for one thread at a time.
     """
 
     def __init__(
         self,
-        get_job: Callable[[], SeparationJob],
+        look: Callable[[], SeparationJob],
         find_model: Callable[[str], ModelSpec],
         storage: Storage,
         working_dir: Path,
         stem: str,
     ) -> None:
-        self._get_job = get_job
+        self._look = look
         self._find_model = find_model
         self._storage = storage
         self._working_dir = working_dir
         self._stem = stem
         self._stopped = Event()
-        self._job = get_job()
+        self._job = look()
         self._engine: str | None = None
         self._next_window = 0
 
@@ -60,15 +61,15 @@ class Follower:
 
     def is_ready(self) -> bool:
         """Whether `blocks` would not wait: the next block is ready, or it ends."""
-        self._job = self._get_job()
+        self._job = self._look()
         if view.is_over(self._job):
             return True
-        self._engine = self._engine or self._find_engine()
+        self._engine = self._engine or self._found_engine()
         if self._engine is None:
             return False
-        key = stored_windows.key(self._job.id, self._engine, self._next_window)
+        place = parts.key(self._job.id, self._engine, self._next_window)
         try:
-            self._storage.stat(key)
+            self._storage.stat(place)
         except FileNotFoundError:
             return False
         return True
@@ -103,7 +104,7 @@ class Follower:
         rates = (source.sample_rate, spec.sample_rate)
         length = max(1, resampled_samples(source.samples, *rates))
         total = len(plan(length, spec.window))
-        (wanted,) = sums_of(spec.sources, (self._stem,))
+        (wanted,) = stem_parts(spec.sources, (self._stem,))
         joined = join(self._windows(total), length, spec.window)
         level = Level(source.mean, source.deviation, source.side_mean)
         # The same order as in the pipeline, for bit-identical samples.
@@ -116,9 +117,7 @@ class Follower:
             self._next_window = index
             self._wait()
             assert self._engine is not None  # noqa: S101  it was, for the first one
-            stems = stored_windows.load(
-                self._storage, self._job.id, self._engine, index
-            )
+            stems = parts.load(self._storage, self._job.id, self._engine, index)
             if stems is None:
                 raise _JobIsOverError
             self._next_window = index + 1
@@ -131,15 +130,15 @@ class Follower:
         if view.is_over(self._job):
             raise _JobIsOverError
 
-    def _find_engine(self) -> str | None:
+    def _found_engine(self) -> str | None:
         """Return the identity of the job's engine, from its stored windows, or None."""
-        for file in self._storage.list(stored_windows.folder(self._job.id)):
+        for file in self._storage.list(parts.folder(self._job.id)):
             return file.key.split("/")[2]
         return None
 
     def _rest(self, position: int) -> Iterator[Samples]:
         """Yield the stem from sample `position` on, from the finished file."""
-        while not view.is_over(job := self._get_job()):
+        while not view.is_over(job := self._look()):
             # The windows are deleted shortly before the stems are published.
             if self._stopped.wait(POLL_SECONDS):
                 raise Cancelled("The playback was stopped.")
@@ -152,9 +151,9 @@ class Follower:
             from_hz = encoded_rate(parse(job.request.options.format), rate)
             blocks = resampled(read_blocks(path), from_hz, rate)
             for block in exactly(blocks, job.request.source.samples):
-                skipped = min(position, block.shape[-1])
-                position -= skipped
-                yield block[..., skipped:] / np.float32(result.gain)
+                behind = min(position, block.shape[-1])
+                position -= behind
+                yield block[..., behind:] / np.float32(result.gain)
 
 
 class _JobIsOverError(Exception):

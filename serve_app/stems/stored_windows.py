@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.errors import StorageUnavailable
-from serve_app.stems.kind import WINDOWS
+from serve_app.stems.kind import PARTS
 from serve_app.storage.port import Storage
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _NOT_KEPT = "window not kept window=%d job=%s: %s"
 
 def folder(job_id: str) -> str:
     """Return the folder of all windows of a job."""
-    return f"{WINDOWS}/{job_id}"
+    return f"{PARTS}/{job_id}"
 
 
 def key(job_id: str, engine: str, index: int) -> str:
@@ -76,7 +76,7 @@ def _write(path: Path, stems: Samples) -> None:
         file.write(checksum.to_bytes(_CHECKSUM_BYTES, "little"))
 
 
-class StoredWindows:
+class SongParts:
     """The windows of one job that one engine computed, in this attempt or earlier.
 
     A context manager: windows that still wait to be stored at its exit are dropped. A

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serve_app.errors import StorageUnavailable
-from serve_app.stems.stored_windows import StoredWindows, key
+from serve_app.stems.stored_windows import SongParts, key
 from serve_app.storage.local import LocalStorage
 
 STEMS = np.random.default_rng(3).standard_normal((4, 2, 2048)).astype(np.float32)
@@ -21,10 +21,10 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 def parts(
     storage: LocalStorage, tmp_path: Path, job_id: str = "a", engine: str = "demo-1"
-) -> StoredWindows:
+) -> SongParts:
     directory = tmp_path / "work"
     directory.mkdir(exist_ok=True)
-    return StoredWindows(storage, directory, job_id, engine)
+    return SongParts(storage, directory, job_id, engine)
 
 
 def test_the_next_attempt_finds_what_was_kept_to_the_last_bit(
@@ -129,5 +129,5 @@ def test_a_store_slower_than_the_device_holds_nothing_up(
     assert storage.stat(key("a", "demo-1", 0)).size_bytes > STEMS.nbytes
 
 
-def wait_until_stored(some: StoredWindows) -> None:
+def wait_until_stored(some: SongParts) -> None:
     some._thread.submit(lambda: None).result(10)
