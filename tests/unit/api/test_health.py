@@ -1,4 +1,4 @@
-"""What the parts of an application say of themselves is known soon, and asked once."""
+"""The health report comes within its timeout, and is checked once for all requests."""
 
 import asyncio
 import time

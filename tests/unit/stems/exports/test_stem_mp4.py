@@ -243,8 +243,8 @@ def test_stems_of_another_length_are_refused(
 def test_chunks_are_found_wherever_the_index_is(
     written: tuple[str, Path], tmp_path: Path, limit: int, monkeypatch: Any
 ) -> None:
-    """It stays behind the sound in files over 4 GB: places in 32 bits can't move."""
-    monkeypatch.setattr(mp4_boxes, "_PLACES", limit)
+    """In files over 4 GB the index stays behind the sound: 32-bit offsets may overflow."""
+    monkeypatch.setattr(mp4_boxes, "_OFFSET_LIMIT", limit)
     target = tmp_path / "copy.mp4"
     mp4_boxes.rewrite(written[1], target, b"")
     kinds = [kind for kind, _ in mp4_boxes.boxes(target.read_bytes())]

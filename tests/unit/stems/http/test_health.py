@@ -1,4 +1,4 @@
-"""How songs are doing, as `/health` and `/readyz` say it."""
+"""The health of stems in `/health` and `/readyz`."""
 
 import asyncio
 from collections.abc import Mapping

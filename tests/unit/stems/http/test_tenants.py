@@ -1,4 +1,4 @@
-"""Tenants see what is theirs, and of all else not even that it is there."""
+"""Tenants can't find each other's jobs, files or uploads."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What is told of songs and stems is made once, for who asks, and goes with them."""
+"""Reports are made once, at the first request, and deleted with their job."""
 
 import asyncio
 import io
