@@ -243,7 +243,7 @@ def test_stems_of_another_length_are_refused(
 def test_chunks_are_found_wherever_the_index_is(
     written: tuple[str, Path], tmp_path: Path, limit: int, monkeypatch: Any
 ) -> None:
-    """In files over 4 GB the index stays behind the sound: 32-bit offsets may overflow."""
+    """In files over 4 GB the index follows the sound: offsets have 32 bits."""
     monkeypatch.setattr(mp4_boxes, "_OFFSET_LIMIT", limit)
     target = tmp_path / "copy.mp4"
     mp4_boxes.rewrite(written[1], target, b"")
