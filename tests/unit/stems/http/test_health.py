@@ -62,8 +62,8 @@ async def test_a_healthy_server_says_what_is_loaded(
     ("report", "reason"),
     [
         ({"ready": False, "reason": "Weights are missing."}, "Weights are missing."),
-        ({"ready": False}, "loaded"),
-        ({}, "loaded"),
+        ({"ready": False}, "The models are loading."),
+        ({}, "The models are loading."),
         (Unavailable("No separator."), "No separator."),
         (RuntimeError("secret"), "RuntimeError"),
     ],
