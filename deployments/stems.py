@@ -297,19 +297,19 @@ class Analyses:
     def __init__(self, analyzer: DeploymentHandle) -> None:
         self._analyzer = analyzer
 
-    async def tell_of_song(self, request: Request) -> Mapping[str, Any]:
+    async def analyze_song(self, request: Request) -> Mapping[str, Any]:
         """Return all that is found out about a stored song."""
         told: Mapping[str, Any]
         told = await answer_of(self._analyzer.of_song.remote(request), _NO_ANALYZER)
         return told
 
-    async def tell_of_stem(self, request: Request) -> Mapping[str, Any]:
+    async def analyze_stem(self, request: Request) -> Mapping[str, Any]:
         """Return the loudness and the levels of a stored stem."""
         told: Mapping[str, Any]
         told = await answer_of(self._analyzer.of_stem.remote(request), _NO_ANALYZER)
         return told
 
-    async def tell_peaks(self, request: Request, span: Span) -> Pixels:
+    async def exact_peaks(self, request: Request, span: Span) -> Pixels:
         """Return the exact peaks of a span of a stored song or stem."""
         call = self._analyzer.peaks.remote(request, span)
         peaks: Pixels = await answer_of(call, _NO_ANALYZER)

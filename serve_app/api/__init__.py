@@ -1,1 +1,1 @@
-"""The service over HTTP."""
+"""The HTTP application: routing, middleware, errors, and what all systems share."""

@@ -1,4 +1,4 @@
-"""The HTTP application, put together from what is the service's and the systems'."""
+"""The HTTP application: the service's own routes and those of its systems."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -25,12 +25,13 @@ from serve_app.api.wire import Problem
 from serve_app.errors import AppError, TenantRequired
 
 _ERRORS = """
-Errors are `application/problem+json` (RFC 9457); `detail` says what to do.
+Errors are `application/problem+json` (RFC 9457). `detail` says what is wrong and what
+to do.
 """
 
 
 class Api(FastAPI):
-    """FastAPI, whose description has the shape of our problems, and examples."""
+    """FastAPI with the problem schema and code examples in its OpenAPI description."""
 
     parts: Sequence[ApiPart] = ()
 
@@ -49,9 +50,9 @@ class Api(FastAPI):
 def create_app(
     services: Services, parts: Sequence[ApiPart], *, answers_request_id: bool = True
 ) -> FastAPI:
-    """Make the application out of `parts`.
+    """Create the application from the `parts` of its systems.
 
-    `answers_request_id` is False behind a server that sends the header itself.
+    `answers_request_id` is False behind a server that sends X-Request-ID itself.
     """
     limits = limits_of(services.max_ongoing_requests)
     origins = OriginsByRoute(services.cors_origins)
@@ -60,7 +61,7 @@ def create_app(
         summary="Stems and analysis of songs",
         description="\n".join([*(part.description for part in parts), _ERRORS]),
         version=version("stemserve"),
-        # In their place `docs` serves a page that needs nothing from elsewhere.
+        # `docs` serves its own page instead, which loads nothing from other hosts.
         docs_url=None,
         redoc_url=None,
         middleware=_middleware(services, origins, limits.bodies, answers_request_id),
@@ -74,7 +75,7 @@ def create_app(
     app.state.services = services
     app.state.waiting = limits.waiting
     app.state.health = HealthProbe(parts, services.clock)
-    # What probes ask stays open, and so does the documentation.
+    # Probes and the documentation need no tenant.
     app.include_router(service.router)
     for part in parts:
         origins.add(part, _included(app, part))
@@ -83,11 +84,13 @@ def create_app(
 
 
 def _included(app: FastAPI, part: ApiPart) -> Sequence[BaseRoute]:
-    """Add a part to the application; return its routes."""
+    """Add a part to the application and return its routes."""
     count = len(app.routes)
     for name, value in part.state.items():
         if hasattr(app.state, name):
-            raise ValueError(f"two parts have `{name}` in their state")
+            raise ValueError(
+                f"app.state.{name} is already set. Use another name in {part.name}."
+            )
         setattr(app.state, name, value)
     for router in part.public_routers:
         app.include_router(router)
@@ -108,7 +111,7 @@ def _middleware(
     bodies: Limit,
     answers_request_id: bool,
 ) -> list[Middleware]:
-    """Outermost first: every answer, also that to a failure, gets CORS headers."""
+    """Return the middleware, outermost first: error responses get CORS headers too."""
     return [
         Middleware(ForwardedHeaders, trusted=services.trusted_proxies),
         Middleware(RequestLog, answers_id=answers_request_id),

@@ -1,4 +1,4 @@
-"""Requests that have a body: how many at once, how slow and how long it may be."""
+"""Limits of requests with a body: their number, their length and their speed."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ from serve_app.errors import AppError, BodyTooSlow, UploadTooLarge
 
 @dataclass(frozen=True)
 class Pace:
-    """The slowest that a body may come: so many bytes in so many seconds.
+    """The lowest speed of a body: `size_bytes` in every `seconds`.
 
-    500 bytes/s over 20 s are the defaults of Apache's mod_reqtimeout. A bad line of
-    20 kB/s may stand still for 19 s.
+    The defaults are those of Apache's mod_reqtimeout: 500 bytes/s over 20 s. A poor
+    connection of 20 kB/s may stall for 19 s.
     """
 
     seconds: float = 20.0
     size_bytes: int = 10_000
-    # On average, from `seconds` on: whoever is slower gives way when all places are
-    # taken. 64 kB/s is half of a line of 1 Mbit/s.
+    # When all places are taken, a body that is on average slower than this after
+    # `seconds` may be aborted for a new one. 64 kB/s is half of a 1 Mbit/s line.
     busy_bytes_per_second: float = 64_000.0
 
 
 class Bodies:
-    """Counts requests with a body against `limit`, and ends those that come too slowly.
+    """Count requests with a body against `limit`, and abort those that are too slow.
 
-    When all places are taken, the slowest of the slow ones is ended for a new one.
-    Those are ended as well that are no form and longer than one without a file may be,
-    which would be kept in memory. A request is counted from its headers to its answer.
-    Refusals for want of a place are sent before the body is read.
+    When all places are taken, the slowest slow body is aborted for a new one. A body
+    that is not a form is kept in memory, so it may be at most MAX_FIELDS_BYTES long. A
+    request counts from its headers to its response. When no place is free, the refusal
+    is sent before the body is read.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Bodies:
         self._limit = limit
         self._tenant_header = tenant_header
         self._pace = pace
-        self._coming: set[_CheckedBody] = set()
+        self._arriving: set[_CheckedBody] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _has_body(scope):
@@ -58,24 +58,24 @@ class Bodies:
             return
         client = clients.of(scope, self._tenant_header)
         try:
-            with self._limit.held(client.name, self._end_slowest):
-                await self._paced(scope, receive, send)
+            with self._limit.held(client.name, self._abort_slowest):
+                await self._run_checked(scope, receive, send)
         except AppError as error:
-            answer = await problems.on_app_error(Request(scope), error)
-            await answer(scope, receive, send)
+            response = await problems.on_app_error(Request(scope), error)
+            await response(scope, receive, send)
 
-    def _end_slowest(self) -> bool:
-        """End the body that has come slowest, if one may be ended for another."""
-        slow = [body for body in self._coming if body.gives_way]
+    def _abort_slowest(self) -> bool:
+        """Abort the slowest body that may be aborted; return whether there was one."""
+        slow = [body for body in self._arriving if body.is_abortable]
         if not slow:
             return False
-        min(slow, key=_CheckedBody.bytes_per_second).give_way()
+        min(slow, key=_CheckedBody.bytes_per_second).abort()
         return True
 
-    async def _paced(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; raises what is wrong with the body if it has no answer.
+    async def _run_checked(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; raise the body's error unless a response has started.
 
-        To the application the client of such a body has gone.
+        The application sees a client that disconnected.
         """
         most_bytes = inf if _is_form(scope) else MAX_FIELDS_BYTES
         body, has_started = _CheckedBody(receive, self._pace, most_bytes), False
@@ -86,17 +86,17 @@ class Bodies:
                 has_started = True
                 await send(message)
 
-        self._coming.add(body)
+        self._arriving.add(body)
         try:
             await self._app(scope, body.receive, send_unless_wrong)
         finally:
-            self._coming.remove(body)
+            self._arriving.remove(body)
         if body.error is not None and not has_started:
             raise body.error
 
 
 class _CheckedBody:
-    """A body that must keep a pace and a length, or the client counts as gone."""
+    """A body with a lowest speed and a largest length; `error` is set when it fails."""
 
     def __init__(self, receive: Receive, pace: Pace, most_bytes: float = inf) -> None:
         self.error: AppError | None = None
@@ -104,35 +104,35 @@ class _CheckedBody:
         self._pace = pace
         self._left_bytes = most_bytes
         self._is_complete = False
-        # Of the server's own work, between two messages, nothing is counted.
+        # Only time spent waiting for the client counts. Reset after `size_bytes`.
         self._waited_seconds = 0.0
         self._received_bytes = 0
-        # The same of all of the body.
+        # Totals of the whole body.
         self._all_seconds = 0.0
         self._all_bytes = 0
-        # What is waited for now.
+        # The current wait for the client.
         self._wait: asyncio.Timeout | None = None
         self._wait_began = 0.0
-        self._has_given_way = False
+        self._is_aborted = False
 
     @property
-    def gives_way(self) -> bool:
-        """Whether it is waited for, and slow enough to be ended for another one."""
+    def is_abortable(self) -> bool:
+        """Whether the server waits for it, and it is slow enough to be aborted."""
         return (
             self._wait is not None
-            and not self._has_given_way
+            and not self._is_aborted
             and self._seconds() >= self._pace.seconds
             and self.bytes_per_second() < self._pace.busy_bytes_per_second
         )
 
     def bytes_per_second(self) -> float:
-        """Return the pace at which all of it has come until now."""
+        """Return the average speed so far."""
         return self._all_bytes / max(self._seconds(), 1e-9)
 
-    def give_way(self) -> None:
-        """End it, as one that comes too slowly."""
+    def abort(self) -> None:
+        """Abort it as too slow."""
         if self._wait is not None and not self._wait.expired():
-            self._has_given_way = True
+            self._is_aborted = True
             self._wait.reschedule(0)
 
     def _seconds(self) -> float:
@@ -149,16 +149,17 @@ class _CheckedBody:
             async with asyncio.timeout(left) as self._wait:
                 message = await self._receive()
         except TimeoutError:
-            self.error = BodyTooSlow(self._said())
+            self.error = BodyTooSlow(self._detail())
         else:
-            if self._has_given_way and message.get("more_body", False):
-                # More came just when it was ended.
-                self.error = BodyTooSlow(self._said())
+            if self._is_aborted and message.get("more_body", False):
+                # A message arrived just as the body was aborted.
+                self.error = BodyTooSlow(self._detail())
             self._left_bytes -= len(message.get("body", b""))
             if self._left_bytes < 0:
                 self.error = UploadTooLarge(
-                    f"The body is longer than {MAX_FIELDS_BYTES} bytes and no form. "
-                    "Send a song as a form: curl -F file=@song.mp3."
+                    f"A body that is not multipart/form-data must be at most "
+                    f"{MAX_FIELDS_BYTES} bytes. Send a song as a form: "
+                    "curl -F file=@song.mp3."
                 )
         finally:
             self._wait = None
@@ -177,16 +178,16 @@ class _CheckedBody:
         self._is_complete = not message.get("more_body", False)
         return message
 
-    def _said(self) -> str:
-        if self._has_given_way:
+    def _detail(self) -> str:
+        if self._is_aborted:
             return (
-                "The server has as many uploads as it takes, and this one came "
+                "The server has reached its limit of uploads, and this one was the "
                 f"slowest, at {self.bytes_per_second():.0f} bytes/s. "
                 "Send it again later."
             )
         return (
-            f"The body came slower than {self._pace.size_bytes} bytes in "
-            f"{self._pace.seconds:g} s. Send it again over a better connection."
+            f"The body arrived slower than {self._pace.size_bytes} bytes in "
+            f"{self._pace.seconds:g} s. Send it again over a faster connection."
         )
 
 

@@ -1,4 +1,4 @@
-"""Who sends a request: a tenant, as a gateway names it, or a peer's address."""
+"""The client of a request: a tenant that a gateway names, or the peer's address."""
 
 import hashlib
 import re
@@ -11,20 +11,20 @@ from starlette.types import Scope
 
 from serve_app.api.forwarding import read_address
 
-# What is left of a name of any length is exactly as long as a digest in hexadecimal,
-# and none that is kept as it is: no two tenants are ever one.
+# Names of up to 63 characters are used as they are, others by their digest of 64
+# hexadecimal digits. The lengths differ, so two tenants never get the same name.
 _KEPT_NAME = re.compile(r"[!-~]{1,63}")
-# Combined header lines (RFC 9110, section 5.3) are separated by it.
+# Separates combined header lines (RFC 9110, section 5.3).
 _SEPARATOR = ","
-# What one customer of an IPv6 network gets at least (RFC 6177).
+# The smallest network that an IPv6 customer gets (RFC 6177).
 _IPV6_PREFIX_BITS = 64
 
 
 @dataclass(frozen=True)
 class Client:
-    """Whom a request is counted for, and whose the jobs are that it makes.
+    """The client that limits are counted for and that owns the jobs it creates.
 
-    `name` is up to 64 visible ASCII characters: it goes into logs and the database.
+    `name` is up to 64 visible ASCII characters. It goes into logs and the database.
     """
 
     name: str
@@ -32,15 +32,15 @@ class Client:
 
     @property
     def tenant(self) -> str:
-        """The owner of what the client makes; empty where all clients are one."""
+        """The owner of what the client creates; empty for a peer."""
         return self.name if self.is_tenant else ""
 
 
 def of(scope: Scope, tenant_header: str) -> Client:
     """Return the tenant that the header names, or else the peer.
 
-    Without a `tenant_header` there are peers only. A header that is empty or came more
-    than once names nobody. IPv6 peers count by their /64.
+    Without a `tenant_header`, all clients are peers. An empty or repeated header names
+    no tenant. IPv6 peers are identified by their /64 network.
     """
     if tenant_header:
         named = _tenant(Headers(scope=scope).getlist(tenant_header))
@@ -50,8 +50,8 @@ def of(scope: Scope, tenant_header: str) -> Client:
 
 
 def _tenant(values: Sequence[str]) -> str:
-    """Return the name that a header gives, or its digest; empty if it gives none."""
-    # Servers leave no other white space around a value, and any is part of a name.
+    """Return the tenant's name or its digest; empty if the header names no tenant."""
+    # HTTP servers strip spaces and tabs only; other white space is part of the name.
     name = values[0].strip(" \t") if len(values) == 1 else ""
     if not name or _SEPARATOR in name:
         return ""
@@ -61,7 +61,7 @@ def _tenant(values: Sequence[str]) -> str:
 
 
 def _peer(scope: Scope) -> str:
-    """Return the peer's address; `unknown` where it has none, as on a Unix socket."""
+    """Return the peer's address, or `unknown` if it has none (a Unix socket)."""
     address = read_address((scope.get("client") or ("", 0))[0])
     if address is None:
         return "unknown"

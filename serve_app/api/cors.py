@@ -1,4 +1,4 @@
-"""The headers by which browsers let the pages of other origins read answers."""
+"""CORS headers, with which browsers let pages of other origins read responses."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -9,17 +9,17 @@ from serve_app.api import problems
 from serve_app.api.origins import OriginsByRoute
 from serve_app.errors import BadRequest
 
-# Browsers cut it down to what they keep at most: Chromium to two hours.
+# Browsers apply their own maximum: Chromium's is two hours.
 _PREFLIGHT_SECONDS = 24 * 3600
 
-# These do not stand in a refusal, nor does its first body's form.
-_OF_AN_ALLOWED_PREFLIGHT = (
+# Headers of an allowed preflight, or of Starlette's plain text, that a refusal drops.
+_NOT_IN_REFUSALS = (
     "access-control-allow-private-network",
     "content-length",
     "content-type",
 )
 
-# What scripts in browsers may read of an answer beside its body.
+# Response headers that scripts in browsers may read.
 _EXPOSED_HEADERS = (
     "Accept-Ranges",
     "Content-Disposition",
@@ -34,16 +34,16 @@ _EXPOSED_HEADERS = (
 
 
 class _CorsOfOrigins(CORSMiddleware):
-    """Starlette's CORS, with refusals of preflights in the form of all other errors.
+    """Starlette's CORS middleware, with refused preflights as problem+json.
 
-    Where any origin may call, answers say so to requests without an Origin as well: a
-    browser may keep what a link or an `<audio>` has loaded, and give it to a script.
+    If any origin is allowed, responses to requests without an Origin have the headers
+    too: a browser may cache what a link or an `<audio>` loaded and give it to a script.
     """
 
     async def send(
         self, message: Message, send: Send, request_headers: Headers
     ) -> None:
-        """Pass on a message of an answer, with CORS headers."""
+        """Send a message of a response, with CORS headers."""
         is_start = message["type"] == "http.response.start"
         if is_start and self.allow_all_origins and "origin" not in request_headers:
             message.setdefault("headers", [])
@@ -51,7 +51,7 @@ class _CorsOfOrigins(CORSMiddleware):
         await super().send(message, send, request_headers)
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight request."""
+        """Return the response to a preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response
@@ -59,31 +59,31 @@ class _CorsOfOrigins(CORSMiddleware):
         headers = {
             name: value
             for name, value in response.headers.items()
-            if name not in _OF_AN_ALLOWED_PREFLIGHT
+            if name not in _NOT_IN_REFUSALS
         }
-        detail = f"{refusal}. The operator can allow it: see the CORS settings."
+        detail = f"{refusal}. The operator can allow it: see STEMSERVE_CORS_ORIGINS."
         return problems.answer(problems.of(BadRequest(detail)), headers)
 
 
 def cors(app: ASGIApp, origins: tuple[str, ...]) -> CORSMiddleware:
-    """Give each answer of `app` the headers by which pages of `origins` may read it."""
+    """Add CORS headers for `origins` to each response of `app`."""
     return _CorsOfOrigins(
         app,
         allow_origins=origins,
         allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
         allow_headers=("*",),
-        # With `*` any site could act for whoever is logged in at a proxy before us.
+        # With `*`, any site could use a user's login at a proxy in front of us.
         allow_credentials="*" not in origins,
         expose_headers=_EXPOSED_HEADERS,
         max_age=_PREFLIGHT_SECONDS,
-        # A page on the web may use the service on its reader's own machine: which
-        # pages may is what the origins say.
+        # A web page may use a service on its user's own machine, if its origin is
+        # allowed.
         allow_private_network=True,
     )
 
 
 class Cors:
-    """Gives each answer the headers for the origins that may use its route."""
+    """Add CORS headers to each response, for the origins allowed on its route."""
 
     def __init__(self, app: ASGIApp, origins: OriginsByRoute) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What routes ask for."""
+"""FastAPI dependencies that the routes of all systems share."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ from serve_app.api.services import Services
 from serve_app.errors import InvalidInput, TenantRequired
 
 
-# Coroutines, so that no thread is needed to look into a dict.
+# Coroutines, because FastAPI runs plain functions in a thread.
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
@@ -27,22 +27,23 @@ async def _base_url(request: Request, services: InjectedServices) -> str:
     return services.public_url or hosts.base_url(request.scope)
 
 
-# Of this service, as the client of the request at hand reaches it. It must not get into
-# anything that others are answered: the client may have made up its host.
+# The service's base URL as this client reaches it. Never put it into a response to
+# another client: the client may have forged the host.
 InjectedBaseUrl = Annotated[str, Depends(_base_url)]
 
 
 async def client(request: Request, services: InjectedServices) -> Client:
-    """Return who sends a request; TenantRequired when it must be a tenant and is none.
+    """Return the client of a request.
 
-    Each route that has to do with jobs or songs asks for it: see `create_app`.
+    Raises TenantRequired where a tenant is required and the request names none. All
+    routes that deal with jobs or songs depend on it: see `create_app`.
     """
     found = clients.of(request.scope, services.tenant_header)
     if services.tenant_header and not found.is_tenant:
         raise TenantRequired(
-            f"The header {services.tenant_header} must be there once, with the name of "
-            "one tenant and no comma in it. The gateway before this service sets it: "
-            "send the request through the gateway."
+            f"The header {services.tenant_header} is required. It must be present once "
+            "and contain the name of one tenant, without a comma. The gateway in front "
+            "of this service sets it: send the request through the gateway."
         )
     return found
 
@@ -58,14 +59,16 @@ async def _count_waiting(
         yield lambda: held.enter_context(waiting.held(client.name))
 
 
-# Counts the request among those that wait, until the last byte of its answer is sent;
-# raises TooManyRequests and Busy.
+# Counts the request as a waiting one until the last byte of its response is sent.
+# Raises TooManyRequests and Busy.
 InjectedCountWaiting = Annotated[Callable[[], None], Depends(_count_waiting)]
 
 
 async def check_query_once(request: Request) -> None:
-    """Raise InvalidInput for a query parameter that is given more than once."""
+    """Raise InvalidInput if a query parameter is repeated."""
     names = Counter(name for name, _ in request.query_params.multi_items())
     for name, times in names.items():
         if times > 1:
-            raise InvalidInput(f"Give one {name[:40]!r}, not {times}.")
+            raise InvalidInput(
+                f"The query parameter {name[:40]!r} must be given once, got {times}."
+            )

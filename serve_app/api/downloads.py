@@ -1,4 +1,4 @@
-"""Files as answers: whole, in part, or not at all if the client has them (RFC 9110)."""
+"""Responses with a file: ranges and conditional requests (RFC 9110)."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,9 +21,9 @@ Read = Callable[[ByteRange], Awaitable[Content]]
 
 @dataclass(frozen=True)
 class Download:
-    """What a file says of itself; browsers save it where it has a `filename`.
+    """The metadata of a file. With a `filename`, browsers save it.
 
-    `version` is another one whenever a byte of it is.
+    `version` changes whenever a byte of the file changes.
     """
 
     size_bytes: int
@@ -33,33 +33,33 @@ class Download:
 
 
 def version_of_bytes(body: bytes) -> str:
-    """Return the version of a file that is in memory."""
+    """Return the version of a file in memory: its hash."""
     return hashlib.sha256(body).hexdigest()
 
 
 def version_of_stored(file: StoredFile) -> str:
-    """Return the version of a file in the store, by when it was stored."""
+    """Return the version of a stored file, from its key, size and time."""
     facts = f"{file.key} {file.size_bytes} {file.modified_at.isoformat()}"
     return version_of_bytes(facts.encode())
 
 
 def responses(description: str, content: dict[str, Any]) -> dict[int | str, Any]:
-    """Describe the answers that have a file, for OpenAPI."""
+    """Describe the responses with a file, for OpenAPI."""
     return {
         200: {"description": description, "content": content},
         206: {
-            "description": "The part of it that was asked for by `Range`",
+            "description": "The bytes that `Range` requests",
             "content": content,
         },
-        304: {"description": "The client has it already, by `If-None-Match`"},
+        304: {"description": "Not modified: `If-None-Match` names this version"},
         **documented(RangeNotSatisfiable),
     }
 
 
 async def answer(request: Request, download: Download, read: Read) -> Response:
-    """Answer with a file, of which `read` gives the bytes that are asked for.
+    """Return the response with a file; `read` returns a range of its bytes.
 
-    `Range`, `If-Range` and `If-None-Match` are obeyed. Raises RangeNotSatisfiable.
+    Supports `Range`, `If-Range` and `If-None-Match`. Raises RangeNotSatisfiable.
     """
     headers, size_bytes = _headers(download), download.size_bytes
     if ranges.is_unchanged(request.headers, headers["ETag"]):
@@ -68,15 +68,15 @@ async def answer(request: Request, download: Download, read: Read) -> Response:
     if request.method == "HEAD":
         headers["Content-Length"] = str(size_bytes)
         return Response(headers=headers, media_type=media_type)
-    status, part = 200, ByteRange(0, size_bytes)
-    if asked := ranges.requested(request.headers, size_bytes, headers["ETag"]):
-        status, part = 206, asked
-        headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size_bytes}"
-    headers["Content-Length"] = str(part.size_bytes)
+    status, span = 200, ByteRange(0, size_bytes)
+    if requested := ranges.requested(request.headers, size_bytes, headers["ETag"]):
+        status, span = 206, requested
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size_bytes}"
+    headers["Content-Length"] = str(span.size_bytes)
     if pieces.HEADER in request.headers:
         headers[pieces.HEADER] = "1"
-        part = pieces.asked(request.headers, part)
-    content = await read(part)
+        span = pieces.requested(request.headers, span)
+    content = await read(span)
     if isinstance(content, bytes):
         return Response(content, status, headers, media_type)
     return StreamingResponse(content, status, headers, media_type)
@@ -86,7 +86,7 @@ def _headers(download: Download) -> dict[str, str]:
     headers = {
         "ETag": f'"{download.version}"',
         "Accept-Ranges": "bytes",
-        # Deleted when the job is: a copy may be kept but must be asked about.
+        # Files are deleted with their job: a cached copy must be revalidated.
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }

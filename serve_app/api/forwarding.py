@@ -1,4 +1,4 @@
-"""What proxies say of the requests that they forward (X-Forwarded-*)."""
+"""The X-Forwarded-* headers of trusted proxies."""
 
 from collections.abc import Sequence
 from ipaddress import (
@@ -17,12 +17,12 @@ Address = IPv4Address | IPv6Address
 
 
 class ForwardedHeaders:
-    """Gives a request the client, scheme and host it had at the first trusted proxy.
+    """Set a request's client, scheme and host to those the outermost proxy received.
 
-    `trusted` holds addresses and networks; `*` is every address. Of all other peers
-    X-Forwarded-For, -Proto and -Host mean nothing. In a chain of trusted proxies each
-    adds to the lists at their end: what the outermost of them added counts, and nothing
-    before that, which its client may have made up.
+    `trusted` holds addresses and networks; `*` is every address. X-Forwarded-For,
+    -Proto and -Host of all other peers are ignored. Each trusted proxy of a chain
+    appends to the lists: the entry of the outermost one is used, and entries before
+    it are ignored, because the client may have forged them.
     """
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str] = ()) -> None:
@@ -72,15 +72,15 @@ class ForwardedHeaders:
 
 
 def _values(headers: Headers, name: str) -> list[str]:
-    """Return the entries of a header that is a list, be it in several lines."""
+    """Return the entries of a header that is a list, on one or several lines."""
     entries = ",".join(headers.getlist(name)).split(",")
     return [entry.strip() for entry in entries if entry.strip()]
 
 
 def _added(values: list[str], proxies: int) -> str:
-    """Return what the outermost of so many proxies added; empty if nobody did.
+    """Return the entry of the outermost of `proxies`; empty if there is none.
 
-    Some add to a list, as for addresses; others leave what the first one has said.
+    Some proxies append to the list, others keep the first proxy's value.
     """
     return values[max(0, len(values) - proxies)] if values else ""
 
@@ -95,6 +95,6 @@ def read_address(text: str) -> Address | None:
         address = ip_address(text)
     except ValueError:
         return None
-    # As such an IPv4 peer appears to a server that listens on `::`.
+    # A server that listens on `::` sees an IPv4 peer as a mapped address.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

@@ -1,4 +1,4 @@
-"""Answers for requests that the server in front of the application can't pass on."""
+"""Responses to requests that Serve's proxy can't pass on to the application."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -11,32 +11,31 @@ from serve_app.api import problems, request_id
 from serve_app.api.cors import cors
 from serve_app.errors import TooManyRequests, Unavailable
 
-# Shorter than the pause after any other failure: starts and restarts are soon over.
+# Shorter than after other failures: starts and restarts are soon over.
 RETRY_AFTER_SECONDS = 1
-# Paths of the server itself, which probes ask: its own answers to them stand.
+# Paths that the server answers itself, for probes.
 _OWN_PATHS = "/-/"
 _TOO_MANY_REQUESTS = 429
-# Streams begin as soon as a replica has taken them: a crowd that comes at once begins
-# one after the other, and short requests pass it by.
+# Limits how many streams start at once, so that a burst of them does not delay short
+# requests. A stream counts until its response starts.
 _STREAMS = "/events"
-_STREAMS_BEGUN_AT_ONCE = 16
+_STREAMS_STARTED_AT_ONCE = 16
 
 
 class Gate:
-    """Turns the answers of an ASGI server into ours while the application is away.
+    """Replace the server's own error responses while the application is unavailable.
 
-    To clients a 404 means that a job is gone, and an answer without CORS headers can't
-    be read in a browser. So what the server says in plain text, because it has no route
-    yet, no replica or no room, becomes a 503 (or 429) problem with Retry-After, and so
-    does an answer that breaks off before it has begun. The application's own answers
-    pass unchanged.
+    Clients take a 404 to mean that a job is gone, and browsers can't read a response
+    without CORS headers. So a plain-text error of the server (no route yet, no replica,
+    no capacity) becomes a 503 or 429 problem with Retry-After, and so does a request
+    that ends without a response. Responses of the application pass unchanged.
     """
 
     def __init__(self, app: ASGIApp, cors_origins: tuple[str, ...]) -> None:
         self._app = app
-        self._away = cors(_answer_away, cors_origins)
+        self._unavailable = cors(_answer_unavailable, cors_origins)
         self._full = cors(_answer_full, cors_origins)
-        self._beginning = asyncio.Semaphore(_STREAMS_BEGUN_AT_ONCE)
+        self._starting = asyncio.Semaphore(_STREAMS_STARTED_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _is_for_the_application(scope["path"]):
@@ -44,13 +43,13 @@ class Gate:
             return
         async with AsyncExitStack() as turn:
             if scope["path"].endswith(_STREAMS):
-                await turn.enter_async_context(self._beginning)
+                await turn.enter_async_context(self._starting)
             await self._pass_on(scope, receive, send, turn)
 
     async def _pass_on(
         self, scope: Scope, receive: Receive, send: Send, turn: AsyncExitStack
     ) -> None:
-        """Have the server answer; the turn is over once it begins to."""
+        """Pass the request to the server; `turn` ends when the response starts."""
         status: int | None = None
         is_replaced = False
 
@@ -65,38 +64,39 @@ class Gate:
 
         await self._app(scope, receive, watched_send)
         if is_replaced or status is None:
-            answer = self._full if status == _TOO_MANY_REQUESTS else self._away
-            await answer(scope, receive, send)
+            is_full = status == _TOO_MANY_REQUESTS
+            replacement = self._full if is_full else self._unavailable
+            await replacement(scope, receive, send)
 
 
 def _is_for_the_application(path: str) -> bool:
-    """Whether a path is not the server's own, nor the `*` of `OPTIONS *`."""
+    """Whether a path is neither the server's own nor the `*` of `OPTIONS *`."""
     return path.startswith("/") and not path.startswith(_OWN_PATHS)
 
 
 def middleware(cors_origins: tuple[str, ...]) -> Middleware:
-    """Return the gate as a server that takes Starlette's middleware wants it."""
+    """Return the gate as Starlette middleware."""
     return Middleware(Gate, cors_origins)
 
 
 def _is_of_the_server(start: Message) -> bool:
-    """Whether an answer is the server's own: ours tell of errors in JSON only."""
+    """Whether a response is the server's own: the application's errors are JSON."""
     media_type = Headers(raw=start["headers"]).get("content-type", "text/plain")
     return start["status"] >= 400 and media_type.startswith("text/plain")
 
 
-async def _answer_away(scope: Scope, receive: Receive, send: Send) -> None:
+async def _answer_unavailable(scope: Scope, receive: Receive, send: Send) -> None:
     error = Unavailable(
-        "The service is starting or restarting. Send the request again in a moment; "
-        "jobs that were accepted are kept."
+        "The service is starting or restarting. Accepted jobs are kept. Send the "
+        "request again in a few seconds."
     )
     await _answer(error, scope, receive, send)
 
 
 async def _answer_full(scope: Scope, receive: Receive, send: Send) -> None:
     error = TooManyRequests(
-        "The service has more requests than it can hold. Send this one again in a "
-        "moment."
+        "The server has reached its limit of requests. Send this one again in a few "
+        "seconds."
     )
     await _answer(error, scope, receive, send)
 

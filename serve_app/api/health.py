@@ -1,4 +1,4 @@
-"""What the parts of an application say of themselves, and how soon that is known."""
+"""The health report of an application: checks of its systems, cached."""
 
 import asyncio
 import logging
@@ -13,26 +13,27 @@ from serve_app.errors import AppError
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# How old an answer may be, and how long whoever asks waits for a newer one.
+# How old a cached report may be, and how long a request waits for a newer one.
 FRESH_SECONDS = 1.0
 WAIT_SECONDS = 0.25
-# How long all parts together, one of them, and one thing that it looks at may take:
-# what takes longest is told as such. Probes of load balancers commonly wait 5 s.
+# Timeouts of the whole report, of one system, and of one of its checks. The innermost
+# is the shortest, so that the report names the check that hangs. Probes of load
+# balancers commonly time out after 5 s.
 READY_SECONDS = 4.0
 PART_SECONDS = 3.5
-LOOK_SECONDS = 3.0
+CHECK_SECONDS = 3.0
 
 _STARTING: Mapping[str, Any] = {"ready": False, "reason": "The service is starting."}
 
 
 class HealthProbe:
-    """Asks all parts how they are, at most once at a time, and remembers it.
+    """Check the health of all systems, one run at a time, and cache the report.
 
-    The parts' fields are at the top of the report. `ready` and `status` are the worst
-    of all parts, and `reason` has the reasons of all. A name in a part's `health_names`
-    is that part's, also while it has no value; of any other name that two parts have,
-    the later part in the configuration counts. With several parts, each has its own
-    fields under `systems` as well.
+    The fields of all systems are at the top level of the report. `ready` and `status`
+    are the worst of all systems, and `reason` has the reasons of all. A name in a
+    part's `health_names` is always that part's, even if it has no value; of any other
+    name that two systems have, the one configured later wins. With several systems,
+    each has its own fields under `systems` as well.
     """
 
     def __init__(self, parts: Sequence[ApiPart], clock: Callable[[], datetime]) -> None:
@@ -42,52 +43,52 @@ class HealthProbe:
         }
         self._clock = clock
         self._report: Mapping[str, Any] | None = None
-        self._asked_at = float("-inf")
-        self._asking: asyncio.Task[Mapping[str, Any]] | None = None
+        self._checked_at = float("-inf")
+        self._check: asyncio.Task[Mapping[str, Any]] | None = None
 
     async def report(self, wait_seconds: float = WAIT_SECONDS) -> Mapping[str, Any]:
-        """Return the newest report that is there within so many seconds."""
+        """Return the newest report that is available within `wait_seconds`."""
         if self._report is not None and self._age_seconds() < FRESH_SECONDS:
             return self._report
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
-        # Not cancelled with whoever waits: the next one wants it, too.
-        done, _ = await asyncio.wait({self._asking}, timeout=wait_seconds)
+        if self._check is None or self._check.done():
+            self._check = asyncio.create_task(self._check_all())
+        # The check goes on when a request is cancelled: later requests use its result.
+        done, _ = await asyncio.wait({self._check}, timeout=wait_seconds)
         if done:
-            return self._asking.result()
+            return self._check.result()
         return self._report or self._merged({})
 
     def _age_seconds(self) -> float:
-        return time.monotonic() - self._asked_at
+        return time.monotonic() - self._checked_at
 
-    async def _ask(self) -> Mapping[str, Any]:
-        told = await asyncio.gather(*(self._asked(part) for part in self._parts))
+    async def _check_all(self) -> Mapping[str, Any]:
+        reports = await asyncio.gather(*(self._check_one(part) for part in self._parts))
         names = (part.name for part in self._parts)
-        self._report = self._merged(dict(zip(names, told, strict=True)))
-        self._asked_at = time.monotonic()
+        self._report = self._merged(dict(zip(names, reports, strict=True)))
+        self._checked_at = time.monotonic()
         return self._report
 
-    async def _asked(self, part: ApiPart) -> Mapping[str, Any]:
+    async def _check_one(self, part: ApiPart) -> Mapping[str, Any]:
         assert part.health is not None  # noqa: S101  for the types
-        told, failure = await _asked(part.name, part.health(), PART_SECONDS)
-        return told if told is not None else {"ready": False, "reason": failure}
+        report, failure = await _checked(part.name, part.health(), PART_SECONDS)
+        return report if report is not None else {"ready": False, "reason": failure}
 
-    def _merged(self, told: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Return one report of all parts; see the class."""
+    def _merged(self, reports: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Return one report of all systems; see the class."""
         report: dict[str, Any] = {}
-        for part, fields in told.items():
+        for part, fields in reports.items():
             report |= {
                 name: value
                 for name, value in fields.items()
                 if self._owners.get(name, part) == part
             }
-        systems = [told.get(part.name, _STARTING) for part in self._parts]
+        systems = [reports.get(part.name, _STARTING) for part in self._parts]
         is_ready = all(fields.get("ready", False) for fields in systems)
-        told_reasons = (fields.get("reason") for fields in systems)
-        reasons = list(dict.fromkeys(str(reason) for reason in told_reasons if reason))
+        all_reasons = (fields.get("reason") for fields in systems)
+        reasons = list(dict.fromkeys(str(reason) for reason in all_reasons if reason))
         status = "degraded" if reasons else "ok"
-        if len(told) > 1:
-            report["systems"] = {name: dict(fields) for name, fields in told.items()}
+        if len(reports) > 1:
+            report["systems"] = {name: dict(fields) for name, fields in reports.items()}
         return {
             **report,
             "ready": is_ready,
@@ -97,19 +98,19 @@ class HealthProbe:
         }
 
 
-async def asked(whom: str, question: Awaitable[T]) -> tuple[T | None, str | None]:
-    """Return the answer to a part's question, or what to say when there is none."""
-    return await _asked(whom, question, LOOK_SECONDS)
+async def checked(name: str, check: Awaitable[T]) -> tuple[T | None, str | None]:
+    """Return the result of a check, or None and the reason why it failed."""
+    return await _checked(name, check, CHECK_SECONDS)
 
 
-async def _asked(
-    whom: str, question: Awaitable[T], timeout_seconds: float
+async def _checked(
+    name: str, check: Awaitable[T], timeout_seconds: float
 ) -> tuple[T | None, str | None]:
     try:
-        return await asyncio.wait_for(question, timeout_seconds), None
+        return await asyncio.wait_for(check, timeout_seconds), None
     except AppError as err:
         return None, err.detail
     except Exception as err:
-        # Whatever it is, the one who asks after our health is to be told.
-        logger.exception("health check failed part=%s", whom)
-        return None, f"{whom} failed ({type(err).__name__}); see the log."
+        # Any failure is a result: /health must report it.
+        logger.exception("health check failed check=%r", name)
+        return None, f"{name} failed ({type(err).__name__}); see the log."

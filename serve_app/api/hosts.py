@@ -1,4 +1,4 @@
-"""The Host that a request names, checked, and the base URL that follows from it."""
+"""The Host header: its check, and the base URL of a request."""
 
 import re
 from collections.abc import Sequence
@@ -12,14 +12,15 @@ from serve_app.errors import BadRequest, MisdirectedRequest
 
 ANY = "*"
 
-# A name or an IPv4 address, or an IPv6 address in brackets, and perhaps a port. RFC
-# 3986 has more characters: no name in use has them, and this gets into URLs.
+# A name, an IPv4 address or an IPv6 address in brackets, with an optional port. Other
+# characters that RFC 3986 allows are refused: no real name has them, and the host goes
+# into URLs.
 _HOST = re.compile(r"([A-Za-z0-9._~-]{1,255}|\[([0-9A-Fa-f:.]+)\])(:([0-9]{0,5}))?")
 _LARGEST_PORT = 65_535
 
 
 def is_valid(host: str) -> bool:
-    """Whether `host` is a host as it stands in a URL, with or without a port."""
+    """Whether `host` is valid in a URL, with or without a port."""
     found = _HOST.fullmatch(host)
     if found is None or int(found[4] or 0) > _LARGEST_PORT:
         return False
@@ -29,7 +30,7 @@ def is_valid(host: str) -> bool:
 def base_url(scope: Scope) -> str:
     """Return the URL of the application's root, as the request addressed it.
 
-    That is the server's own address for the old clients that name no host.
+    For a client that sends no Host it is the server's own address.
     """
     host = Headers(scope=scope).get("host") or _own(scope)
     root_path = scope.get("root_path", "").rstrip("/")
@@ -37,13 +38,13 @@ def base_url(scope: Scope) -> str:
 
 
 class CheckedHost:
-    """Refuses requests whose Host is none, or not ours, or which have several.
+    """Refuse requests with an invalid, a repeated or a disallowed Host header.
 
-    Ours are all while `allowed` is empty. Else it has names and addresses, `*.` before
-    a name for all below it, `*` for any: so no web page can have its own name lead to
-    this server, and read what the server says as its own (DNS rebinding). A request
-    without a Host comes from no browser. It stands behind ForwardedHeaders: the host
-    that a trusted proxy was asked for is the one that counts.
+    `allowed` holds names and addresses; `*.example.com` allows all names below
+    example.com, `*` and an empty list allow any host. This prevents DNS rebinding,
+    where a web page points its own name at this server and reads its responses. A
+    request without a Host is allowed: no browser sends one. It runs after
+    ForwardedHeaders, so the host that a trusted proxy received counts.
     """
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str] = ()) -> None:
@@ -60,7 +61,9 @@ class CheckedHost:
 
     def _refusal(self, named: list[str]) -> BadRequest | MisdirectedRequest | None:
         if len(named) > 1:
-            return BadRequest(f"The request has {len(named)} Host headers. Send one.")
+            return BadRequest(
+                f"The Host header must be present once, got {len(named)}. Send one."
+            )
         host = named[0] if named else ""
         if not host:
             return None
@@ -71,7 +74,7 @@ class CheckedHost:
             )
         if self._allowed and not self._is_allowed(_name(host)):
             return MisdirectedRequest(
-                f"This server does not answer for the host {host[:80]!r}. Its operator "
+                f"The host {host[:80]!r} is not allowed on this server. The operator "
                 "can allow it: see STEMSERVE_ALLOWED_HOSTS and STEMSERVE_PUBLIC_URL."
             )
         return None
@@ -85,7 +88,7 @@ class CheckedHost:
 
 
 def _name(host: str) -> str:
-    """Return a host without port and brackets, as names are compared."""
+    """Return a host in lower case, without port and brackets, for comparison."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     name = host if host.count(":") > 1 else host.partition(":")[0]
@@ -93,10 +96,10 @@ def _name(host: str) -> str:
 
 
 def _own(scope: Scope) -> str:
-    """Return the address at which the server took the request."""
+    """Return the server's address at which the request arrived."""
     host, port = scope.get("server") or ("localhost", None)
     if port is None:
-        # What a Unix socket has is a path.
+        # A Unix socket has a path, not a host.
         return "localhost"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -1,7 +1,7 @@
-"""Requests that act once, however often they are sent (the header Idempotency-Key).
+"""Idempotent requests: the header Idempotency-Key.
 
-The header is that of draft-ietf-httpapi-idempotency-key-header; an answer is kept for a
-day, as Stripe does.
+The header is that of draft-ietf-httpapi-idempotency-key-header. A response is kept for
+24 hours, as Stripe does.
 """
 
 import hashlib
@@ -30,46 +30,49 @@ _KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # Printable ASCII.
 
 @dataclass(frozen=True)
 class Once:
-    """One thing that a client wants done once: the name it gave, and what it said."""
+    """An idempotent request: a digest of its key, and one of its content."""
 
     services: Services
     id: str
     fingerprint: str
 
     async def before(self) -> Answer | None:
-        """Return the answer to the same request if there was one; raises KeyReused."""
+        """Return the kept response to this request, or None.
+
+        Raises KeyReused if the key was sent with another request.
+        """
         answer = await run_in_thread(self.services.answers.find, self.id)
         return None if answer is None else self.checked(answer)
 
     def answer(
         self, status: int, headers: Mapping[str, str], body: Mapping[str, Any]
     ) -> Answer:
-        """Return what is to be kept, and replayed for a day.
+        """Return the response to keep for 24 hours.
 
-        No URL of this service may be in it: it would lead whoever sends the request
-        again to a host that another client has named.
+        It must not contain a URL of this service: the host is the one that the first
+        request named, and the client that repeats the request may use another.
         """
         expires_at = self.services.clock() + timedelta(seconds=KEPT_SECONDS)
         return Answer(self.id, self.fingerprint, status, headers, body, expires_at)
 
     async def keep(self, status: int, body: Mapping[str, Any]) -> Answer | None:
-        """Keep an answer, or return the one that a twin was given in the meantime."""
+        """Keep a response; return the one that a concurrent request kept, or None."""
         answer = self.answer(status, {}, body)
         before = await run_in_thread(self.services.answers.keep, answer)
         return None if before is None else self.checked(before)
 
     def checked(self, answer: Answer) -> Answer:
-        """Return the answer; KeyReused if it was given to something else."""
+        """Return the response; raise KeyReused if it belongs to another request."""
         if answer.fingerprint != self.fingerprint:
             raise KeyReused(
-                f"This {HEADER} was sent before with another song or other options. "
+                f"This {HEADER} was already used with another song or other options. "
                 "Use a new key for each new request."
             )
         return answer
 
 
 def replayed(answer: Answer) -> JSONResponse:
-    """Give an answer again, as it was given before."""
+    """Return a kept response again, marked as a replay."""
     headers = {**answer.headers, REPLAYED: "true"}
     return JSONResponse(answer.body, answer.status, headers)
 
@@ -79,29 +82,29 @@ Key = Annotated[
     str | None,
     Header(
         alias=HEADER,
-        description="A name of the client's for this request, such as a UUID. Sent "
-        "again within a day, it gets the same answer and starts nothing.",
+        description="A unique key for this request, such as a UUID. A request with the "
+        "same key within 24 hours gets the same response and starts nothing.",
     ),
 ]
 
 
 def is_named(request: Request) -> bool:
-    """Whether the client gave the request a key."""
+    """Whether the request has a key."""
     return HEADER in request.headers
 
 
 def once(request: Request, client: Client, said: Sequence[Any]) -> Once | None:
-    """Return what to do once, if the client gave the request a key.
+    """Return the idempotent request, or None if it has no key.
 
-    `said` is all that the request says, as JSON can hold it. Raises BadRequest for a
-    key that is none.
+    `said` is the content of the request, as values that JSON can hold. Raises
+    BadRequest for an invalid key.
     """
     if not is_named(request):
         return None
     key = request.headers[HEADER]
     if not _KEY.fullmatch(key):
         raise BadRequest(
-            f"The {HEADER} must be 1 to 255 printable ASCII characters: use a UUID."
+            f"The {HEADER} must be 1 to 255 printable ASCII characters. Use a UUID."
         )
     name = [client.tenant, request.method, request.url.path, key]
     services: Services = request.app.state.services

@@ -1,4 +1,4 @@
-"""How many requests of a kind may be under way, and how many of one client."""
+"""Limits of concurrent requests, in all and for each client."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,11 +9,11 @@ from serve_app.errors import Busy, TooManyRequests
 
 
 class Limit:
-    """At most `most` requests under way at once, and half of them from one client.
+    """At most `most` concurrent requests, and at most half of them from one client.
 
-    Long requests each hold a place of the replica's `max_ongoing_requests`: what is
-    left beside the limits is always free for polls, downloads and probes. For one event
-    loop. `what` names the requests in the plural, in the words of a refusal.
+    Each long request takes one of the replica's `max_ongoing_requests`. The limits
+    leave the rest free for polls, downloads and probes. For one event loop. `what`
+    names the requests in error messages, in the plural.
     """
 
     def __init__(self, what: str, most: int) -> None:
@@ -26,20 +26,21 @@ class Limit:
     def held(
         self, client: str, makes_room: Callable[[], bool] = lambda: False
     ) -> Iterator[None]:
-        """Count a request of `client` for the length of the block.
+        """Count a request of `client` during the block.
 
-        Raises TooManyRequests when the client has its share, Busy when all are taken,
-        unless `makes_room` then says that it has just ended one of them.
+        Raises TooManyRequests when the client has reached its limit. When the server
+        has reached its own, raises Busy, unless `makes_room` returns True: then it has
+        just ended a request.
         """
         if self._held[client] >= self._share:
             raise TooManyRequests(
-                f"This client has {self._share} {self._what} under way, the most that "
-                "one client may have. Send the request again when one of them is over."
+                f"A client may have at most {self._share} {self._what} at once. Send "
+                "this one again when one of them has ended."
             )
         if self._held.total() >= self._most and not makes_room():
             raise Busy(
-                f"The server has {self._most} {self._what} under way, the most that it "
-                "takes. Send the request again in a few seconds."
+                f"The server accepts at most {self._most} {self._what} at once. Send "
+                "this one again in a few seconds."
             )
         self._held[client] += 1
         try:
@@ -60,8 +61,8 @@ class Limits(NamedTuple):
 def limits_of(max_ongoing_requests: int) -> Limits:
     """Return limits that leave a quarter of a replica to short requests.
 
-    Half is for those who wait: server-sent events, `wait` and `follow`. A quarter is
-    for songs that arrive: what Serve's proxy holds of each is memory.
+    Half is for waiting requests: server-sent events, `wait` and `follow`. A quarter is
+    for uploads: Serve's proxy buffers each of them in memory.
     """
     return Limits(
         Limit("requests that wait for a job", max(1, max_ongoing_requests // 2)),

@@ -1,4 +1,4 @@
-"""What happens around every request: its log line, its failures."""
+"""Middleware for every request: the access log, and the response to a failure."""
 
 import logging
 from time import perf_counter
@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 class RequestLog:
-    """Gives each request an id and a line of log.
+    """Give each request an id and log it.
 
-    The id goes back with the answer if `answers_id`.
+    With `answers_id` the response has the id, as X-Request-ID.
     """
 
     def __init__(self, app: ASGIApp, answers_id: bool = True) -> None:
@@ -42,20 +42,23 @@ class RequestLog:
             await self._app(scope, receive, send_with_id)
         finally:
             elapsed_ms = (perf_counter() - started) * 1000
-            # The path alone: a query may carry secrets. Quoted: it may carry newlines.
+            # Without the query, which may contain secrets; quoted, for newlines.
             path = quote(scope["path"])
             client = (scope.get("client") or ("unknown", 0))[0]
-            line = "%s %s %s client=%s %.1f ms [%s]"
+            line = (
+                "request completed method=%s path=%s status=%d client=%s "
+                "duration=%.1fms request=%s"
+            )
             method = scope["method"]
             if pieces.is_first(Headers(scope=scope)):
                 logger.info(line, method, path, status, client, elapsed_ms, identity)
 
 
 class Failures:
-    """Turns what nobody expected into a 500 that has CORS headers and no traceback.
+    """Turn an unexpected exception into a 500 with CORS headers and no traceback.
 
-    Starlette's own handler of these stands outside the CORS middleware, where browsers
-    could not read its answer.
+    Starlette's own handler runs outside the CORS middleware, so browsers could not read
+    its response.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -75,8 +78,8 @@ class Failures:
         try:
             await self._app(scope, receive, watched_send)
         except Exception:
-            # Half an answer can't be taken back: the server must cut the connection.
+            # The response has started: the server must close the connection.
             if has_started:
                 raise
-            logger.exception("request %s failed", request_id.current.get())
+            logger.exception("request failed request=%s", request_id.current.get())
             await problems.unexpected()(scope, receive, send)

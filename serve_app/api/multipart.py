@@ -1,4 +1,4 @@
-"""A multipart form with one file, read as it arrives (RFC 7578)."""
+"""A streaming reader of a multipart form with one file (RFC 7578)."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -24,36 +24,37 @@ if TYPE_CHECKING:
 
 FILE_FIELD = "file"
 
-# More than any form of ours needs, and too little to fill memory with.
+# More than any form needs, and too little to exhaust memory.
 MAX_FIELDS_BYTES = 64 * 1024
 
-# As many as Starlette takes: each costs time, though little memory.
+# Starlette's own limit: each part costs time, though little memory.
 _MOST_PARTS = 1000
 _MOST_IGNORED_NAMES = 20
 _LONGEST_NAME_SHOWN = 40
 
-# What a `file` that is text has, such as its path; no song is as short.
+# A text `file` up to this length is taken for a mistake, such as a path. Songs are
+# longer.
 _LONGEST_PATH_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class FormRules:
-    """The text fields of a form that are read beside its file, and the file's limit."""
+    """The known text fields of a form, and the size limit of its file."""
 
     fields: tuple[str, ...]
     max_file_bytes: int
 
     @property
     def max_body_bytes(self) -> int:
-        """The longest body that may hold such a form."""
+        """The size limit of the whole body."""
         return self.max_file_bytes + MAX_FIELDS_BYTES
 
 
 @dataclass(frozen=True)
 class Form:
-    """A form that was read: its file, written to a path, and its text fields.
+    """The fields of a form, and facts of its file, which lies in the reader's path.
 
-    `ignored` names fields that it has beside them, the first ones.
+    `ignored` names the first unknown fields.
     """
 
     filename: str
@@ -77,9 +78,9 @@ class _Part:
 
 
 class FormReader:
-    """Reads one form, writing its file to `path`, and refuses it as soon as it can.
+    """Read one form and write its file to `path`; fail as early as possible.
 
-    Parts that are neither the file nor one of the rules' fields are skipped.
+    Skip parts that are neither the file nor a field of the rules.
     """
 
     def __init__(self, content_type: str, path: Path, rules: FormRules) -> None:
@@ -98,23 +99,31 @@ class FormReader:
         self._parser = self._make_parser(content_type)
 
     def feed(self, data: bytes) -> None:
-        """Read the next bytes of the body; raises what is wrong with the form."""
+        """Read the next bytes of the body.
+
+        Raises BadRequest, InvalidField, UploadTooLarge, and Unavailable when the file
+        can't be written.
+        """
         with _translated():
             self._parser.write(data)
 
     def finish(self) -> Form:
-        """Return the form after its last byte; raises what it lacks."""
+        """Return the form after its last byte.
+
+        Raises BadRequest if it is incomplete, InvalidField without a file, and
+        Unavailable when the file can't be written.
+        """
         if not self._has_ended:
             raise _malformed()
         if self._filename is None:
             raise InvalidField(
-                "There is no file in the form. Send the song as the multipart field "
-                "`file`: curl -F file=@song.mp3.",
+                "The form has no file. Send the song in the field `file`: "
+                "curl -F file=@song.mp3.",
                 FILE_FIELD,
             )
         if self._may_be_text and self._size_bytes <= _LONGEST_PATH_BYTES:
             raise InvalidField(
-                "The field `file` is text. Send it as a file, with a file name: "
+                "The field `file` must be a file, got text. Send it with a file name: "
                 "curl -F file=@song.mp3.",
                 FILE_FIELD,
             )
@@ -129,7 +138,7 @@ class FormReader:
         )
 
     def close(self) -> None:
-        """Close the file; it stays where it is."""
+        """Close the file, and keep it."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -138,8 +147,8 @@ class FormReader:
         kind, parameters = parse_options_header(content_type)
         if kind != b"multipart/form-data":
             raise BadRequest(
-                "Send the song as multipart/form-data, in the field `file`: "
-                "curl -F file=@song.mp3. Or say where it is, as JSON: "
+                "The body must be multipart/form-data or JSON. Send the song in the "
+                "field `file`: curl -F file=@song.mp3. Or send its address as JSON: "
                 '{"url": "https://…"}.'
             )
         if not parameters.get(b"boundary"):
@@ -164,8 +173,8 @@ class FormReader:
         self._parts += 1
         if self._parts > _MOST_PARTS:
             raise BadRequest(
-                f"The multipart/form-data has more than {_MOST_PARTS} fields. Send "
-                "those that are needed."
+                f"The multipart/form-data may have at most {_MOST_PARTS} fields, got "
+                "more. Send fewer."
             )
 
     def _add_header_name(self, data: bytes, start: int, end: int) -> None:
@@ -185,7 +194,7 @@ class FormReader:
 
     def _open_part(self) -> None:
         part = self._part
-        # aiohttp, which gives the type first, percent-encodes the whole name.
+        # aiohttp sends the type first, and percent-encodes the whole name.
         said = content_disposition.read(part.disposition, part.has_type_first)
         if said.field is None:
             raise _malformed()
@@ -196,7 +205,7 @@ class FormReader:
             return
         if self._filename is not None:
             raise InvalidField(
-                "There are two files in the form. Send one song per request.",
+                "The form has more than one file. Send one song per request.",
                 FILE_FIELD,
             )
         self._filename = titles.clean(said.filename or "")
@@ -210,7 +219,7 @@ class FormReader:
             if len(self._ignored) < _MOST_IGNORED_NAMES:
                 self._ignored[name] = None
         elif part.is_file:
-            raise InvalidField(f"The field {name!r} is text, not a file.", name)
+            raise InvalidField(f"The field {name!r} must be text, got a file.", name)
         else:
             self._count_text(len(name))
 
@@ -232,7 +241,11 @@ class FormReader:
         self._text_bytes += size_bytes
         if self._text_bytes > MAX_FIELDS_BYTES:
             name = self._part.name
-            raise InvalidField("The text fields are too long. Shorten them.", name)
+            raise InvalidField(
+                f"The text fields must be at most {MAX_FIELDS_BYTES} bytes together. "
+                "Shorten them.",
+                name,
+            )
 
     def _end_part(self) -> None:
         if not (self._part.is_file or self._part.is_ignored):
@@ -257,16 +270,16 @@ def _translated() -> Iterator[None]:
 
 
 def too_large(rules: FormRules) -> UploadTooLarge:
-    """Make the error for a file over the limit."""
+    """Return the error for a file over the limit."""
     mebibytes = rules.max_file_bytes / 1024**2
     return UploadTooLarge(
-        f"The file is larger than the {mebibytes:.4g} MiB that are taken here. "
+        f"The file is larger than {mebibytes:.4g} MiB, the limit of this server. "
         "Send a shorter song or a compressed one: flac, mp3, m4a."
     )
 
 
 def _malformed() -> BadRequest:
     return BadRequest(
-        "The form is malformed or was cut off: it has no boundary, a part without a "
+        "The form is malformed or incomplete: it has no boundary, a part without a "
         "name, or no end. Send it again as multipart/form-data."
     )

@@ -1,4 +1,4 @@
-"""Which web pages may change something: those of our origin, and of configured ones."""
+"""The check of Origin: which web pages may send requests that change something."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,14 @@ from serve_app.api import hosts, problems
 from serve_app.api.part import ApiPart
 from serve_app.errors import ForeignOrigin
 
-# By these nothing changes; whether a page may read the answer, its browser decides by
-# the CORS headers.
+# These change nothing. Whether a page may read the response is up to the CORS headers.
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class OriginsByRoute:
-    """Which origins may use a route: those of its part, or else those of all.
+    """The origins that may use each route: those of its system, or else the default.
 
-    Filled after the application has its routes, which its middleware comes before.
+    It is filled after the routes are added; the middleware is created before them.
     """
 
     def __init__(self, origins: tuple[str, ...]) -> None:
@@ -26,27 +25,27 @@ class OriginsByRoute:
         self._of_routes: list[tuple[Sequence[BaseRoute], tuple[str, ...]]] = []
 
     def add(self, part: ApiPart, routes: Sequence[BaseRoute]) -> None:
-        """Let only the origins of a part use its routes, if it has any of its own."""
+        """Restrict the routes of a part to its `cors_origins`, if it has any."""
         if part.cors_origins is not None:
             self._of_routes.append((routes, part.cors_origins))
 
     def of(self, scope: Scope) -> tuple[str, ...]:
-        """Return the origins that may use the route of a request."""
+        """Return the origins that may use the requested route."""
         if scope["type"] == "http":
             for routes, origins in self._of_routes:
-                # By its path: a preflight has a method of its own.
+                # By the path alone: the method of a preflight is OPTIONS.
                 if any(route.matches(scope)[0] is not Match.NONE for route in routes):
                     return origins
         return self._origins
 
 
 class CheckedOrigin:
-    """Refuses what pages of strangers would change, before anything is read of it.
+    """Refuse state-changing requests of disallowed origins, before reading their body.
 
-    Of a request that a form could send a browser does not ask first (CORS): it sends it
-    and keeps only the answer from the page. `origins` may call, and so may the server's
-    own pages: those of the host that the request names, and of `public_url`. A request
-    without an Origin comes from no page.
+    A browser sends a request that a form could send without a preflight, and only hides
+    the response from the page (CORS). Allowed are `origins` and the server's own pages:
+    those of the requested host and of `public_url`. A request without an Origin is
+    allowed: no page sent it.
     """
 
     def __init__(
@@ -70,19 +69,19 @@ class CheckedOrigin:
         origins = self._origins.of(scope)
         if hosts.ANY in origins or origin in origins:
             return True
-        # Not by its scheme: a proxy that ends TLS need not say so.
+        # The scheme is not compared: a proxy that terminates TLS may not forward it.
         own = {self._public_host, headers.get("host", "").lower()} - {""}
         return _host(origin) in own
 
 
 def _host(url: str) -> str:
-    """Return host and port of a URL or an origin; empty for an origin of none."""
+    """Return host and port of a URL or an origin; empty for the origin `null`."""
     return url.partition("://")[2].partition("/")[0].lower()
 
 
 def _refused(origin: str) -> ForeignOrigin:
     return ForeignOrigin(
-        f"Pages of the origin {origin[:80]!r} may not use this server. Its operator "
-        "can allow it: see STEMSERVE_CORS_ORIGINS, or STEMSERVE_PUBLIC_URL where the "
-        "page is this server's own."
+        f"The origin {origin[:80]!r} is not allowed on this server. The operator can "
+        "allow it: see STEMSERVE_CORS_ORIGINS, or STEMSERVE_PUBLIC_URL if the page is "
+        "this server's own."
     )

@@ -1,4 +1,4 @@
-"""What a system adds to the HTTP application."""
+"""The routes and state that a system adds to the HTTP application."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,21 +9,22 @@ from fastapi import APIRouter
 
 Health = Callable[[], Awaitable[Mapping[str, Any]]]
 
-# Of the calls of an OpenAPI description (part, path, method): the files of its
-# examples, without ending, and what tells them apart in their labels.
+# Code examples by call of the OpenAPI description: (section, path, method). Each value
+# maps a file name without suffix to what its label adds.
 Examples = Mapping[tuple[str, str, str], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class ApiPart:
-    """The routes of a system, and what they find in `app.state`.
+    """The routes of a system, and the values they need in `app.state`.
 
-    `public_routers` answer whoever asks; the others know their client. `state` is by
-    name, which must be the system's own. `health` is its part of /health: `ready`, and
-    `reason` if it is not; at the top of /health, `health_names` are never another
-    system's. Pages of `cors_origins` may use its routes; None is those of the whole
-    application. `description` is Markdown for /docs, `sent` describes what the system
-    asks of others, and `examples` lie in `examples_dir`.
+    `public_routers` need no tenant; `routers` do where tenants are configured. The
+    names in `state` must be unique in the application. `health` returns the system's
+    fields of /health: `ready`, and `reason` if it is not ready; the `health_names` at
+    the top level are never another system's. Pages of `cors_origins` may use its
+    routes; None means the origins of the whole application. `description` is Markdown
+    for /docs, `sent` describes requests that the system sends, and `examples` are in
+    `examples_dir`.
     """
 
     name: str

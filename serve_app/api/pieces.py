@@ -1,8 +1,8 @@
-"""Files in pieces, so that a client that reads slowly holds little of them in memory.
+"""Files in pieces, so that a slow client's download needs little memory here.
 
-Serve has no backpressure between a replica and the client: what the application sends
-is held by the replica and the proxy until the client has read it. So the proxy asks for
-a file piece by piece, the next one when the client has taken the last.
+Serve has no backpressure between a replica and the client: the replica and the proxy
+buffer what the application sends until the client has read it. So the proxy requests a
+file piece by piece, each when the client has read the one before.
 """
 
 import re
@@ -13,40 +13,40 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api.ranges import ByteRange
 
-# In a request: the bytes [start, end) of the answer's body, as `start-end`. In an
-# answer: that its body is a piece only, though its Content-Length is that of all of it.
+# In a request: the bytes [start, end) of the response's body, as `start-end`. In a
+# response: the body is only a piece, though Content-Length is that of the whole.
 HEADER = "x-stemserve-piece"
 
-# Each costs the proxy some milliseconds: whoever has read one gets twice as much. With
-# 1 MiB at most a download is 40 % slower.
+# A request costs the proxy some milliseconds, so each piece is twice as large as the
+# one before. With 1 MiB at most, a download is 40 % slower.
 FIRST_BYTES = 256 * 1024
 MOST_BYTES = 4 * 1024**2
 
 _NAMED = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 
 
-def asked(headers: Headers, part: ByteRange) -> ByteRange:
-    """Return the piece of a part that a request asks for: all of it if it names none.
+def requested(headers: Headers, span: ByteRange) -> ByteRange:
+    """Return the piece of `span` that a request names, or all of it.
 
-    Only the proxy names one: it takes the header from what clients send.
+    Only the proxy names pieces: it removes the header from clients' requests.
     """
     named = _NAMED.fullmatch(headers.get(HEADER, ""))
     if named is None:
-        return part
-    start, end = (min(part.start + int(each), part.end) for each in named.groups())
+        return span
+    start, end = (min(span.start + int(each), span.end) for each in named.groups())
     return ByteRange(start, max(start, end))
 
 
 def is_first(headers: Headers) -> bool:
-    """Whether a request is not the proxy's own for one more piece of an answer."""
+    """Whether a request is not one of the proxy's for a later piece."""
     return headers.get(HEADER, "0-").startswith("0-")
 
 
 class Pieces:
-    """Has the application behind a server send its files in pieces.
+    """Request files of the application in pieces, and send them as one response.
 
-    An answer that breaks off between two pieces is left incomplete, by which its client
-    sees that it is cut.
+    If the file is deleted between two pieces, the response stays incomplete, so that
+    the client notices.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -56,23 +56,23 @@ class Pieces:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer, most_bytes = _Answer(receive, send), FIRST_BYTES // 2
+        response, most_bytes = _Response(receive, send), FIRST_BYTES // 2
         name = HEADER.encode()
         headers = [each for each in scope["headers"] if each[0].lower() != name]
-        while answer.goes_on:
-            start, most_bytes = answer.sent_bytes, min(most_bytes * 2, MOST_BYTES)
+        while response.goes_on:
+            start, most_bytes = response.sent_bytes, min(most_bytes * 2, MOST_BYTES)
             piece = f"{start}-{start + most_bytes}".encode()
-            asking = {**scope, "headers": [*headers, (name, piece)]}
-            await self._app(asking, answer.receiving(), answer.next_piece())
+            request = {**scope, "headers": [*headers, (name, piece)]}
+            await self._app(request, response.receiving(), response.next_piece())
 
 
 def middleware() -> Middleware:
-    """Return it as a server that takes Starlette's middleware wants it."""
+    """Return `Pieces` as Starlette middleware."""
     return Middleware(Pieces)
 
 
-class _Answer:
-    """An answer that is put together of the answers for its pieces."""
+class _Response:
+    """A response that is assembled from the responses for its pieces."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.sent_bytes = 0
@@ -84,7 +84,7 @@ class _Answer:
         self._has_left = False
 
     def receiving(self) -> Receive:
-        """Return what gives the request's body, which only the first piece has."""
+        """Return the `receive` of the next piece; only the first has the body."""
         is_read = self._status is None
 
         async def receive() -> Message:
@@ -101,9 +101,9 @@ class _Answer:
         return receive
 
     def next_piece(self) -> Send:
-        """Return what takes the messages of the next piece."""
+        """Return the `send` of the next piece."""
         is_first = self._status is None
-        self.goes_on = False  # Unless this one brings something, and is not the last.
+        self.goes_on = False  # Until this piece has sent data and is not the last.
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -127,7 +127,7 @@ class _Answer:
                 del headers[HEADER]
                 message["headers"] = headers.raw
         elif not is_piece or message["status"] != self._status:
-            raise ConnectionError("the file is gone before all of it was sent")
+            raise ConnectionError("the file was deleted while it was sent")
 
     async def _pass_on(self, data: bytes) -> None:
         self.sent_bytes += len(data)

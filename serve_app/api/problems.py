@@ -1,4 +1,4 @@
-"""Errors as answers: application/problem+json (RFC 9457), always with a `detail`."""
+"""Error responses: application/problem+json (RFC 9457), always with a `detail`."""
 
 import json
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ from serve_app.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
-# What is away is often back after so long: a replica, a database that fails over.
+# Replicas restart and databases fail over in about this time.
 RETRY_AFTER_SECONDS = 5
 _CONTENT = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
 
 def of(error: AppError) -> Problem:
-    """Describe `error` as it happened to the request at hand."""
+    """Return the problem for `error` in the current request."""
     return Problem(
         type=f"urn:stemserve:problem:{error.code}",
         title=_title(error.code),
@@ -44,7 +44,7 @@ def of(error: AppError) -> Problem:
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """Make the answer that tells a client of `problem`."""
+    """Return the response with `problem`."""
     return Response(
         problem.model_dump_json(exclude_none=True),
         status_code=problem.status,
@@ -54,20 +54,20 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
 
 
 def unexpected() -> Response:
-    """Make the answer to a request on which the server itself failed."""
+    """Return the response to a request on which the server itself failed."""
     reference = request_id.current.get()
     return answer(
         of(
             AppError(
-                "The server failed on this request; the request is not at fault. Try "
-                f"again, and if it stays so, give the operator this: {reference}."
+                "The server failed while it handled this request. Try again; if it "
+                f"fails again, give the operator this request id: {reference}."
             )
         )
     )
 
 
 async def on_app_error(request: Request, error: AppError) -> Response:
-    """Answer an error of our own."""
+    """Return the response to an AppError."""
     problem, headers = of(error), {}
     if isinstance(error, InvalidField):
         wrong = FieldError(loc=["body", error.field], msg=error.detail, type=error.code)
@@ -77,7 +77,7 @@ async def on_app_error(request: Request, error: AppError) -> Response:
     elif error.retryable:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, BodyTooSlow):
-        # What may still come of the body is no request.
+        # The rest of the body must not be read as another request.
         headers["Connection"] = "close"
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size_bytes}"
@@ -85,7 +85,7 @@ async def on_app_error(request: Request, error: AppError) -> Response:
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
-    """Answer what the router refuses: no such path, no such method."""
+    """Return the response to an error of the router: unknown path or method."""
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     problem = of(AppError(_http_detail(request, error))).model_copy(
         update={
@@ -101,7 +101,7 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
 async def on_validation_error(
     request: Request, error: RequestValidationError
 ) -> Response:
-    """Answer a parameter that is not of its type: one sentence, and the list."""
+    """Return the response to invalid parameters: one sentence, and the list."""
     errors = [
         FieldError(loc=list(each["loc"]), msg=each["msg"], type=each["type"])
         for each in error.errors()
@@ -112,7 +112,7 @@ async def on_validation_error(
 
 
 def documented(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
-    """Describe `errors` for OpenAPI, by status, beside a default for all others."""
+    """Describe `errors` for OpenAPI by status, and all others by a default."""
     responses: dict[int | str, dict[str, Any]] = {
         "default": {
             "description": "Any other problem",
@@ -139,7 +139,7 @@ def _example(error: type[AppError]) -> dict[str, Any]:
         "type": f"urn:stemserve:problem:{error.code}",
         "title": _title(error.code),
         "status": error.status,
-        "detail": "What happened, and what to do about it.",
+        "detail": "What is wrong, and what to do.",
         "code": error.code,
         "instance": "urn:stemserve:request:5b0c1f7e",
         "retryable": error.retryable,
@@ -151,11 +151,11 @@ def _title(code: str) -> str:
 
 
 def _http_detail(request: Request, error: HTTPException) -> str:
-    # Quoted as JSON, so that control characters of a hostile path stay harmless.
+    # JSON escapes control characters of a hostile path.
     path = json.dumps(request.url.path[:200])
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return f"There is nothing at {path}. /docs lists every call."
+        return f"There is no resource at {path}. See /docs for all calls."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "another method")
-        return f"{path} does not take {request.method}. Use {allowed}."
+        return f"{path} does not support {request.method}. Use {allowed}."
     return error.detail

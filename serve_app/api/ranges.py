@@ -1,4 +1,4 @@
-"""Parts of a file, and versions of it, as HTTP asks for them (RFC 9110)."""
+"""Range and conditional requests (RFC 9110)."""
 
 import re
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ class ByteRange:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes they are."""
+        """The number of bytes."""
         return self.end - self.start
 
 
 def parse(header: str, size_bytes: int) -> ByteRange | None:
-    """Return the part that a Range header asks for, None for the whole file.
+    """Return the range that a Range header requests, or None for the whole file.
 
-    Several parts and what is not understood are answered by the whole file, as the RFC
-    allows. Raises RangeNotSatisfiable for a part that the file does not have.
+    Several ranges and invalid headers mean the whole file, as the RFC allows. Raises
+    RangeNotSatisfiable for a range outside the file.
     """
     match = _ONE_RANGE.fullmatch(header.strip())
     if match is None or max(map(len, match.groups())) > _MAX_DIGITS:
@@ -44,7 +44,9 @@ def parse(header: str, size_bytes: int) -> ByteRange | None:
         return None
     if start >= end:
         raise RangeNotSatisfiable(
-            f"The file has {size_bytes} bytes. Ask for a range within them.", size_bytes
+            f"The range is outside the file, which has {size_bytes} bytes. Request a "
+            "range within it.",
+            size_bytes,
         )
     return ByteRange(start, end)
 
@@ -52,14 +54,14 @@ def parse(header: str, size_bytes: int) -> ByteRange | None:
 def requested(
     headers: Mapping[str, str], size_bytes: int, etag: str
 ) -> ByteRange | None:
-    """Return the part to send, None for the whole file; If-Range is obeyed."""
+    """Return the range to send by Range and If-Range, or None for the whole file."""
     if "range" not in headers or headers.get("if-range", etag) != etag:
         return None
     return parse(headers["range"], size_bytes)
 
 
 def is_unchanged(headers: Mapping[str, str], etag: str) -> bool:
-    """Whether the client has this version already, by If-None-Match."""
+    """Whether If-None-Match names this version."""
     known = headers.get("if-none-match")
     if known is None:
         return False

@@ -1,4 +1,4 @@
-"""The id of the request at hand: in its log line, its answer, and its problems."""
+"""The id of the current request, for its log line, response and problems."""
 
 import re
 from contextvars import ContextVar
@@ -11,5 +11,5 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def chosen(given: str) -> str:
-    """Return the id that a client gave when it is a plain one, else a new one."""
+    """Return the client's id if it is valid, or a new one."""
     return given if _ACCEPTED.fullmatch(given) else uuid4().hex

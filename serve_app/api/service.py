@@ -1,4 +1,4 @@
-"""What the service says of itself."""
+"""The service's own routes: its root, and the probes."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -11,9 +11,9 @@ router = APIRouter(tags=["service"], responses=documented())
 
 
 @router.head("/", include_in_schema=False)
-@router.get("/", summary="Say what is served here")
+@router.get("/", summary="Describe the service")
 async def root(request: Request, response: Response, base_url: InjectedBaseUrl) -> Root:
-    """Name the service and its version, and say where its documentation is."""
+    """Return the service's name and version, and the URLs of its documentation."""
     response.headers["Cache-Control"] = "no-store"
     return Root(
         version=request.app.version,
@@ -23,30 +23,30 @@ async def root(request: Request, response: Response, base_url: InjectedBaseUrl) 
 
 
 @router.head("/ping", include_in_schema=False)
-@router.get("/ping", summary="Say hello")
+@router.get("/ping", summary="Ping the service")
 async def ping() -> Ping:
-    """Answer, to show that requests arrive."""
+    """Return `ok`, to show that requests arrive."""
     return Ping()
 
 
 @router.head("/livez", include_in_schema=False)
-@router.get("/livez", summary="Is the process alive?")
+@router.get("/livez", summary="Check that the process is alive")
 async def livez() -> Ping:
-    """Answer for as long as the process runs; nothing else is looked at."""
+    """Return `ok` while the process runs, without further checks."""
     return Ping()
 
 
 @router.head("/health", include_in_schema=False)
 @router.get(
     "/health",
-    summary="How is the service?",
+    summary="Get the health report",
     response_model_exclude_none=True,
 )
 async def health(request: Request, response: Response) -> Health:
-    """Say whether jobs can be done now, on what, and if not why; always with 200.
+    """Return whether the service can run jobs now, and if not why. Always 200.
 
-    The answer comes within 300 ms: what takes longer to find out is in the next one.
-    `ready` says what `/readyz` answers by its status.
+    The response comes within 300 ms, from a cached report if the checks take longer.
+    `/readyz` returns the value of `ready` as its status.
     """
     probe: HealthProbe = request.app.state.health
     response.headers["Cache-Control"] = "no-store"
@@ -56,12 +56,12 @@ async def health(request: Request, response: Response) -> Health:
 @router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
-    summary="Is the service ready?",
+    summary="Check that the service is ready",
     response_model_exclude_none=True,
     responses={503: {"model": Health, "description": "Not ready; `reason` says why"}},
 )
 async def readyz(request: Request, response: Response) -> Health:
-    """Answer 200 if jobs can be done now, 503 if not; `reason` says why."""
+    """Return 200 if the service can run jobs now, or 503; `reason` says why not."""
     probe: HealthProbe = request.app.state.health
     report = Health.model_validate(await probe.report(READY_SECONDS))
     response.headers["Cache-Control"] = "no-store"

@@ -1,4 +1,4 @@
-"""What the routes of every system are given to work with."""
+"""The services that the routes of all systems share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from serve_app.idempotency.response import Answer
 
 
 class Answers(Protocol):
-    """What requests that may be sent twice were answered."""
+    """The kept responses to idempotent requests."""
 
     def find(self, request_id: str) -> Answer | None:
-        """Return what a request was answered, if it was and not too long ago."""
+        """Return the kept response to a request, or None if none is kept."""
 
     def keep(self, answer: Answer) -> Answer | None:
-        """Keep an answer, unless the request has one, which is returned then."""
+        """Keep a response and return None, or return the one that is kept already."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What all systems of an application share.
+    """The services and settings that all systems of an application share.
 
-    `public_url` is where clients reach the service, without a slash at its end; empty
-    where each request's own address is used. `trusted_proxies` are the addresses and
-    networks whose X-Forwarded-* headers count. `allowed_hosts` are the hosts that
-    requests may name, any if empty. `tenant_header` names the header that says whose a
-    request is; empty where all clients are one. `max_ongoing_requests` is what the
-    server takes at once; long ones get parts of it.
+    `public_url` is the URL at which clients reach the service, without a final slash;
+    if it is empty, the address of each request is used. X-Forwarded-* headers of
+    `trusted_proxies` (addresses and networks) are used. Requests may name
+    `allowed_hosts` only; if it is empty, any host. `tenant_header` is the header that
+    names the tenant; if it is empty, there are no tenants. `max_ongoing_requests` is
+    how many requests the server takes at once; long ones get shares of it.
     """
 
     answers: Answers

@@ -1,4 +1,4 @@
-"""A resource that several clients share, of which none gets all."""
+"""A semaphore that clients share fairly."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,10 +7,10 @@ from weakref import WeakValueDictionary
 
 
 class Shares:
-    """At most `total` holders at once, and at most `each` of one client.
+    """A semaphore with `total` places, of which one client gets at most `each`.
 
-    Who waits has a turn in the order of coming, but a client's `each` + 1st waits
-    without keeping others from theirs. For one event loop.
+    Requests are served in the order of arrival. One that exceeds its client's share
+    waits without delaying other clients. For one event loop.
     """
 
     def __init__(self, total: int, each: int) -> None:
@@ -20,7 +20,7 @@ class Shares:
 
     @asynccontextmanager
     async def held(self, client: str) -> AsyncIterator[None]:
-        """Hold one for as long as the block runs."""
+        """Hold one place during the block."""
         own = self._own.setdefault(client, asyncio.Semaphore(self._each))
         async with own, self._all:
             yield

@@ -1,4 +1,4 @@
-"""Blocking work, beside the event loop."""
+"""Blocking work in threads beside the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` in a thread, and return after it has ended even when cancelled.
+    """Run `work` in a thread; when cancelled, wait for its end before raising.
 
-    A thread can't be cancelled. Whoever cleans up after one that still runs would see
-    it make new files afterwards.
+    A thread can't be cancelled. If its caller cleaned up earlier, the thread could
+    still create files afterwards.
     """
     return await run_in(None, work, *args, **kwargs)
 
@@ -23,7 +23,7 @@ async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 async def run_in(
     pool: Executor | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Do what `run_in_thread` does, in a thread of `pool` if there is one."""
+    """Do the same as `run_in_thread`, in a thread of `pool` if it is given."""
     call = partial(copy_context().run, work, *args, **kwargs)
     running = asyncio.get_running_loop().run_in_executor(pool, call)
     try:
@@ -31,5 +31,5 @@ async def run_in(
     except asyncio.CancelledError:
         await asyncio.wait([running])
         if not running.cancelled():
-            running.exception()  # Marks it as seen: the cancellation is what is told.
+            running.exception()  # Marks it as retrieved: the cancellation is raised.
         raise

@@ -1,4 +1,4 @@
-"""What goes over the wire of any system: errors, health, and what they share."""
+"""Response models that all systems share: errors, health and the root."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ IgnoredFields = Annotated[
     tuple[str, ...],
     Field(
         exclude_if=lambda names: not names,
-        description="Form fields that were sent but do not exist, such as a "
-        "misspelt option. Absent when there are none.",
+        description="Unknown form fields of the request, such as a misspelt option. "
+        "Absent if there are none.",
     ),
 ]
 
@@ -27,15 +27,15 @@ EXAMPLE_EXPIRES = "2026-11-20T12:31:10Z"
 
 
 class Wire(BaseModel):
-    """An answer. Fields may be added to it; none is renamed or removed."""
+    """A response. Fields may be added, but not renamed or removed."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class FieldError(Wire):
-    """One thing that is wrong with a request, and where."""
+    """One error in a request, and its place."""
 
-    loc: list[str | int] = Field(description="The way to it: `body`, `file`.")
+    loc: list[str | int] = Field(description="The path to the field: `body`, `file`.")
     msg: str = Field(description="What is wrong and what to do.")
     type: str = Field(description="A stable code.")
 
@@ -46,32 +46,34 @@ class Problem(Wire):
     type: str = Field(description="A stable URI of the kind of problem.")
     title: str = Field(description="The kind of problem in words.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What happened and what to do, for a person.")
-    code: str = Field(description="The kind of problem as a stable word.")
-    instance: str = Field(description="This occurrence; it is in the server's log.")
-    retryable: bool = Field(description="Whether the same request may work later.")
+    detail: str = Field(description="What is wrong and what to do, for a person.")
+    code: str = Field(description="The kind of problem as a stable code.")
+    instance: str = Field(
+        description="A URN with the request id, which is in the server's log."
+    )
+    retryable: bool = Field(description="Whether the same request may succeed later.")
     errors: list[FieldError] | None = Field(
-        default=None, description="Each thing that is wrong, when there are fields."
+        default=None, description="The errors of each field, if fields are invalid."
     )
 
 
 class Root(Wire):
-    """What is served here, and where to read on."""
+    """The service's name and version, and the URLs of its documentation."""
 
     name: Literal["stemserve"] = "stemserve"
     version: str
-    docs: str = Field(description="The description of the API.")
-    health: str = Field(description="Whether the service is ready.")
+    docs: str = Field(description="The URL of the API's documentation.")
+    health: str = Field(description="The URL of the health report.")
 
 
 class Ping(Wire):
-    """A sign of life."""
+    """The response to a ping."""
 
     status: Literal["ok"] = "ok"
 
 
 class QueueHealth(Wire):
-    """How busy the server is."""
+    """The length of the queue."""
 
     queued: int
     running: int
@@ -79,27 +81,27 @@ class QueueHealth(Wire):
 
 
 class StorageHealth(Wire):
-    """Whether the store of files answers."""
+    """Whether the file storage is reachable."""
 
     ok: bool
 
 
 class DiskHealth(Wire):
-    """Whether there is room for more songs."""
+    """Whether the disks have room for more songs."""
 
-    ok: bool = Field(description="Whether each disk has as much as is kept in reserve.")
+    ok: bool = Field(description="Whether each disk has at least the reserve free.")
     reserve_bytes: int
     free_bytes: dict[str, int] = Field(
-        description="For the working files, and for stored files and the database "
-        "where these are on disks of the server."
+        description="Free space for working files, and for stored files and the "
+        "database if they are on the server's disks."
     )
     jobs_bytes: int | None = Field(
-        default=None, description="The most that all jobs under way may still take."
+        default=None, description="The most that all unfinished jobs may still take."
     )
 
 
 class Health(Wire):
-    """Whether jobs can be done now, and why not."""
+    """Whether the service can run jobs now, and if not why."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -125,20 +127,20 @@ class Health(Wire):
     status: Literal["ok", "degraded", "unavailable"]
     timestamp: UtcTime
     ready: bool
-    model: str | None = Field(default=None, description="The model that is loaded.")
-    device: str | None = Field(default=None, description="What it runs on.")
+    model: str | None = Field(default=None, description="The loaded model.")
+    device: str | None = Field(default=None, description="The device it runs on.")
     jobs_count: int | None = Field(
-        default=None, description="The jobs that are kept, whatever became of them."
+        default=None, description="The number of kept jobs, in any state."
     )
     queue: QueueHealth | None = None
     storage: StorageHealth | None = None
     disk: DiskHealth | None = None
     reason: str | None = Field(
-        default=None, description="Why it is not ready, or what does not work."
+        default=None, description="Why the service is not ready, or what fails."
     )
     systems: Mapping[str, Any] | None = Field(
         default=None,
-        description="The same of each system, where there are several. At the top, "
-        "`ready` and `status` are the worst of all systems. Other fields are those of "
-        "the system that claims them, or else of the last system that has them.",
+        description="The fields of each system, if there are several. At the top "
+        "level, `ready` and `status` are the worst of all systems. A field that a system "
+        "claims is that system's; any other is that of the last system that has it.",
     )

@@ -1,1 +1,1 @@
-"""Songs in, stems out: the jobs of kind "separation" and all that is theirs."""
+"""Separation and analysis of songs: the jobs of kind "separation"."""

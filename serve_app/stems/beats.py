@@ -1,4 +1,4 @@
-"""What hears beats, by the settings: what comes with the package, or Beat This."""
+"""The engine that finds beats, by the settings: the built-in one, or Beat This."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _PUBLISHED = "https://cloud.cp.jku.at/public.php/dav/files/7ik4RrBKTS273gp"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Published weights of Beat This, by the name that the settings call them."""
+    """Published weights of Beat This, under their name in the settings."""
 
     name: str
     weights: WeightsSource
@@ -48,15 +48,15 @@ CHECKPOINTS: Mapping[str, Checkpoint] = MappingProxyType(
 
 
 def engine_maker(settings: Settings) -> "Callable[[], Engine]":
-    """Return what makes an engine for each song; what they share is loaded now.
+    """Return the factory of each song's engine; load the shared weights now.
 
-    Raises WeightsUnavailable when weights can't be had, or are none.
+    Raises WeightsUnavailable when the weights can't be fetched, or are not valid.
     """
     if settings.beats == BUILT_IN:
         from serve_app.analysis.network import NetworkEngine
 
         return NetworkEngine
-    # These load torch, which an analysis needs for nothing else.
+    # Imported late: these load torch, which analysis does not need otherwise.
     from serve_app.analysis import beat_this
     from serve_app.stems.engines import weights_cache
 
@@ -65,7 +65,7 @@ def engine_maker(settings: Settings) -> "Callable[[], Engine]":
 
 
 def listener_maker(settings: Settings) -> ListenerMaker:
-    """Return what makes a listener of a song's rate and weights, as `heard` wants it.
+    """Return the factory of listeners for `reporter.heard`.
 
     Raises as `engine_maker` does.
     """

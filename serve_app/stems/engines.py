@@ -1,4 +1,4 @@
-"""The engines of one process, made from the settings."""
+"""The separation engines of one process, by the settings."""
 
 import logging
 from threading import Lock
@@ -13,7 +13,7 @@ from serve_app.settings import AUTO, Settings
 
 logger = logging.getLogger(__name__)
 
-# An untuned allocator needs some 16 000; what else the process does needs a few.
+# An untuned allocator causes some 16 000; the rest of the process causes a few.
 MOST_PAGE_FAULTS = 2_000
 
 
@@ -27,7 +27,7 @@ def weights_cache(settings: Settings) -> WeightsCache:
 
 
 def resolve(settings: Settings, model: str) -> ModelSpec:
-    """Return the spec of `model`; `auto` is the best one that can be had now.
+    """Return the spec of `model`; `auto` is the best one that is available now.
 
     Raises InvalidInput for an unknown model, and for one whose licence is not allowed.
     """
@@ -43,10 +43,10 @@ def resolve(settings: Settings, model: str) -> ModelSpec:
 
 
 def load_engine(settings: Settings, model: str) -> Engine:
-    """Load and warm the engine of `model`, fetching its weights if they are missing.
+    """Load and warm up the engine of `model`; fetch its weights if they are missing.
 
     Raises InvalidInput for a model that is unknown or not allowed, and
-    WeightsUnavailable without weights.
+    WeightsUnavailable if the weights can't be fetched.
     """
     spec = resolve(settings, model)
     path = weights_cache(settings).pull(spec)
@@ -70,7 +70,7 @@ def load_engine(settings: Settings, model: str) -> Engine:
 
 
 class EngineShelf:
-    """The default engine, and others that are loaded when first asked for."""
+    """The default engine, and other engines that are loaded at their first use."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -79,11 +79,11 @@ class EngineShelf:
         self._page_faults = allocator.page_faults()
         if self._page_faults > MOST_PAGE_FAULTS:
             logger.warning(
-                "the C allocator gives memory back after each pass (%d page faults in "
-                "a small one): separation takes up to twice as long",
+                "allocator not tuned page_faults=%d: it returns memory after each "
+                "pass, and separation takes up to twice as long",
                 self._page_faults,
             )
-        # Half of what loading took is free by now, and idle replicas need none of it.
+        # Half of the memory that loading took is free now, and idle replicas need none.
         allocator.give_back()
         self._engines = {
             settings.model: self.default,
@@ -91,14 +91,14 @@ class EngineShelf:
         }
 
     def get(self, model: str) -> Engine:
-        """Return the engine of `model`, loaded if need be."""
+        """Return the engine of `model`; load it if necessary."""
         with self._lock:
             if model not in self._engines:
                 self._engines[model] = load_engine(self._settings, model)
             return self._engines[model]
 
     def describe(self) -> dict[str, Any]:
-        """Return what the default engine is, and what the allocator costs it."""
+        """Return the facts of the default engine, and its page faults."""
         faults = {"page_faults_per_small_forward": self._page_faults}
         return {**self.default.describe(), **faults}
 

@@ -1,4 +1,4 @@
-"""Songs and stems in the forms of DJ programs, made of what is stored of a job."""
+"""Exports of jobs for DJ programs, made from the stored song, stems and report."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,16 +13,17 @@ from serve_app.storage.port import Storage
 
 
 class Exporter:
-    """Makes exports of jobs in `storage`, and keeps them there."""
+    """Make exports of jobs in `storage`, and store them there."""
 
     def __init__(self, storage: Storage, working_dir: Path) -> None:
         self._storage = storage
         self._working_dir = working_dir
 
     def export(self, request: ExportRequest, cancelled: Event) -> None:
-        """Store an export; InvalidInput, which says why, where there can be none.
+        """Make and store an export.
 
-        Raises FileLost, StorageUnavailable, and Cancelled once `cancelled` is set.
+        Raises InvalidInput, with the reason, if the song can't be exported in this
+        form, FileLost, StorageUnavailable, and Cancelled once `cancelled` is set.
         """
         job, form = request.job, forms.parse(request.name)
         with ExitStack() as files:
@@ -51,4 +52,4 @@ class Exporter:
 
 def _check(cancelled: Event) -> None:
     if cancelled.is_set():
-        raise Cancelled("The export is not wanted any more.")
+        raise Cancelled("The export was cancelled.")

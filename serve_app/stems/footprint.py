@@ -1,4 +1,4 @@
-"""How much of a disk a job can take."""
+"""The most disk space that a job can take."""
 
 from collections.abc import Collection
 
@@ -6,9 +6,9 @@ from serve_app.stems.request import Options, Source
 
 _CHANNELS = 2
 _FLOAT_BYTES = 4
-# A cover of 1 MiB and texts, which grow by a third in some formats.
+# A cover of 1 MiB and texts; some formats encode them a third longer.
 _TAGS_BYTES = 2 * 2**20
-# Neighbouring windows overlap by up to an eighth, and each is stored whole.
+# Adjacent windows overlap by up to an eighth, and each is stored whole.
 _OVERLAP = 8 / 7
 
 
@@ -17,13 +17,14 @@ def disk_bytes(
 ) -> int:
     """Return the most bytes that a job takes on disks, working files included.
 
-    `sources` and `sample_rate` are the model's. It is an upper bound: no stem is
-    larger than as 32-bit floats, and no window is deleted before the stems are stored.
+    `sources` and `sample_rate` are the model's. The bound assumes stems of 32-bit
+    floats, the largest format, and that all windows are kept until the stems are
+    stored.
     """
     frame_bytes = _CHANNELS * _FLOAT_BYTES
     window_frames = source.duration_seconds * sample_rate * _OVERLAP
     windows = window_frames * frame_bytes * len(sources)
-    # Unclipped, to be encoded again with less gain; then as a file here, and stored.
+    # Three copies of a stem: unclipped samples before the gain, the file, its storage.
     tags = min(2 * source.size_bytes, _TAGS_BYTES)
     stem = source.samples * frame_bytes + tags
     stems = 3 * stem * len(options.stems)

@@ -18,9 +18,9 @@ from serve_app.webhooks.target import Event
 
 NAME = "separation"
 
-# Where a job's files lie in storage: `originals/{job}`, `uploads/{job}`,
-# `stems/{job}/{attempt}/{file}`, `parts/{job}/{engine}/{window}` and what is made of
-# the song and its stems, `derived/{job}/{file}`.
+# The keys of a job's files in storage: `originals/{job}`, `uploads/{job}`,
+# `stems/{job}/{attempt}/{file}`, `parts/{job}/{engine}/{window}` (the windows), and
+# `derived/{job}/{file}` (reports, waveforms and exports).
 ORIGINALS, STEMS, PARTS = "originals", "stems", "parts"
 DERIVED = "derived"
 FOLDERS = (ORIGINALS, UPLOADS, STEMS, PARTS, DERIVED)
@@ -35,21 +35,21 @@ END_EVENTS = {
 
 @dataclass(frozen=True)
 class Separation(Kind[SeparationRequest, Result]):
-    """Songs to separate; clients are told of their ends by webhook."""
+    """The kind of job that separates a song, with webhooks when it ends."""
 
     def messages(self, job: SeparationJob, now: datetime) -> Sequence[Message]:
-        """Return what the client of a `job`, which has ended, wants to be told."""
+        """Return the webhook messages of a `job` that has ended."""
         webhook, event = job.request.webhook, END_EVENTS[job.state]
         if webhook is None or event not in webhook.events:
             return ()
-        told = WebhookMessage(
+        message = WebhookMessage(
             type=event, timestamp=job.updated_at, data=job_view(job, now)
         )
-        body = told.model_dump_json(exclude_none=True)
+        body = message.model_dump_json(exclude_none=True)
         return (Message(WEBHOOK, webhook.url, event, body, job.id),)
 
     def is_wanted(self, job: SeparationJob, key: str) -> bool:
-        """Whether the file at `key` belongs to the attempt that counts."""
+        """Whether the file at `key` is still needed: of the current attempt, if any."""
         folder, *_ = key.split("/")
         if folder == PARTS:
             return not job.state.is_final
@@ -63,7 +63,7 @@ class Separation(Kind[SeparationRequest, Result]):
         return job.request.source.filename
 
     def log_fields(self, job: SeparationJob) -> Mapping[str, Any]:
-        """Return how long the song is, which model made its stems and when."""
+        """Return the song's duration, and the model and cache state of a result."""
         fields = {"duration": f"{job.request.source.duration_seconds:.1f}s"}
         if job.result is None:
             return fields
@@ -75,7 +75,7 @@ _DEFAULT_RULES = Rules()
 
 
 def separation(rules: Rules = _DEFAULT_RULES) -> Separation:
-    """Return the kind, with the rules of an operator."""
+    """Return the kind with these rules."""
     return Separation(
         name=NAME,
         request=SeparationRequest,

@@ -1,4 +1,4 @@
-"""A stem of a song that is still being separated, as far as it is done."""
+"""Live playback: a stem of a song while it is still being separated."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,12 +30,12 @@ POLL_SECONDS = 0.25
 
 
 class Follower:
-    """Reads a stem of one job: its windows as they are stored, then the finished file.
+    """Read a stem of one job: its windows as they are stored, then the finished file.
 
-    `look` returns the job as it is now. The windows are those of the engine that works
-    on the job when the first one is read: when a later attempt has another engine, the
-    rest comes from the finished file. All methods block, and are for one thread at a
-    time.
+    `look` returns the current state of the job. The windows are those of the engine of
+    the running attempt when the first window is read: if a later attempt has another
+    engine, the rest comes from the finished file. All methods block, and are for one
+    thread at a time.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Follower:
         self._next_window = 0
 
     def stop(self) -> None:
-        """Let `blocks` end soon, with Cancelled."""
+        """Make `blocks` end soon, with Cancelled."""
         self._stopped.set()
 
     def is_ready(self) -> bool:
-        """Whether the next block can be had without waiting, or nothing will come."""
+        """Whether `blocks` would not wait: the next block is ready, or it ends."""
         self._job = self._look()
         if view.is_over(self._job):
             return True
@@ -74,17 +74,17 @@ class Follower:
         return True
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield `blocks` as a wav of 16 bits; what is over full scale clips."""
+        """Yield `blocks` as a 16-bit wav; samples over full scale are clipped."""
         source = self._job.request.source
         yield wave.header(source.samples, source.sample_rate)
         yield from map(wave.data, self.blocks())
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield the stem (2, any number) from its beginning, at the song's rate.
+        """Yield the stem in blocks (2, any number) from its start, at the song's rate.
 
-        It is that of the finished file but for its gain, which is known at the end
-        only: samples can be over full scale. Raises NotReady when the job ends without
-        stems.
+        The samples are those of the finished file without its gain, which is known at
+        the end only: they can exceed full scale. Raises NotReady when the job ends
+        without stems.
         """
         position, source = 0, self._job.request.source
         try:
@@ -105,7 +105,7 @@ class Follower:
         (wanted,) = stem_parts(layout.sources, (self._stem,))
         joined = join(self._windows(layout.engine, total), length, layout.window)
         level = Level(source.mean, source.deviation, source.side_mean)
-        # In the order of the pipeline, so that no bit differs.
+        # The same order as in the pipeline, for bit-identical samples.
         blocks = restored(joined, level)
         stems = (mixed(block, (wanted,))[0] for block in blocks)
         return resampled(stems, layout.sample_rate, source.sample_rate)
@@ -123,7 +123,7 @@ class Follower:
     def _wait(self) -> None:
         while not self.is_ready():
             if self._stopped.wait(POLL_SECONDS):
-                raise Cancelled("Nobody listens any more.")
+                raise Cancelled("The playback was stopped.")
         if view.is_over(self._job):
             raise _JobIsOverError
 
@@ -135,14 +135,14 @@ class Follower:
         return parts.find_layout(self._storage, job.id, job.attempt)
 
     def _rest(self, position: int) -> Iterator[Samples]:
-        """Yield the stem from there on as the finished file has it."""
+        """Yield the stem from sample `position` on, from the finished file."""
         while not view.is_over(job := self._look()):
-            # Its parts are gone a moment before its stems are published.
+            # The windows are deleted shortly before the stems are published.
             if self._stopped.wait(POLL_SECONDS):
-                raise Cancelled("Nobody listens any more.")
+                raise Cancelled("The playback was stopped.")
         if job.state is not State.SUCCEEDED or job.result is None:
             reason = job.error or view.status(job).value
-            raise NotReady(f"The job has ended without stems: {reason}")
+            raise NotReady(f"The job ended without stems: {reason}")
         result, rate = job.result, job.request.source.sample_rate
         (stem,) = (one for one in result.stems if one.name == self._stem)
         with fetched(self._storage, stem.key, self._working_dir, "follow-") as path:
@@ -155,4 +155,4 @@ class Follower:
 
 
 class _JobIsOverError(Exception):
-    """No more windows will come."""
+    """The job is over: no more windows will be stored."""

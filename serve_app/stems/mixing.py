@@ -1,4 +1,4 @@
-"""Which of a model's sources each stem is the sum of."""
+"""Stems as sums of a model's sources."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from serve_app.stems.request import ACCOMPANIMENT, VOCALS
 
 Samples = NDArray[np.float32]
-# For each stem the places of its sources in the model.
+# For each stem, the indices of its sources in the model.
 Parts = tuple[tuple[int, ...], ...]
 
 
 def stem_parts(sources: Sequence[str], stems: Sequence[str]) -> Parts:
-    """Return, for each wanted stem, which of a model's sources it is the sum of.
+    """Return, for each stem, the indices of the sources that it is the sum of.
 
-    A source is itself; `accompaniment` is the sum of all sources but the vocals.
+    `accompaniment` is the sum of all sources but the vocals; any other stem is the
+    source of that name.
     """
     return tuple(
         tuple(
@@ -27,9 +28,9 @@ def stem_parts(sources: Sequence[str], stems: Sequence[str]) -> Parts:
     )
 
 
-def mixed(block: Samples, parts: Parts) -> Samples:
-    """Return the stems (stem, 2, n) that are these sums of sources (source, 2, n)."""
-    if parts == tuple((index,) for index in range(len(block))):
+def mixed(block: Samples, sums: Parts) -> Samples:
+    """Return the stems (stem, 2, n) as sums of the sources (source, 2, n)."""
+    if sums == tuple((index,) for index in range(len(block))):
         return block
-    # Not a product of matrices: BLAS would wake all cores, which the network needs.
-    return np.stack([block[list(part)].sum(axis=0) for part in parts])
+    # No matrix product: BLAS would take all cores, which the network needs.
+    return np.stack([block[list(indices)].sum(axis=0) for indices in sums])

@@ -1,4 +1,4 @@
-"""What clients are told of the models that they can ask for."""
+"""The models that clients can choose, for the API."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from serve_app.stems.http.services import ModelInfo
 def model_infos(
     default: str, allowed: licences.Allowed = "any"
 ) -> tuple[ModelInfo, ...]:
-    """Return what clients may ask for: the registry, and `auto` where it is served."""
+    """Return the models of the registry, and `auto` if it is the default."""
     infos = [_info(spec, allowed) for spec in REGISTRY.values()]
     if default == AUTO:
         infos.insert(0, _auto(auto_candidates(allowed)))
@@ -33,14 +33,14 @@ def _info(spec: ModelSpec, allowed: licences.Allowed) -> ModelInfo:
 
 
 def _auto(candidates: Sequence[ModelSpec]) -> ModelInfo:
-    """Describe `auto`, which stands for the best of the candidates that can be had."""
+    """Describe `auto`, which means the best available candidate."""
     names = " or ".join(spec.name for spec in candidates)
     info = replace(
         _info(candidates[0], "any"),
         name=AUTO,
-        description=f"The best model that can be had: {names}",
+        description=f"The best available model: {names}",
     )
     if len(candidates) == 1:
         return info
-    depends = f"that of {names}; a job's answer says which"
+    depends = f"that of {names}; the job says which"
     return replace(info, trained_on=depends, licence=depends, licences=None)

@@ -14,7 +14,7 @@ from serve_app.webhooks.target import Event
 
 
 class Priority(StrEnum):
-    """How soon a job has its turn, where several wait or run."""
+    """The priority of a job, while it waits and while it runs."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -22,12 +22,12 @@ class Priority(StrEnum):
 
     @property
     def rank(self) -> int:
-        """What waiting jobs are ordered by, the first being 0."""
+        """The sort key of waiting jobs: 0 starts first."""
         return list(Priority).index(self)
 
     @property
     def turns(self) -> int:
-        """How many windows a running job gets for each one of the low jobs'."""
+        """How many windows a running job gets for each window of a low one."""
         return {Priority.HIGH: 9, Priority.NORMAL: 3, Priority.LOW: 1}[self]
 
 

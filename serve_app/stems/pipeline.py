@@ -1,4 +1,4 @@
-"""One song from a file to its stems: decode, separate, resample, encode."""
+"""The separation of one song: decode, separate, resample, encode."""
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -18,7 +18,7 @@ OnProgress = Callable[[float], None]
 
 
 class SongFacts(Protocol):
-    """What must be known of a song's audio before its first window is separated."""
+    """The facts of a song that its separation needs before the first window."""
 
     @property
     def sample_rate(self) -> int: ...
@@ -34,7 +34,7 @@ class SongFacts(Protocol):
 
 @dataclass(frozen=True)
 class SongTask:
-    """What to separate, into which stems, where the files go, and how soon.
+    """A song to separate: its file and facts, the stems, their format and directory.
 
     `turns` is its share of the engine; see `Engine.separate`.
     """
@@ -64,15 +64,15 @@ def separate_song(
 ) -> SeparatedSong:
     """Separate `task.source` into files as long as the song, at the song's rate.
 
-    `on_progress` gets the fraction of windows done, 0..1. What is `kept` already is not
+    `on_progress` gets the fraction of windows done, 0..1. Windows in `kept` are not
     computed again; see `Engine.separate`. Memory does not grow with the song. Raises
     Cancelled soon after `cancelled` is set, and leaves no file then.
     """
     facts, rate = task.facts, engine.spec.sample_rate
     length = max(1, resampled_samples(facts.samples, facts.sample_rate, rate))
-    parts = stem_parts(engine.spec.sources, task.stems)
+    sums = stem_parts(engine.spec.sources, task.stems)
     task.directory.mkdir(parents=True, exist_ok=True)
-    # Closed here, or an error's traceback keeps the song open after it is deleted.
+    # Closed here, because an error's traceback would keep the deleted song open.
     with closing(read_blocks(task.source)) as blocks:
         stems = engine.separate(
             resampled(blocks, facts.sample_rate, rate),
@@ -90,7 +90,7 @@ def separate_song(
         ):
             # One resampler for all stems keeps them aligned.
             mixes = resampled(
-                (mixed(block, parts) for block in stems), rate, facts.sample_rate
+                (mixed(block, sums) for block in stems), rate, facts.sample_rate
             )
             for block in exactly(mixes, facts.samples):
                 writer.write(block)

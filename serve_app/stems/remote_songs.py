@@ -1,4 +1,4 @@
-"""Songs that are fetched for clients, from where they say."""
+"""Fetching of songs from URLs and buckets that clients name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +13,16 @@ _BUCKETS = "s3://"
 
 
 class Buckets(Protocol):
-    """Buckets that songs may be read from."""
+    """The S3 buckets that songs may be read from."""
 
     def fetch(
         self, url: str, path: Path, max_bytes: int, is_wanted: Callable[[], bool]
     ) -> str:
-        """Bring the song at `s3://bucket/key` to `path`; return its name."""
+        """Fetch the song at `s3://bucket/key` to `path`; return its name."""
 
 
 class Inputs:
-    """Songs by address: on the web, and in buckets, where there are such."""
+    """Fetch songs from the web and from buckets, as far as each is allowed."""
 
     def __init__(
         self, web: Asker | None, buckets: Buckets | None, limits: Limits
@@ -32,22 +32,22 @@ class Inputs:
         self._limits = limits
 
     def fetch(self, url: str, path: Path, is_wanted: Callable[[], bool]) -> str:
-        """Bring the song at `url` to `path`; return its name.
+        """Fetch the song at `url` to `path`; return its name.
 
-        Raises RefusedUrl for what is not asked, UnreachableUrl, UploadTooLarge,
-        StorageUnavailable, and Cancelled once it is not wanted any more.
+        Raises RefusedUrl for a URL that is not allowed, UnreachableUrl, UploadTooLarge,
+        StorageUnavailable, and Cancelled once `is_wanted` returns False.
         """
         if url.startswith(_BUCKETS):
             if self._buckets is None:
                 raise RefusedUrl(
-                    "Songs are not read from buckets here. The operator can allow "
-                    "that: STEMSERVE_INPUT_BUCKETS."
+                    "This server does not read songs from buckets. The operator can "
+                    "allow it: see STEMSERVE_INPUT_BUCKETS."
                 )
             limit = self._limits.max_bytes
             return self._buckets.fetch(url, path, limit, is_wanted)
         if self._web is None:
             raise RefusedUrl(
-                "Songs are not fetched from the web here: send the file itself. The "
-                "operator can allow it: STEMSERVE_INPUT_URLS."
+                "This server does not fetch songs from the web. Send the file itself. "
+                "The operator can allow it: see STEMSERVE_INPUT_URLS."
             )
         return download.fetch(self._web, url, path, self._limits, is_wanted)

@@ -1,4 +1,4 @@
-"""Waveforms and reports in the forms that clients ask for."""
+"""Waveforms and reports in the formats that clients request."""
 
 import json
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ _LIBRARY_PEAKS = 1024
 
 @dataclass(frozen=True)
 class Look:
-    """How a waveform is to look; see `waveform_forms` for what each may be."""
+    """The format and size of a waveform; see `waveform_forms` for the limits."""
 
     format: str = "json"
     pixels_per_second: float | None = None
@@ -65,7 +65,7 @@ class Look:
 
 @dataclass(frozen=True)
 class ReportLook:
-    """How a report is to be drawn: of the song with this title, or of its `stem`."""
+    """The picture of a report: of the song with this title, or of its `stem`."""
 
     title: str
     format: str
@@ -75,28 +75,31 @@ class ReportLook:
 
 
 def exact_span(found: Waveform, look: Look) -> Span | None:
-    """Return the pixels to find in the song itself; None where the waveform will do."""
+    """Return the span whose peaks must be read from the song itself.
+
+    None means that the stored waveform is exact enough.
+    """
     is_library = look.format == "library"
     if not is_library and (look.format in _PICTURES or look.num_peaks is None):
         return None
     if look.bands != 1:
         return None
     span = _span(found, look)
-    # What is kept has 16 bits, too few for four decimals of the loudest peak.
+    # The stored waveform has 16 bits, too few for four decimals of the loudest peak.
     return span if is_library or not found.is_exact(span) else None
 
 
 def waveform(
     found: Waveform, look: Look, made_at: datetime, exact: Pixels | None = None
 ) -> bytes:
-    """Return a waveform as it is asked for, of `exact` pixels if they were found.
+    """Return the file of a waveform, with `exact` pixels if they are given.
 
-    Raises InvalidInput for a look that no waveform can have.
+    Raises InvalidInput for an invalid look.
     """
     if look.format in _PICTURES:
         return _drawn(found, look)
     pixels = found.pixels(_span(found, look), look.bands) if exact is None else exact
-    first, end = _part(found, look)
+    first, end = _excerpt(found, look)
     seconds = (end - first) / found.sample_rate
     match look.format:
         case "dat":
@@ -109,18 +112,18 @@ def waveform(
             return b"".join(forms.audiowaveform_json(pixels, look.bits))
 
 
-def _part(found: Waveform, look: Look) -> tuple[int, int]:
+def _excerpt(found: Waveform, look: Look) -> tuple[int, int]:
     return forms.part(found.sample_rate, found.samples, look.start, look.end)
 
 
 def _span(found: Waveform, look: Look) -> Span:
-    part = _part(found, look)
+    excerpt = _excerpt(found, look)
     if look.format == "library" and look.pixels_per_second is None:
         peaks = _LIBRARY_PEAKS if look.num_peaks is None else look.num_peaks
-        return forms.library_span(part, peaks)
+        return forms.library_span(excerpt, peaks)
     return forms.span(
         found.sample_rate,
-        part,
+        excerpt,
         pixels_per_second=look.pixels_per_second,
         num_peaks=look.num_peaks,
     )
@@ -129,45 +132,48 @@ def _span(found: Waveform, look: Look) -> Span:
 def _drawn(found: Waveform, look: Look) -> bytes:
     width = drawn_waveform.DEFAULT_WIDTH if look.width is None else look.width
     height = drawn_waveform.DEFAULT_HEIGHT if look.height is None else look.height
-    values = _columns(found, _part(found, look), width, look.bands)
+    values = _columns(found, _excerpt(found, look), width, look.bands)
     return drawn_waveform.draw(values, look.format, width, height)
 
 
 def _columns(
-    found: Waveform, part: tuple[int, int], width: int, bands: int
+    found: Waveform, excerpt: tuple[int, int], width: int, bands: int
 ) -> drawn_waveform.Values:
-    """Return a part's columns, about as many as a picture has that is so wide."""
+    """Return the values of an excerpt, about one for each pixel of `width`."""
     columns = min(max(width, 1), forms.MOST_PEAKS)
-    span = forms.span(found.sample_rate, part, num_peaks=columns)
+    span = forms.span(found.sample_rate, excerpt, num_peaks=columns)
     return found.pixels(span, bands).values
 
 
-def report(told: Mapping[str, Any], found: Waveform, look: ReportLook) -> bytes:
-    """Return a picture of what is told of a song or a stem; InvalidInput for sizes."""
+def report(facts: Mapping[str, Any], found: Waveform, look: ReportLook) -> bytes:
+    """Return a picture of the report of a song or a stem.
+
+    Raises InvalidInput for an invalid size.
+    """
     width = drawn_report.DEFAULT_WIDTH if look.width is None else look.width
     height = drawn_report.DEFAULT_HEIGHT if look.height is None else look.height
     drawn = drawn_report.Report(
         title=look.title,
         stem=look.stem,
-        duration_seconds=told["duration"],
+        duration_seconds=facts["duration"],
         waveform=_columns(found, (0, found.samples), width, bands=3),
-        bpm=told["bpm"] if told.get("bpm_confidence") else None,
-        key=told["key"] if told.get("key_confidence") else None,
-        facts=_facts(told["loudness"]),
-        beats=told.get("beats", ()),
-        downbeats=told.get("downbeats", ()),
-        keys=[(*_times(key), key["key"]) for key in told.get("keys", ())],
+        bpm=facts["bpm"] if facts.get("bpm_confidence") else None,
+        key=facts["key"] if facts.get("key_confidence") else None,
+        facts=_facts(facts["loudness"]),
+        beats=facts.get("beats", ()),
+        downbeats=facts.get("downbeats", ()),
+        keys=[(*_times(key), key["key"]) for key in facts.get("keys", ())],
         sections=[
-            (*_times(part), part["label"], part["energy"])
-            for part in told.get("sections", ())
+            (*_times(section), section["label"], section["energy"])
+            for section in facts.get("sections", ())
         ],
-        loudness=told["levels"]["energy_dbfs"],
+        loudness=facts["levels"]["energy_dbfs"],
     )
     return drawn_report.draw(drawn, look.format, width, height)
 
 
-def _times(part: Mapping[str, Any]) -> tuple[float, float]:
-    return part["start_seconds"], part["end_seconds"]
+def _times(section: Mapping[str, Any]) -> tuple[float, float]:
+    return section["start_seconds"], section["end_seconds"]
 
 
 def _facts(loudness: Mapping[str, float | None]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Listens to stored sounds, and keeps what it tells of them beside them."""
+"""Analysis of stored songs and stems, and storage of the results."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +25,11 @@ def _ignore(samples: int) -> None:
 
 
 class Reporter:
-    """Works out what is told of sounds in `storage`, and keeps it there.
+    """Analyse songs and stems in `storage`, and store the reports there.
 
-    `make_listener` makes what hears a song, for a rate and weights of channels. All
-    raise FileLost, StorageUnavailable, and Cancelled once `cancelled` is set.
+    `make_listener` makes the listener of a song from its sample rate and the weights of
+    its channels. All methods raise FileLost, StorageUnavailable, UnreadableAudio, and
+    Cancelled once `cancelled` is set.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class Reporter:
     def of_song(
         self, request: Request, cancelled: Event, on_samples: OnSamples = _ignore
     ) -> Mapping[str, Any]:
-        """Return all that is found out about a song."""
-        # Here, so that who only binds the pool does not load what listens.
+        """Return the full analysis of a song, and store it if it has a place."""
+        # Imported late: a process that only binds the pool does not need it.
         from serve_app.analysis.song import SongListener
 
         with fetched(
@@ -57,7 +58,7 @@ class Reporter:
             return self._kept(request, found, path, cancelled)
 
     def of_stem(self, request: Request, cancelled: Event) -> Mapping[str, Any]:
-        """Return a stem's loudness and levels."""
+        """Return a stem's loudness and levels, and store them if it has a place."""
         from serve_app.analysis.song import StemListener
 
         with fetched(self._storage, request.key, self._working_dir, "stem-") as path:
@@ -74,12 +75,12 @@ class Reporter:
     def _kept(
         self, request: Request, found: "StemAnalysis", path: Path, cancelled: Event
     ) -> Mapping[str, Any]:
-        """Return the report, stored with its waveform, for which `path` is used."""
+        """Return the report, stored with its waveform; `path` is overwritten."""
         report = found.to_dict()
-        # A job that was deleted meanwhile is to leave nothing.
+        # A deleted job must leave no files.
         _check(cancelled)
         if request.place:
-            # The report comes last: where there is one, there is a waveform.
+            # The report is stored last, so that it is never without its waveform.
             path.write_bytes(found.waveform.to_bytes())
             self._storage.put(waveform_key(request.place), path, synced=False)
             path.unlink(missing_ok=True)
@@ -94,10 +95,11 @@ def heard(
     cancelled: Event,
     on_samples: OnSamples = _ignore,
 ) -> L:
-    """Return a listener, for a rate and weights of channels, that has heard the file.
+    """Decode the file into a listener, and return the listener.
 
-    `on_samples` is called with the number of samples heard so far. Raises
-    UnreadableAudio, InvalidInput for a file without samples, and Cancelled.
+    `make` gets the sample rate and the weights of the channels, `on_samples` the number
+    of samples decoded so far. Raises UnreadableAudio, InvalidInput for a file without
+    samples, and Cancelled.
     """
     listener: L | None = None
     samples = 0
@@ -105,16 +107,16 @@ def heard(
         for block in song.blocks(BLOCK_SAMPLES, with_channels=True):
             _check(cancelled)
             if listener is None:
-                # Known for sure with the first block.
+                # Rate and weights are certain only after the first block.
                 listener = make(song.sample_rate, song.loudness_weights)
             listener.add(block)
             samples += block.shape[1]
             on_samples(samples)
     if listener is None:
-        raise InvalidInput("The song has no samples; send one that has.")
+        raise InvalidInput("The song has no samples. Send a song with sound.")
     return listener
 
 
 def _check(cancelled: Event) -> None:
     if cancelled.is_set():
-        raise Cancelled("The analysis is not wanted any more.")
+        raise Cancelled("The analysis was cancelled.")

@@ -1,7 +1,7 @@
-"""What is told of a song and of its stems, and where that is kept.
+"""Requests for the analysis of songs and stems, and the keys of its files.
 
-A part of a job is its song, `mix`, or a stem by its name. Of each there are two files:
-what was found out, as JSON, and its waveform.
+A job's song (`mix`) and each stem have two files: the report, as JSON, and the
+waveform.
 """
 
 import re
@@ -14,10 +14,10 @@ from serve_app.stems.kind import DERIVED
 from serve_app.stems.request import SeparationJob, StemFile
 
 MIX = "mix"
-# One number a second: a picture needs them, a list of jobs does not.
+# One number a second: pictures need them, but they are too long for a job's view.
 _TOO_LONG = ("energy_dbfs",)
 
-# `88-175`, with the dashes and spaces that people put there.
+# `88-175`, also with other dashes, a colon, or spaces.
 _BPM_RANGE = re.compile(
     r"(\d{1,3}(?:\.\d+)?) *[-\u2013:] *(\d{1,3}(?:\.\d+)?)", re.ASCII
 )
@@ -26,10 +26,10 @@ _SLOWEST_BPM, _FASTEST_BPM = 20.0, 400.0
 
 @dataclass(frozen=True)
 class Request:
-    """A stored sound to be told of: the song of a job, or one of its stems.
+    """A stored song or stem to analyse.
 
-    `place` is where its files go; empty where nothing is kept. `bpm_range` is between
-    which tempos the song's is, if that is known.
+    `place` is the key of its files without their suffixes; if it is empty, nothing is
+    stored. `bpm_range` is the range of the song's tempo, if it is known.
     """
 
     key: str
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """An export to make of a job whose song has that `report`, to be kept as `key`."""
+    """An export of a job to make from its song's `report` and to store as `key`."""
 
     job: SeparationJob
     report: Mapping[str, Any]
@@ -48,53 +48,56 @@ class ExportRequest:
 
 
 def bpm_range(text: str) -> tuple[float, float]:
-    """Return the lowest and the highest tempo of a range; InvalidInput for others."""
+    """Parse a range of tempos; return the lowest and the highest.
+
+    Raises InvalidInput for an invalid one.
+    """
     if found := _BPM_RANGE.fullmatch(text.strip()):
         low, high = float(found[1]), float(found[2])
         if _SLOWEST_BPM <= low < high <= _FASTEST_BPM:
             return low, high
     raise InvalidInput(
-        f"{text[:40]!r} is no range of tempos. Give the lowest and the highest, from "
-        f"{_SLOWEST_BPM:.0f} to {_FASTEST_BPM:.0f}, as in 88-175."
+        f"{text[:40]!r} is not a valid range of tempos. Give the lowest and the "
+        f"highest, from {_SLOWEST_BPM:.0f} to {_FASTEST_BPM:.0f}, as in 88-175."
     )
 
 
 def of_export(
     job: SeparationJob, report: Mapping[str, Any], name: str
 ) -> ExportRequest:
-    """Return the request for the export of that name of a job."""
+    """Return the request for an export of a job, by the export's name."""
     return ExportRequest(job, report, name, _place(job, f"export.{name}"))
 
 
 def of_song(job: SeparationJob) -> Request:
-    """Return the request for the song of a job."""
+    """Return the request for a job's song."""
     return Request(
         job.request.source.key, _place(job, MIX), job.request.options.bpm_range
     )
 
 
 def of_stem(job: SeparationJob, stem: StemFile) -> Request:
-    """Return the request for a stem of a job."""
+    """Return the request for a job's stem."""
     return Request(stem.key, _place(job, stem.name))
 
 
-def _place(job: SeparationJob, part: str) -> str:
-    """Return where the files of a part lie, without their endings."""
-    return f"{DERIVED}/{job.id}/{part}"
+def _place(job: SeparationJob, name: str) -> str:
+    """Return the key of a derived file, without its suffix."""
+    return f"{DERIVED}/{job.id}/{name}"
 
 
 def report_key(place: str) -> str:
-    """Return the key of what was found out about a part."""
+    """Return the key of the report at `place`."""
     return f"{place}.json"
 
 
 def waveform_key(place: str) -> str:
-    """Return the key of a part's waveform."""
+    """Return the key of the waveform at `place`."""
     return f"{place}.waveform"
 
 
 def summary(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what of a song's report belongs into the job's own answer."""
+    """Return a song's report as the view of a job has it, without long series."""
     levels = report.get("levels", {})
     kept = {name: each for name, each in levels.items() if name not in _TOO_LONG}
     return {**report, "levels": kept}

@@ -1,4 +1,4 @@
-"""What a client asks for when a song is to be separated, and what it gets."""
+"""The request and the result of a separation job."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from serve_app.jobs.job import Job
 from serve_app.stems.options import Priority
 from serve_app.webhooks.target import Webhook
 
-# Clients may ask for the vocals, and for the sum of all else.
+# Stems that clients can choose: the vocals, and the sum of all other sources.
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 
 
 class Stage(StrEnum):
-    """What a running job is doing."""
+    """The stage of a running job."""
 
     FETCH = "fetch"
     SEPARATE = "separate"
@@ -26,19 +26,19 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """What a client asked for: a model, a subset of stems, a file format, and when."""
+    """The options of a request: model, stems, file format, priority, tempo range."""
 
     model: str
     stems: tuple[str, ...]
     format: str
     priority: Priority = Priority.NORMAL
-    bpm_range: tuple[float, float] | None = None  # where its tempo is, if that is known
+    bpm_range: tuple[float, float] | None = None  # the song's tempo, if it is known
 
 
 def content_key(tenant: str, content_sha256: str, options: Options) -> str:
-    """Return what all jobs share that give `tenant` the same stems of a content.
+    """Return the key of all jobs of `tenant` that make the same stems of a content.
 
-    When they are made makes no difference to them.
+    The priority is left out: it does not change the stems.
     """
     wanted = codec.to_json(options)
     del wanted["priority"]
@@ -48,10 +48,10 @@ def content_key(tenant: str, content_sha256: str, options: Options) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """The song that came in: its name, where it lies, and what its audio is.
+    """The song of a job: its name, its key in storage, and its audio facts.
 
-    `mean`, `deviation` and `side_mean` are what normalises it; see
-    `serve_app.audio.facts`. Jobs that an older version queued have no `side_mean`.
+    `mean`, `deviation` and `side_mean` normalise it; see `serve_app.audio.facts`. Jobs
+    that an older version queued have no `side_mean`.
     """
 
     filename: str
@@ -73,7 +73,7 @@ class Source:
 
 @dataclass(frozen=True)
 class SeparationRequest:
-    """A song, what is wanted of it, and whom to tell."""
+    """A song, the options of its separation, and the webhook if there is one."""
 
     source: Source
     options: Options
@@ -82,7 +82,7 @@ class SeparationRequest:
 
 @dataclass(frozen=True)
 class StemFile:
-    """A finished stem: its place in storage and what a download needs to say."""
+    """A finished stem: its key in storage, and the metadata of a download."""
 
     name: str
     key: str
@@ -94,12 +94,12 @@ class StemFile:
 
 @dataclass(frozen=True)
 class Result:
-    """What a succeeded job gives back.
+    """The result of a succeeded job.
 
-    `gain` is the factor common to all stems that kept integer formats from clipping
-    (1.0 when nothing was over full scale). `analysis` is None when it failed, and
-    `analysis_error` then says why. `engine` is what computed it: runtime, precision
-    and device.
+    `gain` is the factor of all stems that prevents clipping in integer formats (1.0 if
+    no sample exceeded full scale). `analysis` is None if it failed, and
+    `analysis_error` then says why. `engine` has the runtime, precision and device that
+    computed the stems. `cache` is "hit" if another job made the stems.
     """
 
     model: str
@@ -108,7 +108,7 @@ class Result:
     analysis: Mapping[str, Any] | None = None
     analysis_error: str | None = None
     engine: Mapping[str, str] | None = None
-    cache: str | None = None  # "hit": another job had made it
+    cache: str | None = None
 
 
 SeparationJob = Job[SeparationRequest, Result]

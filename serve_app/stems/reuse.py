@@ -1,4 +1,4 @@
-"""Songs that were separated before: their stems are given again, not made again."""
+"""Reuse of stems: a song that was separated before is not separated again."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -24,10 +24,10 @@ HIT = "hit"
 
 
 class Reuse:
-    """Gives jobs the stems of others that had the same song and the same options.
+    """Give jobs the stems of earlier jobs with the same song and options.
 
-    The files are copied within `storage`, so that each job's go when that job goes.
-    Only stems are given whose model's weights have one of the `allowed` licences.
+    The files are copied within `storage`, so that each job's files are deleted with it.
+    Stems are reused only if the weights of their model have an `allowed` licence.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Reuse:
     def result(
         self, job: SeparationJob, donors: Sequence[SeparationJob] = ()
     ) -> Result | None:
-        """Return a result for `job`, whose files are stored; None if it must be made.
+        """Return a result for `job` with copied stems, or None if there is none.
 
-        `donors` are jobs that are known to have the same file: the song itself is
-        copied from one of them, too. Without any, jobs with the same sound are looked
-        for; their files may be others, and the caller stores the song. Donors' files
-        may go at any time: then it is as if they had never been.
+        `donors` are jobs with the same file: the song is copied from one of them, too.
+        Without donors, jobs with the same audio are looked up; their files may differ,
+        so the caller stores the song. A donor whose files are deleted meanwhile is
+        skipped.
         """
         if job.same_work is None:
             return None
@@ -82,7 +82,7 @@ class Reuse:
         if donor.result is None:
             raise ValueError(f"job {donor.id} succeeded without a result")
         stems = donor.result.stems
-        # At once: a store over a network takes a while for each.
+        # In parallel: a store over a network takes some time for each file.
         with ThreadPoolExecutor(len(stems) + 1, "copy") as pool:
             copying = pool.map(partial(self._copy, job), stems)
             if song is not None:
@@ -94,8 +94,8 @@ class Reuse:
         path = PurePath(stem.key)
         place = f"{_folder(job)}/{path.name}"
         self._storage.copy(stem.key, place)
-        ending = f"_{stem.name}{path.suffix}"
-        filename = titles.file_name(job.request.source.filename, ending)
+        suffix = f"_{stem.name}{path.suffix}"
+        filename = titles.file_name(job.request.source.filename, suffix)
         return replace(stem, key=place, filename=filename)
 
 

@@ -1,4 +1,4 @@
-"""Settings of stems that cannot be; see `serve_app.settings.check`."""
+"""Checks of the settings of stems; see `serve_app.settings.check`."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A song's file and what is told of it, as exports and the tags of stems need them."""
+"""The track of a song, from its file and its report, for exports and stems' tags."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from serve_app.stems.exports.track import Section, Segment, Track
 
 
 class Facts(Protocol):
-    """How long a song is."""
+    """The length of a song."""
 
     @property
     def sample_rate(self) -> int: ...
@@ -23,9 +23,9 @@ class Facts(Protocol):
 def read(
     path: Path, location: str, facts: Facts, report: Mapping[str, Any] | None = None
 ) -> Track:
-    """Return the track of the song at `path`, which its people know as `location`.
+    """Return the track of the song at `path`, which the DJ program has at `location`.
 
-    Without a report there is no tempo and no key. Raises UnreadableAudio.
+    Without a report it has no tempo and no key. Raises UnreadableAudio.
     """
     with opened(path) as song:
         codec = song.codec
@@ -36,11 +36,11 @@ def read(
         tags=tags.read(path),
         codec=codec_facts(path, codec, facts.sample_rate),
         size_bytes=path.stat().st_size,
-        **({} if report is None else _told(report)),
+        **({} if report is None else _analysis(report)),
     )
 
 
-def _told(report: Mapping[str, Any]) -> dict[str, Any]:
+def _analysis(report: Mapping[str, Any]) -> dict[str, Any]:
     has_pulse = report["bpm_confidence"] > 0
     has_pitch = report["key_confidence"] > 0
     return {
@@ -59,7 +59,7 @@ def _told(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _segments(report: Mapping[str, Any]) -> list[Segment]:
-    """Return the grid: one segment of a constant tempo, or those that there are."""
+    """Return the beat grid: one segment for a constant tempo, or all segments."""
     meter = report["meter"]
     if (grid := report["grid"]) is not None:
         first, bpm = grid["first_beat_seconds"], grid["bpm"]
@@ -69,7 +69,7 @@ def _segments(report: Mapping[str, Any]) -> list[Segment]:
     numbers = _numbers(beats, report["downbeats"], meter)
     segments = []
     for found in report["tempo_segments"]:
-        # At half the speed a segment may begin between two beats.
+        # With beats at half speed, a segment may start between two of them.
         place = bisect_left(beats, found["start_seconds"])
         if place < len(beats) and beats[place] < found["end_seconds"]:
             number = numbers[place]
@@ -80,7 +80,7 @@ def _segments(report: Mapping[str, Any]) -> list[Segment]:
 def _numbers(
     beats: Sequence[float], downbeats: Sequence[float], meter: int
 ) -> list[int]:
-    """Return each beat's number in its bar, from 1; those before the first bar too."""
+    """Return each beat's number in its bar, from 1, also before the first downbeat."""
     firsts = set(downbeats)
     start = next((place for place, beat in enumerate(beats) if beat in firsts), 0)
     numbers = []

@@ -1,4 +1,4 @@
-"""The tags of a song, put into the stems that were made of it."""
+"""Tags of stems, copied from their song."""
 
 import logging
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ def write(
     facts: Facts,
     report: Mapping[str, Any] | None = None,
 ) -> None:
-    """Give the files of stems, by name, the tags of their original.
+    """Write the tags of `original` into the files of its stems, given by name.
 
-    With a report they have its tempo, key and grid, too. Their sound stays as it is. A
-    stem that can't be tagged, such as a wav of 4 GiB, stays without.
+    With a report, they get its tempo, key and grid too. The audio is not changed. A
+    stem that can't be tagged, such as a wav of 4 GiB, stays without tags.
     """
     try:
         track = song_track.read(original, "", facts, report)

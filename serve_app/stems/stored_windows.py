@@ -1,8 +1,8 @@
-"""Parts of songs in storage: each window's stems, from when they are computed.
+"""Computed windows of songs in storage, from which a later attempt resumes.
 
-They lie under `parts/{job}/{engine}/{window}`, as numpy's own files with a checksum
-behind, and go once the job's stems are stored, or else with the job. Beside them each
-attempt has a file that says how they are to be joined.
+The keys are `parts/{job}/{engine}/{window}`. Each is a numpy file followed by a
+checksum. Beside them each attempt stores a file that says how they are joined. All are
+deleted when the job's stems are stored, or with the job.
 """
 
 import json
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 Samples = NDArray[np.float32]
 
-# Each is a file of some 13 MB. If the store is slower than the device, the windows come
-# so fast that it costs little to compute one again.
+# Each window is a file of some 13 MB. On a device that is faster than the store,
+# computing a window again costs little.
 _MOST_WAITING = 4
-# Parts are not synced to disk one by one: most are deleted before they would be
-# written. What a power cut leaves of them is told by this.
+# Windows are not synced to disk one by one: most are deleted before they would be
+# written. The checksum detects files that a power failure left incomplete.
 _CHECKSUM_BYTES = 4
 _SUFFIX = ".npy"
 _NOT_KEPT = "window not kept window=%d job=%s: %s"
@@ -52,17 +52,17 @@ class Layout:
 
 
 def folder(job_id: str) -> str:
-    """Return where all parts of a job lie."""
+    """Return the folder of all windows of a job."""
     return f"{PARTS}/{job_id}"
 
 
 def key(job_id: str, engine: str, index: int) -> str:
-    """Return where a window's stems lie that the engine of this identity computed."""
+    """Return the key of a window that the engine with this identity computed."""
     return f"{folder(job_id)}/{engine}/{index:06d}{_SUFFIX}"
 
 
 def find_layout(storage: Storage, job_id: str, attempt: int) -> Layout | None:
-    """Return the layout that an attempt at a job has stored; None without one."""
+    """Return the layout that an attempt at a job has stored, or None."""
     name = _layout_name(attempt)
     for file in storage.list(folder(job_id)):
         if file.key.endswith(f"/{name}"):
@@ -79,7 +79,10 @@ def _layout_name(attempt: int) -> str:
 
 
 def load(storage: Storage, job_id: str, engine: str, index: int) -> Samples | None:
-    """Return the stems (source, 2, window) of a window; None if they are not there."""
+    """Return the stems (source, 2, window) of a window.
+
+    None if the file does not exist or is damaged.
+    """
     try:
         content = b"".join(storage.read(key(job_id, engine, index)))
     except FileNotFoundError:
@@ -110,12 +113,12 @@ def _write(path: Path, stems: Samples) -> None:
 
 
 class SongParts:
-    """The windows of one job that one engine has computed, by this attempt or earlier.
+    """The windows of one job that one engine computed, in this attempt or earlier.
 
-    A context: what still waits to be stored when it is left is given up. A part that
-    can't be stored is left out, and the log says so: its window would be computed again
-    after a crash, but no job fails for want of it. `directory` is for files on their
-    way to the store. Implements `separation.engine.KeptWindows`.
+    A context manager: windows that still wait to be stored at its exit are dropped. A
+    window that can't be stored is skipped and logged. A later attempt computes it
+    again; the job does not fail. `directory` holds files on their way to the store.
+    Implements `separation.engine.KeptWindows`.
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class SongParts:
         self._attempt = attempt
         self._layout = layout
         self._waiting: list[Future[None]] = []
-        self._thread = ThreadPoolExecutor(1, "parts")
+        self._thread = ThreadPoolExecutor(1, "windows")
         self._folder = f"{folder(job_id)}/{layout.engine}"
         found = (file.key for file in storage.list(self._folder))
         self._stored = {key for key in found if key.endswith(_SUFFIX)}
@@ -155,21 +158,21 @@ class SongParts:
         self._thread.shutdown(cancel_futures=True)
 
     def load(self, index: int) -> Samples | None:
-        """Return the stems (source, 2, window) of a window if they are stored."""
+        """Return the stems (source, 2, window) of a window, or None if not stored."""
         if self._key(index) not in self._stored:
             return None
-        # None if another attempt, which has ended by now, has cleaned up.
+        # None also if an earlier attempt has deleted it while it ended.
         return load(self._storage, self._job_id, self._layout.engine, index)
 
     def keep(self, index: int, stems: Samples) -> None:
-        """Begin to store a window's stems; they may be changed as soon as it returns.
+        """Start to store a window's stems; the caller may change them afterwards.
 
-        Left out while too many others wait: the device is faster than the store.
+        The window is skipped while too many others wait to be stored.
         """
-        self._waiting = [one for one in self._waiting if not one.done()]
+        self._waiting = [each for each in self._waiting if not each.done()]
         if len(self._waiting) >= _MOST_WAITING:
             return
-        path = self._directory / f"part-{index:06d}{_SUFFIX}"
+        path = self._directory / f"window-{index:06d}{_SUFFIX}"
         try:
             _write(path, stems)
         except OSError as err:

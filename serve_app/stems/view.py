@@ -1,4 +1,4 @@
-"""Jobs in the words of their clients."""
+"""Jobs as clients see them: conversion to the models of the API."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from serve_app.stems.wire import (
 )
 
 _NO_LINKS: Mapping[str, str] = {}
-# Below this share done a guess is worth nothing.
+# Below this progress, an estimate of the remaining time is useless.
 _ETA_FROM = 0.02
 _STATUSES = {
     State.QUEUED: JobStatus.PENDING,
@@ -29,14 +29,14 @@ _STATUSES = {
 
 
 def status(job: AnyJob) -> JobStatus:
-    """Return where `job` stands for its client, who may have cancelled it just now."""
+    """Return the status of `job` for its client; `cancelled` as soon as requested."""
     if job.cancel_requested and not job.state.is_final:
         return JobStatus.CANCELLED
     return _STATUSES[job.state]
 
 
 def is_over(job: AnyJob) -> bool:
-    """Whether nothing will change any more that its client could see."""
+    """Whether the client's view of the job will not change any more."""
     return job.state.is_final or job.cancel_requested
 
 
@@ -46,10 +46,10 @@ def job_view(
     base_url: str = "",
     links: Mapping[str, str] = _NO_LINKS,
 ) -> JobView:
-    """Return all that a client may know of `job`.
+    """Return the full view of `job`.
 
-    Its stems are below `base_url`; `links` has the addresses of those that are to be
-    fetched elsewhere.
+    Its stems' URLs are below `base_url`, except those in `links`, by name, which are
+    downloaded directly from the store.
     """
     options, result = job.request.options, job.result
     model = options.model if result is None else result.model
@@ -81,7 +81,7 @@ def job_view(
 
 
 def licences_view(of_model: licences.Licences | None) -> Licences | None:
-    """Return what clients are told of a model's licences, if they are known."""
+    """Return the view of a model's licences, or None if they are unknown."""
     return None if of_model is None else Licences.model_validate(asdict(of_model))
 
 
@@ -111,7 +111,7 @@ def _outcome(
 
 
 def job_summary(job: SeparationJob) -> JobSummary:
-    """Return the line of `job` in a list."""
+    """Return the view of `job` in a list."""
     return JobSummary(
         job_id=job.id,
         status=status(job),
@@ -124,16 +124,16 @@ def job_summary(job: SeparationJob) -> JobSummary:
 
 
 def eta_seconds(job: AnyJob, now: datetime) -> float | None:
-    """How long the attempt still takes at the speed it had so far, once that is known.
+    """Return the remaining time of the attempt at its average speed, or None.
 
-    An attempt that goes on where another ended seems faster at first than it is.
+    The estimate of a resumed attempt is too short at first.
     """
     if job.state is not State.RUNNING or job.started_at is None:
         return None
     done = min(max(job.progress, 0.0), 1.0)
     if done < _ETA_FROM:
         return None
-    # Progress was told at the last update, not now.
+    # The progress is that of the last update.
     took = (job.updated_at - job.started_at).total_seconds()
     since = (now - job.updated_at).total_seconds()
     return round(max(took * (1 - done) / done - since, 0.0), 1)
@@ -147,7 +147,7 @@ def percent(job: AnyJob) -> float:
 
 
 def stem_path(job_id: str, stem: StemFile) -> str:
-    """Return where a stem is below the service's base URL."""
+    """Return the path of a stem below the service's base URL."""
     return f"/job/{job_id}/stems/{stem.name}"
 
 

@@ -1,4 +1,4 @@
-"""What goes over the wire: the shapes of answers about songs and their stems."""
+"""Request and response models of songs, stems and their analysis."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -25,7 +25,7 @@ _LICENCES = asdict(licences.BY_MODEL["hdemucs_high_musdb_plus"])
 
 
 class JobStatus(StrEnum):
-    """Where a job stands, in the words of its clients."""
+    """The status of a job, as clients see it."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -35,7 +35,7 @@ class JobStatus(StrEnum):
 
 
 class Accepted(Wire):
-    """A song that was taken in."""
+    """The response to an accepted song."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -57,7 +57,7 @@ class Accepted(Wire):
     )
 
     success: Literal[True] = True
-    job_id: str = Field(description="What to poll `/job/{job_id}` with.")
+    job_id: str = Field(description="The id for `/job/{job_id}`.")
     status: Literal[JobStatus.PENDING] = JobStatus.PENDING
     message: str
     filename: str
@@ -65,14 +65,14 @@ class Accepted(Wire):
     duration: float = Field(description="Length of the song in seconds.")
     model: str
     stems: tuple[str, ...] = Field(description="The stems that will be made.")
-    format: str = Field(description="The file format that they will have.")
-    status_url: str = Field(description="Where to poll: an absolute URL.")
+    format: str = Field(description="The file format of the stems.")
+    status_url: str = Field(description="The absolute URL of the job, to poll.")
     hf_space_url: str = Field(
         default="", description="The service's public base URL; empty if it has none."
     )
     cache: str | None = Field(
         default=None,
-        description="`hit`: the stems are there already, from another job.",
+        description="`hit`: the stems are ready, copied from an earlier job.",
     )
     ignored_fields: IgnoredFields = ()
 
@@ -82,36 +82,36 @@ def _title(name: Any) -> Any:
 
 
 class NewUpload(BaseModel):
-    """A file that a client wants to send to the store itself."""
+    """A file that a client wants to upload directly to the store."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     filename: Annotated[str, BeforeValidator(_title)] = Field(
         default=titles.DEFAULT,
-        description="The song's name, any text.",
+        description="The file name of the song; any text.",
         examples=["song.flac"],
     )
-    size_bytes: int = Field(ge=1, description="How large exactly it is.")
+    size_bytes: int = Field(ge=1, description="The exact size of the file.")
 
 
 class UploadPart(Wire):
-    """A part of a file, and where to PUT it."""
+    """A part of an upload, and the URL to PUT it to."""
 
     number: int
     url: str
 
 
 class DirectUpload(Wire):
-    """Where to send a file."""
+    """A started upload, and the URLs of its parts."""
 
-    upload_id: str = Field(description="What to name it by to `POST /separate`.")
-    part_bytes: int = Field(description="Size of every part but the last.")
+    upload_id: str = Field(description="The id to send to `POST /separate`.")
+    part_bytes: int = Field(description="The size of every part but the last.")
     parts: list[UploadPart]
-    expires_at: UtcTime = Field(description="When the addresses expire.")
+    expires_at: UtcTime = Field(description="When the URLs expire.")
 
 
 class JobOptions(Wire):
-    """What the client asked for."""
+    """The options that the client chose."""
 
     model: str
     stems: tuple[str, ...]
@@ -119,31 +119,31 @@ class JobOptions(Wire):
     priority: str
     bpm_range: tuple[float, float] | None = Field(
         default=None,
-        description="Between which tempos the song's is, if that was said.",
+        description="The range of the song's tempo, if the client gave one.",
     )
 
 
 class WebhookStem(Wire):
-    """A finished stem, as a webhook tells of it."""
+    """A finished stem in a webhook."""
 
     filename: str
-    size: int = Field(description="Its size in bytes.")
+    size: int = Field(description="The size in bytes.")
     download_url: str | None = Field(
-        description="Where it is: an absolute URL; null if the service has no public "
-        "one, which its operator sets."
+        description="The absolute URL of the stem; null if the operator has not set a "
+        "public URL of the service."
     )
     media_type: str
-    sha256: str = Field(description="Hash of its bytes; also its ETag.")
+    sha256: str = Field(description="The hash of the bytes; also the ETag.")
 
 
 class Stem(WebhookStem):
     """A finished stem."""
 
-    download_url: str = Field(description="Where it is: an absolute URL.")
+    download_url: str = Field(description="The absolute URL of the stem.")
 
 
 class Licence(Wire):
-    """A licence, and what it means for the model that has it."""
+    """A licence, and its consequences for the model."""
 
     name: str = Field(description="SPDX identifier, or `LicenseRef-…` if it has none.")
     summary: str
@@ -151,7 +151,7 @@ class Licence(Wire):
 
 
 class Licences(Wire):
-    """The licences of a model: its code, its weights, what these were trained on."""
+    """The licences of a model's code, of its weights and of its training data."""
 
     code: Licence
     weights: Licence
@@ -159,7 +159,7 @@ class Licences(Wire):
 
 
 class WebhookJob(Wire):
-    """A job, as a webhook tells of it."""
+    """A job in a webhook."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -200,60 +200,63 @@ class WebhookJob(Wire):
 
     job_id: str
     status: JobStatus
-    progress: float = Field(ge=0, le=100, description="Per cent done.")
-    filename: str = Field(description="The name of the song as it was uploaded.")
+    progress: float = Field(ge=0, le=100, description="The progress in per cent.")
+    filename: str = Field(description="The file name of the uploaded song.")
     created_at: UtcTime
     updated_at: UtcTime
     expires_at: UtcTime | None = Field(
         default=None, description="When the job and its files are deleted."
     )
-    stage: str | None = Field(default=None, description="What a running job does now.")
+    stage: str | None = Field(default=None, description="The stage of a running job.")
     eta_seconds: float | None = Field(
-        default=None, description="About how long a running job still takes."
+        default=None, description="The estimated remaining time of a running job."
     )
     model: str
     format: str
     options: JobOptions
     duration: float = Field(description="Length of the song in seconds.")
-    sample_rate: int = Field(description="Of the song and of its stems, in Hz.")
+    sample_rate: int = Field(description="The rate of the song and its stems, in Hz.")
     stems: Mapping[str, WebhookStem] | None = Field(
         default=None, description="The stems by name, once the job is completed."
     )
     gain: float | None = Field(
         default=None,
-        description="Factor common to all stems that kept them from clipping.",
+        description="The factor of all stems that prevents clipping.",
     )
     engine: Mapping[str, str] | None = Field(
-        default=None, description="What computed the stems, and how precisely."
+        default=None,
+        description="The runtime, precision and device that computed the stems.",
     )
     analysis: Mapping[str, Any] | None = Field(
-        default=None, description="Tempo, key and more of the song, where known."
+        default=None, description="The song's tempo, key and more, once known."
     )
     analysis_error: str | None = Field(
-        default=None, description="Why there is no analysis."
+        default=None, description="Why the analysis failed."
     )
     licences: Licences | None = Field(
         default=None,
-        description="Of the model that makes the stems, or has made them; for `auto` "
-        "once it is known which model that is.",
+        description="The licences of the job's model; for `auto`, once the model is "
+        "known.",
     )
     cache: str | None = Field(
-        default=None, description="`hit`: the stems were there from another job."
+        default=None, description="`hit`: the stems were copied from an earlier job."
     )
     error: str | None = Field(default=None, description="Why the job failed.")
-    error_code: str | None = Field(default=None, description="That as a stable word.")
+    error_code: str | None = Field(
+        default=None, description="The error as a stable code."
+    )
     hf_space_url: str | None = Field(
         default=None, description="The service's public base URL, if it has one."
     )
 
 
 class JobView(WebhookJob):
-    """A job: how far it is, and what it gave or why it failed."""
+    """A job: its progress, and its stems or the reason of its failure."""
 
     disk_bytes: int | None = Field(
         default=None,
-        description="The most that the job may take of the server's disks until it has "
-        "ended; see `max_job_disk_bytes` in `/config`.",
+        description="The most disk space that the job may need until it has ended; see "
+        "`max_job_disk_bytes` in `/config`.",
     )
     stems: Mapping[str, Stem] | None = Field(
         default=None, description="The stems by name, once the job is completed."
@@ -273,7 +276,7 @@ class JobSummary(Wire):
 
 
 class JobList(Wire):
-    """The newest jobs, the newest first."""
+    """The client's jobs, newest first."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -294,21 +297,24 @@ class JobList(Wire):
         }
     )
 
-    count: int = Field(description="How many are in this list.")
+    count: int = Field(description="The number of jobs in this list.")
     jobs: list[JobSummary]
     disk_bytes: int | None = Field(
         default=None,
-        description="The most that all your jobs under way may take of the server's "
-        "disks; see `max_client_disk_bytes` in `/config`.",
+        description="The most disk space that all your unfinished jobs may need; see "
+        "`max_client_disk_bytes` in `/config`.",
     )
 
 
 class Deleted(Wire):
-    """A job that is no more."""
+    """The response to a deletion."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {"success": True, "message": "The job and its files are gone."}
+            "example": {
+                "success": True,
+                "message": "The job and its files are deleted.",
+            }
         }
     )
 
@@ -317,15 +323,15 @@ class Deleted(Wire):
 
 
 class WebhookMessage(Wire):
-    """What is sent to the `webhook_url` of a job that has ended."""
+    """The message to the `webhook_url` of a job that has ended."""
 
     type: str = Field(description="`job.completed`, `job.failed` or `job.cancelled`.")
     timestamp: UtcTime = Field(description="When the job ended.")
-    data: WebhookJob = Field(description="The job as it was then.")
+    data: WebhookJob = Field(description="The job at that time.")
 
 
 class Analysis(Wire):
-    """What was found out about a song; more may be there than is named here."""
+    """The analysis of a song; it may have more fields than are listed here."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -394,74 +400,82 @@ class Analysis(Wire):
     success: Literal[True] = True
     filename: str
     size_bytes: int
-    bpm: float = Field(description="The tempo that lasts longest, in beats a minute.")
+    bpm: float = Field(description="The tempo that lasts longest, in beats per minute.")
     bpm_confidence: float = Field(
-        default=0.0, description="How often such a tempo is right; 0: `reason` says why"
+        default=0.0,
+        description="The probability that the tempo is right; if 0, `reason` says why.",
     )
     bpm_alternatives: Sequence[Mapping[str, float]] = Field(
-        default=(), description="What else it may be, likeliest first, with shares."
+        default=(), description="Other possible tempos with shares, likeliest first."
     )
-    meter: int = Field(default=4, description="Beats in a bar.")
-    beats: Sequence[float] = Field(default=(), description="In seconds.")
-    downbeats: Sequence[float] = Field(default=(), description="In seconds.")
+    meter: int = Field(default=4, description="The number of beats in a bar.")
+    beats: Sequence[float] = Field(default=(), description="The beats, in seconds.")
+    downbeats: Sequence[float] = Field(
+        default=(), description="The first beats of bars, in seconds."
+    )
     grid: Mapping[str, float] | None = Field(
-        default=None, description="That of a song of constant tempo."
+        default=None, description="The beat grid of a song of constant tempo."
     )
     tempo_segments: Sequence[Mapping[str, float]] = Field(
-        default=(), description="Where the tempo is which."
+        default=(), description="The stretches of constant tempo, in order."
     )
-    key: str = Field(min_length=1, description="`C# minor`.")
+    key: str = Field(min_length=1, description="The key, as in `C# minor`.")
     camelot: str = Field(default="", description="The key on the Camelot wheel.")
     open_key: str = Field(default="", description="The key in Open Key notation.")
-    key_confidence: float = Field(default=0.0, description="How often it is right.")
+    key_confidence: float = Field(
+        default=0.0, description="The probability that the key is right."
+    )
     key_runner_up: Mapping[str, Any] | None = Field(
-        default=None, description="The next likely key, with its share."
+        default=None, description="The second likeliest key, with its share."
     )
     keys: Sequence[Mapping[str, Any]] = Field(
-        default=(), description="The keys one after the other."
+        default=(), description="The keys of the song, in order."
     )
-    tuning_hz: float = Field(default=440.0, description="The pitch of A4.")
+    tuning_hz: float = Field(default=440.0, description="The frequency of A4, in Hz.")
     reason: str | None = Field(default=None, description="Why a confidence is 0.")
     sections: Sequence[Mapping[str, Any]] = Field(
-        default=(), description="Parts that sound alike have the same label."
+        default=(), description="The sections; similar ones have the same label."
     )
     loudness: Mapping[str, float | None] = Field(
-        default_factory=dict, description="BS.1770, EBU R 128 and ReplayGain 2."
+        default_factory=dict,
+        description="The loudness by BS.1770, EBU R 128 and ReplayGain 2.",
     )
     levels: Mapping[str, Any] = Field(
-        default_factory=dict, description="Silence, peak, clipping, DC, mono."
+        default_factory=dict, description="Silence, peak, clipping, DC offset and mono."
     )
-    duration: float = Field(description="Seconds.")
-    sample_rate: int = Field(description="Of the file, in Hz.")
+    duration: float = Field(description="The length of the song, in seconds.")
+    sample_rate: int = Field(description="The sample rate of the file, in Hz.")
     ignored_fields: IgnoredFields = ()
 
 
 class Model(Wire):
-    """A separation model that can be asked for."""
+    """A separation model that clients can choose."""
 
     name: str
-    sources: tuple[str, ...] = Field(description="The stems that it makes.")
-    sample_rate: int = Field(description="The rate it works at, in Hz.")
+    sources: tuple[str, ...] = Field(description="The stems that the model makes.")
+    sample_rate: int = Field(description="The model's sample rate, in Hz.")
     trained_on: str
-    licence: str = Field(description="The names of the licences, in a line.")
+    licence: str = Field(description="The names of the licences, in one line.")
     licences: Licences | None = Field(
         default=None,
-        description="Each licence with its source; null for `auto` where that may be "
-        "one of several models.",
+        description="Each licence with its source; null for `auto` if that may be one "
+        "of several models.",
     )
     description: str
-    default: bool = Field(description="Whether it is used when none is named.")
+    default: bool = Field(
+        description="Whether it is used for requests that name no model."
+    )
 
 
 class ModelList(Wire):
-    """The models that this server has."""
+    """The models of this server."""
 
     count: int
     models: list[Model]
 
 
 class Config(Wire):
-    """What a client needs to know before it uploads."""
+    """The limits, formats and default model of this server."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -484,15 +498,17 @@ class Config(Wire):
         "has none."
     )
     default_model: str
-    formats: tuple[str, ...] = Field(description="File formats that stems can have.")
+    formats: tuple[str, ...] = Field(description="The file formats of stems.")
     supported_formats: tuple[str, ...] = Field(
-        description="Usual suffixes of the songs that are taken; what is in a file "
-        "counts, not its name."
+        description="Common suffixes of supported songs. The content of a file counts, "
+        "not its name."
     )
     max_upload_bytes: int
-    max_file_size_mb: float = Field(description="That in MiB.")
-    max_job_disk_bytes: int = Field(description="Most disk that a job may need.")
+    max_file_size_mb: float = Field(description="`max_upload_bytes` in MiB.")
+    max_job_disk_bytes: int = Field(
+        description="The most disk space that a job may need."
+    )
     max_client_disk_bytes: int = Field(
-        description="Most disk that a client's jobs under way may need."
+        description="The most disk space that a client's unfinished jobs may need."
     )
     retention_seconds: float

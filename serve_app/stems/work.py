@@ -1,4 +1,4 @@
-"""What a Separator does with a job: fetch the song, separate it, store its stems."""
+"""The work of a Separator: fetch the song of a job, separate it, store its stems."""
 
 import hashlib
 import json
@@ -26,24 +26,24 @@ logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[Stage, float], None]
 
-# What is left of the progress for storing the stems.
+# The share of the progress for storing the stems.
 _UPLOAD_SHARE = 0.05
 _REPORT_PAUSE_SECONDS = 0.1
 
 
 class Engines(Protocol):
-    """Where the worker gets its engines."""
+    """The engines of a worker, by model."""
 
     def get(self, model: str) -> Engine:
         """Return the engine of `model`."""
 
 
 class SongWorker:
-    """Runs jobs, each in a working directory of its own that never outlives it.
+    """Run jobs, each in its own working directory, which is deleted at its end.
 
-    With `keeps_windows` an attempt goes on where the one before it ended. Tempo and key
-    are written into stems if the song's report is there, at most
-    `report_patience_seconds` after the stems are.
+    With `keeps_windows`, an attempt resumes where the one before ended. Tempo and key
+    are written into the stems if the song's report is stored at most
+    `report_patience_seconds` after the separation.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class SongWorker:
     ) -> Result:
         """Separate the job's song and store its stems under `stems/{job}/{attempt}/`.
 
-        Blocks until done; several jobs may run in several threads. Raises Cancelled
-        soon after `cancelled` is set, StorageUnavailable, UnreadableAudio. No stem is
-        left then, and nothing at all when a disk is full.
+        Blocks until done; jobs may run in several threads. Raises Cancelled soon after
+        `cancelled` is set, StorageUnavailable and UnreadableAudio. A failed attempt
+        leaves no stems. If a disk is full, its windows are deleted too.
         """
         try:
             return self._run(job, on_progress, cancelled)
         except BaseException as err:
             self._discard(f"{STEMS}/{job.id}/{job.attempt}")
             if isinstance(err, StorageFull):
-                # The room that the windows take may be what the next attempt needs.
+                # The next attempt may need the space of the windows.
                 self._discard(folder(job.id))
             raise
 
@@ -99,8 +99,8 @@ class SongWorker:
             def separated(done: float) -> None:
                 on_progress(Stage.SEPARATE, done * (1 - _UPLOAD_SHARE))
 
-            with self._parts(job, engine, source.parent) as parts:
-                song = separate_song(engine, task, separated, cancelled, parts)
+            with self._windows(job, engine, source.parent) as windows:
+                song = separate_song(engine, task, separated, cancelled, windows)
             on_progress(Stage.UPLOAD, 1 - _UPLOAD_SHARE)
             report = self._report(job, cancelled)
             stem_tags.write(song.paths, source, job.request.source, report)
@@ -115,7 +115,7 @@ class SongWorker:
         return Result(engine.spec.name, stems, song.gain, engine=computed)
 
     def _report(self, job: SeparationJob, cancelled: Event) -> Mapping[str, Any] | None:
-        """Return what is told of the song, which is found out beside; None without."""
+        """Return the song's report, which the Analyzer makes meanwhile, or None."""
         key = reports.report_key(reports.of_song(job).place)
         until = time.monotonic() + self._report_patience_seconds
         while True:
@@ -135,10 +135,10 @@ class SongWorker:
         try:
             self._storage.delete(prefix)
         except StorageUnavailable as err:
-            # The sweep finds it.
+            # The sweep deletes them later.
             logger.warning("files not deleted yet prefix=%s: %s", prefix, err)
 
-    def _parts(
+    def _windows(
         self, job: SeparationJob, engine: Engine, directory: Path
     ) -> AbstractContextManager[SongParts | None]:
         if not self._keeps_windows:

@@ -100,7 +100,7 @@ class Pools:
     stopped: list[str] = field(default_factory=list)
     heard: list["Heard"] = field(default_factory=list)
 
-    async def tell_of_song(self, request: Request) -> Mapping[str, Any]:
+    async def analyze_song(self, request: Request) -> Mapping[str, Any]:
         """Answer as the Analyzer would."""
         self.analyzed.append(request.key)
         if isinstance(self.analysis, AppError):
@@ -111,7 +111,7 @@ class Pools:
         """Stand in for what only tests of its own ask for."""
         raise AssertionError(request)
 
-    tell_of_stem = tell_peaks = export = _not_asked
+    analyze_stem = exact_peaks = export = _not_asked
 
     def fetch(self, url: str, path: Path, is_wanted: Callable[[], bool]) -> str:
         """Find nothing anywhere."""

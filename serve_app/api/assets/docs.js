@@ -1,6 +1,6 @@
 'use strict'
 
-// Where the service is for this browser, whatever proxies and prefixes are between.
+// The service's base URL as this browser reaches it, through any proxies and prefixes.
 const SERVER = new URL('.', location.href).href.replace(/\/$/, '')
 const EXAMPLE_SERVER = 'http://localhost:8000'
 
@@ -24,7 +24,7 @@ function codeSamples({ React }) {
         label,
       ),
     )
-    // Pages from other machines over plain http have no clipboard.
+    // Browsers offer the clipboard only over https and on localhost.
     const copy =
       navigator.clipboard &&
       element(
@@ -55,7 +55,7 @@ function codeSamples({ React }) {
   }
 }
 
-// Has "Try it out" ask the service where this page is, also behind a prefix.
+// Makes "Try it out" send requests to the server of this page, also behind a prefix.
 function thisServer() {
   const here = (update) => (spec) => update({ ...spec, servers: [{ url: SERVER }] })
   return { statePlugins: { spec: { wrapActions: { updateJsonSpec: here } } } }
@@ -67,7 +67,7 @@ window.ui = SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   showCommonExtensions: true,
-  // Else it asks a server of Swagger's.
+  // By default Swagger UI sends the description to swagger.io.
   validatorUrl: null,
   plugins: [codeSamples, thisServer],
 })

@@ -1,1 +1,1 @@
-"""What is known of a song, written in the forms that DJ programs read."""
+"""Exports of a song and its analysis for DJ programs."""

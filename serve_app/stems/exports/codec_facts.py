@@ -1,7 +1,7 @@
-"""What a song's file adds before its sound, by which programs count time differently.
+"""The samples that a file has before its sound, which DJ programs count differently.
 
-Lossy encoders put silence before the song. Our decoder leaves it out where the file
-says how much there is; DJ programs do so or don't. `docs/exports.md` has the sources.
+Lossy encoders put silence before the song. stemserve's decoder removes it if the file
+states its length; some DJ programs do not. `docs/exports.md` has the sources.
 """
 
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from pathlib import Path
 
 from serve_app.audio import labels, mpeg
 
-# What every mp3 decoder's filter bank adds: 528 samples and the one it starts with.
+# The delay of every mp3 decoder's filter bank: 528 samples, and the first one.
 _MP3_DECODER_SAMPLES = 529
 
 
 @dataclass(frozen=True)
 class CodecFacts:
-    """How a file's coded samples lie to the samples of our decoding.
+    """How a file's coded samples relate to the samples that stemserve decodes.
 
-    `coded_samples` is how many the frames hold, None where that is as many as we
-    decode. `lead_samples` of them come before our first one. `tag_samples` is the
-    length of an mp3's tag frame, decoded as if it were sound, 0 without one. `case` is
-    that of the table in `docs/exports.md`: A has no such frame, B has one without
-    LAME's part, C one whose check is wrong, D a whole one. It is empty for other
-    codecs.
+    `coded_samples` is the number of samples in the frames, or None if all of them are
+    decoded. `lead_samples` of them precede the first decoded one. `tag_samples` is the
+    length of an mp3's tag frame if it were decoded as sound, or 0 without one. `case`
+    is the row of the table in `docs/exports.md`: A has no tag frame, B one without
+    LAME's extension, C one with a wrong checksum, D a complete one. It is empty for
+    other codecs.
     """
 
     codec: str = ""
@@ -34,7 +34,7 @@ class CodecFacts:
 
 
 def codec_facts(path: Path, codec: str, sample_rate: int) -> CodecFacts:
-    """Read the facts of a song's file; `codec` and `sample_rate` as decoding told."""
+    """Read the facts of a song's file; `codec` and `sample_rate` are the decoder's."""
     if codec.startswith("mp3"):
         return _mp3(path, codec, sample_rate)
     if codec == "aac":
@@ -47,7 +47,7 @@ def _mp3(path: Path, codec: str, sample_rate: int) -> CodecFacts:
     tag = mpeg.info_tag(path)
     if tag is None:
         return CodecFacts(codec, sample_rate, case="A")
-    # FFmpeg takes the delay from all three encoders' tags, and none from others.
+    # FFmpeg reads the delay from the tags of these three encoders only.
     is_stated = tag.encoder.startswith(("LAME", "Lavf", "Lavc"))
     return CodecFacts(
         codec,

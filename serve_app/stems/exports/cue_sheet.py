@@ -1,6 +1,7 @@
-"""Cue sheets: a song's sections as the tracks of its file.
+"""Cue sheets: the sections of a song as tracks of its file.
 
-CDRWIN's user guide, appendix A: players show each track, while few show a second index.
+The format is that of CDRWIN's user guide, appendix A. Sections are tracks, because all
+players show tracks, but few show a second index.
 """
 
 from pathlib import PurePosixPath
@@ -14,9 +15,9 @@ _TYPES = {".aif": "AIFF", ".aiff": "AIFF", ".mp3": "MP3"}
 
 
 def render(track: Track) -> bytes:
-    """Return the sheet, of one track where the song has no sections.
+    """Return the cue sheet, with one track if the song has no sections.
 
-    In UTF-8, with a byte order mark where it is not ASCII: that is how players know.
+    It is UTF-8, with a byte order mark unless it is ASCII, by which players detect it.
     """
     tags = track.tags
     lines = [f"REM {name} {value}" for name, value in _remarks(track) if value]
@@ -35,19 +36,19 @@ def render(track: Track) -> bytes:
 
 
 def timecode(seconds: float) -> str:
-    """Return minutes, seconds and frames, of which there are 75 a second.
+    """Return minutes, seconds and frames, at 75 frames a second.
 
     >>> timecode(61.5)
     '01:01:37'
     """
-    # Rounded down: a track that starts a little early does not lose its first beat.
+    # Rounded down, so that a track does not lose its first beat.
     frames = int(seconds * _FRAMES_PER_SECOND + 1e-6)
     whole, frame = divmod(frames, _FRAMES_PER_SECOND)
     return f"{whole // 60:02}:{whole % 60:02}:{frame:02}"
 
 
 def _type(track: Track) -> str:
-    """Return the type of the file; all that is neither MP3 nor AIFF is WAVE."""
+    """Return the type of the file: MP3, AIFF, or WAVE for all others."""
     if track.codec.codec.startswith("mp3"):
         return "MP3"
     return _TYPES.get(PurePosixPath(track.file_name.lower()).suffix, "WAVE")
@@ -63,7 +64,7 @@ def _remarks(track: Track) -> list[tuple[str, str]]:
 
 
 def _sections(track: Track) -> list[Section]:
-    """Return at most 99 sections, one a frame, the first from the start on."""
+    """Return at most 99 sections, at most one per frame, the first at 0 s."""
     found: dict[str, Section] = {}
     for section in sorted(track.sections, key=lambda section: section.start_seconds):
         if 0 <= section.start_seconds < track.duration_seconds:

@@ -1,7 +1,7 @@
-"""Stems as wavs that are exactly as long as a program's own decoding of the song.
+"""Stems as wavs of exactly the length at which a DJ program decodes the song.
 
-Serato throws stems away that are a sample longer or shorter than the track in its deck.
-How long that is depends on what its decoder does with the ends of an mp3.
+Serato discards stems whose length differs from the track's by a single sample. The
+track's length depends on how the program's decoder treats the ends of an mp3.
 """
 
 import zipfile
@@ -27,11 +27,11 @@ _BLOCK_SAMPLES = 65_536
 
 
 class Convention(StrEnum):
-    """What of an mp3 or an m4a a decoder counts as the song.
+    """Which samples of an mp3 or an m4a a decoder returns.
 
-    `GAPLESS`: what the encoder was given, which is what we decode. `FRAMES`: all of the
-    frames with sound, and so the silence that the encoder put at both ends.
-    `FRAMES_AND_TAG`: the tag's frame too, as a frame of silence before the others.
+    `GAPLESS`: the encoder's input, as stemserve's decoder. `FRAMES`: all frames with
+    sound, including the silence that the encoder added at both ends. `FRAMES_AND_TAG`:
+    also the tag's frame, as a frame of silence before the others.
     """
 
     GAPLESS = "gapless"
@@ -41,14 +41,14 @@ class Convention(StrEnum):
 
 @dataclass(frozen=True)
 class Extent:
-    """How a program's decoding lies to ours: silence before, and the length of all."""
+    """A program's decoding: the silence before the song, and the total length."""
 
     lead_samples: int
     samples: int
 
 
 def extent(track: Track, convention: Convention) -> Extent:
-    """Return where a decoder of this convention has the song, and how long it is."""
+    """Return the extent of the song as a decoder of this convention returns it."""
     facts = track.codec
     if convention is Convention.GAPLESS:
         return Extent(0, track.samples)
@@ -59,10 +59,10 @@ def extent(track: Track, convention: Convention) -> Extent:
 
 
 def write(source: Path, target: Path, sample_rate: int, extent: Extent) -> None:
-    """Write a stem as a wav of 16 bits and exactly that extent.
+    """Write a stem as a 16-bit wav of exactly this extent.
 
-    Silence goes before and behind, and what is too much goes from the end. The samples
-    between are those of the stem.
+    The stem is padded with silence at both ends, or cut at its end. The samples between
+    are unchanged.
     """
     encoder = Encoder(target, FORMATS["wav"], sample_rate)
     try:
@@ -85,16 +85,16 @@ def write_zip(
     target: Path,
     convention: Convention = Convention.FRAMES_AND_TAG,
 ) -> None:
-    """Write all stems, `drums.wav` and so on, as one zip without compression."""
-    place = extent(track, convention)
-    part = target.with_name(f"{target.name}.part")
+    """Write all stems, `drums.wav` and so on, into one zip without compression."""
+    song_extent = extent(track, convention)
+    wav = target.with_name(f"{target.name}.part")
     try:
         with whole(target), zipfile.ZipFile(target, "w") as archive:
             for name, source in stems.items():
-                write(source, part, track.sample_rate, place)
-                archive.write(part, f"{name}.wav")
+                write(source, wav, track.sample_rate, song_extent)
+                archive.write(wav, f"{name}.wav")
     finally:
-        part.unlink(missing_ok=True)
+        wav.unlink(missing_ok=True)
 
 
 def _silence(samples: int) -> Iterator[Wave]:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are written completely or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @contextmanager
 def whole(target: Path) -> Iterator[None]:
-    """Delete `target` where what writes it fails."""
+    """Delete `target` if the block, which writes it, raises."""
     try:
         yield
     except BaseException:

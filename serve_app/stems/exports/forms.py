@@ -1,4 +1,4 @@
-"""The forms that songs are exported in, by name, for the API and the command line."""
+"""The export formats by name, for the API and the command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from serve_app.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Export:
-    """A form to export in; `writers` has what writes it."""
+    """An export format; its writer is in `writers`."""
 
     name: str
     media_type: str
@@ -33,7 +33,7 @@ EXPORTS: Mapping[str, Export] = MappingProxyType(
 
 
 def parse(name: str) -> Export:
-    """Return the export called `name`; InvalidInput, naming the choices, if none is."""
+    """Return the export format `name`; raise InvalidInput if it is unknown."""
     try:
         return EXPORTS[name]
     except KeyError:

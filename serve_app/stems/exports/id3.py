@@ -1,4 +1,4 @@
-"""ID3v2.3 tags (id3.org): the version and the UTF-16 that old programs read too."""
+"""ID3v2.3 tags (id3.org). Old programs read this version and its UTF-16 too."""
 
 from serve_app.stems.exports.tags import Cover, Tags
 
@@ -15,12 +15,12 @@ _TEXTS = {
 }
 _LATIN, _UTF16 = b"\0", b"\1"
 _FRONT_COVER = b"\3"
-# By this name Serato knows its grid, and Mixxx too.
+# Serato and Mixxx look for the beat grid under this name.
 _SERATO_GRID = b"Serato BeatGrid\0"
 
 
 def tag(tags: Tags) -> bytes:
-    """Return the tag, of its header and its frames."""
+    """Return the tag: its header and its frames."""
     frames = [
         _frame(name, _text(getattr(tags, field)))
         for field, name in _TEXTS.items()
@@ -63,5 +63,5 @@ def _picture(cover: Cover) -> bytes:
 
 def _syncsafe(size: int) -> bytes:
     if size >= 1 << 28:
-        raise ValueError("an ID3 tag has room for 256 MiB")
+        raise ValueError(f"an ID3 tag must be under 256 MiB, got {size} bytes")
     return bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))

@@ -1,8 +1,9 @@
-"""Beats for Mixxx, which keeps them in its library and imports no file of them.
+"""Beats for Mixxx, as SQL for its library: Mixxx imports no files of beats.
 
-The messages are those of `src/proto/beats.proto` in mixxxdj/mixxx: a constant grid is
-`BeatGrid-2.0`, a tempo and the place of the first beat; all others are `BeatMap-1.0`,
-the place of every beat. Places are in frames (samples per channel).
+The messages are those of `src/proto/beats.proto` in mixxxdj/mixxx. A constant grid is
+`BeatGrid-2.0`, with a tempo and the position of the first beat. All others are
+`BeatMap-1.0`, with the position of every beat. Positions are in frames (samples per
+channel).
 """
 
 import struct
@@ -25,7 +26,7 @@ GRID, MAP = "BeatGrid-2.0", "BeatMap-1.0"
 
 
 def beats(track: Track) -> tuple[str, bytes]:
-    """Return the version and the bytes of the beats, both empty without a pulse."""
+    """Return the version and the bytes of the beats; both are empty without a pulse."""
     grid = track.grid()
     offset = offset_seconds("mixxx", track.codec)
     if not grid:
@@ -38,10 +39,10 @@ def beats(track: Track) -> tuple[str, bytes]:
 
 
 def render(track: Track) -> bytes:
-    """Return SQL for Mixxx's `mixxxdb.sqlite`, to be run while Mixxx is not.
+    """Return SQL for Mixxx's `mixxxdb.sqlite`, to run while Mixxx is closed.
 
-    It sets the tempo and the beats of all tracks with this file name that are as long
-    as this one, within a second; and nothing where there is no pulse.
+    It sets the tempo and the beats of all tracks with this file name whose length
+    differs by less than a second. Without a pulse it changes nothing.
     """
     version, blob = beats(track)
     if not blob:
@@ -51,13 +52,13 @@ def render(track: Track) -> bytes:
         blob=blob.hex(),
         version=version,
         seconds=f"{track.duration_seconds:.3f}",
-        # The only text that is not ours, in quotes that it can't end.
+        # The only untrusted text, with its quotes escaped.
         name=plain(track.file_name).replace("'", "''"),
     ).encode()
 
 
 def _beat(track: Track, seconds: float) -> bytes:
-    # Mixxx has beats on whole frames.
+    # Mixxx needs beats on whole frames.
     return _double(1, round(seconds * track.sample_rate))
 
 

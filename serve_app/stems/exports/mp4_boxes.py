@@ -1,4 +1,4 @@
-"""The boxes of an mp4 (ISO/IEC 14496-12), read and rewritten around its sound."""
+"""Reading and rewriting the boxes of an mp4 (ISO/IEC 14496-12) around its sound."""
 
 import re
 import struct
@@ -11,9 +11,9 @@ import numpy as np
 from serve_app.stems.exports.tags import Cover, Tags
 
 _COPY_BYTES = 1 << 20
-# Most mp4s have 32 bits for the place of a chunk.
-_PLACES = 2**32
-# The boxes on the way from the movie to the chunks' places in the file.
+# Most mp4s have 32-bit chunk offsets.
+_OFFSET_LIMIT = 2**32
+# The boxes on the path from the movie to the chunk offsets.
 _PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 _OFFSETS = {b"stco": ">u4", b"co64": ">u8"}
 _FULL_BOX = bytes(4)  # version 0, no flags
@@ -31,21 +31,23 @@ _TEXT_ATOMS = {
 
 
 def box(kind: bytes, *contents: bytes) -> bytes:
-    """Return a box of that kind."""
+    """Return a box with this kind and content."""
     size = 8 + sum(map(len, contents))
     return b"".join((struct.pack(">I", size), kind, *contents))
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the content of each box in `data`; ValueError where one ends
-    elsewhere than it says."""
+    """Yield the kind and the content of each box in `data`.
+
+    Raises ValueError if the size of a box is wrong.
+    """
     position = 0
     while position < len(data):
         if position + 8 > len(data):
-            raise ValueError("a box is cut short")
+            raise ValueError("a box is incomplete")
         size, kind = struct.unpack_from(">I4s", data, position)
         if size < 8 or position + size > len(data):
-            raise ValueError(f"a box of {size} bytes does not fit")
+            raise ValueError(f"the box {kind!r} has an invalid size of {size} bytes")
         yield kind, data[position + 8 : position + size]
         position += size
 
@@ -53,21 +55,21 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def rewrite(source: Path, target: Path, user_data: bytes) -> None:
     """Copy an mp4 with `user_data` as its only `udta`, and its index before its sound.
 
-    The sound is copied byte for byte, and stays before the index in files over 4 GB:
-    their index may have no room for the places of chunks that have moved. Raises
-    ValueError where `source` is no mp4.
+    The sound is copied byte for byte. In files over 4 GB it stays before the index,
+    because moved chunks might exceed the index's 32-bit offsets. Raises ValueError if
+    `source` is not an mp4 with sound.
     """
     with source.open("rb") as file, target.open("wb") as out:
         places = {kind: (start, size) for kind, start, size in _top(file)}
         if not {b"ftyp", b"moov", b"mdat"} <= places.keys():
-            raise ValueError("this is no mp4 with sound")
+            raise ValueError(f"{source.name} is not an mp4 with sound")
         start, size = places[b"moov"]
         file.seek(start)
         old = [pair for pair in boxes(file.read(size)[8:]) if pair[0] != b"udta"]
         moov = box(b"moov", *(box(*pair) for pair in old), box(b"udta", user_data))
         ftyp_start, ftyp_size = places[b"ftyp"]
         mdat_start, mdat_size = places[b"mdat"]
-        is_first = ftyp_size + len(moov) + mdat_start + mdat_size < _PLACES
+        is_first = ftyp_size + len(moov) + mdat_start + mdat_size < _OFFSET_LIMIT
         shift = ftyp_size - mdat_start + (len(moov) if is_first else 0)
         moov = _shifted(moov, shift)
         copy(file, out, ftyp_start, ftyp_size)
@@ -79,7 +81,7 @@ def rewrite(source: Path, target: Path, user_data: bytes) -> None:
 
 
 def metadata(tags: Tags) -> bytes:
-    """Return the `meta` box that iTunes and DJ programs read tags from."""
+    """Return the `meta` box from which iTunes and DJ programs read tags."""
     atoms = [
         _atom(kind, _TEXT, getattr(tags, field).encode())
         for field, kind in _TEXT_ATOMS.items()
@@ -90,7 +92,7 @@ def metadata(tags: Tags) -> bytes:
         number, total = int(numbers[1]), int(numbers[2] or 0)
         atoms.append(_atom(b"trkn", 0, struct.pack(">HHHH", 0, number, total, 0)))
     if tags.bpm > 0:
-        # It has no decimals; the other has.
+        # `tmpo` has no decimals, `BPM` has.
         atoms.append(_atom(b"tmpo", _INTEGER, struct.pack(">H", round(tags.bpm))))
         atoms.append(_named_atom("BPM", tags.bpm_text))
     if tags.key:
@@ -102,7 +104,7 @@ def metadata(tags: Tags) -> bytes:
 
 
 def _top(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind, place and size of the boxes that are in no other."""
+    """Yield the kind, offset and size of each top-level box."""
     position, end = 0, file.seek(0, 2)
     while position + 8 <= end:
         file.seek(position)
@@ -112,27 +114,27 @@ def _top(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         elif size == 0:
             size = end - position
         if size < 8 or position + size > end:
-            raise ValueError(f"the box {kind!r} does not fit into the file")
+            raise ValueError(f"the box {kind!r} has an invalid size of {size} bytes")
         yield kind, position, size
         position += size
 
 
 def _shifted(data: bytes, shift: int) -> bytes:
-    """Return boxes with the places of chunks moved by `shift`."""
-    parts = []
+    """Return the boxes with all chunk offsets moved by `shift`."""
+    moved = []
     for kind, content in boxes(data):
         if kind in _PARENTS:
             content = _shifted(content, shift)
         elif kind in _OFFSETS:
             count = int.from_bytes(content[4:8], "big")
-            places = np.frombuffer(content, _OFFSETS[kind], count, 8).astype(np.int64)
-            content = content[:8] + (places + shift).astype(_OFFSETS[kind]).tobytes()
-        parts.append(box(kind, content))
-    return b"".join(parts)
+            offsets = np.frombuffer(content, _OFFSETS[kind], count, 8).astype(np.int64)
+            content = content[:8] + (offsets + shift).astype(_OFFSETS[kind]).tobytes()
+        moved.append(box(kind, content))
+    return b"".join(moved)
 
 
 def copy(file: BinaryIO, out: BinaryIO, start: int, size: int) -> None:
-    """Copy a stretch of a file, piece by piece."""
+    """Copy `size` bytes of a file from `start`, in blocks."""
     file.seek(start)
     while size > 0:
         data = file.read(min(size, _COPY_BYTES))

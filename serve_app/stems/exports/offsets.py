@@ -1,32 +1,33 @@
-"""Where a song starts for each DJ program, beside where it starts for us.
+"""The offset of each DJ program's time from the time of stemserve's decoder.
 
-All of this is about what stands before the sound of an mp3 or an m4a; other files
-start at one place for all. `docs/exports.md` names the sources and says what could not
-be checked.
+Only mp3 and m4a have an offset: the samples before the sound. `docs/exports.md` has
+the sources, and says what could not be checked.
 """
 
 from serve_app.stems.exports.codec_facts import CodecFacts
 
 PROGRAMS = ("rekordbox", "traktor", "serato", "mixxx")
 
-# Which mp3s' tag frame a program plays as if it were sound.
+# The cases of mp3s whose tag frame a program plays as sound; see `CodecFacts.case`.
 _PLAYS_TAG_FRAME = {
     "rekordbox": ("D",),
     "traktor": ("B", "C", "D"),
     "serato": ("B", "C", "D"),
     "mixxx": (),
 }
-# The programs that play what an AAC encoder put before the song.
+# The programs that play the silence an AAC encoder put before the song.
 _PLAYS_AAC_LEAD = ("rekordbox",)
 
 
 def offset_samples(program: str, facts: CodecFacts) -> int:
-    """Return how many samples later `program` counts the same sound than we do.
+    """Return by how many samples a sound is later in `program` than in our decoding.
 
-    ValueError when `program` is none of PROGRAMS.
+    Raises ValueError if `program` is not one of PROGRAMS.
     """
     if program not in PROGRAMS:
-        raise ValueError(f"{program!r} must be one of {', '.join(PROGRAMS)}")
+        raise ValueError(
+            f"program must be one of {', '.join(PROGRAMS)}, got {program!r}"
+        )
     if facts.codec.startswith("mp3"):
         plays_tag = facts.case in _PLAYS_TAG_FRAME[program]
         return facts.lead_samples + (facts.tag_samples if plays_tag else 0)
@@ -36,5 +37,5 @@ def offset_samples(program: str, facts: CodecFacts) -> int:
 
 
 def offset_seconds(program: str, facts: CodecFacts) -> float:
-    """Return what `offset_samples` does, in seconds."""
+    """Return `offset_samples` in seconds."""
     return offset_samples(program, facts) / facts.sample_rate

@@ -1,6 +1,7 @@
-"""rekordbox XML: what rekordbox imports as `rekordbox xml`.
+"""rekordbox XML, which rekordbox imports as `rekordbox xml`.
 
-Pioneer DJ, "rekordbox xml format list" (rekordbox.com, Developer).
+The format is that of Pioneer DJ, "rekordbox xml format list" (rekordbox.com,
+Developer).
 """
 
 import re
@@ -22,11 +23,11 @@ _KINDS = {
     "wav": "WAV File",
     "aiff": "AIFF File",
 }
-# Hot cues A to H; rekordbox shows ten memory cues of a track.
+# Hot cues A to H, and the ten memory cues that rekordbox shows for a track.
 _HOT_CUES, _MEMORY_CUES = 8, 10
 _MEMORY = -1
-# Tempos have two decimals in this format: a grid is told again before that has moved
-# it by so much.
+# Tempos have two decimals in this format. The grid is anchored again before rounding
+# has moved it by this much.
 _DRIFT_SECONDS = 0.002
 
 
@@ -55,7 +56,7 @@ def render(track: Track) -> bytes:
 
 
 def location(place: str) -> str:
-    """Return a path, URL or file name as the URL that rekordbox wants.
+    """Return a path, URL or file name as the URL that rekordbox expects.
 
     >>> location("/music/a b.mp3")
     'file://localhost/music/a%20b.mp3'
@@ -108,10 +109,10 @@ def _number(track: str) -> str:
 
 
 def _anchors(track: Track, offset: float) -> Iterator[Segment]:
-    """Yield the segments, and those of their downbeats that keep the grid in place.
+    """Yield the segments, and further downbeats that keep the grid from drifting.
 
-    rekordbox has no beats before the first one: that is the song's first beat in
-    rekordbox's time.
+    rekordbox has no beats before the first anchor, so this is the first beat of the
+    file in rekordbox's time.
     """
     for place, (segment, end) in enumerate(track.stretches()):
         start = _first_beat(segment, offset) if place == 0 else segment
@@ -144,7 +145,7 @@ def _tempo(segment: Segment, offset: float) -> dict[str, str]:
 
 
 def _marks(track: Track) -> Iterator[tuple[Section, int]]:
-    """Yield each section as a memory cue, and the first eight as hot cues too."""
+    """Yield ten sections as memory cues, and the first eight also as hot cues."""
     for section in track.sections[:_MEMORY_CUES]:
         yield section, _MEMORY
     for number, section in enumerate(track.sections[:_HOT_CUES]):

@@ -1,9 +1,10 @@
-"""Serato's beat grid, as it lies in a GEOB frame of ID3 and as Mixxx reads it.
+"""Serato's beat grid, the content of a GEOB frame of ID3, which Mixxx reads too.
 
-Jan Holthuis, "serato-tags" (github.com/Holzhaus/serato-tags, docs/serato_beatgrid.md):
-two bytes of version, the number of markers in 32 bits, the markers, a byte. Each marker
-is a time in seconds, a big-endian float of 32 bits, and then the number of beats up to
-the next marker, or of the last one the tempo.
+Source: Jan Holthuis, "serato-tags" (github.com/Holzhaus/serato-tags,
+docs/serato_beatgrid.md). The format is two bytes of version, the number of markers in
+32 bits, the markers, and one byte. Each marker is a time in seconds, as a big-endian
+32-bit float, and the number of beats to the next marker. The last marker has the tempo
+instead.
 """
 
 import struct
@@ -16,7 +17,7 @@ _VERSION = b"\1\0"
 
 
 def beat_grid(track: Track) -> bytes:
-    """Return the grid in Serato's time of the track's file; nothing without a pulse."""
+    """Return the grid in Serato's time of the track's file; empty without a pulse."""
     grid = track.grid()
     if not grid:
         return b""

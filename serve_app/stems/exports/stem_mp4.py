@@ -1,9 +1,10 @@
 """Native Instruments Stems: one mp4 of a mix and four stems.
 
-Native Instruments, "Stem File Specification" (native-instruments.com/stems): five
-stereo tracks, the mix first, in AAC or ALAC; and in `moov/udta` a box `stem` of JSON,
-which names and colours the stems, and states the compressor and the limiter that a
-player puts on their sum. Ours are off: the stems add up to the mix as they are.
+Source: Native Instruments, "Stem File Specification" (native-instruments.com/stems).
+The file has five stereo tracks in AAC or ALAC, the mix first. The box `stem` in
+`moov/udta` is JSON with the names and colours of the stems, and the compressor and the
+limiter that a player applies to their sum. Both are off here, because the stems
+already add up to the mix.
 """
 
 import json
@@ -26,8 +27,8 @@ from serve_app.stems.exports.track import Track
 
 Wave = NDArray[np.float32]
 
-# The order of the format's own creator, in the colours that Mixxx and Traktor take
-# where a file names none.
+# The order of Native Instruments' Stem Creator, with the default colours of Mixxx and
+# Traktor.
 STEMS = ("drums", "bass", "other", "vocals")
 _COLOURS = ("#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 _REST = "other"
@@ -64,12 +65,12 @@ def write(
 ) -> None:
     """Write the mix and the stems as `.stem.mp4`.
 
-    There must be `drums`, `bass` and `vocals`; all others are added up as `other`.
-    `mix_gain` is the gain that the stems got. Memory grows by FFmpeg's index alone,
-    half a MB a minute of AAC, and a file of the same size lies beside `target` while it
-    is written. Stems at another rate, which a codec may have asked for, are brought to
-    the mix's. Raises ValueError for a codec or stems that the format has no place for,
-    and where a stem at the mix's rate is longer or shorter than it.
+    `drums`, `bass` and `vocals` are required; all other stems are summed as `other`.
+    `mix_gain` is the gain of the stems, applied to the mix. Memory grows by FFmpeg's
+    index alone, half a MB per minute of AAC. While `target` is written, a temporary
+    file of the same size is beside it. Stems at another rate, which their codec may
+    require, are resampled to the mix's rate. Raises ValueError for an unsupported codec
+    or set of stems, and if the length of a stem at the mix's rate differs from it.
     """
     if codec not in CODECS:
         raise ValueError(f'"codec" must be one of {", ".join(CODECS)}, got {codec!r}')
@@ -77,7 +78,8 @@ def write(
         track.sample_rate
     ):
         raise ValueError(
-            f'AAC has no {track.sample_rate} Hz. Choose the export "stem.mp4-alac".'
+            f"AAC does not support {track.sample_rate} Hz. Choose the export "
+            '"stem.mp4-alac".'
         )
     unlabelled = target.with_name(f"{target.name}.part")
     try:
@@ -100,7 +102,7 @@ def manifest() -> str:
 
 
 def _grouped(stems: Mapping[str, Path]) -> list[list[Path]]:
-    """Return the files of each of STEMS."""
+    """Return the files of each of STEMS, whose sum it is."""
     named = [name for name in STEMS if name != _REST]
     missing = [name for name in named if name not in stems]
     rest = [path for name, path in stems.items() if name not in named]
@@ -139,7 +141,7 @@ def _blocks(
         for blocks in zip_longest(*sources):
             if len({None if block is None else block.shape for block in blocks}) > 1:
                 raise ValueError(
-                    "The stems and the song are not of one length. Separate it again."
+                    "The stems and the song differ in length. Separate the song again."
                 )
             waves = iter(blocks)
             yield [
@@ -149,10 +151,10 @@ def _blocks(
 
 
 def _read(path: Path, track: Track) -> Generator[Wave, None, None]:
-    """Yield a file in blocks of one size at the track's rate."""
+    """Yield a file in blocks of BLOCK_SAMPLES at the track's rate."""
     with opened(path) as song:
         blocks = song.blocks(BLOCK_SAMPLES)
-        # The rate is known for sure with the first block.
+        # The rate is certain only after the first block.
         first = next(blocks, None)
         if first is None:
             return

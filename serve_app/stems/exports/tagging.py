@@ -1,7 +1,7 @@
-"""Tags put into a stem's file. Its sound is copied byte for byte.
+"""Writing of tags into stems' files; the sound is copied byte for byte.
 
-No library does this: mutagen and TagLib's bindings are under the GPL, and FFmpeg writes
-mp3, mp4 and Ogg anew, with delays and lengths as it counts them.
+No suitable library exists: mutagen and TagLib's bindings are under the GPL, and FFmpeg
+remuxes mp3, mp4 and Ogg, which may change their delays and lengths.
 """
 
 import os
@@ -24,7 +24,7 @@ _FLAC_COMMENTS, _FLAC_PICTURE, _FLAC_PADDING = 4, 6, 1
 _FLAC_LAST = 0x80
 _FLAC_BLOCK_BYTES = 2**24 - 1
 _WAV_SIZE_IS_ELSEWHERE = 0xFFFFFFFF
-# Room that FFmpeg keeps for an RF64's sizes, its own name, and older tags.
+# Dropped: space that FFmpeg reserves for an RF64's sizes, its name, and older tags.
 _WAV_UNWANTED = (b"JUNK", b"LIST", b"id3 ", b"ID3 ")
 _OGG_HEAD_BYTES = 27
 
@@ -32,27 +32,30 @@ _OGG_HEAD_BYTES = 27
 def write(source: Path, target: Path, tags: Tags) -> None:
     """Copy a stem with these tags and no others.
 
-    The file's suffix says what it is: mp3, wav, flac, m4a, mp4 or opus. ValueError for
-    others, and where the file is not what its suffix says.
+    The suffix determines the format: mp3, wav, flac, m4a, mp4 or opus. Raises
+    ValueError for other suffixes, and if the content does not match the suffix.
     """
     writer = _WRITERS.get(source.suffix.lower())
     if writer is None:
         known = ", ".join(_WRITERS)
-        raise ValueError(f"A {source.suffix} can't be tagged. Choose one of: {known}.")
+        raise ValueError(
+            f"{source.name} can't be tagged: its suffix must be one of {known}"
+        )
     try:
         with whole(target):
             writer(source, target, tags)
     except (struct.error, IndexError) as err:
-        raise ValueError(f"{source.name} is no whole {source.suffix[1:]}") from err
+        raise ValueError(
+            f"{source.name} is not a complete {source.suffix[1:]} file"
+        ) from err
 
 
 def write_stem(track: Track, stem: str, source: Path, target: Path) -> None:
     """Copy a stem with its song's tags, tempo, key and grid, and its name in the title.
 
-    A song's file name is no title: the same file may come by another name.
-
-    The grid is in Serato's tag, which goes into mp3 and wav only, and in the time of
-    this stem's file. Raises ValueError as `write` does.
+    The song's file name is not used as a title: the same file may have other names. The
+    grid is in Serato's tag, for mp3 and wav only, in the time of this stem's file.
+    Raises ValueError as `write` does.
     """
     codec = "mp3" if source.suffix.lower() == ".mp3" else ""
     facts = codec_facts(source, codec, track.sample_rate)
@@ -71,18 +74,18 @@ def _mp3(source: Path, target: Path, tags: Tags) -> None:
 def _wav(source: Path, target: Path, tags: Tags) -> None:
     """Append a chunk `id3 `, where DJ programs look for tags in a wav.
 
-    Behind the sound: readers that know no chunks find it at byte 44 (of 16 bits).
+    It follows the sound, because simple readers expect 16-bit sound at byte 44.
     """
     tag = id3.tag(tags)
     with source.open("rb") as file, target.open("w+b") as out:
         kind, stated, form = struct.unpack("<4sI4s", file.read(12))
         if kind not in (b"RIFF", b"RF64") or form != b"WAVE":
-            raise ValueError(f"{source.name} is no wav")
+            raise ValueError(f"{source.name} is not a wav file")
         out.write(struct.pack("<4sI4s", kind, stated, form))
         for name, start, size in _wav_chunks(file):
             if name not in _WAV_UNWANTED:
                 copy(file, out, start, size)
-                # Chunks begin at even places.
+                # Chunks start at even offsets.
                 out.write(bytes(out.tell() % 2))
         out.write(b"id3 " + struct.pack("<I", len(tag)) + tag + bytes(len(tag) % 2))
         whole = out.tell() - 8
@@ -91,14 +94,14 @@ def _wav(source: Path, target: Path, tags: Tags) -> None:
             out.seek(20)
             out.write(struct.pack("<Q", whole))
         elif whole >= _WAV_SIZE_IS_ELSEWHERE:
-            raise ValueError(f"{source.name} is too long for a wav with tags")
+            raise ValueError(f"{source.name} has no room for tags: a wav ends at 4 GiB")
         else:
             out.seek(4)
             out.write(struct.pack("<I", whole))
 
 
 def _wav_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name of each chunk, and where it is with its head."""
+    """Yield the name of each chunk, and the offset and size with its header."""
     sound_bytes = 0
     start, end = file.tell(), file.seek(0, os.SEEK_END)
     while start + 8 <= end:
@@ -109,7 +112,7 @@ def _wav_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         if name == b"data" and size == _WAV_SIZE_IS_ELSEWHERE:
             size = sound_bytes
         if start + 8 + size > end:
-            raise ValueError("this wav is cut short")
+            raise ValueError(f"the wav is incomplete: the chunk {name!r} is cut off")
         yield name, start, 8 + size
         start += 8 + size + size % 2
 
@@ -117,7 +120,7 @@ def _wav_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 def _flac(source: Path, target: Path, tags: Tags) -> None:
     with source.open("rb") as file, target.open("wb") as out:
         if file.read(4) != b"fLaC":
-            raise ValueError(f"{source.name} is no flac")
+            raise ValueError(f"{source.name} is not a flac file")
         ours = (_FLAC_COMMENTS, _FLAC_PICTURE, _FLAC_PADDING)
         blocks = [block for block in _flac_blocks(file) if block[0] not in ours]
         comments = vorbis.comments(tags, with_cover=False)
@@ -146,12 +149,12 @@ def _mp4(source: Path, target: Path, tags: Tags) -> None:
 
 
 def _opus(source: Path, target: Path, tags: Tags) -> None:
-    """Replace the second packet, the comments; the pages behind it get new numbers."""
+    """Replace the second packet, the comments, and renumber the following pages."""
     with source.open("rb") as file, target.open("wb") as out:
         pages = ogg_pages(file)
         first = next(pages, b"")
         if first[28:36] != b"OpusHead":
-            raise ValueError(f"{source.name} is no opus")
+            raise ValueError(f"{source.name} is not an opus file")
         out.write(first)
         number = 1
         packet = b"OpusTags" + vorbis.comments(tags, with_cover=True)
@@ -166,15 +169,15 @@ def _opus(source: Path, target: Path, tags: Tags) -> None:
 
 
 def _ends_packet(page: bytes) -> bool:
-    """Whether a packet ends with this page: its last lacing value is under 255."""
+    """Whether a packet ends at the end of this page: its last lacing value is < 255."""
     return page[_OGG_HEAD_BYTES + page[26] - 1] < 255
 
 
 def ogg_pages(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the pages of an Ogg file; ValueError where one is none."""
+    """Yield the pages of an Ogg file; raise ValueError for an invalid page."""
     while head := file.read(_OGG_HEAD_BYTES):
         if head[:4] != b"OggS":
-            raise ValueError("this is no Ogg page")
+            raise ValueError("an Ogg page must start with OggS")
         lacing = file.read(head[26])
         yield head + lacing + file.read(sum(lacing))
 

@@ -1,4 +1,4 @@
-"""The tags of a song, carried from the original into what is made of it."""
+"""The tags of a song, which its exports and stems carry too."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from serve_app.audio import labels
 from serve_app.stems.exports.text import plain
 
-# Each stem has a copy of it.
+# The limit of a cover in a stem: each stem has a copy.
 _STEM_COVER_BYTES = 2**20
 
 
@@ -21,9 +21,9 @@ class Cover:
 
 @dataclass(frozen=True)
 class Tags:
-    """What a file says of its song. Empty texts and a tempo of 0 are not written.
+    """The tags of a song's file. Empty texts and a tempo of 0 are not written.
 
-    `key` is as ID3's TKEY has it: `C#m`. `beat_grid` is what goes into Serato's tag.
+    `key` has the form of ID3's TKEY: `C#m`. `beat_grid` is the content of Serato's tag.
     """
 
     title: str = ""
@@ -46,13 +46,13 @@ class Tags:
 
     @property
     def bpm_text(self) -> str:
-        """The tempo with up to two decimals, which is how DJ programs write it."""
+        """The tempo with up to two decimals, as DJ programs write it."""
         return f"{self.bpm:.2f}".rstrip("0").rstrip(".") if self.bpm > 0 else ""
 
     def of_stem(self, stem: str) -> "Tags":
-        """Return the tags for a stem, named in the title: `Song (Vocals)`.
+        """Return the tags for a stem, with its name in the title: `Song (Vocals)`.
 
-        No title is made up, and large covers are left out.
+        An empty title stays empty. Covers over 1 MiB are left out.
         """
         cover = self.cover
         if cover is not None and len(cover.data) > _STEM_COVER_BYTES:
@@ -62,9 +62,9 @@ class Tags:
 
 
 def read(path: Path) -> Tags:
-    """Read a file's tags; UnreadableAudio where it is no audio.
+    """Read a file's tags; raise UnreadableAudio if it is not audio.
 
-    What is in it as tempo and key is not taken: they are for the analysis to say.
+    The file's tempo and key are ignored: the analysis supplies them.
     """
     found = labels.read(path)
     tags = Tags(cover=None if found.cover is None else Cover(*found.cover))

@@ -1,4 +1,4 @@
-"""A song as the exports see it: what it is called, its grid, key and sections."""
+"""A song for exports: its name, tags, beat grid, key and sections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,16 +9,16 @@ from serve_app.stems.exports.codec_facts import CodecFacts
 from serve_app.stems.exports.tags import Tags
 
 _DEFAULT_METER = "4/4"
-# Beats of two segments that are no further apart than this part of one are the same.
+# Beats of two segments that are closer than this fraction of a beat are the same.
 _SAME_BEAT = 0.25
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of constant tempo, up to the next segment or the song's end.
+    """A stretch of constant tempo, to the next segment or the song's end.
 
     `start_seconds` is the time of a beat, `beat` its number in the bar, from 1, and
-    `meter` is written as `4/4`.
+    `meter` has the form `4/4`.
     """
 
     start_seconds: float
@@ -33,11 +33,11 @@ class Segment:
 
     @property
     def beat_seconds(self) -> float:
-        """The time from beat to beat."""
+        """The length of a beat."""
         return 60 / self.bpm
 
     def moved(self, beats: int) -> "Segment":
-        """Return the same grid told from another of its beats."""
+        """Return the same grid, anchored at another of its beats."""
         return replace(
             self,
             start_seconds=self.start_seconds + beats * self.beat_seconds,
@@ -47,7 +47,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a song, such as its chorus."""
+    """A section of a song, such as its chorus."""
 
     start_seconds: float
     name: str
@@ -55,11 +55,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Track:
-    """A song and its analysis. Times are in seconds of our decoding of the file.
+    """A song and its analysis. Times are in seconds of stemserve's decoding.
 
-    `location` is a URL, an absolute path (of Windows too) or a bare file name: that by
-    which the DJ's program finds the file. `key` is in words (`C# minor`) and empty
-    where there is none; `bpm` is 0 where there is no pulse.
+    `location` is a URL, an absolute path (of Windows too) or a bare file name, by which
+    the DJ program finds the file. `key` has the form `C# minor`, and is empty if there
+    is none. `bpm` is 0 if there is no pulse.
     """
 
     location: str
@@ -89,24 +89,24 @@ class Track:
 
     @property
     def title(self) -> str:
-        """The title, or else the file's name without its suffix."""
+        """The title, or the file's name without its suffix."""
         return self.tags.title or PurePosixPath(self.file_name).stem
 
     @property
     def short_key(self) -> str:
-        """The key as ID3's TKEY has it: `C#m`, `Bb`, or nothing."""
+        """The key in the form of ID3's TKEY: `C#m`, `Bb`, or empty."""
         tonic, _, mode = self.key.partition(" ")
         return tonic + ("m" if mode == "minor" else "")
 
     @property
     def tagged(self) -> Tags:
-        """The original's tags with our title, tempo and key."""
+        """The original's tags with this title, tempo and key."""
         return replace(self.tags, title=self.title, bpm=self.bpm, key=self.short_key)
 
     def grid(self) -> list[Segment]:
-        """Return the segments, at least one where there is a pulse; else none.
+        """Return the segments in order; empty without a pulse.
 
-        Without segments the grid is made of the tempo and the first downbeat.
+        A track without segments gets one from its tempo and its first downbeat.
         """
         segments = [segment for segment in self.segments if segment.bpm > 0]
         if segments:
@@ -128,7 +128,7 @@ def beat_times(track: Track) -> list[tuple[float, int]]:
     """Return each beat's time and its number in the bar, by the grid."""
     times: list[tuple[float, int]] = []
     for segment, end in track.stretches():
-        # A beat that the next segment starts with is that segment's.
+        # A beat at the start of the next segment belongs to that segment.
         beats_long = (end - segment.start_seconds) / segment.beat_seconds
         count = max(0, ceil(beats_long - _SAME_BEAT))
         beats = [segment.moved(beat) for beat in range(count)]

@@ -1,4 +1,4 @@
-"""Vorbis comments (xiph.org), as FLAC (RFC 9639) and Opus (RFC 7845) have them."""
+"""Vorbis comments (xiph.org) for FLAC (RFC 9639) and Opus (RFC 7845)."""
 
 import base64
 import struct
@@ -24,7 +24,7 @@ _FRONT_COVER = 3
 
 
 def comments(tags: Tags, *, with_cover: bool, vendor: str = _VENDOR) -> bytes:
-    """Return the comment header; the cover in it only where there is no other place."""
+    """Return the comment header, including the cover if `with_cover`."""
     entries = [
         f"{name}={getattr(tags, field)}"
         for field, name in _NAMES.items()
@@ -33,8 +33,8 @@ def comments(tags: Tags, *, with_cover: bool, vendor: str = _VENDOR) -> bytes:
     if with_cover and tags.cover is not None:
         data = base64.b64encode(picture(tags.cover)).decode()
         entries.append(f"METADATA_BLOCK_PICTURE={data}")
-    parts = [_text(vendor), struct.pack("<I", len(entries)), *map(_text, entries)]
-    return b"".join(parts)
+    fields = [_text(vendor), struct.pack("<I", len(entries)), *map(_text, entries)]
+    return b"".join(fields)
 
 
 def _text(text: str) -> bytes:
@@ -43,7 +43,7 @@ def _text(text: str) -> bytes:
 
 
 def picture(cover: Cover) -> bytes:
-    """Return FLAC's picture block; its size in pixels is left open."""
+    """Return FLAC's picture block, without its size in pixels."""
     media_type = cover.media_type.encode()
     return b"".join(
         (
@@ -58,12 +58,12 @@ def picture(cover: Cover) -> bytes:
 
 
 def pages_of(packet: bytes, serial: bytes, first_number: int) -> Iterator[bytes]:
-    """Yield the pages that one header packet fills (RFC 3533)."""
+    """Yield the Ogg pages of one header packet (RFC 3533)."""
     sizes = [255] * (len(packet) // 255) + [len(packet) % 255]
     position = 0
     for start in range(0, len(sizes), 255):
         lacing = sizes[start : start + 255]
-        # No page but one on which a packet ends has a position in the song.
+        # Only a page on which a packet ends has a position in the song.
         is_last = start + 255 >= len(sizes)
         head = struct.pack(
             "<4sBBq", b"OggS", 0, 1 if start else 0, 0 if is_last else -1
@@ -80,7 +80,7 @@ _CHECK_START, _CHECK_END = 22, 26
 
 
 def checked(page: bytes) -> bytes:
-    """Return an Ogg page with its right checksum."""
+    """Return an Ogg page with a valid checksum."""
     blank = page[:_CHECK_START] + bytes(4) + page[_CHECK_END:]
     check = struct.pack("<I", ogg_check(blank))
     return page[:_CHECK_START] + check + page[_CHECK_END:]
@@ -90,7 +90,7 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def ogg_check(data: bytes) -> int:
-    """Return Ogg's checksum: zlib's with bits in the other order and from 0.
+    """Return Ogg's checksum: zlib's CRC-32 with reversed bits, starting from 0.
 
     >>> hex(ogg_check(b"123456789"))
     '0x89a1897f'

@@ -1,4 +1,4 @@
-"""What writes each export."""
+"""The writer of each export format."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from serve_app.stems.exports.track import Track
 
 @dataclass(frozen=True)
 class Song:
-    """What is exported: a track, and the files of its mix and stems where they exist.
+    """A song to export: its track, and the files of its mix and stems, if any.
 
-    `stem_gain` is the gain that all stems got so that none clips.
+    `stem_gain` is the gain of all stems, which prevents clipping.
     """
 
     track: Track
@@ -23,9 +23,9 @@ class Song:
 
 
 def write(name: str, song: Song, target: Path) -> None:
-    """Put a song at a path, in the form of that name.
+    """Write a song to `target` in the export format `name`.
 
-    Raises ValueError, which says why, where this song has no such form.
+    Raises ValueError, with the reason, if this song can't be exported in it.
     """
     _WRITERS[name](song, target)
 
@@ -39,7 +39,7 @@ def _text(render: Callable[[Track], bytes]) -> Callable[[Song, Path], None]:
 
 def _stem_mp4(song: Song, target: Path, *, codec: str) -> None:
     if song.mix is None:
-        raise ValueError("A stem.mp4 needs the song itself, which is gone.")
+        raise ValueError("A stem.mp4 needs the file of the song, which is missing.")
     stem_mp4.write(
         song.track, song.mix, song.stems, target, codec=codec, mix_gain=song.stem_gain
     )

@@ -1,1 +1,1 @@
-"""The routes of stems, and what they need."""
+"""The HTTP routes of stems."""

@@ -1,4 +1,4 @@
-"""What the routes of stems ask for."""
+"""FastAPI dependencies of the routes of stems."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from serve_app.stems.http.watch import JobWatch
 from serve_app.stems.request import SeparationJob
 
 
-# Coroutines, so that no thread is needed to look into a dict.
+# Coroutines, because FastAPI runs plain functions in a thread.
 async def _services(request: Request) -> StemsServices:
     services: StemsServices = request.app.state.stems
     return services

@@ -1,4 +1,4 @@
-"""What is made of a job's song and stems when it is first asked for, and kept."""
+"""Derived files of a job: reports, waveforms, exports, made at the first request."""
 
 import asyncio
 import json
@@ -21,10 +21,10 @@ Make = Callable[[reports.Request], Awaitable[Mapping[str, Any]]]
 
 
 class Derived:
-    """Gives what is kept of parts of jobs, and has it made once where it is not there.
+    """Return the derived files of jobs, and have missing ones made, once each.
 
-    A part is the song, `mix`, or a stem by its name. Its methods raise JobNotFound,
-    NotReady and StemNotFound as `lookup` does, and Unavailable.
+    `name` is `mix` for the song of a job, or the name of a stem. The methods raise
+    JobNotFound, NotReady and StemNotFound as `lookup` does, and Unavailable.
     """
 
     def __init__(self, services: StemsServices) -> None:
@@ -32,35 +32,35 @@ class Derived:
         self._making: dict[str, asyncio.Future[object]] = {}
 
     async def find(
-        self, client: Client, job_id: str, part: str
+        self, client: Client, job_id: str, name: str
     ) -> tuple[SeparationJob, reports.Request]:
-        """Return a job and the request for a part of it, of which all is kept now.
+        """Return a job and the request for its song or stem, once its files are stored.
 
-        Whoever leaves while it is made does not stop it: others may wait for it too.
+        A client that disconnects does not stop the work: others may wait for it too.
         """
-        job, make, request = await run_in_thread(self._find, client, job_id, part)
+        job, make, request = await run_in_thread(self._find, client, job_id, name)
         key = reports.report_key(request.place)
-        await self._kept(key, lambda: make(request))
+        await self._ensure(key, lambda: make(request))
         return job, request
 
     async def export(
         self, client: Client, job_id: str, form: Export
     ) -> tuple[SeparationJob, StoredFile]:
-        """Return a job and the stored file of an export of it.
+        """Return a job and the stored file of its export.
 
-        Raises InvalidInput for a song that has no such form.
+        Raises InvalidInput if the song can't be exported in this form.
         """
         job, song = await self.find(client, job_id, reports.MIX)
         if form.needs_stems:
             lookup.check_stems(job)
         report = json.loads(await run_in_thread(self.report, song))
         request = reports.of_export(job, report, form.name)
-        await self._kept(request.key, lambda: self._services.analyses.export(request))
+        await self._ensure(request.key, lambda: self._services.analyses.export(request))
         return job, await run_in_thread(self._stored, request.key)
 
-    async def _kept(self, key: str, make: Callable[[], Awaitable[object]]) -> None:
-        """Wait until the file is there, which is made by one at a time."""
-        if await run_in_thread(self._is_kept, key):
+    async def _ensure(self, key: str, make: Callable[[], Awaitable[object]]) -> None:
+        """Return once the file is stored; concurrent requests make it once."""
+        if await run_in_thread(self._is_stored, key):
             return
         making = self._making.get(key)
         if making is None:
@@ -73,16 +73,16 @@ class Derived:
             return self._services.storage.stat(key)
 
     def _find(
-        self, client: Client, job_id: str, part: str
+        self, client: Client, job_id: str, name: str
     ) -> tuple[SeparationJob, Make, reports.Request]:
         services = self._services
         job = lookup.find_job(services, client, job_id)
-        if part == reports.MIX:
-            return job, services.analyses.tell_of_song, reports.of_song(job)
-        stem = lookup.find_stem(services, client, job_id, part)
-        return job, services.analyses.tell_of_stem, reports.of_stem(job, stem)
+        if name == reports.MIX:
+            return job, services.analyses.analyze_song, reports.of_song(job)
+        stem = lookup.find_stem(services, client, job_id, name)
+        return job, services.analyses.analyze_stem, reports.of_stem(job, stem)
 
-    def _is_kept(self, key: str) -> bool:
+    def _is_stored(self, key: str) -> bool:
         try:
             self._services.storage.stat(key)
         except FileNotFoundError:
@@ -90,11 +90,11 @@ class Derived:
         return True
 
     def report(self, request: reports.Request) -> bytes:
-        """Return what was found out about a part that was found, as JSON."""
+        """Return a report as JSON; `find` must have returned `request`."""
         return self._read(reports.report_key(request.place))
 
     def waveform(self, request: reports.Request) -> "Waveform":
-        """Return the waveform of a part that was found."""
+        """Return a waveform; `find` must have returned `request`."""
         from serve_app.analysis.waveform import Waveform
 
         return Waveform.from_bytes(self._read(reports.waveform_key(request.place)))

@@ -1,4 +1,4 @@
-"""Songs on their way in: brought to disk, checked, decoded, gone when done with."""
+"""The intake of songs: receive or fetch them to disk, check and decode them."""
 
 import asyncio
 import hashlib
@@ -36,16 +36,16 @@ from serve_app.storage.working_directory import working_directory
 
 logger = logging.getLogger(__name__)
 
-# Few hops to a thread per upload, little memory per upload.
+# Few thread switches and little memory for each upload.
 BATCH_BYTES = 1024 * 1024
 
-# In threads of their own: the others stay free for the clients that poll. More than one
-# has cores for, so that short songs are decoded beside some clients' long ones, which
-# give way to them. Each may take `STEMSERVE_DECODE_MEMORY_BYTES`.
+# Decoding has its own threads, so that the others stay free for polling clients. There
+# are more than cores, so that short songs are decoded beside long ones, which have a
+# lower priority. Each may take `STEMSERVE_DECODE_MEMORY_BYTES`.
 DECODES_AT_ONCE = 8
 DECODES_OF_A_CLIENT = 2
 
-# In threads of their own: they wait for others, some of which are slow.
+# Fetches have their own threads too, because they wait for slow servers.
 FETCHES_AT_ONCE = 8
 
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
@@ -53,34 +53,37 @@ _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Upload:
-    """A form whose file lies at `path` for as long as the request takes."""
+    """A form, and the path of its file, which exists until the request ends."""
 
     path: Path
     form: Form
 
 
 class Arrival:
-    """A request for a song, and the song itself once it is asked for.
+    """A request with a song, which `upload` returns.
 
-    `said` is all that the request says, as JSON can hold it.
+    `said` is the content of the request, as values that JSON can hold.
     """
 
     def __init__(
         self, said: Sequence[Any], fetch: Callable[[], Awaitable[Upload]]
     ) -> None:
         self.said = said
-        self.has_come = False
+        self.is_fetched = False
         self._fetch = fetch
 
     async def upload(self) -> Upload:
-        """Return the song; raises what `Intake.receive` names for one elsewhere."""
+        """Return the song, fetched if the request names its address.
+
+        Raises as `Intake.receive` says.
+        """
         upload = await self._fetch()
-        self.has_come = True
+        self.is_fetched = True
         return upload
 
 
 class Intake:
-    """Takes songs in, whole and checked, or leaves nothing of them."""
+    """Receive songs, complete and checked, and delete their files afterwards."""
 
     def __init__(self, arrivals: Arrivals) -> None:
         self._arrivals = arrivals
@@ -93,14 +96,14 @@ class Intake:
     async def receive(
         self, request: Request, client: Client, fields: Sequence[str] = ()
     ) -> AsyncIterator[Arrival]:
-        """Receive the form of a client, or the JSON body that names its song.
+        """Receive a client's form, or the JSON body that names its song.
 
-        A song that lies elsewhere is fetched when the block asks for it. The file is
-        deleted at the end of the block, and so is a direct upload that was fetched if
-        the block does not raise. Raises UploadTooLarge, before it reads anything where
-        the length is announced, BadRequest for what is no form, InvalidField for what
-        is wrong in one, StorageFull when there is no room for more songs, and what
-        `Arrivals.fetch` and `DirectUploads.fetch` raise.
+        A song named by its address is fetched when the block calls `upload`. The file
+        is deleted at the end of the block, and so is a fetched direct upload unless the
+        block raises. Raises UploadTooLarge (before reading the body if its length is
+        announced), BadRequest for a malformed form, InvalidField for an invalid field,
+        StorageFull when the disks have no room for more songs, and the errors of
+        `Arrivals.fetch` and `DirectUploads.fetch`.
         """
         rules = FormRules(tuple(fields), self._arrivals.max_upload_bytes)
         announced = request.headers.get("content-length", "")
@@ -118,23 +121,23 @@ class Intake:
                     )
                     arrival = Arrival(list(astuple(reference)), fetch)
                     yield arrival
-                    if arrival.has_come:
-                        await self._use_up(reference, client)
+                    if arrival.is_fetched:
+                        await self._delete_upload(reference, client)
                 else:
                     content_type = request.headers.get("content-type", "")
                     reader = FormReader(content_type, path, rules)
                     stack.callback(reader.close)
                     form = await _read(request, reader, rules)
-                    yield _arrived(Upload(path, form))
+                    yield _received(Upload(path, form))
             finally:
                 await run_in_thread(stack.close)
 
     async def measure(
         self, request: Request, client: Client, upload: Upload
     ) -> AudioFacts:
-        """Decode the song whole, for as long as its client waits.
+        """Decode the whole song; stop if its client disconnects.
 
-        Raises what `Arrivals.measure` raises.
+        Raises the errors of `Arrivals.measure`.
         """
         async with self._decoding.held(client.name), _wanted(request) as is_wanted:
             measure = self._arrivals.measure
@@ -148,7 +151,7 @@ class Intake:
         path: Path,
         stack: ExitStack,
     ) -> Upload:
-        """Bring the song of a reference to `path`, for as long as its client waits.
+        """Fetch the song of a reference to `path`; stop if its client disconnects.
 
         A direct upload is claimed until `stack` is closed.
         """
@@ -162,8 +165,8 @@ class Intake:
             made = partial(_form, fetch, reference, path, is_wanted)
             return Upload(path, await run_in(self._fetchers, made))
 
-    async def _use_up(self, reference: Reference, client: Client) -> None:
-        """Delete a direct upload that has become what its client wanted."""
+    async def _delete_upload(self, reference: Reference, client: Client) -> None:
+        """Delete the direct upload of a request that succeeded, if it has one."""
         if not reference.upload_id:
             return
         uploads = direct_uploads(self._arrivals)
@@ -172,18 +175,20 @@ class Intake:
                 uploads.give_up, upload_place(reference.upload_id, client)
             )
         except StorageUnavailable as err:
-            # The job is accepted: the sweep deletes what is left.
-            logger.warning("upload %s stays for now: %s", reference.upload_id, err)
+            # The request has succeeded: the sweep deletes the upload later.
+            logger.warning(
+                "upload not deleted yet upload=%s: %s", reference.upload_id, err
+            )
 
 
 def _is_more(announced: str, most_bytes: int) -> bool:
-    """Whether a Content-Length, of however many digits, is above a limit."""
+    """Whether a Content-Length, with any number of digits, exceeds a limit."""
     digits = announced.lstrip("0")
     return digits.isdecimal() and (len(digits) > 18 or int(digits) > most_bytes)
 
 
-def _arrived(upload: Upload) -> Arrival:
-    """Return a song that came with its request."""
+def _received(upload: Upload) -> Arrival:
+    """Return the arrival of a song that the request itself contained."""
 
     async def fetch() -> Upload:
         return upload
@@ -193,24 +198,25 @@ def _arrived(upload: Upload) -> Arrival:
 
 
 def direct_uploads(arrivals: Arrivals) -> DirectUploads:
-    """Return where files can be sent directly; NoDirectUploads if there is nothing."""
+    """Return the store of direct uploads; raise NoDirectUploads if there is none."""
     if arrivals.uploads is None:
         raise NoDirectUploads(
-            "Files can't be sent to the store directly here, as it is a directory: "
-            "send the song to /separate as a form."
+            "Direct uploads need S3, but this server stores files in a directory. Send "
+            "the song to POST /separate as a form."
         )
     return arrivals.uploads
 
 
 def upload_place(upload_id: str, client: Client) -> str:
-    """Return the name under which the store has a client's upload.
+    """Return the key of a client's upload in the store.
 
-    It depends on the tenant: whoever names another's finds nothing. Raises
-    UploadNotFound for what can be no id.
+    It contains the tenant, so that another tenant's upload is not found. Raises
+    UploadNotFound for an invalid id.
     """
     if not _UPLOAD_ID.fullmatch(upload_id):
         raise UploadNotFound(
-            "There is no such upload. Begin one by POST /uploads, and use its id."
+            "There is no such upload. Start one with POST /uploads, and use the "
+            "`upload_id` of the response."
         )
     if not client.is_tenant:
         return upload_id
@@ -219,7 +225,7 @@ def upload_place(upload_id: str, client: Client) -> str:
 
 @asynccontextmanager
 async def _wanted(request: Request) -> AsyncIterator[Callable[[], bool]]:
-    """Yield what tells, in any thread, whether the client still waits."""
+    """Yield a thread-safe function that returns whether the client still waits."""
     task = asyncio.current_task()
     leaving = asyncio.ensure_future(_disconnected(request))
 
@@ -233,7 +239,7 @@ async def _wanted(request: Request) -> AsyncIterator[Callable[[], bool]]:
 
 
 async def _disconnected(request: Request) -> None:
-    """Return when the client has gone; its whole body must have been read."""
+    """Return when the client has disconnected; its body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -244,7 +250,7 @@ def _form(
     path: Path,
     is_wanted: Callable[[], bool],
 ) -> Form:
-    """Fetch a song; return the form that would have brought it."""
+    """Fetch a song, and return a form as if it had been uploaded."""
     try:
         with disk_full_as_unavailable():
             found = fetch(path, is_wanted)
@@ -266,7 +272,7 @@ async def _read(request: Request, reader: FormReader, rules: FormRules) -> Form:
             total_bytes += len(chunk)
             if total_bytes > rules.max_body_bytes:
                 raise too_large(rules)
-            # Some servers hand over the whole body at once.
+            # Some servers pass the whole body at once.
             for start in range(0, len(chunk), BATCH_BYTES):
                 pending += memoryview(chunk)[start : start + BATCH_BYTES]
                 if len(pending) >= BATCH_BYTES:
@@ -274,7 +280,8 @@ async def _read(request: Request, reader: FormReader, rules: FormRules) -> Form:
                     pending.clear()
     except ClientDisconnect as err:
         raise BadRequest(
-            "The connection was closed before the whole song had come. Send it again."
+            "The connection was closed before the whole song was received. Send it "
+            "again."
         ) from err
     await run_in_thread(reader.feed, bytes(pending))
     return await run_in_thread(reader.finish)

@@ -1,4 +1,4 @@
-"""Jobs and stems by what a client calls them."""
+"""Lookup of a client's jobs and stems, with the errors that clients get."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,9 +24,9 @@ _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def find_job(services: StemsServices, client: Client, job_id: str) -> SeparationJob:
-    """Return a client's job; JobNotFound when it is unknown, deleted or expired.
+    """Return a client's job.
 
-    Another tenant's is as unknown as an id that no job has.
+    Raises JobNotFound for one that is unknown, deleted, expired or another tenant's.
     """
     job = _found(services.jobs, services.clock(), client, job_id)
     if job is None:
@@ -60,18 +60,18 @@ def _found(queue: Queue[J], now: datetime, client: Client, job_id: str) -> J | N
 
 
 async def shown(services: StemsServices, job: SeparationJob, base_url: str) -> JobView:
-    """Return `job` as a client sees it now that reaches this service at `base_url`."""
-    outside = {}
+    """Return the current view of `job` for a client that uses `base_url`."""
+    links = {}
     if services.limits.link_seconds and job.result is not None:
-        outside = await run_in_thread(_links, services, job.result, job.expires_at)
-    shown = view.job_view(job, services.clock(), base_url, outside)
+        links = await run_in_thread(_links, services, job.result, job.expires_at)
+    shown = view.job_view(job, services.clock(), base_url, links)
     return shown.model_copy(update={"hf_space_url": services.public_url or None})
 
 
 def _links(
     services: StemsServices, result: Result, expires_at: datetime | None
 ) -> dict[str, str]:
-    """Return the addresses of stems outside this service, where they have any."""
+    """Return the presigned URLs of stems by name, where the storage has such."""
     seconds = services.limits.link_seconds
     if expires_at is not None:
         left = (expires_at - services.clock()).total_seconds()
@@ -91,10 +91,10 @@ def _links(
 def find_stem(
     services: StemsServices, client: Client, job_id: str, name: str
 ) -> StemFile:
-    """Return a finished stem that is there.
+    """Return a finished stem whose file exists.
 
-    Raises JobNotFound, StemNotFound, which lists the stems of the job, for one that it
-    will never have, and NotReady while the job runs or when it has failed.
+    Raises JobNotFound, NotReady while the job is unfinished or when it has failed, and
+    StemNotFound, which lists the job's stems, for one that the job does not make.
     """
     job = find_job(services, client, job_id)
     if not view.is_over(job) and name not in job.request.options.stems:
@@ -108,7 +108,7 @@ def find_stem(
 
 
 def check_stems(job: SeparationJob) -> Sequence[StemFile]:
-    """Return the stems of a job; NotReady while it runs or when it has failed."""
+    """Return the stems of a job; raise NotReady unless it has succeeded."""
     if job.state is not State.SUCCEEDED or job.result is None:
         raise _not_ready(job)
     return job.result.stems
@@ -117,9 +117,9 @@ def check_stems(job: SeparationJob) -> Sequence[StemFile]:
 def find_running(
     services: StemsServices, client: Client, job_id: str, name: str
 ) -> SeparationJob:
-    """Return a job that makes the stem `name`, or has made it.
+    """Return a job that makes or has made the stem `name`.
 
-    Raises JobNotFound, NotReady when it ended without stems, and StemNotFound.
+    Raises JobNotFound, StemNotFound, and NotReady if it ended without stems.
     """
     job = find_job(services, client, job_id)
     if view.is_over(job) and job.state is not State.SUCCEEDED:
@@ -129,15 +129,15 @@ def find_running(
     return job
 
 
-def read(services: StemsServices, key: str, part: ByteRange) -> Iterator[bytes]:
-    """Yield a part of a job's file; JobNotFound if it has just been deleted."""
+def read(services: StemsServices, key: str, span: ByteRange) -> Iterator[bytes]:
+    """Return a range of a job's file; raise JobNotFound if it was just deleted."""
     with expired():
-        return services.storage.read(key, part.start, part.end)
+        return services.storage.read(key, span.start, span.end)
 
 
 @contextmanager
 def expired() -> Iterator[None]:
-    """Say that there is no such job where a file of it is gone."""
+    """Raise JobNotFound for a FileNotFoundError: the job has just been deleted."""
     try:
         yield
     except FileNotFoundError as err:
@@ -146,14 +146,14 @@ def expired() -> Iterator[None]:
 
 def _no_stem(name: str, names: Iterable[str]) -> StemNotFound:
     return StemNotFound(
-        f"The job has no stem {name[:40]!r}. It has these: {', '.join(names)}."
+        f"The job has no stem {name[:40]!r}. Choose one of: {', '.join(names)}."
     )
 
 
 def _no_job() -> JobNotFound:
     return JobNotFound(
-        "There is no such job: it may have expired or been deleted, or its id was "
-        "mistyped. Upload the song again with POST /separate."
+        "There is no such job: it has expired or was deleted, or the id is wrong. "
+        "Upload the song again with POST /separate."
     )
 
 
@@ -166,7 +166,7 @@ def _not_ready(job: SeparationJob) -> NotReady:
     if status is JobStatus.CANCELLED:
         reason = "it was cancelled"
     else:
-        reason = f"it failed: {(job.error or 'nobody knows why').rstrip('.')}"
+        reason = f"it failed: {(job.error or 'unknown error').rstrip('.')}"
     return NotReady(
         f"The job has no stems because {reason}. Upload the song again with "
         "POST /separate."

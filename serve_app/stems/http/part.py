@@ -1,4 +1,4 @@
-"""The routes of stems as a part of the HTTP application."""
+"""The part of the HTTP application that stems adds."""
 
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,11 @@ from serve_app.stems.http.watch import JobWatch
 
 _DESCRIPTION = """
 1. `POST /separate` with the song as the multipart field `file`, or with its `url` as
-   JSON: a `job_id` at once.
-2. `GET /job/{job_id}` every 2 seconds, until `status` is `completed`; or with
-   `?wait=30`, which answers as soon as the job is over; or follow
+   JSON. The response has a `job_id`.
+2. Poll `GET /job/{job_id}` every 2 seconds until `status` is `completed`. Or add
+   `?wait=30`, which returns as soon as the job is over, or stream
    `/job/{job_id}/events`.
-3. `GET` each stem's `download_url`.
+3. `GET` the `download_url` of each stem.
 """
 
 _EXAMPLES: Examples = {
@@ -45,11 +45,11 @@ _EXAMPLES: Examples = {
 
 
 def part(services: StemsServices) -> ApiPart:
-    """Return the part over `services`; their working directory is made."""
+    """Return the part that uses `services`; create their working directory."""
     services.arrivals.working_dir.mkdir(parents=True, exist_ok=True)
     return ApiPart(
         name="stems",
-        # What is asked before a client has a song stays open.
+        # Clients read the configuration before they have a song: it needs no tenant.
         public_routers=(configuration.router,),
         routers=(
             jobs.router,

@@ -1,4 +1,4 @@
-"""What the routes of stems are given to work with."""
+"""The services that the routes of stems use."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +20,12 @@ from serve_app.stems.request import Result, SeparationJob
 from serve_app.storage.disk_reserve import DiskReserve
 from serve_app.storage.port import DirectUploads, Storage
 
-# Brings a song from a URL to a path and returns its name, for as long as it is wanted.
+# Fetches a song from a URL to a path and returns its name. The last argument returns
+# False when the song is no longer wanted.
 Fetch = Callable[[str, Path, Callable[[], bool]], str]
 
-# Decodes a song whole and returns what it is, for as long as it is wanted.
+# Decodes a whole song and returns its facts. The last argument returns False when the
+# song is no longer wanted.
 Measure = Callable[[Path, Callable[[], bool]], AudioFacts]
 
 
@@ -31,48 +33,48 @@ J = TypeVar("J", bound=AnyJob)
 
 
 class Queue(Protocol[J]):
-    """Where jobs of a kind are handed in and ended."""
+    """The queue of a kind of job: adds, finds, cancels and removes jobs."""
 
     def add(self, job: J, receipt: AnswerReceipt | None = None) -> Answer | None:
-        """Queue `job`, or return what the same request was answered before.
+        """Queue `job` and return None, or return the kept response to its request.
 
-        QueueFull when as many wait as may, of all clients or of its client.
+        Raises QueueFull when the queue, or the client's share of it, is full.
         """
 
     def check_room(self, client: str) -> None:
-        """Raise QueueFull when as many jobs wait as may, of all clients or of this."""
+        """Raise QueueFull when the queue, or the client's share of it, is full."""
 
     def cancel(self, job_id: str) -> J:
-        """Cancel the job unless it has ended; JobNotFound if there is none."""
+        """Cancel the job unless it has ended; raise JobNotFound for an unknown id."""
 
     def remove(self, job_id: str) -> None:
-        """Forget a job that has ended."""
+        """Delete the row of a job that has ended."""
 
     def find(self, job_ids: Collection[str]) -> Mapping[str, J]:
         """Return, by id, those of some jobs that there are."""
 
 
 class Lookup(Protocol):
-    """Where songs are looked up."""
+    """Read access to songs."""
 
     def with_same_input(self, same_input: str) -> Sequence[SeparationJob]:
-        """Return jobs with the same file and options, the newest first."""
+        """Return jobs with the same file and options, newest first."""
 
     def listed(self, tenant: str, limit: int) -> Sequence[SeparationJob]:
-        """Return a tenant's newest jobs that were not deleted, the newest first."""
+        """Return a tenant's jobs that were not deleted, newest first."""
 
 
 class QueueFacts(Protocol):
-    """What /health and the lists say of the queue."""
+    """The facts of the queue that /health and the lists report."""
 
     def disk_bytes(self, client: str | None = None) -> int:
-        """Return the most disk that jobs under way may take, of all or of a client."""
+        """Return the most disk that unfinished jobs may take, of all or of a client."""
 
     def counts(self) -> Mapping[State, int]:
         """Count the jobs in each state."""
 
     def skew_seconds(self) -> float:
-        """Return by how much our clock is ahead of the database's."""
+        """Return by how much this machine's clock is ahead of the database's."""
 
 
 class Jobs(Queue[SeparationJob], Lookup, QueueFacts, Protocol):
@@ -80,40 +82,40 @@ class Jobs(Queue[SeparationJob], Lookup, QueueFacts, Protocol):
 
 
 class Analyses(Protocol):
-    """The pool that analyses; each call ends soon when it is cancelled."""
+    """The pool of Analyzers; each call ends soon after it is cancelled."""
 
-    async def tell_of_song(self, request: Request) -> Mapping[str, Any]:
-        """Return all that is found out about a stored song: `bpm`, `key` and more."""
+    async def analyze_song(self, request: Request) -> Mapping[str, Any]:
+        """Return the full analysis of a stored song: `bpm`, `key` and more."""
 
-    async def tell_of_stem(self, request: Request) -> Mapping[str, Any]:
+    async def analyze_stem(self, request: Request) -> Mapping[str, Any]:
         """Return the loudness and the levels of a stored stem."""
 
-    async def tell_peaks(self, request: Request, span: Span) -> Pixels:
+    async def exact_peaks(self, request: Request, span: Span) -> Pixels:
         """Return the exact peaks of a span of a stored song or stem."""
 
     async def export(self, request: ExportRequest) -> None:
-        """Make an export of a job."""
+        """Make and store an export of a job."""
 
 
 class Follower(Protocol):
-    """A stem of a running job as a wav, so far as it is done; one thread at a time."""
+    """A stem of a running job as a growing wav; for one thread at a time."""
 
     def is_ready(self) -> bool:
-        """Whether the next chunk can be had without waiting, or nothing will come."""
+        """Whether `chunks` would not wait: the next chunk is ready, or it ends."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the wav from its beginning; waits for what is not done yet."""
+        """Yield the wav from its start; wait for what is not separated yet."""
 
     def stop(self) -> None:
-        """Let `chunks` end soon."""
+        """Make `chunks` end soon."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model that clients can ask for.
+    """A model that clients can choose.
 
-    With a `refusal`, which says why, it is not served; `licences` are None for a name
-    that may stand for one of several models.
+    A model with a `refusal`, the reason, is not served. `licences` are None for a name
+    that may mean one of several models.
     """
 
     name: str
@@ -128,7 +130,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Models:
-    """The models that clients can ask for; `default` is the name of one of them."""
+    """The models that clients can choose; `default` is the name of one of them."""
 
     infos: Sequence[ModelInfo]
     default: str
@@ -136,10 +138,10 @@ class Models:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is taken and how long it is kept.
+    """Limits of uploads, queue and disk, and how long jobs are kept.
 
-    `link_seconds` is how long addresses of stems outside this service last; 0 for none.
-    `client_queue_share` is the part of the queue that one client's jobs may fill.
+    `link_seconds` is how long presigned URLs of stems are valid; 0 for none.
+    `client_queue_share` is the fraction of the queue that one client's jobs may fill.
     """
 
     max_upload_bytes: int
@@ -152,7 +154,7 @@ class Limits:
 
     @property
     def rules(self) -> Rules:
-        """How many songs may wait, and how long they are kept."""
+        """The queue's limits and retention as rules of the job kind."""
         queued_jobs = ceil(self.max_queued_jobs * self.client_queue_share)
         return Rules(
             max_queued=self.max_queued_jobs,
@@ -163,13 +165,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """How songs arrive: by upload, from a URL or a bucket, or in a store already.
+    """How songs arrive: by upload, from a URL or a bucket, or as a direct upload.
 
-    `measure` decodes a file whole, for as long as it is wanted, and raises
-    UnreadableAudio, AudioTooLong, Unavailable, and BadRequest when nobody wants it.
-    `fetch` raises RefusedUrl, UnreachableUrl, UploadTooLarge and StorageUnavailable.
-    `uploads` is None where files can't be sent to the store directly. `reserve` says
-    when there is no room for more songs.
+    `measure` decodes a whole file. It raises UnreadableAudio, AudioTooLong,
+    Unavailable, and BadRequest when the file is no longer wanted. `fetch` raises
+    RefusedUrl, UnreachableUrl, UploadTooLarge and StorageUnavailable. `uploads` is None
+    if the store has no direct uploads. `reserve` checks that the disks have room for
+    more songs.
     """
 
     fetch: Fetch
@@ -184,15 +186,14 @@ class Arrivals:
 class StemsServices:
     """Everything behind the routes of stems.
 
-    `reuse` returns a result for a job if another one had made the same, one of those
-    given, with whose stems it copies the song, or, without any, one that it looks for;
-    None where nothing is reused.
-    `follow` begins to read a stem of a job that is not over. `wake` has new jobs of a
-    kind looked for at once, and `stop` stops one of a kind that was cancelled. `health`
-    returns what the pools report: `ready` and, where known, `model`, `device`, `reason`
-    and more.
-    `check_webhook` raises RefusedUrl for an address that no webhook is sent to; None
-    where none are sent at all. `public_url` is that of the service.
+    `reuse` returns a result for a job from another job with the same work: one of the
+    given jobs, whose song it copies too, or else one that it finds itself. It is None
+    if reuse is off.
+    `follow` starts to read a stem of an unfinished job. `wake` makes the dispatcher of
+    a kind look for new jobs at once, and `stop` stops a job of a kind that was
+    cancelled. `health` returns the report of the pools: `ready` and, if known, `model`,
+    `device`, `reason` and more. `check_webhook` raises RefusedUrl for a URL that is not
+    allowed; it is None if webhooks are off. `public_url` is the service's own.
     """
 
     jobs: Jobs

@@ -1,4 +1,4 @@
-"""A song that was taken in becomes a job, or finds that it was one already."""
+"""Submission of songs: create a job for a song, or reuse an earlier result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -45,9 +45,9 @@ from serve_app.storage.port import Storage
 
 
 class Submission:
-    """One request to separate a song, from the song's arrival to the answer.
+    """One request to separate a song, from the song's arrival to the response.
 
-    `base_url` is where its client reaches this service.
+    `base_url` is the URL at which its client reaches this service.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Submission:
         self._base_url = base_url
 
     async def answer(self, arrival: Arrival) -> JSONResponse:
-        """Make a job of what has come, or repeat what the request was answered."""
+        """Create a job for the song, or replay the kept response to the request."""
         services = self._services
         once = idempotency.once(self._request, self._client, arrival.said)
         if before := await answered_before(once):
@@ -83,19 +83,19 @@ class Submission:
             found = await run_in_thread(services.reuse, job, twins)
             if found is not None:
                 job = _ended(job, found, services.limits.retention_seconds)
-                # A twin's file is the same, and was copied together with its stems.
+                # A twin has the same file, which was copied together with its stems.
                 path = None if twins else path
-        return await self._handed_in(job, path, upload.form.ignored, once)
+        return await self._submitted(job, path, upload.form.ignored, once)
 
     async def _twins(
         self, upload: Upload, options: Options
     ) -> tuple[str | None, Sequence[SeparationJob]]:
-        """Return what jobs with the same file have in common, and those jobs.
+        """Return the key of jobs with the same file and options, and those jobs.
 
-        Nothing when the client or the operator does not want to know.
+        The key is None if the client or the operator has turned reuse off.
         """
         services = self._services
-        if services.reuse is None or _is_unwilling(self._request):
+        if services.reuse is None or _refuses_reuse(self._request):
             return None, []
         file_key = content_key(self._client.tenant, upload.form.sha256, options)
         return file_key, await run_in_thread(services.jobs.with_same_input, file_key)
@@ -107,7 +107,7 @@ class Submission:
         file_key: str | None,
         twins: Sequence[SeparationJob],
     ) -> SeparationJob:
-        """Return the job; a file that is known need not be decoded again."""
+        """Return the job; a file that a twin has is not decoded again."""
         services, form = self._services, upload.form
         job_id, now = uuid4().hex, services.clock()
         audio_key = None
@@ -117,7 +117,7 @@ class Submission:
             facts = await self._intake.measure(self._request, self._client, upload)
             source = source_of(upload, facts)
             if file_key is not None:
-                # With the tags: stems have them, and must not have another song's.
+                # The tags are included, because stems carry those of their song.
                 content = f"{facts.sha256} {facts.tags_sha256}"
                 audio_key = content_key(self._client.tenant, content, options)
         source = replace(source, filename=form.filename, key=f"{ORIGINALS}/{job_id}")
@@ -136,7 +136,7 @@ class Submission:
             same_work=audio_key,
         )
 
-    async def _handed_in(
+    async def _submitted(
         self,
         job: SeparationJob,
         path: Path | None,
@@ -159,9 +159,9 @@ class Submission:
     def _served(
         self, body: Mapping[str, Any], headers: Mapping[str, str]
     ) -> JSONResponse:
-        """Return the answer with the URLs that this request's client can follow.
+        """Return the response with URLs that this client can reach.
 
-        Replayed ones may be of an earlier version, which gave others.
+        A replayed body may come from an earlier version, with other fields.
         """
         url = f"{self._base_url}/job/{body['job_id']}"
         return JSONResponse(
@@ -176,8 +176,8 @@ class Submission:
         )
 
 
-def _is_unwilling(request: Request) -> bool:
-    """Whether the client wants nothing that was made before (RFC 9111)."""
+def _refuses_reuse(request: Request) -> bool:
+    """Whether the client wants no earlier result (RFC 9111: no-cache)."""
     return "no-cache" in request.headers.get("cache-control", "").lower()
 
 
@@ -199,15 +199,15 @@ def source_of(upload: Upload, facts: AudioFacts, key: str = "") -> Source:
 
 
 def _disk_bytes(services: StemsServices, source: Source, options: Options) -> int:
-    """Return the most that the job takes of disks; AudioTooLong if that is too much."""
+    """Return the most disk that the job takes; raise AudioTooLong above the limit."""
     model = next(each for each in services.models.infos if each.name == options.model)
     needed = disk_bytes(source, options, model.sources, model.sample_rate)
     limit = services.limits.max_job_disk_bytes
     if needed > limit:
         raise AudioTooLong(
-            f"Separating this song may take {needed / 1e9:.1f} GB of the server's "
-            f"disk, more than the {limit / 1e9:.1f} GB that a song may take. Convert "
-            "it to 44.1 kHz, cut it into shorter parts, or ask for fewer stems."
+            f"Separating this song may need {needed / 1e9:.1f} GB of disk, but the "
+            f"limit for a song is {limit / 1e9:.1f} GB. Convert it to 44.1 kHz, cut it "
+            "into shorter songs, or request fewer stems."
         )
     return needed
 
@@ -215,7 +215,7 @@ def _disk_bytes(services: StemsServices, source: Source, options: Options) -> in
 def _ended(
     job: SeparationJob, result: Result, retention_seconds: float
 ) -> SeparationJob:
-    """Return the job as it is when another one has made its stems."""
+    """Return the job as completed with another job's result."""
     return job.evolve(
         state=State.SUCCEEDED,
         progress=1.0,
@@ -239,7 +239,7 @@ def _accepted(job: SeparationJob, ignored: Sequence[str]) -> Accepted:
     if job.result is None:
         message = f"Separation started. Poll /job/{job.id} for its progress."
     else:
-        message = f"Separated before: the stems are ready at /job/{job.id}."
+        message = f"The stems are ready at /job/{job.id}: an earlier job made them."
     return Accepted(
         job_id=job.id,
         message=message,

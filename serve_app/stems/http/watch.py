@@ -1,4 +1,4 @@
-"""Jobs that clients wait for: one question to the database for all of them."""
+"""Jobs that clients wait for, polled with one query for all of them."""
 
 import asyncio
 import logging
@@ -24,16 +24,16 @@ J_co = TypeVar("J_co", bound=AnyJob, covariant=True)
 
 
 class Finder(Protocol[J_co]):
-    """Where jobs are looked up."""
+    """Read access to jobs."""
 
     def find(self, job_ids: Collection[str]) -> Mapping[str, J_co]:
-        """Return, by id, those of some jobs that there are."""
+        """Return the jobs with these ids, by id; unknown ids are left out."""
 
 
 class JobWatch(Generic[J]):
-    """Tells whoever waits for a job when it changes; costs nothing while nobody does.
+    """Notify waiting requests when their jobs change.
 
-    `jobs` is asked every 0.2 s, for all that are waited for at once.
+    It polls `jobs` every 0.2 s with one query for all jobs, while any request waits.
     """
 
     def __init__(self, jobs: Finder[J]) -> None:
@@ -42,7 +42,7 @@ class JobWatch(Generic[J]):
         self._task: asyncio.Task[None] | None = None
 
     async def until_over(self, job: J, seconds: float) -> J:
-        """Return the job once it is over, or as it is after so many seconds."""
+        """Return the job once it is over, or its state after `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), aclosing(self.changes(job)) as changes:
                 async for changed in changes:
@@ -54,22 +54,21 @@ class JobWatch(Generic[J]):
     async def changes(
         self, job: J, repeat_seconds: float = inf
     ) -> AsyncGenerator[J, None]:
-        """Yield the job each time it differs from what was known of it; ends with it.
+        """Yield the job each time it changes, until it is deleted.
 
-        One that is deleted meanwhile is yielded as cancelled. After so many seconds
-        without a change it is yielded again. Close it, so that nobody asks for the job
-        any more.
+        A job that is deleted is yielded as cancelled. After `repeat_seconds` without a
+        change, it is yielded again. Close the generator to stop polling for the job.
         """
         queue: asyncio.Queue[J | None] = asyncio.Queue()
         self._waiting.setdefault(job.id, set()).add(queue)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._ask())
-        known, told_at = job, monotonic()
+            self._task = asyncio.create_task(self._poll())
+        known, yielded_at = job, monotonic()
         try:
             while (found := await queue.get()) is not None:
-                if found != known or monotonic() - told_at >= repeat_seconds:
+                if found != known or monotonic() - yielded_at >= repeat_seconds:
                     yield found
-                    known, told_at = found, monotonic()
+                    known, yielded_at = found, monotonic()
             if not view.is_over(known):
                 yield replace(known, cancel_requested=True)
         finally:
@@ -77,17 +76,17 @@ class JobWatch(Generic[J]):
             if not self._waiting[job.id]:
                 del self._waiting[job.id]
 
-    async def _ask(self) -> None:
-        """Hand out what the database says, as long as anybody waits."""
+    async def _poll(self) -> None:
+        """Poll the jobs, and pass them to the waiting requests, while there are any."""
         while self._waiting:
-            asked = list(self._waiting)
+            job_ids = list(self._waiting)
             try:
-                found = await run_in_thread(self._jobs.find, asked)
+                found = await run_in_thread(self._jobs.find, job_ids)
             except Unavailable as err:
-                # Those who wait have a limit of their own, and then ask themselves.
-                logger.warning("jobs that are waited for can't be looked at: %s", err)
+                # Waiting requests have their own timeouts.
+                logger.warning("waiting jobs not polled jobs=%d: %s", len(job_ids), err)
             else:
-                for job_id in asked:
+                for job_id in job_ids:
                     for queue in self._waiting.get(job_id, ()):
                         queue.put_nowait(found.get(job_id))
             await asyncio.sleep(POLL_SECONDS)

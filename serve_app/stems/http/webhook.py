@@ -1,4 +1,4 @@
-"""What is sent when the job of a song ends, for the description of the API."""
+"""The OpenAPI description of the webhooks that are sent when a job ends."""
 
 from fastapi import APIRouter
 
@@ -9,12 +9,12 @@ sent = APIRouter(tags=["webhooks"])
 
 
 def _on_end(message: WebhookMessage) -> None:
-    """Be told of a job's end, by a POST that is signed as Standard Webhooks has it.
+    """Notify of a job's end by a POST, signed according to Standard Webhooks.
 
-    The headers are `webhook-id`, `webhook-timestamp` and `webhook-signature`. Answer
-    with any 2xx within 15 seconds; anything else, redirects included, is tried again
-    for 3 days. 410 ends what is sent to this URL. The same message may come twice, with
-    the same `webhook-id`.
+    The headers are `webhook-id`, `webhook-timestamp` and `webhook-signature`. Respond
+    with any 2xx within 15 seconds. After any other response, redirects included, the
+    server retries for 3 days. After a 410 it sends nothing more to this URL. A message
+    may arrive twice, with the same `webhook-id`.
     """
 
 
@@ -25,5 +25,5 @@ for _event in Event:
         methods=["POST"],
         summary=f"On {_event}",
         status_code=204,
-        responses={"default": {"description": "What is no 2xx is tried again"}},
+        responses={"default": {"description": "Any other status: retried"}},
     )

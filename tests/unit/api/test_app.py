@@ -129,7 +129,7 @@ async def test_a_wrong_method_names_the_right_one(server: Server) -> None:
 
 async def test_parts_do_not_get_in_each_other_s_way(server: Server) -> None:
     parts = [ApiPart(name, (), state={"store": name}) for name in ("a", "b")]
-    with pytest.raises(ValueError, match="two parts have `store`"):
+    with pytest.raises(ValueError, match="store is already set"):
         create_app(server.services, parts)
-    with pytest.raises(ValueError, match="two parts have `health`"):
+    with pytest.raises(ValueError, match="health is already set"):
         create_app(server.services, [ApiPart("a", (), state={"health": 1})])

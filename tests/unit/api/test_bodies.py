@@ -1,4 +1,4 @@
-"""Bodies that trickle are ended, crowds of them refused before they are read."""
+"""Slow bodies are aborted; too many are refused before they are read."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Two clients are never one, and one client is never two."""
+"""Different clients have different names, and one client has one."""
 
 import re
 

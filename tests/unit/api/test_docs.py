@@ -1,4 +1,4 @@
-"""The page at `/docs` needs nothing from elsewhere, wherever it is reached."""
+"""The page at `/docs` loads nothing from other hosts, also behind a prefix."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""X-Forwarded-* count from proxies that the operator trusts, and from nobody else."""
+"""X-Forwarded-* headers count from trusted proxies only."""
 
 from typing import Any
 

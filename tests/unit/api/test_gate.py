@@ -1,4 +1,4 @@
-"""While the application is away, the server's answers are as ours would be."""
+"""While the application is unavailable, errors are problem+json with CORS headers."""
 
 import asyncio
 from collections.abc import AsyncIterator

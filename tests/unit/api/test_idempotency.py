@@ -1,4 +1,4 @@
-"""What is sent twice under one key acts once."""
+"""Requests with the same Idempotency-Key act once."""
 
 import asyncio
 import json

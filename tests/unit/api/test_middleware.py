@@ -156,8 +156,10 @@ async def test_a_request_is_one_line_of_log_without_what_its_query_says(
         if record.name.startswith("serve_app.api")
     ]
     assert len(lines) == 1
-    assert lines[0].startswith("GET /job/a%0Ab 404 client=127.0.0.1 ")
-    assert lines[0].endswith(" ms [r1]")
+    assert lines[0].startswith(
+        "request completed method=GET path=/job/a%0Ab status=404 client=127.0.0.1 "
+    )
+    assert lines[0].endswith("ms request=r1")
 
 
 async def test_what_is_not_http_passes_through(server: Server) -> None:

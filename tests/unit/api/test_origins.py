@@ -1,4 +1,4 @@
-"""Pages of strangers change nothing here, though browsers send what they ask."""
+"""Requests of disallowed origins that would change something are refused."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

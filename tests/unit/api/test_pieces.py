@@ -1,4 +1,4 @@
-"""Whoever reads a file slowly holds little of it in memory."""
+"""A slow client's download needs little memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

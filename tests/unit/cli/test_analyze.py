@@ -84,7 +84,7 @@ def test_a_range_of_tempos_is_sent(service: Service, song: Path) -> None:
     assert b'name="bpm_range"\r\n\r\n88-175\r\n' in asked.body
     result = run(song, "--bpm-range", "fast", "--server", service.url)
     assert result.exit_code == 1
-    assert "'fast' is no range of tempos" in result.stderr
+    assert "'fast' is not a valid range of tempos" in result.stderr
     assert len(service.asked("POST", "/analyze")) == 1
 
 

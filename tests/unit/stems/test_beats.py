@@ -1,4 +1,4 @@
-"""What hears beats is chosen by the settings, and its weights are fetched as others."""
+"""The settings choose the engine of beats; its weights are fetched like others."""
 
 import hashlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Exports made of what is stored of a job and told of its song."""
+"""Exports made from a job's stored files and its song's report."""
 
 from pathlib import Path
 from threading import Event

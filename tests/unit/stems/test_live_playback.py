@@ -1,4 +1,4 @@
-"""A stem is heard while its song is being separated."""
+"""A stem can be played while its song is being separated."""
 
 import io
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What clients may ask for, as the registry and the settings have it."""
+"""The models that clients can choose, by the registry and the settings."""
 
 from serve_app.separation.licences import BY_MODEL
 from serve_app.separation.models import REGISTRY

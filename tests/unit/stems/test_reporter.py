@@ -1,4 +1,4 @@
-"""What is told of files that are heard from disk."""
+"""The analysis of stored files."""
 
 import re
 import shutil

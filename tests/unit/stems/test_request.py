@@ -1,4 +1,4 @@
-"""What is asked of a song."""
+"""The request of a separation job."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Stems of an older job, given to one that wants the same."""
+"""Stems of an earlier job are reused for the same song and options."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Settings of stems that cannot be are explained before anything starts."""
+"""Invalid settings of stems are reported before anything starts."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
 import httpx
 
 with open("song.mp3", "rb") as song:
-    answer = httpx.post(
+    response = httpx.post(
         "http://localhost:8000/analyze", files={"file": song}, timeout=300
     )
-if answer.is_error:
-    raise SystemExit(answer.json()["detail"])
-print(answer.json()["bpm"], answer.json()["key"])
+if response.is_error:
+    raise SystemExit(response.json()["detail"])
+print(response.json()["bpm"], response.json()["key"])

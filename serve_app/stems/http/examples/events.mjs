@@ -2,7 +2,7 @@
 const jobId = '0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f'
 const events = new EventSource(`http://localhost:8000/job/${jobId}/events`)
 events.onerror = () => {
-  // It connects again by itself, unless there is no such job.
+  // It reconnects by itself, unless the job does not exist.
   if (events.readyState === EventSource.CLOSED) throw new Error('There is no such job.')
 }
 events.onmessage = ({ data }) => {

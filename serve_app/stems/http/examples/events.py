@@ -1,4 +1,4 @@
-# Prints the job whenever it changes, and ends with it.
+# Prints the job whenever it changes, until it is over.
 import json
 
 import httpx

@@ -1,13 +1,13 @@
-# Answers as soon as the job is over, or after 30 seconds.
+# Returns as soon as the job is over, or after 30 seconds.
 import httpx
 
 job_id = "0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f"
-answer = httpx.get(
+response = httpx.get(
     f"http://localhost:8000/job/{job_id}", params={"wait": 30}, timeout=60
 )
-if answer.is_error:
-    raise SystemExit(answer.json()["detail"])
-job = answer.json()
+if response.is_error:
+    raise SystemExit(response.json()["detail"])
+job = response.json()
 print(job["status"], job["progress"], "%")
 for name, stem in job.get("stems", {}).items():
     print(name, stem["size"], stem["download_url"])

@@ -1,19 +1,19 @@
-# A song in, its stems out. Needs httpx: pip install httpx
+# Separates a song and downloads its stems. Needs httpx: pip install httpx
 import httpx
 
 with httpx.Client(base_url="http://localhost:8000", timeout=60) as server:
     with open("song.mp3", "rb") as song:
-        answer = server.post(
+        response = server.post(
             "/separate", files={"file": song}, data={"stems": "vocals,drums"}
         )
-    answer.raise_for_status()
-    job_id = answer.json()["job_id"]
+    response.raise_for_status()
+    job_id = response.json()["job_id"]
 
     status = "pending"
     while status in ("pending", "processing"):
-        answer = server.get(f"/job/{job_id}", params={"wait": 30})
-        answer.raise_for_status()
-        job = answer.json()
+        response = server.get(f"/job/{job_id}", params={"wait": 30})
+        response.raise_for_status()
+        job = response.json()
         status = job["status"]
         print(status, job["progress"], "%")
     if status != "completed":

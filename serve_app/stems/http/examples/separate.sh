@@ -1,4 +1,4 @@
-# A song in, its stems out. Needs curl.
+# Separates a song and downloads its stems. Needs curl.
 server=http://localhost:8000
 
 field() { grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d'"' -f4; }

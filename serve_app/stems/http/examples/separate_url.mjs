@@ -1,5 +1,5 @@
-// A song from the web: the same fields as JSON, with "url" in place of the file.
-const answer = await fetch('http://localhost:8000/separate', {
+// Separates a song from the web: a JSON body with the same fields, and `url`.
+const response = await fetch('http://localhost:8000/separate', {
   method: 'POST',
   headers: { 'Content-Type': 'application/json' },
   body: JSON.stringify({
@@ -8,6 +8,6 @@ const answer = await fetch('http://localhost:8000/separate', {
     format: 'flac',
   }),
 })
-const told = await answer.json()
-if (!answer.ok) throw new Error(told.detail)
-console.log(told.job_id)
+const body = await response.json()
+if (!response.ok) throw new Error(body.detail)
+console.log(body.job_id)

@@ -1,7 +1,7 @@
-# A song from the web: the same fields as JSON, with "url" in place of the file.
+# Separates a song from the web: a JSON body with the same fields, and `url`.
 import httpx
 
-answer = httpx.post(
+response = httpx.post(
     "http://localhost:8000/separate",
     json={
         "url": "https://example.com/song.mp3",
@@ -10,6 +10,6 @@ answer = httpx.post(
     },
     timeout=90,
 )
-if answer.is_error:
-    raise SystemExit(answer.json()["detail"])
-print(answer.json()["job_id"])
+if response.is_error:
+    raise SystemExit(response.json()["detail"])
+print(response.json()["job_id"])

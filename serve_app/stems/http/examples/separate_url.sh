@@ -1,4 +1,4 @@
-# A song from the web: the same fields as JSON, with "url" in place of the file.
+# Separates a song from the web: a JSON body with the same fields, and `url`.
 curl -sS --fail-with-body \
     -H 'Content-Type: application/json' \
     -d '{"url": "https://example.com/song.mp3", "stems": ["vocals", "accompaniment"], "format": "flac"}' \

@@ -1,4 +1,4 @@
-// Needs Node; a browser can play the address itself: new Audio(url).play()
+// Needs Node; a browser can play the URL: new Audio(url).play()
 import { writeFile } from 'node:fs/promises'
 
 const jobId = '0f8b6c1e5d3a4f2b9c7e1a2b3c4d5e6f'

@@ -1,4 +1,4 @@
-# A file of one part; larger ones have several, for which see the other languages.
+# This uploads a file of one part. For larger files, see the other languages.
 server=http://localhost:8000
 
 field() { grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d'"' -f4; }

@@ -1,4 +1,4 @@
-// A receiver that checks who sent a webhook. The secret is the server's:
+// A webhook receiver that verifies signatures, with the secret of the server:
 // WEBHOOK_SECRET=whsec_… node receiver.mjs
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { createServer } from 'node:http'

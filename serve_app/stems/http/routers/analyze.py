@@ -132,6 +132,6 @@ async def _analyze_stored(
     try:
         await run_in_thread(services.storage.put, key, path)
         request = Request(key, bpm_range=bpm_range)
-        return dict(await services.analyses.tell_of_song(request))
+        return dict(await services.analyses.analyze_song(request))
     finally:
         await run_in_thread(services.storage.delete, key)

@@ -1,4 +1,4 @@
-"""What clients need to know before they upload."""
+"""The routes of the configuration and the models, for clients before an upload."""
 
 from fastapi import APIRouter
 
@@ -13,9 +13,9 @@ router = APIRouter(tags=["service"], responses=documented())
 
 
 @router.head("/config", include_in_schema=False)
-@router.get("/config", summary="Read the configuration")
+@router.get("/config", summary="Get the configuration")
 async def config(services: InjectedStems) -> Config:
-    """Say what clients need to know before they upload."""
+    """Return the limits, formats and default model of this server."""
     return Config(
         hf_space_url=services.public_url,
         default_model=services.models.default,
@@ -32,7 +32,7 @@ async def config(services: InjectedStems) -> Config:
 @router.head("/models", include_in_schema=False)
 @router.get("/models", summary="List the models")
 async def models(services: InjectedStems) -> ModelList:
-    """List the models that `POST /separate` takes."""
+    """Return the models that `POST /separate` accepts."""
     offered = [
         Model(
             name=model.name,

@@ -1,4 +1,4 @@
-"""Jobs as they change, without polling."""
+"""Changes of jobs as server-sent events."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -24,7 +24,7 @@ from serve_app.stems.request import SeparationJob
 
 router = APIRouter(tags=["separation"])
 
-# Proxies cut connections on which nothing is said for a minute.
+# Proxies close connections that are idle for a minute.
 KEEPALIVE_SECONDS = 15.0
 
 
@@ -50,18 +50,18 @@ async def read_events(
     count_waiting: InjectedCountWaiting,
     base_url: InjectedBaseUrl,
 ) -> Response:
-    """Send the job, as `/job/{job_id}` shows it, now and whenever it changes.
+    """Stream the job, as `/job/{job_id}` returns it, now and whenever it changes.
 
-    A stream of server-sent events (`EventSource` in browsers) that ends with the job,
-    as `cancelled` if it is deleted meanwhile. Whoever comes back with `Last-Event-ID`
-    gets what has changed since.
+    The stream of server-sent events (`EventSource` in browsers) ends when the job is
+    over. A job that is deleted ends as `cancelled`. A client that reconnects with
+    `Last-Event-ID` gets the changes since.
     """
-    # First of all: a crowd that is refused must cost little.
+    # First, so that refused requests cost little.
     count_waiting()
     job = await run_in_thread(lookup.find_job, services, client, job_id)
     seen = request.headers.get("last-event-id")
     if seen == _version(job) and view.is_over(job):
-        # What makes an EventSource stop asking.
+        # A 204 makes an EventSource stop reconnecting.
         return Response(status_code=204)
     return EventSourceResponse(
         _events(partial(_event, services, base_url), watch, job, seen),
@@ -75,7 +75,7 @@ async def _events(
     job: SeparationJob,
     seen: str | None,
 ) -> AsyncIterator[bytes]:
-    # At once, so that a client knows it is connected.
+    # Sent at once, so that the client knows it is connected.
     yield KEEPALIVE_COMMENT if seen == _version(job) else await event(job)
     if view.is_over(job):
         return

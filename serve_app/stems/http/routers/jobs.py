@@ -1,4 +1,4 @@
-"""Separation: songs in, jobs to poll."""
+"""The routes of separation jobs: submit, poll, list and delete."""
 
 from typing import Annotated
 
@@ -91,15 +91,15 @@ async def separate(
     base_url: InjectedBaseUrl,
     _: idempotency.Key = None,
 ) -> Response:
-    """Take a song in and answer at once; poll `/job/{job_id}` for its stems.
+    """Submit a song for separation, and poll `/job/{job_id}` for its stems.
 
-    The song is decoded whole before the answer, so an accepted one can be separated.
-    The `status` is `pending` always. A song that was separated before, with the same
-    options, is completed at once (`cache` says so), unless the request has
-    `Cache-Control: no-cache`. Form fields that are not known are ignored.
+    The whole song is decoded before the response, so an accepted song can be
+    separated. `status` is always `pending`. A song that was separated before with the
+    same options is completed at once, with `cache`, unless the request has
+    `Cache-Control: no-cache`. Unknown form fields are ignored.
     """
     if not idempotency.is_named(request):
-        # Nobody should upload a song to be told that the queue is full.
+        # Refuse before the client uploads a song that the full queue can't take.
         await run_in_thread(services.jobs.check_room, client.name)
     fields = options.names(options.SEPARATE)
     async with intake.receive(request, client, fields) as arrival:
@@ -110,7 +110,7 @@ async def separate(
 @router.head("/job/{job_id}", include_in_schema=False)
 @router.get(
     "/job/{job_id}",
-    summary="Look at a job",
+    summary="Get a job",
     response_model_exclude_none=True,
     responses=documented(JobNotFound, InvalidInput, TooManyRequests, Unavailable, Busy),
 )
@@ -127,14 +127,14 @@ async def read_job(
         Query(
             ge=0,
             le=LONGEST_WAIT_SECONDS,
-            description="Answer only when the job is over, or after so many seconds.",
+            description="Respond when the job is over, or after this many seconds.",
         ),
     ] = 0,
 ) -> JobView:
-    """Say how far a job is and, once it is completed, where its stems are.
+    """Return a job's progress and, once it is completed, the URLs of its stems.
 
-    Poll every 2 seconds, or give `wait`. A 404 is final: the job is unknown, was
-    deleted or has expired. Who waits when it is deleted is told that it is `cancelled`.
+    Poll every 2 seconds, or use `wait`. A 404 is final: the job is unknown, was deleted
+    or has expired. If it is deleted during `wait`, the response says `cancelled`.
     """
     response.headers["Cache-Control"] = "no-store"
     job = await run_in_thread(lookup.find_job, services, client, job_id)
@@ -155,9 +155,11 @@ async def list_jobs(
     response: Response,
     client: InjectedClient,
     services: InjectedStems,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
+    limit: Annotated[
+        int, Query(ge=1, le=1000, description="The largest number of jobs to return.")
+    ] = 100,
 ) -> JobList:
-    """List the newest jobs that were not deleted nor have expired, newest first."""
+    """Return the client's jobs, newest first, without deleted and expired ones."""
     response.headers["Cache-Control"] = "no-store"
     found = await run_in_thread(services.jobs.listed, client.tenant, limit)
     disk_bytes = await run_in_thread(services.jobs.disk_bytes, client.name)
@@ -173,9 +175,9 @@ async def list_jobs(
 async def delete_job(
     job_id: str, client: InjectedClient, services: InjectedStems
 ) -> Deleted:
-    """Cancel a job if it is not over, and delete its files; it is gone then (404).
+    """Cancel a job if it is not over, and delete it with its files.
 
-    Whoever waits for it just then is told that it is `cancelled`.
+    The job is unknown (404) from then on. Requests that wait for it get `cancelled`.
     """
     return Deleted(message=await run_in_thread(_delete, services, client, job_id))
 
@@ -184,7 +186,7 @@ def _delete(services: StemsServices, client: Client, job_id: str) -> str:
     lookup.find_job(services, client, job_id)
     job = services.jobs.cancel(job_id)
     services.stop(NAME, job_id)
-    # What runs can only end as cancelled now, whatever it finds missing.
+    # A running job can only end as cancelled now, even if it misses its files.
     for folder in FOLDERS:
         services.storage.delete(f"{folder}/{job_id}")
     if job.cancel_requested:

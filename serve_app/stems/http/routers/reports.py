@@ -1,4 +1,4 @@
-"""What is told of a song and of its stems: numbers, waveforms and pictures."""
+"""The routes of analysis: reports, waveforms, pictures and exports."""
 
 import json
 from collections.abc import Iterator
@@ -52,30 +52,30 @@ _CONTENT = {_JSON_TYPE: _JSON, **_PICTURES}
 
 
 def _length(smallest: int, largest: int) -> Any:
-    said = f"Of a picture, {smallest} to {largest} pixels."
-    return Field(default=None, ge=smallest, le=largest, description=said)
+    description = f"The size of a picture: {smallest} to {largest} pixels."
+    return Field(default=None, ge=smallest, le=largest, description=description)
 
 
-class Asked(BaseModel):
-    """Which part of a job is asked for."""
+class StemQuery(BaseModel):
+    """The query parameter that names a stem or the song."""
 
     model_config = ConfigDict(frozen=True)
 
     stem: str = Field(
-        default=reports.MIX, description="A stem by its name, or `mix`, the song."
+        default=reports.MIX, description="The name of a stem, or `mix` for the song."
     )
 
 
-class AskedReport(Asked):
-    """How a report is asked for."""
+class ReportQuery(StemQuery):
+    """The query parameters of a report."""
 
     format: Literal["json", "png", "svg"] = "json"
     width: int | None = _length(rendering.SMALLEST_REPORT[0], rendering.WIDEST)
     height: int | None = _length(rendering.SMALLEST_REPORT[1], rendering.HIGHEST)
 
 
-class AskedWaveform(Asked):
-    """How a waveform is asked for."""
+class WaveformQuery(StemQuery):
+    """The query parameters of a waveform."""
 
     format: Literal["json", "dat", "peaks", "library", "png", "svg"] = "json"
     width: int | None = _length(rendering.SMALLEST_WAVEFORM[0], rendering.WIDEST)
@@ -85,42 +85,42 @@ class AskedWaveform(Asked):
         ge=rendering.LEAST_PIXELS_PER_SECOND,
         le=rendering.MOST_PIXELS_PER_SECOND,
         allow_inf_nan=False,
-        description=f"How fine it is: {rendering.LEAST_PIXELS_PER_SECOND} to "
+        description=f"The resolution: {rendering.LEAST_PIXELS_PER_SECOND} to "
         f"{rendering.MOST_PIXELS_PER_SECOND}, 100 by default.",
     )
     num_peaks: int | None = Field(
         default=None,
         ge=1,
         le=rendering.MOST_PEAKS,
-        description=f"How many pixels, 1 to {rendering.MOST_PEAKS}, instead of how "
-        "fine: at most so many, each as short as it can be; for `library` exactly so "
-        "many, 1024 by default.",
+        description=f"The number of pixels, 1 to {rendering.MOST_PEAKS}, instead of "
+        "the resolution. The response has at most this many, each as short as "
+        "possible. `library` has exactly this many, 1024 by default.",
     )
     bits: int = Field(
         default=16,
-        description="Of each number: 8 or 16.",
+        description="The size of each number: 8 or 16.",
         json_schema_extra={"enum": [8, 16]},
     )
     bands: int = Field(
         default=1,
-        description="1, or 3 for low, mid and high by themselves.",
+        description="1, or 3 for separate low, mid and high bands.",
         json_schema_extra={"enum": [1, 3]},
     )
     start: float = Field(
-        default=0.0, ge=0, allow_inf_nan=False, description="From so many seconds on."
+        default=0.0, ge=0, allow_inf_nan=False, description="The start, in seconds."
     )
     end: float | None = Field(
         default=None,
         ge=0,
         allow_inf_nan=False,
-        description="To so many seconds; `duration` is that of the part.",
+        description="The end, in seconds. `duration` is that of the excerpt.",
     )
 
 
 @router.head("/job/{job_id}/analysis", include_in_schema=False)
 @router.get(
     "/job/{job_id}/analysis",
-    summary="All that is told of a song or a stem",
+    summary="Get the analysis of a song or a stem",
     response_class=Response,
     responses={**_ERRORS, **downloads.responses("The report", _CONTENT)},
 )
@@ -130,35 +130,35 @@ async def read_analysis(
     client: InjectedClient,
     derived: InjectedDerived,
     count_waiting: InjectedCountWaiting,
-    asked: Annotated[AskedReport, Query()],
+    query: Annotated[ReportQuery, Query()],
 ) -> Response:
-    """Give all that was found out about the song, or a stem's loudness and levels.
+    """Return the full analysis of the song, or the loudness and levels of a stem.
 
-    It is there before the stems are. A picture shows waveform, bars, keys, sections and
-    loudness at a glance; of a stem, its waveform and its loudness. What is not there
-    yet is made, which takes some seconds. Each parameter may be given once; unknown
-    ones are ignored.
+    The song's analysis is available before its stems. A picture of the song shows
+    waveform, bars, keys, sections and loudness; one of a stem shows waveform and
+    loudness. The first request may take some seconds. Each parameter may be given once;
+    unknown ones are ignored.
     """
     count_waiting()
-    job, part = await derived.find(client, job_id, asked.stem)
-    body = await run_in_thread(derived.report, part)
-    if asked.format != "json":
-        waveform = await run_in_thread(derived.waveform, part)
+    job, sound = await derived.find(client, job_id, query.stem)
+    body = await run_in_thread(derived.report, sound)
+    if query.format != "json":
+        waveform = await run_in_thread(derived.waveform, sound)
         look = rendering.ReportLook(
             job.request.source.filename,
-            asked.format,
-            stem=None if asked.stem == reports.MIX else asked.stem,
-            width=asked.width,
-            height=asked.height,
+            query.format,
+            stem=None if query.stem == reports.MIX else query.stem,
+            width=query.width,
+            height=query.height,
         )
         body = await run_in_thread(rendering.report, json.loads(body), waveform, look)
-    return await _answer(request, body, asked.format)
+    return await _answer(request, body, query.format)
 
 
 @router.head("/job/{job_id}/waveform", include_in_schema=False)
 @router.get(
     "/job/{job_id}/waveform",
-    summary="The waveform of a song or a stem",
+    summary="Get the waveform of a song or a stem",
     response_class=Response,
     responses={
         **_ERRORS,
@@ -172,35 +172,35 @@ async def read_waveform(
     services: InjectedStems,
     derived: InjectedDerived,
     count_waiting: InjectedCountWaiting,
-    asked: Annotated[AskedWaveform, Query()],
+    query: Annotated[WaveformQuery, Query()],
 ) -> Response:
-    """Give the lowest and the highest sample by pixel, of the mean of the channels.
+    """Return the lowest and the highest sample per pixel, of the mean of the channels.
 
-    `json` and `dat` are audiowaveform's formats, version 2, `peaks` is what
-    wavesurfer.js takes, `library` has numbers from 0 to 1. Three `bands` are three
-    channels. There are at most 1,350,000 pixels. Each parameter may be given once;
-    unknown ones are ignored.
+    `json` and `dat` are audiowaveform's formats, version 2. `peaks` is for
+    wavesurfer.js. `library` has numbers from 0 to 1. Three `bands` are three channels.
+    There are at most 1,350,000 pixels. Each parameter may be given once; unknown ones
+    are ignored.
     """
-    rendering.check(asked.bits, asked.bands)
+    rendering.check(query.bits, query.bands)
     count_waiting()
-    job, part = await derived.find(client, job_id, asked.stem)
-    waveform = await run_in_thread(derived.waveform, part)
-    look = rendering.Look(**asked.model_dump(exclude={"stem"}))
+    job, sound = await derived.find(client, job_id, query.stem)
+    waveform = await run_in_thread(derived.waveform, sound)
+    look = rendering.Look(**query.model_dump(exclude={"stem"}))
     pixels = None
     if span := rendering.exact_span(waveform, look):
-        pixels = await services.analyses.tell_peaks(part, span)
-    # The job's own time: each piece of the answer must be of the same one.
+        pixels = await services.analyses.exact_peaks(sound, span)
+    # A fixed time, so that all pieces of a response come from the same body.
     made_at = job.created_at
     body = await run_in_thread(rendering.waveform, waveform, look, made_at, pixels)
-    return await _answer(request, body, asked.format)
+    return await _answer(request, body, query.format)
 
 
 async def _answer(request: Request, body: bytes, form: str) -> Response:
     version = await run_in_thread(downloads.version_of_bytes, body)
     download = Download(len(body), version, rendering.MEDIA_TYPES[form])
 
-    async def read(part: ByteRange) -> bytes:
-        return body[part.start : part.end]
+    async def read(span: ByteRange) -> bytes:
+        return body[span.start : span.end]
 
     return await downloads.answer(request, download, read)
 
@@ -208,7 +208,7 @@ async def _answer(request: Request, body: bytes, form: str) -> Response:
 @router.head("/job/{job_id}/export", include_in_schema=False)
 @router.get(
     "/job/{job_id}/export",
-    summary="A song and its stems for a DJ program",
+    summary="Export a song and its stems for a DJ program",
     response_class=Response,
     responses={**_ERRORS, **downloads.responses("The file", _EXPORTED)},
 )
@@ -221,10 +221,10 @@ async def read_export(
     count_waiting: InjectedCountWaiting,
     format: Annotated[str, Query(description=f"One of: {', '.join(EXPORTS)}.")],
 ) -> Response:
-    """Give beat grid, key and sections, or the stems, in the form of a DJ program.
+    """Return beat grid, key and sections, or the stems, in a DJ program's format.
 
-    It is made when it is first asked for, which takes some seconds. `format` may be
-    given once; unknown parameters are ignored.
+    The first request makes the export, which takes some seconds. `format` may be given
+    once; unknown parameters are ignored.
     """
     form = forms.parse(format)
     count_waiting()
@@ -236,7 +236,7 @@ async def read_export(
         titles.file_name(job.request.source.filename, form.suffix),
     )
 
-    async def read(part: ByteRange) -> Iterator[bytes]:
-        return await run_in_thread(lookup.read, services, file.key, part)
+    async def read(span: ByteRange) -> Iterator[bytes]:
+        return await run_in_thread(lookup.read, services, file.key, span)
 
     return await downloads.answer(request, download, read)

@@ -1,4 +1,4 @@
-"""Downloads of finished stems, whole or in part."""
+"""The routes of stems: downloads, and live playback of unfinished ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -63,12 +63,12 @@ async def read_stem(
     follow: Annotated[
         bool,
         Query(
-            description="Of a job that is not over, send the stem as it is made: a wav "
-            "of 16 bits, before the gain that would keep it from clipping."
+            description="Stream the stem of an unfinished job while it is separated: a "
+            "16-bit wav, without the gain that prevents clipping."
         ),
     ] = False,
 ) -> Response:
-    """Send a stem's bytes; `Range`, `If-Range` and `If-None-Match` are obeyed."""
+    """Return a stem's bytes. Supports `Range`, `If-Range` and `If-None-Match`."""
     if follow:
         job = await run_in_thread(
             lookup.find_running, services, client, job_id, stem_name
@@ -90,18 +90,18 @@ async def _answer(
 ) -> Response:
     download = Download(stem.size_bytes, stem.sha256, stem.media_type, stem.filename)
 
-    async def read(part: ByteRange) -> Iterator[bytes]:
-        return await run_in_thread(lookup.read, services, stem.key, part)
+    async def read(span: ByteRange) -> Iterator[bytes]:
+        return await run_in_thread(lookup.read, services, stem.key, span)
 
     return await downloads.answer(request, download, read)
 
 
 async def _followed(follower: Follower) -> AsyncIterator[bytes]:
-    """Send what is ready, and wait for more without holding a thread."""
+    """Yield the chunks that are ready; wait for more without blocking a thread."""
     chunks = follower.chunks()
     try:
         while True:
-            while not await run_in_thread(follower.is_ready):  # noqa: ASYNC110  a store is asked
+            while not await run_in_thread(follower.is_ready):  # noqa: ASYNC110  it polls the storage
                 await asyncio.sleep(_FOLLOW_SECONDS)
             chunk = await run_in_thread(next, chunks, None)
             if chunk is None:
@@ -113,7 +113,7 @@ async def _followed(follower: Follower) -> AsyncIterator[bytes]:
 
 @router.head(
     "/job/{job_id}/stems/{stem_name}",
-    summary="Ask about a stem",
+    summary="Get the headers of a stem",
     response_class=Response,
     responses=documented(JobNotFound, StemNotFound, NotReady, Unavailable),
 )
@@ -124,6 +124,6 @@ async def describe_stem(
     client: InjectedClient,
     services: InjectedStems,
 ) -> Response:
-    """Send what a download would say of itself, without the bytes."""
+    """Return the headers of a download, without the bytes."""
     stem = await run_in_thread(lookup.find_stem, services, client, job_id, stem_name)
     return await _answer(request, services, stem)

@@ -1,4 +1,4 @@
-"""Direct uploads: files that go to the store without passing through this service."""
+"""The routes of direct uploads: clients send files to the store themselves."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -36,7 +36,7 @@ _CREATED = 201
 @router.post(
     "/uploads",
     status_code=_CREATED,
-    summary="Begin a direct upload",
+    summary="Start a direct upload",
     response_model=DirectUpload,
     responses=documented(
         BadRequest,
@@ -54,10 +54,10 @@ async def begin_upload(
     services: InjectedStems,
     _: idempotency.Key = None,
 ) -> Response:
-    """Say where to send a file: PUT each part to its `url`, in any order.
+    """Start an upload. Then PUT each part of the file to its `url`, in any order.
 
-    Part 1 is the first `part_bytes` of the file, and so on; the last one is what is
-    left. Then name it to `POST /separate` by its `upload_id`.
+    Part 1 is the first `part_bytes` of the file, and so on; the last part has the rest.
+    Then send the `upload_id` to `POST /separate`.
     """
     uploads = direct_uploads(services.arrivals)
     rules = FormRules((), services.limits.max_upload_bytes)
@@ -88,13 +88,16 @@ async def begin_upload(
 @router.delete(
     "/uploads/{upload_id}",
     status_code=204,
-    summary="Give up a direct upload",
+    summary="Cancel a direct upload",
     responses=documented(UploadNotFound, NoDirectUploads, StorageUnavailable),
 )
 async def give_up_upload(
     upload_id: str, client: InjectedClient, services: InjectedStems
 ) -> None:
-    """Delete what was sent of an upload that no job was made of."""
+    """Delete the parts of an upload that has not become a job."""
     uploads = direct_uploads(services.arrivals)
     if not await run_in_thread(uploads.give_up, upload_place(upload_id, client)):
-        raise UploadNotFound("There is no such upload, or it was used already.")
+        raise UploadNotFound(
+            "There is no such upload: the id is unknown, or the upload was already "
+            "used or cancelled."
+        )

@@ -146,5 +146,5 @@ def test_rekordbox_plays_what_stands_before_an_m4a(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="'winamp' must be one of rekordbox"):
+    with pytest.raises(ValueError, match=r"must be one of rekordbox, .* got 'winamp'"):
         offset_samples("winamp", CodecFacts())

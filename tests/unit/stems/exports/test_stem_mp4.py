@@ -198,7 +198,7 @@ def test_a_rate_that_aac_has_not_is_refused_and_alac_takes_it(tmp_path: Path) ->
     song = track(samples=19_200, sample_rate=192_000)
     target = tmp_path / "song.stem.mp4"
     with pytest.raises(
-        ValueError, match=r"AAC has no 192000 Hz\. .*\"stem\.mp4-alac\""
+        ValueError, match=r"AAC does not support 192000 Hz\. .*\"stem\.mp4-alac\""
     ):
         stem_mp4.write(song, tmp_path / "a.wav", stems, target)
     stem_mp4.write(song, tmp_path / "a.wav", stems, target, codec="alac")
@@ -234,7 +234,7 @@ def test_stems_of_another_length_are_refused(
     stems = {name: path for name, path in songs.items() if name != "mix"}
     media.write_wave(tmp_path / "odd.wav", media.song(samples / RATE, RATE), RATE)
     stems["bass"] = tmp_path / "odd.wav"
-    with pytest.raises(ValueError, match="not of one length"):
+    with pytest.raises(ValueError, match="differ in length"):
         stem_mp4.write(track(), songs["mix"], stems, tmp_path / "song.stem.mp4")
     assert list(tmp_path.iterdir()) == [tmp_path / "odd.wav"]
 
@@ -243,8 +243,8 @@ def test_stems_of_another_length_are_refused(
 def test_chunks_are_found_wherever_the_index_is(
     written: tuple[str, Path], tmp_path: Path, limit: int, monkeypatch: Any
 ) -> None:
-    """It stays behind the sound in files over 4 GB: places in 32 bits can't move."""
-    monkeypatch.setattr(mp4_boxes, "_PLACES", limit)
+    """In files over 4 GB the index follows the sound: offsets have 32 bits."""
+    monkeypatch.setattr(mp4_boxes, "_OFFSET_LIMIT", limit)
     target = tmp_path / "copy.mp4"
     mp4_boxes.rewrite(written[1], target, b"")
     kinds = [kind for kind, _ in mp4_boxes.boxes(target.read_bytes())]

@@ -28,7 +28,7 @@ def test_grids_need_no_stems(tmp_path: Path, name: str) -> None:
 
 
 def test_a_stem_mp4_without_its_song_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="needs the song itself"):
+    with pytest.raises(ValueError, match="needs the file of the song"):
         writers.write("stem.mp4", Song(track()), tmp_path / "out")
 
 

@@ -137,15 +137,15 @@ def hearing(server: Server) -> dict[str, Any]:
     storage, working_dir = server.storage, server.working_dir
     reporter, exporter = Reporter(storage, working_dir), Exporter(storage, working_dir)
 
-    async def tell_of_song(request: Request) -> Mapping[str, Any]:
+    async def analyze_song(request: Request) -> Mapping[str, Any]:
         if not request.place:
-            return await server.pools.tell_of_song(request)
+            return await server.pools.analyze_song(request)
         return await asyncio.to_thread(reporter.of_song, request, Event())
 
     analyses = SimpleNamespace(
-        tell_of_song=tell_of_song,
-        tell_of_stem=lambda asks: asyncio.to_thread(reporter.of_stem, asks, Event()),
-        tell_peaks=lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
+        analyze_song=analyze_song,
+        analyze_stem=lambda asks: asyncio.to_thread(reporter.of_stem, asks, Event()),
+        exact_peaks=lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
         export=lambda asks: asyncio.to_thread(exporter.export, asks, Event()),
     )
     return {"analyses": analyses}

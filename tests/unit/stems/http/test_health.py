@@ -1,4 +1,4 @@
-"""How songs are doing, as `/health` and `/readyz` say it."""
+"""The health of stems in `/health` and `/readyz`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -80,8 +80,8 @@ async def test_beside_another_system_old_clients_read_the_jobs_of_songs(
     ("report", "reason"),
     [
         ({"ready": False, "reason": "Weights are missing."}, "Weights are missing."),
-        ({"ready": False}, "loaded"),
-        ({}, "loaded"),
+        ({"ready": False}, "The models are loading."),
+        ({}, "The models are loading."),
         (Unavailable("No separator."), "No separator."),
         (RuntimeError("secret"), "RuntimeError"),
     ],
@@ -118,7 +118,7 @@ async def test_a_store_that_does_not_answer_is_named(
 async def test_a_pool_that_hangs_does_not_hang_the_answer(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.05)
 
     async def hang() -> Mapping[str, Any]:
         await asyncio.sleep(60)

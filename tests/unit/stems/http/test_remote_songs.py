@@ -1,4 +1,4 @@
-"""Songs by their addresses, through the routes, from servers that misbehave."""
+"""Songs fetched by URL through the routes, also from servers that misbehave."""
 
 import asyncio
 import json

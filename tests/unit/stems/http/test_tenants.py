@@ -1,4 +1,4 @@
-"""Tenants see what is theirs, and of all else not even that it is there."""
+"""Tenants can't find each other's jobs, files or uploads."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -129,7 +129,7 @@ async def client(server: Server, tmp_path: Path) -> AsyncIterator[httpx.AsyncCli
     async def export(request: reports.ExportRequest) -> None:
         keep(request.key, b"cue")
 
-    analyses = SimpleNamespace(tell_of_song=tell, tell_of_stem=tell, export=export)
+    analyses = SimpleNamespace(analyze_song=tell, analyze_stem=tell, export=export)
     async with server.with_services(tenant_header=HEADER, analyses=analyses) as client:
         yield client
 

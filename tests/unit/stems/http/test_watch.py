@@ -1,4 +1,4 @@
-"""Waiting for jobs without asking all the time."""
+"""Waiting for jobs without polling."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping

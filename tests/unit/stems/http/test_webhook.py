@@ -1,4 +1,4 @@
-"""Songs whose end their clients want to be told of."""
+"""Webhooks that a request asks for."""
 
 import json
 

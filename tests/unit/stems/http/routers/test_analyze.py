@@ -39,7 +39,7 @@ async def test_the_analyzer_finds_the_song_and_nothing_is_kept(
         return {"bpm": 100, "key": "A minor"}
 
     async with server.with_services(
-        analyses=SimpleNamespace(tell_of_song=analyze)
+        analyses=SimpleNamespace(analyze_song=analyze)
     ) as client:
         answer = await client.post("/analyze", files={"file": ("a.wav", song)})
     assert answer.status_code == 200
@@ -68,7 +68,7 @@ async def test_an_analysis_that_is_given_up_keeps_nothing(
         return {}
 
     async with server.with_services(
-        analyses=SimpleNamespace(tell_of_song=analyze)
+        analyses=SimpleNamespace(analyze_song=analyze)
     ) as client:
         request = client.post("/analyze", files={"file": ("a.wav", song)})
         task = asyncio.ensure_future(request)

@@ -1,4 +1,4 @@
-"""What is told of songs and stems is made once, for who asks, and goes with them."""
+"""Reports are made once, at the first request, and deleted with their job."""
 
 import asyncio
 import io
@@ -68,9 +68,9 @@ async def client(
         return await asyncio.to_thread(reporter.of_stem, request, Event())
 
     analyses = SimpleNamespace(
-        tell_of_song=of_song,
-        tell_of_stem=of_stem,
-        tell_peaks=lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
+        analyze_song=of_song,
+        analyze_stem=of_stem,
+        exact_peaks=lambda *asks: asyncio.to_thread(reporter.peaks, *asks, Event()),
         export=lambda asks: asyncio.to_thread(exporter.export, asks, Event()),
     )
     async with server.with_services(analyses=analyses) as client:
