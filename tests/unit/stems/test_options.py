@@ -88,6 +88,19 @@ async def test_openapi_has_these_options_and_no_others(
     assert by_reference["additionalProperties"] is False
 
 
+@pytest.mark.parametrize("route", ROUTES)
+async def test_the_route_reads_these_options_and_ignores_others(
+    server: Server, song: bytes, route: str
+) -> None:
+    answer = await server.client.post(
+        route,
+        files={"file": ("song.wav", song)},
+        data={**dict.fromkeys(names(ROUTES[route]), ""), "colour": "red"},
+    )
+    assert answer.status_code == 200
+    assert answer.json()["ignored_fields"] == ["colour"]
+
+
 def chosen(*options: Option, text: str | None = None) -> Options:
     fields = [
         (option.name, option.example if text is None else text) for option in options

@@ -7,8 +7,6 @@ import pytest
 
 from serve_app.errors import QueueFull, StorageUnavailable, Unavailable
 from serve_app.jobs.job import State
-from serve_app.stems.http import form_options as options
-from serve_app.stems.http.routers import jobs
 from serve_app.stems.request import SeparationJob, Stage
 from tests.unit.server import (
     INFOS,
@@ -415,9 +413,3 @@ async def test_a_server_behind_a_prefix_points_to_itself(
     server.succeed(STEMS)
     job = (await server.client.get(url)).json()
     assert job["stems"]["drums"]["download_url"] == f"{url}/stems/drums"
-
-
-def test_the_form_in_the_description_has_the_fields_that_are_read() -> None:
-    content = jobs.SEPARATE_FORM["requestBody"]["content"]["multipart/form-data"]
-    fields = set(content["schema"]["properties"])
-    assert fields == {"file", *options.FIELDS}
