@@ -141,6 +141,7 @@ class Health(Wire):
     systems: Mapping[str, Any] | None = Field(
         default=None,
         description="The fields of each system, if there are several. At the top "
-        "level, `ready` and `status` are the worst of all systems. A field that a system "
-        "claims is that system's; any other is that of the last system that has it.",
+        "level, `ready` and `status` are the worst of all systems. A field that one "
+        "system claims is that system's; any other is that of the last system that "
+        "has it.",
     )

@@ -289,7 +289,7 @@ class JobStore(Generic[Q, R]):
             statements.pause(connection, self.kind, lane, until)
 
     def renew(self, claims: Iterable[Claim], lease_seconds: float) -> Renewal:
-        """Extend the leases of all `claims` that are still valid."""
+        """Extend the leases of all `claims` that are not lost."""
         mine = frozenset(claims)
         with self._database.writing() as connection:
             jobs = statements.held(connection, self.kind, mine)

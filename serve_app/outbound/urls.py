@@ -79,8 +79,8 @@ def checked(url: str, rules: UrlRules) -> Target:
     port = port or _PORTS[parts.scheme]
     ports = rules.ports or [_PORTS[scheme] for scheme in rules.schemes]
     if port not in ports and not rules.has_private:
-        allowed = ", ".join(map(str, ports))
-        raise RefusedUrl(f"The URL's port must be one of {allowed}, got {port}.")
+        allowed = " or ".join(map(str, ports))
+        raise RefusedUrl(f"The URL's port must be {allowed}, got {port}.")
     query = f"?{parts.query}" if parts.query else ""
     return Target(parts.scheme, host, port, f"{parts.path or '/'}{query}")
 

@@ -75,7 +75,7 @@ def test_files_can_be_sent_directly_where_there_is_a_bucket(tmp_path: Path) -> N
             {"input_url_hosts": "*.example.com, example.org"},
             "https://example.com/a.mp3",
             RefusedUrl,
-            "not one of the hosts",
+            "not one that this server allows",
         ),
         (
             {"input_url_schemes": "http"},

@@ -56,8 +56,12 @@ async def test_no_webhook_is_the_default(server: Server, song: bytes) -> None:
         ({"webhook_url": "http://example.com/"}, "webhook_url", "https://"),
         ({"webhook_url": "https://127.0.0.1/"}, "webhook_url", "public address"),
         ({"webhook_url": "https://169.254.169.254/"}, "webhook_url", "public address"),
-        ({"webhook_url": "https://localhost/"}, "webhook_url", "full name"),
-        ({"webhook_url": "https://example.com:22/"}, "webhook_url", "Port 22"),
+        ({"webhook_url": "https://localhost/"}, "webhook_url", "full domain name"),
+        (
+            {"webhook_url": "https://example.com:22/"},
+            "webhook_url",
+            "port must be 443, got 22",
+        ),
         (
             {"webhook_url": [URL, f"{URL}2"]},
             "webhook_url",

@@ -114,7 +114,9 @@ async def test_what_has_not_come_is_named_and_can_be_sent_still(
     offer = await begin(client, song)
     named = {"upload_id": offer["upload_id"]}
     answer = await client.post("/separate", json=named)
-    assert "whole: 1." in assert_problem(answer, 409, "upload_incomplete")
+    assert "missing or incomplete: 1." in assert_problem(
+        answer, 409, "upload_incomplete"
+    )
     await send(offer, song)
     assert (await client.post("/separate", json=named)).status_code == 200
 
