@@ -174,5 +174,5 @@ def test_a_broken_annotation_is_named_or_tells_nothing(
 def test_a_folder_without_songs_says_what_is_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="GiantSteps"):
         datasets.read(tmp_path)
-    with pytest.raises(InvalidInput, match="is no folder"):
+    with pytest.raises(InvalidInput, match="is not a folder"):
         datasets.read(tmp_path / "nowhere")

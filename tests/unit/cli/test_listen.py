@@ -125,4 +125,4 @@ def test_a_port_that_is_taken_is_told(listener: Listener) -> None:
     port = listener.url.split(":")[2].strip("/")
     result = CliRunner().invoke(app, ["listen", "--port", port])
     assert result.exit_code == 1
-    assert f"Port {port} can't be had" in result.stderr
+    assert f"Can't listen on port {port}: " in result.stderr

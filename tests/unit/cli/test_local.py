@@ -68,7 +68,7 @@ def test_a_run_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
         process.terminate()
         _, complaints = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert complaints.endswith("Cancelling; Ctrl-C again leaves at once.\n")
+    assert complaints.endswith("Cancelling. Press Ctrl-C again to exit at once.\n")
     assert [path.name for path in tmp_path.iterdir()] == ["noise.wav"]
 
 

@@ -25,14 +25,14 @@ from pathlib import Path
 
 from serve_app.cli import separation
 from serve_app.cli import local
-from serve_app.cli.progress import Manner
+from serve_app.cli.progress import OutputMode
 from serve_app.errors import Cancelled
 from serve_app.cli import commands
 
 HEEDS = sys.argv[1] == "heeds"
 
 @contextmanager
-def separator(order, board, interrupt):
+def separator(options, display, interrupt):
     def separate(song, directory, track):
         for number in range(10**6):
             (directory / f"drums{number % 9}.wav").write_bytes(b"unfinished")
@@ -84,7 +84,7 @@ def test_a_run_that_is_ended_leaves_nothing(
         process.send_signal(ending)
         said, complaints = process.communicate(timeout=30)
     assert process.returncode == code
-    assert complaints == "Cancelling; Ctrl-C again leaves at once.\n"
+    assert complaints == "Cancelling. Press Ctrl-C again to exit at once.\n"
     assert "4 songs: 0 separated, 4 not done" in said
     assert list(tmp_path.iterdir()) == []
 

@@ -84,7 +84,9 @@ def test_a_folder_without_songs_is_said(names: tuple[str, ...], tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     fill(tmp_path / "empty", *names)
     fill(tmp_path, "a.mp3")
-    with pytest.raises(InvalidInput, match="empty has no song in it"):
+    with pytest.raises(
+        InvalidInput, match="empty contains no file with an audio or video extension"
+    ):
         find([tmp_path / "a.mp3", tmp_path / "empty"])
 
 

@@ -26,7 +26,10 @@ def run(*arguments: str) -> Result:
 def test_what_was_set_is_told(s3: S3Server, bucket: Bucket) -> None:
     result = run("--days", "3")
     assert result.exit_code == 0, result.output
-    assert f"s3://{bucket.name}/jobs/stems/: files go after 3 days" in result.stdout
+    assert (
+        f"s3://{bucket.name}/jobs/stems/: files are deleted after 3 days"
+        in result.stdout
+    )
     rules = s3.client().get_bucket_lifecycle_configuration(Bucket=bucket.name)["Rules"]
     assert {rule["Expiration"]["Days"] for rule in rules} == {3}
     assert len(result.stdout.splitlines()) == len(rules)

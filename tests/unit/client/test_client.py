@@ -135,7 +135,7 @@ def test_answers_of_something_else_are_refused(
     body: bytes, service: Service, client: Client, song: Path
 ) -> None:
     service.on("POST", "/separate", Answer(200, body))
-    with pytest.raises(Refused, match="address"):
+    with pytest.raises(Refused, match="address of a stemserve server"):
         client.separate(song)
 
 
