@@ -118,7 +118,7 @@ class Display:
             print(line, file=stream, flush=True)
 
     def _print_above(self, line: str) -> None:
-        """Print a line above the bars. Only the terminal wraps it, so it copies whole."""
+        """Print a line above the bars, unwrapped: the terminal wraps it."""
         self._progress.console.print(
             line, markup=False, highlight=False, soft_wrap=True
         )

@@ -129,4 +129,4 @@ def test_whoever_takes_the_place_of_a_dead_process_is_told_no_token(
     assert not alive
     assert not key.parent.exists()
     log = directory / "server.log"
-    assert "gcs_server of Ray has ended (SIGKILL)" in log.read_text()
+    assert "Ray's gcs_server has ended (SIGKILL)" in log.read_text()

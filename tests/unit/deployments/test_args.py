@@ -124,5 +124,5 @@ def test_a_wrong_section_is_named_with_its_system(toy: str) -> None:
 
 
 def test_a_system_that_there_is_not_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no system `stmes`"):
+    with pytest.raises(ValueError, match="unknown system `stmes`"):
         checked({"systems": {"stmes": {}}})

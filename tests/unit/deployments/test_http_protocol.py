@@ -395,7 +395,7 @@ async def test_tiny_chunks_of_many_connections_are_read_in_turns() -> None:
             await asyncio.sleep(0)
         assert done == count
         # A turn ends with a slice, which may have a few more.
-        most = 1.25 * http_protocol.MOST_STEPS
+        most = 1.25 * http_protocol.MAX_STEPS
         assert max(Counted.of_goes) <= most
         # All connections may begin in one turn of the loop; then one follows another.
         turns = [each for each in Counted.of_turns if each]
