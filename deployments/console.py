@@ -16,7 +16,7 @@ from threading import Thread
 
 # The path of the pipe, for replicas, which inherit the variable through Ray.
 VARIABLE = "_STEMSERVE_CONSOLE"
-# Loggers whose every record is shown; of all others only warnings are.
+# The terminal shows all records of these loggers, and only warnings of others.
 SHOWN_LOGGERS = ("serve_app.stems.engines", "serve_app.jobs.log")
 
 # Writes to a pipe of up to this size are atomic (PIPE_BUF on Linux; POSIX: >= 512).

@@ -32,7 +32,7 @@ def file_storage(settings: Settings) -> Storage:
 
 
 def disk_reserve(settings: Settings) -> DiskReserve:
-    """Return the reserve of free space on this machine's disks that are written to."""
+    """Return the free space to keep on this machine's disks that are written to."""
     directories = {"working_files": settings.working_dir}
     place, *others = settings.effective_storage
     # With several stores, the others take over from a full one.

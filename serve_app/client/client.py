@@ -278,7 +278,7 @@ class Client:
             try:
                 return attempt()
             except TryAgain as again:
-                failed_contacts += again.is_away and not self._has_responded
+                failed_contacts += again.is_unavailable and not self._has_responded
                 if failed_contacts >= policy.first_contact_tries:
                     raise again.error from again.__cause__
                 raise

@@ -12,7 +12,7 @@ from serve_app.client.retry import TryAgain, retry_after_seconds
 from serve_app.errors import InvalidInput
 
 # Sent by a gateway whose server restarts, and by a server that is not ready.
-_AWAY = (502, 503, 504)
+_UNAVAILABLE = (502, 503, 504)
 
 
 class Credentials:
@@ -83,7 +83,7 @@ def sent(
                 f"{_origin(request.url)} is unreachable ({reason}). Check the address "
                 "and that the server is running, then try again."
             ),
-            is_away=True,
+            is_unavailable=True,
         ) from err
 
 
@@ -118,7 +118,7 @@ def _check(response: httpx.Response) -> None:
         raise TryAgain(
             refused,
             retry_after_seconds(after, datetime.now(UTC)),
-            is_away=response.status_code in _AWAY,
+            is_unavailable=response.status_code in _UNAVAILABLE,
         )
     raise refused
 

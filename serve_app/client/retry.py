@@ -44,8 +44,8 @@ class TryAgain(Exception):
     """A retryable failure of an attempt; `error` is raised if no retry is left.
 
     `after_seconds` is the delay that the server asked for. `has_progressed` is true for
-    a download that received some bytes. `is_away` is true if the server did not respond
-    or is not ready, or a gateway responded for it.
+    a download that received some bytes. `is_unavailable` is true if the server did not
+    respond or is not ready, or a gateway responded for it.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class TryAgain(Exception):
         error: AppError,
         after_seconds: float = 0.0,
         has_progressed: bool = False,
-        is_away: bool = False,
+        is_unavailable: bool = False,
     ) -> None:
-        super().__init__(error, after_seconds, has_progressed, is_away)
+        super().__init__(error, after_seconds, has_progressed, is_unavailable)
         self.error = error
         self.after_seconds = after_seconds
         self.has_progressed = has_progressed
-        self.is_away = is_away
+        self.is_unavailable = is_unavailable
 
 
 def retrying(
@@ -72,8 +72,8 @@ def retrying(
 
     Each delay is longer than the last, and at least what the server asked for. An
     attempt that made progress resets the count. Raises the last attempt's error after
-    `policy.tries` attempts, or, if the server is away, after `policy.patience_seconds`
-    if that is later.
+    `policy.tries` attempts, or, if the server is unavailable, after
+    `policy.patience_seconds` if that is later.
     """
     streak = _Streak(policy)
     while True:
@@ -107,7 +107,7 @@ class _Streak:
         delay = self._policy.delay_seconds(self._failures)
         if self._failures >= self._policy.tries:
             left_seconds = self._policy.patience_seconds - self._lost_seconds
-            if not again.is_away or left_seconds <= 0:
+            if not again.is_unavailable or left_seconds <= 0:
                 return None
             # The last attempt is made when `patience_seconds` end, not before.
             delay = min(delay, left_seconds)
