@@ -1,4 +1,4 @@
-"""Datasets are read in the layouts in which they are published."""
+"""Datasets are read in their published layouts."""
 
 import json
 import re
@@ -91,7 +91,7 @@ def test_gtzan(tmp_path: Path) -> None:
     (song,) = datasets.read(folder)
     assert song.truth.bpm == 120.1
     assert (song.truth.beats, song.truth.downbeats) == ((0.5, 1.0), (1.0,))
-    # Three above A, and a minor.
+    # 3 semitones above A, plus 12 for minor.
     assert song.truth.key == "C minor"
     assert song.truth.groups["genre"] == "blues"
 

@@ -1,4 +1,4 @@
-"""`stemserve export`: a job's song, or a file, in the form of a DJ program."""
+"""`stemserve export` exports a job or a file for a DJ program."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -116,7 +116,7 @@ def test_stems_must_be_where_they_are_said_to_be(tmp_path: Path) -> None:
         result = run(song, *options, "--stems", tmp_path / folder)
         assert result.exit_code == 1
         assert said in result.stderr
-    # The sum of all but the vocals is no drums.
+    # The accompaniment does not replace the drums.
     soundfile.write(tmp_path / "empty" / "vocals.wav", [[0.0, 0.0]], 22_050)
     result = run(song, *options, "--stems", tmp_path / "empty")
     assert "needs the stems" in result.stderr

@@ -1,4 +1,4 @@
-"""`stemserve listen` shows what a server would send, and whether it is genuine."""
+"""`stemserve listen` prints webhooks, and whether their signature is valid."""
 
 import re
 import signal
@@ -42,7 +42,7 @@ class Listener:
         return signing.headers([key], "msg_1", body, datetime.now(UTC))
 
     def shown(self) -> str:
-        """Read what it says of a request."""
+        """Read its output about one request."""
         assert self.process.stdout is not None
         return "".join(iter(self.process.stdout.readline, "\n"))
 

@@ -1,4 +1,4 @@
-"""`--local` gives what a server would, without one."""
+"""`--local` gives the same results as a server."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from serve_app.stems.exports.tags import Tags
 
 @pytest.fixture
 def tune(tmp_path: Path) -> Path:
-    """A second and a half of an A major chord at 48 kHz."""
+    """1.5 seconds of an A major chord at 48 kHz."""
     time = np.arange(72_000) / 48_000
     notes = [np.sin(2 * np.pi * 220 * step * time) for step in (1, 5 / 4, 3 / 2)]
     path = tmp_path / "tune.wav"

@@ -1,4 +1,4 @@
-"""`stemserve separate` against a server: stems in folders, a line for every song."""
+"""`stemserve separate` with a server: stems in folders, a line for each song."""
 
 import json
 import os
@@ -242,7 +242,7 @@ def test_a_folder_is_separated_and_summed_up(
     (folder / "album").mkdir(parents=True)
     for name in ("b.mp3", "album/a.flac", "cover.jpg", ".hidden.mp3"):
         (folder / name).write_bytes(b"music")
-    # Twice: the stems of the first run are no songs of the second.
+    # Twice: the second run must not separate the stems of the first.
     for _ in range(2):
         result = run(folder, "-o", folder / "stems", "--server", service.url)
         assert result.exit_code == 0
@@ -326,7 +326,7 @@ def test_a_person_at_a_terminal_sees_words_and_the_time_left(
     ) as process:
         os.close(theirs)
         seen = b""
-        # At the end of the program the terminal is closed, which Linux calls an error.
+        # When the program exits, the terminal is closed: on Linux reads raise OSError.
         with suppress(OSError):
             while piece := os.read(ours, 4096):
                 seen += piece
@@ -342,7 +342,7 @@ def test_a_person_at_a_terminal_sees_words_and_the_time_left(
         "is unavailable",
     ):
         assert words in shown
-    # Results are on stdout, progress is not.
+    # Results are on stdout, progress is on stderr.
     assert said.decode().startswith(f"{tmp_path / 'out' / 'My [song]'}: drums.wav")
 
 

@@ -1,4 +1,4 @@
-"""`stemserve storage`: rules for the buckets that files are kept in."""
+"""`stemserve storage` sets expiry rules on buckets."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.s3 import S3Server
 
 @pytest.fixture
 def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """A bucket that the settings name."""
+    """Yield a bucket that the settings name."""
     with s3.new_bucket() as bucket:
         place = f"s3://{bucket.name}/jobs?endpoint_url={s3.url}&region={bucket.region}"
         monkeypatch.setenv("STEMSERVE_STORAGE", place)

@@ -1,4 +1,4 @@
-"""A batch is summed up in a line that a person can read."""
+"""The summary of a run is one readable line."""
 
 from dataclasses import replace
 from pathlib import Path

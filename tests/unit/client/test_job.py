@@ -1,4 +1,4 @@
-"""What a server says of a job is read with care: it comes from elsewhere."""
+"""Jobs in responses are validated, because they are untrusted."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The arguments of an application: misspelt ones are refused, not half obeyed."""
+"""The arguments of an application: unknown ones are refused."""
 
 from collections.abc import Iterator
 from pathlib import Path

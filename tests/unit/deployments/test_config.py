@@ -1,4 +1,4 @@
-"""A config is read whole and checked before anything starts."""
+"""A config is checked as a whole before anything starts."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Ray on a busy machine gets some tries, and is then explained in a line."""
+"""Ray's start is retried on a busy machine; a failure is explained in one line."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ TIMED_OUT = (
 
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
-    """Have Ray's start fail twice, each time leaving a process; give those."""
+    """Make Ray's start fail twice, each time leaving a process; return these."""
     left: list[subprocess.Popen[bytes]] = []
 
     def init(**_: object) -> None:

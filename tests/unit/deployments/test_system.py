@@ -1,4 +1,4 @@
-"""A system is found by its name; what is wrong with its module is not hidden."""
+"""A system is found by its name; errors of its module are not hidden."""
 
 from collections.abc import Iterator
 from pathlib import Path
