@@ -134,7 +134,7 @@ def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
 
 def test_whole_files_appear_in_their_place(tmp_path: Path) -> None:
     with output.opened(tmp_path / "out") as results:
-        with results.workplace() as directory:
+        with results.song_directory() as directory:
             (directory / "drums.wav").write_bytes(b"drums")
             (directory / "scrap").write_bytes(b"scrap")
             place = tmp_path / "out" / "song"
