@@ -86,7 +86,7 @@ def _export_locally(options: ExportOptions, form: Export) -> Path:
             f"{target} is an input of this export: give --out another name."
         )
     # The target is replaced only when the export is complete.
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.unfinished")
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         writers.write(form.name, writers.Song(track, song, stems), unfinished)
         unfinished.replace(target)

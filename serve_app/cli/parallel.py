@@ -116,7 +116,7 @@ class Workers(Generic[Result]):
         at_once: int,
         on_failure: OnFailure | None = None,
     ) -> None:
-        self._board = display
+        self._display = display
         self._interrupt = interrupt
         self._work = work
         self._at_once = at_once
@@ -129,7 +129,7 @@ class Workers(Generic[Result]):
         """
         wanted = list(songs)
         results: dict[Path, Result] = {}
-        total = _Total(self._board, len(wanted))
+        total = _Total(self._display, len(wanted))
         with ThreadPoolExecutor(self._at_once) as pool:
             try:
                 futures = [
@@ -138,7 +138,7 @@ class Workers(Generic[Result]):
                 wait(futures)
             except KeyboardInterrupt:
                 self._interrupt.event.set()
-                self._board.print_error(
+                self._display.print_error(
                     "Cancelling. Press Ctrl-C again to exit at once."
                 )
                 pool.shutdown(cancel_futures=True)
@@ -149,7 +149,7 @@ class Workers(Generic[Result]):
         return results
 
     def _do(self, song: Path, results: dict[Path, Result], total: "_Total") -> None:
-        bar = self._board.bar(song.name)
+        bar = self._display.bar(song.name)
         track = Track(bar, self._interrupt)
         current_track.set(track)
         try:
@@ -165,7 +165,7 @@ class Workers(Generic[Result]):
             total.advance(len(results))
 
     def _fail(self, song: Path, reason: str) -> None:
-        self._board.print_error(f"{printable(song)}: {printable(reason)}")
+        self._display.print_error(f"{printable(song)}: {printable(reason)}")
         if self._on_failure is not None:
             self._on_failure(song, reason)
 
