@@ -99,7 +99,7 @@ def test_a_cluster_without_tokens_is_warned_of(
 
 def test_the_longest_path_of_haproxys_socket_is_one_that_it_takes() -> None:
     """Ray adds the node's id, 56 characters, to the file name."""
-    start = Path("x" * console._LONGEST_PARENT, "stemserve-abcdefgh")
+    start = Path("x" * console._MAX_PARENT_BYTES, "stemserve-abcdefgh")
     files = isolation.haproxy_files(start)
     socket = Path(files["RAY_SERVE_HAPROXY_SOCKET_PATH"])
     assert all(Path(path).is_relative_to(start) for path in files.values())
