@@ -1,11 +1,11 @@
-# The published Ray image, by version: its Python and CUDA are the ones Ray is tested on.
+# The published image of this Ray version, with the Python and CUDA that Ray tests.
 ARG RAY_IMAGE=rayproject/ray:2.60.0-py311-cu130
 FROM ${RAY_IMAGE}
 
 USER root
 WORKDIR /app
 
-# For titles in pictures: Cyrillic and Greek; Chinese, Japanese and Korean. 3 MB.
+# Fonts for titles in pictures: Cyrillic, Greek, Chinese, Japanese and Korean. 3 MB.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends fonts-dejavu-core fonts-wqy-microhei \
     && rm -rf /var/lib/apt/lists/*

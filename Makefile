@@ -1,13 +1,13 @@
-# Every target sets up what it needs: `make serve` on a fresh machine is enough.
+# Every target sets up what it needs, so `make serve` works on a fresh machine.
 VENV := .venv
-# Not the scripts beside it: in a directory with blanks their first line can't name it.
+# Not the scripts beside it: their first line can't hold a path with spaces.
 PYTHON := "$(VENV)/bin/python"
 PORT ?= 8000
-# `make serve HOST=0.0.0.0` serves the network.
+# `make serve HOST=0.0.0.0` listens on all addresses.
 HOST ?= 127.0.0.1
 BENCH ?= data/bench
 MUSIC ?= data/music
-# What serving needs, and what tests and development add to that.
+# Stamps of the environment: the packages for serving, and those for development.
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 
@@ -42,7 +42,7 @@ format: setup
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-# About an hour on two cores, which should have nothing else to do.
+# Takes about an hour on two cores. Run nothing else meanwhile.
 bench: setup
 	@mkdir -p "$(BENCH)"
 	$(PYTHON) benchmarks/engine.py --json "$(BENCH)/engine.json" --plot "$(BENCH)/engine.svg"
@@ -53,9 +53,9 @@ bench: setup
 	$(PYTHON) benchmarks/claims.py
 	$(PYTHON) benchmarks/reuse.py
 
-# What is too long for each change, some 25 minutes on two cores: the score of the analysis
-# on pieces that it was never tuned on, how often tempi of each confidence are right, its
-# speed beside librosa, ten hours in one go, and an upgrade under 50 jobs. Pieces are
+# What is too long for each change, in about 25 minutes on two cores: the scores of the
+# analysis on pieces that it was not tuned on, the accuracy of tempos by confidence, its
+# speed compared with librosa, a song of ten hours, and an upgrade under 50 jobs. Pieces are
 # rendered once, with fluidsynth and mma.
 verify: setup
 	$(PYTHON) -m tools.music --part score --out "$(MUSIC)/score"
@@ -65,11 +65,11 @@ verify: setup
 	$(PYTHON) benchmarks/ten_hours.py --check
 	UPGRADE_SONGS=50 $(PYTHON) -m pytest tests/serve/test_upgrade.py
 
-# Some quarter of an hour: kills what serves 200 jobs, and sees that nothing is lost.
+# Takes about 15 minutes: kills processes that serve 200 jobs; no job may be lost.
 chaos: setup
 	$(PYTHON) -m tools.chaos
 
-# From nothing: versions that are locked already would split packages in two.
+# Locks from scratch: existing locks would make uv resolve some packages to two versions.
 COMPILE = $(PYTHON) -m uv pip compile --quiet --no-emit-index-url --no-emit-find-links \
 	--no-header --universal --fork-strategy fewest --python-version 3.11 pyproject.toml
 SERVING := --extra postgres --extra s3 --extra openvino --extra demucs --extra beats

@@ -1,1 +1,1 @@
-"""The service on Ray Serve: a thin module a deployment, and `app` to bind them."""
+"""The service on Ray Serve: a thin module per deployment; `app` binds them."""

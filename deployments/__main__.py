@@ -1,4 +1,4 @@
-"""The whole service on this machine: `python -m deployments`, or `stemserve serve`."""
+"""The whole server on one machine: `python -m deployments`, or `stemserve serve`."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from deployments import isolation
 
-# Before anything imports Ray, which then reads the environment.
+# Before the import of Ray, which reads the environment.
 isolation.isolate()
 
 from ray import serve
@@ -28,10 +28,10 @@ from serve_app.settings import serve_config
 
 _RAY_DIED = 3
 
-# What a server that listens on all addresses is called on its own machine.
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
-# By what a server that listens on loopback is asked, unless STEMSERVE_ALLOWED_HOSTS
-# has other names.
+# Addresses of a server that listens on all interfaces: its URL is localhost.
+_ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
+# The hosts that requests to a loopback address may name, unless
+# STEMSERVE_ALLOWED_HOSTS lists others.
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -46,25 +46,31 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"stemserve: {error}", file=sys.stderr)
         return 2
-    of_all = [each.args.resolved_settings() for each in applications]
-    # The proxies of Serve do not see `args`, only the environment.
-    origins = dict.fromkeys(origin for each in of_all for origin in each.cors_origins)
+    all_settings = [each.args.resolved_settings() for each in applications]
+    # Serve's proxies read the environment, not `args`.
+    origins = dict.fromkeys(
+        origin for each in all_settings for origin in each.cors_origins
+    )
     os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(origins)
-    for settings in of_all:
+    for settings in all_settings:
         isolation.close_data(settings)
     if _is_loopback(options.host):
-        applications = [_only_here(each, options.host) for each in applications]
+        applications = [
+            _restricted_to_loopback(each, options.host) for each in applications
+        ]
     with console.opened() as terminal:
         status = _run(terminal, applications, options.host, options.port)
     if status == _RAY_DIED:
-        # Else Ray's own end waits for the processes that are gone.
+        # Ray's own exit handler would wait for the dead processes.
         isolation.forget()
         os._exit(status)
     return status
 
 
-def _only_here(application: CheckedApplication, host: str) -> CheckedApplication:
-    """Have an application take requests for this machine only, unless it says whose."""
+def _restricted_to_loopback(
+    application: CheckedApplication, host: str
+) -> CheckedApplication:
+    """Allow only loopback hosts in requests, unless the application lists others."""
     args = application.args
     if args.resolved_settings().allowed_hosts:
         return application
@@ -83,18 +89,20 @@ def _run(
         with local_ray.running(terminal.directory):
             _serve(terminal, applications, host, port)
     except KeyboardInterrupt:
-        terminal.say("stemserve has stopped; unfinished songs go on at the next start")
+        terminal.say(
+            "stemserve has stopped; unfinished jobs continue at the next start"
+        )
         return 0
     except RayDied as error:
         terminal.say(
-            f"stemserve ends: {error}; unfinished songs go on at the next start"
+            f"stemserve stopped: {error}; unfinished jobs continue at the next start"
         )
         return _RAY_DIED
     except (RayDidNotStart, RuntimeError) as error:
-        print(error, file=sys.stderr)  # Into the log.
+        print(error, file=sys.stderr)  # Goes to the log.
         reason = str(error).strip().splitlines()[-1]
         terminal.say(f"stemserve could not start: {reason}")
-        terminal.say(f"The whole story is in {terminal.log}")
+        terminal.say(f"For details see {terminal.log}")
         return 1
 
 
@@ -110,11 +118,11 @@ def _serve(
     )
     for application in applications:
         _deploy(application)
-    name = "localhost" if host in _EVERYWHERE else host
+    name = "localhost" if host in _ALL_INTERFACES else host
     url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
-    terminal.say(f"stemserve is ready on {url}; how to use it: {url}/docs")
+    terminal.say(f"stemserve is ready on {url}; API docs: {url}/docs")
     terminal.say(
-        f"Logs: {local_ray.logs(terminal.directory)}. Ctrl-C stops the server."
+        f"Logs: {local_ray.logs(terminal.directory)}. Press Ctrl-C to stop the server."
     )
     allocator.give_back()
     try:
@@ -125,7 +133,10 @@ def _serve(
 
 
 def _deploy(application: CheckedApplication) -> None:
-    """Run an application; RuntimeError, whose last line says why it did not start."""
+    """Deploy an application.
+
+    Raises RuntimeError, whose last line says why, if it does not start.
+    """
     name = application.name
     try:
         serve.run(
@@ -155,13 +166,13 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise OSError now, rather than from a proxy that Serve starts over and over."""
+    """Raise OSError at once if the port is in use; Serve would retry without end."""
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise OSError(
-            f"can't listen on {host}:{port} ({error.strerror}): choose another port, "
-            "with --port or by `make serve PORT=…`"
+            f"can't listen on {host}:{port}: {error.strerror}. Choose another port "
+            "with --port, or `make serve PORT=…`."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The HTTP face of an application on Serve."""
+"""The deployment that serves the HTTP API of an application."""
 
 import asyncio
 from collections.abc import Mapping
@@ -24,37 +24,37 @@ _STATUS_TIMEOUT_SECONDS = 2.0
 
 
 class DispatcherCalls:
-    """The dispatcher as a system's part of the API sees it; see `system.Calls`."""
+    """Calls from the API to the dispatcher about one system; see `system.Calls`."""
 
     def __init__(self, system: str, dispatcher: DeploymentHandle) -> None:
         self._system = system
         self._dispatcher = dispatcher
 
     def wake(self, kind: str) -> None:
-        """Tell the dispatcher of a new job; it would find it later anyway."""
+        """Notify the dispatcher of a new job, which it would else find by polling."""
         with suppress(RayError, RayServeException):
-            # Not waited for: it may be starting again just now.
+            # Not awaited: the dispatcher may be restarting.
             self._dispatcher.wake.remote(kind)
 
     def stop(self, kind: str, job_id: str) -> None:
-        """Tell a dispatcher of a cancelled job; another's finds out a bit later."""
+        """Notify a dispatcher of a cancelled job; other replicas notice a bit later."""
         with suppress(RayError, RayServeException):
             self._dispatcher.stop.remote(kind, job_id)
 
     async def status(self) -> Mapping[str, Any]:
-        """Return what the dispatcher knows of the system, or why it says nothing."""
+        """Return the system's status, or a reason if the dispatcher doesn't respond."""
         try:
             status: Mapping[str, Any] = await asyncio.wait_for(
                 self._dispatcher.status.remote(self._system), _STATUS_TIMEOUT_SECONDS
             )
         except (TimeoutError, RayError, RayServeException) as error:
-            reason = f"the dispatcher does not answer ({type(error).__name__})"
+            reason = f"the dispatcher does not respond ({type(error).__name__})"
             return {"ready": False, "reason": reason}
         return status
 
 
 class Api:
-    """Serves the FastAPI application; loads no torch, no librosa."""
+    """Serves the FastAPI application; loads neither torch nor librosa."""
 
     def __init__(
         self,
@@ -96,9 +96,9 @@ class Api:
                 tenant_header=settings.tenant_header,
             ),
             parts,
-            # Serve does, and would send it twice.
+            # Serve sends the header itself; it must not be sent twice.
             answers_request_id=False,
         )
-        # Half of what starting took is free by now.
+        # About half of the memory used at startup is free by now.
         allocator.give_back()
         return app

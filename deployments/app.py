@@ -1,4 +1,4 @@
-"""The application: the deployments of its systems and the kernel's own, bound."""
+"""Build an application: bind the deployments of its systems, the API and dispatcher."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from deployments.pool import bind
 
 
 def build(args: dict[str, Any] | AppArgs) -> Application:
-    """Bind the application; what `import_path: deployments.app:build` means.
+    """Bind the application. Serve configs name this as their `import_path`.
 
-    Raises pydantic's ValidationError for an argument that is misspelt or out of range,
-    and WrongSettings for a setting that cannot be.
+    Raises pydantic's ValidationError for an unknown or invalid argument, and
+    WrongSettings for an invalid setting.
     """
     given = checked(args)
     settings, systems = given.resolved_settings(), given.made()

@@ -1,4 +1,4 @@
-"""What `serve_config.yaml` may say, checked: a typo is an error, not a default."""
+"""The arguments of an application in a Serve config. Unknown names are errors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,22 +19,22 @@ from serve_app.settings import Settings
 from serve_app.settings import check as settings_check
 
 DEFAULT_SYSTEM = "stems"
-# Where these stood before there were several systems, and still may.
+# These pools may also stand at the top, where older configs have them.
 POOLS_OF_STEMS = ("separator", "analyzer")
 
 
 class AppArgs(Strict):
     """The arguments of `deployments.app:build`.
 
-    `settings` holds fields of `serve_app.settings.Settings`; the environment's
-    `STEMSERVE_*` fill in those that are not named. `systems` are those that the
-    application consists of, each with a section that has the shape of its `Args`; the
-    pools of `stems` may stand outside it, too.
+    `settings` holds fields of `serve_app.settings.Settings`; those left out come from
+    the environment's `STEMSERVE_*`. `systems` names the systems to run, each with a
+    section that has the fields of its `Args`; the pools of `stems` may also stand
+    outside their section.
     """
 
     settings: dict[str, Any] = Field(default_factory=dict)
-    # Most of them wait for a job, or send a file: the work itself is in few threads. A
-    # crowd is refused by the API itself, soon and in its own words, so it may queue.
+    # Most requests wait for a job or send a file; few threads do the work. Requests
+    # may queue, because the API itself refuses excess ones early, with a clear error.
     api: Pool = Pool(max_ongoing_requests=512, max_queued_requests=1024)
     dispatcher: Pool = Pool(max_ongoing_requests=1000, graceful_shutdown_timeout_s=60)
     systems: dict[str, dict[str, Any]] = Field(
@@ -44,7 +44,7 @@ class AppArgs(Strict):
     @model_validator(mode="before")
     @classmethod
     def _gather_pools(cls, given: Any) -> Any:
-        """Move the pools of stems into their section."""
+        """Move the pools of `stems` into their section."""
         if not isinstance(given, dict):
             return given
         outside = {name: given[name] for name in POOLS_OF_STEMS if name in given}
@@ -60,10 +60,10 @@ class AppArgs(Strict):
     @field_validator("systems", mode="before")
     @classmethod
     def _empty_sections(cls, given: Any) -> Any:
-        """Take a section of which nothing is said for an empty one."""
+        """Replace a section without a value (`stems:`) with an empty one."""
         if not isinstance(given, dict):
             return given
-        return {name: {} if said is None else said for name, said in given.items()}
+        return {name: {} if value is None else value for name, value in given.items()}
 
     @field_validator("api", "dispatcher", mode="before")
     @classmethod
@@ -71,10 +71,10 @@ class AppArgs(Strict):
         return over_defaults(cls, given, info)
 
     def resolved_settings(self) -> Settings:
-        """Return the settings, these arguments over the environment's.
+        """Return the settings of these arguments and, for the rest, the environment.
 
-        Raises WrongSettings, a ValueError, for those that cannot be. The settings of
-        other systems than the application's are not checked, but for their types.
+        Raises WrongSettings, a ValueError, for invalid ones. The settings of systems
+        that are not in the application are checked for their types only.
         """
         rules: dict[str, settings_check.Rule] = {}
         for name in self.systems:
@@ -82,10 +82,10 @@ class AppArgs(Strict):
         return settings_check.read(self.settings, rules)
 
     def made(self) -> Mapping[str, System]:
-        """Return the systems, by name, made from their sections.
+        """Return the systems by name, created from their sections.
 
-        Raises pydantic's ValidationError for a section that is not as its system wants
-        it, ValueError for a system that there is not.
+        Raises pydantic's ValidationError for an invalid section, and ValueError for an
+        unknown system.
         """
         made = {}
         for name, section in self.systems.items():
@@ -98,7 +98,7 @@ class AppArgs(Strict):
 
 
 def _below(section: tuple[str, ...], error: ValidationError) -> ValidationError:
-    """Return the error of a section with the names as the whole config has them."""
+    """Return the error of a section with its place in the whole config."""
     details = [
         InitErrorDetails(
             type=PydanticCustomError(each["type"], each["msg"]),
@@ -111,9 +111,9 @@ def _below(section: tuple[str, ...], error: ValidationError) -> ValidationError:
 
 
 def checked(given: Any) -> AppArgs:
-    """Return the arguments that a config has; ValidationError or ValueError if wrong.
+    """Return the arguments in a config, after checking them and the systems' sections.
 
-    The systems' sections are checked as well.
+    Raises ValidationError, or ValueError, if they are not valid.
     """
     args = given if isinstance(given, AppArgs) else AppArgs.model_validate(given)
     args.made()

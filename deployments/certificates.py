@@ -1,4 +1,4 @@
-"""The certificate by which a server's own processes know each other."""
+"""The certificate with which a server's own processes authenticate each other."""
 
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -11,16 +11,17 @@ from cryptography.x509.oid import NameOID
 
 _ADDRESSES = ("127.0.0.1", "::1")
 _HOST = "localhost"
-# A clock that is wrong is no reason not to start; RFC 5280 (4.1.2.5) has the end.
+# Valid at any date, so that a server starts with a wrong clock. This end stands for no
+# expiry date (RFC 5280, 4.1.2.5).
 _SINCE = datetime(2000, 1, 1, tzinfo=UTC)
 _UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """Return variables by which Ray speaks TLS with its own processes, and no others.
+    """Return variables that have Ray use mutual TLS between its own processes.
 
-    The certificate is new, for loopback, and the only one that either side takes. It
-    lies with its key in `directory`, which must be closed to other users.
+    The certificate is new, for loopback, and the only one that either side accepts. It
+    is written with its key to `directory`, which must be private to this user.
     """
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     for path, content in zip((certificate, key), _made(), strict=True):
@@ -35,7 +36,7 @@ def environment(directory: Path) -> dict[str, str]:
 
 
 def _made() -> tuple[bytes, bytes]:
-    """Make a self-signed certificate and its key, as PEM."""
+    """Return a new self-signed certificate and its key, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stemserve")])
     addresses = [x509.IPAddress(ip_address(one)) for one in _ADDRESSES]

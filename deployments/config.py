@@ -1,4 +1,4 @@
-"""A Serve config file, read and checked before anything starts."""
+"""Read and check a Serve config file before anything starts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from serve_app.settings import environment, serve_config
 
 @dataclass(frozen=True)
 class CheckedApplication:
-    """An application of a config: its name, its path and its arguments, checked."""
+    """An application of a config: its name, its route prefix, its checked arguments."""
 
     name: str
     route_prefix: str
@@ -24,10 +24,10 @@ class CheckedApplication:
 
 
 def read(config: str | Path) -> Sequence[CheckedApplication]:
-    """Return the applications in a Serve config, their settings checked too.
+    """Return the applications in a Serve config, checked together with their settings.
 
-    `config` is a file, or the name of one that comes with the package. Raises OSError
-    or ValueError, which says what is wrong, for anything else.
+    `config` is a file, or the name of a config in the package. Raises OSError, or
+    ValueError with a line for each fault, if it can't be read or is not valid.
     """
     path = serve_config.find(config)
     return [_checked(path, each) for each in serve_config.applications(path)]
@@ -37,7 +37,7 @@ def _checked(path: Path, listed: serve_config.Application) -> CheckedApplication
     try:
         given = args.checked(listed.args)
     except ValidationError as error:
-        lines = (f"{path}: {line}" for line in _told(error, listed.args))
+        lines = (f"{path}: {line}" for line in _error_lines(error, listed.args))
         raise ValueError("\n".join(lines)) from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}.") from error
@@ -46,14 +46,14 @@ def _checked(path: Path, listed: serve_config.Application) -> CheckedApplication
 
 
 def _names(place: Sequence[str]) -> set[str]:
-    """Return what a config may say, in the section of a system or outside of them."""
+    """Return the valid names in the section of a system, or outside of sections."""
     is_section = place[0] == "systems"
     own = [system.find(place[1]).Args] if is_section else [AppArgs, StemsArgs]
     return {name for each in (*own, Pool, Autoscaling) for name in each.model_fields}
 
 
 def _as_written(place: Sequence[str], given: Mapping[str, Any]) -> Sequence[str]:
-    """Return where a name stands: pools of stems may stand outside their section."""
+    """Return the place of a name in the file; pools of `stems` may be at the top."""
     *section, pool = (*place, "", "", "")[:3]
     is_pool = (
         section == ["systems", args.DEFAULT_SYSTEM] and pool in args.POOLS_OF_STEMS
@@ -61,15 +61,15 @@ def _as_written(place: Sequence[str], given: Mapping[str, Any]) -> Sequence[str]
     return place[2:] if is_pool and pool in given else place
 
 
-def _told(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
+def _error_lines(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
     lines = []
     for each in error.errors(include_url=False):
         place = _as_written([str(step) for step in each["loc"]], given)
         name = ".".join(place)
         if each["type"] == "extra_forbidden":
-            meant = environment.nearest(place[-1], _names(place))
-            hint = f" Did you mean `{meant}`?" if meant else ""
-            lines.append(f"there is no `{name}`.{hint}")
+            nearest = environment.nearest(place[-1], _names(place))
+            hint = f" Did you mean `{nearest}`?" if nearest else ""
+            lines.append(f"unknown name `{name}`.{hint}")
         else:
             lines.append(f"`{name}` is {each['input']!r}: {each['msg'].lower()}.")
     return lines

@@ -1,8 +1,8 @@
-"""What a person sees of the server: a few lines on the terminal that started it.
+"""The terminal of a server: shows a few lines for people and hides the output of Ray.
 
-Ray, Serve and C++ write to a process's standard output and error whenever they like.
-While a `Console` is open both lead to a log file, and only what is said through it, by
-this process or by a replica's `ConsoleHandler`, reaches the terminal.
+Ray, Serve and C++ code write to standard output and error at any time. While a
+`Console` is open, both go to a log file, and the terminal shows only the lines that
+this process or a replica's `ConsoleHandler` sends to it.
 """
 
 import logging
@@ -14,22 +14,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
-# Where replicas find the pipe; inherited through Ray.
+# The path of the pipe, for replicas, which inherit the variable through Ray.
 VARIABLE = "_STEMSERVE_CONSOLE"
-# Lines of these tell a person what happens; of all other loggers, warnings do.
-TOLD = ("serve_app.stems.engines", "serve_app.jobs.log")
+# The terminal shows all records of these loggers, and only warnings of others.
+SHOWN_LOGGERS = ("serve_app.stems.engines", "serve_app.jobs.log")
 
-# Writes of up to so many bytes do not mix in a pipe (POSIX: at least 512).
+# Writes to a pipe of up to this size are atomic (PIPE_BUF on Linux; POSIX: >= 512).
 _LINE_BYTES = 4096
 _LOG_NAME = "stemserve.log"
 
-# In the directory of a start, whose own name has 19 characters, HAProxy's socket lies
-# 68 further below. Its path may have 97 bytes; Ray's, of up to 107, are no longer.
-_LONGEST_PARENT = 10
+# The path of HAProxy's socket may have 97 bytes, of which 19 are the name of a server's
+# own directory and 68 lie below it. Ray's sockets, of up to 107 bytes, are no longer.
+_MAX_PARENT_BYTES = 10
 
 
 class Console:
-    """The terminal, kept apart from this process's standard output and error."""
+    """The terminal, apart from this process's standard output and error."""
 
     def __init__(self, terminal: int, directory: Path) -> None:
         self.directory = directory
@@ -37,7 +37,7 @@ class Console:
         self._terminal = terminal
 
     def say(self, line: str) -> None:
-        """Show a line; a terminal that is gone does not stop the server."""
+        """Show a line. A closed terminal is ignored."""
         self._write(f"{line}\n".encode())
 
     def _write(self, data: bytes) -> None:
@@ -48,21 +48,22 @@ class Console:
             return
 
     def _relay(self, pipe: int) -> None:
-        """Show what replicas say, until the pipe is closed."""
-        # A last write of ours ends it, since a pipe that is open for both never does.
+        """Show the lines of replicas until the console is closed."""
+        # This process holds the pipe open for both directions, so reads never see its
+        # end: a zero byte, written when the console is closed, ends the loop.
         while (data := os.read(pipe, _LINE_BYTES)) != b"\0":
             self._write(data)
 
 
 @contextmanager
 def opened() -> Iterator[Console]:
-    """Open the terminal for a server's lifetime; what else is written goes to a log.
+    """Yield the terminal; in the block, standard output and error go to a log file.
 
-    The log lies in a temporary directory of its own, which stays, and which other
-    users of the machine can't look into.
+    The log is in a new temporary directory that is kept afterwards and that other users
+    of the machine can't read.
     """
     parent = tempfile.gettempdir()
-    if len(os.fsencode(parent)) > _LONGEST_PARENT:
+    if len(os.fsencode(parent)) > _MAX_PARENT_BYTES:
         parent = "/tmp"  # noqa: S108  mkdtemp makes a private directory there
     directory = Path(tempfile.mkdtemp(prefix="stemserve-", dir=parent))
     sys.stdout.flush()
@@ -71,7 +72,7 @@ def opened() -> Iterator[Console]:
     console = Console(terminal, directory)
     pipe_path = directory / "console"
     os.mkfifo(pipe_path, 0o600)
-    # Open for both, so that it has no end when the last replica closes it.
+    # Open for both directions, so that reads do not end when the last replica exits.
     pipe = os.open(pipe_path, os.O_RDWR)
     os.environ[VARIABLE] = str(pipe_path)
     relay = Thread(target=console._relay, args=(pipe,), daemon=True)
@@ -94,19 +95,20 @@ def opened() -> Iterator[Console]:
 
 
 class ConsoleHandler(logging.Handler):
-    """Shows a replica's records on the terminal of the server, if it has one.
+    """Shows a replica's log records on the terminal of the server.
 
-    Never waits: what a stopped terminal has no room for is in the log files only.
+    Never blocks: records that do not fit into the pipe are dropped; the log files have
+    them.
     """
 
     def __init__(self, pipe: str) -> None:
         super().__init__()
         self._pipe = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        self.addFilter(_is_told)
+        self.addFilter(_is_shown)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record's first line; its traceback is in the log files."""
+        """Show the first line of a record. Tracebacks are in the log files only."""
         line = self.format(_plain(record)).partition("\n")[0]
         try:
             os.write(self._pipe, line.encode()[: _LINE_BYTES - 1] + b"\n")
@@ -115,23 +117,23 @@ class ConsoleHandler(logging.Handler):
 
 
 def handlers() -> list[logging.Handler]:
-    """Return what shows a replica's records where the server has a terminal."""
+    """Return the handler for the server's terminal, or none without a terminal."""
     try:
         return [ConsoleHandler(os.environ[VARIABLE])]
     except (KeyError, OSError):
-        # On a cluster, or on a terminal that is gone.
+        # On a cluster, or after the console was closed.
         return []
 
 
-def _is_told(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING or record.name in TOLD
+def _is_shown(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or record.name in SHOWN_LOGGERS
 
 
 def _plain(record: logging.LogRecord) -> logging.LogRecord:
-    """Return the record without its traceback, its level said if it is a warning."""
+    """Return the record without traceback, with its level if it is a warning."""
     message = record.getMessage()
     if record.levelno >= logging.WARNING:
         message = f"{record.levelname}: {message}"
-    told = logging.makeLogRecord({**record.__dict__, "msg": message, "args": None})
-    told.exc_info = told.exc_text = told.stack_info = None
-    return told
+    plain = logging.makeLogRecord({**record.__dict__, "msg": message, "args": None})
+    plain.exc_info = plain.exc_text = plain.stack_info = None
+    return plain

@@ -1,4 +1,4 @@
-"""The dispatcher on Serve: runs what the systems of an application dispatch."""
+"""The deployment that dispatches the jobs of an application's systems."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from serve_app.storage.working_directory import sweep
 
 
 class DispatcherReplica:
-    """Owns the dispatchers, the sender of messages, and the sweeps."""
+    """Runs the dispatchers, the sender of messages, and the sweeps."""
 
     def __init__(
         self,
@@ -47,30 +47,30 @@ class DispatcherReplica:
         ]
         # Serve calls constructors on the replica's event loop.
         self._tasks = [asyncio.ensure_future(loop.run_forever()) for loop in loops]
-        # Half of what starting took is free by now.
+        # About half of the memory used at startup is free by now.
         allocator.give_back()
 
     async def wake(self, kind: str) -> None:
-        """Look for new jobs of a kind at once."""
+        """Poll for new jobs of a kind at once."""
         self._dispatchers[kind].wake()
 
     async def stop(self, kind: str, job_id: str) -> None:
-        """Stop a job that was cancelled, if it runs for this dispatcher."""
+        """Stop a cancelled job, if this dispatcher runs it."""
         self._dispatchers[kind].stop(job_id)
 
     async def status(self, system: str) -> Mapping[str, Any]:
-        """Return what is known of a system, and what is in flight, for /health."""
+        """Return the status of a system and of its jobs in flight, for /health."""
         part = self._parts[system]
-        told: dict[str, Any] = {}
+        report: dict[str, Any] = {}
         for loop in part.loops:
-            told |= loop.status()
+            report |= loop.status()
         kinds = {each.kind: each.status() for each in part.dispatchers}
         first = next(iter(kinds.values()), {})
-        told["dispatcher"] = {**first, "webhooks": self._sender.status()}
-        return {**told, "kinds": kinds, "sweeps": self._sweeper.status()}
+        report["dispatcher"] = {**first, "webhooks": self._sender.status()}
+        return {**report, "kinds": kinds, "sweeps": self._sweeper.status()}
 
     async def check_health(self) -> None:
-        """Raise when a loop has ended, so that Serve starts this replica anew."""
+        """Raise if a loop has ended, so that Serve restarts this replica."""
         for task in self._tasks:
             if task.done():
                 await task
@@ -80,24 +80,26 @@ class DispatcherReplica:
             task.cancel()
         ending = (dispatcher.shutdown() for dispatcher in self._dispatchers.values())
         await asyncio.gather(*ending)
-        # The sender sees through what it has begun.
+        # The sender finishes the deliveries that it has started.
         await asyncio.wait(self._tasks)
 
 
 def _sweeper(shared: kernel.Kernel, parts: Mapping[str, DispatcherPart]) -> Sweeper:
     working_dir = shared.settings.working_dir
-    often: dict[str, Callable[[], object]] = {}
-    seldom: dict[str, Callable[[], object]] = {}
+    sweeps: dict[str, Callable[[], object]] = {}
+    slow_sweeps: dict[str, Callable[[], object]] = {}
     for system, part in parts.items():
-        often |= {f"{system}.{name}": call for name, call in part.sweeps.items()}
-        seldom |= {f"{system}.{name}": call for name, call in part.slow_sweeps.items()}
+        sweeps |= {f"{system}.{name}": call for name, call in part.sweeps.items()}
+        slow_sweeps |= {
+            f"{system}.{name}": call for name, call in part.slow_sweeps.items()
+        }
     return Sweeper(
-        often,
+        sweeps,
         {
-            # What a killed replica left goes even if no other job comes.
+            # Deletes the files of killed replicas even if no new job starts.
             "working files": lambda: sweep(working_dir),
             "messages": lambda: shared.outbox.sweep(known_ids()),
             "answers": shared.answers.sweep,
-            **seldom,
+            **slow_sweeps,
         },
     )

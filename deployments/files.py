@@ -1,4 +1,4 @@
-"""Which stores of files the settings choose, and what else songs come from."""
+"""Create the file stores, direct uploads, and inputs that the settings name."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from serve_app.storage.sharded import ShardedStorage
 
 
 def file_storage(settings: Settings) -> Storage:
-    """Return the store of files that `settings` name; ValueError if they name none."""
-    # A store keeps its place among several as long as it keeps its name.
+    """Return the file store that `settings` name; ValueError if they are not valid."""
+    # Keys are distributed among stores by their names, without their options.
     stores = {
         place.partition("?")[0]: _store(place) for place in settings.effective_storage
     }
@@ -25,15 +25,17 @@ def file_storage(settings: Settings) -> Storage:
         return next(iter(stores.values()))
     salt = settings.storage_salt.get_secret_value().encode()
     if not salt:
-        raise ValueError("STEMSERVE_STORAGE names several stores: set _STORAGE_SALT")
+        raise ValueError(
+            "STEMSERVE_STORAGE lists several stores: set STEMSERVE_STORAGE_SALT"
+        )
     return ShardedStorage(stores, salt, settings.storage_copies)
 
 
 def disk_reserve(settings: Settings) -> DiskReserve:
-    """Return what is to stay free where the service writes on disks of this machine."""
+    """Return the free space to keep on this machine's disks that are written to."""
     directories = {"working_files": settings.working_dir}
     place, *others = settings.effective_storage
-    # Several stores make up for each other.
+    # With several stores, the others take over from a full one.
     if addresses.is_directory(place) and not others:
         directories["stored_files"] = Path(place)
     database = engine.parsed(settings.effective_database_url)
@@ -43,7 +45,7 @@ def disk_reserve(settings: Settings) -> DiskReserve:
 
 
 def direct_uploads(settings: Settings) -> DirectUploads | None:
-    """Return where clients can send files themselves: the first bucket, if any."""
+    """Return direct uploads to the first bucket, or None if there is no bucket."""
     for place in settings.effective_storage:
         if not addresses.is_directory(place):
             from serve_app.storage.uploads import S3Uploads
@@ -54,7 +56,7 @@ def direct_uploads(settings: Settings) -> DirectUploads | None:
 
 
 def inputs(settings: Settings) -> Inputs:
-    """Return what fetches songs that clients give the addresses of."""
+    """Return the inputs that fetch songs by URL."""
     limits = Limits(settings.max_upload_bytes, settings.input_url_seconds)
     return Inputs(_web(settings), _buckets(settings), limits)
 
@@ -63,7 +65,10 @@ def _web(settings: Settings) -> Asker | None:
     if not settings.input_urls:
         return None
     if not set(settings.input_url_schemes) <= SCHEMES:
-        raise ValueError(f"STEMSERVE_INPUT_URL_SCHEMES can be {sorted(SCHEMES)} only")
+        raise ValueError(
+            f"STEMSERVE_INPUT_URL_SCHEMES may list {', '.join(sorted(SCHEMES))}, "
+            f"got {', '.join(settings.input_url_schemes)}"
+        )
     return Asker(UrlRules(settings.input_url_schemes, settings.input_url_hosts))
 
 
@@ -83,7 +88,7 @@ def _buckets(settings: Settings) -> Buckets | None:
 def _store(place: str) -> Storage:
     if addresses.is_directory(place):
         return LocalStorage(Path(place))
-    # boto3 takes a third of a second to import: only those who use it pay for it.
+    # Imported here, because boto3 takes a third of a second.
     from serve_app.storage.s3 import S3Storage
 
     return S3Storage(addresses.bucket(place, "STEMSERVE_STORAGE"))

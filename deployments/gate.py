@@ -1,6 +1,6 @@
-"""The gate in Serve's proxies, which answer before and after the application does.
+"""The middlewares of Serve's proxies, which also run while no application does.
 
-Serve calls `middlewares` in each proxy where the environment of its cluster has
+Serve calls `middlewares` in each proxy if the environment of its cluster has
 `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.gate:middlewares`.
 """
 
@@ -15,9 +15,9 @@ IMPORT_PATH = f"{__name__}:middlewares"
 
 
 def middlewares() -> list[Any]:
-    """Return what a proxy wraps itself in; the environment says who may call.
+    """Return the middlewares of a proxy; the environment sets the allowed origins.
 
-    Called before the proxy begins to listen: it gets our HTTP protocol as well.
+    Serve calls this before the proxy listens, so it also installs the HTTP protocol.
     """
     http_protocol.install()
     return [gate.middleware(Settings().cors_origins), pieces.middleware()]

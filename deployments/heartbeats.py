@@ -1,4 +1,4 @@
-"""Heartbeats in a stream of events, which tell a replica that hangs from a busy one."""
+"""Heartbeats in a stream of events, to distinguish a hung replica from a busy one."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -7,41 +7,42 @@ from typing import TypeVar
 
 E = TypeVar("E")
 
-# So many in a row must be missed: on a machine with many times more work than cores, an
-# event loop comes late by seconds, and Python code that holds the interpreter's lock by
-# some more.
+# A replica counts as hung after this many missed heartbeats in a row: on an overloaded
+# machine an event loop is late by seconds, and Python code that holds the interpreter's
+# lock adds some more.
 MISSED = 8
 
 
 class HeartbeatsStoppedError(Exception):
-    """The replica hangs, or can't be reached.
+    """The replica hangs, or is unreachable.
 
-    No TimeoutError: a replica's own arrive as such, wrapped by Ray.
+    This is not a TimeoutError, because a replica's own timeouts arrive as those.
     """
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """The event loop of the replica runs; there is nothing else to tell."""
+    """An event without content: the replica's event loop runs."""
 
 
 def period_seconds(timeout_seconds: float) -> float:
-    """Return how often a replica must send something, to be thought of as alive."""
+    """Return the period in which a replica must send an event or a heartbeat."""
     return timeout_seconds / MISSED
 
 
 async def watched(
     events: AsyncIterator[E | Heartbeat], timeout_seconds: float
 ) -> AsyncGenerator[E, None]:
-    """Yield the events that are no heartbeats; HeartbeatsStoppedError when all stop.
+    """Yield all events but heartbeats.
 
-    They must not stop from the first one on: until then the call waits for its turn.
+    Raises HeartbeatsStoppedError if nothing arrives for `timeout_seconds`. There is no
+    timeout for the first event, because the call may have to wait for its turn.
     """
     has_begun = False
     while True:
         coming = asyncio.ensure_future(anext(events, None))
         try:
-            # In periods: if this process is paused, that counts as one, however long.
+            # Wait in periods: a pause of this process counts as one missed heartbeat.
             for _ in range(MISSED):
                 wait_seconds = period_seconds(timeout_seconds) if has_begun else None
                 await asyncio.wait({coming}, timeout=wait_seconds)

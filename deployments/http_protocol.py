@@ -1,4 +1,4 @@
-"""HTTP as Serve's proxies speak it, with the limits that uvicorn lacks."""
+"""The HTTP protocol of Serve's proxies, with timeouts and limits that uvicorn lacks."""
 
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from typing import Any, ClassVar
@@ -9,166 +9,167 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-# What Apache's mod_reqtimeout gives by default.
+# The default of Apache's mod_reqtimeout.
 HEADERS_SECONDS = 20.0
-# What uvicorn takes where h11 reads for it. Trailers, and what stands between the
-# data of two chunks, count as headers do.
+# uvicorn's limit with h11. Trailers, and the bytes between the data of two chunks,
+# count towards it too.
 MAX_HEADERS_BYTES = 64 * 1024
-# The parser takes all that it is given: whatever may hold many headers or chunks, or
-# the beginning of a next request, is given to it in slices.
+# The parser consumes all that it gets, so data that may hold many headers or chunks, or
+# the start of the next request, is passed to it in slices.
 _HEADERS_SLICE_BYTES = 4096
 _CHUNKED_SLICE_BYTES = 1024
-# What is read of a connection in one go, in calls of the parser and of its callbacks: a
-# millisecond or so. A read of a chunked body, 256 kB, is a quarter of that, unless its
-# chunks are tiny.
-MOST_STEPS = 1000
-# From one connection's turn to the next one's.
+# The limit of one turn of a connection, in calls of the parser and of its callbacks:
+# about a millisecond. A read of a chunked body, 256 kB, takes a quarter of it, unless
+# its chunks are tiny.
+MAX_STEPS = 1000
+# The delay between the turns of two connections.
 TURN_SECONDS = 0.002
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length"
-# The `send_timeout` of nginx: so long a client may take nothing of an answer.
+# The `send_timeout` of nginx: how long a client may read nothing of a response.
 UNREAD_SECONDS = 60.0
-# The `lingering_time` of nginx: cut at once, many clients would not see the answer.
+# The `lingering_time` of nginx: many clients lose the response if the connection is
+# closed while they still send.
 REST_OF_BODY_SECONDS = 30.0
 
 
 def install() -> None:
-    """Have the servers that uvicorn starts in this process speak it.
+    """Make `BoundedHttp` the protocol of all uvicorn servers in this process.
 
-    Serve makes them itself and has no option for their protocol.
+    Serve starts the servers itself and has no option for their protocol.
     """
     auto.AutoHTTPProtocol = BoundedHttp
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes connections whose headers are late or long, or whose body is not wanted.
+    """Closes connections whose headers are late or too long, and stalled connections.
 
-    Headers must be complete within `HEADERS_SECONDS` of the connection, or of their
-    first byte on one that was used before. A body that goes on after the answer is
-    read to nowhere for `REST_OF_BODY_SECONDS`. A client that takes nothing of its
-    answer for `UNREAD_SECONDS` has gone.
+    Headers must be complete within `HEADERS_SECONDS` after the connection is made, or,
+    on a reused connection, after their first byte. A body that continues after the
+    response is read and discarded for `REST_OF_BODY_SECONDS`. A client that reads
+    nothing of its response for `UNREAD_SECONDS` is disconnected.
 
-    While a request waits for its answer, the next one is not read, but left to the
-    kernel. What takes long to read, such as tiny chunks, is read in turns, in which
-    the connections of a server follow each other.
+    While a request waits for its response, the next one is not read but stays in the
+    socket's buffer. Data that takes long to parse, such as tiny chunks, is read in
+    turns, which rotate among the connections of a server.
     """
 
     _is_in_headers = True
     _is_in_body = False
-    # What is left of a body that has a Content-Length.
+    # The bytes left of a body with a Content-Length.
     _body_left_bytes = 0
-    # Whether the last slice ended headers or a request, or had some of a body.
-    _has_come_on = False
+    # Whether the last slice ended the headers or a request, or had some body data.
+    _has_advanced = False
     _headers_bytes = 0
     _steps = 0
-    # What has come and was not read yet.
+    # Received and not parsed yet.
     _rest = b""
     _timer: TimerHandle | None = None
     _unread_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait for headers."""
+        """Start the timeout of the headers."""
         super().connection_made(transport)
         self.flow = self._flow = _Flow(transport)
         self._turns = _Turns.of(self.server_state, self.loop)
         self._close_in(HEADERS_SECONDS)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, as far as it is its turn."""
+        """Buffer received data, and parse it if this connection is not on hold."""
         self._rest += data
         if not self._flow.is_held:
             self.read_on()
 
     def read_on(self) -> None:
-        """Read what has come, up to a request that waits, or as much as a turn may."""
+        """Parse buffered data, to the end of a request or of this connection's turn."""
         data, start, self._steps = self._rest, 0, 0
         while (
             start < len(data)
-            and self._steps < MOST_STEPS
+            and self._steps < MAX_STEPS
             and not self._has_waiting_request()
-            and self._is_ours()
+            and self._is_open_http()
         ):
             end = self._end_of_slice(data, start)
             self._read(data[start:end])
             start = end
         self._rest = data[start:]
-        if not self._is_ours():
+        if not self._is_open_http():
             self._rest = b""
         elif self._has_waiting_request():
-            # What still comes wakes this up, also that the client has gone.
+            # With nothing buffered, reading continues, to notice a disconnect.
             self._flow.hold(bool(self._rest))
         else:
-            self._flow.hold(bool(self._rest) or self._steps >= MOST_STEPS)
+            self._flow.hold(bool(self._rest) or self._steps >= MAX_STEPS)
             if self._flow.is_held:
                 self._turns.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave nothing that still waits."""
+        """Drop buffered data and stop the timers."""
         self._rest = b""
         self._stop_timer()
         self._stop_unread_timer()
         super().connection_lost(exc)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, but no trailer: nobody has checked those."""
+        """Accept a header; ignore trailers, because nothing has validated them."""
         self._steps += 1
         if not self._is_in_body:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin with the body."""
+        """Stop the timeout of the headers; the body follows."""
         self._stop_timer()
         self._is_in_headers, self._is_in_body = False, True
-        self._headers_bytes, self._has_come_on = 0, True
+        self._headers_bytes, self._has_advanced = 0, True
         lengths = [int(value) for name, value in self.headers if name == _LENGTH]
         self._body_left_bytes = sum(lengths)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take some of the body."""
+        """Accept some body data."""
         self._steps += 1
         self._body_left_bytes = max(0, self._body_left_bytes - len(body))
-        self._headers_bytes, self._has_come_on = 0, True
+        self._headers_bytes, self._has_advanced = 0, True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Begin with the next request."""
+        """Expect the next request."""
         self._stop_timer()
         self._is_in_headers, self._is_in_body = True, False
-        self._headers_bytes, self._has_come_on = 0, True
+        self._headers_bytes, self._has_advanced = 0, True
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Bound what still comes of a request that was answered early."""
+        """Limit the time for the rest of a body that was responded to early."""
         super().on_response_complete()
         if self._is_in_body and not self.transport.is_closing():
             self._close_in(REST_OF_BODY_SECONDS)
-        if self._flow.is_held and self._is_ours():
+        if self._flow.is_held and self._is_open_http():
             self._turns.add(self)
 
     def pause_writing(self) -> None:
-        """Wait for the client to take more of its answer."""
+        """Start the timeout for a client that reads nothing of its response."""
         super().pause_writing()
         self._stop_unread_timer()
         self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: the client has taken some."""
+        """Stop that timeout: the client has read some."""
         self._stop_unread_timer()
         super().resume_writing()
 
-    def _is_ours(self) -> bool:
-        """Whether the connection is open, and no WebSocket."""
+    def _is_open_http(self) -> bool:
+        """Whether the connection is open, and not upgraded to a WebSocket."""
         transport = self.transport
         return not transport.is_closing() and transport.get_protocol() is self
 
     def _has_waiting_request(self) -> bool:
-        """Whether all of a request has come, and it is not answered yet."""
+        """Whether a complete request waits for its response."""
         is_answered = self.cycle is None or self.cycle.response_complete
         return bool(self.pipeline) or not (is_answered or self._is_in_body)
 
     def _end_of_slice(self, data: bytes, start: int) -> int:
-        """Return how far to read: at most to the end of headers, or of a body.
+        """Return the end of the next slice: at most the end of the headers or the body.
 
         Only a chunked body may end within a slice.
         """
@@ -179,11 +180,11 @@ class BoundedHttp(HttpToolsProtocol):
         return most if end < 0 else end + len(_END)
 
     def _read(self, data: bytes) -> None:
-        """Have the parser read a slice."""
+        """Pass a slice to the parser."""
         self._steps += 1
-        self._has_come_on = False
+        self._has_advanced = False
         super().data_received(data)
-        if self._has_come_on or not self._is_ours():
+        if self._has_advanced or not self._is_open_http():
             return
         self._headers_bytes += len(data)
         if self._headers_bytes > MAX_HEADERS_BYTES:
@@ -213,7 +214,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
         else:
-            # Some clients send an empty line after a body: its answer is not cut.
+            # Some clients send an empty line after a body: don't cut its response.
             self._close_in(HEADERS_SECONDS)
 
     def _stop_timer(self) -> None:
@@ -223,22 +224,22 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class _Flow(FlowControl):
-    """Reads on while neither the application nor the protocol has it wait."""
+    """Reads from the socket unless the application or the protocol has paused it."""
 
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport)
         self.is_held = False
 
     def hold(self, is_held: bool) -> None:
-        """Have it wait, or not, whatever the application wants."""
+        """Pause or resume reading for the protocol."""
         self._set(self.read_paused, is_held)
 
     def pause_reading(self) -> None:
-        """Wait until the application wants more."""
+        """Pause reading for the application."""
         self._set(True, self.is_held)
 
     def resume_reading(self) -> None:
-        """Go on as far as the application is concerned."""
+        """Resume reading for the application."""
         self._set(False, self.is_held)
 
     def _set(self, read_paused: bool, is_held: bool) -> None:
@@ -251,27 +252,27 @@ class _Flow(FlowControl):
 
 
 class _Turns:
-    """The connections of a server that have more to be read, in the order of turns.
+    """The connections of a server that have buffered data, in the order of their turns.
 
-    Only one of them is read in each turn of the loop, with a pause between: however
-    many they are, others are read and answered meanwhile.
+    There is one turn at a time, with a pause in between, so that other connections are
+    served meanwhile, however many wait here.
     """
 
     _all: ClassVar[WeakKeyDictionary[ServerState, "_Turns"]] = WeakKeyDictionary()
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
-        # A set that keeps its order.
+        # An ordered set.
         self._waiting: dict[BoundedHttp, None] = {}
         self._is_asleep = True
 
     @classmethod
     def of(cls, server: ServerState, loop: AbstractEventLoop) -> "_Turns":
-        """Return those of a server."""
+        """Return the turns of a server."""
         return cls._all.setdefault(server, cls(loop))
 
     def add(self, connection: BoundedHttp) -> None:
-        """Have a connection read on when its turn comes."""
+        """Queue a connection for a turn."""
         self._waiting[connection] = None
         self._wake()
 

@@ -1,4 +1,4 @@
-"""Keeps the ports and files of a server on this machine from everybody else."""
+"""Keep other users and machines out of the ports and files of a local server."""
 
 import atexit
 import logging
@@ -16,26 +16,26 @@ AUTH_MODE = "RAY_AUTH_MODE"
 TOKEN_MODE = "token"  # noqa: S105  a mode, not a secret
 
 _ENVIRONMENT = {
-    # Whatever connects to one of Ray's ports must know RAY_AUTH_TOKEN.
+    # Clients of Ray's ports must send RAY_AUTH_TOKEN.
     AUTH_MODE: TOKEN_MODE,
-    # Ray listens on 127.0.0.1, on Linux too; `replica_ports` has Serve do so.
+    # Ray then listens on 127.0.0.1, on Linux too; for Serve see `replica_ports`.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 _PRIVATE_UMASK = 0o077
-# What a server makes in its data directory; SQLite adds endings of its own.
+# What a server creates in its data directory; SQLite adds suffixes.
 _DATA = ("files", "tmp", "jobs.sqlite3*")
 
 
 def isolate() -> None:
-    """Give this process and its children a Ray of their own, and private files.
+    """Set the environment for a private Ray, and a private umask, for this process.
 
-    Call it before `import ray`, which reads these variables; what the user has set
-    them to does not count. The token and the certificate are new for each start. The
-    token stands nowhere but in the environment, which other users of the machine can't
-    read; without the certificate nobody is told it, nor gets to where it is asked for.
-    That lies with its key in a directory of its own, until this process ends.
+    Call it before `import ray`, which reads these variables; the user's values are
+    replaced. Each start has a new token and a new certificate. The token is only in the
+    environment, which other users of the machine can't read. Ray sends it only to
+    holders of the certificate, and its gRPC ports accept no other clients. The
+    certificate and its key are in a private directory until this process ends.
     """
-    # Here, so that a replica, which only warns, does not load it.
+    # Imported here, because replicas, which only warn, don't need it.
     from deployments import certificates
 
     os.umask(_PRIVATE_UMASK)
@@ -47,23 +47,23 @@ def isolate() -> None:
 
 
 def forget() -> None:
-    """Remove the certificate; Ray's processes can make no connections any more."""
+    """Delete the certificate. Ray's processes can't make connections afterwards."""
     directory = Path(os.environ["RAY_TLS_SERVER_KEY"]).parent
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def warn_of_open_ray() -> None:
-    """Log a warning where Ray asks whoever connects to it for no token."""
+    """Log a warning if Ray requires no token."""
     if os.environ.get(AUTH_MODE, "").lower() != TOKEN_MODE:
         logger.warning(
-            "Ray asks for no token: whoever reaches this cluster's ports can run code "
-            "in it. Start Ray with RAY_AUTH_MODE=token on every node: see the README, "
-            'under "Who can reach it".'
+            "Ray requires no token: anyone who can reach the ports of this cluster can "
+            "run code in it. Start Ray with RAY_AUTH_MODE=token on every node; see "
+            '"Who can reach it" in the README.'
         )
 
 
 def close_data(settings: Settings) -> None:
-    """Take from others what an earlier version let them read in the data directory."""
+    """Make files private that earlier versions left readable in the data directory."""
     for pattern in _DATA:
         for path in settings.data_dir.glob(pattern):
             if path.stat().st_uid == os.geteuid():
@@ -71,9 +71,9 @@ def close_data(settings: Settings) -> None:
 
 
 def haproxy_files(directory: Path) -> dict[str, str]:
-    """Return the variables by which HAProxy keeps its files in `directory`.
+    """Return the variables that have HAProxy keep its files in `directory`.
 
-    Else they are in /tmp, where each user can write to its socket for administrators.
+    By default they are in /tmp, where every user can write to its admin socket.
     """
     return {
         f"RAY_SERVE_HAPROXY_{name}": str(directory / file)

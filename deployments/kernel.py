@@ -1,4 +1,4 @@
-"""What all systems of an application share, built once in each of its processes."""
+"""The services that all systems of an application share, built once per process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from serve_app.settings import Settings
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.webhooks.outbox import Outbox
 
-# New jobs wake their dispatcher; this finds retries, and what a dead one has left.
+# New jobs wake their dispatcher; polls find retries, and the jobs of dead dispatchers.
 _POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """The database, the outbox, the answers and the store of files."""
+    """The database, the outbox, the recorded responses and the file store."""
 
     settings: Settings
     database: Database
@@ -38,11 +38,11 @@ class Kernel:
     clock: Callable[[], datetime] = now
 
     def store(self, kind: Kind[Q, R]) -> JobStore[Q, R]:
-        """Return the jobs of a kind."""
+        """Return the store for jobs of a kind."""
         return JobStore(self.database, self.clock, kind, self.outbox.post)
 
     def expiry(self, store: JobStore[Q, R]) -> Expiry:
-        """Return what deletes the jobs of a kind that have expired."""
+        """Return the sweep that deletes expired jobs of a kind."""
         return Expiry(store, self.storage, self.clock)
 
     def dispatcher(
@@ -54,7 +54,7 @@ class Kernel:
         reuse: Reuse = lambda _: None,
         discard: Discard = lambda _: None,
     ) -> Dispatcher:
-        """Return what runs the jobs of a kind; see `Dispatcher`."""
+        """Return the dispatcher that runs jobs of a kind; see `Dispatcher`."""
         lease_seconds = self.settings.lease_seconds
         policy = DispatchPolicy(
             in_flight=in_flight,
@@ -67,9 +67,9 @@ class Kernel:
 
 
 def build(settings: Settings) -> Kernel:
-    """Return the kernel that `settings` describe; the database is brought up to date.
+    """Return the kernel for `settings`, after migrating the database.
 
-    Raises ValueError for settings that can't be, Unavailable without a database.
+    Raises ValueError for invalid settings, Unavailable if the database is unreachable.
     """
     shared = database(settings)
     return Kernel(

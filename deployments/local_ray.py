@@ -1,4 +1,4 @@
-"""Ray and Serve on this machine alone, for as long as this process lives."""
+"""Run Ray and Serve on this machine only, as long as this process runs."""
 
 import logging
 import os
@@ -21,27 +21,28 @@ from serve_app.separation import allocator
 
 logger = logging.getLogger(__name__)
 
-# A laptop's cores are shared out by hand: Ray's own count is only bookkeeping here, and
-# must not keep the service from starting on a single core.
+# The service divides the cores itself. Ray's count is only bookkeeping here, and must
+# not keep the service from starting on a single core.
 _LOGICAL_CPUS = 8
 
-# By default glibc gives the memory of each message back to the system and faults it in
-# anew: a quarter of what Serve's proxy does for a song. Larger blocks it still does.
+# By default glibc returns the memory of each message to the system and faults it in
+# again, which takes a quarter of the proxy's work for a song. With these thresholds it
+# does so for larger blocks only.
 _TUNABLES = "glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456"
 
-# What Ray and Serve are told unless the user's environment says otherwise.
+# Defaults for Ray and Serve; the user's environment overrides them.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A busy laptop needs a minute for what takes seconds: Ray gives up much sooner.
+    # Ray's timeouts are much shorter, but a busy laptop may need a minute.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
     "RAY_agent_register_timeout_ms": "180000",
     "RAY_worker_register_timeout_seconds": "300",
-    # Else Ray's workers, ours too, give way to everything, even Ray's idle daemons.
+    # By default Ray's workers, our replicas too, have a lower priority than all else.
     "RAY_worker_niceness": "0",
-    # Else a replica that hangs is asked to stop, and keeps its memory and its device as
-    # long as a healthy one may take to finish its songs.
+    # By default a hung replica keeps its memory and device for the whole graceful
+    # shutdown timeout.
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
-    # Each of these is done many times a second by default, for a cluster's sake.
+    # By default each of these runs many times a second, which only clusters need.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
     "RAY_raylet_report_resources_period_milliseconds": "1000",
     "RAY_task_events_report_interval_ms": "0",
@@ -55,49 +56,50 @@ _ENVIRONMENT = {
     "RAY_gcs_pull_resource_loads_period_milliseconds": "10000",
     "RAY_grpc_client_check_connection_status_interval_milliseconds": "60000",
     "RAY_io_context_event_loop_lag_collection_interval_ms": "60000",
-    # Statistics of Ray about itself, which nobody reads here.
+    # Ray's statistics about itself are not used here.
     "RAY_event_stats": "0",
     "RAY_enable_metrics_collection": "0",
-    # Else Serve's proxy believes X-Forwarded-* of whatever connects from this machine:
-    # STEMSERVE_TRUSTED_PROXIES says whom to believe.
+    # By default Serve's proxy trusts X-Forwarded-* from any client on this machine;
+    # STEMSERVE_TRUSTED_PROXIES lists the proxies to trust.
     "FORWARDED_ALLOW_IPS": "",
     gate.VARIABLE: gate.IMPORT_PATH,
     allocator.VARIABLE: _TUNABLES,
 }
 
-# Songs under way are handed back within it, even on a busy machine.
+# Enough for replicas to hand back running jobs, even on a busy machine.
 _STOP_SECONDS = 120.0
 
-# Below the directory of a start; short, since Ray's sockets lie deep in it.
+# A short name, because the paths of Ray's sockets are long and limited.
 _RAY = "ray"
 
-_TRIES = 3
-_PAUSE_SECONDS = 5.0
+_MAX_ATTEMPTS = 3
+_RETRY_SECONDS = 5.0
 
 _WATCH_SECONDS = 1.0
 
 
 class RayDidNotStart(AppError):
-    """Ray's processes did not come up on this machine."""
+    """Ray did not start on this machine."""
 
     code = "ray_did_not_start"
 
 
 class RayDied(AppError):
-    """One of Ray's processes has ended, and without it nothing goes on."""
+    """One of the Ray processes that the server can't run without has ended."""
 
     code = "ray_died"
 
 
 @contextmanager
 def running(directory: Path) -> Iterator[None]:
-    """Run Ray for the length of the block; whatever Serve runs in it ends with it.
+    """Run Ray, and all that Serve runs on it, for the duration of the block.
 
-    Ray's sockets and logs go below `directory`, which must be closed to other users:
-    Ray lets everyone write to its own directories. A machine that is busy gets three
-    tries. SIGINT and SIGTERM raise KeyboardInterrupt once, and are ignored while all
-    that was started is ended. Raises RayDidNotStart. After `RayDied` out of the block
-    nothing is asked to stop, since nothing would: it is ended.
+    Ray's sockets and logs are below `directory`, which must be private to this user,
+    because Ray lets everyone write to its own directories. The start is attempted three
+    times, because a busy machine may be too slow; then raises RayDidNotStart. SIGINT
+    and SIGTERM raise KeyboardInterrupt once, and are ignored during the shutdown. If
+    the block raises RayDied, the processes are killed without a graceful shutdown,
+    which would not work.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -106,7 +108,7 @@ def running(directory: Path) -> Iterator[None]:
     is_alive = True
     try:
         _start(directory / _RAY)
-        # Ray has put a handler of its own in place, which aborts 3 seconds later.
+        # Replaces Ray's own handler, which aborts after 3 seconds.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         _end_idle_helpers()
         yield
@@ -114,11 +116,11 @@ def running(directory: Path) -> Iterator[None]:
         is_alive = False
         raise
     finally:
-        # An impatient second Ctrl-C would leave processes behind.
+        # A second Ctrl-C during the shutdown would leave processes behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if is_alive and ray.is_initialized():
-            # A controller that never came up would be waited for without end.
+            # In a thread: without a controller, shutdown would never return.
             stopping = Thread(target=serve.shutdown, daemon=True)
             stopping.start()
             stopping.join(_STOP_SECONDS)
@@ -128,25 +130,25 @@ def running(directory: Path) -> Iterator[None]:
 
 
 def watch() -> NoReturn:
-    """Sleep; raise RayDied within a second or so of the end of one of Ray's processes.
+    """Wait; raise RayDied about a second after one of Ray's processes has ended.
 
-    Ray itself looks for a GCS that has gone for a minute, and then ends this process
-    without a word.
+    Ray itself would retry a dead GCS for a minute, then end this process without a
+    message.
     """
     while True:
         time.sleep(_WATCH_SECONDS)
         for name, process in worker._global_node.dead_processes():
-            raise RayDied(f"{name} of Ray has ended ({_status(process.returncode)})")
+            raise RayDied(f"Ray's {name} has ended ({_status(process.returncode)})")
 
 
 def logs(directory: Path) -> Path:
-    """Return where Serve's replicas and proxies write their logs, once Ray runs."""
+    """Return the directory of Serve's logs; Ray must be running."""
     session: str = ray.get_runtime_context().get_session_name()
     return directory / _RAY / session / "logs" / "serve"
 
 
 def _start(directory: Path) -> None:
-    for attempt in range(1, _TRIES + 1):
+    for attempt in range(1, _MAX_ATTEMPTS + 1):
         try:
             ray.init(
                 address="local",
@@ -156,18 +158,18 @@ def _start(directory: Path) -> None:
                 include_dashboard=False,
                 _temp_dir=str(directory),
                 logging_level=logging.WARNING,
-                # Its lines are in its log files; ours come through the console.
+                # Ray's output is in its log files; replicas use the console.
                 log_to_driver=False,
             )
             return
         except Exception as err:
             logger.warning("Ray did not start attempt=%d", attempt, exc_info=err)
-            # Whatever kept it, what was started so far must not be in the way.
+            # What was started so far must not hinder the next attempt.
             ray.shutdown()
             _end_children()
-            if attempt == _TRIES:
+            if attempt == _MAX_ATTEMPTS:
                 raise RayDidNotStart(_reason(err)) from err
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(_RETRY_SECONDS)
 
 
 def _status(returncode: int) -> str:
@@ -179,8 +181,8 @@ def _status(returncode: int) -> str:
 def _reason(err: Exception) -> str:
     said = (str(err).strip().splitlines() or [type(err).__name__])[0]
     return (
-        f"Ray did not start in {_TRIES} tries ({said}). The machine may be too busy or "
-        "out of memory: close what is at work, and start again."
+        f"Ray did not start in {_MAX_ATTEMPTS} attempts ({said}). The machine may be "
+        "too busy or out of memory: close other programs, then start the server again."
     )
 
 
@@ -193,10 +195,10 @@ def _end_children() -> None:
 
 
 def _end_idle_helpers() -> None:
-    """End those of Ray's processes that do nothing for a single machine.
+    """Stop those of Ray's processes that a single machine does not need.
 
-    Its autoscaler, the reader of log files for `log_to_driver`, and what is left of the
-    dashboard hold 180 MB and a percent of a core. `ray.init` has no option for them.
+    The autoscaler, the log monitor for `log_to_driver`, and the rest of the dashboard
+    use 180 MB and one per cent of a core. `ray.init` has no option to disable them.
     """
     node = worker._global_node
     node.kill_monitor(check_alive=False)

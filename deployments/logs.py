@@ -1,4 +1,4 @@
-"""Logging of the replicas: to Ray Serve's own handlers, at our level."""
+"""Configure the logging of replicas."""
 
 import logging
 
@@ -7,9 +7,9 @@ from serve_app.settings import Settings
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send what `serve_app` and `deployments` log where Serve's own lines go.
+    """Send the logs of `serve_app` and `deployments` to the handlers of Ray Serve.
 
-    What a person should see goes to the terminal of the server as well, if it has one.
+    If the server has a terminal, it shows the most important records too.
     """
     serve_logger = logging.getLogger("ray.serve")
     handlers = [*serve_logger.handlers, *console.handlers()]

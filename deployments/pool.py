@@ -1,4 +1,4 @@
-"""The size of deployments, as `serve_config.yaml` says it."""
+"""The options of a deployment in a Serve config: its size and its resources."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
 from ray import serve
 from ray.serve import Application
 
-# How often a replica that stops looks whether its last request is done. Serve's own 2 s
-# are waited for one deployment after the other, on each stop of the whole service.
+# How often a stopping replica checks whether its last request is done. Serve's default
+# of 2 s would add up, because deployments stop one after the other.
 _DRAIN_POLL_SECONDS = 0.25
 
 
 class Strict(BaseModel):
-    """A model that refuses what it does not know."""
+    """A frozen model that forbids unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Autoscaling(Strict):
-    """Bounds and pace of a pool; see Ray Serve's AutoscalingConfig."""
+    """Limits and delays of autoscaling; see Ray Serve's AutoscalingConfig."""
 
     min_replicas: int = Field(default=1, ge=0)
     max_replicas: int = Field(default=1, ge=1)
@@ -28,7 +28,7 @@ class Autoscaling(Strict):
 
 
 class Pool(Strict):
-    """Size and share of the machine of one deployment."""
+    """Replicas, resources and timeouts of one deployment."""
 
     num_cpus: float = Field(default=0.1, ge=0)
     num_gpus: float = Field(default=0.0, ge=0)
@@ -38,7 +38,7 @@ class Pool(Strict):
     max_queued_requests: int = Field(default=-1, ge=-1)
     graceful_shutdown_timeout_s: float = Field(default=20.0, ge=0)
     health_check_period_s: float = Field(default=2.0, gt=0)
-    # Serve replaces a replica after three of them in a row: within a minute.
+    # Serve replaces a replica after three timeouts in a row, so within a minute.
     health_check_timeout_s: float = Field(default=15.0, gt=0)
     env: dict[str, str] = Field(default_factory=dict)
 
@@ -58,7 +58,7 @@ class Pool(Strict):
             "graceful_shutdown_wait_loop_s": _DRAIN_POLL_SECONDS,
             "health_check_period_s": self.health_check_period_s,
             "health_check_timeout_s": self.health_check_timeout_s,
-            # The Api logs its requests itself; calls between replicas are noise.
+            # The Api logs its own requests; calls between replicas are not logged.
             "logging_config": {"enable_access_log": False},
         }
         if self.autoscaling is None:
@@ -67,14 +67,14 @@ class Pool(Strict):
 
     @property
     def most_replicas(self) -> int:
-        """How many replicas the pool may grow to."""
+        """The maximum number of replicas."""
         return self.autoscaling.max_replicas if self.autoscaling else self.num_replicas
 
 
 def over_defaults(cls: type[BaseModel], given: Any, info: ValidationInfo) -> Any:
-    """Lay what a config says of a pool over that pool's own defaults.
+    """Merge the fields of a pool in a config into that pool's own defaults.
 
-    For a validator, before, of fields that are pools.
+    Use it in "before" validators of fields that are pools.
     """
     if not isinstance(given, dict):
         return given
@@ -85,6 +85,6 @@ def over_defaults(cls: type[BaseModel], given: Any, info: ValidationInfo) -> Any
 
 
 def bind(target: type, pool: Pool, *args: Any) -> Application:
-    """Make the class a deployment of that size, with those constructor arguments."""
+    """Bind a class as a deployment with these options and constructor arguments."""
     deployment = serve.deployment(target).options(**pool.options())
     return deployment.bind(*args)

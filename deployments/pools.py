@@ -1,4 +1,4 @@
-"""Calls of pools over Serve's handles: what is yielded, answered, and goes wrong."""
+"""Calls to pools over Serve's handles, with their errors translated."""
 
 import asyncio
 import logging
@@ -17,28 +17,29 @@ from serve_app.jobs.runner import Event, PoolAway, ReplicaDied, Started
 
 logger = logging.getLogger(__name__)
 
-# Where Serve keeps the actors of its replicas.
+# The Ray namespace of Serve's replicas.
 _SERVE_NAMESPACE = "serve"
 
 
 async def events_of(
     stream: DeploymentResponseGenerator, heartbeat_timeout_seconds: float
 ) -> AsyncGenerator[Event, None]:
-    """Yield what a replica tells of a job, Started first.
+    """Yield the events of a job from a replica, Started first.
 
-    Closing the generator stops the work. A replica that hangs is killed: else it would
-    keep its device, and its jobs. Raises ReplicaDied, PoolAway, and what went wrong.
+    Closing the generator stops the work. A replica that hangs is killed, so that it
+    frees its device and its jobs. Raises ReplicaDied, PoolAway, and the errors of the
+    job.
     """
     replica = ""
     try:
-        with translated(lambda error: PoolAway(f"the pool did not answer: {error}")):
+        with translated(lambda error: PoolAway(f"the pool is unavailable: {error}")):
             async for event in watched(stream, heartbeat_timeout_seconds):
-                told: Event = value_of(event)
-                if isinstance(told, Started):
-                    replica = told.replica
-                yield told
+                value: Event = value_of(event)
+                if isinstance(value, Started):
+                    replica = value.replica
+                yield value
     except HeartbeatsStoppedError as error:
-        logger.error("replica hangs and is killed replica=%s: %s", replica, error)
+        logger.error("hung replica killed replica=%s reason=%s", replica, error)
         await asyncio.to_thread(_kill, replica)
         raise ReplicaDied(f"The replica hung: {error}.") from error
     finally:
@@ -46,10 +47,10 @@ async def events_of(
 
 
 async def answer_of(response: DeploymentResponse, away: str) -> Any:
-    """Return what a replica answers, and cancel the call when nobody waits any more.
+    """Return a replica's result; the call is cancelled when the caller is.
 
-    Raises what went wrong there, and Unavailable, which says `away`, where nobody
-    answers.
+    Raises the replica's error, or Unavailable with the text `away` if no replica can be
+    reached.
     """
     try:
         with translated(lambda _: Unavailable(away)):
@@ -59,7 +60,7 @@ async def answer_of(response: DeploymentResponse, away: str) -> Any:
 
 
 def _kill(replica: str) -> None:
-    """End a replica's process at once; Serve starts another one."""
-    # Another job on it may have found out first.
+    """Kill a replica; Serve replaces it."""
+    # Another job on the replica may have killed it already.
     with suppress(ValueError, RayError):
         ray.kill(ray.get_actor(replica, _SERVE_NAMESPACE))

@@ -1,4 +1,4 @@
-"""Where Ray's workers find Python, and where that finds its modules."""
+"""The Python interpreter of Ray's workers, and their module path."""
 
 import shlex
 import sys
@@ -7,10 +7,10 @@ from ray.job_config import JobConfig
 
 
 class InstalledOnly(JobConfig):  # type: ignore[misc]  # Ray's types are not read
-    """Has workers import what is installed, and nothing from the current directory.
+    """Keeps the current directory out of the workers' module path.
 
-    Ray puts that first otherwise: an av.py or a folder `deployments` of the user's
-    would be taken for ours.
+    Ray puts it first, so that they would import an av.py or a folder `deployments` of
+    the user's instead of the installed modules.
     """
 
     def _serialize(self) -> bytes:
@@ -20,9 +20,9 @@ class InstalledOnly(JobConfig):  # type: ignore[misc]  # Ray's types are not rea
 
 
 def runtime_env() -> dict[str, str]:
-    """Return the `runtime_env` of `ray.init` that lets this Python lie at any path.
+    """Return the `runtime_env` for `ray.init` that supports any path of this Python.
 
-    Ray puts the path into a line of bash as it is, where a blank would end it.
+    Ray puts the path unquoted into a bash command, where a space would split it.
     """
     quoted = shlex.quote(sys.executable)
     return {} if quoted == sys.executable else {"py_executable": quoted}

@@ -1,4 +1,4 @@
-"""Errors on their way from one replica to another."""
+"""Translate errors between replicas."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -14,39 +14,39 @@ from serve_app.jobs.runner import ReplicaDied
 
 T = TypeVar("T")
 
-# The class with its module that begins the last line of a traceback.
+# The class and module at the start of the last line of a traceback.
 _CLASS = re.compile(r"^[\w.]+: ")
 
 
 @dataclass(frozen=True)
 class Failed:
-    """What went wrong that is no bug, returned instead of raised.
+    """An expected error, returned instead of raised.
 
-    Of what a replica raises, Serve logs a page for each process on its way.
+    If a replica raised it, Serve would log a traceback in every process on the way.
     """
 
     error: AppError
 
 
-def value_of(answer: T | Failed) -> T:
-    """Return what a replica has answered; raises the error that it has returned."""
-    if isinstance(answer, Failed):
-        raise answer.error
-    return answer
+def value_of(result: T | Failed) -> T:
+    """Return a replica's result, or raise the error that it returned."""
+    if isinstance(result, Failed):
+        raise result.error
+    return result
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """Return the error that Ray wrapped on its way between processes, or itself."""
+    """Return the original error inside Ray's wrapper, or `error` itself."""
     if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
         return error.cause
     return error
 
 
 def reason_of(messages: Iterable[str]) -> str | None:
-    """Return in one line why a deployment did not start, by what Serve says of it.
+    """Return in one line why a deployment did not start, from Serve's messages.
 
-    That ends with the traceback of its constructor, whose last line tells the error.
-    None if no message tells anything.
+    A message ends with the constructor's traceback, whose last line is the error.
+    Returns None if all messages are empty.
     """
     for message in messages:
         lines = [line.strip() for line in message.splitlines() if line.strip()]
@@ -57,10 +57,11 @@ def reason_of(messages: Iterable[str]) -> str | None:
 
 @contextmanager
 def translated(unreachable: Callable[[Exception], AppError]) -> Iterator[None]:
-    """Raise errors of ours for what a call of another replica raises.
+    """Translate the errors of a call to another replica.
 
-    What the replica itself raised comes as it was; `unreachable` makes an error for a
-    replica, or a whole deployment, that does not answer.
+    An error raised by the replica is raised as it was; ReplicaDied is raised if the
+    replica died. For other errors of Ray or Serve, `unreachable` returns the error to
+    raise.
     """
     try:
         yield

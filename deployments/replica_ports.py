@@ -1,4 +1,4 @@
-"""The ports at which Serve's replicas take requests from its proxies."""
+"""The ports on which Serve's replicas accept requests from its proxies."""
 
 from functools import partial
 from ipaddress import ip_address
@@ -7,15 +7,15 @@ from typing import Any
 import ray
 from ray.serve._private import replica
 
-# What Serve gives it is `[::]:0`, whatever the node's address.
+# Serve passes it `[::]:0`, whatever the node's address.
 _add_port = replica.add_port_to_grpc_server
 
 
 def keep_from_network() -> None:
-    """Have this replica listen on its node's address if that is of loopback.
+    """Have this replica listen on loopback only, if that is its node's address.
 
-    Serve has no option for it, and makes the port once the replica's constructor,
-    which calls this, is done. Proxies connect to the node's address in any case.
+    Call it in the replica's constructor: Serve opens the port afterwards and has no
+    option for its address. Proxies connect to the node's address in any case.
     """
     address = ray.util.get_node_ip_address()
     if ip_address(address).is_loopback:

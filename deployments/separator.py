@@ -1,4 +1,4 @@
-"""The pool that separates songs: one engine a replica, several songs at once."""
+"""The pool that separates songs: one engine per replica, several songs at once."""
 
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,16 +19,16 @@ from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
 from serve_app.stems.request import SeparationJob
 
-# An analysis begins with the separation and mostly ends before it. On a fast device it
-# may not; the job waits for it anyway.
-_REPORT_PATIENCE_SECONDS = 2.0
+# An analysis starts with the separation and mostly ends first. If it does not, as on a
+# fast device, stem tags wait this long for it; the job waits for it in any case.
+_REPORT_TIMEOUT_SECONDS = 2.0
 
 
 class Separator:
-    """Turns a job into stem files; gets keys, never audio."""
+    """Separates the song of a job into stem files. Gets storage keys, never audio."""
 
     def __init__(self, settings: Settings) -> None:
-        # Here, so that who only binds the pool does not load torch.
+        # Imported here, so that binding the pool does not load torch.
         from serve_app.stems.engines import EngineShelf
         from serve_app.stems.work import SongWorker
 
@@ -38,9 +38,9 @@ class Separator:
         storage = file_storage(settings)
         self._worker = SongWorker(
             *(self._engines, storage, settings.working_dir, settings.keep_windows),
-            _REPORT_PATIENCE_SECONDS,
+            _REPORT_TIMEOUT_SECONDS,
         )
-        # One more than a client gets; see `DispatchPolicy`.
+        # One more than `songs_at_once`; see `DispatchPolicy`.
         self._threads = ThreadPoolExecutor(
             settings.songs_at_once + 1, thread_name_prefix="song"
         )
@@ -49,17 +49,17 @@ class Separator:
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
 
     def describe(self) -> dict[str, Any]:
-        """Return what is loaded here, for /health."""
+        """Return the loaded model and device, for /health."""
         return {"replica": self._replica, **self._engines.describe()}
 
     async def separate(
         self, job: SeparationJob
     ) -> AsyncIterator[Started | Progress | Heartbeat | Finished | Failed]:
-        """Yield how far the job is, and at last its result or why there is none.
+        """Yield the progress of a job, and finally its result or its error.
 
-        There is a heartbeat when nothing else has been told for a while.
-        Closing the iterator, as a caller's cancellation does, stops the engine between
-        two batches and deletes the job's working files.
+        Yields a heartbeat after each period without an event. Closing the iterator, as
+        a cancelled call does, stops the engine between two batches and deletes the
+        job's working files.
         """
         yield Started(self._actor)
         work = partial(self._worker.run, job)

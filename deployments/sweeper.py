@@ -1,4 +1,4 @@
-"""Deletes what is not needed any more, now and then."""
+"""Periodic deletion of expired rows and files."""
 
 import asyncio
 import logging
@@ -12,9 +12,9 @@ _SLOW_ROUNDS = 2
 
 
 class Sweeper:
-    """Calls `sweeps` every few seconds, `slow_sweeps` half as often.
+    """Calls `sweeps` every `period_seconds`, `slow_sweeps` half as often.
 
-    One that fails is logged and called again the next time; the others go on.
+    A sweep that fails is logged and called again next time; the others continue.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Sweeper:
             await asyncio.sleep(self._period_seconds)
 
     def status(self) -> Mapping[str, Any]:
-        """Return which sweeps failed the last time, and why."""
+        """Return the sweeps whose last call failed, with their errors."""
         return {"failing": dict(self._failing)}
 
     async def _run(self, sweeps: Mapping[str, Callable[[], object]]) -> None:

@@ -1,4 +1,4 @@
-"""What a system is to its deployments: pools, a part of the API, what dispatches."""
+"""The interface of a system: its pools, its API routes, its dispatchers."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from serve_app.jobs.dispatcher import Dispatcher
 from serve_app.settings import Settings
 from serve_app.settings.check import Rule
 
-# Before Serve has bound them they are applications, in a replica they are handles.
+# Pools are applications until Serve has deployed them, and handles in replicas.
 Pools = Mapping[str, Application]
 Handles = Mapping[str, DeploymentHandle]
 
@@ -24,21 +24,21 @@ _NAME = "SYSTEM"
 
 
 class Loop(Protocol):
-    """Work that goes on for as long as a dispatcher runs."""
+    """Work that runs as long as the dispatcher does."""
 
     async def run_forever(self) -> None:
         """Work until cancelled."""
 
     def status(self) -> Mapping[str, Any]:
-        """Return what an operator wants to know."""
+        """Return the status, for /health."""
 
 
 @dataclass(frozen=True)
 class DispatcherPart:
-    """What a system has running in the dispatcher's process.
+    """What a system runs in the dispatcher's process.
 
-    `sweeps` delete what has expired and are called every few seconds, `slow_sweeps`
-    less often, each in a thread; the keys are what a log calls them.
+    `sweeps` delete expired data and are called every few seconds, `slow_sweeps` less
+    often, each in a thread; their keys are their names in logs.
     """
 
     dispatchers: Sequence[Dispatcher] = ()
@@ -48,20 +48,20 @@ class DispatcherPart:
 
 
 class Calls(Protocol):
-    """How a system's part of the API reaches what runs in the dispatcher."""
+    """Calls from a system's API routes to its dispatchers."""
 
     def wake(self, kind: str) -> None:
-        """Have new jobs of a kind looked for at once."""
+        """Have the dispatcher poll for new jobs of a kind at once."""
 
     def stop(self, kind: str, job_id: str) -> None:
-        """Stop a job that was cancelled."""
+        """Stop a cancelled job."""
 
     def status(self) -> Awaitable[Mapping[str, Any]]:
-        """Return what the dispatcher knows of this system."""
+        """Return the dispatcher's status of this system."""
 
 
 class System(Protocol):
-    """A system, made from its section of a Serve config.
+    """A system, created from its section of a Serve config.
 
     `settings_rules` is optional; see the function of that name.
     """
@@ -71,13 +71,13 @@ class System(Protocol):
     def __init__(self, args: Any) -> None: ...
 
     def pools(self, settings: Settings) -> Pools:
-        """Return its deployments, bound."""
+        """Return the bound deployments by name."""
 
     def in_api(self, kernel: Kernel, handles: Handles, calls: Calls) -> ApiPart:
-        """Return its routes, and what they need."""
+        """Return the API routes and the services that they need."""
 
     def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
-        """Return what runs its jobs."""
+        """Return the dispatchers, loops and sweeps."""
 
 
 def settings_rules(system: type[System]) -> Mapping[str, Rule]:
@@ -87,27 +87,27 @@ def settings_rules(system: type[System]) -> Mapping[str, Rule]:
 
 
 def find(name: str) -> type[System]:
-    """Return the system of that name: the `SYSTEM` of the module that has it.
+    """Return the system of that name: the `SYSTEM` of the module of that name.
 
-    The module is one of this package, or else one that can be imported from anywhere.
-    Raises ValueError for a name that has no system.
+    Modules of this package come first, then any other module that can be imported.
+    Raises ValueError if there is no such module, or it has no `SYSTEM`.
     """
     if all(part.isidentifier() for part in name.split(".")):
         for module in (f"{_PACKAGE}.{name}", name):
             if (found := _system_of(module)) is not None:
                 return found
-    raise ValueError(f"there is no system `{name}`")
+    raise ValueError(f"unknown system `{name}`")
 
 
 def _system_of(module: str) -> type[System] | None:
-    """Return the system of a module; None if there is no such module, or it has none.
+    """Return the system of a module; None if the module does not exist or has none.
 
-    Raises whatever goes wrong in the module itself.
+    Errors raised by the module itself are not caught.
     """
     try:
         imported = import_module(module)
     except ModuleNotFoundError as error:
-        # What the module itself imports may be missing: that is another mistake.
+        # A module that this one imports may be missing: raise that error.
         if f"{module}.".startswith(f"{error.name}."):
             return None
         raise

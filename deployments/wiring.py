@@ -1,4 +1,4 @@
-"""Which database the settings choose, and how clients are told."""
+"""Create the database and the webhook sender that the settings name."""
 
 import logging
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from serve_app.webhooks.sender import Sender
 
 logger = logging.getLogger(__name__)
 
-_SELDOM_SECONDS = 60.0
+_SLOW_POLL_SECONDS = 60.0
 
 
 def now() -> datetime:
-    """Return the time, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -35,12 +35,12 @@ def database(settings: Settings) -> Database:
 
 
 def separation_kind(settings: Settings) -> Separation:
-    """Return the kind of job that separates songs, with the operator's rules."""
+    """Return the kind of separation jobs, with the limits from the settings."""
     return separation(_song_rules(settings))
 
 
 def analysis_kind(settings: Settings) -> SongAnalysis:
-    """Return the kind of job that analyses songs, with the operator's rules."""
+    """Return the kind of analysis jobs, with the limits from the settings."""
     return song_analysis(_song_rules(settings))
 
 
@@ -55,15 +55,15 @@ def _song_rules(settings: Settings) -> Rules:
 
 
 def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:
-    """Return what sends the messages in `outbox`; ValueError for a wrong secret."""
+    """Return the sender of the messages in `outbox`; ValueError for a bad secret."""
     keys = _webhook_keys(settings)
     if keys and not settings.public_url:
         logger.warning(
-            "webhooks will have no download_url: STEMSERVE_PUBLIC_URL is not set. Set "
-            "it to the URL at which their receivers reach this service."
+            "webhooks will have no download_url, because STEMSERVE_PUBLIC_URL is not "
+            "set. Set it to the URL at which receivers can reach this service."
         )
-    # Without a secret none are taken; at most some of an earlier start are left.
-    poll_seconds = SendPolicy.poll_seconds if keys else _SELDOM_SECONDS
+    # Without a secret, only webhooks accepted before the last restart may be left.
+    poll_seconds = SendPolicy.poll_seconds if keys else _SLOW_POLL_SECONDS
     policy = SendPolicy(poll_seconds=poll_seconds)
     is_private = settings.allow_private_webhooks
     network = CheckedNetwork(is_allowed=lambda _: is_private)
@@ -73,9 +73,9 @@ def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:
 
 
 def webhook_check(settings: Settings) -> Callable[[str], object] | None:
-    """Return what raises RefusedUrl for addresses that no webhook may be sent to.
+    """Return a check that raises RefusedUrl for URLs that webhooks may not be sent to.
 
-    None when there is no secret to sign with; ValueError for a wrong one.
+    Returns None if no secret is set to sign webhooks; raises ValueError for a bad one.
     """
     if not _webhook_keys(settings):
         return None

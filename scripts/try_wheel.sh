@@ -1,7 +1,7 @@
 #!/bin/sh
-# Build the wheel and use it as a newcomer does: installed without the lock, at the
-# newest versions that pyproject.toml allows, into a new environment, from another
-# directory. A song is separated without a server, then by one.
+# Build the wheel and use it like a new user: install it without the lock file, with the
+# newest versions that pyproject.toml allows, in a new environment; then, in another
+# directory, separate a song without a server and with one.
 # Usage: scripts/try_wheel.sh [PYTHON]
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,14 +24,14 @@ run_uv build --wheel --out-dir "$work/dist"
 run_uv venv --python "$python" "$work/venv"
 run_uv pip install --python "$work/venv/bin/python" "$work"/dist/*.whl
 
-# Settings of whoever runs this, and this directory's modules, must not take part.
+# The caller's settings and this directory's modules must have no effect.
 unset PYTHONPATH
 for name in $(env | sed -n 's/^\(STEMSERVE_[A-Za-z_]*\)=.*/\1/p'); do unset "$name"; done
 cd "$work"
 export STEMSERVE_MODEL=demo STEMSERVE_DATA_DIR="$work/data"
 PATH="$work/venv/bin:$PATH"
 
-# Four seconds of a tone under noise.
+# Four seconds of a tone with noise.
 python -c "
 import numpy as np, soundfile
 t = np.arange(4 * 44100) / 44100
@@ -57,11 +57,11 @@ for _ in range(600):
     except httpx.TransportError:
         pass
     time.sleep(0.2)
-sys.exit("the server was not ready within 2 minutes; this is what it printed:")
+sys.exit("the server was not ready within 2 minutes; its output:")
 READY
 stemserve separate song.wav --out served
 kill -TERM "$server"
-wait "$server" || { cat server.log; echo "the server ended with an error" >&2; exit 1; }
+wait "$server" || { cat server.log; echo "the server exited with an error" >&2; exit 1; }
 server=""
 
 for place in local served; do
@@ -70,4 +70,4 @@ import soundfile, sys
 for stem in ('drums', 'bass', 'other', 'vocals'):
     assert soundfile.info(f'$place/song/{stem}.wav').frames == 4 * 44100, stem"
 done
-echo "the wheel serves and separates on $(python --version)"
+echo "the wheel works on $(python --version): separated a song with and without a server"

@@ -1,1 +1,1 @@
-"""Everything of stemserve that runs without Ray."""
+"""The parts of stemserve that run without Ray."""

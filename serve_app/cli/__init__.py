@@ -1,4 +1,4 @@
-"""The command line. What a command needs is imported when it runs: help is quick."""
+"""The command line. Commands import what they need when they run, so help is fast."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What songs are, told at a terminal."""
+"""`stemserve analyze`: print the tempo and the key of songs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serve_app.cli.parallel import Crew, Interrupt, Track
-from serve_app.cli.progress import Board, Manner, shown
+from serve_app.cli.parallel import Interrupt, Track, Workers
+from serve_app.cli.progress import Display, OutputMode, printable
 from serve_app.cli.songs import find
-from serve_app.cli.summary import Tally, clock
+from serve_app.cli.summary import Tally, format_clock
 from serve_app.cli.work import Analyzer, BpmRange
 
 _UNKNOWN = "-"
@@ -24,55 +24,58 @@ _PIPE_WIDTH = 1_000
 def run(
     songs: Sequence[Path],
     server: str | None,
-    manner: Manner,
+    mode: OutputMode,
     bpm_range: BpmRange = None,
 ) -> int:
-    """Analyse songs by a server, or here if there is none, and print what they are.
+    """Analyse songs on `server`, or locally if it is None, and print the results.
 
-    `bpm_range` is between which tempos theirs are. Returns how many failed.
+    `bpm_range` gives the songs' lowest and highest possible tempo, if they are known.
+    Returns the number of songs that failed.
     """
     wanted = find(songs)
     interrupt = Interrupt()
     tally = Tally(len(wanted), "analysed")
-    with interrupt.heeded(), Board(manner.is_quiet) as board:
-        interrupt.on_leave = [board.abandon]
-        with _analyzer(server, board, interrupt, bpm_range) as analyzer:
+    with interrupt.handling_signals(), Display(mode.is_quiet) as display:
+        interrupt.on_exit = [display.restore_terminal]
+        with _analyzer(server, display, interrupt, bpm_range) as analyzer:
 
             def work(song: Path, track: Track) -> Mapping[str, Any]:
                 facts = analyzer.analyze(song, track)
                 tally.done(facts.get("duration"))
                 return facts
 
-            crew = Crew(board, interrupt, work, analyzer.songs_at_once, tally.failed)
-            found = crew.run(wanted)
-        _print({song: found[song] for song in wanted if song in found}, board, manner)
-        board.sum_up(tally.summary(), manner)
+            workers = Workers(
+                display, interrupt, work, analyzer.songs_at_once, tally.failed
+            )
+            found = workers.run(wanted)
+        _print({song: found[song] for song in wanted if song in found}, display, mode)
+        display.print_summary(tally.summary(), mode)
     return len(tally.failures)
 
 
 def _analyzer(
-    server: str | None, board: Board, interrupt: Interrupt, bpm_range: BpmRange
+    server: str | None, display: Display, interrupt: Interrupt, bpm_range: BpmRange
 ) -> AbstractContextManager[Analyzer]:
     if server is None:
         from serve_app.cli import local
 
-        return local.analyzer(board, interrupt, bpm_range)
+        return local.analyzer(display, interrupt, bpm_range)
     from serve_app.cli import remote
 
-    return remote.analyzer(server, board, interrupt, bpm_range)
+    return remote.analyzer(server, display, interrupt, bpm_range)
 
 
 def _print(
-    found: Mapping[Path, Mapping[str, Any]], board: Board, manner: Manner
+    found: Mapping[Path, Mapping[str, Any]], display: Display, mode: OutputMode
 ) -> None:
-    """Print what songs are in the order given, not in which they came."""
-    if manner.as_json:
+    """Print results in the order of the arguments, not of completion."""
+    if mode.as_json:
         for song, facts in found.items():
-            board.say(json.dumps({"file": str(song), **facts}))
+            display.print_line(json.dumps({"file": str(song), **facts}))
     elif found:
         console = Console()
         if not console.is_terminal:
-            # Who reads a pipe wants a song on each line, whatever its name.
+            # In a pipe each song is one line, however long its name.
             console = Console(width=_PIPE_WIDTH)
         console.print(_table(found))
 
@@ -86,14 +89,14 @@ def _table(found: Mapping[Path, Mapping[str, Any]]) -> Table:
         has_beat = facts.get("bpm_confidence") != 0
         has_key = facts.get("key_confidence") != 0
         cells = [
-            shown(song.name),
+            printable(song.name),
             f"{facts['bpm']:.2f}" if has_beat else _UNKNOWN,
             _share(facts.get("bpm_confidence")),
             facts["key"] if has_key else _UNKNOWN,
             _share(facts.get("key_confidence")),
             facts.get("camelot", _UNKNOWN) if has_key else _UNKNOWN,
             facts.get("open_key", _UNKNOWN) if has_key else _UNKNOWN,
-            clock(facts["duration"]) if "duration" in facts else _UNKNOWN,
+            format_clock(facts["duration"]) if "duration" in facts else _UNKNOWN,
         ]
         table.add_row(*(Text(str(cell)) for cell in cells))
     return table

@@ -1,4 +1,4 @@
-"""What can be typed after `stemserve`."""
+"""The commands of `stemserve` and their options."""
 
 import sys
 from pathlib import Path
@@ -12,12 +12,12 @@ from serve_app.errors import AppError
 from serve_app.stems.options import BPM_RANGE, FORMAT, MODEL, PRIORITY, STEMS, Option
 
 _DEFAULT_SERVER = "http://127.0.0.1:8000"
-# What a shell reports of a program that SIGINT ended.
+# The exit status that shells report for a program ended by SIGINT.
 _INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
-    """Commands whose errors are told in a line, without a traceback."""
+    """Commands that print errors in one line, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -32,7 +32,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="stemserve",
     cls=_Commands,
-    help="Takes a song, gives back its stems and its analysis.",
+    help="Separate songs into stems and analyse them.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
@@ -46,17 +46,15 @@ def _flag(option: Option) -> Any:
 
 Songs = Annotated[
     list[Path],
-    typer.Argument(
-        metavar="SONG...", help="Audio files or videos, or folders of them."
-    ),
+    typer.Argument(metavar="SONG...", help="Audio or video files, or folders of them."),
 ]
-Server = Annotated[
-    str, typer.Option(envvar="STEMSERVE_URL", help="Address of the server.")
+Server = Annotated[str, typer.Option(envvar="STEMSERVE_URL", help="URL of the server.")]
+Local = Annotated[
+    bool, typer.Option("--local", help="Run on this machine, without a server.")
 ]
-Local = Annotated[bool, typer.Option("--local", help="Work here, without a server.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and no summary.")
+    bool, typer.Option("--quiet", "-q", help="Hide the progress and the summary.")
 ]
 BpmRange = Annotated[str, _flag(BPM_RANGE)]
 
@@ -88,14 +86,16 @@ def _main(
 def serve(
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on; 0.0.0.0 is all of this machine's."),
+        typer.Option(help="Address to listen on; 0.0.0.0 is all addresses."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to listen on.")
+    ] = 8000,
     config: Annotated[
-        Path | None, typer.Option(help="A Serve config instead of the local one.")
+        Path | None, typer.Option(help="Serve config to use instead of the local one.")
     ] = None,
 ) -> None:
-    """Serve on this machine until Ctrl-C."""
+    """Run the server on this machine until Ctrl-C."""
     from serve_app.cli import server
 
     server.become(host, port, config)
@@ -105,7 +105,8 @@ def serve(
 def separate(
     songs: Songs,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Stems go to OUT/<song>/<stem>.")
+        Path,
+        typer.Option("--out", "-o", help="Folder for the stems: OUT/<song>/<stem>."),
     ],
     server: Server = _DEFAULT_SERVER,
     model: Annotated[str, _flag(MODEL)] = "",
@@ -123,24 +124,24 @@ def separate(
 ) -> None:
     """Separate songs into their stems.
 
-    With --json each song is an object on a line of its own, once it is over:
+    With --json, each song is printed when it ends, as a JSON object on its own line:
     song, files, model, gain, duration and seconds, or song and error.
 
-    The exit status is 0 if all songs were separated.
+    The exit status is 0 if all songs were separated, else 1.
     """
     from serve_app.cli import separation
-    from serve_app.cli.progress import Manner
-    from serve_app.cli.work import Order
+    from serve_app.cli.progress import OutputMode
+    from serve_app.cli.work import SeparateOptions
 
-    order = Order(
+    options = SeparateOptions(
         model=model,
         stems=stems,
         format=format,
         priority=priority,
         bpm_range=bpm_range,
     )
-    manner = Manner(as_json=json, is_quiet=quiet)
-    failures = separation.run(songs, out, order, None if local else server, manner)
+    mode = OutputMode(as_json=json, is_quiet=quiet)
+    failures = separation.run(songs, out, options, None if local else server, mode)
     raise typer.Exit(1 if failures else 0)
 
 
@@ -153,38 +154,39 @@ def analyze(
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell the tempo and the key of songs; with --json, an object a line.
+    """Print the tempo and the key of songs.
 
-    Each is followed by how sure it is. What is not known is a dash.
+    Each value is followed by its confidence; unknown values are a dash. With --json,
+    each song is a JSON object on its own line.
     """
     from serve_app.cli import analysis
-    from serve_app.cli.progress import Manner
+    from serve_app.cli.progress import OutputMode
     from serve_app.stems import reports
 
-    manner = Manner(as_json=json, is_quiet=quiet)
+    mode = OutputMode(as_json=json, is_quiet=quiet)
     known = reports.bpm_range(bpm_range) if bpm_range else None
-    failures = analysis.run(songs, None if local else server, manner, known)
+    failures = analysis.run(songs, None if local else server, mode, known)
     raise typer.Exit(1 if failures else 0)
 
 
 @app.command()
 def export(
     song: Annotated[
-        str, typer.Argument(metavar="JOB", help="Id of a job; with --local a file.")
+        str, typer.Argument(metavar="JOB", help="Id of a job; with --local, a file.")
     ],
     format: Annotated[
         str,
         typer.Option(
-            help="rekordbox, cue, mixxx, stem.mp4, stem.mp4-alac or serato.",
+            help="Format: rekordbox, cue, mixxx, stem.mp4, stem.mp4-alac or serato.",
             show_default=False,
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="File to write, or a folder for it.")
+        Path, typer.Option("--out", "-o", help="File to write, or its folder.")
     ],
     stems: Annotated[
         Path | None,
-        typer.Option(help="With --local: folder of the stems, as OUT/<song>."),
+        typer.Option(help="With --local: folder of the stems, OUT/<song>."),
     ] = None,
     server: Server = _DEFAULT_SERVER,
     local: Local = False,
@@ -192,24 +194,25 @@ def export(
         bool, typer.Option("--quiet", "-q", help="Print errors only.")
     ] = False,
 ) -> None:
-    """Write a song's grid, key and sections, or its stems, for a DJ program."""
+    """Export a song's beat grid, key and sections, or its stems, for a DJ program."""
     from serve_app.cli import exporting
 
-    order = exporting.Order(song, format, out, stems)
-    exporting.run(order, None if local else server, quiet)
+    options = exporting.ExportOptions(song, format, out, stems)
+    exporting.run(options, None if local else server, quiet)
 
 
 @app.command()
 def evaluate(
     dataset: Annotated[
         Path,
-        typer.Argument(help="Folder of audio and annotations.", show_default=False),
+        typer.Argument(help="Folder with audio and annotations.", show_default=False),
     ],
     json: AsJson = False,
 ) -> None:
-    """Score the analysis here on songs whose tempo, beats or key are known.
+    """Analyse a dataset locally and score the results against its annotations.
 
-    DATASET is in the layout of GiantSteps tempo or key, Ballroom, GTZAN or tools/music.
+    DATASET must have the layout of GiantSteps tempo or key, Ballroom, GTZAN or
+    tools/music.
     """
     from serve_app.cli import evaluation
 
@@ -219,17 +222,19 @@ def evaluate(
 @app.command()
 def listen(
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port; 0 is any that is free.")
+        int,
+        typer.Option(min=0, max=65_535, help="Port to listen on; 0 is any free one."),
     ] = 8787,
     secret: Annotated[
         str,
         typer.Option(
             envvar="STEMSERVE_WEBHOOK_SECRETS",
-            help="What the server signs with (the first one); made when left out.",
+            help="Secret that the server signs with; default: a new one. "
+            "Of several, the first is used.",
         ),
     ] = "",
     answer: Annotated[
-        int, typer.Option(min=200, max=599, help="Status to answer with.")
+        int, typer.Option(min=200, max=599, help="Status of the responses.")
     ] = 204,
 ) -> None:
     """Show the webhooks that a server on this machine sends, until Ctrl-C."""
@@ -242,10 +247,10 @@ def listen(
 def settings(
     json: AsJson = False,
     config: Annotated[
-        Path | None, typer.Option(help="A Serve config instead of the local one.")
+        Path | None, typer.Option(help="Serve config to use instead of the local one.")
     ] = None,
 ) -> None:
-    """Show every setting, its value, where that is from, and what can set it."""
+    """Show every setting: its value, the source of the value, and its variables."""
     from serve_app.cli import configuration
 
     configuration.show(as_json=json, config=config)

@@ -1,4 +1,4 @@
-"""The settings, as a person at a terminal is told of them."""
+"""`stemserve settings`, and the settings of the other commands."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from serve_app.settings import Settings, serve_config, variables
 from serve_app.settings import check as settings_check
 from serve_app.stems.settings_rules import RULES
 
-# What shells and typer use for a command that was called wrongly.
+# The exit status that shells and typer use for wrong usage.
 _WRONG_USE = 2
 
 
@@ -25,7 +25,7 @@ _WRONG_USE = 2
 class Row:
     """A setting: its value, masked if it is a secret, and the variables that set it.
 
-    `source` is the variable that has set it, `config` or `default`.
+    `source` is the variable that set the value, or `config`, or `default`.
     """
 
     name: str
@@ -37,9 +37,10 @@ class Row:
 
 
 def read_settings(config: Mapping[str, Any] | None = None) -> Settings:
-    """Return the settings of this environment, under those of a config.
+    """Return the settings of the environment, overridden by those of a config.
 
-    Warns of variables that set nothing; leaves with a line on each wrong setting.
+    Prints a warning for each unknown variable. Exits with a line for each wrong
+    setting.
     """
     for line in settings_check.warnings():
         print(f"Warning: {line}", file=sys.stderr)
@@ -51,17 +52,17 @@ def read_settings(config: Mapping[str, Any] | None = None) -> Settings:
 
 
 def show(as_json: bool, config: Path | None = None) -> None:
-    """Print every setting, with where its value comes from."""
+    """Print every setting with its value and the source of the value."""
     given = _settings_of(config)
     rows = list(_rows(read_settings(given), given))
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return
     table = Table(title="Settings", show_lines=True)
-    # Names are for copying: they are never cut.
-    table.add_column("setting and its variables", no_wrap=True)
-    table.add_column("value, and where it is from", overflow="fold")
-    table.add_column("what it is")
+    # Names are never cut, so that they can be copied.
+    table.add_column("setting and variables", no_wrap=True)
+    table.add_column("value and source", overflow="fold")
+    table.add_column("description")
     for row in rows:
         names = Text(row.name, "bold")
         names.append("".join(f"\n{name}" for name in row.environment), "dim")
@@ -73,7 +74,7 @@ def show(as_json: bool, config: Path | None = None) -> None:
 
 
 def _settings_of(config: Path | None) -> Mapping[str, Any]:
-    """Return the settings in a Serve config; leaves with a line if it is none."""
+    """Return the settings in a Serve config; exits with a line if it is not valid."""
     try:
         path = serve_config.find(config or serve_config.DEFAULT)
         given = _settings_in(path)
@@ -84,7 +85,7 @@ def _settings_of(config: Path | None) -> Mapping[str, Any]:
 
 
 def _settings_in(path: Path) -> Mapping[str, Any]:
-    """Return the settings of the first application; ValueError if they are none."""
+    """Return the first application's settings; ValueError if they are no mapping."""
     first = serve_config.applications(path)[0]
     given = first.args.get("settings") or {}
     if not isinstance(given, dict):
@@ -96,7 +97,7 @@ def _rows(settings: Settings, config: Mapping[str, Any]) -> Iterator[Row]:
     for name, field in type(settings).model_fields.items():
         yield Row(
             name=name,
-            value=_plain(getattr(settings, name)),
+            value=_json_value(getattr(settings, name)),
             is_set=name in settings.model_fields_set,
             source=settings_check.origin(name, config),
             environment=variables(name, field),
@@ -104,8 +105,8 @@ def _rows(settings: Settings, config: Mapping[str, Any]) -> Iterator[Row]:
         )
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; a secret shows only that it is there."""
+def _json_value(value: Any) -> Any:
+    """Return a value that JSON can hold; a secret is masked."""
     if isinstance(value, SecretStr):
         return str(value)
     if isinstance(value, tuple):

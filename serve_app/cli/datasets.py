@@ -1,8 +1,8 @@
-"""Songs whose tempo, beats or key are known, read from the layouts of datasets.
+"""Read datasets: songs with annotations of their tempo, beats or key.
 
-Read are GiantSteps tempo and key, Ballroom, GTZAN (rhythm and keys), and the pieces
-that `tools/music` renders. Annotations are found by name wherever they lie below the
-dataset's folder, so that audio and annotations may be unpacked side by side.
+Supported are GiantSteps tempo and key, Ballroom, GTZAN (rhythm and keys), and the
+pieces that `tools/music` renders. An annotation belongs to the audio file of the same
+name, in whichever folder of the dataset each is.
 """
 
 import json
@@ -17,26 +17,26 @@ from serve_app.analysis.scores import Truth, key_of, tempo_band
 from serve_app.errors import InvalidInput
 
 _AUDIO = (".mp3", ".wav", ".flac", ".au", ".ogg", ".m4a", ".opus", ".aiff", ".aif")
-# Key numbers of GTZAN's annotations by A. Lerch: twelve majors from A on, then minors.
+# Key numbers in A. Lerch's annotations of GTZAN: 12 major keys from A up, then minor.
 _NAMES = ("A", "Bb", "B", "C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab")
 _GTZAN = re.compile(r"gtzan_(?=[a-z]+_\d+$)")
 
 
 @dataclass(frozen=True)
 class Song:
-    """An audio file and what is known of it."""
+    """An audio file and its annotations."""
 
     path: Path
     truth: Truth
 
 
 def read(folder: Path) -> list[Song]:
-    """Return the songs of a dataset, by name; those without annotations are left out.
+    """Return the annotated songs of a dataset, ordered by name.
 
-    Raises InvalidInput where there are none, or an annotation can't be read.
+    Raises InvalidInput if there are none, or an annotation can't be read.
     """
     if not folder.is_dir():
-        raise InvalidInput(f"{folder} is no folder.")
+        raise InvalidInput(f"{folder} is not a folder.")
     audio: dict[str, Path] = {}
     truths: dict[str, Truth] = {}
     for path in sorted(_files(folder)):
@@ -60,9 +60,9 @@ def read(folder: Path) -> list[Song]:
     ]
     if not songs:
         raise InvalidInput(
-            f"{folder} has no songs with annotations: the layouts of GiantSteps, "
-            "Ballroom, GTZAN and tools/music are read, with .bpm, .beats, .key, "
-            ".lerch.txt or .json files beside or apart from the audio."
+            f"{folder} has no songs with annotations. Supported layouts: GiantSteps, "
+            "Ballroom, GTZAN and tools/music, with .bpm, .beats, .key, .lerch.txt or "
+            ".json files in any folder."
         )
     return songs
 
@@ -72,13 +72,13 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _name(path: Path) -> str:
-    """Return what a song's files are all called, as in "blues.00001"."""
+    """Return the name that a song's files share, such as "blues.00001"."""
     name = path.name
     for ending in (".lerch.txt", path.suffix):
         if name.endswith(ending):
             name = name.removesuffix(ending)
             break
-    # gtzan_blues_00001.beats is of blues.00001.wav.
+    # gtzan_blues_00001.beats belongs to blues.00001.wav.
     return _GTZAN.sub("", name).replace("_", ".") if _GTZAN.match(name) else name
 
 
@@ -87,7 +87,7 @@ def _is_known(truth: Truth) -> bool:
 
 
 def _grouped(truth: Truth, path: Path, folder: Path) -> Truth:
-    """Add the groups that all songs have: the band of tempo, and the genre's folder."""
+    """Add the groups of all datasets: the tempo band, and the folder's genre."""
     groups = dict(truth.groups)
     if truth.bpm is not None:
         groups.setdefault("tempo", tempo_band(truth.bpm))
@@ -97,15 +97,15 @@ def _grouped(truth: Truth, path: Path, folder: Path) -> Truth:
 
 
 def _bpm(path: Path, truth: Truth) -> Truth:
-    """Read a number, alone or after "tempo" and a time."""
+    """Read a tempo: the last number in the first line."""
     lines = [line for line in _lines(path) if not line.startswith("#")]
     bpm = float(lines[0].split()[-1]) if lines else 0.0
-    # GiantSteps says 0 of songs without a beat.
+    # GiantSteps has 0 for songs without a beat.
     return replace(truth, bpm=bpm) if bpm > 0 else truth
 
 
 def _beats(path: Path, truth: Truth) -> Truth:
-    """Read times with their place in the bar: "9.43 3", or Ballroom's bar and beat."""
+    """Read beats: a time in seconds and, if given, the place in the bar: "9.43 3"."""
     rows = [line.split() for line in _lines(path) if not line.startswith("#")]
     beats = tuple(float(row[0]) for row in rows)
     places = [_place(row[1]) for row in rows if len(row) > 1]
@@ -118,13 +118,13 @@ def _beats(path: Path, truth: Truth) -> Truth:
 
 
 def _place(text: str) -> int:
-    """Read a beat's place in its bar: "3", "3.0", or "9.3" of the ninth bar."""
+    """Read a beat's place in its bar: "3", "3.0", or Ballroom's "9.3", 3 in bar 9."""
     first, _, second = text.partition(".")
     return int(second) if second.strip("0") else int(first)
 
 
 def _key(path: Path, truth: Truth) -> Truth:
-    """Read a key's name; what says that there is none, or several, tells nothing."""
+    """Read a key's name; an annotation of no key, or of several, is ignored."""
     text = path.read_text(errors="replace").strip()
     try:
         key_of(text)
@@ -144,38 +144,38 @@ def _lerch(path: Path, truth: Truth) -> Truth:
 
 
 def _piece(path: Path, truth: Truth) -> Truth:
-    """Read what tools/music says of a piece; other JSON tells nothing.
+    """Read the annotations of a piece from tools/music.
 
-    All fields may be missing but `downbeats`, by which a piece is known.
+    All fields but `downbeats` are optional. JSON without that field is ignored.
     """
-    told = json.loads(path.read_text())
-    if not isinstance(told, dict) or "downbeats" not in told:
+    fields = json.loads(path.read_text())
+    if not isinstance(fields, dict) or "downbeats" not in fields:
         return truth
     return Truth(
-        bpm=told.get("bpm"),
-        key=told.get("key"),
-        beats=_times(told.get("beats")),
-        downbeats=_times(told["downbeats"]),
-        groups=dict(_groups(told)),
+        bpm=fields.get("bpm"),
+        key=fields.get("key"),
+        beats=_times(fields.get("beats")),
+        downbeats=_times(fields["downbeats"]),
+        groups=dict(_groups(fields)),
     )
 
 
-def _groups(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what a piece is among others, as far as it is told."""
-    bpm = told.get("bpm")
-    if (main_bpm := told.get("main_bpm", bpm)) is not None:
+def _groups(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the groups that a piece belongs to, as far as its fields name them."""
+    bpm = fields.get("bpm")
+    if (main_bpm := fields.get("main_bpm", bpm)) is not None:
         yield "tempo", tempo_band(main_bpm)
-    if "family" in told:
-        yield "style", told["family"]
-    if "has_drums" in told:
-        yield "drums", "with drums" if told["has_drums"] else "without drums"
-    if "bpm" in told:
-        changes = told.get("tempo", "not constant")
+    if "family" in fields:
+        yield "style", fields["family"]
+    if "has_drums" in fields:
+        yield "drums", "with drums" if fields["has_drums"] else "without drums"
+    if "bpm" in fields:
+        changes = fields.get("tempo", "not constant")
         yield "constancy", changes if bpm is None else "constant"
-    if "soundfont" in told:
-        yield "soundfont", told["soundfont"]
-    if "meter" in told:
-        yield "meter", str(told["meter"])
+    if "soundfont" in fields:
+        yield "soundfont", fields["soundfont"]
+    if "meter" in fields:
+        yield "meter", str(fields["meter"])
 
 
 def _times(values: Sequence[float] | None) -> tuple[float, ...] | None:

@@ -1,4 +1,4 @@
-"""How right the analysis is on a dataset, told at a terminal."""
+"""`stemserve evaluate`: print the scores of the analysis on a dataset."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from serve_app.stems.reporter import heard
 
 
 def run(folder: Path, as_json: bool) -> None:
-    """Analyse the songs of a dataset here, and print how right that is."""
+    """Analyse the songs of a dataset locally, and print the scores."""
     songs = datasets.read(folder)
     make_listener = listener_maker(read_settings())
     console = Console(stderr=True)
@@ -39,7 +39,7 @@ def run(folder: Path, as_json: bool) -> None:
 
 
 def told(path: Path, make_listener: ListenerMaker) -> Told:
-    """Return what the analysis says of a song."""
+    """Return the analysis of a song."""
     found: Mapping[str, Any] = heard(path, make_listener, Event()).finish().to_dict()
     return Told(
         bpm=found["bpm"],
@@ -55,7 +55,7 @@ def _times(values: Sequence[float] | None) -> tuple[float, ...] | None:
 
 
 def rows(found: Figures) -> dict[str, str]:
-    """Return scores as they are shown, by name, in per cent."""
+    """Return the scores as text, in per cent, by name."""
     shown = {
         "songs": str(found.songs),
         "songs of constant tempo": str(found.tempo_songs),
@@ -72,8 +72,8 @@ def rows(found: Figures) -> dict[str, str]:
         "downbeats F": _percent(found.downbeat_f),
         "key exact": _percent(found.key_exact),
         "key MIREX": _percent(found.mirex),
-        f"keys told with confidence >= {scores.SURE}": _percent(found.sure),
-        "of those right": _percent(found.sure_right),
+        f"keys with confidence >= {scores.SURE}": _percent(found.sure),
+        "of these correct": _percent(found.sure_right),
     }
 
 

@@ -1,11 +1,11 @@
-"""A song in the form of a DJ program: of a server's job, or made here."""
+"""`stemserve export`: export a job or a local song for a DJ program."""
 
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from serve_app.cli.progress import Board, shown
+from serve_app.cli.progress import Display, printable
 from serve_app.cli.songs import stems_in
 from serve_app.errors import InvalidInput
 from serve_app.stems.exports import forms
@@ -13,11 +13,12 @@ from serve_app.stems.exports.forms import Export
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to export in which form: a job by its id, or a song's file.
+class ExportOptions:
+    """What to export, in which format, and where to.
 
-    `out` is a file, or a folder for one of the song's or the job's name. `stems` is a
-    folder of stems, for forms that need them.
+    `song` is the id of a job, or the path of a song. `out` is a file, or a folder in
+    which the file is named after the job or the song. `stems` is a folder of stems, for
+    formats that need them.
     """
 
     song: str
@@ -26,35 +27,40 @@ class Order:
     stems: Path | None = None
 
 
-def run(order: Order, server: str | None, is_quiet: bool) -> None:
-    """Export a job of a server, or a file here if there is none, and name the result.
+def run(options: ExportOptions, server: str | None, is_quiet: bool) -> None:
+    """Export a job of `server`, or a local song if it is None; print the result's path.
 
-    Raises InvalidInput for a form that there is not, or not of this song.
+    Raises InvalidInput for an unknown format, or one that this song can't have.
     """
-    form = forms.parse(order.format)
-    with Board(is_quiet) as board:
-        bar = board.bar(f"making {form.name}")
-        made = _here(order, form) if server is None else _there(order, server)
+    form = forms.parse(options.format)
+    with Display(is_quiet) as display:
+        bar = display.bar(f"exporting {form.name}")
+        if server is None:
+            path = _export_locally(options, form)
+        else:
+            path = _export_from_server(options, server)
         bar.close()
         if not is_quiet:
-            board.say(shown(made))
+            display.print_line(printable(path))
 
 
-def _there(order: Order, server: str) -> Path:
+def _export_from_server(options: ExportOptions, server: str) -> Path:
     from serve_app.client import Client, Ticket
 
-    if not order.song.isalnum():
+    if not options.song.isalnum():
         raise InvalidInput(
-            f"{order.song} is no id of a job. Files are exported with --local."
+            f"{options.song} is not a job id. To export a file, add --local."
         )
-    if order.stems is not None:
-        raise InvalidInput("--stems is for --local: a job has stems of its own.")
-    target = _target(order, order.song)
+    if options.stems is not None:
+        raise InvalidInput(
+            "--stems requires --local: the server uses the stems of the job."
+        )
+    target = _target(options, options.song)
     with Client(server) as client:
-        return client.export(Ticket(order.song, server), order.format, target)
+        return client.export(Ticket(options.song, server), options.format, target)
 
 
-def _here(order: Order, form: Export) -> Path:
+def _export_locally(options: ExportOptions, form: Export) -> Path:
     from serve_app.audio.limits import AudioLimits
     from serve_app.audio.measure import measure
     from serve_app.cli.configuration import read_settings
@@ -62,8 +68,8 @@ def _here(order: Order, form: Export) -> Path:
     from serve_app.stems.exports import writers
     from serve_app.stems.reporter import heard
 
-    song = Path(order.song)
-    stems = _stems(order, form)
+    song = Path(options.song)
+    stems = _stems(options, form)
     settings = read_settings()
     limits = AudioLimits(settings.max_duration_seconds, settings.max_audio_values)
     try:
@@ -72,39 +78,39 @@ def _here(order: Order, form: Export) -> Path:
         raise InvalidInput(f"{song} can't be read: {err.strerror}.") from err
     listener = heard(song, beats.listener_maker(settings), Event())
     report = listener.finish().to_dict()
-    # By its path programs find the song on this machine.
+    # DJ programs on this machine find the song by its absolute path.
     track = song_track.read(song, str(song.resolve()), facts, report)
-    target = _target(order, song.stem)
+    target = _target(options, song.stem)
     if target.exists() and any(map(target.samefile, (song, *stems.values()))):
         raise InvalidInput(
-            f"{target} is what is to be exported: give --out another name."
+            f"{target} is an input of this export: give --out another name."
         )
-    # Whole or not there, and what was there stays until then.
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    # The target is replaced only when the export is complete.
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        writers.write(form.name, writers.Song(track, song, stems), part)
-        part.replace(target)
+        writers.write(form.name, writers.Song(track, song, stems), unfinished)
+        unfinished.replace(target)
     except ValueError as err:
         raise InvalidInput(str(err)) from err
     except OSError as err:
         raise InvalidInput(f"{target} can't be written: {err.strerror}.") from err
     finally:
-        part.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     return target
 
 
-def _stems(order: Order, form: Export) -> dict[str, Path]:
+def _stems(options: ExportOptions, form: Export) -> dict[str, Path]:
     if not form.needs_stems:
         return {}
-    if order.stems is None:
+    if options.stems is None:
         raise InvalidInput(
-            f"{form.name} needs stems. Make them with `stemserve separate "
-            "SONG --out STEMS`, and name their folder: --stems STEMS/SONG."
+            f"{form.name} needs stems. Run `stemserve separate SONG --out STEMS`, then "
+            "add --stems STEMS/SONG."
         )
-    return stems_in(order.stems)
+    return stems_in(options.stems)
 
 
-def _target(order: Order, name: str) -> Path:
-    if order.out.is_dir():
-        return order.out / f"{name}{forms.parse(order.format).suffix}"
-    return order.out
+def _target(options: ExportOptions, name: str) -> Path:
+    if options.out.is_dir():
+        return options.out / f"{name}{forms.parse(options.format).suffix}"
+    return options.out

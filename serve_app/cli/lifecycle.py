@@ -1,4 +1,4 @@
-"""The buckets that files are kept in, set up at a terminal."""
+"""`stemserve storage lifecycle`: set expiry rules on the buckets of the storage."""
 
 from math import ceil
 
@@ -12,15 +12,15 @@ _DAY_SECONDS = 24 * 3600
 def expire(days: int) -> None:
     """Have every bucket of the storage delete files of jobs after `days`.
 
-    Raises InvalidInput where there is no bucket, or results are kept for longer, and
-    StorageUnavailable when a bucket does not take the rules.
+    Raises InvalidInput if there is no bucket, or results are kept for longer, and
+    StorageUnavailable if a bucket refuses the rules or can't be reached.
     """
     settings = read_settings()
     least = ceil(settings.retention_seconds / _DAY_SECONDS)
     if days < least:
         raise InvalidInput(
-            f"Results are kept for {settings.retention_seconds:g} seconds: give at "
-            f"least --days {least}."
+            f"--days {days} is less than STEMSERVE_RETENTION_SECONDS, "
+            f"{settings.retention_seconds:g}. Give at least --days {least}."
         )
     found = [
         place
@@ -28,7 +28,9 @@ def expire(days: int) -> None:
         if not addresses.is_directory(place)
     ]
     if not found:
-        raise InvalidInput("Files are kept in no bucket: set STEMSERVE_STORAGE to one.")
+        raise InvalidInput(
+            "STEMSERVE_STORAGE has no bucket. Set it to one, such as s3://bucket/jobs."
+        )
     from serve_app.stems.kind import FOLDERS
     from serve_app.storage import lifecycle
 
@@ -38,4 +40,4 @@ def expire(days: int) -> None:
         except ValueError as err:
             raise InvalidInput(f"{err}.") from err
         for folder in lifecycle.expire(bucket, days, FOLDERS):
-            print(f"s3://{bucket.name}/{folder}: files go after {days} days")
+            print(f"s3://{bucket.name}/{folder}: files are deleted after {days} days")

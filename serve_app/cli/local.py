@@ -1,4 +1,4 @@
-"""Songs worked on by this process, without a server."""
+"""Separate and analyse songs in this process, without a server."""
 
 import logging
 import time
@@ -13,8 +13,8 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.cli.configuration import read_settings
 from serve_app.cli.parallel import Interrupt, Track
-from serve_app.cli.progress import Board
-from serve_app.cli.work import Analyzer, BpmRange, Order, Separated, Separator
+from serve_app.cli.progress import Display
+from serve_app.cli.work import Analyzer, BpmRange, Separated, SeparateOptions, Separator
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
 from serve_app.stems.http.form_options import choose
@@ -27,39 +27,41 @@ _ETA_FROM = 0.02
 
 
 @contextmanager
-def separator(order: Order, board: Board, interrupt: Interrupt) -> Iterator[Separator]:
-    """Give a separator with its model loaded.
+def separator(
+    options: SeparateOptions, display: Display, interrupt: Interrupt
+) -> Iterator[Separator]:
+    """Yield a separator with its model loaded.
 
-    Raises InvalidInput for a model, stem or format that there is not.
+    Raises InvalidInput for an unknown model, stem or format.
     """
     from serve_app.stems.engines import load_engine
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     settings = read_settings()
-    bar = board.bar("loading the model")
-    engine = load_engine(settings, order.model or settings.model)
+    bar = display.bar("loading the model")
+    engine = load_engine(settings, options.model or settings.model)
     bar.close()
     try:
-        bench = _Bench(
+        local = _LocalSeparator(
             engine,
-            _options(order, engine.spec),
+            _options(options, engine.spec),
             AudioLimits(settings.max_duration_seconds, settings.max_audio_values),
             interrupt,
         )
-        yield Separator(bench.separate, settings.songs_at_once)
+        yield Separator(local.separate, settings.songs_at_once)
     finally:
         engine.close()
 
 
 @contextmanager
 def analyzer(
-    board: Board, interrupt: Interrupt, bpm_range: BpmRange
+    display: Display, interrupt: Interrupt, bpm_range: BpmRange
 ) -> Iterator[Analyzer]:
-    """Give an analyzer, loaded."""
+    """Yield an analyzer with its beat tracker loaded."""
     from serve_app.stems import beats
 
     settings = read_settings()
-    bar = board.bar("loading")
+    bar = display.bar("loading")
     make_listener = beats.listener_maker(settings)
     bar.close()
     limits = AudioLimits(settings.max_duration_seconds, settings.max_audio_values)
@@ -73,8 +75,8 @@ def analyzer(
     yield Analyzer(analyze, _ANALYSES_AT_ONCE)
 
 
-def _options(order: Order, spec: ModelSpec) -> Options:
-    """Read an order by the same rules as the API does."""
+def _options(options: SeparateOptions, spec: ModelSpec) -> Options:
+    """Check the options by the rules of the API."""
     model = ModelInfo(
         name=spec.name,
         sources=spec.sources,
@@ -84,13 +86,13 @@ def _options(order: Order, spec: ModelSpec) -> Options:
         licences=spec.licences,
         description=spec.description,
     )
-    fields = {**order.fields, "model": spec.name}
+    fields = {**options.fields, "model": spec.name}
     return choose(list(fields.items()), [model], spec.name)
 
 
 @dataclass(frozen=True)
-class _Bench:
-    """What all songs of one run are separated with."""
+class _LocalSeparator:
+    """Separates the songs of one run."""
 
     engine: Engine
     options: Options
@@ -115,7 +117,7 @@ class _Bench:
 
         def show(done: float) -> None:
             took = time.monotonic() - began
-            # Before that a guess is worth nothing.
+            # Earlier estimates are too inaccurate.
             left = took * (1.0 - done) / done if done >= _ETA_FROM else None
             track.show("separating", done, left)
 

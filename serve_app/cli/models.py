@@ -1,4 +1,4 @@
-"""The models and their weights, told and fetched at a terminal."""
+"""`stemserve models`: list the models, download their weights."""
 
 import json
 from collections.abc import Iterator
@@ -32,9 +32,10 @@ from serve_app.stems.beats import CHECKPOINTS
 
 @dataclass(frozen=True)
 class Entry:
-    """A model as it is listed.
+    """A model in the list.
 
-    `weights` says whether they are at hand, `refusal` why the settings don't allow it.
+    `weights` says where its weights are; `refusal` says why the settings don't allow
+    the model, or is None.
     """
 
     name: str
@@ -67,10 +68,10 @@ def show(as_json: bool) -> None:
 
 
 def pull(name: str) -> None:
-    """Fetch the weights of a model, or of what hears beats.
+    """Download the weights of a separation model, or of a beat tracker; print the path.
 
     Raises InvalidInput for a model that is unknown or not allowed, and
-    WeightsUnavailable when they can't be had.
+    WeightsUnavailable if the weights can't be downloaded.
     """
     settings = read_settings()
     spec: Weighted
@@ -127,7 +128,7 @@ def _cache(settings: Settings) -> WeightsCache:
 
 def _weights(spec: ModelSpec, cache: WeightsCache) -> str:
     if spec.weights.is_bundled:
-        return "weights come with it"
+        return "weights included"
     if cache.path(spec) is not None:
         return "weights in the cache"
     return "weights not fetched"

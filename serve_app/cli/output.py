@@ -1,4 +1,4 @@
-"""The directory that results go to, in which nothing unfinished is ever left."""
+"""The output directory. Only complete results appear in it."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -13,21 +13,21 @@ _PREFIX = ".stemserve-"
 
 
 class Output:
-    """Where files are made, hidden, and where they appear once they are whole."""
+    """An output directory, with a hidden working directory for unfinished files."""
 
     def __init__(self, working: Path, made: list[Path]) -> None:
         self._working = working
-        # Directories that were not there before, the innermost first.
+        # Directories that this run created, innermost first.
         self._made = made
 
     @contextmanager
-    def workplace(self) -> Iterator[Path]:
-        """Give a directory for the files of one song; what is left in it goes."""
+    def song_directory(self) -> Iterator[Path]:
+        """Yield a directory for the files of one song; files left in it are deleted."""
         with TemporaryDirectory(dir=self._working, ignore_cleanup_errors=True) as path:
             yield Path(path)
 
     def publish(self, files: Iterable[Path], place: Path) -> list[Path]:
-        """Move whole files to `place`, and return where they are now."""
+        """Move finished files to `place`; return their new paths."""
         is_new = not place.exists()
         place.mkdir(parents=True, exist_ok=True)
         try:
@@ -37,8 +37,8 @@ class Output:
                 _remove_empty([place])
 
     def discard(self) -> None:
-        """Delete all that is not published, also while it is being made."""
-        # Under another name, nobody adds to it while it is deleted.
+        """Delete all unpublished files, even while threads still write them."""
+        # Renamed first, so that no thread adds files while it is deleted.
         ended = self._working.with_name(f"{self._working.name}-ended")
         with suppress(OSError):
             self._working.rename(ended)
@@ -48,10 +48,9 @@ class Output:
 
 @contextmanager
 def opened(directory: Path) -> Iterator[Output]:
-    """Give the output `directory`, which goes at the end if it was made for nothing.
+    """Open the output `directory`; if it was created and stays empty, it is removed.
 
-    What killed runs left in it goes first. Raises InvalidInput where nothing can be
-    written.
+    Deletes what killed runs left in it. Raises InvalidInput if it can't be written.
     """
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     if directory.exists() and not directory.is_dir():

@@ -1,4 +1,4 @@
-"""Songs worked on a few at a time, until all are done or the user ends it."""
+"""Process songs in parallel threads, until all are done or the user cancels."""
 
 import os
 import signal
@@ -14,72 +14,73 @@ from typing import Generic, TypeVar
 
 import typer
 
-from serve_app.cli.progress import Bar, Board, shown
+from serve_app.cli.progress import Bar, Display, printable
 from serve_app.errors import AppError, Cancelled
 
 Result = TypeVar("Result")
 
-# What ends the work: Ctrl-C, `kill`, and the end of the terminal.
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Signals that cancel the work: Ctrl-C, `kill`, and a closed terminal.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Interrupt:
-    """Whether the user has ended the work; work asks often.
+    """Cancellation by the user. Work must call `check` often.
 
-    `on_leave` are called before the process ends without waiting for its threads.
+    The functions `on_exit` are called before the process exits without waiting for its
+    threads.
     """
 
     def __init__(self) -> None:
         self.event = Event()
-        self.on_leave: Sequence[Callable[[], None]] = ()
+        self.on_exit: Sequence[Callable[[], None]] = ()
         self._signals: list[int] = []
 
     @property
     def exit_code(self) -> int:
-        """What shells report of a program that such a signal ended."""
+        """The exit status that shells report for a program ended by this signal."""
         return 128 + (self._signals[-1] if self._signals else signal.SIGINT)
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
-        """Have SIGTERM and SIGHUP end the block as Ctrl-C does, with their exit code.
+    def handling_signals(self) -> Iterator[None]:
+        """In the block, handle SIGTERM and SIGHUP like Ctrl-C, with their exit code.
 
-        A second signal ends the process at once. What this process was told to ignore
-        (`nohup`) stays ignored.
+        A second signal ends the process at once. Signals that the process ignores
+        (`nohup`) stay ignored.
         """
-        before = {one: signal.getsignal(one) for one in _ENDINGS}
-        heard = [one for one in _ENDINGS if before[one] in _DEFAULTS]
-        for one in heard:
+        before = {one: signal.getsignal(one) for one in _SIGNALS}
+        handled = [one for one in _SIGNALS if before[one] in _DEFAULTS]
+        for one in handled:
             signal.signal(one, self._end)
         try:
             yield
         except KeyboardInterrupt:
             raise typer.Exit(self.exit_code) from None
         finally:
-            for one in heard:
+            for one in handled:
                 signal.signal(one, before[one])
 
     def pause(self, seconds: float) -> None:
-        """Wait; Cancelled as soon as the user has ended the work."""
+        """Sleep; raises Cancelled as soon as the user cancels."""
         if self.event.wait(seconds):
-            raise Cancelled("You ended it.")
+            raise Cancelled("Cancelled by the user.")
 
     def check(self) -> None:
-        """Raise Cancelled if the user has ended the work."""
+        """Raise Cancelled if the user has cancelled."""
         self.pause(0.0)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)
         if len(self._signals) == 1:
             raise KeyboardInterrupt
-        for call in self.on_leave:
+        for call in self.on_exit:
             call()
-        # Threads can't be ended from outside; the process can.
+        # Python can't stop threads; ending the process does.
         os._exit(self.exit_code)
 
 
 class Track:
-    """One song's bar, through which its work also learns that it is to end."""
+    """The progress of one song; reporting to it also checks for cancellation."""
 
     def __init__(self, bar: Bar, interrupt: Interrupt) -> None:
         self._bar = bar
@@ -88,13 +89,13 @@ class Track:
     def show(
         self, stage: str, fraction: float, eta_seconds: float | None = None
     ) -> None:
-        """Show how far the song is, 0 to 1; Cancelled once the user has ended it."""
+        """Show the progress, 0 to 1; raises Cancelled if the user has cancelled."""
         self._interrupt.check()
         self._bar.show(stage, fraction, eta_seconds)
 
-    def stall(self, reason: str) -> None:
-        """Show why the song does not go on for now."""
-        self._bar.stall(reason)
+    def show_waiting(self, reason: str) -> None:
+        """Show why the song is waiting."""
+        self._bar.show_waiting(reason)
 
 
 Work = Callable[[Path, Track], Result]
@@ -104,31 +105,31 @@ OnFailure = Callable[[Path, str], None]
 current_track: ContextVar[Track | None] = ContextVar("current_track", default=None)
 
 
-class Crew(Generic[Result]):
-    """Does one `work` on each of many songs, `at_once` at a time."""
+class Workers(Generic[Result]):
+    """Calls `work` for each of many songs, in up to `at_once` threads."""
 
     def __init__(
         self,
-        board: Board,
+        display: Display,
         interrupt: Interrupt,
         work: Work[Result],
         at_once: int,
         on_failure: OnFailure | None = None,
     ) -> None:
-        self._board = board
+        self._display = display
         self._interrupt = interrupt
         self._work = work
         self._at_once = at_once
         self._on_failure = on_failure
 
     def run(self, songs: Iterable[Path]) -> dict[Path, Result]:
-        """Return the results of the songs that came out well; complain of the others.
+        """Return the results of the songs that succeeded; print errors of the others.
 
-        After Ctrl-C the songs at hand are ended properly; a second one leaves at once.
+        After Ctrl-C, waits until the running songs have cleaned up.
         """
         wanted = list(songs)
         results: dict[Path, Result] = {}
-        total = _Total(self._board, len(wanted))
+        total = _Total(self._display, len(wanted))
         with ThreadPoolExecutor(self._at_once) as pool:
             try:
                 futures = [
@@ -137,16 +138,18 @@ class Crew(Generic[Result]):
                 wait(futures)
             except KeyboardInterrupt:
                 self._interrupt.event.set()
-                self._board.complain("Cancelling; Ctrl-C again leaves at once.")
+                self._display.print_error(
+                    "Cancelling. Press Ctrl-C again to exit at once."
+                )
                 pool.shutdown(cancel_futures=True)
                 raise typer.Exit(self._interrupt.exit_code) from None
         for future in futures:
-            # What is no error of a song is a bug, and is raised.
+            # Any other exception is a bug: raise it.
             future.result()
         return results
 
     def _do(self, song: Path, results: dict[Path, Result], total: "_Total") -> None:
-        bar = self._board.bar(song.name)
+        bar = self._display.bar(song.name)
         track = Track(bar, self._interrupt)
         current_track.set(track)
         try:
@@ -162,29 +165,29 @@ class Crew(Generic[Result]):
             total.advance(len(results))
 
     def _fail(self, song: Path, reason: str) -> None:
-        self._board.complain(f"{shown(song)}: {shown(reason)}")
+        self._display.print_error(f"{printable(song)}: {printable(reason)}")
         if self._on_failure is not None:
             self._on_failure(song, reason)
 
 
 class _Total:
-    """The bar of all songs together, where there are several."""
+    """The bar of all songs together, if there are several."""
 
-    def __init__(self, board: Board, songs: int) -> None:
-        self._bar = board.bar("all songs") if songs > 1 else None
+    def __init__(self, display: Display, songs: int) -> None:
+        self._bar = display.bar("all songs") if songs > 1 else None
         self._songs = songs
-        self._over = 0
+        self._ended = 0
         self._began = time.monotonic()
         self._lock = Lock()
 
-    def advance(self, well: int) -> None:
-        """Count a song that is over; `well` is how many came out well so far."""
+    def advance(self, succeeded: int) -> None:
+        """Count a song that ended; `succeeded` is how many have succeeded so far."""
         with self._lock:
-            self._over += 1
+            self._ended += 1
             if self._bar is None:
                 return
-            # Songs that fail, fail soon: they say nothing of how long others take.
+            # Failures are mostly fast: the estimate is based on successes.
             took = time.monotonic() - self._began
-            left = took * (self._songs - self._over) / well if well else None
-            share = self._over / self._songs
-            self._bar.show(f"{self._over} of {self._songs}", share, left)
+            left = took * (self._songs - self._ended) / succeeded if succeeded else None
+            share = self._ended / self._songs
+            self._bar.show(f"{self._ended} of {self._songs}", share, left)

@@ -1,4 +1,4 @@
-"""What a person sees while songs are worked on: a bar for each, a line when done."""
+"""Terminal output: a progress bar for each song, a line when it is done."""
 
 import os
 import sys
@@ -18,17 +18,17 @@ from rich.progress import (
     TextColumn,
 )
 
-from serve_app.cli.summary import Summary, clock
+from serve_app.cli.summary import Summary, format_clock
 from serve_app.filenames import titles
 
 _SHOW_CURSOR = b"\x1b[?25h"
-# A line of a bar fits into 80 columns.
-_LONGEST_NAME = 26
+# With these a bar's line fits into 80 columns.
+_MAX_NAME_LENGTH = 26
 _BAR_WIDTH = 16
 
 
-def shown(text: str | Path) -> str:
-    """Return a text, such as a file's name, as any terminal can show it on one line."""
+def printable(text: str | Path) -> str:
+    """Return a text, such as a file name, as one line that any terminal can show."""
     characters = titles.readable(str(text))
     printable = (char if char.isprintable() else "\ufffd" for char in characters)
     encoding = sys.stdout.encoding or "utf-8"
@@ -36,18 +36,17 @@ def shown(text: str | Path) -> str:
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How much is said, and to whom: to people, or to programs that read JSON."""
+class OutputMode:
+    """What to print: text or JSON, and whether to print progress and results."""
 
     as_json: bool = False
     is_quiet: bool = False
 
 
-class Board:
-    """Bars of what is going on, on a terminal, and the lines said.
+class Display:
+    """Progress bars and lines on a terminal.
 
-    Bars are on stderr, as complaints are: stdout has the results alone. A quiet board
-    has no bars.
+    Bars and errors go to stderr, results to stdout. A quiet display has no bars.
     """
 
     def __init__(self, is_quiet: bool = False) -> None:
@@ -63,50 +62,50 @@ class Board:
             console=console,
             transient=True,
             disable=not self._has_bars,
-            # Lines that are printed meanwhile appear above the bars.
+            # Lines on stderr are printed above the bars.
             redirect_stdout=False,
             redirect_stderr=self._has_bars,
         )
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "Display":
         self._progress.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # The terminal may be gone: that is one of the ways to be told to end.
+        # The terminal may have been closed.
         with suppress(OSError):
             self._progress.stop()
 
-    def abandon(self) -> None:
-        """Leave the terminal usable, in a process that ends without closing this."""
+    def restore_terminal(self) -> None:
+        """Show the cursor again, if the process exits without closing the display."""
         if self._has_bars:
             with suppress(OSError):
                 os.write(sys.stderr.fileno(), _SHOW_CURSOR)
 
     def bar(self, title: str) -> "Bar":
-        """Add a bar; it goes when it is closed."""
-        name = shown(title)
-        if len(name) > _LONGEST_NAME:
-            name = f"{name[: _LONGEST_NAME - 1]}…"
-        # Without a total it moves to and fro.
+        """Add a bar; closing it removes it."""
+        name = printable(title)
+        if len(name) > _MAX_NAME_LENGTH:
+            name = f"{name[: _MAX_NAME_LENGTH - 1]}…"
+        # Without a total the bar pulses.
         task = self._progress.add_task(escape(name), total=None, stage="", left="")
         return Bar(self._progress, task)
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line of the result."""
         if self._has_bars and sys.stdout.isatty():
             self._print_above(line)
         else:
             self._print(line, sys.stdout)
 
-    def sum_up(self, summary: Summary, manner: Manner) -> None:
-        """Print what came of a batch, for people; one song needs none."""
-        if manner.as_json or manner.is_quiet or summary.songs < 2:
+    def print_summary(self, summary: Summary, mode: OutputMode) -> None:
+        """Print the summary of several songs, unless the output is JSON or quiet."""
+        if mode.as_json or mode.is_quiet or summary.songs < 2:
             return
-        self.say(str(summary))
+        self.print_line(str(summary))
 
-    def complain(self, line: str) -> None:
-        """Print a line about what went wrong."""
+    def print_error(self, line: str) -> None:
+        """Print an error."""
         with suppress(OSError):
             if self._has_bars:
                 self._print_above(line)
@@ -114,19 +113,19 @@ class Board:
                 self._print(line, sys.stderr)
 
     def _print(self, line: str, stream: TextIO) -> None:
-        # Several songs are worked on at once, and each line is one.
+        # Threads print at the same time; their lines must not mix.
         with self._lock:
             print(line, file=stream, flush=True)
 
     def _print_above(self, line: str) -> None:
-        """Print a line above the bars; the terminal breaks it, so it copies whole."""
+        """Print a line above the bars, unwrapped: the terminal wraps it."""
         self._progress.console.print(
             line, markup=False, highlight=False, soft_wrap=True
         )
 
 
 class Bar:
-    """One bar on a board."""
+    """One progress bar."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
@@ -135,19 +134,16 @@ class Bar:
     def show(
         self, stage: str, fraction: float, eta_seconds: float | None = None
     ) -> None:
-        """Say what is being done, how much of all is done (0 to 1), and what is left.
-
-        `eta_seconds` is how long it still takes, where that is known.
-        """
-        left = "" if eta_seconds is None else f"{clock(eta_seconds)} left"
+        """Show the stage, the fraction done (0 to 1), and the time left, if known."""
+        left = "" if eta_seconds is None else f"{format_clock(eta_seconds)} left"
         self._progress.update(
             self._task, total=1.0, completed=fraction, stage=escape(stage), left=left
         )
 
-    def stall(self, reason: str) -> None:
-        """Say why it does not go on for now."""
+    def show_waiting(self, reason: str) -> None:
+        """Show why the work is waiting."""
         self._progress.update(self._task, stage=escape(reason), left="")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._progress.remove_task(self._task)

@@ -1,4 +1,4 @@
-"""Songs sent to a server, and what it gives back."""
+"""Separate and analyse songs on a server."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from serve_app.cli.parallel import Interrupt, Track, current_track
-from serve_app.cli.progress import Board
-from serve_app.cli.work import Analyzer, BpmRange, Order, Separated, Separator
+from serve_app.cli.progress import Display
+from serve_app.cli.work import Analyzer, BpmRange, Separated, SeparateOptions, Separator
 from serve_app.client import (
     Client,
     JobFailed,
@@ -21,10 +21,10 @@ from serve_app.errors import AppError, Cancelled
 
 SONGS_AT_ONCE = 3
 
-# How full a song's bar is once it has been sent, and once it is separated.
+# The progress of a song when it has been sent, and when it has been separated.
 _SENT, _SEPARATED = 0.05, 0.9
 
-# What a job's status or stage is to the person who waits for it.
+# The text shown for a job's status or stage.
 _WORDS = {
     "pending": "waiting",
     "fetch": "reading the song",
@@ -35,19 +35,19 @@ _WORDS = {
 
 @contextmanager
 def separator(
-    order: Order, server: str, board: Board, interrupt: Interrupt
+    options: SeparateOptions, server: str, display: Display, interrupt: Interrupt
 ) -> Iterator[Separator]:
-    """Give a separator by a server; ServerUnreachable soon if there is none."""
-    with _connected(server, board, interrupt) as client:
-        yield Separator(partial(_separate, client, order), SONGS_AT_ONCE)
+    """Yield a separator on `server`; raises ServerUnreachable if it doesn't respond."""
+    with _connected(server, display, interrupt) as client:
+        yield Separator(partial(_separate, client, options), SONGS_AT_ONCE)
 
 
 @contextmanager
 def analyzer(
-    server: str, board: Board, interrupt: Interrupt, bpm_range: BpmRange
+    server: str, display: Display, interrupt: Interrupt, bpm_range: BpmRange
 ) -> Iterator[Analyzer]:
-    """Give an analyzer by a server; ServerUnreachable soon if there is none."""
-    with _connected(server, board, interrupt) as client:
+    """Yield an analyzer on `server`; raises ServerUnreachable if it doesn't respond."""
+    with _connected(server, display, interrupt) as client:
 
         def analyze(song: Path, track: Track) -> Mapping[str, Any]:
             show = partial(track.show, "analysing")
@@ -57,18 +57,18 @@ def analyzer(
 
 
 @contextmanager
-def _connected(server: str, board: Board, interrupt: Interrupt) -> Iterator[Client]:
-    """Give a client whose server has answered once, so that it has patience with it."""
+def _connected(server: str, display: Display, interrupt: Interrupt) -> Iterator[Client]:
+    """Yield a client that has reached its server, so that it retries for longer."""
     with Client(server, pause=interrupt.pause, on_retry=_show_retry) as client:
-        bar = board.bar(f"connecting to {server}")
+        bar = display.bar(f"connecting to {server}")
         try:
-            # Whatever it answers, it is there.
+            # An error response, too, shows that the server is reachable.
             with suppress(Refused):
                 client.ping()
         except ServerUnreachable as err:
             raise ServerUnreachable(
-                f"{err.detail} `stemserve serve` starts one here, --server or "
-                "STEMSERVE_URL names another, --local works without one."
+                f"{err.detail} Start a server with `stemserve serve`, name another "
+                "with --server or STEMSERVE_URL, or use --local to run without one."
             ) from err
         finally:
             bar.close()
@@ -79,14 +79,14 @@ def _show_retry(error: AppError, _seconds: float) -> None:
     track = current_track.get()
     if track is not None:
         is_busy = isinstance(error, Refused) and error.http_status == 429
-        track.stall("server is full" if is_busy else "server is away")
+        track.show_waiting("server is full" if is_busy else "server is unavailable")
 
 
 def _separate(
-    client: Client, order: Order, song: Path, directory: Path, track: Track
+    client: Client, options: SeparateOptions, song: Path, directory: Path, track: Track
 ) -> Separated:
     ticket = client.separate(
-        song, order.fields, lambda done: track.show("sending", _SENT * done)
+        song, options.fields, lambda done: track.show("sending", _SENT * done)
     )
     try:
         job = client.wait(ticket, partial(_show, track))
@@ -106,7 +106,7 @@ def _download(
     client: Client, job: RemoteJob, directory: Path, track: Track
 ) -> Separated:
     if not job.stems:
-        raise JobFailed("The server completed the song without any stem. Try again.")
+        raise JobFailed("The server completed the job without any stem. Try again.")
     share = (1.0 - _SEPARATED) / len(job.stems)
     files = []
     for number, stem in enumerate(job.stems):

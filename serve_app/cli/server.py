@@ -1,4 +1,4 @@
-"""The server, which is another program."""
+"""`stemserve serve`: start the server."""
 
 import os
 import sys
@@ -7,8 +7,8 @@ from typing import NoReturn
 
 
 def become(host: str, port: int, config: Path | None) -> NoReturn:
-    """Replace this process by the server: signals reach it, and no parent stays."""
-    # -P: a file of the user's called ray.py or deployments must not be taken for ours.
+    """Replace this process with the server, so that signals reach it directly."""
+    # -P: do not import ray.py or deployments from the user's current directory.
     command = [sys.executable, "-P", "-m", "deployments"]
     command += ["--host", host, "--port", str(port)]
     if config is not None:

@@ -1,4 +1,4 @@
-"""The songs that arguments name: files, and folders of them."""
+"""Find the songs that arguments name: files, and folders of them."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -8,18 +8,18 @@ from serve_app.errors import InvalidInput
 from serve_app.filenames.titles import SONG_SUFFIXES
 from serve_app.stems.request import ACCOMPANIMENT
 
-# How the files are called that a run leaves in OUT/<song>/.
+# The names of the stems that a run writes to OUT/<song>/.
 _STEMS = frozenset(
     ("drums", "bass", "other", "vocals", "guitar", "piano", ACCOMPANIMENT)
 )
 
 
 def find(arguments: Iterable[Path], out: Path | None = None) -> list[Path]:
-    """Return the songs that `arguments` name, each once: all in a folder are taken.
+    """Return the songs that `arguments` name, each once.
 
-    Folders are searched to their bottom, in the order of names, without what is hidden
-    and without the stems that earlier runs left in `out`. Raises InvalidInput for a
-    folder without a song, or that can't be read.
+    Folders are searched recursively, in the order of names, without hidden files and
+    without the stems that earlier runs wrote to `out`. Raises InvalidInput for a folder
+    that has no song or can't be read.
     """
     found: dict[Path, None] = {}
     for argument in arguments:
@@ -29,17 +29,17 @@ def find(arguments: Iterable[Path], out: Path | None = None) -> list[Path]:
         inside = list(_songs_in(argument, out))
         if not inside:
             raise InvalidInput(
-                f"{argument} has no song in it: no file is named like audio or video "
-                "(.mp3, .wav, .flac, .mp4, …). Name files of other names one by one."
+                f"{argument} contains no file with an audio or video extension (.mp3, "
+                ".wav, .flac, .mp4, …). To use other files, name each of them."
             )
         found |= dict.fromkeys(inside)
     return list(found)
 
 
 def stems_in(folder: Path) -> dict[str, Path]:
-    """Return the stems that a run left in OUT/<song>/, by name; InvalidInput if none.
+    """Return the stems that a run wrote to OUT/<song>/, by name; InvalidInput if none.
 
-    Where all stems are there, the sum of some is not taken.
+    The accompaniment is left out if there are at least two other stems.
     """
     try:
         paths = sorted(path for path in folder.iterdir() if path.stem in _STEMS)
@@ -47,7 +47,7 @@ def stems_in(folder: Path) -> dict[str, Path]:
         raise InvalidInput(f"{folder} can't be read: {err.strerror}.") from err
     found = {path.stem: path for path in paths}
     if not found:
-        raise InvalidInput(f"{folder} has no stems, such as drums.wav.")
+        raise InvalidInput(f"{folder} contains no stems, such as drums.wav.")
     if len(found) > 2:
         found.pop(ACCOMPANIMENT, None)
     return found
@@ -63,11 +63,11 @@ def _songs_in(folder: Path, out: Path | None) -> Iterator[Path]:
             for name in names
             if not name.startswith(".") and (here / name).resolve() != results
         )
-        # Where the folder is OUT itself, its songs lie beside their stems.
+        # If the folder is OUT itself, songs may lie beside their stems.
         is_result = holds_results and here.parent == folder
         for name in sorted(files):
             path = here / name
-            # A file that is named itself may be called anything.
+            # Only files in folders are selected by their extension.
             suffix = path.suffix.removeprefix(".").lower()
             if name.startswith(".") or suffix not in SONG_SUFFIXES:
                 continue

@@ -1,13 +1,13 @@
-"""What can be typed after `stemserve storage`."""
+"""The commands of `stemserve storage`."""
 
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The store that files are kept in.", no_args_is_help=True)
+app = typer.Typer(help="Manage the storage of files.", no_args_is_help=True)
 
 
-# Without it, an application of one command would have no names of commands.
+# With a single command and no callback, typer would drop the command's name.
 @app.callback()
 def _storage() -> None:
     pass
@@ -15,9 +15,11 @@ def _storage() -> None:
 
 @app.command()
 def lifecycle(
-    days: Annotated[int, typer.Option(min=1, help="Days that files are kept.")] = 1,
+    days: Annotated[
+        int, typer.Option(min=1, help="Days after which files are deleted.")
+    ] = 1,
 ) -> None:
-    """Have the buckets themselves delete what was forgotten in them."""
+    """Set expiry rules on the buckets, as a backstop: old files are deleted by S3."""
     from serve_app.cli import lifecycle
 
     lifecycle.expire(days)

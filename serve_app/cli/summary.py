@@ -1,4 +1,4 @@
-"""What came of a batch of songs, in a line."""
+"""The summary of a run in one line."""
 
 import time
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Summary:
-    """How many of `songs` are `done` and `failed`, and how long that took.
+    """How many of `songs` are `done` and `failed`, and the `seconds` that the run took.
 
-    `song_seconds` is the length of the songs that are done, None where it is not known,
-    and `verb` what was done to them: `separated`.
+    `song_seconds` is the total length of the songs that are done, None if it is not
+    known; `verb` is what was done to them, such as `separated`.
     """
 
     songs: int
@@ -21,21 +21,21 @@ class Summary:
     verb: str
 
     def __str__(self) -> str:
-        """Say it as a person would."""
+        """Return the summary as one line."""
         left = self.songs - self.done - self.failed
         counts = [f"{self.done} {self.verb}"]
         counts += [f"{self.failed} failed"] if self.failed else []
         counts += [f"{left} not done"] if left else []
-        words = ", ".join([*counts, spoken(self.seconds)])
+        words = ", ".join([*counts, format_duration(self.seconds)])
         if self.song_seconds and self.seconds > 0:
             words += f", {self.song_seconds / self.seconds:.1f}x real time"
         return f"{self.songs} song{'s' * (self.songs != 1)}: {words}"
 
 
 class Tally:
-    """Counts what comes of `songs`, from any number of threads; `verb` as in Summary.
+    """Counts the songs of a run that are done and failed. Thread-safe.
 
-    Its clock starts when it is made.
+    `songs` and `verb` are those of Summary. The run's time starts at construction.
     """
 
     def __init__(self, songs: int, verb: str) -> None:
@@ -46,7 +46,7 @@ class Tally:
         self.failures: list[Path] = []
 
     def done(self, length_seconds: float | None) -> None:
-        """Count a song that came out well; its length if that is known."""
+        """Count a song that succeeded, and its length if that is known."""
         self._lengths_seconds.append(length_seconds)
 
     def failed(self, song: Path, _reason: str) -> None:
@@ -54,7 +54,7 @@ class Tally:
         self.failures.append(song)
 
     def summary(self) -> Summary:
-        """Return what came of the songs so far."""
+        """Return the summary of the songs so far."""
         known = [length for length in self._lengths_seconds if length is not None]
         is_known = len(known) == len(self._lengths_seconds)
         return Summary(
@@ -67,8 +67,8 @@ class Tally:
         )
 
 
-def spoken(seconds: float) -> str:
-    """Return a time in the two units that matter: `3 min 12 s`."""
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units: `3 min 12 s`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -78,8 +78,8 @@ def spoken(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def clock(seconds: float) -> str:
-    """Return a time as clocks show it: `3:12`, `1:03:12`."""
+def format_clock(seconds: float) -> str:
+    """Return a duration as `3:12` or `1:03:12`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

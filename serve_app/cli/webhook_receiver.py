@@ -1,4 +1,4 @@
-"""A receiver of webhooks for local work, which shows what it gets."""
+"""`stemserve listen`: receive webhooks on this machine and print them."""
 
 import json
 import sys
@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 
 import typer
 
-from serve_app.cli.progress import shown
+from serve_app.cli.progress import printable
 from serve_app.errors import AppError, InvalidInput
 from serve_app.webhooks import signing
 
 # Far more than any webhook has.
-_MOST_BYTES = 4 * 1024**2
+_MAX_BODY_BYTES = 4 * 1024**2
 _HOST = "127.0.0.1"
 
 
 def run(port: int, secret: str, answer: int) -> None:
-    """Show each webhook that comes to `port`, and answer it, until Ctrl-C.
+    """Print each webhook sent to `port` and respond with `answer`, until Ctrl-C.
 
-    Of several secrets, as the server takes them, the first is meant. One is made if
-    there is none. Raises InvalidInput for what is no secret.
+    `secret` may list several, as the server's setting does: the first is used. If it is
+    empty, a new one is generated. Raises InvalidInput if it is not valid.
     """
     secret = next(iter(secret.replace(",", " ").split()), "") or signing.new_secret()
     try:
@@ -33,7 +33,8 @@ def run(port: int, secret: str, answer: int) -> None:
         print(
             f"Listening at http://{_HOST}:{server.server_port}/ with the secret\n"
             f"{secret}\n\n"
-            "Start the server with these, and give it that address as webhook_url:\n"
+            "Start the server with these variables, and send songs with this URL as "
+            "webhook_url:\n"
             f"export STEMSERVE_WEBHOOK_SECRETS={secret}\n"
             "export STEMSERVE_ALLOW_PRIVATE_WEBHOOKS=true\n",
             flush=True,
@@ -48,7 +49,7 @@ def _listener(port: int, key: bytes, answer: int) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")
-            if not length.isdecimal() or int(length) > _MOST_BYTES:
+            if not length.isdecimal() or int(length) > _MAX_BODY_BYTES:
                 self.send_error(413 if length.isdecimal() else 411)
                 return
             body = self.rfile.read(int(length))
@@ -57,7 +58,7 @@ def _listener(port: int, key: bytes, answer: int) -> ThreadingHTTPServer:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            print(shown(format % args), file=sys.stderr)
+            print(printable(format % args), file=sys.stderr)
 
         def log_request(self, *_: object) -> None:
             pass
@@ -65,11 +66,13 @@ def _listener(port: int, key: bytes, answer: int) -> ThreadingHTTPServer:
     try:
         return ThreadingHTTPServer((_HOST, port), Handler)
     except OSError as err:
-        raise AppError(f"Port {port} can't be had: {err.strerror}.") from err
+        raise AppError(
+            f"Can't listen on port {port}: {err.strerror}. Choose another with --port."
+        ) from err
 
 
 def _described(path: str, headers: Mapping[str, str], body: bytes, key: bytes) -> str:
-    """Return all that is to be said of a request, harmless to a terminal."""
+    """Return a request as text, without control characters."""
     now = datetime.now(UTC)
     try:
         signing.verify([key], headers, body, now)
@@ -78,9 +81,9 @@ def _described(path: str, headers: Mapping[str, str], body: bytes, key: bytes) -
         verdict = f"NOT verified: {err}"
     return "\n".join(
         [
-            f"{now:%H:%M:%S} POST {shown(urlsplit(path).path)}: {verdict}",
-            *(shown(f"  {name}: {value}") for name, value in headers.items()),
-            *(shown(f"  {line}") for line in _pretty(body).splitlines()),
+            f"{now:%H:%M:%S} POST {printable(urlsplit(path).path)}: {verdict}",
+            *(printable(f"  {name}: {value}") for name, value in headers.items()),
+            *(printable(f"  {line}") for line in _pretty(body).splitlines()),
             "",
         ]
     )

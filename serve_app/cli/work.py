@@ -1,4 +1,4 @@
-"""What is to be done with songs, and what does it: here or on a server."""
+"""What commands do with songs: the options, the results, and who does the work."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,8 +10,8 @@ from serve_app.cli.parallel import Track
 
 
 @dataclass(frozen=True)
-class Order:
-    """Options for every song, as the service's form has them; empty is its default."""
+class SeparateOptions:
+    """Options of a separation, as in the API; empty for the service's default."""
 
     model: str = ""
     stems: str = ""
@@ -21,16 +21,16 @@ class Order:
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """The fields that are not left to the service."""
+        """The options that are set, as form fields."""
         return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True)
 class Separated:
-    """The stems of a song, their model, and the gain that kept them from clipping.
+    """The stems of a song, their model, and the gain applied to prevent clipping.
 
-    `duration_seconds` is the song's length, None if a server does not tell it, and
-    `took_seconds` how long all of it took.
+    `duration_seconds` is the song's length, None if the server doesn't send it;
+    `took_seconds` is the time from the start to the last stem.
     """
 
     files: Sequence[Path]
@@ -40,15 +40,15 @@ class Separated:
     took_seconds: float = 0.0
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the result as one line."""
         names = ", ".join(path.name for path in self.files)
         line = f"{self.files[0].parent}: {names} (model {self.model})"
         if self.gain < 1.0:
-            line += f", all by {20 * log10(self.gain):.1f} dB so that none clips"
+            line += f", gain {20 * log10(self.gain):.1f} dB to prevent clipping"
         return line
 
     def to_dict(self) -> dict[str, Any]:
-        """Say it to a program."""
+        """Return the result as a JSON object."""
         return {
             "files": {path.stem: str(path) for path in self.files},
             "model": self.model,
@@ -58,19 +58,19 @@ class Separated:
         }
 
 
-# Makes the stems of a song in a directory.
+# Separates a song into files in a directory.
 Separate = Callable[[Path, Path, Track], Separated]
 
 
 @dataclass(frozen=True)
 class Separator:
-    """What separates songs, and how many at once."""
+    """A function that separates songs, and how many it takes at once."""
 
     separate: Separate
     songs_at_once: int
 
 
-# Between which tempos songs' are, if that was said.
+# The lowest and the highest possible tempo, in beats per minute, if known.
 BpmRange = tuple[float, float] | None
 
 Analyze = Callable[[Path, Track], Mapping[str, Any]]
@@ -78,7 +78,7 @@ Analyze = Callable[[Path, Track], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Analyzer:
-    """What analyses songs, and how many at once."""
+    """A function that analyses songs, and how many it takes at once."""
 
     analyze: Analyze
     songs_at_once: int

@@ -1,6 +1,7 @@
-"""A client of the service: send songs, wait for their jobs, download the stems.
+"""Client for a stemserve server: send songs, wait for jobs, download stems.
 
-See docs/client.md; these names are its promises, all others may change.
+The names in `__all__` are the public API; docs/client.md documents them. Other names
+may change.
 """
 
 from serve_app.client.analysis import Analysis

@@ -1,14 +1,14 @@
-"""An analysis as its client sees it."""
+"""The analysis of a song, as a client gets it."""
 
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict, cast
 
 
 class Analysis(TypedDict):
-    """What the server found out about a song; newer servers may add more.
+    """The server's analysis of a song. Newer servers may add fields.
 
-    `bpm` is the tempo in beats a minute, `key` the key as in `C# minor`, `duration` the
-    length in seconds, `sample_rate` that of the file in Hz.
+    `bpm` is the tempo in beats per minute, `key` the key, such as `C# minor`,
+    `duration` the length in seconds, `sample_rate` the file's sample rate in Hz.
     """
 
     bpm: float
@@ -23,9 +23,12 @@ class Analysis(TypedDict):
     open_key: NotRequired[str]
 
 
-def read_analysis(answer: Mapping[str, Any]) -> Analysis:
-    """Return the server's answer as an analysis; ValueError if it is none."""
-    bpm, key = answer.get("bpm"), answer.get("key")
+def read_analysis(body: Mapping[str, Any]) -> Analysis:
+    """Return the body of a response as an analysis.
+
+    Raises ValueError if `bpm` is not a number, or `key` is not a non-empty string.
+    """
+    bpm, key = body.get("bpm"), body.get("key")
     if not isinstance(bpm, int | float) or not isinstance(key, str) or not key:
-        raise ValueError("an analysis has a bpm and a key")
-    return cast(Analysis, dict(answer))
+        raise ValueError('"bpm" must be a number and "key" a non-empty string')
+    return cast(Analysis, dict(body))

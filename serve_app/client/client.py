@@ -1,4 +1,4 @@
-"""A client of the service that does not give up easily."""
+"""The client: one method per call, each with retries."""
 
 import os
 import time
@@ -18,9 +18,9 @@ from serve_app.client.errors import JobFailed, Refused, ServerUnreachable, WaitT
 from serve_app.client.exchange import (
     Credentials,
     built,
-    not_understood,
     read_object,
     sent,
+    unexpected,
 )
 from serve_app.client.job import RemoteJob, RemoteStem, Ticket, read_job, read_ticket
 from serve_app.client.retry import OnRetry, Pause, RetryPolicy, TryAgain, retrying
@@ -34,23 +34,24 @@ File = str | os.PathLike[str]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 POLL_SECONDS = 2.0
-_CONNECT_SECONDS = 10.0
-# Silence for this long is a dead connection, but a song is decoded, and may have to
-# wait to be analysed, before its upload is answered.
-_SILENCE_SECONDS = 60.0
-_UPLOAD_SECONDS = 600.0
+_CONNECT_TIMEOUT_SECONDS = 10.0
+_READ_TIMEOUT_SECONDS = 60.0
+# The server responds to an upload only after it has decoded the song. An analysis may
+# also have to wait for its turn.
+_UPLOAD_TIMEOUT_SECONDS = 600.0
 _NOTHING: Mapping[str, str] = {}
 
 
 class Client:
-    """A server at `base_url`, for any number of threads. Close it, or use it in `with`.
+    """Client for the server at `base_url`. Close it, or use it in `with`. Thread-safe.
 
-    Network errors, 5xx and 429 are tried again as `policy` says; then a call raises
-    ServerUnreachable, or Refused with the server's answer. Other errors of the server
-    are raised at once. All waiting is done by `pause`, which may raise to end the call;
-    `on_retry` is told the error and the seconds before each wait. `headers` go to
-    `base_url` alone, as does a user name in it: other hosts that the server names, for
-    stems in S3 say, never get them.
+    Network errors and the statuses 5xx and 429 are retried as `policy` says; when the
+    retries are used up, a call raises ServerUnreachable, or Refused with the server's
+    last error. Other error statuses raise Refused at once. `pause` is called with the
+    seconds of every wait and may raise to end the call; `on_retry` is called before
+    each retry with the error and the delay in seconds. `headers`, and the user name in
+    `base_url`, are sent to that scheme, host and port only, never to other hosts that
+    the server links to, such as S3.
     """
 
     def __init__(
@@ -69,15 +70,15 @@ class Client:
         )
         self._pause = pause
         self._on_retry = on_retry
-        # Whether the server is there, as far as is known: it answered the last call.
-        self._has_answered = False
+        # True from the first response on, until a call fails as unreachable.
+        self._has_responded = False
         self._http = httpx.Client(
             timeout=httpx.Timeout(
-                _SILENCE_SECONDS, connect=_CONNECT_SECONDS, pool=None
+                _READ_TIMEOUT_SECONDS, connect=_CONNECT_TIMEOUT_SECONDS, pool=None
             ),
             event_hooks={
                 "request": [Credentials(self._base_url, headers)],
-                "response": [self._note_answer],
+                "response": [self._note_response],
             },
         )
 
@@ -92,8 +93,8 @@ class Client:
         self._http.close()
 
     def ping(self) -> None:
-        """Return if the server is there and well; it is the cheapest call."""
-        self._persist(lambda: self._send("GET", f"{self._base_url}/ping"))
+        """Check that the server responds. This is the cheapest call."""
+        self._retry(lambda: self._send("GET", f"{self._base_url}/ping"))
 
     def separate(
         self,
@@ -101,19 +102,21 @@ class Client:
         options: Mapping[str, str] = _NOTHING,
         on_progress: OnFraction | None = None,
     ) -> Ticket:
-        """Send a song with its options (`model`, `stems`, …) and get a ticket.
+        """Send a song with its options (`model`, `stems`, …) and return a ticket.
 
-        However often it has to be sent, the server makes one job of it. `on_progress`
-        gets the fraction sent. Raises InvalidInput where the song can't be read.
+        Retries of one call never create a second job. `on_progress` is called with the
+        fraction sent, 0 to 1. Raises InvalidInput if the song can't be read.
         """
-        # One name for all tries of this call: an answer that was lost is given again.
-        once = {"Idempotency-Key": str(uuid4())}
-        answer = self._upload("/separate", Path(song), options, once, on_progress)
+        # All attempts of this call share one key: if a response is lost, the server
+        # sends the same one again.
+        headers = {"Idempotency-Key": str(uuid4())}
+        body = self._upload("/separate", Path(song), options, headers, on_progress)
         try:
-            return read_ticket(answer, self._base_url)
+            return read_ticket(body, self._base_url)
         except ValueError as err:
             raise Refused(
-                f"{self._base_url} took the song but named no job: check the address.",
+                f"{self._base_url} accepted the song but returned no job id. Check "
+                "that this is the address of a stemserve server.",
                 200,
             ) from err
 
@@ -123,43 +126,47 @@ class Client:
         on_progress: OnFraction | None = None,
         bpm_range: tuple[float, float] | None = None,
     ) -> Analysis:
-        """Send a song and return what the server found out about it.
+        """Send a song and return its analysis.
 
-        `bpm_range` is between which tempos the song's is, if that is known. Raises
-        InvalidInput where the song can't be read.
+        `on_progress` is called with the fraction sent, 0 to 1. `bpm_range` gives the
+        lowest and the highest possible tempo, if they are known. Raises InvalidInput if
+        the song can't be read.
         """
         fields = _NOTHING
         if bpm_range is not None:
             low, high = bpm_range
             fields = {"bpm_range": f"{low:g}-{high:g}"}
-        answer = self._upload("/analyze", Path(song), fields, _NOTHING, on_progress)
+        body = self._upload("/analyze", Path(song), fields, _NOTHING, on_progress)
         try:
-            return read_analysis(answer)
+            return read_analysis(body)
         except ValueError as err:
             raise Refused(
-                f"{self._base_url} took the song but gave no tempo and key: check the "
-                "address.",
+                f"{self._base_url} accepted the song but returned no tempo and key. "
+                "Check that this is the address of a stemserve server.",
                 200,
             ) from err
 
     def job(self, ticket: Ticket) -> RemoteJob:
-        """Return how far a job is; Refused with `http_status` 404 once it is gone."""
+        """Return the current state of a job.
+
+        Raises Refused with `http_status` 404 if the job was deleted or has expired.
+        """
         return self._job(ticket, ticket.url)
 
     def _job(self, ticket: Ticket, url: str) -> RemoteJob:
         def attempt() -> RemoteJob:
-            with sent(self._http, built(self._http, "GET", url)) as answer:
+            with sent(self._http, built(self._http, "GET", url)) as response:
                 try:
-                    return read_job(read_object(answer), ticket.base_url)
+                    return read_job(read_object(response), ticket.base_url)
                 except ValueError as err:
-                    raise not_understood(answer) from err
+                    raise unexpected(response) from err
 
         try:
-            return self._persist(attempt, self._job_policy)
+            return self._retry(attempt, self._job_policy)
         except ServerUnreachable as err:
             raise ServerUnreachable(
-                f"{err.detail} The song was accepted, as job {ticket.job_id}, and goes "
-                f"on when the server is back: {ticket.url} then says how far it is."
+                f"{err.detail} The song was accepted as job {ticket.job_id}. The job "
+                f"continues when the server is back; see {ticket.url}."
             ) from err
 
     def wait(
@@ -168,14 +175,15 @@ class Client:
         on_progress: OnJob | None = None,
         timeout_seconds: float = inf,
     ) -> RemoteJob:
-        """Return the job once it is completed, asking every 2 s.
+        """Poll the job every 2 s and return it once it is completed.
 
-        The server is asked to answer earlier if the job is over; older ones don't.
-        Raises JobFailed with the server's reason, Cancelled, or WaitTimedOut.
+        Each poll is a long poll: servers that support it respond as soon as the job
+        ends. `on_progress` is called with the job after each poll. Raises JobFailed
+        with the server's reason, Cancelled, or WaitTimedOut.
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
-            asked = time.monotonic()
+            polled_at = time.monotonic()
             job = self._job(ticket, f"{ticket.url}?wait={POLL_SECONDS:g}")
             if on_progress is not None:
                 on_progress(job)
@@ -184,10 +192,10 @@ class Client:
             left_seconds = deadline - time.monotonic()
             if left_seconds <= 0:
                 raise WaitTimedOut(
-                    f"The job is {job.status} ({job.progress:.0%}) after "
-                    f"{timeout_seconds:g} s. It goes on: wait again, or cancel it."
+                    f"The job is still {job.status} ({job.progress:.0%}) after "
+                    f"{timeout_seconds:g} s. It continues: wait again, or cancel it."
                 )
-            rest_seconds = max(0.0, POLL_SECONDS - (time.monotonic() - asked))
+            rest_seconds = max(0.0, POLL_SECONDS - (time.monotonic() - polled_at))
             self._pause(min(rest_seconds, left_seconds))
 
     def download(
@@ -195,15 +203,15 @@ class Client:
     ) -> Path:
         """Download a stem to `path`, or into it if it is a directory; return the file.
 
-        The file is replaced by the whole stem or left alone. A download that was cut
-        goes on where it stopped. `on_progress` gets the fraction done. Raises
-        InvalidInput where nothing can be written.
+        An existing file is replaced only when the download is complete. An interrupted
+        download resumes where it stopped. `on_progress` is called with the fraction
+        done, 0 to 1. Raises InvalidInput if the file can't be written.
         """
         path = Path(path)
         path = path / stem.filename if path.is_dir() else path
         try:
             with Download(stem, path, on_progress) as download:
-                self._persist(lambda: download.attempt(self._http), self._job_policy)
+                self._retry(lambda: download.attempt(self._http), self._job_policy)
         except OSError as err:
             raise InvalidInput(f"{path} can't be written: {err.strerror}.") from err
         return path
@@ -211,14 +219,14 @@ class Client:
     def export(self, ticket: Ticket, format: str, path: File) -> Path:
         """Download an export of a job, such as `rekordbox`, to `path`; return the file.
 
-        The server makes it when it is first asked for. Raises Refused for a form that
-        there is not, and while there are no stems for one that needs them.
+        The server creates the export at the first request. Raises Refused for an
+        unknown format, and for one that needs stems while the job has none.
         """
         url = f"{ticket.url}/export?{urlencode({'format': format})}"
         return self.download(RemoteStem(format, "", url), path)
 
     def cancel(self, ticket: Ticket) -> None:
-        """Cancel a job and delete its files, if the server can be reached: one try."""
+        """Cancel a job and delete its files. Makes one attempt and ignores errors."""
         once = RetryPolicy(tries=1, patience_seconds=0.0)
         with suppress(AppError):
             retrying(lambda: self._send("DELETE", ticket.url), once, self._pause)
@@ -246,48 +254,52 @@ class Client:
                     headers=headers,
                     data=fields,
                     files={"file": (name, file)},
-                    timeout=httpx.Timeout(_UPLOAD_SECONDS, connect=_CONNECT_SECONDS),
+                    timeout=httpx.Timeout(
+                        _UPLOAD_TIMEOUT_SECONDS, connect=_CONNECT_TIMEOUT_SECONDS
+                    ),
                 )
-                with sent(self._http, request) as answer:
-                    return read_object(answer)
+                with sent(self._http, request) as response:
+                    return read_object(response)
 
         try:
-            return self._persist(attempt)
+            return self._retry(attempt)
         except OSError as err:
             raise InvalidInput(f"{song} can't be read: {err.strerror}.") from err
 
-    def _persist(
+    def _retry(
         self, attempt: Callable[[], Result], policy: RetryPolicy | None = None
     ) -> Result:
-        """Make an attempt until it succeeds or the policy ends it."""
+        """Call `attempt` until it succeeds or `policy` allows no more retries."""
         policy = policy or self._policy
-        misses = 0
+        failed_contacts = 0
 
         def guarded() -> Result:
-            nonlocal misses
+            nonlocal failed_contacts
             try:
                 return attempt()
             except TryAgain as again:
-                misses += again.is_away and not self._has_answered
-                if misses >= policy.first_contact_tries:
+                failed_contacts += again.is_unavailable and not self._has_responded
+                if failed_contacts >= policy.first_contact_tries:
                     raise again.error from again.__cause__
                 raise
 
         try:
             return retrying(guarded, policy, self._pause, self._on_retry)
         except ServerUnreachable:
-            # The calls that follow find that out sooner, until it is back.
-            self._has_answered = False
+            # Until it is back, later calls make only `first_contact_tries` attempts.
+            self._has_responded = False
             raise
 
-    def _note_answer(self, answer: httpx.Response) -> None:
-        self._has_answered = True
+    def _note_response(self, response: httpx.Response) -> None:
+        self._has_responded = True
 
 
 def _is_completed(job: RemoteJob) -> bool:
-    """Whether a job has its stems; raises if it never will have any."""
+    """Return whether a job is completed; raise if it failed or was cancelled."""
     if job.status == "failed":
-        raise JobFailed(job.error or "The server gives no reason. Try again.")
+        raise JobFailed(
+            job.error or "The server gave no reason. Submit the song again."
+        )
     if job.status == "cancelled":
         raise Cancelled("The job was cancelled on the server.")
     return job.status == "completed"

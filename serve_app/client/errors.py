@@ -1,19 +1,19 @@
-"""What can go wrong between a client and its server."""
+"""The errors that a client raises."""
 
 from serve_app.errors import AppError, Unavailable
 
 
 class ServerUnreachable(Unavailable):
-    """The server did not answer, or not with whole files, as often as it was tried."""
+    """No attempt got a response from the server, or no download was complete."""
 
     code = "server_unreachable"
 
 
 class Refused(AppError):
-    """The server answered with an error: its `detail`, `http_status`, `server_code`.
+    """The server responded with an error, or with something unexpected.
 
-    `server_code` is the stable word for the error, such as `audio_too_long`, if the
-    server gave one.
+    `http_status` is the status of the response. `server_code` is the stable code of the
+    error, such as `audio_too_long`, or None if the server sent none.
     """
 
     code = "refused"
@@ -28,12 +28,12 @@ class Refused(AppError):
 
 
 class JobFailed(AppError):
-    """The server took the song and could not make its stems; `detail` says why."""
+    """The server accepted the song but could not separate it; `detail` says why."""
 
     code = "job_failed"
 
 
 class WaitTimedOut(AppError):
-    """The job was not completed in the time that the caller allowed; it goes on."""
+    """The job was not completed before the caller's timeout; it continues."""
 
     code = "wait_timed_out"

@@ -1,4 +1,4 @@
-"""Requests: what comes back is an answer, something final, or a reason to try again."""
+"""Send one request: return its response, or raise a final or a retryable error."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ from serve_app.client.errors import Refused, ServerUnreachable
 from serve_app.client.retry import TryAgain, retry_after_seconds
 from serve_app.errors import InvalidInput
 
-# What a gateway answers for a server that restarts, and a server that is not ready.
-_AWAY = (502, 503, 504)
+# Sent by a gateway whose server restarts, and by a server that is not ready.
+_UNAVAILABLE = (502, 503, 504)
 
 
 class Credentials:
-    """Headers for one server, kept from every other host, redirects included.
+    """Headers that are sent to one server only, also when redirects are followed.
 
-    A hook of the HTTP client: it sees each request, those that follow redirects too.
+    This is a request hook of the HTTP client, so it sees each redirected request too.
     """
 
     def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
@@ -26,7 +26,7 @@ class Credentials:
         try:
             url = httpx.URL(base_url)
         except httpx.InvalidURL:
-            # It is reported with the first request.
+            # The first request reports the invalid URL.
             url = httpx.URL()
         self._origin = _endpoint(url)
         if url.userinfo:
@@ -35,7 +35,7 @@ class Credentials:
             self._headers.setdefault("Authorization", signed.headers["Authorization"])
 
     def __call__(self, request: httpx.Request) -> None:
-        """Add the headers to a request to the server, take them from any other."""
+        """Add the headers to a request to the server; remove them from any other."""
         is_ours = _endpoint(request.url) == self._origin
         for name, value in self._headers.items():
             request.headers.pop(name, None)
@@ -48,95 +48,95 @@ def _endpoint(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 def built(http: httpx.Client, method: str, url: str, **body: Any) -> httpx.Request:
-    """Make a request; InvalidInput if its address is none."""
+    """Build a request; raises InvalidInput if `url` is not valid."""
     if not url.lower().startswith(("http://", "https://")):
         raise InvalidInput(
-            f"{url} is no address of a server: it must begin with http:// or https://, "
-            "as in http://localhost:8000."
+            f"{url} is not a valid server address. It must start with http:// or "
+            "https://, as in http://localhost:8000."
         )
     try:
         return http.build_request(method, url, **body)
     except (httpx.InvalidURL, UnicodeError) as err:
-        raise InvalidInput(f"{url} is no address of a server: {err}.") from err
+        raise InvalidInput(f"{url} is not a valid server address: {err}.") from err
 
 
 @contextmanager
 def sent(
     http: httpx.Client, request: httpx.Request, follow_redirects: bool = False
 ) -> Iterator[httpx.Response]:
-    """Send a request and give its answer, whose body has not been read yet.
+    """Send a request and yield its response, before the body is read.
 
-    Network errors, also those while the body is read, 5xx and 429 raise TryAgain,
-    other errors of the server Refused, an address that is none InvalidInput.
+    Raises TryAgain for the statuses 5xx and 429, and for network errors, also those
+    while the body is read in the block; raises Refused for other error statuses.
     """
     try:
-        answer = http.send(request, stream=True, follow_redirects=follow_redirects)
+        response = http.send(request, stream=True, follow_redirects=follow_redirects)
         try:
-            _check(answer)
-            yield answer
+            _check(response)
+            yield response
         finally:
-            answer.close()
+            response.close()
     except httpx.RequestError as err:
         reason = str(err) or type(err).__name__
         raise TryAgain(
             ServerUnreachable(
-                f"{_origin(request.url)} does not answer ({reason}). Check the address "
-                "and that the server runs, then try again."
+                f"{_origin(request.url)} is unreachable ({reason}). Check the address "
+                "and that the server is running, then try again."
             ),
-            is_away=True,
+            is_unavailable=True,
         ) from err
 
 
-def read_object(answer: httpx.Response) -> Mapping[str, Any]:
-    """Return the JSON object that a server answered; Refused if it is none."""
-    answer.read()
+def read_object(response: httpx.Response) -> Mapping[str, Any]:
+    """Return the JSON object in a response; raises Refused if there is none."""
+    response.read()
     try:
-        found = answer.json()
+        found = response.json()
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise not_understood(answer)
+        raise unexpected(response)
     return found
 
 
-def not_understood(answer: httpx.Response) -> Refused:
-    """Make the error for an answer that no server of ours would give."""
+def unexpected(response: httpx.Response) -> Refused:
+    """Return the error for a response that no stemserve server would send."""
     return Refused(
-        f"{_origin(answer.url)} gave an answer that is none of stemserve's. Check the "
-        "address of the server.",
-        answer.status_code,
+        f"{_origin(response.url)} sent an unexpected response. Check that this is the "
+        "address of a stemserve server.",
+        response.status_code,
     )
 
 
-def _check(answer: httpx.Response) -> None:
-    if answer.is_success:
+def _check(response: httpx.Response) -> None:
+    if response.is_success:
         return
-    answer.read()
-    refused = _refusal(answer)
-    if answer.status_code >= 500 or answer.status_code == 429:
-        after = answer.headers.get("Retry-After")
+    response.read()
+    refused = _refusal(response)
+    if response.status_code >= 500 or response.status_code == 429:
+        after = response.headers.get("Retry-After")
         raise TryAgain(
             refused,
             retry_after_seconds(after, datetime.now(UTC)),
-            is_away=answer.status_code in _AWAY,
+            is_unavailable=response.status_code in _UNAVAILABLE,
         )
     raise refused
 
 
-def _refusal(answer: httpx.Response) -> Refused:
-    """Make an error of the server's own words (RFC 9457), or of ours if it has none."""
-    status = answer.status_code
-    if answer.has_redirect_location:
-        address = answer.headers["Location"]
-        return Refused(f"The server is at {address}: use that address.", status)
+def _refusal(response: httpx.Response) -> Refused:
+    """Return the error that the response describes (RFC 9457), or a generic one."""
+    status = response.status_code
+    if response.has_redirect_location:
+        address = response.headers["Location"]
+        return Refused(f"The server redirects to {address}. Use that address.", status)
     try:
-        problem = answer.json()
+        problem = response.json()
     except ValueError:
         problem = None
     problem = problem if isinstance(problem, dict) else {}
     detail, code = problem.get("detail"), problem.get("code")
     if not isinstance(detail, str) or not detail:
-        detail = f"{answer.url} answered {status} {answer.reason_phrase}."
+        detail = f"{response.url} responded {status} {response.reason_phrase}."
     return Refused(detail, status, code if isinstance(code, str) else None)
 
 

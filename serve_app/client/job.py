@@ -1,4 +1,4 @@
-"""A job as its client sees it."""
+"""A job of a server, as a client gets it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from urllib.parse import urljoin
 
 @dataclass(frozen=True)
 class Ticket:
-    """A job that the server accepted: its id, and the server to ask about it.
+    """A job that the server accepted: its id, and the base URL of the server to poll.
 
-    Keep both texts to go on with the job in another process.
+    Store both strings to continue with the job in another process.
     """
 
     job_id: str
@@ -25,7 +25,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class RemoteStem:
-    """A stem to download. Its name and suffix are safe as parts of a path."""
+    """A stem to download. Its name and suffix are safe in a file name."""
 
     name: str
     suffix: str
@@ -35,18 +35,18 @@ class RemoteStem:
 
     @property
     def filename(self) -> str:
-        """The name that the stem gets in a directory, such as `drums.wav`."""
+        """The name of the downloaded file, such as `drums.wav`."""
         return f"{self.name}{self.suffix}"
 
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as it was when the server was asked, and its stems once it is completed.
+    """The state of a job at one poll, with its stems once it is completed.
 
     `status` is `pending`, `processing`, `completed`, `failed` or `cancelled`;
-    `progress` goes from 0 to 1; `eta_seconds` is about how long the job still takes.
-    `gain` is the factor that kept the stems from clipping, 1 when none was needed. What
-    an older server does not tell is None.
+    `progress` goes from 0 to 1; `eta_seconds` estimates the time left. `gain` is the
+    factor applied to all stems to prevent clipping, 1 if none was needed. Fields that
+    an older server does not send are None.
     """
 
     status: str
@@ -60,43 +60,43 @@ class RemoteJob:
     duration_seconds: float | None = None
 
 
-def read_ticket(answer: Mapping[str, Any], base_url: str) -> Ticket:
-    """Read what names the job in the server's answer; ValueError if nothing does.
+def read_ticket(body: Mapping[str, Any], base_url: str) -> Ticket:
+    """Read a ticket from the body of a response; raises ValueError without a job id.
 
-    The server may send its clients elsewhere to poll (`hf_space_url`).
+    `hf_space_url` in the body, if not empty, is the base URL to poll instead.
     """
-    job_id, elsewhere = _text(answer.get("job_id")), _text(answer.get("hf_space_url"))
+    job_id, poll_url = _text(body.get("job_id")), _text(body.get("hf_space_url"))
     if job_id is None or not _is_plain(job_id):
-        raise ValueError(f"{job_id!r} is no id of a job")
-    return Ticket(job_id, elsewhere or base_url)
+        raise ValueError(f"{job_id!r} is not a valid job id")
+    return Ticket(job_id, poll_url or base_url)
 
 
-def read_job(answer: Mapping[str, Any], base_url: str) -> RemoteJob:
-    """Read a job from the server's answer; ValueError if it is none."""
-    stems = answer.get("stems") or {}
-    if not isinstance(answer.get("status"), str) or not isinstance(stems, Mapping):
-        raise ValueError("a job has a status and, in the end, stems")
+def read_job(body: Mapping[str, Any], base_url: str) -> RemoteJob:
+    """Read a job from the body of a response; raises ValueError if it is not valid."""
+    stems = body.get("stems") or {}
+    if not isinstance(body.get("status"), str) or not isinstance(stems, Mapping):
+        raise ValueError('a job must have a "status", and "stems" must be an object')
     return RemoteJob(
-        status=answer["status"],
-        progress=_number(answer.get("progress"), 0.0) / 100,
-        stage=_text(answer.get("stage")),
+        status=body["status"],
+        progress=_number(body.get("progress"), 0.0) / 100,
+        stage=_text(body.get("stage")),
         stems=tuple(_read_stem(name, stem, base_url) for name, stem in stems.items()),
-        model=_text(answer.get("model")),
-        gain=_number(answer.get("gain"), 1.0),
-        error=_text(answer.get("error")),
-        eta_seconds=_optional_number(answer.get("eta_seconds")),
-        duration_seconds=_optional_number(answer.get("duration")),
+        model=_text(body.get("model")),
+        gain=_number(body.get("gain"), 1.0),
+        error=_text(body.get("error")),
+        eta_seconds=_optional_number(body.get("eta_seconds")),
+        duration_seconds=_optional_number(body.get("duration")),
     )
 
 
 def _read_stem(name: str, stem: Any, base_url: str) -> RemoteStem:
     if not isinstance(stem, Mapping) or not isinstance(stem.get("download_url"), str):
-        raise ValueError("a stem has a download_url")
+        raise ValueError('a stem must have a "download_url"')
     size = stem.get("size")
-    # The names come from elsewhere: they must not lead out of the output directory.
+    # The server's names become file names: they must not leave the output directory.
     suffix = PurePath(str(stem.get("filename", ""))).suffix
     if not _is_plain(name) or (suffix and not _is_plain(suffix[1:])):
-        raise ValueError(f"{name!r} is no name of a stem")
+        raise ValueError(f"{name!r} is not a valid stem name")
     return RemoteStem(
         name=name,
         suffix=suffix,

@@ -1,4 +1,4 @@
-"""When to try again, and how long to wait before."""
+"""Retries with exponential backoff."""
 
 import time
 from collections.abc import Callable
@@ -16,12 +16,13 @@ OnRetry = Callable[[AppError, float], None]
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often to try, and how the waits between tries grow: each twice the last.
+    """How often to retry and how long to wait: each delay is twice the one before.
 
-    A server that has answered before and then is away, as during its restart, is tried
-    for `patience_seconds`, however many tries that takes; `job_patience_seconds` if it
-    has accepted a job, which goes on when the server is back. One that never answered
-    is tried at most `first_contact_tries` times: its address is probably wrong.
+    A call makes at most `tries` attempts in a row. A server that has responded before
+    and is then unreachable, as during a restart, is retried for `patience_seconds`,
+    however many attempts that takes; for `job_patience_seconds` once it has accepted a
+    job, which continues when the server is back. A server that has never responded gets
+    at most `first_contact_tries` attempts: its address is probably wrong.
     """
 
     tries: int = 6
@@ -32,17 +33,19 @@ class RetryPolicy:
     first_contact_tries: int = 3
 
     def delay_seconds(self, failures: int) -> float:
-        """Return the wait after so many failures in a row."""
-        # Bounded before it is raised: a float holds no 2 ** 1024.
+        """Return the delay after `failures` failed attempts in a row."""
+        # The exponent is bounded: 2.0 ** 1024 overflows a float.
         doublings = min(failures - 1, 30)
         delay = self.first_delay_seconds * 2.0**doublings
         return min(delay, self.longest_delay_seconds)
 
 
 class TryAgain(Exception):
-    """A try failed in a way that may pass; `error` is what to raise if it does not.
+    """A retryable failure of an attempt; `error` is raised if no retry is left.
 
-    `is_away` says that the server did not answer, or that a gateway answered for it.
+    `after_seconds` is the delay that the server asked for. `has_progressed` is true for
+    a download that received some bytes. `is_unavailable` is true if the server did not
+    respond or is not ready, or a gateway responded for it.
     """
 
     def __init__(
@@ -50,13 +53,13 @@ class TryAgain(Exception):
         error: AppError,
         after_seconds: float = 0.0,
         has_progressed: bool = False,
-        is_away: bool = False,
+        is_unavailable: bool = False,
     ) -> None:
-        super().__init__(error, after_seconds, has_progressed, is_away)
+        super().__init__(error, after_seconds, has_progressed, is_unavailable)
         self.error = error
         self.after_seconds = after_seconds
         self.has_progressed = has_progressed
-        self.is_away = is_away
+        self.is_unavailable = is_unavailable
 
 
 def retrying(
@@ -65,11 +68,12 @@ def retrying(
     pause: Pause,
     on_retry: OnRetry | None = None,
 ) -> Result:
-    """Return what `attempt` returns, tried anew while it raises TryAgain.
+    """Return what `attempt` returns, retrying it while it raises TryAgain.
 
-    Waits longer each time, and at least as long as the server asked. Tries that got
-    somewhere are not counted. Raises the last try's error after `policy.tries`, or
-    where the server is away after `policy.patience_seconds` if that is later.
+    Each delay is longer than the last, and at least what the server asked for. An
+    attempt that made progress resets the count. Raises the last attempt's error after
+    `policy.tries` attempts, or, if the server is unavailable, after
+    `policy.patience_seconds` if that is later.
     """
     streak = _Streak(policy)
     while True:
@@ -86,7 +90,7 @@ def retrying(
 
 
 class _Streak:
-    """Failures in a row, and the time that they have cost."""
+    """Failed attempts in a row, and the time spent on them."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -94,7 +98,7 @@ class _Streak:
         self._lost_seconds = 0.0
 
     def delay_seconds(self, again: TryAgain, took_seconds: float) -> float | None:
-        """Count a failure; return the wait before the next try, None if none is due."""
+        """Count a failure; return the delay before the next attempt, None to stop."""
         if again.has_progressed:
             self._failures, self._lost_seconds = 0, 0.0
         else:
@@ -103,9 +107,9 @@ class _Streak:
         delay = self._policy.delay_seconds(self._failures)
         if self._failures >= self._policy.tries:
             left_seconds = self._policy.patience_seconds - self._lost_seconds
-            if not again.is_away or left_seconds <= 0:
+            if not again.is_unavailable or left_seconds <= 0:
                 return None
-            # The last try is made when patience ends, not before.
+            # The last attempt is made when `patience_seconds` end, not before.
             delay = min(delay, left_seconds)
         delay = max(delay, again.after_seconds)
         self._lost_seconds += delay
@@ -113,9 +117,9 @@ class _Streak:
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float:
-    """Return the wait that a Retry-After header asks for, in seconds or as a date.
+    """Return the seconds in a Retry-After header, given as a number or a date.
 
-    A header that is neither asks for none, and none asks for over an hour.
+    Returns 0 for a missing or an invalid header, and at most 3600.
     """
     if header is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""One Ray cluster for the whole test session, an app of its own for each module."""
+"""One Ray cluster for the test session, and one application for each module."""
 
 import os
 import socket
@@ -22,15 +22,15 @@ def free_port() -> int:
 
 
 LEASE_SECONDS = 3.0
-# Where the console is served from, as an operator says it.
+# The port of the console's origin, which the server allows.
 CONSOLE_PORT = free_port()
 CORS_ORIGINS = (f"http://localhost:{CONSOLE_PORT}",)
-# Short, but longer than a busy machine holds up an event loop.
+# Short, but longer than an event loop is delayed on a busy machine.
 HEARTBEAT_TIMEOUT_SECONDS = 10.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder runs on the cluster."""
+    """Mark all tests of this folder: they run on the cluster."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[int]:
-    """Start Ray and Serve; give the port of the HTTP proxy."""
+    """Start Ray and Serve; yield the port of the HTTP proxy."""
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["FORWARDED_ALLOW_IPS"] = ""
@@ -67,7 +67,7 @@ def cluster() -> Iterator[int]:
 def service(
     cluster: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """Run the whole application, with the model in the box and a short lease."""
+    """Run the whole application with the bundled model and a short lease."""
     data_dir = tmp_path_factory.mktemp("data")
     args = AppArgs(
         settings={

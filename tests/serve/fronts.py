@@ -1,4 +1,4 @@
-"""What may stand between a browser and the service: real servers on this machine."""
+"""Proxies between a browser and the service: real servers on this machine."""
 
 import http.client
 import json
@@ -9,18 +9,18 @@ from threading import Thread
 from typing import Self
 from urllib.parse import urlsplit
 
-# No name in the world ends so (RFC 6761): a URL with it leads nowhere.
+# `.invalid` names are never resolved (RFC 6761).
 INNER_HOST = "inner.invalid"
 _TIMEOUT_SECONDS = 60
 _CORS = {"Access-Control-Allow-Origin": "*"}
-# Of one connection alone (RFC 9110, 7.6.1), or written anew here.
+# Headers of one connection (RFC 9110, 7.6.1), and one that is set again here.
 _HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")
 
-Answer = tuple[int, Mapping[str, str], bytes]
+Response = tuple[int, Mapping[str, str], bytes]
 
 
 class Front:
-    """A server that is reached as localhost, another origin than 127.0.0.1."""
+    """A server at the host localhost, which is another origin than 127.0.0.1."""
 
     def __init__(self, port: int = 0) -> None:
         front = self
@@ -30,7 +30,7 @@ class Front:
 
             def do_GET(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
-                status, headers, body = front.answer(self, self.rfile.read(length))
+                status, headers, body = front.respond(self, self.rfile.read(length))
                 self.send_response(status)
                 for name, value in headers.items():
                     if name.lower() not in _HOP_BY_HOP:
@@ -48,8 +48,8 @@ class Front:
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
         self.url = f"http://localhost:{self._server.server_port}"
 
-    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
-        """Return the answer to a request."""
+    def respond(self, request: BaseHTTPRequestHandler, body: bytes) -> Response:
+        """Return the response to a request."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -63,29 +63,29 @@ class Front:
 
 
 class Page(Front):
-    """Serves one page, whatever is asked for, as single-page applications do."""
+    """Serves one page at every path, like a single-page application."""
 
     def __init__(self, path: Path, port: int = 0) -> None:
         super().__init__(port)
         self._html = path.read_bytes()
 
-    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
+    def respond(self, request: BaseHTTPRequestHandler, body: bytes) -> Response:
         """Return the page."""
         return 200, {"Content-Type": "text/html"}, self._html
 
 
 class Proxy(Front):
-    """Passes all on to `upstream` under a host that nobody can reach.
+    """Forwards requests to `upstream` with an unresolvable Host.
 
-    It says in X-Forwarded-* what it was asked for.
+    X-Forwarded-* have the original client, scheme and host.
     """
 
     def __init__(self, upstream: str) -> None:
         super().__init__()
         self._upstream = upstream
 
-    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
-        """Return what the service answers."""
+    def respond(self, request: BaseHTTPRequestHandler, body: bytes) -> Response:
+        """Return the response of the service."""
         headers = {
             **dict(request.headers),
             "Host": INNER_HOST,
@@ -93,13 +93,13 @@ class Proxy(Front):
             "X-Forwarded-Proto": "http",
             "X-Forwarded-Host": request.headers["Host"],
         }
-        return _asked(self._upstream, request.command, request.path, headers, body)
+        return _forwarded(self._upstream, request.command, request.path, headers, body)
 
 
 class Gateway(Front):
-    """Asks `upstream` for a few paths, and takes any status but 200 for a failure.
+    """Forwards a few paths to `upstream`; any status but 200 is a failure.
 
-    It knows no `download_url`: what it gets it gives.
+    It returns the bodies, with their `download_url`, unchanged.
     """
 
     _PATHS = ("/config", "/analyze", "/separate", "/job/")
@@ -108,29 +108,29 @@ class Gateway(Front):
         super().__init__()
         self._upstream = upstream
 
-    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
-        """Return the JSON that the service answers, or 502."""
+    def respond(self, request: BaseHTTPRequestHandler, body: bytes) -> Response:
+        """Return the JSON of the service's response, or 502."""
         if "/stems/" in request.path or not request.path.startswith(self._PATHS):
             return 404, _CORS, b"{}"
         kind = request.headers.get("Content-Type")
         headers = {"Content-Type": kind} if kind else {}
-        status, _, found = _asked(
+        status, _, found = _forwarded(
             self._upstream, request.command, request.path, headers, body
         )
         if status != 200:
-            detail = json.dumps({"detail": f"upstream answered {status}"})
+            detail = json.dumps({"detail": f"upstream responded {status}"})
             return 502, _CORS, detail.encode()
         return 200, {**_CORS, "Content-Type": "application/json"}, found
 
 
-def _asked(
+def _forwarded(
     upstream: str, method: str, path: str, headers: Mapping[str, str], body: bytes
-) -> Answer:
+) -> Response:
     base = urlsplit(upstream)
     connection = http.client.HTTPConnection(base.netloc, timeout=_TIMEOUT_SECONDS)
     try:
         connection.request(method, f"{base.path}{path}", body or None, dict(headers))
-        answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read()
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
     finally:
         connection.close()

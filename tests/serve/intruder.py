@@ -1,12 +1,12 @@
-"""Attacks a server's ports and files, as the user `nobody`; prints what they answer.
+"""Attack a server's ports and files as the user `nobody`; print the results.
 
-Its argument is JSON: `address`, `ports`, `token` or null, `certificate` and its key as
-PEM or null, `marks`, `files`. The code that an attack has run leaves a file in the
-directory `marks`; `files` are directories to look into. Prints JSON: a list of answers,
-each with `attack`, `port` and `answer`.
+The argument is JSON: `address`, `ports`, `token` or null, `certificate` and its key as
+PEM or null, `marks`, `files`. Code that an attack manages to run creates a file in the
+directory `marks`; `files` are directories to search for accessible files. Prints JSON:
+a list of results, each with `attack`, `port` and `answer`.
 
-With `catch`, a number of seconds, it takes the place of a server at the first of the
-ports instead, and prints what it was told there: a list of strings in hexadecimal.
+With `catch`, a number of seconds, it listens at the first port in place of a server
+instead, and prints what its clients send: a list of hexadecimal strings.
 """
 
 import http.client
@@ -26,24 +26,24 @@ from ray.core.generated import gcs_service_pb2
 from ray.serve.generated import serve_pb2
 
 NOBODY = 65534
-# A busy machine takes its time; what is shut answers at once.
+# Long enough for a busy machine; closed ports respond at once.
 TIMEOUT_SECONDS = 10
 
-# Of each server in Ray a method that needs no arguments.
+# A method without arguments of each of Ray's servers.
 METHODS = (
     "ray.rpc.CoreWorkerService/GetCoreWorkerStats",
     "ray.rpc.NodeManagerService/GetNodeStats",
     "ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
     "ray.rpc.ReporterService/GetTraceback",
 )
-# Ray aborts for want of a header of this one, before it asks for the token.
+# Without a certain header Ray aborts on this call, before it checks the token.
 ABORT = "ray.rpc.syncer.RaySyncer/StartSync"
-# What an HTTP/2 server says first: no settings. Clients wait for it with their calls.
+# The first frame of an HTTP/2 server: empty SETTINGS. Clients wait for it.
 SETTINGS = bytes.fromhex("000000040000000000")
 
 
 class Touch:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,7 +59,7 @@ def attacks(
     certificate: Sequence[str] | None,
     marks: Path,
 ) -> Iterator[tuple[str, str]]:
-    """Try to have a port run code or give something away; yield what it answers."""
+    """Try to run code or read data through a port; yield attacks and their results."""
     bearer = {"authorization": f"Bearer {token}"} if token else {}
 
     def post(path: str, body: bytes) -> str:
@@ -96,13 +96,13 @@ def attacks(
     yield "functions", call("ray.rpc.InternalKVGcsService/InternalKVKeys", message)
     for method in METHODS:
         yield method, call(method, b"")
-    # With the certificate it would end what the other attacks are for.
+    # With the certificate this call would end the process under attack.
     if certificate is None:
         yield ABORT, call(ABORT, b"")
 
 
 def channel_to(target: str, certificate: Sequence[str] | None) -> grpc.Channel:
-    """Return a channel; with TLS where there are a certificate and its key."""
+    """Return a channel, with TLS if there are a certificate and its key."""
     if certificate is None:
         return grpc.insecure_channel(target)
     chain, key = (pem.encode() for pem in certificate)
@@ -111,7 +111,7 @@ def channel_to(target: str, certificate: Sequence[str] | None) -> grpc.Channel:
 
 
 def caught(port: int, seconds: float) -> list[str]:
-    """Listen where a server was; return what each of its clients sends, as hex."""
+    """Listen in place of a server; return what each of its clients sends, as hex."""
     end = time.monotonic() + seconds
 
     def read(connection: socket.socket) -> str:
@@ -142,7 +142,7 @@ def caught(port: int, seconds: float) -> list[str]:
 
 
 def freed(port: int, end: float) -> socket.socket:
-    """Return a socket that listens at the port as soon as that is free."""
+    """Return a socket that listens at the port, once that is free."""
     while True:
         try:
             listener = socket.create_server(("127.0.0.1", port), backlog=128)
@@ -156,14 +156,14 @@ def freed(port: int, end: float) -> socket.socket:
 
 
 def open_files(directory: Path) -> Iterator[tuple[str, str]]:
-    """Yield what this user can read below a directory, or write to."""
+    """Yield the files below a directory that this user can read or write."""
     for path in (directory, *directory.rglob("*")):
         if not path.is_symlink() and os.access(path, os.R_OK | os.W_OK):
             yield "file", str(path)
 
 
 def main() -> None:
-    """Attack all ports at once and look into the directories, or take one's place."""
+    """Attack all ports in parallel and search the directories, or replace a server."""
     what = json.loads(sys.argv[1])
     os.setgroups([])
     os.setgid(NOBODY)

@@ -1,4 +1,4 @@
-"""Another user of this machine, and another machine on its network."""
+"""Attacks by another user of this machine, and from another machine."""
 
 import functools
 import json
@@ -16,29 +16,29 @@ from typing import Any
 import psutil
 
 SCRIPT = Path(__file__).with_name("intruder.py")
-# Others may run these tests beside us. The network is one for tests of devices (RFC
-# 2544), which nobody routes.
+# The names are unique, because these tests may run several times at once. The network
+# is reserved for tests of devices (RFC 2544) and is not routed.
 _PID = os.getpid()
 NAMESPACE, DEVICE, PEER = f"stemserve{_PID}", f"stem{_PID}", f"peer{_PID}"
 _NETWORK = list(ip_network("198.18.0.0/15").subnets(new_prefix=30))[_PID % 2**15]
 SERVER_ADDRESS, OTHER_ADDRESS = map(str, _NETWORK.hosts())
 
-# What is said to those without the token, and by what speaks another protocol.
+# Results without the token, and from servers of other protocols.
 REFUSALS = {
     *("401", "403", "UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"),
     *("BadStatusLine", "RemoteDisconnected", "ConnectionRefusedError"),
     *("ConnectionResetError", "TimeoutError", "DEADLINE_EXCEEDED"),
 }
-# What is said where nothing listens.
+# Results if nothing listens.
 UNREACHED = {"ConnectionRefusedError", "UNAVAILABLE"}
 
-# The service's own answer: it has no such path.
+# The service's response: it has no such path.
 NOT_FOUND = "404"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a port answered an attack."""
+    """The result of an attack on a port."""
 
     port: int
     attack: str
@@ -46,7 +46,7 @@ class Answer:
 
 
 def listening(server: psutil.Process) -> dict[int, str]:
-    """Return the ports on which a server's processes listen, and at which address."""
+    """Return the ports on which a server's processes listen, with their addresses."""
     return {
         connection.laddr.port: connection.laddr.ip
         for process in (server, *server.children(recursive=True))
@@ -56,13 +56,13 @@ def listening(server: psutil.Process) -> dict[int, str]:
 
 
 def process_of(server: psutil.Process, name: str) -> psutil.Process:
-    """Return the process of a server's Ray that has this name."""
+    """Return the process of this name of a server's Ray."""
     children = server.children(recursive=True)
     return next(child for child in children if child.name() == name)
 
 
-def _heart(server: psutil.Process) -> set[psutil.Process]:
-    """Return the processes without which a server does not go on as it is."""
+def _vital_processes(server: psutil.Process) -> set[psutil.Process]:
+    """Return the processes that a server can't run without."""
     names = ("gcs_server", "raylet", "ray::Serve", "ray::Proxy")
     return {
         child
@@ -72,7 +72,7 @@ def _heart(server: psutil.Process) -> set[psutil.Process]:
 
 
 def environment_of(server: psutil.Process) -> dict[str, str]:
-    """Return the environment that a server's Ray has from it."""
+    """Return the environment of a server's Ray."""
     return process_of(server, "raylet").environ()
 
 
@@ -99,9 +99,9 @@ def attack(
     files: Sequence[Path] = (),
     through: Sequence[str] = (),
 ) -> list[Answer]:
-    """Attack ports and files as `nobody`, by way of a command such as `ip netns exec`.
+    """Attack ports and files as `nobody`, through a command such as `ip netns exec`.
 
-    Code that is run as the server leaves a file in the directory `marks`.
+    Code that an attack manages to run creates a file in the directory `marks`.
     """
     answers = _as_nobody(
         through,
@@ -118,23 +118,23 @@ def attack(
 def caught(
     server: psutil.Process, process: psutil.Process, port: int, seconds: float
 ) -> list[bytes]:
-    """Kill one of a server's processes and take its place at a port, as `nobody`.
+    """Kill one of a server's processes and listen at its port, as `nobody`.
 
-    Returns what each connection sent. The server itself is stopped (SIGSTOP) meanwhile,
-    so that it can't end its processes first.
+    Returns what each connection sent. The server itself is paused (SIGSTOP) meanwhile,
+    so that it can't stop its processes first.
     """
     server.suspend()
     try:
         with ThreadPoolExecutor(1) as pool:
-            told = pool.submit(_as_nobody, (), ports=[port], catch=seconds)
+            sent = pool.submit(_as_nobody, (), ports=[port], catch=seconds)
             process.kill()
-            return [bytes.fromhex(each) for each in told.result()]
+            return [bytes.fromhex(each) for each in sent.result()]
     finally:
         server.resume()
 
 
 def _as_nobody(through: Sequence[str], **what: Any) -> list[Any]:
-    """Run the intruder; what it prints."""
+    """Run the intruder; return what it prints."""
     done = subprocess.run(
         [*through, sys.executable, str(SCRIPT), json.dumps({"catch": 0, **what})],
         env={**os.environ, "RAY_AUTH_MODE": "disabled"},
@@ -151,17 +151,17 @@ def assert_shut_to_other_users(
     server: psutil.Process, http_port: int, marks: Path, files: Sequence[Path]
 ) -> None:
     """Attack every port at 127.0.0.1 without a token and with a wrong one."""
-    ports, heart = listening(server), _heart(server)
+    ports, vital = listening(server), _vital_processes(server)
     for token in (None, "0" * 64):
         answers = attack("127.0.0.1", list(ports), marks, token=token, files=files)
         _assert_refused(answers, http_port, marks)
-        assert _heart(server) == heart, "an attack has ended a process"
+        assert _vital_processes(server) == vital, "an attack ended a process"
 
 
 def assert_shut_to_the_network(
     server: psutil.Process, http_port: int, marks: Path
 ) -> None:
-    """Attack every port from another network, and find none but the HTTP port."""
+    """Attack every port from another network; only the HTTP port is reachable."""
     ports = listening(server)
     assert set(ports) - set(on_loopback(ports)) <= {http_port}
     with other_network() as through:
@@ -177,15 +177,15 @@ def assert_shut_to_the_network(
 
 
 def on_loopback(ports: Mapping[int, str]) -> list[int]:
-    """Return those of the ports that only this machine can connect to."""
+    """Return the ports that listen on loopback."""
     return [port for port, ip in ports.items() if "127.0.0.1" in ip]
 
 
 @functools.cache
 def reason_not_to_try() -> str:
-    """Return why another user and another network can't be had; empty if they can."""
+    """Return why attacks by others can't be simulated; empty if they can."""
     if os.geteuid() != 0:
-        return "only root can become another user and make another network"
+        return "only root can switch to another user and create a network"
     try:
         with other_network():
             return ""
@@ -195,7 +195,7 @@ def reason_not_to_try() -> str:
 
 @contextmanager
 def other_network() -> Iterator[Sequence[str]]:
-    """Make a network of two hosts; give what runs a command on the other one."""
+    """Create a network of two hosts; yield a prefix that runs commands on the other."""
     try:
         inside = ("netns", "exec", NAMESPACE)
         for command in (
@@ -220,7 +220,7 @@ def _ip(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def _assert_refused(answers: Sequence[Answer], http_port: int, marks: Path) -> None:
-    assert not list(marks.iterdir()), "an attack has run code as the server"
+    assert not list(marks.iterdir()), "an attack ran code as the server"
     for each in answers:
         is_ours = each.port == http_port and each.answer in (NOT_FOUND, "421")
         assert is_ours or each.answer in REFUSALS, each

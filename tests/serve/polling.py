@@ -1,4 +1,4 @@
-"""A client that asks without pause, and what it is told of a job that exists."""
+"""A client that polls a job very often, and the responses that it gets."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,26 +14,28 @@ POLL_SECONDS = 0.02
 
 @dataclass
 class Seen:
-    """What a client that polls has got: how often which status, and what is wrong."""
+    """The responses to a polling client: the count of each status, and the faults."""
 
     statuses: dict[int, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     refused: int = 0
 
-    def add(self, answer: httpx.Response) -> None:
-        self.statuses[answer.status_code] = self.statuses.get(answer.status_code, 0) + 1
-        if answer.status_code == 404:
-            self.wrong.append(f"404: {answer.text}")
-        if "access-control-allow-origin" not in answer.headers:
-            self.wrong.append(f"{answer.status_code} without CORS: {answer.text}")
+    def add(self, response: httpx.Response) -> None:
+        self.statuses[response.status_code] = (
+            self.statuses.get(response.status_code, 0) + 1
+        )
+        if response.status_code == 404:
+            self.wrong.append(f"404: {response.text}")
+        if "access-control-allow-origin" not in response.headers:
+            self.wrong.append(f"{response.status_code} without CORS: {response.text}")
 
 
 @contextmanager
 def polled(url: str) -> Iterator[Seen]:
-    """Ask for `url` every 20 ms as a browser does, whether anything listens or not."""
+    """Request `url` every 20 ms as a browser does, whether the port is open or not."""
     seen, stop = Seen(), Event()
 
-    async def ask(client: httpx.AsyncClient) -> None:
+    async def request(client: httpx.AsyncClient) -> None:
         try:
             seen.add(await client.get(url, headers={"Origin": ORIGIN}))
         except httpx.TransportError:
@@ -42,11 +44,11 @@ def polled(url: str) -> Iterator[Seen]:
     async def poll() -> None:
         limits = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(timeout=60, limits=limits) as client:
-            asked = []
+            requests = []
             while not stop.is_set():
-                asked.append(asyncio.create_task(ask(client)))
+                requests.append(asyncio.create_task(request(client)))
                 await asyncio.sleep(POLL_SECONDS)
-            await asyncio.gather(*asked)
+            await asyncio.gather(*requests)
 
     thread = Thread(target=lambda: asyncio.run(poll()))
     thread.start()

@@ -1,4 +1,4 @@
-"""The application over a database and a store of files that all nodes share."""
+"""The application with a database and a file store that all nodes share."""
 
 import os
 from pathlib import Path
@@ -14,9 +14,9 @@ _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGIO
 def arguments(
     database_url: str, storage: str, data_dir: Path, separators: int, **settings: Any
 ) -> AppArgs:
-    """Return its arguments: two Apis, two Dispatchers and so many Separators.
+    """Return arguments for two Apis, two Dispatchers and `separators` Separators.
 
-    The credentials of the store are those of this process; `settings` come on top.
+    The credentials of the store are those of this process; `settings` are added.
     """
     env = {name: os.environ[name] for name in _CREDENTIALS}
     tuned = {**env, allocator.VARIABLE: allocator.TUNABLES}

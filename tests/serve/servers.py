@@ -1,4 +1,4 @@
-"""Servers of their own, beside the cluster that the tests share."""
+"""Separate servers, beside the cluster that the tests share."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def own_server(
 ) -> Iterator[tuple[Service, psutil.Process]]:
     """Run `python -m deployments` with its own Ray, as `make serve` does.
 
-    Of another `tree` if one is given; `settings` are more of its environment.
+    `tree` is another source tree to run; `settings` are added to the environment.
     """
     port = port or free_port()
     environment = {
@@ -42,7 +42,7 @@ def own_server(
     }
     if tree is not None:
         environment["PYTHONPATH"] = str(tree)
-    # The test session's own cluster is not to be found by it.
+    # The server must not connect to the cluster of the test session.
     environment.pop("RAY_ADDRESS", None)
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The same service over Postgres and S3, with two of each part."""
+"""The service with Postgres and S3, with two replicas of each deployment."""
 
 import hashlib
 from collections.abc import Iterator
@@ -56,14 +56,14 @@ def stored(s3: S3Server, bucket_url: str) -> list[str]:
 
 
 def fetched(job: dict[str, dict[str, dict[str, str]]]) -> dict[str, str]:
-    """Fetch all stems by their signed addresses; return their hashes."""
+    """Download all stems by their presigned URLs; return their hashes."""
     hashes = {}
     for name in STEMS:
-        answer = httpx.get(job["stems"][name]["download_url"], timeout=60)
-        assert answer.status_code == 200
-        assert answer.headers["content-type"] == "audio/wav"
-        assert f"song_{name}.wav" in answer.headers["content-disposition"]
-        hashes[name] = hashlib.sha256(answer.content).hexdigest()
+        response = httpx.get(job["stems"][name]["download_url"], timeout=60)
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "audio/wav"
+        assert f"song_{name}.wav" in response.headers["content-disposition"]
+        hashes[name] = hashlib.sha256(response.content).hexdigest()
         assert hashes[name] == job["stems"][name]["sha256"]
     return hashes
 
@@ -75,7 +75,7 @@ def test_a_song_goes_through_postgres_and_s3(
     job = scaled.wait(job_id)
     assert job["status"] == "completed", job
     assert len(set(fetched(job).values())) == len(STEMS)
-    # The Api itself sends them as well.
+    # The Api serves them too.
     direct = httpx.get(f"{scaled.url}/job/{job_id}/stems/drums", timeout=60)
     digest = hashlib.sha256(direct.content).hexdigest()
     assert digest == job["stems"]["drums"]["sha256"]
@@ -109,22 +109,22 @@ def test_jobs_of_several_clients_are_each_done_once(
     assert [job["status"] for job in done] == ["completed"] * 4
     for job_id in jobs:
         mine = [key for key in stored(s3, bucket_url) if job_id in key]
-        # The song, its stems, and what is told of it with its waveform.
+        # The song, its stems, its report and its waveform.
         assert len(mine) == 1 + len(STEMS) + 2
 
 
 def test_the_same_song_is_computed_once_for_all_who_want_it(
     scaled: Service, song: Path, tmp_path: Path
 ) -> None:
-    # Another song than that of the other tests: the same, a little quieter.
+    # Not the song of the other tests, but a quieter copy.
     wave, sample_rate = soundfile.read(song, dtype="int16")
     twin = tmp_path / "song.wav"
     soundfile.write(twin, wave // 2, sample_rate)
 
     def submit() -> dict[str, str]:
         files = {"file": ("song.wav", twin.read_bytes())}
-        answer = httpx.post(f"{scaled.url}/separate", files=files, timeout=60)
-        accepted: dict[str, str] = answer.raise_for_status().json()
+        response = httpx.post(f"{scaled.url}/separate", files=files, timeout=60)
+        accepted: dict[str, str] = response.raise_for_status().json()
         return accepted
 
     at_once = [submit()["job_id"] for _ in range(3)]

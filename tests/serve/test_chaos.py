@@ -1,4 +1,4 @@
-"""The service under fire, for a minute; `make chaos` is the same at length."""
+"""A minute of `make chaos`: processes are killed while jobs run."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tools.chaos.run import run
 def test_every_promise_is_kept_while_everything_is_killed(
     cluster: int, postgres: Postgres, tmp_path: Path
 ) -> None:
-    # A store of its own: nobody else wants theirs to be killed.
+    # A separate store, because it is killed too.
     store = s3.start(tmp_path / "s3")
     try:
         plan = Plan(jobs=24, songs=4, seed=2, least_strikes=5)

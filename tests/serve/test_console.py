@@ -1,4 +1,4 @@
-"""A console in a real browser, from another origin, over all that may be in between."""
+"""A console in a real browser, from another origin, through proxies and gateways."""
 
 import os
 import shutil
@@ -21,20 +21,21 @@ from tests.serve.conftest import CONSOLE_PORT, CORS_ORIGINS
 from tests.serve.fronts import INNER_HOST, Front, Gateway, Page, Proxy
 from tests.serve.service import STEMS, Service
 
-# Where Chromium must be, in CI; else these tests run where it and Playwright are found.
+# In CI, the required path of Chromium. Without it, tests are skipped if Chromium or
+# Playwright is not installed.
 CHROMIUM = os.environ.get("CHROMIUM")
 _imported = import_module if CHROMIUM else pytest.importorskip
 playwright: Any = _imported("playwright.sync_api")
 
 CONSOLE = Path(__file__).parent / "console" / "index.html"
-PATIENCE_MS = 100_000
-ASK = "([url, method]) => fetch(url, { method }).then(answer => answer.text())"
+TIMEOUT_MS = 100_000
+ASK = "([url, method]) => fetch(url, { method }).then(response => response.text())"
 SEND = """url => {
   const body = new FormData()
   body.append('file', document.getElementById('song').files[0])
   return fetch(url, { method: 'POST', mode: 'no-cors', body }).then(() => null)
 }"""
-# As root, in containers, it has neither a sandbox nor much of /dev/shm.
+# As root in a container, Chromium has no sandbox and little /dev/shm.
 _FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 
 
@@ -42,7 +43,7 @@ _FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 def browser() -> Iterator[Any]:
     path = CHROMIUM or shutil.which("chromium")
     if path is None:
-        pytest.skip("there is no chromium: apt-get install chromium")
+        pytest.skip("Chromium is not installed: apt-get install chromium")
     with playwright.sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=path, args=_FLAGS)
         yield chromium
@@ -51,17 +52,17 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def console(browser: Any) -> Iterator[Any]:
-    """Open the console, whose origin is configured and not the service's."""
+    """Open the console from the allowed origin, which is not the service's."""
     with opened(browser, CONSOLE_PORT) as page:
         yield page
 
 
 @contextmanager
 def opened(browser: Any, port: int = 0) -> Iterator[Any]:
-    """Open the console as it is served from a port, any by default."""
+    """Open the console, served from a port; by default a free one."""
     with Page(CONSOLE, port) as front:
         page = browser.new_page()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(TIMEOUT_MS)
         page.goto(f"{front.url}/")
         yield page
         page.close()
@@ -69,7 +70,7 @@ def opened(browser: Any, port: int = 0) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Song:
-    """A song, and how long exactly it is."""
+    """A song and its exact length."""
 
     path: Path
     frames: int
@@ -97,7 +98,7 @@ _ONGOING = 64
 
 @contextmanager
 def api(service: Service, name: str, **settings: Any) -> Iterator[str]:
-    """Run one more Api, below /{name}, over the pools and the data of the service."""
+    """Run another Api at /{name} with the pools and the data of the service."""
     dispatcher = serve.get_deployment_handle("DispatcherReplica", "stemserve")
     analyzer = serve.get_deployment_handle("Analyzer", "stemserve")
     systems, handles = AppArgs().made(), {"stems": {"analyzer": analyzer}}
@@ -115,20 +116,20 @@ def api(service: Service, name: str, **settings: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def public(service: Service, proxy: Front) -> Iterator[str]:
-    """Give the public URL of an Api that knows it."""
+    """Yield the public URL of an Api that is configured with it."""
     with api(service, "public", public_url=f"{proxy.url}/public") as path:
         yield f"{proxy.url}{path}"
 
 
 @pytest.fixture(scope="module")
 def trusting(service: Service, proxy: Front) -> Iterator[str]:
-    """Give the URL at the proxy of an Api that believes it."""
+    """Yield the proxy's URL of an Api that trusts the proxy."""
     with api(service, "trusting", trusted_proxies=("127.0.0.0/8",)) as path:
         yield f"{proxy.url}{path}"
 
 
 def use(console: Any, song: Song, url: str) -> dict[str, Any]:
-    """Analyse and separate a song in the browser; return what it got."""
+    """Analyse and separate a song in the browser; return the results."""
     console.set_input_files("#song", song.path)
     found: dict[str, Any] = console.evaluate("api => use(api)", url)
     return found
@@ -167,7 +168,7 @@ def test_the_page_of_a_stranger_reads_lists_and_changes_nothing(
             request = [f"{service.url}{path}", method]
             with pytest.raises(playwright.Error, match="Failed to fetch"):
                 stranger.evaluate(ASK, request)
-        # Sent without asking first, as a form is; nobody reads the answer.
+        # Sent without a preflight, like a form; the page can't read the response.
         stranger.evaluate(SEND, f"{service.url}/separate")
     assert service.wait(job_id)["status"] == "completed"
     assert [job["job_id"] for job in service.listed()] == before
@@ -191,7 +192,7 @@ def test_behind_a_trusted_proxy_that_changes_the_host(
 def test_a_proxy_that_is_not_trusted_is_not_believed(
     console: Any, song: Song, service: Service, proxy: Front
 ) -> None:
-    """The stems are at the host that it named to the service: not for this browser."""
+    """The stems have the proxy's Host, which this browser can't resolve."""
     with pytest.raises(playwright.Error, match="Failed to fetch"):
         use(console, song, proxy.url)
     newest = service.listed()[0]["job_id"]

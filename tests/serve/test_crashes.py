@@ -1,4 +1,4 @@
-"""Whatever dies, an accepted job completes, once, with the right stems."""
+"""Whatever process dies, an accepted job completes once, with the right stems."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ from tests.serve.polling import polled
 from tests.serve.servers import own_server
 from tests.serve.service import STEMS, Service, replica_processes, wait_for
 
-# Long enough to be caught in the middle, at tens of times real time.
+# Long enough to be interrupted, at tens of times real time.
 LONG_SECONDS = 150.0
 TEN_MINUTES = 600.0
 
@@ -37,7 +37,7 @@ def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def calm(service: Service, long_song: Path) -> dict[str, str]:
-    """Separate the song with nothing dying: the stems' hashes as they should be."""
+    """Separate the song without a crash; return the expected hashes of the stems."""
     calm = hashes(service, service.submit(long_song))
     assert len(set(calm.values())) == len(STEMS)
     return calm
@@ -75,26 +75,26 @@ def test_a_separator_that_hangs_is_killed_and_its_jobs_are_completed(
     for job_id in jobs:
         assert hashes(service, job_id) == calm
         assert_done_once(service, job_id)
-    assert not hung.is_running(), "it keeps its memory and its device"
+    assert not hung.is_running(), "the hung replica still has its memory and device"
 
 
 @pytest.mark.timeout(300)  # Run alone, it also starts the cluster.
 def test_a_song_goes_on_from_its_last_stored_window(
     service: Service, tmp_path: Path
 ) -> None:
-    """Ten minutes, killed at 80 %, have most of their windows computed once only."""
+    """A song of ten minutes, killed at 80 %: most windows are computed only once."""
     song = tmp_path / "song.wav"
     media.write_song(song, seconds=TEN_MINUTES, sample_rate=22_050, channels=1)
     windows = len(plan(round(TEN_MINUTES * 44_100), find("demo").window))
     calm = hashes(service, service.submit(song))
     job_id = service.submit(song)
-    # A twentieth of the progress is for storing the stems.
+    # Storing the stems is the last 5 % of the progress.
     service.wait_until(job_id, lambda job: job["progress"] >= 0.8 * 95)
     replica_processes("Separator")[0].kill()
     assert hashes(service, job_id) == calm
-    # A replica counts its windows from its start, the one of its warming up too.
+    # A replica counts its windows since its start, its warm-up's included.
     wait_for(lambda: service.health().get("windows_served", 0) > 1)
-    time.sleep(6)  # The picture of the pools is renewed every 5 seconds.
+    time.sleep(6)  # The status of the pools is refreshed every 5 seconds.
     computed = service.health()["windows_served"] - 1
     print(f"the second attempt computed {computed} of {windows} windows")
     assert computed <= 0.3 * windows
@@ -114,7 +114,7 @@ def test_jobs_that_share_a_dead_separator_are_all_completed(
 
 
 def assert_done_once(service: Service, job_id: str) -> None:
-    """Only the published attempt's stems are in the store, each once."""
+    """Check that the store has the stems of the published attempt only."""
     stems = service.data_dir / "files" / "stems" / job_id
     attempt = attempts_of(service, job_id)
     end = time.monotonic() + 40
@@ -138,7 +138,7 @@ def attempts_of(service: Service, job_id: str) -> int:
 def test_everything_killed_and_started_again_completes_every_job(
     tmp_path: Path, calm: dict[str, str], long_song: Path
 ) -> None:
-    """Meanwhile a job that exists is never 404, and people read a handful of lines."""
+    """Meanwhile the job is never 404, and the terminal shows only a few lines."""
     data_dir, port = tmp_path / "data", free_port()
     first, second = tmp_path / "first.log", tmp_path / "second.log"
     song = tmp_path / "Blue Monday.wav"
@@ -161,20 +161,20 @@ def test_everything_killed_and_started_again_completes_every_job(
             assert_shut(process, port, tmp_path)
             started = [process, *process.children(recursive=True)]
         _, alive = psutil.wait_procs(started, timeout=20)
-    assert not alive, "SIGINT left processes behind"
+    assert not alive, "processes are left after SIGINT"
     assert not seen.wrong
     assert seen.statuses[200] > 0
-    assert seen.refused > 0, "the polling began too late to see the port open"
+    assert seen.refused > 0, "polling started after the port was open"
     assert_a_person_can_read(first.read_text(), port, done, song.name)
     assert_a_person_can_read(second.read_text(), port, running, long_song.name)
     assert "has stopped" in second.read_text().splitlines()[-1]
 
 
 def assert_shut(server: psutil.Process, port: int, tmp_path: Path) -> None:
-    """Nobody else reaches a server on 127.0.0.1, nor a page by a name of its own."""
+    """Check that other machines, and pages by DNS rebinding, can't reach the server."""
     headers = {"Host": f"evil.example:{port}"}
-    answer = httpx.get(f"http://127.0.0.1:{port}/jobs", headers=headers)
-    assert answer.status_code == 421
+    response = httpx.get(f"http://127.0.0.1:{port}/jobs", headers=headers)
+    assert response.status_code == 421
     assert listening(server)[port] == "127.0.0.1"
     if not reason_not_to_try():
         marks = tmp_path / "marks"

@@ -1,4 +1,4 @@
-"""Nothing of a job is left after its expiry, however it ended."""
+"""After its expiry no row or file of a job is left, however the job ended."""
 
 import sqlite3
 import time
@@ -16,10 +16,10 @@ from tests.serve.service import Service, wait_for
 
 
 @pytest.fixture(scope="module")
-def forgetful(
+def short_retention(
     cluster: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """Run the application with a retention of a moment."""
+    """Run the application with a retention of two seconds."""
     data_dir = tmp_path_factory.mktemp("data")
     settings = {
         "data_dir": data_dir,
@@ -33,25 +33,25 @@ def forgetful(
 
 
 def test_nothing_is_left_of_finished_failed_and_cancelled_jobs(
-    forgetful: Service, tmp_path: Path
+    short_retention: Service, tmp_path: Path
 ) -> None:
     song = tmp_path / "song.wav"
     media.write_song(song, seconds=2.0)
-    finished = forgetful.submit(song)
-    assert forgetful.wait(finished)["status"] == "completed"
+    finished = short_retention.submit(song)
+    assert short_retention.wait(finished)["status"] == "completed"
 
     long = tmp_path / "long.wav"
     media.write_song(long, seconds=240.0, sample_rate=22_050)
-    cancelled = forgetful.submit(long)
-    failed = forgetful.submit(long)
-    (forgetful.data_dir / "files" / "originals" / failed).unlink()
-    forgetful.wait_until(cancelled, lambda job: job["status"] == "processing")
-    httpx.delete(f"{forgetful.url}/job/{cancelled}").raise_for_status()
+    cancelled = short_retention.submit(long)
+    failed = short_retention.submit(long)
+    (short_retention.data_dir / "files" / "originals" / failed).unlink()
+    short_retention.wait_until(cancelled, lambda job: job["status"] == "processing")
+    httpx.delete(f"{short_retention.url}/job/{cancelled}").raise_for_status()
 
     for job_id in (finished, cancelled, failed):
-        wait_until_gone(forgetful, job_id)
-    # To clients they are gone when their time is up; the sweep follows in seconds.
-    wait_for(lambda: rows(forgetful) == 0 and forgetful.files() == [])
+        wait_until_gone(short_retention, job_id)
+    # Clients get 404 at the expiry; the sweep deletes rows and files seconds later.
+    wait_for(lambda: rows(short_retention) == 0 and short_retention.files() == [])
 
 
 def wait_until_gone(service: Service, job_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Nobody on the network, and no other user of the machine, runs code as the server."""
+"""No other machine, and no other user of this one, can run code as the server."""
 
 import subprocess
 import tempfile
@@ -27,9 +27,9 @@ from tests.serve.servers import own_server
 from tests.serve.service import wait_for
 
 HTTP = free_port()
-# Ray tries again within a second or two.
+# Ray reconnects within a second or two.
 CATCH_SECONDS = 6.0
-# The first byte of what a client says in TLS (RFC 8446, 5.1).
+# The first byte that a TLS client sends (RFC 8446, 5.1).
 TLS_HANDSHAKE = b"\x16"
 PING = (
     *("curl", "--silent", "--max-time", "5", "--output", "/dev/null"),
@@ -40,12 +40,12 @@ PING = (
 @pytest.fixture(scope="module", autouse=True)
 def root() -> None:
     if reason := reason_not_to_try():
-        pytest.skip(f"NOT TRIED as another user, nor from another network: {reason}")
+        pytest.skip(f"NOT TESTED as another user or from another network: {reason}")
 
 
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
-    """Make a directory that other users can look into, as a home may be."""
+    """Create a directory that other users can read, as a home may be."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -53,16 +53,16 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def server(directory: Path) -> Iterator[psutil.Process]:
-    """Serve the network."""
-    everywhere = "0.0.0.0"  # noqa: S104  of the machine of the test
+    """Run a server that listens on all addresses."""
+    all_addresses = "0.0.0.0"  # noqa: S104  of the test machine
     log = directory / "server.log"
-    with own_server(directory / "data", log, HTTP, everywhere) as (_, process):
+    with own_server(directory / "data", log, HTTP, all_addresses) as (_, process):
         yield process
 
 
 @pytest.fixture
 def marks(tmp_path: Path) -> Path:
-    """Give a directory for what code that an attack has run leaves."""
+    """Create the directory in which code run by an attack creates files."""
     marks = tmp_path / "marks"
     marks.mkdir()
     return marks
@@ -75,7 +75,7 @@ def test_another_user_of_the_machine_runs_nothing_and_reads_nothing(
     wait_for(lambda: "Logs: " in log.read_text())
     logs = log.read_text().partition("Logs: ")[2]
     ray = Path(logs.partition("/ray/")[0])
-    assert list(ray.rglob("raylet")), "Ray's sockets are elsewhere"
+    assert list(ray.rglob("raylet")), "Ray's sockets are in another directory"
     files = [ray, directory / "data"]
     assert_shut_to_other_users(server, HTTP, marks, files)
 
@@ -92,10 +92,10 @@ def test_another_machine_on_the_network_runs_nothing(
 def test_the_attacks_are_real_with_the_token_and_the_certificate(
     server: psutil.Process, marks: Path
 ) -> None:
-    """And the token is in no command line, where others could read it."""
+    """The token is in no command line, where others could read it."""
     token, certificate = token_of(server), certificate_of(server)
     ports = list(listening(server))
-    # gRPC's ports alone: over HTTP the token is all that is asked for.
+    # Only gRPC ports: over HTTP the token alone is sufficient.
     grpc_ports = [
         each.port
         for each in attack("127.0.0.1", ports, marks, certificate=certificate)
@@ -103,7 +103,7 @@ def test_the_attacks_are_real_with_the_token_and_the_certificate(
     ]
     assert not list(marks.iterdir())
     attack("127.0.0.1", grpc_ports, marks, token=token)
-    assert not list(marks.iterdir()), "the token is enough"
+    assert not list(marks.iterdir()), "the token alone is sufficient"
     attack("127.0.0.1", grpc_ports, marks, token=token, certificate=certificate)
     assert list(marks.glob("pickle-*"))
     everything = (server, *server.children(recursive=True))
@@ -113,20 +113,20 @@ def test_the_attacks_are_real_with_the_token_and_the_certificate(
 def test_whoever_takes_the_place_of_a_dead_process_is_told_no_token(
     server: psutil.Process, directory: Path
 ) -> None:
-    """And the server says why it ends, and leaves nothing behind."""
+    """The server reports why it ends, and leaves no process and no key behind."""
     token = token_of(server)
     key = Path(environment_of(server)["RAY_TLS_SERVER_KEY"])
     assert key.exists()
     everything = [server, *server.children(recursive=True)]
     gcs = process_of(server, "gcs_server")
     (port,) = listening(gcs)
-    told = caught(server, gcs, port, CATCH_SECONDS)
-    assert told, "Ray no longer asks for its dead"
-    assert not any(token.encode() in each for each in told)
-    assert all(each[:1] == TLS_HANDSHAKE for each in told if each)
+    sent = caught(server, gcs, port, CATCH_SECONDS)
+    assert sent, "Ray did not reconnect to the dead process"
+    assert not any(token.encode() in each for each in sent)
+    assert all(each[:1] == TLS_HANDSHAKE for each in sent if each)
     assert server.wait(20) == 3
     _, alive = psutil.wait_procs(everything[1:], timeout=10)
     assert not alive
     assert not key.parent.exists()
     log = directory / "server.log"
-    assert "gcs_server of Ray has ended (SIGKILL)" in log.read_text()
+    assert "Ray's gcs_server has ended (SIGKILL)" in log.read_text()

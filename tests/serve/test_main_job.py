@@ -1,4 +1,4 @@
-"""The main job, end to end, as clients of the HTTP contract see it."""
+"""Separation end to end, by the HTTP contract."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -66,7 +66,7 @@ def test_stems_have_the_tags_of_their_song_with_its_tempo(
 def test_stems_are_as_long_as_the_song_and_aligned_with_it(
     service: Service, tmp_path: Path, kind: str
 ) -> None:
-    """Every input format: exact length and rate, offset 0 by cross-correlation."""
+    """For every input format: exact length, and offset 0 by cross-correlation."""
     path = tmp_path / f"song{media.KINDS[kind]}"
     media.write_song(path, kind, seconds=3.0)
     expected = decoded(path)
@@ -79,7 +79,7 @@ def test_stems_are_as_long_as_the_song_and_aligned_with_it(
 
 
 def decoded(path: Path) -> Any:
-    """Decode to mono by our own reader, which other tests hold to ffmpeg's."""
+    """Decode to mono with our reader, which other tests compare with ffmpeg."""
     return np.concatenate(list(read_blocks(path)), axis=1).mean(axis=0)
 
 
@@ -138,30 +138,30 @@ def test_a_cancelled_job_stops_and_leaves_no_file(
 def test_an_answer_has_one_request_id_the_clients_if_it_gave_one(
     service: Service,
 ) -> None:
-    answer = httpx.get(f"{service.url}/ping", headers={"X-Request-ID": "mine"})
-    assert answer.headers.get_list("x-request-id") == ["mine"]
+    response = httpx.get(f"{service.url}/ping", headers={"X-Request-ID": "mine"})
+    assert response.headers.get_list("x-request-id") == ["mine"]
     given = httpx.get(f"{service.url}/ping").headers.get_list("x-request-id")
     assert len(given) == 1
 
 
 def test_a_long_poll_ends_with_the_job(service: Service, song: Path) -> None:
     job_id = service.submit(song)
-    answer = httpx.get(f"{service.url}/job/{job_id}?wait=60", timeout=70)
-    assert answer.json()["status"] == "completed"
+    response = httpx.get(f"{service.url}/job/{job_id}?wait=60", timeout=70)
+    assert response.json()["status"] == "completed"
 
 
 def test_only_a_trusted_proxy_can_name_another_scheme_or_host(
     service: Service, song: Path
 ) -> None:
-    """Serve's own proxy has a server that would believe this machine."""
+    """By default the server in Serve's proxy trusts clients on this machine."""
     job_id = service.submit(song)
-    made_up = {
+    forged = {
         "X-Forwarded-For": "203.0.113.9",
         "X-Forwarded-Proto": "https",
         "X-Forwarded-Host": "evil.example",
     }
     service.wait(job_id)
-    stems = service.job(job_id, made_up)["stems"]
+    stems = service.job(job_id, forged)["stems"]
     url = f"{service.url}/job/{job_id}/stems/drums"
     assert stems["drums"]["download_url"] == url
 
@@ -181,8 +181,10 @@ def test_after_bad_input_the_next_song_works(
     bad = tmp_path / "text.mp3"
     media.write_text(bad)
     with bad.open("rb") as file:
-        answer = httpx.post(f"{service.url}/separate", files={"file": (bad.name, file)})
-    assert answer.status_code == 422
-    assert answer.headers["content-type"] == "application/problem+json"
+        response = httpx.post(
+            f"{service.url}/separate", files={"file": (bad.name, file)}
+        )
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
     assert set(service.files()) == before
     assert service.wait(service.submit(song))["status"] == "completed"

@@ -1,4 +1,4 @@
-"""A system is one folder and one module, and nothing else of the service changes."""
+"""A new system needs one folder and one module, and no other change."""
 
 import shutil
 import sqlite3
@@ -25,7 +25,7 @@ APPLICATION = "toy"
 
 @pytest.fixture(scope="module")
 def toy(cluster: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Run stems and the toy, which lies elsewhere, in one application."""
+    """Run stems and the toy, which is outside the package, in one application."""
     place = tmp_path_factory.mktemp("toy")
     shutil.copytree(TOY, place, dirs_exist_ok=True)
     data_dir = tmp_path_factory.mktemp("data")
@@ -53,14 +53,14 @@ def toy(cluster: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     sys.path.remove(str(place))
 
 
-def begin(toy: Service, **asked: Any) -> str:
-    answer = httpx.post(f"{toy.url}/echo", json=asked, timeout=30)
-    assert answer.status_code == 200, answer.text
-    job_id: str = answer.json()
+def submit(toy: Service, **fields: Any) -> str:
+    response = httpx.post(f"{toy.url}/echo", json=fields, timeout=30)
+    assert response.status_code == 200, response.text
+    job_id: str = response.json()
     return job_id
 
 
-def look(toy: Service, job_id: str) -> dict[str, Any]:
+def get_job(toy: Service, job_id: str) -> dict[str, Any]:
     found: dict[str, Any] = httpx.get(f"{toy.url}/echo/{job_id}", timeout=30).json()
     return found
 
@@ -69,7 +69,7 @@ def until(
     toy: Service, job_id: str, condition: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any]:
     end = time.monotonic() + 60
-    while not condition(job := look(toy, job_id)):
+    while not condition(job := get_job(toy, job_id)):
         assert time.monotonic() < end, job
         time.sleep(0.1)
     return job
@@ -81,7 +81,7 @@ def parrots() -> list[int]:
 
 def test_a_job_goes_through_http_the_pool_and_a_webhook(toy: Service) -> None:
     with Receiver("127.0.0.1") as receiver:
-        job_id = begin(toy, text="Ahoy", webhook_url=receiver.url)
+        job_id = submit(toy, text="Ahoy", webhook_url=receiver.url)
         job = until(toy, job_id, lambda job: job["state"] == "succeeded")
         assert job["text"] == "Ahoy"
         wait_for(lambda: len(receiver.received) == 1)
@@ -92,14 +92,14 @@ def test_a_job_goes_through_http_the_pool_and_a_webhook(toy: Service) -> None:
 
 
 def test_a_cancelled_job_stops(toy: Service) -> None:
-    job_id = begin(toy, text="never", seconds=60)
+    job_id = submit(toy, text="never", seconds=60)
     until(toy, job_id, lambda job: job["stage"] == "think")
     httpx.delete(f"{toy.url}/echo/{job_id}", timeout=30).raise_for_status()
     until(toy, job_id, lambda job: job.get("state") in ("cancelled", None))
 
 
 def test_a_job_survives_the_crash_of_its_pool(toy: Service) -> None:
-    job_id = begin(toy, text="again", seconds=3)
+    job_id = submit(toy, text="again", seconds=3)
     until(toy, job_id, lambda job: job["stage"] == "think")
     for process in processes(f"ServeReplica:{APPLICATION}:Parrot"):
         process.kill()
@@ -108,18 +108,18 @@ def test_a_job_survives_the_crash_of_its_pool(toy: Service) -> None:
 
 
 def test_no_more_run_at_once_than_the_rules_allow(toy: Service) -> None:
-    jobs = [begin(toy, text=str(number), seconds=1.5) for number in range(4)]
+    jobs = [submit(toy, text=str(number), seconds=1.5) for number in range(4)]
     spans = []
     for job_id in jobs:
         job = until(toy, job_id, lambda job: job["state"] == "succeeded")
         spans.append((job["began_seconds"], job["ended_seconds"]))
-    # One begins only when there were less than two just before.
+    # A job begins only if fewer than two ran just before.
     most = max(sum(one <= at < end for one, end in spans) for at, _ in spans)
     assert most == 2
 
 
 def test_nothing_is_left_of_an_expired_job(toy: Service) -> None:
-    job_id = begin(toy, text="short")
+    job_id = submit(toy, text="short")
     until(toy, job_id, lambda job: job["state"] == "succeeded")
     folder = toy.data_dir / "files" / "echo" / job_id
     assert folder.exists()
@@ -132,7 +132,7 @@ def test_nothing_is_left_of_an_expired_job(toy: Service) -> None:
 
 
 def test_the_systems_do_not_see_each_others_jobs(toy: Service) -> None:
-    job_id = begin(toy, text="mine", seconds=1)
+    job_id = submit(toy, text="mine", seconds=1)
     assert toy.listed() == []
     assert httpx.get(f"{toy.url}/job/{job_id}", timeout=30).status_code == 404
     with sqlite3.connect(toy.data_dir / "jobs.sqlite3") as database:
@@ -142,9 +142,9 @@ def test_the_systems_do_not_see_each_others_jobs(toy: Service) -> None:
 
 def test_each_system_has_its_own_origins(toy: Service) -> None:
     def allowed(path: str, origin: str) -> str | None:
-        asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-        answer = httpx.options(f"{toy.url}{path}", headers=asks, timeout=30)
-        return answer.headers.get("access-control-allow-origin")
+        headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        response = httpx.options(f"{toy.url}{path}", headers=headers, timeout=30)
+        return response.headers.get("access-control-allow-origin")
 
     echo = "https://echo.example.com"
     assert allowed("/echo", echo) == echo

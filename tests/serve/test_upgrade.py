@@ -1,4 +1,4 @@
-"""The version before and this one run side by side on one Postgres, forth and back."""
+"""The previous version and this one share one Postgres, in upgrades and rollbacks."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ ECHO = Kind("echo", EchoRequest, Echo, ("speak",), Rules(), folders=("echo",))
 
 @pytest.fixture(scope="module")
 def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The version before, as git has it."""
+    """Extract the previous version from git."""
     tree = tmp_path_factory.mktemp("before")
     known = subprocess.run(
         ["git", "cat-file", "-e", f"{BEFORE}^{{commit}}"], cwd=ROOT, check=False
@@ -67,7 +67,7 @@ def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shared(postgres: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
-    """A database and a store that both versions share."""
+    """Yield settings of a database and a store that both versions share."""
     with postgres.new_database() as url:
         yield {
             "STEMSERVE_DATABASE_URL": url,
@@ -131,12 +131,12 @@ def test_the_version_before_goes_on_beside_jobs_of_a_kind_that_it_does_not_know(
             for deployment in ("Dispatcher", "Api"):
                 for replica in replicas(process, deployment):
                     replica.kill()
-            # The schema is newer than what these know: they must start all the same.
+            # They must start although the schema is newer than they are.
             wait_for(old.is_ready, timeout_seconds=90)
             assert old.wait(old.submit(song))["status"] == "completed"
             assert len(old.listed()) == listed + 2
             assert old.health()["queue"]["queued"] == 0
-            # Its sweeps of what has expired and of orphans have come by.
+            # Long enough for its sweeps of expired jobs and orphaned files.
             time.sleep(12)
             assert echoes.get("waits").state is State.QUEUED
             assert echoes.get("ended").state is State.SUCCEEDED
@@ -157,10 +157,10 @@ def test_no_song_is_lost_from_one_version_to_the_other(
     tmp_path: Path,
     is_forth: bool,
 ) -> None:
-    """Songs are queued and running when the second version starts, the first stops."""
+    """Jobs are queued and running while the second version starts, the first stops."""
     trees = [old_tree, ROOT] if is_forth else [ROOT, old_tree]
     if not is_forth:
-        # The newer one has been there: the schema is its own.
+        # Migrate the schema first: the newer version has already run.
         Database(shared["STEMSERVE_DATABASE_URL"]).close()
     long_song = tmp_path / "long.wav"
     media.write_song(long_song, seconds=60.0, sample_rate=22_050)

@@ -1,4 +1,4 @@
-"""The toy in its deployments: one pool."""
+"""The deployments of the toy system: one pool."""
 
 import asyncio
 import os
@@ -30,20 +30,20 @@ TIMEOUT_SECONDS = 10.0
 
 
 class Parrot:
-    """Gives texts back."""
+    """The pool: returns texts unchanged."""
 
     def __init__(self, settings: Settings) -> None:
         self._storage = file_storage(settings)
         self._actor = str(ray.get_runtime_context().get_actor_name())
 
     def pid(self) -> int:
-        """Return the process to kill."""
+        """Return the process id, for tests that kill the process."""
         return os.getpid()
 
     async def speak(
         self, job: EchoJob
     ) -> AsyncIterator[Started | Progress | Heartbeat | Finished]:
-        """Yield how far the job is, and at last the text."""
+        """Yield the progress of a job, and finally the text."""
         yield Started(self._actor)
         began_seconds = time.time()
         yield Progress("think", 0.0)
@@ -65,31 +65,31 @@ class Parrot:
 
 
 class EchoArgs(Strict):
-    """The pool of the toy."""
+    """The section of the toy in a Serve config."""
 
     parrot: Pool = Pool()
 
 
 @dataclass(frozen=True)
 class EchoSystem:
-    """Gives texts back."""
+    """A system that returns texts unchanged."""
 
     Args: ClassVar[type[EchoArgs]] = EchoArgs
 
     args: EchoArgs
 
     def pools(self, settings: Settings) -> Pools:
-        """Return the pool, bound."""
+        """Return the bound pool."""
         return {"parrot": bind(Parrot, self.args.parrot, settings)}
 
     def in_api(self, kernel: Kernel, handles: Handles, calls: Calls) -> ApiPart:
-        """Return the routes."""
+        """Return the routes and their services."""
         store = kernel.store(kind.kind(RETENTION_SECONDS))
         wake, stop = partial(calls.wake, NAME), partial(calls.stop, NAME)
         return routes.part(EchoServices(store, wake, stop))
 
     def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
-        """Return what runs the jobs."""
+        """Return the dispatcher and the sweep of expired jobs."""
         store = kernel.store(kind.kind(RETENTION_SECONDS))
         parrot = handles["parrot"].options(stream=True)
         expiry = kernel.expiry(store)

@@ -1,4 +1,4 @@
-"""`stemserve analyze`: a table for people, an object a line for programs."""
+"""`stemserve analyze`: a table, or with --json an object per line."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def test_a_table_has_the_names_of_songs_and_fits(
     service.on("POST", "/analyze", json_answer(FOUND))
     result = run(tmp_path, "--server", service.url)
     rows = result.stdout.splitlines()
-    # A pipe gets each song on a line of its own.
+    # In a pipe each song is one line.
     assert [name for name in names if any(name in row for row in rows)] == names
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")

@@ -1,4 +1,4 @@
-"""What `stemserve` is before it does anything: quick, versioned, replaced to serve."""
+"""`stemserve` starts fast, prints its version, and execs the server."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def test_help_names_every_command() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    """So that it is there at once."""
+    """So that help is fast."""
     code = "import sys, serve_app.cli; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert not set(HEAVY) & set(run.stdout.split())

@@ -1,4 +1,4 @@
-"""Datasets are read in the layouts in which they are published."""
+"""Datasets are read in their published layouts."""
 
 import json
 import re
@@ -91,7 +91,7 @@ def test_gtzan(tmp_path: Path) -> None:
     (song,) = datasets.read(folder)
     assert song.truth.bpm == 120.1
     assert (song.truth.beats, song.truth.downbeats) == ((0.5, 1.0), (1.0,))
-    # Three above A, and a minor.
+    # 3 semitones above A, plus 12 for minor.
     assert song.truth.key == "C minor"
     assert song.truth.groups["genre"] == "blues"
 
@@ -174,5 +174,5 @@ def test_a_broken_annotation_is_named_or_tells_nothing(
 def test_a_folder_without_songs_says_what_is_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="GiantSteps"):
         datasets.read(tmp_path)
-    with pytest.raises(InvalidInput, match="is no folder"):
+    with pytest.raises(InvalidInput, match="is not a folder"):
         datasets.read(tmp_path / "nowhere")

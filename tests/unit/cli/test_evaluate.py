@@ -1,4 +1,4 @@
-"""`stemserve evaluate`: how right the analysis is on songs that are known."""
+"""`stemserve evaluate` prints scores of the analysis on a dataset."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.unit.analysis import music
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """A dataset of one song: clicks at 120 beats a minute."""
+    """A dataset of one song: clicks at 120 beats per minute."""
     beats = [number / 2 for number in range(30)]
     wave = music.placed([(beat, music.click(1_000)) for beat in beats], 15.5)
     folder = tmp_path / "clicks"
@@ -54,11 +54,11 @@ def test_what_hears_beats_is_what_the_settings_say(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its weights are missing here, which ends the command with what to do."""
+    """Without its weights, the command fails and says what to do."""
     monkeypatch.setenv("STEMSERVE_BEATS", "beat-this")
     monkeypatch.setenv("STEMSERVE_WEIGHTS_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("STEMSERVE_WEIGHTS_MIRROR", str(tmp_path))
-    # The extra needs not be installed for that.
+    # The extra need not be installed for this.
     monkeypatch.setattr(settings_check, "find_spec", lambda _: "there")
     result = CliRunner().invoke(app, [part.format(dataset) for part in command])
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""`stemserve export`: a job's song, or a file, in the form of a DJ program."""
+"""`stemserve export` exports a job or a file for a DJ program."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -93,10 +93,10 @@ def test_stems_of_a_run_are_exported_here(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("ab12", "--format", "winamp"), "There is no export 'winamp'"),
-        (("song.wav", "--format", "cue"), "no id of a job"),
+        (("song.wav", "--format", "cue"), "song.wav is not a job id"),
         (("song.wav", "--local", "--format", "serato"), "needs stems"),
         (("none.wav", "--local", "--format", "cue"), "none.wav can't be read"),
-        (("ab12", "--format", "serato", "--stems", "."), "--stems is for --local"),
+        (("ab12", "--format", "serato", "--stems", "."), "--stems requires --local"),
     ],
 )
 def test_what_cannot_be_is_said_and_what_to_do(
@@ -112,11 +112,11 @@ def test_stems_must_be_where_they_are_said_to_be(tmp_path: Path) -> None:
     song = write_drums(tmp_path / "song.wav")
     options = ("--local", "--format", "stem.mp4", "--out", tmp_path / "a.stem.mp4")
     (tmp_path / "empty").mkdir()
-    for folder, said in (("none", "can't be read"), ("empty", "has no stems")):
+    for folder, said in (("none", "can't be read"), ("empty", "contains no stems")):
         result = run(song, *options, "--stems", tmp_path / folder)
         assert result.exit_code == 1
         assert said in result.stderr
-    # The sum of all but the vocals is no drums.
+    # The accompaniment does not replace the drums.
     soundfile.write(tmp_path / "empty" / "vocals.wav", [[0.0, 0.0]], 22_050)
     result = run(song, *options, "--stems", tmp_path / "empty")
     assert "needs the stems" in result.stderr

@@ -1,4 +1,4 @@
-"""`stemserve listen` shows what a server would send, and whether it is genuine."""
+"""`stemserve listen` prints webhooks, and whether their signature is valid."""
 
 import re
 import signal
@@ -42,7 +42,7 @@ class Listener:
         return signing.headers([key], "msg_1", body, datetime.now(UTC))
 
     def shown(self) -> str:
-        """Read what it says of a request."""
+        """Read its output about one request."""
         assert self.process.stdout is not None
         return "".join(iter(self.process.stdout.readline, "\n"))
 
@@ -125,4 +125,4 @@ def test_a_port_that_is_taken_is_told(listener: Listener) -> None:
     port = listener.url.split(":")[2].strip("/")
     result = CliRunner().invoke(app, ["listen", "--port", port])
     assert result.exit_code == 1
-    assert f"Port {port} can't be had" in result.stderr
+    assert f"Can't listen on port {port}: " in result.stderr

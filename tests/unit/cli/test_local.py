@@ -1,4 +1,4 @@
-"""`--local` gives what a server would, without one."""
+"""`--local` gives the same results as a server."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from serve_app.stems.exports.tags import Tags
 
 @pytest.fixture
 def tune(tmp_path: Path) -> Path:
-    """A second and a half of an A major chord at 48 kHz."""
+    """1.5 seconds of an A major chord at 48 kHz."""
     time = np.arange(72_000) / 48_000
     notes = [np.sin(2 * np.pi * 220 * step * time) for step in (1, 5 / 4, 3 / 2)]
     path = tmp_path / "tune.wav"
@@ -68,7 +68,7 @@ def test_a_run_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
         process.terminate()
         _, complaints = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert complaints.endswith("Cancelling; Ctrl-C again leaves at once.\n")
+    assert complaints.endswith("Cancelling. Press Ctrl-C again to exit at once.\n")
     assert [path.name for path in tmp_path.iterdir()] == ["noise.wav"]
 
 

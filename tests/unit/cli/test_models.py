@@ -1,4 +1,4 @@
-"""`stemserve models`: what there is, and its weights fetched from a mirror."""
+"""`stemserve models` lists models and downloads weights from a mirror."""
 
 import json
 from dataclasses import asdict
@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def mirror(tmp_path: Path) -> Path:
-    """A directory that has the weights of one model; what is in them is not read."""
+    """A mirror with the weights of one model; their content is arbitrary."""
     directory = tmp_path / "mirror"
     directory.mkdir()
     (directory / find(PUBLISHED).weights.filename).write_bytes(b"weights")
@@ -94,7 +94,7 @@ def test_what_was_pulled_is_in_the_cache(cache: Path) -> None:
 def test_what_hears_beats_is_pulled_too_and_is_no_model(
     mirror: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the hash that is pinned, or not at all."""
+    """Weights must have the pinned hash."""
     (mirror / "final0.ckpt").write_bytes(b"weights")
     result = run("pull", "beat-this")
     assert result.exit_code == 1

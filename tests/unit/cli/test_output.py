@@ -1,7 +1,7 @@
-"""Results appear when they are whole; nothing else is ever left, whatever ends a run.
+"""Only complete results are left in OUT, whatever ends a run.
 
-The runs are processes of their own, which separate by writing until they are told to
-end: what is made of signals is the command line's own.
+The runs are separate processes with a separator that writes until it is cancelled; the
+handling of signals is that of the command line.
 """
 
 import signal
@@ -25,19 +25,19 @@ from pathlib import Path
 
 from serve_app.cli import separation
 from serve_app.cli import local
-from serve_app.cli.progress import Manner
+from serve_app.cli.progress import OutputMode
 from serve_app.errors import Cancelled
 from serve_app.cli import commands
 
 HEEDS = sys.argv[1] == "heeds"
 
 @contextmanager
-def separator(order, board, interrupt):
+def separator(options, display, interrupt):
     def separate(song, directory, track):
         for number in range(10**6):
             (directory / f"drums{number % 9}.wav").write_bytes(b"unfinished")
             if number == 20:
-                # In one piece: two songs say it.
+                # One write: two songs print it.
                 sys.stdout.write("busy\n")
                 sys.stdout.flush()
             time.sleep(0.005)
@@ -53,7 +53,7 @@ commands.app(["separate", "--local", *songs, "--out", out])
 
 @contextmanager
 def running(out: Path, heeds: str = "heeds") -> Iterator["subprocess.Popen[str]"]:
-    """Give a run that is busy with two songs, and has two more before it."""
+    """Yield a run that processes two songs and has two more to do."""
     songs = [str(out.parent / f"{name}.mp3") for name in "abcd"]
     command = [sys.executable, "-c", RUN, heeds, *songs, str(out)]
     pipe = subprocess.PIPE
@@ -84,7 +84,7 @@ def test_a_run_that_is_ended_leaves_nothing(
         process.send_signal(ending)
         said, complaints = process.communicate(timeout=30)
     assert process.returncode == code
-    assert complaints == "Cancelling; Ctrl-C again leaves at once.\n"
+    assert complaints == "Cancelling. Press Ctrl-C again to exit at once.\n"
     assert "4 songs: 0 separated, 4 not done" in said
     assert list(tmp_path.iterdir()) == []
 
@@ -125,7 +125,7 @@ def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
         killed.kill()
         killed.wait()
         with output.opened(tmp_path / "out"):
-            # That of the living run, and that of this one, which has no song yet.
+            # The directories of the other run, and of this one, which has no song yet.
             assert len(set(_parents(tmp_path / "out"))) == 1
         living.send_signal(signal.SIGTERM)
         living.communicate(timeout=30)
@@ -134,7 +134,7 @@ def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
 
 def test_whole_files_appear_in_their_place(tmp_path: Path) -> None:
     with output.opened(tmp_path / "out") as results:
-        with results.workplace() as directory:
+        with results.song_directory() as directory:
             (directory / "drums.wav").write_bytes(b"drums")
             (directory / "scrap").write_bytes(b"scrap")
             place = tmp_path / "out" / "song"

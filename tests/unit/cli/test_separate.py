@@ -1,4 +1,4 @@
-"""`stemserve separate` against a server: stems in folders, a line for every song."""
+"""`stemserve separate` with a server: stems in folders, a line for each song."""
 
 import json
 import os
@@ -48,7 +48,10 @@ def test_stems_lie_in_a_folder_named_after_the_song(
         "My [song]/drums.wav": STEMS["drums"].content,
         "My [song]/vocals.wav": STEMS["vocals"].content,
     }
-    assert "drums.wav, vocals.wav (model demo), all by -6.0 dB" in result.stdout
+    assert (
+        "drums.wav, vocals.wav (model demo), gain -6.0 dB to prevent clipping"
+        in result.stdout
+    )
 
 
 def test_what_is_wanted_is_passed_on(
@@ -131,7 +134,7 @@ def test_a_place_that_can_not_be_written_is_told(
 def test_an_address_that_is_none_is_told(song: Path, tmp_path: Path) -> None:
     result = run(song, "-o", tmp_path, "--server", "nonsense")
     assert result.exit_code == 1
-    assert "no address of a server" in result.stderr
+    assert "is not a valid server address" in result.stderr
 
 
 def test_songs_of_one_name_get_folders_of_their_own(
@@ -242,7 +245,7 @@ def test_a_folder_is_separated_and_summed_up(
     (folder / "album").mkdir(parents=True)
     for name in ("b.mp3", "album/a.flac", "cover.jpg", ".hidden.mp3"):
         (folder / name).write_bytes(b"music")
-    # Twice: the stems of the first run are no songs of the second.
+    # Twice: the second run must not separate the stems of the first.
     for _ in range(2):
         result = run(folder, "-o", folder / "stems", "--server", service.url)
         assert result.exit_code == 0
@@ -261,7 +264,7 @@ def test_a_folder_without_songs_is_said(service: Service, tmp_path: Path) -> Non
     out = tmp_path / "out"
     result = run(tmp_path / "empty", "-o", out, "--server", service.url)
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: {tmp_path / 'empty'} has no song in it")
+    assert result.stderr.startswith(f"Error: {tmp_path / 'empty'} contains no file")
     assert not out.exists()
 
 
@@ -276,7 +279,7 @@ def test_a_server_that_is_not_there_is_said_soon_and_once(
     assert time.monotonic() - began < 10.0
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    for words in (url, "does not answer", "stemserve serve", "--local"):
+    for words in (url, "is unreachable", "stemserve serve", "--local"):
         assert words in line
     assert not (tmp_path / "out").exists()
 
@@ -326,7 +329,7 @@ def test_a_person_at_a_terminal_sees_words_and_the_time_left(
     ) as process:
         os.close(theirs)
         seen = b""
-        # At the end of the program the terminal is closed, which Linux calls an error.
+        # When the program exits, the terminal is closed: on Linux reads raise OSError.
         with suppress(OSError):
             while piece := os.read(ours, 4096):
                 seen += piece
@@ -334,9 +337,15 @@ def test_a_person_at_a_terminal_sees_words_and_the_time_left(
     os.close(ours)
     assert process.returncode == 0
     shown = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", seen).decode()
-    for words in ("My [song].mp3", "waiting", "separating", "1:23 left", "is away"):
+    for words in (
+        "My [song].mp3",
+        "waiting",
+        "separating",
+        "1:23 left",
+        "is unavailable",
+    ):
         assert words in shown
-    # Results are on stdout, progress is not.
+    # Results are on stdout, progress is on stderr.
     assert said.decode().startswith(f"{tmp_path / 'out' / 'My [song]'}: drums.wav")
 
 
@@ -358,7 +367,7 @@ def test_ctrl_c_cancels_the_job_on_the_server(
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert complaints == "Cancelling; Ctrl-C again leaves at once.\n"
+    assert complaints == "Cancelling. Press Ctrl-C again to exit at once.\n"
     assert len(service.asked("DELETE", "/job/j1")) == 1
     assert files(tmp_path / "out") == {}
 

@@ -1,4 +1,4 @@
-"""`stemserve settings` shows all of them and gives no secret away."""
+"""`stemserve settings` shows all settings and masks secrets."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from serve_app.settings import Settings
 DATABASE = "postgresql://user:hunter2@db/stems"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published one
 
-# Most settings can be a one; the others take these.
+# Most settings accept 1; these need other values.
 SAMPLES = {
     "database_url": "sqlite:////tmp/jobs.sqlite3",
     "weights_mirror": "https://example.com",

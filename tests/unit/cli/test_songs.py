@@ -1,4 +1,4 @@
-"""A folder stands for all songs in it, and for nothing else in it."""
+"""A folder argument selects all songs in it, and no other files."""
 
 import os
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_stems_of_an_earlier_run_are_no_songs(out: str, tmp_path: Path) -> None:
 
 def test_stems_beside_their_songs_are_no_songs(tmp_path: Path) -> None:
     fill(tmp_path, "a.mp3", "a/drums.wav", "a/vocals.wav", "album/b.mp3")
-    # A song may be called like a stem; it just does not lie in OUT/<song>.
+    # A song may have the name of a stem, outside of OUT/<song>.
     fill(tmp_path, "vocals.wav", "album/live/drums.mp3")
     songs = ["a.mp3", "vocals.wav", "album/b.mp3", "album/live/drums.mp3"]
     assert found(tmp_path, tmp_path) == songs
@@ -84,7 +84,9 @@ def test_a_folder_without_songs_is_said(names: tuple[str, ...], tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     fill(tmp_path / "empty", *names)
     fill(tmp_path, "a.mp3")
-    with pytest.raises(InvalidInput, match="empty has no song in it"):
+    with pytest.raises(
+        InvalidInput, match="empty contains no file with an audio or video extension"
+    ):
         find([tmp_path / "a.mp3", tmp_path / "empty"])
 
 

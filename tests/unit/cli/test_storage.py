@@ -1,4 +1,4 @@
-"""`stemserve storage`: rules for the buckets that files are kept in."""
+"""`stemserve storage` sets expiry rules on buckets."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.s3 import S3Server
 
 @pytest.fixture
 def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """A bucket that the settings name."""
+    """Yield a bucket that the settings name."""
     with s3.new_bucket() as bucket:
         place = f"s3://{bucket.name}/jobs?endpoint_url={s3.url}&region={bucket.region}"
         monkeypatch.setenv("STEMSERVE_STORAGE", place)
@@ -26,7 +26,10 @@ def run(*arguments: str) -> Result:
 def test_what_was_set_is_told(s3: S3Server, bucket: Bucket) -> None:
     result = run("--days", "3")
     assert result.exit_code == 0, result.output
-    assert f"s3://{bucket.name}/jobs/stems/: files go after 3 days" in result.stdout
+    assert (
+        f"s3://{bucket.name}/jobs/stems/: files are deleted after 3 days"
+        in result.stdout
+    )
     rules = s3.client().get_bucket_lifecycle_configuration(Bucket=bucket.name)["Rules"]
     assert {rule["Expiration"]["Days"] for rule in rules} == {3}
     assert len(result.stdout.splitlines()) == len(rules)

@@ -1,11 +1,11 @@
-"""A batch is summed up in a line that a person can read."""
+"""The summary of a run is one readable line."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from serve_app.cli.summary import Summary, Tally, clock, spoken
+from serve_app.cli.summary import Summary, Tally, format_clock, format_duration
 
 SEVEN = Summary(
     songs=7,
@@ -43,14 +43,14 @@ def test_nothing_is_said_of_what_is_nothing() -> None:
     ],
 )
 def test_times_are_said_in_the_units_that_matter(seconds: float, words: str) -> None:
-    assert spoken(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.4, "0:00"), (59.6, "1:00"), (3_723.0, "1:02:03")]
 )
 def test_clocks_show_hours_only_where_there_are_any(seconds: float, shown: str) -> None:
-    assert clock(seconds) == shown
+    assert format_clock(seconds) == shown
 
 
 def test_real_time_is_told_only_if_all_lengths_are_known() -> None:

@@ -14,7 +14,7 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture
 def pauses() -> list[float]:
-    """The waits of the client, which are noted and not sat out."""
+    """Return a list that records the client's waits, which do not sleep."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that answers as a test tells it to."""
+"""A real HTTP server on this machine with scripted responses."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer; with `cut_after` the connection ends after so many bytes of it."""
+    """A response; with `cut_after`, the connection is closed after that many bytes."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -24,7 +24,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came."""
+    """A received request."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass
 class Stem:
-    """A file that can be had in ranges; each of its first answers is cut."""
+    """A file that supports ranges; its first responses are cut."""
 
     content: bytes
     cuts: list[int] = field(default_factory=list)
@@ -66,7 +66,7 @@ def problem(status: int, detail: str, **headers: str) -> Answer:
 
 
 class Service:
-    """The server. Answers are given in order, and the last of a path for ever."""
+    """The server. Sends a path's responses in order, then repeats the last one."""
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Request] = []
@@ -84,7 +84,7 @@ class Service:
         self.close()
 
     def close(self) -> None:
-        """Stop answering; connections are refused from then on."""
+        """Close the server; further connections are refused."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -101,7 +101,7 @@ class Service:
         ]
 
     def complete(self, stems: Mapping[str, Stem], **more: Any) -> None:
-        """Take any song as the job j1, which is completed at once with `stems`."""
+        """Accept any song as the job j1, which is completed at once with `stems`."""
         self.on("POST", "/separate", json_answer({"success": True, "job_id": "j1"}))
         listed = {
             name: {
@@ -120,7 +120,7 @@ class Service:
     def answer(self, request: Request) -> Answer:
         self.requests.append(request)
         path, _, _ = request.path.partition("?")
-        # A signed address is nothing without its query.
+        # A presigned URL needs its query.
         left = self._answers[request.method, request.path]
         left = left or self._answers[request.method, path]
         if not left:
@@ -148,7 +148,7 @@ class Service:
                 for name, value in answer.headers.items():
                     self.send_header(name.replace("_", "-"), value)
                 self.send_header("Content-Length", str(len(answer.body)))
-                # Nothing waits for a client's next request when the test is over.
+                # Don't wait for a client's next request at the end of a test.
                 self.send_header("Connection", "close")
                 self.end_headers()
                 self.wfile.write(answer.body[: answer.cut_after])

@@ -1,4 +1,4 @@
-"""The client against a real server that is slow, cut off, full, or wrong."""
+"""The client and a real server that is slow, cut off, full, or wrong."""
 
 import pickle
 from pathlib import Path
@@ -135,7 +135,7 @@ def test_answers_of_something_else_are_refused(
     body: bytes, service: Service, client: Client, song: Path
 ) -> None:
     service.on("POST", "/separate", Answer(200, body))
-    with pytest.raises(Refused, match="address"):
+    with pytest.raises(Refused, match="address of a stemserve server"):
         client.separate(song)
 
 
@@ -178,7 +178,7 @@ def test_wait_polls_every_two_seconds_until_the_job_is_completed(
     job = client.wait(Ticket("j1", service.url), seen.append)
     assert job.status == "completed"
     assert [one.progress for one in seen] == [0.0, 0.4, 0.8, 1.0]
-    # This server answers at once, so the client waits.
+    # This server does not support long polls, so the client waits.
     assert len(pauses) == 3
     assert all(1.0 < pause <= 2.0 for pause in pauses)
 

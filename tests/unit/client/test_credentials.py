@@ -1,4 +1,4 @@
-"""What identifies a client goes to its server, and to no other host."""
+"""Credentials of a client are sent to its server only."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ HEADERS = {"Authorization": "Bearer secret", "X-Tenant": "me"}
 
 @pytest.fixture
 def store() -> Iterator[Service]:
-    """Another host, where stems lie."""
+    """Another host, which has the stems."""
     with Service() as store:
         store.on("GET", "/drums.wav", Stem(CONTENT))
         yield store
@@ -96,7 +96,7 @@ def test_a_user_in_the_address_is_one_of_them(
     service: Service, store: Service, tmp_path: Path
 ) -> None:
     there = {"Location": f"{store.url}/drums.wav"}
-    # As a server gives it, which does not know of the user.
+    # As returned by a server, which does not know the user.
     service.on("GET", "/job/j1", job(f"{service.url}/job/j1/stems/drums"))
     service.on("GET", "/job/j1/stems/drums", Answer(307, headers=there))
     address = service.url.replace("http://", "http://ann:p%40ss@")

@@ -1,4 +1,4 @@
-"""The client's page: its examples run, and it names all that is promised."""
+"""docs/client.md: its examples run, and it documents all public names."""
 
 import inspect
 import re
@@ -15,7 +15,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 ADDRESS = "http://127.0.0.1:8000"
 STEMS = {name: Stem(name.encode() * 1_000) for name in ("drums", "vocals")}
 
-# What each example prints or leaves, in the order of the page.
+# The output of each example, and the files left, in the order of the page.
 EXPECTED = [
     ("drums.wav\nvocals.wav\n", ["drums.wav", "song.mp3", "vocals.wav"]),
     ("0%\n100%\nj1\n", ["song.mp3"]),

@@ -1,4 +1,4 @@
-"""A server that restarts is waited for; one that is not there at all is not."""
+"""A restarting server is retried for long, one that never responded is not."""
 
 import socket
 import time
@@ -67,7 +67,7 @@ def answer_all(service: Service) -> None:
 
 @contextmanager
 def restarting(away_seconds: float) -> Iterator[tuple[Service, Callable[[], None]]]:
-    """Give a service, and what stops it and starts it anew on the same port."""
+    """Yield a service and a function that restarts it on the same port."""
     first = Service()
     answer_all(first)
     started: list[Service] = []
@@ -118,7 +118,7 @@ def test_a_gateway_that_has_no_server_yet_is_waited_for(
         call, "/job/j1/stems/drums"
     )
     method = "POST" if call in (upload, analyse) else "GET"
-    # More answers than the client has tries.
+    # More responses than `tries`.
     service.on(method, path, *[problem(status, "It restarts.")] * 7)
     answer_all(service)
     assert call(client, song, Ticket("j1", service.url))
@@ -144,7 +144,7 @@ def test_patience_ends_after_a_minute(song: Path) -> None:
             client.separate(song)
         assert 59.0 < sum(pauses) <= 60.0
         assert max(pauses) == 5.0
-        # Who was away for so long is not waited for again.
+        # The next call makes only `first_contact_tries` attempts.
         pauses.clear()
         with pytest.raises(ServerUnreachable):
             client.separate(song)
@@ -240,7 +240,7 @@ def test_one_song_is_sent_under_one_name_however_often(
 
 
 def test_a_port_that_is_taken_by_something_else_is_no_server(song: Path) -> None:
-    """Something that takes connections and says nothing that is HTTP."""
+    """A server that accepts connections and does not speak HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""Tries that may pass later are made again; the waits grow, and obey the server."""
+"""Retries: delays grow, and are at least what the server asked for."""
 
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ ERROR = Unavailable("not now")
 
 
 class Tries:
-    """Fails as it is told to and then succeeds."""
+    """Raises the given errors, then succeeds."""
 
     def __init__(self, *failures: TryAgain) -> None:
         self.failures = list(failures)

@@ -1,4 +1,4 @@
-"""Downloads are whole or not there, whatever the network does."""
+"""A file appears only when its download is complete."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ CONTENT = bytes(range(256)) * 4_000
 
 
 def offer(service: Service, client: Client, *answers: Answer | Stem) -> RemoteStem:
-    """Let the drums be answered so, and return them as the server lists them."""
+    """Set the responses for the drums; return the stem as the server lists it."""
     service.complete({"drums": Stem(CONTENT)})
     path = "/job/j1/stems/drums"
     service._answers["GET", path] = list(answers)
@@ -63,7 +63,7 @@ def test_a_server_without_ranges_is_asked_for_all_again(
 def test_two_files_are_never_mixed(
     service: Service, client: Client, tmp_path: Path
 ) -> None:
-    """The file changes on the server while the download is cut."""
+    """The file changes on the server between two attempts."""
     old = Stem(b"x" * len(CONTENT), cuts=[1_000])
     stem = offer(service, client, old, Stem(CONTENT))
     client.download(stem, tmp_path / "drums.wav")

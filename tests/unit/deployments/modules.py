@@ -1,4 +1,4 @@
-"""Modules of a test's own, importable until its end."""
+"""Modules that a test creates, importable until its end."""
 
 import sys
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import Self
 
 
 class Modules:
-    """Writes modules into a directory that Python imports from."""
+    """Creates modules in a directory on Python's path."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._before = set(sys.modules)
 
     def write(self, name: str, text: str) -> None:
-        """Make a module."""
+        """Create a module."""
         path = self._directory.joinpath(*name.split(".")).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -1,4 +1,4 @@
-"""The arguments of an application: misspelt ones are refused, not half obeyed."""
+"""The arguments of an application: unknown ones are refused."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,5 +157,5 @@ def test_a_wrong_section_is_named_with_its_system(toy: str) -> None:
 
 
 def test_a_system_that_there_is_not_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no system `stmes`"):
+    with pytest.raises(ValueError, match="unknown system `stmes`"):
         checked({"systems": {"stmes": {}}})

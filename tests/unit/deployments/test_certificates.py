@@ -1,4 +1,4 @@
-"""Only a server's own processes know each other."""
+"""Only processes with the certificate can connect to each other."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Serve as Ray does, with no method."""
+    """Run a gRPC server like Ray's, without methods."""
     server = grpc.server(ThreadPoolExecutor(1))
     found = add_port_to_grpc_server(server, "127.0.0.1:0")
     server.start()

@@ -1,4 +1,4 @@
-"""A config is read whole and checked before anything starts."""
+"""A config is checked as a whole before anything starts."""
 
 import re
 from pathlib import Path
@@ -90,27 +90,27 @@ applications:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ("{separater: {}}", "no `separater`. Did you mean `separator`"),
-        ("{separator: {num_gpu: 1}}", "no `separator.num_gpu`. Did you mean"),
+        ("{separater: {}}", "unknown name `separater`. Did you mean `separator`"),
+        ("{separator: {num_gpu: 1}}", "unknown name `separator.num_gpu`. Did you mean"),
         ("{api: {num_cpus: -1}}", "`api.num_cpus` is -1"),
         ("{settings: {modle: demo}}", "settings.modle in the config"),
         ("{settings: {threads: many}}", "settings.threads in the config=many must be"),
         ("[1]", "`args` must be a mapping"),
         (
             "{systems: {stems: {separater: {}}}}",
-            "no `systems.stems.separater`. Did you mean `separator`",
+            "unknown name `systems.stems.separater`. Did you mean `separator`",
         ),
         (
             "{systems: {stems: {separator: {num_gpu: 1}}}}",
-            "no `systems.stems.separator.num_gpu`. Did you mean `num_gpus`",
+            "unknown name `systems.stems.separator.num_gpu`. Did you mean `num_gpus`",
         ),
         (
             "{analyzer: {}, systems: {stems: {separator: {num_cpus: -1}}}}",
             "`systems.stems.separator.num_cpus` is -1",
         ),
-        ("{system: {}}", "no `system`. Did you mean `systems`"),
+        ("{system: {}}", "unknown name `system`. Did you mean `systems`"),
         ("{systems: {stems: 5}}", "`systems.stems` is 5: input should be"),
-        ("{systems: {stmes: {}}}", "there is no system `stmes`"),
+        ("{systems: {stmes: {}}}", "unknown system `stmes`"),
         ("{systems: {}}", "`systems` is {}"),
     ],
 )
@@ -133,7 +133,7 @@ def test_each_typo_of_a_section_is_told_in_a_line(tmp_path: Path) -> None:
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
     assert all(
-        line.startswith(f"{path}: there is no `systems.stems.") for line in lines
+        line.startswith(f"{path}: unknown name `systems.stems.") for line in lines
     )
 
 
@@ -146,5 +146,5 @@ applications:
   - {name: two, route_prefix: /two, args: {apy: {}}}
 """,
     )
-    with pytest.raises(ValueError, match=r"no `apy`. Did you mean `api`\?"):
+    with pytest.raises(ValueError, match=r"unknown name `apy`. Did you mean `api`\?"):
         config.read(path)

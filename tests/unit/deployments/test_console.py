@@ -1,4 +1,4 @@
-"""The terminal shows what is said to a person, and nothing that Ray says to itself."""
+"""The terminal shows messages for people, and none of Ray's output."""
 
 import os
 import subprocess

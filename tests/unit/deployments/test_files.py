@@ -1,4 +1,4 @@
-"""The settings choose the store of files, and where songs may be fetched."""
+"""The settings choose the file store, and the sources of songs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A replica that hangs is told from one that is busy."""
+"""A hung replica is distinguished from a busy one."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 0.4
 
 
 async def events(*steps: str | float) -> AsyncIterator[str | Heartbeat]:
-    """Yield the texts; wait the numbers, in seconds; an empty text is a heartbeat."""
+    """Yield texts, and sleep for numbers, in seconds; an empty text is a heartbeat."""
     for step in steps:
         if isinstance(step, float):
             await asyncio.sleep(step)
@@ -53,7 +53,7 @@ def test_a_pause_of_the_watching_process_is_not_taken_for_a_silence() -> None:
             events("begun", period_seconds(TIMEOUT_SECONDS), "done"), TIMEOUT_SECONDS
         ):
             found.append(event)
-            # The event loop of this process stands still, with its timers running.
+            # Block the event loop of this process, while its timers run.
             asyncio.get_running_loop().call_later(0, time.sleep, 2 * TIMEOUT_SECONDS)
         return found
 

@@ -1,4 +1,4 @@
-"""No connection is held for nothing: late or endless headers, bodies without use."""
+"""Connections with late or endless headers, or useless bodies, are closed."""
 
 import asyncio
 import random
@@ -23,16 +23,16 @@ from deployments.http_protocol import BoundedHttp
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 SOON = 0.3
-# More than the buffers of a connection hold.
+# More than the buffers of a connection can hold.
 LONG_BYTES = 50_000_000
 
 
-# The paths of the requests that the application was given, in their order.
+# The paths of the requests that the application received, in order.
 begun: list[str] = []
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer at once, or after the body, or late."""
+    """Respond at once, after the body, or late."""
     begun.append(scope["path"])
     if scope["path"] == "/leave":
         while (await receive())["type"] != "http.disconnect":
@@ -80,14 +80,14 @@ def connect(port: int) -> socket.socket:
 
 
 def trickle(connection: socket.socket, size_bytes: int = 1) -> None:
-    """Send so much at a time, for 10 seconds at most."""
+    """Send that many bytes at a time, for up to 10 seconds."""
     for _ in range(int(10 / SOON * 10)):
         connection.sendall(b"x" * size_bytes)
         time.sleep(SOON / 10)
 
 
 def closed_after(connection: socket.socket) -> float:
-    """Return the seconds until the server closes."""
+    """Return the seconds until the server closes the connection."""
     began = time.monotonic()
     try:
         while connection.recv(65536):
@@ -188,7 +188,7 @@ def test_an_answer_is_waited_for_after_an_empty_line(port: int) -> None:
 
 
 def read_bytes(connection: socket.socket, pause_seconds: float) -> int:
-    """Read what comes of an answer, after a pause; return how much that was."""
+    """Read a response after a pause; return the number of bytes."""
     connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     time.sleep(pause_seconds)
     read = 0
@@ -212,7 +212,7 @@ CHUNKED = b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n
 
 
 def flood(connection: socket.socket, block: bytes, seconds: float = 2.0) -> int:
-    """Send a block over and over; return how many bytes were taken."""
+    """Send a block repeatedly; return how many bytes were accepted."""
     sent, end = 0, time.monotonic() + seconds
     connection.settimeout(0.2)
     while time.monotonic() < end:
@@ -249,7 +249,7 @@ def test_trailers_are_no_headers(port: int) -> None:
 def test_requests_that_come_together_are_answered_in_order(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wherever the network cuts what is sent."""
+    """However the network splits the data."""
     monkeypatch.setattr(http_protocol, "HEADERS_SECONDS", 60)
     big = b"%x\r\n%b\r\n" % (5000, b"c" * 5000)
     echo = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
@@ -293,7 +293,7 @@ def test_a_body_is_asked_for_once_it_is_wanted(port: int) -> None:
 
 
 def test_a_client_that_leaves_is_noticed_before_its_answer(port: int) -> None:
-    """Also one that has sent all of a body of tiny chunks."""
+    """Also one that has sent a whole body of tiny chunks."""
     with connect(port) as connection:
         connection.sendall(CHUNKED.replace(b"/read", b"/leave"))
         connection.sendall(b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n")
@@ -306,7 +306,7 @@ def test_a_client_that_leaves_is_noticed_before_its_answer(port: int) -> None:
 
 
 class Counted(BoundedHttp):
-    """Counts what is read in each turn of the loop, and in each go."""
+    """Counts the steps in each iteration of the loop, and in each turn."""
 
     of_turns: ClassVar[list[int]] = []
     of_goes: ClassVar[list[int]] = []
@@ -334,7 +334,7 @@ class Counted(BoundedHttp):
 async def connected(
     app: ASGIApp, count: int
 ) -> AsyncIterator[tuple[list[Counted], list[Stream]]]:
-    """Serve on this loop; yield both ends of some connections."""
+    """Run a server on this loop; yield both ends of some connections."""
     config = uvicorn.Config(app, ws="none", log_config=None, lifespan="off")
     config.load()
     state, loop, made = ServerState(), asyncio.get_running_loop(), list[Counted]()
@@ -394,9 +394,9 @@ async def test_tiny_chunks_of_many_connections_are_read_in_turns() -> None:
             Counted.of_turns.append(0)
             await asyncio.sleep(0)
         assert done == count
-        # A turn ends with a slice, which may have a few more.
-        most = 1.25 * http_protocol.MOST_STEPS
+        # The last slice of a turn may exceed the limit by a few steps.
+        most = 1.25 * http_protocol.MAX_STEPS
         assert max(Counted.of_goes) <= most
-        # All connections may begin in one turn of the loop; then one follows another.
+        # All connections may start in one iteration of the loop; then they take turns.
         turns = [each for each in Counted.of_turns if each]
         assert len(turns) >= count * chunks / most - count

@@ -1,4 +1,4 @@
-"""Nobody else uses the ports and the files of a server on one machine."""
+"""The ports and files of a local server are closed to other users."""
 
 import logging
 import os
@@ -43,7 +43,7 @@ def shown(**environment: str) -> list[str]:
 
 
 def test_each_start_has_a_ray_with_tls_and_a_new_token_on_loopback() -> None:
-    """Whatever the environment of the user says of it."""
+    """Whatever the user's environment says."""
     said = {
         **{"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": "known", "HOME": "/nowhere"},
         "RAY_USE_TLS": "0",
@@ -98,8 +98,8 @@ def test_a_cluster_without_tokens_is_warned_of(
 
 
 def test_the_longest_path_of_haproxys_socket_is_one_that_it_takes() -> None:
-    """Ray puts the node's id, 56 characters, before the name of the file."""
-    start = Path("x" * console._LONGEST_PARENT, "stemserve-abcdefgh")
+    """Ray adds the node's id, 56 characters, to the file name."""
+    start = Path("x" * console._MAX_PARENT_BYTES, "stemserve-abcdefgh")
     files = isolation.haproxy_files(start)
     socket = Path(files["RAY_SERVE_HAPROXY_SOCKET_PATH"])
     assert all(Path(path).is_relative_to(start) for path in files.values())

@@ -1,4 +1,4 @@
-"""Ray on a busy machine gets some tries, and is then explained in a line."""
+"""Ray's start is retried on a busy machine; a failure is explained in one line."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ TIMED_OUT = (
 
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
-    """Have Ray's start fail twice, each time leaving a process; give those."""
+    """Make Ray's start fail twice, each time leaving a process; return these."""
     left: list[subprocess.Popen[bytes]] = []
 
     def init(**_: object) -> None:
@@ -28,7 +28,7 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
             raise Exception(TIMED_OUT)
 
     monkeypatch.setattr(local_ray.ray, "init", init)
-    monkeypatch.setattr(local_ray, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(local_ray, "_RETRY_SECONDS", 0.0)
     return left
 
 
@@ -46,10 +46,10 @@ def test_in_the_end_it_is_explained_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(local_ray, "_TRIES", 2)
+    monkeypatch.setattr(local_ray, "_MAX_ATTEMPTS", 2)
     with pytest.raises(RayDidNotStart) as caught:
         local_ray._start(tmp_path)
-    assert "in 2 tries" in caught.value.detail
+    assert "in 2 attempts" in caught.value.detail
     assert "timed out during startup" in caught.value.detail
     assert "too busy" in caught.value.detail
     assert "\n" not in caught.value.detail

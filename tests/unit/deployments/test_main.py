@@ -1,4 +1,4 @@
-"""The server says at once what keeps it from starting."""
+"""The server reports at once why it can't start."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""The options of a deployment, as a config's section of its pool says them."""
+"""The options of a deployment, from its section in a config."""
 
 from deployments.pool import Autoscaling, Pool
 

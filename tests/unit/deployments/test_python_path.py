@@ -1,4 +1,4 @@
-"""Ray's workers find Python at any path, and only modules that are installed."""
+"""Ray's workers find Python at any path, and import installed modules only."""
 
 import shlex
 import sys
@@ -28,7 +28,7 @@ def test_a_plain_path_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_workers_do_not_import_from_the_current_directory(tmp_path: Path) -> None:
     config = python_path.InstalledOnly()
-    # As ray.init does, which knows no way to leave it out.
+    # As ray.init does, without an option to omit it.
     config._py_driver_sys_path.append(str(tmp_path))
     told = JobConfig.FromString(config._serialize())
     assert list(told.py_driver_sys_path) == []

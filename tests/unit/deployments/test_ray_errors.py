@@ -1,4 +1,4 @@
-"""What goes wrong in one replica is raised in another as what it is."""
+"""Errors of one replica are raised unchanged in another."""
 
 import pickle
 

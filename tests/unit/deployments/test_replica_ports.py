@@ -1,4 +1,4 @@
-"""Replicas of a server on loopback listen there, others where Serve has them."""
+"""Replicas on a loopback node listen on loopback only, others on all addresses."""
 
 from unittest.mock import Mock
 

@@ -1,4 +1,4 @@
-"""What is not needed any more goes, also while something else can't."""
+"""A sweep that fails does not stop the others."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ PERIOD_SECONDS = 0.005
 
 
 def run(sweeper: Sweeper, until: Callable[[], bool]) -> None:
-    """Sweep until it is so."""
+    """Sweep until the condition is true."""
 
     async def sweep() -> None:
         loop = asyncio.create_task(sweeper.run_forever())
@@ -27,7 +27,7 @@ def run(sweeper: Sweeper, until: Callable[[], bool]) -> None:
 
 
 class Calls:
-    """Sweeps that count, and fail where they are told to."""
+    """Sweeps that count their calls, and fail on demand."""
 
     def __init__(self, *failing: str) -> None:
         self.failing = set(failing)

@@ -1,4 +1,4 @@
-"""A system is found by its name; what is wrong with its module is not hidden."""
+"""A system is found by its name; errors of its module are not hidden."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_a_module_of_this_package_that_is_no_system_hides_no_other(
     ["stmes", "kernel", "json", "nowhere.stems", "stems.nowhere", "", ".", "../stems"],
 )
 def test_what_is_no_system_is_named(name: str) -> None:
-    with pytest.raises(ValueError, match="there is no system") as caught:
+    with pytest.raises(ValueError, match="unknown system") as caught:
         system.find(name)
     assert f"`{name}`" in str(caught.value)
 

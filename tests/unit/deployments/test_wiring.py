@@ -1,4 +1,4 @@
-"""The settings choose the database, and whom webhooks may go to."""
+"""The settings choose the database, and the hosts that webhooks may be sent to."""
 
 import asyncio
 from pathlib import Path
@@ -95,7 +95,7 @@ def test_what_leaves_the_outbox_comes_signed_where_it_may_go(
 
 
 async def _sent(sender: Sender, outbox: Outbox) -> None:
-    """Let `sender` work until the first attempt is written down."""
+    """Run `sender` until the first attempt is recorded."""
     loop = asyncio.create_task(sender.run_forever())
     async with asyncio.timeout(20):
         while not outbox.of_job("a")[0].log:  # noqa: ASYNC110

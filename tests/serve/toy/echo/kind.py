@@ -1,4 +1,4 @@
-"""The kind of job that gives a text back."""
+"""The kind of job that returns a text."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ FOLDER = "echo"
 
 @dataclass(frozen=True)
 class EchoRequest:
-    """A text, how long it takes to give it back, and whom to tell."""
+    """A text, the duration of the job, and a webhook to send at its end."""
 
     text: str
     seconds: float = 0.0
@@ -24,7 +24,7 @@ class EchoRequest:
 
 @dataclass(frozen=True)
 class Echo:
-    """The text, where it is stored, and when the work on it began and ended."""
+    """The text, its key in the storage, and when the work on it began and ended."""
 
     text: str
     key: str
@@ -37,10 +37,10 @@ EchoJob = Job[EchoRequest, Echo]
 
 @dataclass(frozen=True)
 class EchoKind(Kind[EchoRequest, Echo]):
-    """Texts to give back."""
+    """Jobs that return a text."""
 
     def messages(self, job: EchoJob, now: datetime) -> Sequence[Message]:
-        """Return what the client of an ended job is told."""
+        """Return the webhook to send at the end of a job, if the client wants one."""
         if job.request.webhook_url is None:
             return ()
         event = f"echo.{job.state}"
@@ -50,7 +50,7 @@ class EchoKind(Kind[EchoRequest, Echo]):
 
 
 def kind(retention_seconds: float) -> EchoKind:
-    """Return the kind, whose jobs are kept for so long."""
+    """Return the kind; its jobs are kept for `retention_seconds`."""
     rules = Rules(retention_seconds=retention_seconds, at_once=2)
     return EchoKind(
         NAME, EchoRequest, Echo, ("think", "speak"), rules, folders=(FOLDER,)

@@ -1,4 +1,4 @@
-"""The routes of the toy."""
+"""The API routes of the toy system."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,15 +22,15 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class EchoServices:
-    """What the routes need."""
+    """The services that the routes need."""
 
     store: JobStore[EchoRequest, Echo]
     wake: Callable[[], None]
     stop: Callable[[str], None]
 
 
-class Asked(BaseModel):
-    """What a client sends."""
+class EchoBody(BaseModel):
+    """The body of `POST /echo`."""
 
     text: str
     seconds: float = 0.0
@@ -38,13 +38,13 @@ class Asked(BaseModel):
 
 
 @router.post("/echo")
-async def begin(asked: Asked, request: Request, client: InjectedClient) -> str:
-    """Hand in a text; the answer is the job's id."""
+async def submit(body: EchoBody, request: Request, client: InjectedClient) -> str:
+    """Submit a text; returns the job's id."""
     services: EchoServices = request.app.state.echo
     now = datetime.now(UTC)
     job: Job[EchoRequest, Echo] = Job(
         uuid4().hex,
-        EchoRequest(asked.text, asked.seconds, asked.webhook_url),
+        EchoRequest(body.text, body.seconds, body.webhook_url),
         State.QUEUED,
         created_at=now,
         updated_at=now,
@@ -57,12 +57,12 @@ async def begin(asked: Asked, request: Request, client: InjectedClient) -> str:
 
 
 @router.get("/echo/{job_id}")
-async def look(job_id: str, request: Request, client: InjectedClient) -> Any:
-    """Say how far a job is."""
+async def get_job(job_id: str, request: Request, client: InjectedClient) -> Any:
+    """Return the state of a job."""
     services: EchoServices = request.app.state.echo
     job = await run_in_thread(services.store.get, job_id)
     if job.tenant != client.tenant:
-        raise JobNotFound("There is no such job.")
+        raise JobNotFound(f"There is no job {job_id}.")
     return {
         "state": job.state,
         "stage": job.stage,
@@ -72,7 +72,7 @@ async def look(job_id: str, request: Request, client: InjectedClient) -> Any:
 
 
 @router.delete("/echo/{job_id}")
-async def give_up(job_id: str, request: Request, _: InjectedClient) -> None:
+async def cancel(job_id: str, request: Request, _: InjectedClient) -> None:
     """Cancel a job."""
     services: EchoServices = request.app.state.echo
     await run_in_thread(services.store.cancel, job_id)
@@ -80,6 +80,6 @@ async def give_up(job_id: str, request: Request, _: InjectedClient) -> None:
 
 
 def part(services: EchoServices) -> ApiPart:
-    """Return the routes as a part of the application."""
+    """Return the routes and services as a part of the API."""
     origins = ("https://echo.example.com",)
     return ApiPart("echo", (router,), state={"echo": services}, cors_origins=origins)
