@@ -149,7 +149,7 @@ async def test_a_full_queue_says_when_to_come_back(server: Server, song: bytes) 
         await server.separate(song)
     before = server.left_behind()
     answer = await server.client.post("/separate", files={"file": ("a.wav", song)})
-    assert "try again" in assert_problem(answer, 429, "queue_full")
+    assert "Try again in 15 seconds." in assert_problem(answer, 429, "queue_full")
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json()["retryable"] is True
     assert server.left_behind() == before
