@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
 
 from benchmarks import stems  # noqa: E402
 from serve_app.analysis import scores  # noqa: E402
-from serve_app.analysis.scores import Figures, Told, Truth  # noqa: E402
+from serve_app.analysis.scores import Estimate, Figures, Truth  # noqa: E402
 from serve_app.audio import decode  # noqa: E402
 from serve_app.cli import datasets, evaluation  # noqa: E402
 from serve_app.cli.configuration import read_settings  # noqa: E402
@@ -40,12 +40,12 @@ _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17
 _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
-def cached_estimate(path: Path) -> Told:
+def cached_estimate(path: Path) -> Estimate:
     """Return the estimates of librosa's defaults for a song, cached beside it."""
     cache = path.parent / ".librosa" / f"{path.name}.json"
     if cache.exists():
         kept = json.loads(cache.read_text())
-        return Told(kept["bpm"], kept["key"], None, tuple(kept["beats"]))
+        return Estimate(kept["bpm"], kept["key"], None, tuple(kept["beats"]))
     told = _run_librosa(path)
     cache.parent.mkdir(exist_ok=True)
     cache.write_text(
@@ -54,7 +54,7 @@ def cached_estimate(path: Path) -> Told:
     return told
 
 
-def _run_librosa(path: Path) -> Told:
+def _run_librosa(path: Path) -> Estimate:
     import librosa
 
     with decode.opened(path) as song:
@@ -64,7 +64,7 @@ def _run_librosa(path: Path) -> Told:
     tempo, beats = librosa.beat.beat_track(y=mono, sr=_RATE, units="time")
     chroma = librosa.feature.chroma_cqt(y=mono, sr=_RATE).mean(axis=1)
     bpm = float(np.atleast_1d(tempo)[0])
-    return Told(bpm, _krumhansl(chroma), None, tuple(np.round(beats, 4).tolist()))
+    return Estimate(bpm, _krumhansl(chroma), None, tuple(np.round(beats, 4).tolist()))
 
 
 def _krumhansl(chroma: np.ndarray) -> str:
@@ -77,7 +77,7 @@ def _krumhansl(chroma: np.ndarray) -> str:
     return max(found, key=lambda name: found[name])
 
 
-def stemserve_estimate(path: Path) -> Told:
+def stemserve_estimate(path: Path) -> Estimate:
     """Return stemserve's estimates for a song, with the configured engine."""
     return evaluation.told(path, _listener_maker())
 
@@ -88,7 +88,7 @@ def _listener_maker() -> ListenerMaker:
     return listener_maker(read_settings())
 
 
-def librosa_estimate(song: Song) -> Told:
+def librosa_estimate(song: Song) -> Estimate:
     """Return librosa's estimates, with the best downbeats that its beats allow.
 
     librosa has no downbeats: every fourth beat is taken, at the phase that scores best.
@@ -98,13 +98,15 @@ def librosa_estimate(song: Song) -> Told:
     if true is None:
         return told
     best = max(range(4), key=lambda phase: scores.beat_f(beats[phase::4], true))
-    return Told(told.bpm, told.key, None, beats, beats[best::4])
+    return Estimate(told.bpm, told.key, None, beats, beats[best::4])
 
 
-Pairs = list[tuple[Truth, Told]]
+Pairs = list[tuple[Truth, Estimate]]
 
 
-def tables(songs: Sequence[Song], ours: Sequence[Told], theirs: Sequence[Told]) -> str:
+def tables(
+    songs: Sequence[Song], ours: Sequence[Estimate], theirs: Sequence[Estimate]
+) -> str:
     """Return all scores as Markdown tables, stemserve's beside librosa's."""
     truths = [song.truth for song in songs]
     columns = [list(zip(truths, told, strict=True)) for told in (ours, theirs)]
@@ -156,7 +158,7 @@ def _cell(figures: Sequence[Figures], field: str) -> str:
     return " / ".join("-" if v is None else f"{100 * v:.0f}" for v in values)
 
 
-def misses(songs: Sequence[Song], told: Sequence[Told]) -> str:
+def misses(songs: Sequence[Song], told: Sequence[Estimate]) -> str:
     """Return what is wrong, one line per song."""
     lines = []
     for song, estimate in zip(songs, told, strict=True):
@@ -167,7 +169,7 @@ def misses(songs: Sequence[Song], told: Sequence[Told]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _wrong(truth: Truth, told: Told) -> list[str]:
+def _wrong(truth: Truth, told: Estimate) -> list[str]:
     wrong = []
     if truth.bpm is not None and told.bpm is not None:
         error = scores.tempo_error(told.bpm, truth.bpm)
@@ -189,7 +191,9 @@ def _wrong(truth: Truth, told: Told) -> list[str]:
     return wrong
 
 
-def report(songs: Sequence[Song], ours: Sequence[Told], theirs: Sequence[Told]) -> Any:
+def report(
+    songs: Sequence[Song], ours: Sequence[Estimate], theirs: Sequence[Estimate]
+) -> Any:
     """Return all scores and each song's estimates as JSON."""
     truths = [song.truth for song in songs]
     return {

@@ -14,7 +14,7 @@ from serve_app.analysis import key, rhythm, scores
 from serve_app.analysis.chroma import PitchListener
 from serve_app.analysis.downmix import SAMPLE_RATE, Downmix, Samples
 from serve_app.analysis.network import Activations, NetworkEngine
-from serve_app.analysis.scores import Told, Truth
+from serve_app.analysis.scores import Estimate, Truth
 from serve_app.audio import decode
 from serve_app.cli.datasets import Song
 
@@ -54,9 +54,9 @@ def files(song: Song, folder: Path = Path()) -> dict[str, Path] | None:
     return complete if len(complete) == len(STEMS) else None
 
 
-def heard(song: Song, stems: Mapping[str, Path]) -> dict[str, Told]:
+def heard(song: Song, stems: Mapping[str, Path]) -> dict[str, Estimate]:
     """Return the estimates from each combination of stems and from the song itself."""
-    told: dict[str, Told] = {}
+    told: dict[str, Estimate] = {}
     activations: dict[str, Activations] = {}
     for name, parts in _BEATS.items():
         activations[name] = _activations(_paths(song, stems, parts))
@@ -66,12 +66,12 @@ def heard(song: Song, stems: Mapping[str, Path]) -> dict[str, Told]:
         # Without a pulse, as in the drums of a song without drums, use the song's.
         if found.reason is not None:
             found = rhythm.rhythm(activations[_MIX])
-        told[f"beats: {name}"] = Told(
+        told[f"beats: {name}"] = Estimate(
             bpm=found.bpm, beats=found.beats, downbeats=found.downbeats
         )
     for name, parts in _KEYS.items():
         keys = _keys(_paths(song, stems, parts))
-        told[f"key: {name}"] = Told(
+        told[f"key: {name}"] = Estimate(
             key=keys.key.name, key_confidence=keys.key.confidence
         )
     return told
@@ -123,7 +123,7 @@ def _mean(first: Activations, second: Activations) -> Activations:
     )
 
 
-def tables(songs: Sequence[Song], told: Sequence[Mapping[str, Told]]) -> str:
+def tables(songs: Sequence[Song], told: Sequence[Mapping[str, Estimate]]) -> str:
     """Return Markdown tables of scores, one row per combination of stems.
 
     In brackets is the improvement over the song itself, with its standard error over
@@ -143,40 +143,40 @@ def tables(songs: Sequence[Song], told: Sequence[Mapping[str, Told]]) -> str:
     return "\n\n".join(text) + "\n"
 
 
-Measure = Callable[[Truth, Told], float | None]
+Measure = Callable[[Truth, Estimate], float | None]
 
 
-def _acc1(truth: Truth, told: Told) -> float | None:
+def _acc1(truth: Truth, told: Estimate) -> float | None:
     if truth.bpm is None or told.bpm is None:
         return None
     return float(scores.is_acc1(told.bpm, truth.bpm))
 
 
-def _acc2(truth: Truth, told: Told) -> float | None:
+def _acc2(truth: Truth, told: Estimate) -> float | None:
     if truth.bpm is None or told.bpm is None:
         return None
     return float(scores.is_acc2(told.bpm, truth.bpm))
 
 
-def _beats(truth: Truth, told: Told) -> float | None:
+def _beats(truth: Truth, told: Estimate) -> float | None:
     if truth.beats is None or told.beats is None:
         return None
     return scores.beat_f(told.beats, truth.beats)
 
 
-def _downbeats(truth: Truth, told: Told) -> float | None:
+def _downbeats(truth: Truth, told: Estimate) -> float | None:
     if truth.downbeats is None or told.downbeats is None:
         return None
     return scores.beat_f(told.downbeats, truth.downbeats)
 
 
-def _exact(truth: Truth, told: Told) -> float | None:
+def _exact(truth: Truth, told: Estimate) -> float | None:
     if truth.key is None or told.key is None:
         return None
     return float(scores.is_key(told.key, truth.key))
 
 
-def _mirex(truth: Truth, told: Told) -> float | None:
+def _mirex(truth: Truth, told: Estimate) -> float | None:
     if truth.key is None or told.key is None:
         return None
     return scores.mirex(told.key, truth.key)
@@ -197,7 +197,7 @@ def _rows(
     kind: str,
     measures: Mapping[str, Measure],
     songs: Sequence[Song],
-    told: Sequence[Mapping[str, Told]],
+    told: Sequence[Mapping[str, Estimate]],
 ) -> Iterator[str]:
     sounds = [name for name in told[0] if name.startswith(f"{kind}: ")]
     for sound in sounds:

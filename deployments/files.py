@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from serve_app.database import engine
-from serve_app.outbound.client import Asker
-from serve_app.outbound.download import Limits
+from serve_app.outbound.client import OutboundClient
+from serve_app.outbound.download import DownloadLimits
 from serve_app.outbound.urls import SCHEMES, UrlRules
 from serve_app.settings import Settings
 from serve_app.stems.remote_songs import Buckets, Inputs
@@ -57,11 +57,11 @@ def direct_uploads(settings: Settings) -> DirectUploads | None:
 
 def inputs(settings: Settings) -> Inputs:
     """Return the inputs that fetch songs by URL."""
-    limits = Limits(settings.max_upload_bytes, settings.input_url_seconds)
+    limits = DownloadLimits(settings.max_upload_bytes, settings.input_url_seconds)
     return Inputs(_web(settings), _buckets(settings), limits)
 
 
-def _web(settings: Settings) -> Asker | None:
+def _web(settings: Settings) -> OutboundClient | None:
     if not settings.input_urls:
         return None
     if not set(settings.input_url_schemes) <= SCHEMES:
@@ -69,7 +69,9 @@ def _web(settings: Settings) -> Asker | None:
             f"STEMSERVE_INPUT_URL_SCHEMES may list {', '.join(sorted(SCHEMES))}, "
             f"got {', '.join(settings.input_url_schemes)}"
         )
-    return Asker(UrlRules(settings.input_url_schemes, settings.input_url_hosts))
+    return OutboundClient(
+        UrlRules(settings.input_url_schemes, settings.input_url_hosts)
+    )
 
 
 def _buckets(settings: Settings) -> Buckets | None:

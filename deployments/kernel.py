@@ -8,7 +8,7 @@ from uuid import uuid4
 from deployments.files import direct_uploads, file_storage
 from deployments.wiring import database, now
 from serve_app.database import Database
-from serve_app.idempotency.store import Answers
+from serve_app.idempotency.store import StoredResponses
 from serve_app.jobs.dispatcher import Discard, Dispatcher, DispatchPolicy, Reuse
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Q, R
@@ -32,7 +32,7 @@ class Kernel:
     database: Database
     outbox: Outbox
     owners: Owners
-    answers: Answers
+    answers: StoredResponses
     storage: Storage
     uploads: DirectUploads | None
     clock: Callable[[], datetime] = now
@@ -77,7 +77,7 @@ def build(settings: Settings) -> Kernel:
         shared,
         Outbox(shared, now),
         Owners(shared, now),
-        Answers(shared, now),
+        StoredResponses(shared, now),
         file_storage(settings),
         direct_uploads(settings),
     )

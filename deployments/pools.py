@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentResponse, DeploymentResponseGenerator
 from deployments.heartbeats import HeartbeatsStoppedError, watched
 from deployments.ray_errors import translated, value_of
 from serve_app.errors import Unavailable
-from serve_app.jobs.runner import Event, PoolAway, ReplicaDied, Started
+from serve_app.jobs.runner import PoolAway, ReplicaDied, RunnerEvent, Started
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _SERVE_NAMESPACE = "serve"
 
 async def events_of(
     stream: DeploymentResponseGenerator, heartbeat_timeout_seconds: float
-) -> AsyncGenerator[Event, None]:
+) -> AsyncGenerator[RunnerEvent, None]:
     """Yield the events of a job from a replica, Started first.
 
     Closing the generator stops the work. A replica that hangs is killed, so that it
@@ -34,7 +34,7 @@ async def events_of(
     try:
         with translated(lambda error: PoolAway(f"the pool is unavailable: {error}")):
             async for event in watched(stream, heartbeat_timeout_seconds):
-                value: Event = value_of(event)
+                value: RunnerEvent = value_of(event)
                 if isinstance(value, Started):
                     replica = value.replica
                 yield value

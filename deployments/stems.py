@@ -31,7 +31,7 @@ from serve_app.errors import AppError, StorageUnavailable
 from serve_app.jobs.dispatcher import Dispatcher
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.log import quoted
-from serve_app.jobs.runner import Event, Finished
+from serve_app.jobs.runner import Finished, RunnerEvent
 from serve_app.jobs.store import JobStore
 from serve_app.separation import allocator
 from serve_app.settings import Settings
@@ -163,7 +163,7 @@ class Stems:
         analyze = handles["analyzer"].options(stream=True).analyze
         timeout_seconds = kernel.settings.heartbeat_timeout_seconds
 
-        def run(job: AnalysisJob) -> AsyncGenerator[Event, None]:
+        def run(job: AnalysisJob) -> AsyncGenerator[RunnerEvent, None]:
             return events_of(analyze.remote(job), timeout_seconds)
 
         return kernel.dispatcher(
@@ -209,7 +209,7 @@ class SongRunner:
         self._analyzer = analyzer
         self._timeout_seconds = heartbeat_timeout_seconds
 
-    async def __call__(self, job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def __call__(self, job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         """Yield the job's events; the last one holds stems and analysis."""
         began_seconds = time.monotonic()
         analysis = asyncio.ensure_future(self._analyze(job))

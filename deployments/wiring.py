@@ -9,7 +9,7 @@ from math import ceil
 from serve_app.database import Database
 from serve_app.jobs.kind import Rules, Share
 from serve_app.outbound import urls
-from serve_app.outbound.client import Asker, CheckedNetwork
+from serve_app.outbound.client import CheckedNetwork, OutboundClient
 from serve_app.outbound.urls import UrlRules
 from serve_app.settings import Settings
 from serve_app.stems.analysis_jobs.kind import SongAnalysis, song_analysis
@@ -67,7 +67,7 @@ def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:
     policy = SendPolicy(poll_seconds=poll_seconds)
     is_private = settings.allow_private_webhooks
     network = CheckedNetwork(is_allowed=lambda _: is_private)
-    asker = Asker(_webhook_rules(settings), network)
+    asker = OutboundClient(_webhook_rules(settings), network)
     channel = WebhookChannel(asker, keys, settings.public_url, policy)
     return Sender(outbox, channel, now)
 

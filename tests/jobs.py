@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from serve_app.audio.facts import AudioFacts
 from serve_app.database import Database
-from serve_app.idempotency.response import Answer
+from serve_app.idempotency.response import StoredResponse
 from serve_app.jobs.job import Job, State
 from serve_app.jobs.kind import Rules
 from serve_app.jobs.store import JobStore
@@ -80,7 +80,7 @@ def new_store(
     return JobStore(database, clock, separation(Rules(**rules)), post)
 
 
-def answer(request_id: str = "r", **changes: Any) -> Answer:
+def answer(request_id: str = "r", **changes: Any) -> StoredResponse:
     """Return the answer to a request that made a job, with `changes` applied."""
     given = {
         "id": request_id,
@@ -90,7 +90,7 @@ def answer(request_id: str = "r", **changes: Any) -> Answer:
         "body": {"job_id": "a", "size": 1, "text": "caf\u00e9"},
         "expires_at": NOON + timedelta(hours=24),
     }
-    return Answer(**{**given, **changes})
+    return StoredResponse(**{**given, **changes})
 
 
 def with_audio(job: SeparationJob, facts: AudioFacts) -> SeparationJob:

@@ -143,7 +143,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Told:
+class Estimate:
     """An analyser's estimates for a song; None where it gives none."""
 
     bpm: float | None = None
@@ -175,7 +175,7 @@ class Figures:
     sure_right: float | None
 
 
-def figures(songs: Sequence[tuple[Truth, Told]]) -> Figures:
+def figures(songs: Sequence[tuple[Truth, Estimate]]) -> Figures:
     """Return the scores of estimates against annotations."""
     tempi = [
         (estimate.bpm, truth.bpm)

@@ -19,7 +19,7 @@ from serve_app.api.clients import Client
 from serve_app.api.services import Services
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import BadRequest, KeyReused
-from serve_app.idempotency.response import Answer
+from serve_app.idempotency.response import StoredResponse
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -36,7 +36,7 @@ class Once:
     id: str
     fingerprint: str
 
-    async def before(self) -> Answer | None:
+    async def before(self) -> StoredResponse | None:
         """Return the kept response to this request, or None.
 
         Raises KeyReused if the key was sent with another request.
@@ -46,22 +46,24 @@ class Once:
 
     def answer(
         self, status: int, headers: Mapping[str, str], body: Mapping[str, Any]
-    ) -> Answer:
+    ) -> StoredResponse:
         """Return the response to keep for 24 hours.
 
         It must not contain a URL of this service: the host is the one that the first
         request named, and the client that repeats the request may use another.
         """
         expires_at = self.services.clock() + timedelta(seconds=KEPT_SECONDS)
-        return Answer(self.id, self.fingerprint, status, headers, body, expires_at)
+        return StoredResponse(
+            self.id, self.fingerprint, status, headers, body, expires_at
+        )
 
-    async def keep(self, status: int, body: Mapping[str, Any]) -> Answer | None:
+    async def keep(self, status: int, body: Mapping[str, Any]) -> StoredResponse | None:
         """Keep a response; return the one that a concurrent request kept, or None."""
         answer = self.answer(status, {}, body)
         before = await run_in_thread(self.services.answers.keep, answer)
         return None if before is None else self.checked(before)
 
-    def checked(self, answer: Answer) -> Answer:
+    def checked(self, answer: StoredResponse) -> StoredResponse:
         """Return the response; raise KeyReused if it belongs to another request."""
         if answer.fingerprint != self.fingerprint:
             raise KeyReused(
@@ -71,7 +73,7 @@ class Once:
         return answer
 
 
-def replayed(answer: Answer) -> JSONResponse:
+def replayed(answer: StoredResponse) -> JSONResponse:
     """Return a kept response again, marked as a replay."""
     headers = {**answer.headers, REPLAYED: "true"}
     return JSONResponse(answer.body, answer.status, headers)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from serve_app.idempotency.response import Answer
+from serve_app.idempotency.response import StoredResponse
 
 
-class Answers(Protocol):
+class StoredResponses(Protocol):
     """The kept responses to idempotent requests."""
 
-    def find(self, request_id: str) -> Answer | None:
+    def find(self, request_id: str) -> StoredResponse | None:
         """Return the kept response to a request, or None if none is kept."""
 
-    def keep(self, answer: Answer) -> Answer | None:
+    def keep(self, answer: StoredResponse) -> StoredResponse | None:
         """Keep a response and return None, or return the one that is kept already."""
 
 
@@ -30,7 +30,7 @@ class Services:
     how many requests the server takes at once; long ones get shares of it.
     """
 
-    answers: Answers
+    answers: StoredResponses
     clock: Callable[[], datetime]
     max_ongoing_requests: int = 512
     cors_origins: tuple[str, ...] = ("*",)

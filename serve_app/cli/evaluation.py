@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from serve_app.analysis import scores
-from serve_app.analysis.scores import Figures, Told
+from serve_app.analysis.scores import Estimate, Figures
 from serve_app.cli import datasets
 from serve_app.cli.configuration import read_settings
 from serve_app.stems.beats import ListenerMaker, listener_maker
@@ -38,10 +38,10 @@ def run(folder: Path, as_json: bool) -> None:
     Console().print(table)
 
 
-def told(path: Path, make_listener: ListenerMaker) -> Told:
+def told(path: Path, make_listener: ListenerMaker) -> Estimate:
     """Return the analysis of a song."""
     found: Mapping[str, Any] = heard(path, make_listener, Event()).finish().to_dict()
-    return Told(
+    return Estimate(
         bpm=found["bpm"],
         key=found["key"],
         key_confidence=found.get("key_confidence"),

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     """The response to a request, kept until `expires_at`.
 
     `id` is a digest of the client and its idempotency key. `fingerprint` is a digest of

@@ -22,7 +22,7 @@ REPORT_SECONDS = 0.5
 _EXCUSES = (StorageUnavailable, DatabaseUnavailable, PoolAway)
 
 
-class Attempt:
+class RunningAttempt:
     """A dispatcher's record of a running attempt."""
 
     def __init__(self, kind: AnyKind, job: AnyJob, began_seconds: float = 0.0) -> None:
@@ -69,7 +69,10 @@ class Attempt:
 
 
 def retry_after(
-    err: AppError, attempt: Attempt, running: Iterable[Attempt], policy: DispatchPolicy
+    err: AppError,
+    attempt: RunningAttempt,
+    running: Iterable[RunningAttempt],
+    policy: DispatchPolicy,
 ) -> Retry:
     """Return how to try the job of `attempt` again after `err`.
 
@@ -107,7 +110,7 @@ def retry_after(
     )
 
 
-def _had_company(attempt: Attempt, running: Iterable[Attempt]) -> bool:
+def _had_company(attempt: RunningAttempt, running: Iterable[RunningAttempt]) -> bool:
     """Return whether other jobs ran on the replica that died during `attempt`."""
     on_it = [other for other in running if other.replica == attempt.replica]
     if len(on_it) > 1:

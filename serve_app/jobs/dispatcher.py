@@ -10,7 +10,7 @@ from typing import Any
 
 from serve_app.errors import AppError, Cancelled, LeaseLost, Unavailable
 from serve_app.jobs import log
-from serve_app.jobs.attempt import Attempt, retry_after
+from serve_app.jobs.attempt import RunningAttempt, retry_after
 from serve_app.jobs.job import AnyJob, Claim, PassedBy, State
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import Finished, Progress, Runner, Started
@@ -57,7 +57,7 @@ class Dispatcher:
         self._run = run
         self._owner = owner
         self._policy = policy
-        self._running: dict[Claim, Attempt] = {}
+        self._running: dict[Claim, RunningAttempt] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._troubles: dict[str, str] = {}
         self._wake = asyncio.Event()
@@ -184,7 +184,7 @@ class Dispatcher:
         return passed_by, min(room, long_room, self._room())
 
     def _start(self, job: AnyJob) -> None:
-        attempt = Attempt(self._store.kind, job, _now_seconds())
+        attempt = RunningAttempt(self._store.kind, job, _now_seconds())
         attempt.work = asyncio.create_task(self._follow(attempt))
         self._running[attempt.claim] = attempt
         worker = asyncio.create_task(self._see_through(attempt, attempt.work))
@@ -206,7 +206,9 @@ class Dispatcher:
             attempt.stop()
         await asyncio.gather(*self._workers)
 
-    async def _see_through(self, attempt: Attempt, work: asyncio.Task[Any]) -> None:
+    async def _see_through(
+        self, attempt: RunningAttempt, work: asyncio.Task[Any]
+    ) -> None:
         """Wait for an attempt to end and record its outcome."""
         try:
             job = await self._settle(
@@ -218,7 +220,7 @@ class Dispatcher:
             del self._running[attempt.claim]
             self._wake.set()
 
-    async def _follow(self, attempt: Attempt) -> Any:
+    async def _follow(self, attempt: RunningAttempt) -> Any:
         if found := await asyncio.to_thread(self._reuse, attempt.job):
             return found
         async with aclosing(self._run(attempt.job)) as events:
@@ -234,7 +236,7 @@ class Dispatcher:
                         return result
         raise RuntimeError("the runner ended without a result")
 
-    async def _report(self, attempt: Attempt, progress: Progress) -> None:
+    async def _report(self, attempt: RunningAttempt, progress: Progress) -> None:
         if not attempt.advance(progress, _now_seconds()):
             return
         claim, stage, fraction = attempt.claim, attempt.stage, attempt.fraction
@@ -251,7 +253,9 @@ class Dispatcher:
         if is_unwanted:
             raise Cancelled("The job was cancelled by its client.")
 
-    async def _ending_of(self, attempt: Attempt, work: asyncio.Task[Any]) -> Ending:
+    async def _ending_of(
+        self, attempt: RunningAttempt, work: asyncio.Task[Any]
+    ) -> Ending:
         claim = attempt.claim
         try:
             result = await work
@@ -274,7 +278,7 @@ class Dispatcher:
 
         return succeed
 
-    def _ending_after(self, err: Exception, attempt: Attempt) -> Ending:
+    def _ending_after(self, err: Exception, attempt: RunningAttempt) -> Ending:
         claim = attempt.claim
         problem = err if isinstance(err, AppError) else AppError(_UNEXPECTED)
         if problem is not err:

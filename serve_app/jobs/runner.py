@@ -36,7 +36,7 @@ class Finished:
     waited_seconds: float = 0.0
 
 
-Event = Started | Progress | Finished
+RunnerEvent = Started | Progress | Finished
 
 
 class ReplicaDied(Unavailable):
@@ -54,7 +54,7 @@ class PoolAway(Unavailable):
 class Runner(Protocol):
     """Runs a job on a pool of workers."""
 
-    def __call__(self, job: AnyJob) -> AsyncGenerator[Event, None]:
+    def __call__(self, job: AnyJob) -> AsyncGenerator[RunnerEvent, None]:
         """Yield the events of `job`: Started before any work, Finished at the end.
 
         Cancelling or closing the generator stops the work. Raises ReplicaDied if the

@@ -123,7 +123,7 @@ def _left(timeout: float | None) -> float | None:
 
 
 @dataclass(frozen=True)
-class Answer:
+class OutboundResponse:
     """A response; its `body` has not been read yet."""
 
     url: str
@@ -133,7 +133,7 @@ class Answer:
 
 
 @dataclass
-class Asker:
+class OutboundClient:
     """An HTTP client for URLs that `rules` allow, which only reaches public addresses.
 
     It ignores proxies in the environment, since a proxy resolves names unchecked.
@@ -156,7 +156,7 @@ class Asker:
     @contextmanager
     def get(
         self, url: str, headers: Mapping[str, str], deadline: float
-    ) -> Iterator[Answer]:
+    ) -> Iterator[OutboundResponse]:
         """Send GET to `url`; follow redirects, each checked like the first URL.
 
         `deadline` is a time of `time.monotonic`. Raises RefusedUrl, and httpcore's
@@ -175,7 +175,7 @@ class Asker:
     @contextmanager
     def post(
         self, url: str, headers: Mapping[str, str], body: bytes, deadline: float
-    ) -> Iterator[Answer]:
+    ) -> Iterator[OutboundResponse]:
         """Send POST with `body` to `url`; a redirect is returned, not followed.
 
         Raises RefusedUrl, and UnreachableUrl if no response arrives in time.
@@ -196,7 +196,7 @@ class Asker:
         headers: Mapping[str, str],
         body: bytes | None,
         deadline: float,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[OutboundResponse]:
         outer = _deadline.set(deadline)
         try:
             timeouts = {
@@ -217,6 +217,6 @@ class Asker:
                     for name, value in response.headers
                 }
                 chunks = response.iter_stream()
-                yield Answer(target.url, response.status, found, chunks)
+                yield OutboundResponse(target.url, response.status, found, chunks)
         finally:
             _deadline.reset(outer)

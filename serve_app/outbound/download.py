@@ -11,7 +11,7 @@ import httpcore
 
 from serve_app.errors import Cancelled, UnreachableUrl, UploadTooLarge
 from serve_app.filenames import content_disposition, titles
-from serve_app.outbound.client import Answer, Asker
+from serve_app.outbound.client import OutboundClient, OutboundResponse
 from serve_app.outbound.partial_file import PartialFile, WrongRange
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _CUT = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class DownloadLimits:
     """How large a file may be, and how long it may take in all."""
 
     max_bytes: int
@@ -36,10 +36,10 @@ class Limits:
 
 
 def fetch(
-    asker: Asker,
+    asker: OutboundClient,
     url: str,
     path: Path,
-    limits: Limits,
+    limits: DownloadLimits,
     is_wanted: Callable[[], bool] = lambda: True,
 ) -> str:
     """Bring the file at `url` to `path`; return the name that its server gives it.
@@ -71,9 +71,9 @@ def fetch(
 class _Download:
     """Tries at one file, each of which continues where the last one ended."""
 
-    asker: Asker
+    asker: OutboundClient
     url: str
-    limits: Limits
+    limits: DownloadLimits
     deadline: float
     is_wanted: Callable[[], bool]
 
@@ -106,7 +106,7 @@ class _Download:
             )
 
 
-def _name(answer: Answer) -> str:
+def _name(answer: OutboundResponse) -> str:
     """Return the title that the server gives the file, or else that of its path."""
     header = answer.headers.get("content-disposition", "").encode("latin-1")
     path = urlsplit(answer.url).path.encode()

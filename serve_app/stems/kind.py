@@ -14,7 +14,7 @@ from serve_app.stems.wire import (
 )
 from serve_app.storage.port import UPLOADS
 from serve_app.webhooks.message import WEBHOOK, Message
-from serve_app.webhooks.target import Event
+from serve_app.webhooks.target import WebhookEvent
 
 NAME = "separation"
 
@@ -27,9 +27,9 @@ FOLDERS = (ORIGINALS, UPLOADS, STEMS, PARTS, DERIVED)
 
 # Which event of a webhook reports which end.
 END_EVENTS = {
-    State.SUCCEEDED: Event.COMPLETED,
-    State.FAILED: Event.FAILED,
-    State.CANCELLED: Event.CANCELLED,
+    State.SUCCEEDED: WebhookEvent.COMPLETED,
+    State.FAILED: WebhookEvent.FAILED,
+    State.CANCELLED: WebhookEvent.CANCELLED,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from serve_app.audio.formats import FORMATS
 from serve_app.errors import InvalidField
-from serve_app.webhooks.target import Event
+from serve_app.webhooks.target import WebhookEvent
 
 
 class Priority(StrEnum):
@@ -158,8 +158,8 @@ WEBHOOK_URL = Option(
 WEBHOOK_EVENTS = Option(
     "webhook_events",
     "Events that are sent to `webhook_url`. All of them when left out.",
-    example=f"{Event.COMPLETED.value},{Event.FAILED.value}",
-    choices=tuple(each.value for each in Event),
+    example=f"{WebhookEvent.COMPLETED.value},{WebhookEvent.FAILED.value}",
+    choices=tuple(each.value for each in WebhookEvent),
     is_list=True,
 )
 

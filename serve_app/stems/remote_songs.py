@@ -6,8 +6,8 @@ from typing import Protocol
 
 from serve_app.errors import RefusedUrl
 from serve_app.outbound import download
-from serve_app.outbound.client import Asker
-from serve_app.outbound.download import Limits
+from serve_app.outbound.client import OutboundClient
+from serve_app.outbound.download import DownloadLimits
 
 _BUCKETS = "s3://"
 
@@ -25,7 +25,10 @@ class Inputs:
     """Fetch songs from the web and from buckets, as far as each is allowed."""
 
     def __init__(
-        self, web: Asker | None, buckets: Buckets | None, limits: Limits
+        self,
+        web: OutboundClient | None,
+        buckets: Buckets | None,
+        limits: DownloadLimits,
     ) -> None:
         self._web = web
         self._buckets = buckets

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from serve_app.errors import RefusedUrl
-from serve_app.outbound.client import Asker
+from serve_app.outbound.client import OutboundClient
 from serve_app.webhooks import message, schedule, signing
 
 _NO_KEY = (
@@ -40,7 +40,7 @@ class Channel(Protocol):
         """The name of the channel in the outbox."""
 
     @property
-    def asker(self) -> Asker:
+    def asker(self) -> OutboundClient:
         """The HTTP client, which only sends to allowed addresses."""
 
     @property
@@ -72,7 +72,7 @@ class WebhookChannel:
     `public_url` is the public URL of the service, empty if it is unknown.
     """
 
-    asker: Asker
+    asker: OutboundClient
     keys: Sequence[bytes]
     public_url: str = ""
     policy: SendPolicy = SendPolicy()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Event(StrEnum):
+class WebhookEvent(StrEnum):
     """The events that webhooks send."""
 
     COMPLETED = "job.completed"
@@ -17,4 +17,4 @@ class Webhook:
     """The URL that receives a job's events, and which events it receives."""
 
     url: str
-    events: tuple[Event, ...] = tuple(Event)
+    events: tuple[WebhookEvent, ...] = tuple(WebhookEvent)

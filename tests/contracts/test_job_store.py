@@ -12,15 +12,15 @@ from sqlalchemy import Connection
 
 from serve_app.database import Database
 from serve_app.errors import JobNotFound, LeaseLost, QueueFull
-from serve_app.idempotency.response import Answer
-from serve_app.idempotency.store import AnswerReceipt, Answers
+from serve_app.idempotency.response import StoredResponse
+from serve_app.idempotency.store import ResponseReceipt, StoredResponses
 from serve_app.jobs.job import NONE_PASSED_BY, Claim, PassedBy, State
 from serve_app.jobs.kind import Share
 from serve_app.jobs.transitions import MAX_CLAIMS, Retry
 from serve_app.stems.options import Priority
 from serve_app.stems.request import SeparationJob, Stage
 from serve_app.webhooks.message import Message
-from serve_app.webhooks.target import Event, Webhook
+from serve_app.webhooks.target import Webhook, WebhookEvent
 from tests.jobs import (
     NOON,
     RESULT,
@@ -886,7 +886,7 @@ def test_a_job_can_be_added_that_has_ended(
 
 
 def test_a_job_keeps_its_webhook(store: SongStore) -> None:
-    webhook = Webhook("https://example.com/hook", (Event.FAILED,))
+    webhook = Webhook("https://example.com/hook", (WebhookEvent.FAILED,))
     add(store, new_job(webhook=webhook, tenant="me"))
     assert (store.get("a").request.webhook, store.get("a").tenant) == (webhook, "me")
 
@@ -914,31 +914,31 @@ def test_the_end_of_a_job_is_told_in_its_transaction(
     add(store, new_job("c", wanted), new_job("d", wanted, **ended))
     store.cancel("c")
     assert told == [
-        ("a", Event.COMPLETED),
-        ("b", Event.FAILED),
-        ("d", Event.COMPLETED),
-        ("c", Event.CANCELLED),
+        ("a", WebhookEvent.COMPLETED),
+        ("b", WebhookEvent.FAILED),
+        ("d", WebhookEvent.COMPLETED),
+        ("c", WebhookEvent.CANCELLED),
     ]
 
 
 def test_the_same_request_adds_one_job(database: Database, clock: ManualClock) -> None:
     store = new_store(database, clock, max_queued=1)
-    assert store.add(new_job("a"), AnswerReceipt(answer())) is None
+    assert store.add(new_job("a"), ResponseReceipt(answer())) is None
     other = answer(fingerprint="other")
     # Even if the queue is full.
-    assert store.add(new_job("b"), AnswerReceipt(other)) == answer()
+    assert store.add(new_job("b"), ResponseReceipt(other)) == answer()
     assert [job.id for job in store.listed("", 9)] == ["a"]
-    assert Answers(database, clock).find("r") == answer()
-    assert Answers(database, clock).find("q") is None
+    assert StoredResponses(database, clock).find("r") == answer()
+    assert StoredResponses(database, clock).find("q") is None
 
 
 def test_many_of_the_same_request_at_once_add_one_job(store: SongStore) -> None:
-    given: list[Answer | None] = []
+    given: list[StoredResponse | None] = []
 
     def send(number: int) -> None:
         mine = answer(body={"job_id": f"job-{number}"})
         job = new_job(f"job-{number}")
-        given.append(store.add(job, AnswerReceipt(mine)))
+        given.append(store.add(job, ResponseReceipt(mine)))
 
     in_threads(6, send)
     (job,) = store.listed("", 9)
@@ -952,9 +952,9 @@ def test_a_job_that_is_refused_leaves_no_answer(
 ) -> None:
     with pytest.raises(QueueFull):
         new_store(database, clock, max_queued=0).add(
-            new_job("a"), AnswerReceipt(answer())
+            new_job("a"), ResponseReceipt(answer())
         )
-    assert Answers(database, clock).find("r") is None
+    assert StoredResponses(database, clock).find("r") is None
 
 
 def test_a_clock_that_differs_from_the_database_s_is_known(

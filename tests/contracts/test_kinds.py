@@ -19,15 +19,15 @@ from serve_app.errors import (
     LeaseLost,
     QueueFull,
 )
-from serve_app.idempotency.response import Answer
-from serve_app.idempotency.store import AnswerReceipt, Answers
-from serve_app.jobs.attempt import Attempt, retry_after
+from serve_app.idempotency.response import StoredResponse
+from serve_app.idempotency.store import ResponseReceipt, StoredResponses
+from serve_app.jobs.attempt import RunningAttempt, retry_after
 from serve_app.jobs.job import Claim, Job, State
 from serve_app.jobs.kind import Kind, Rules, Share
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.store import JobStore
-from serve_app.webhooks.delivery import Attempt as Sending
 from serve_app.webhooks.delivery import Delivery, DeliveryState
+from serve_app.webhooks.delivery import RunningAttempt as Sending
 from serve_app.webhooks.message import Message
 from serve_app.webhooks.outbox import Outbox
 from tests.jobs import NOON, ManualClock, new_job, new_store
@@ -401,7 +401,7 @@ def test_each_kind_waits_in_its_own_way_between_attempts(
     for store, delays in ((quick, (1, 1, 1)), (slow, (1, 7, 7))):
         for seconds in delays:
             [job] = claim(store)
-            attempt = Attempt(store.kind, job)
+            attempt = RunningAttempt(store.kind, job)
             attempt.replica = "one"
             retry = retry_after(FileLost("gone"), attempt, [attempt], policy)
             store.retry(job.claim, retry)
@@ -414,17 +414,19 @@ def test_a_receipt_kept_before_adds_nothing(
     database: Database, clock: ManualClock, make: Make
 ) -> None:
     store = make(max_queued=1)
-    taken = Answer("r", "said", 202, {}, {"job_id": "a"}, NOON + timedelta(hours=1))
-    assert store.add(wanted("a", unique_key="k"), AnswerReceipt(taken)) is None
+    taken = StoredResponse(
+        "r", "said", 202, {}, {"job_id": "a"}, NOON + timedelta(hours=1)
+    )
+    assert store.add(wanted("a", unique_key="k"), ResponseReceipt(taken)) is None
     # Even if the queue is full and another job has the same unique key.
-    again = store.add(wanted("b", unique_key="k"), AnswerReceipt(taken))
+    again = store.add(wanted("b", unique_key="k"), ResponseReceipt(taken))
     assert again == taken
     assert ids(store.listed("", 9)) == ["a"]
     claimed(store)
-    other = Answer("q", "said", 202, {}, {}, NOON + timedelta(hours=1))
+    other = StoredResponse("q", "said", 202, {}, {}, NOON + timedelta(hours=1))
     with pytest.raises(JobExists):
-        store.add(wanted("b", unique_key="k"), AnswerReceipt(other))
-    assert Answers(database, clock).find("q") is None
+        store.add(wanted("b", unique_key="k"), ResponseReceipt(other))
+    assert StoredResponses(database, clock).find("q") is None
 
 
 @pytest.fixture

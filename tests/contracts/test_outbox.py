@@ -16,7 +16,7 @@ from serve_app.jobs.table import known_ids
 from serve_app.webhooks.delivery import Attempt, Delivery, DeliveryState
 from serve_app.webhooks.message import Message
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.target import Event, Webhook
+from serve_app.webhooks.target import Webhook, WebhookEvent
 from tests.jobs import NOON, RESULT, ManualClock, SongStore, new_job, new_store
 
 KEPT, LEASE = 1800.0, 60.0
@@ -112,10 +112,10 @@ def test_a_job_that_is_cancelled_is_told_once_it_has_stopped(
         store.add(new_job(webhook=HOOK))
         store.cancel("a")
     store.cancel("a")
-    assert only(outbox).event == Event.CANCELLED
+    assert only(outbox).event == WebhookEvent.CANCELLED
 
 
-@pytest.mark.parametrize("webhook", [None, Webhook(URL, (Event.FAILED,))])
+@pytest.mark.parametrize("webhook", [None, Webhook(URL, (WebhookEvent.FAILED,))])
 def test_events_that_a_webhook_leaves_out_are_not_posted(
     store: SongStore, outbox: Outbox, webhook: Webhook | None
 ) -> None:

@@ -20,7 +20,7 @@ from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
 from serve_app.database import Database
 from serve_app.errors import AppError, UnreachableUrl
-from serve_app.idempotency.store import Answers
+from serve_app.idempotency.store import StoredResponses
 from serve_app.jobs.job import Claim
 from serve_app.jobs.owners import Owners
 from serve_app.jobs.store import JobStore
@@ -329,7 +329,7 @@ async def running(directory: Path, database: Database) -> AsyncIterator[Server]:
     outbox = Outbox(database, clock)
     store = songs(database, clock, outbox)
     storage = LocalStorage(files_dir)
-    services = Services(Answers(database, clock), clock)
+    services = Services(StoredResponses(database, clock), clock)
     stems = StemsServices(
         jobs=store,
         analysis_jobs=analyses_store(database, clock, outbox),

@@ -14,7 +14,7 @@ from serve_app.audio.measure import measure
 from serve_app.database import Database
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.job import State
-from serve_app.jobs.runner import Event, Finished, Started
+from serve_app.jobs.runner import Finished, RunnerEvent, Started
 from serve_app.stems.request import SeparationJob, Stage
 from serve_app.stems.work import SongWorker
 from serve_app.storage.local import LocalStorage
@@ -36,7 +36,7 @@ class Threads:
         self._worker = worker
         self.begun = Flag()
 
-    async def __call__(self, job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def __call__(self, job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         """Yield the job's events."""
 
         def note(stage: Stage, fraction: float) -> None:

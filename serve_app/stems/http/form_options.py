@@ -16,7 +16,7 @@ from serve_app.stems.options import (
     Priority,
 )
 from serve_app.stems.request import ACCOMPANIMENT, VOCALS, Options
-from serve_app.webhooks.target import Event, Webhook
+from serve_app.webhooks.target import Webhook, WebhookEvent
 
 Fields = Sequence[tuple[str, str]]
 
@@ -67,7 +67,9 @@ def webhook(fields: Fields, check: Callable[[str], object] | None) -> Webhook | 
         check(url)
     except RefusedUrl as err:
         raise InvalidField(err.detail, WEBHOOK_URL.name) from err
-    return Webhook(url, tuple(each for each in Event if each in (names or Event)))
+    return Webhook(
+        url, tuple(each for each in WebhookEvent if each in (names or WebhookEvent))
+    )
 
 
 def _model(name: str, models: Sequence[ModelInfo], default_model: str) -> ModelInfo:

@@ -7,8 +7,8 @@ from serve_app.api import idempotency
 from serve_app.api.idempotency import Once
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import Unavailable
-from serve_app.idempotency.response import Answer
-from serve_app.idempotency.store import AnswerReceipt
+from serve_app.idempotency.response import StoredResponse
+from serve_app.idempotency.store import ResponseReceipt
 from serve_app.stems.http.services import J, Queue
 
 # The gateways of old clients take any other status for a failure, 202 too.
@@ -51,12 +51,12 @@ def _add(
     job: J,
     store: Callable[[], None],
     discard: Callable[[], None],
-    answer: Answer | None,
-) -> Answer | None:
+    answer: StoredResponse | None,
+) -> StoredResponse | None:
     """Store the files, then the row: a dispatcher may claim it at once."""
     try:
         store()
-        before = queue.add(job, None if answer is None else AnswerReceipt(answer))
+        before = queue.add(job, None if answer is None else ResponseReceipt(answer))
     except Unavailable:
         # The row may have been written all the same; if not, a sweep deletes the files.
         raise

@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.audio.facts import AudioFacts
-from serve_app.idempotency.response import Answer
-from serve_app.idempotency.store import AnswerReceipt
+from serve_app.idempotency.response import StoredResponse
+from serve_app.idempotency.store import ResponseReceipt
 from serve_app.jobs.job import AnyJob, State
 from serve_app.jobs.kind import Rules, Share
 from serve_app.separation.licences import Licences
@@ -35,7 +35,9 @@ J = TypeVar("J", bound=AnyJob)
 class Queue(Protocol[J]):
     """The queue of a kind of job: adds, finds, cancels and removes jobs."""
 
-    def add(self, job: J, receipt: AnswerReceipt | None = None) -> Answer | None:
+    def add(
+        self, job: J, receipt: ResponseReceipt | None = None
+    ) -> StoredResponse | None:
         """Queue `job` and return None, or return the kept response to its request.
 
         Raises QueueFull when the queue, or the client's share of it, is full.

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from serve_app.stems.wire import WebhookMessage
-from serve_app.webhooks.target import Event
+from serve_app.webhooks.target import WebhookEvent
 
 sent = APIRouter(tags=["webhooks"])
 
@@ -18,7 +18,7 @@ def _on_end(message: WebhookMessage) -> None:
     """
 
 
-for _event in Event:
+for _event in WebhookEvent:
     sent.add_api_route(
         _event,
         _on_end,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serve_app.analysis import scores
-from serve_app.analysis.scores import Told, Truth
+from serve_app.analysis.scores import Estimate, Truth
 
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 KEYS = [f"{name} {mode}" for name in NAMES for mode in ("major", "minor")]
@@ -108,12 +108,12 @@ def test_what_is_no_key_is_refused(name: str) -> None:
 
 def test_figures_count_only_what_is_known() -> None:
     songs = [
-        (Truth(bpm=120.0, key="C major"), Told(120.0, "C major", 0.9)),
-        (Truth(bpm=120.0, key="C major"), Told(80.0, "A minor", 0.95)),
-        (Truth(bpm=None, key="C major"), Told(99.0, "G major", 0.2)),
+        (Truth(bpm=120.0, key="C major"), Estimate(120.0, "C major", 0.9)),
+        (Truth(bpm=120.0, key="C major"), Estimate(80.0, "A minor", 0.95)),
+        (Truth(bpm=None, key="C major"), Estimate(99.0, "G major", 0.2)),
         (
             Truth(beats=(6.0, 7.0), downbeats=(6.0,)),
-            Told(60.0, "C major", 0.9, (6.0, 7.0), (7.0,)),
+            Estimate(60.0, "C major", 0.9, (6.0, 7.0), (7.0,)),
         ),
     ]
     found = scores.figures(songs)
@@ -127,7 +127,7 @@ def test_figures_count_only_what_is_known() -> None:
 
 
 def test_without_truth_there_are_no_figures() -> None:
-    found = scores.figures([(Truth(), Told(120.0, "C major", 0.9))])
+    found = scores.figures([(Truth(), Estimate(120.0, "C major", 0.9))])
     assert found.acc1 is None
     assert found.key_exact is None
     assert found.beat_f is None

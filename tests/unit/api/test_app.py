@@ -8,13 +8,14 @@ from serve_app.api import problems, wire
 from serve_app.api.app import create_app
 from serve_app.api.part import ApiPart
 from serve_app.stems import wire as stems_wire
+from serve_app.stems.analysis_jobs import wire as analysis_wire
 from serve_app.webhooks import wire as webhooks_wire
-from serve_app.webhooks.target import Event
+from serve_app.webhooks.target import WebhookEvent
 from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
-WIRES = (wire, stems_wire, webhooks_wire)
+WIRES = (wire, stems_wire, analysis_wire, webhooks_wire)
 CALLS = {
     ("GET", "/"),
     ("GET", "/ping"),
@@ -24,6 +25,8 @@ CALLS = {
     ("GET", "/health"),
     ("GET", "/readyz"),
     ("POST", "/analyze"),
+    ("GET", "/analyze/{job_id}"),
+    ("DELETE", "/analyze/{job_id}"),
     ("POST", "/separate"),
     ("POST", "/uploads"),
     ("DELETE", "/uploads/{upload_id}"),
@@ -66,8 +69,8 @@ async def test_every_call_is_described_with_its_problems(server: Server) -> None
 
 async def test_what_receivers_are_sent_is_described(server: Server) -> None:
     description = (await server.client.get("/openapi.json")).json()
-    assert set(description["webhooks"]) == set(Event)
-    for event in Event:
+    assert set(description["webhooks"]) == set(WebhookEvent)
+    for event in WebhookEvent:
         told = description["webhooks"][event]["post"]
         message = told["requestBody"]["content"]["application/json"]["schema"]
         assert message == {"$ref": "#/components/schemas/WebhookMessage"}

@@ -10,7 +10,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api.docs import SWAGGER_UI
-from serve_app.webhooks.target import Event
+from serve_app.webhooks.target import WebhookEvent
 from tests.unit.api.test_app import CALLS
 from tests.unit.live import serving
 from tests.unit.server import Server, assert_problem
@@ -141,7 +141,7 @@ def test_a_browser_without_a_network_shows_the_calls_and_their_examples(
             check=True,
         )
     shown = set(re.findall(r'data-path="([^"]*)"', done.stdout))
-    assert shown == {path for _, path in CALLS} | set(Event)
+    assert shown == {path for _, path in CALLS} | set(WebhookEvent)
     assert re.findall(r'aria-pressed="\w+">([^<]*)<', done.stdout)[:3] == [
         *("curl", "Python", "JavaScript")
     ]

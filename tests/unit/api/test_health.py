@@ -15,7 +15,7 @@ from serve_app.api.health import HealthProbe
 from serve_app.api.part import ApiPart
 from serve_app.api.services import Services
 from serve_app.errors import Unavailable
-from serve_app.idempotency.response import Answer
+from serve_app.idempotency.response import StoredResponse
 from tests.unit.server import connect
 
 pytestmark = pytest.mark.anyio
@@ -64,10 +64,10 @@ async def report_of(*parts: Part) -> Mapping[str, Any]:
 
 
 class NoAnswers:
-    def find(self, request_id: str) -> Answer | None:
+    def find(self, request_id: str) -> StoredResponse | None:
         return None
 
-    def keep(self, answer: Answer) -> Answer | None:
+    def keep(self, answer: StoredResponse) -> StoredResponse | None:
         return None
 
 

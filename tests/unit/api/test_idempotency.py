@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from serve_app.api.idempotency import KEPT_SECONDS
-from serve_app.idempotency.response import Answer
+from serve_app.idempotency.response import StoredResponse
 from serve_app.idempotency.store import answers, keep
 from tests.unit.server import LIMITS, Server, assert_problem, refuse_to_read
 
@@ -101,12 +101,15 @@ async def test_what_an_earlier_version_kept_is_given_as_this_one_answers(
     }
 
 
-def rows(server: Server) -> list[Answer]:
+def rows(server: Server) -> list[StoredResponse]:
     with server.database.reading() as connection:
-        return [Answer(**row._asdict()) for row in connection.execute(select(answers))]
+        return [
+            StoredResponse(**row._asdict())
+            for row in connection.execute(select(answers))
+        ]
 
 
-def rewrite(server: Server, answer: Answer) -> None:
+def rewrite(server: Server, answer: StoredResponse) -> None:
     with server.database.writing() as connection:
         keep(connection, answer)
 

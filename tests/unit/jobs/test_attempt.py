@@ -7,7 +7,7 @@ from serve_app.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from serve_app.jobs.attempt import REPORT_SECONDS, Attempt, retry_after
+from serve_app.jobs.attempt import REPORT_SECONDS, RunningAttempt, retry_after
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
 from serve_app.stems.kind import separation
@@ -19,8 +19,10 @@ KIND = separation()
 DEAD = ReplicaDied("The replica died.")
 
 
-def attempt(job_id: str, replica: str | None = "one", number: int = 1) -> Attempt:
-    found = Attempt(KIND, new_job(job_id, owner="me", attempt=number))
+def attempt(
+    job_id: str, replica: str | None = "one", number: int = 1
+) -> RunningAttempt:
+    found = RunningAttempt(KIND, new_job(job_id, owner="me", attempt=number))
     found.replica = replica
     return found
 

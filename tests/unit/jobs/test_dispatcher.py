@@ -23,7 +23,7 @@ from serve_app.errors import (
 from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
 from serve_app.jobs.job import State
 from serve_app.jobs.kind import Rules
-from serve_app.jobs.runner import Event, Finished, Progress, ReplicaDied, Started
+from serve_app.jobs.runner import Finished, Progress, ReplicaDied, RunnerEvent, Started
 from serve_app.jobs.store import JobStore
 from serve_app.stems.kind import separation
 from serve_app.stems.request import Result, SeparationJob, SeparationRequest, Stage
@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 30.0
 
 KIND = separation(Rules(retry_seconds=(0.0,)))
 
-Script = Callable[[SeparationJob], AsyncGenerator[Event, None]]
+Script = Callable[[SeparationJob], AsyncGenerator[RunnerEvent, None]]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ class Workers:
         self.company: list[set[str]] = []
         self.cleaned_up: list[str] = []
 
-    async def __call__(self, job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def __call__(self, job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         """Yield the events of the script."""
         self.running.append(job.id)
         self.starts.append(job.id)
@@ -65,20 +65,20 @@ class Workers:
             self.cleaned_up.append(job.id)
 
 
-async def succeed(job: SeparationJob) -> AsyncGenerator[Event, None]:
+async def succeed(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
     yield Started("one")
     yield Progress(Stage.SEPARATE, 0.5)
     yield Finished(RESULT)
 
 
-async def hang(job: SeparationJob) -> AsyncGenerator[Event, None]:
+async def hang(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
     yield Started("one")
     yield Progress(Stage.SEPARATE, 0.25)
     await asyncio.Event().wait()
 
 
 def failing(err: Exception) -> Script:
-    async def fail(job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def fail(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         yield Started("one")
         raise err
 
@@ -201,7 +201,7 @@ def test_no_more_jobs_run_than_fit(store: SongStore) -> None:
 
     gate = asyncio.Event()
 
-    async def wait(job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def wait(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         await gate.wait()
         yield Finished(RESULT)
 
@@ -271,7 +271,7 @@ def test_a_cancelled_job_is_stopped(store: SongStore, renew_seconds: float) -> N
     """By the next renewal, or sooner by the next progress."""
     add(store, "a")
 
-    async def busy(job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def busy(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         while True:
             yield Progress(Stage.SEPARATE, 0.1)
             await asyncio.sleep(0.01)
@@ -363,7 +363,7 @@ def test_what_nobody_expected_is_logged_and_not_shown_to_clients(
     store = new_store(database, clock, max_attempts=1)
     add(store, "a")
 
-    async def break_down(job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def break_down(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         yield Started("one")
         if not ends_early:
             raise KeyError("secret of ours")
@@ -391,7 +391,7 @@ def test_after_a_crash_with_several_jobs_only_the_cause_has_a_failure(
     store.add(new_job("young", created_at=NOON + timedelta(hours=1)))
     together = asyncio.Barrier(3)
 
-    async def on_one_replica(job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def on_one_replica(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         is_first = job.attempt == 1 and job.id != "young"
         yield Started("first" if is_first else f"replaced after {job.id}")
         if is_first:
@@ -501,7 +501,7 @@ def test_work_that_cancels_itself_is_done_again(store: SongStore) -> None:
     """A replica that is drained stops its songs, though no client asked for that."""
     add(store, "a")
 
-    async def drained_once(job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def drained_once(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         if job.attempt == 1:
             raise Cancelled("The replica stops.")
         yield Finished(RESULT)
@@ -564,7 +564,7 @@ def test_a_result_is_not_lost_when_the_database_is_down_for_a_moment(
 ) -> None:
     add(flaky, "a")
 
-    async def during_an_outage(job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def during_an_outage(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         if before == "progress":
             flaky.down_for = 1
         yield Progress(Stage.SEPARATE, 0.5)
@@ -616,7 +616,7 @@ def test_files_of_a_job_that_ended_without_a_result_go_at_once(
     add(store, *"abc")
     discarded: list[str] = []
 
-    async def script(job: SeparationJob) -> AsyncGenerator[Event, None]:
+    async def script(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         yield Started("one")
         if job.id == "a":
             raise UnreadableAudio("noise")

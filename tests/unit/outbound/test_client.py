@@ -14,7 +14,7 @@ import pytest
 from serve_app.errors import RefusedUrl, UnreachableUrl
 from serve_app.outbound import urls
 from serve_app.outbound.addresses import Address, is_public
-from serve_app.outbound.client import Asker, CheckedNetwork
+from serve_app.outbound.client import CheckedNetwork, OutboundClient
 from serve_app.outbound.urls import UrlRules
 
 # Stands in for a server on the Internet: loopback too, but allowed for the test.
@@ -105,13 +105,15 @@ def resolver(names: Names) -> Callable[[str, int], list[Address]]:
     return resolve
 
 
-def asker(port: int, hosts: tuple[str, ...] = (), names: Names = NAMES) -> Asker:
+def asker(
+    port: int, hosts: tuple[str, ...] = (), names: Names = NAMES
+) -> OutboundClient:
     rules = UrlRules(("http", "https"), hosts, (80, 443, port))
     network = CheckedNetwork(resolver(names), lambda one: str(one) == PUBLIC)
-    return Asker(rules, network)
+    return OutboundClient(rules, network)
 
 
-def get(asker: Asker, url: str) -> tuple[int, bytes]:
+def get(asker: OutboundClient, url: str) -> tuple[int, bytes]:
     with asker.get(url, {}, time.monotonic() + 5) as answer:
         return answer.status, b"".join(answer.body)
 
@@ -316,10 +318,10 @@ def test_a_name_that_changes_its_answer_gains_nothing(
     rules = UrlRules(("http",), (), (inner.port,))
     network = CheckedNetwork(resolve, lambda one: str(one) == PUBLIC)
     url = f"http://rebind.example:{inner.port}/"
-    assert get(Asker(rules, network), url) == (200, b"song")
+    assert get(OutboundClient(rules, network), url) == (200, b"song")
     assert asked == ["rebind.example"]
     with pytest.raises(RefusedUrl):
-        get(Asker(rules, network), url)
+        get(OutboundClient(rules, network), url)
     assert inner.reached == []
 
 

@@ -11,12 +11,12 @@ from threading import Thread
 import pytest
 
 from serve_app.errors import Cancelled, RefusedUrl, UnreachableUrl, UploadTooLarge
-from serve_app.outbound.client import Asker, CheckedNetwork
-from serve_app.outbound.download import Limits, fetch
+from serve_app.outbound.client import CheckedNetwork, OutboundClient
+from serve_app.outbound.download import DownloadLimits, fetch
 from serve_app.outbound.urls import UrlRules
 
 SONG = bytes(range(256)) * 2000
-LIMITS = Limits(max_bytes=1_000_000, max_seconds=20.0)
+LIMITS = DownloadLimits(max_bytes=1_000_000, max_seconds=20.0)
 
 
 class Host:
@@ -77,9 +77,11 @@ class Host:
         )
         Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
-    def asker(self) -> Asker:
+    def asker(self) -> OutboundClient:
         network = CheckedNetwork(lambda *_: [ip_address("127.0.0.2")], lambda _: True)
-        return Asker(UrlRules(("http",), (), (self._server.server_port,)), network)
+        return OutboundClient(
+            UrlRules(("http",), (), (self._server.server_port,)), network
+        )
 
     def close(self) -> None:
         self._server.shutdown()
@@ -204,7 +206,7 @@ def test_what_is_too_large_is_not_taken(
 ) -> None:
     host.announces = announces
     with pytest.raises(UploadTooLarge, match="larger than 100000"):
-        fetch(host.asker(), host.url, path, Limits(100_000, 20.0))
+        fetch(host.asker(), host.url, path, DownloadLimits(100_000, 20.0))
     assert path.stat().st_size < (1 if announces else 300_000)
 
 
@@ -219,7 +221,7 @@ def test_a_server_that_drips_is_given_up(host: Host, path: Path) -> None:
     host.pause_seconds = 0.2
     began = time.monotonic()
     with pytest.raises(UnreachableUrl):
-        fetch(host.asker(), host.url, path, Limits(1_000_000, 0.5))
+        fetch(host.asker(), host.url, path, DownloadLimits(1_000_000, 0.5))
     assert time.monotonic() - began < 5
 
 
@@ -229,7 +231,7 @@ def test_a_refused_address_stays_refused(host: Host, path: Path) -> None:
 
 
 def test_a_name_without_an_address_is_said(path: Path) -> None:
-    asker = Asker(UrlRules(("http",)), CheckedNetwork(lambda *_: []))
+    asker = OutboundClient(UrlRules(("http",)), CheckedNetwork(lambda *_: []))
     with pytest.raises(UnreachableUrl, match="no address"):
         fetch(asker, "http://nobody.example/", path, LIMITS)
 

@@ -9,15 +9,15 @@ from serve_app.jobs.job import State
 from serve_app.stems.kind import separation
 from serve_app.stems.request import Stage
 from serve_app.webhooks.message import WEBHOOK
-from serve_app.webhooks.target import Event, Webhook
+from serve_app.webhooks.target import Webhook, WebhookEvent
 from tests.jobs import NOON, RESULT, asking, new_job
 
 KIND = separation()
 URL = "https://example.com/hook"
 ENDS = {
-    State.SUCCEEDED: Event.COMPLETED,
-    State.FAILED: Event.FAILED,
-    State.CANCELLED: Event.CANCELLED,
+    State.SUCCEEDED: WebhookEvent.COMPLETED,
+    State.FAILED: WebhookEvent.FAILED,
+    State.CANCELLED: WebhookEvent.CANCELLED,
 }
 
 
@@ -32,7 +32,9 @@ def test_what_is_deleted_with_a_job_is_below_its_folders() -> None:
 
 
 @pytest.mark.parametrize(("state", "event"), ENDS.items())
-def test_who_wants_to_hear_of_an_end_is_told_once(state: State, event: Event) -> None:
+def test_who_wants_to_hear_of_an_end_is_told_once(
+    state: State, event: WebhookEvent
+) -> None:
     result = RESULT if state is State.SUCCEEDED else None
     job = new_job("a", Webhook(URL), state=state, result=result)
     [message] = KIND.messages(job, NOON)
@@ -44,9 +46,9 @@ def test_who_wants_to_hear_of_an_end_is_told_once(state: State, event: Event) ->
 
 @pytest.mark.parametrize(("state", "event"), ENDS.items())
 def test_who_does_not_want_to_hear_of_an_end_is_not_told(
-    state: State, event: Event
+    state: State, event: WebhookEvent
 ) -> None:
-    others = tuple(one for one in Event if one is not event)
+    others = tuple(one for one in WebhookEvent if one is not event)
     for webhook in (None, Webhook(URL, others)):
         assert KIND.messages(new_job("a", webhook, state=state), NOON) == ()
 

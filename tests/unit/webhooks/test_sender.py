@@ -13,7 +13,7 @@ import pytest
 
 from serve_app.database import Database
 from serve_app.errors import Unavailable
-from serve_app.outbound.client import Asker, CheckedNetwork
+from serve_app.outbound.client import CheckedNetwork, OutboundClient
 from serve_app.outbound.urls import UrlRules
 from serve_app.webhooks import message, signing
 from serve_app.webhooks.channel import SendPolicy, WebhookChannel
@@ -38,9 +38,9 @@ def ended(store: SongStore, url: str, *job_ids: str) -> None:
         store.succeed(job.claim, RESULT)
 
 
-def local_asker() -> Asker:
+def local_asker() -> OutboundClient:
     rules = UrlRules(("http", "https"), has_private=True)
-    return Asker(rules, CheckedNetwork(is_allowed=lambda _: True))
+    return OutboundClient(rules, CheckedNetwork(is_allowed=lambda _: True))
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def sending(
     outbox: Outbox,
     clock: ManualClock,
     policy: SendPolicy = QUICK,
-    asker: Asker | None = None,
+    asker: OutboundClient | None = None,
     keys: Sequence[bytes] = KEYS,
     public_url: str = "",
 ) -> AsyncIterator[Sender]:
@@ -200,7 +200,7 @@ def test_an_address_of_our_own_network_is_not_asked_and_the_log_says_so(
     ended(store, "https://rebound.example/hook", "a")
     ended(store, receiver.url, "b")
     network = CheckedNetwork(lambda *_: [ip_address("127.0.0.1")])
-    send(outbox, clock, asker=Asker(UrlRules(), network))
+    send(outbox, clock, asker=OutboundClient(UrlRules(), network))
     [attempt] = only(outbox).log
     assert attempt.status is None
     assert attempt.error == "The host rebound.example does not have a public address."
@@ -301,7 +301,7 @@ def test_without_a_secret_nothing_is_sent_and_the_log_says_why(
     assert receiver.received == []
 
 
-class Broken(Asker):
+class Broken(OutboundClient):
     def post(self, *_: Any) -> Any:
         raise RuntimeError("a mistake of ours")
 

@@ -15,7 +15,7 @@ from serve_app.stems.analysis_jobs.request import (
 )
 from serve_app.stems.kind import END_EVENTS, FOLDERS
 from serve_app.webhooks.message import WEBHOOK
-from serve_app.webhooks.target import Event, Webhook
+from serve_app.webhooks.target import Webhook, WebhookEvent
 from tests.jobs import NOON, new_job
 
 KIND = song_analysis(Rules())
@@ -49,7 +49,7 @@ def test_the_song_is_wanted_until_the_job_has_ended(state: State) -> None:
 
 @pytest.mark.parametrize(("state", "event"), END_EVENTS.items())
 def test_the_client_is_told_of_the_end_if_it_wants_to_be(
-    state: State, event: Event
+    state: State, event: WebhookEvent
 ) -> None:
     result = AnalysisResult(REPORT) if state is State.SUCCEEDED else None
     ended = {"state": state, "result": result, "error": "Broken."}
@@ -63,6 +63,6 @@ def test_the_client_is_told_of_the_end_if_it_wants_to_be(
     assert data.get("error") == ("Broken." if state is State.FAILED else None)
     if state is State.SUCCEEDED:
         assert (data["analysis"]["bpm"], data["analysis"]["grid"]) == (124.0, None)
-    others = tuple(each for each in Event if each is not event)
+    others = tuple(each for each in WebhookEvent if each is not event)
     for webhook in (None, Webhook(URL, others)):
         assert KIND.messages(analysis_job(webhook, **ended), NOON) == ()

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from serve_app.errors import StorageUnavailable
-from serve_app.outbound.download import Limits
+from serve_app.outbound.download import DownloadLimits
 from serve_app.stems.http.intake import FETCHES_AT_ONCE
 from serve_app.stems.remote_songs import Inputs
 from serve_app.storage.inputs import InputBuckets
@@ -44,7 +44,7 @@ async def client(server: Server, host: Host) -> AsyncIterator[httpx.AsyncClient]
 
 
 def fetch_from(host: Host, max_seconds: float = 20.0) -> Any:
-    limits = Limits(LIMITS.max_upload_bytes, max_seconds)
+    limits = DownloadLimits(LIMITS.max_upload_bytes, max_seconds)
     return Inputs(host.asker(), None, limits).fetch
 
 
@@ -191,7 +191,7 @@ async def test_no_hostile_url_has_anything_asked(server: Server, song: bytes) ->
     """One server of our own network, one that stands for the web: neither hears us."""
     inner = Listener("127.0.0.1")
     outer = Listener(PUBLIC, inner.port)
-    inputs = Inputs(asker(inner.port), None, Limits(1_000_000, 5.0))
+    inputs = Inputs(asker(inner.port), None, DownloadLimits(1_000_000, 5.0))
     async with server.with_services(fetch=inputs.fetch) as client:
         for url in HOSTILE:
             address = url.replace("{port}", str(inner.port))
@@ -334,7 +334,7 @@ async def test_a_song_in_a_bucket_is_fetched(
 ) -> None:
     with s3.new_bucket() as bucket:
         s3.client().put_object(Bucket=bucket.name, Key="songs/노래.wav", Body=song)
-        limits = Limits(LIMITS.max_upload_bytes, 20.0)
+        limits = DownloadLimits(LIMITS.max_upload_bytes, 20.0)
         inputs = Inputs(None, InputBuckets([bucket]), limits)
         url = f"s3://{bucket.name}/songs/노래.wav"
         async with server.with_services(fetch=inputs.fetch) as client:
@@ -353,7 +353,7 @@ async def test_a_song_in_a_bucket_is_fetched(
 async def test_where_nothing_is_fetched_the_setting_is_named(
     server: Server, url: str, setting: str
 ) -> None:
-    nothing = Inputs(None, None, Limits(1000, 1.0))
+    nothing = Inputs(None, None, DownloadLimits(1000, 1.0))
     async with server.with_services(fetch=nothing.fetch) as client:
         answer = await client.post("/separate", json={"url": url})
     assert setting in assert_problem(answer, 422, "refused_url")

@@ -6,7 +6,7 @@ import pytest
 
 from serve_app.webhooks.delivery import Delivery
 from serve_app.webhooks.message import rendered
-from serve_app.webhooks.target import Event, Webhook
+from serve_app.webhooks.target import Webhook, WebhookEvent
 from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
@@ -31,13 +31,16 @@ def claimed(server: Server) -> Delivery:
 @pytest.mark.parametrize(
     ("names", "events"),
     [
-        ("", tuple(Event)),
-        ("job.failed", (Event.FAILED,)),
-        ("Job.Cancelled, job.completed", (Event.COMPLETED, Event.CANCELLED)),
+        ("", tuple(WebhookEvent)),
+        ("job.failed", (WebhookEvent.FAILED,)),
+        (
+            "Job.Cancelled, job.completed",
+            (WebhookEvent.COMPLETED, WebhookEvent.CANCELLED),
+        ),
     ],
 )
 async def test_a_webhook_is_kept_as_it_was_given(
-    server: Server, song: bytes, names: str, events: tuple[Event, ...]
+    server: Server, song: bytes, names: str, events: tuple[WebhookEvent, ...]
 ) -> None:
     job_id = await server.separate(song, webhook_url=f" {URL} ", webhook_events=names)
     assert server.store.get(job_id).request.webhook == Webhook(URL, events)
@@ -123,4 +126,4 @@ async def test_a_cancelled_job_is_told_by_the_api_itself(
 ) -> None:
     job_id = await server.separate(song, webhook_url=URL)
     await server.client.delete(f"/job/{job_id}")
-    assert claimed(server).event == Event.CANCELLED
+    assert claimed(server).event == WebhookEvent.CANCELLED

@@ -9,7 +9,7 @@ from serve_app.errors import UnreadableAudio
 from serve_app.jobs.job import State
 from serve_app.stems.analysis_jobs.kind import NAME, song_key
 from serve_app.stems.analysis_jobs.request import Stage
-from serve_app.webhooks.target import Event, Webhook
+from serve_app.webhooks.target import Webhook, WebhookEvent
 from tests.unit.server import LIMITS, Server, assert_problem
 
 pytestmark = pytest.mark.anyio
@@ -102,7 +102,7 @@ async def test_range_and_webhook_are_kept_with_the_job(
     )
     request = server.analyses.get(body["job_id"]).request
     assert request.bpm_range == (88.0, 175.0)
-    assert request.webhook == Webhook(HOOK, (Event.FAILED,))
+    assert request.webhook == Webhook(HOOK, (WebhookEvent.FAILED,))
     assert "ignored_fields" not in body
 
 
