@@ -26,24 +26,24 @@ from serve_app.stems.exporter import Exporter
 from serve_app.stems.reporter import Reporter
 from serve_app.stems.reports import ExportRequest, Request
 
-# An analysis is a twentieth of a separation's work and is done long before it: it
-# takes what the separator leaves of the cores.
+# An analysis is a twentieth of a separation's work and ends long before it: it uses
+# what the separator leaves of the cores.
 _NICENESS = 10
-# The rest of the work begins once the whole song was heard.
+# The rest of the work starts when the whole song is decoded.
 _LISTENING_PER_CENT = 95
 
 T = TypeVar("T")
 
 
 class Analyzer:
-    """Tells what songs and stems are.
+    """Analyses songs and stems.
 
-    Each call ends within half a second when its caller cancels it. What went wrong that
-    is no bug is returned as Failed.
+    Each call ends within half a second when its caller cancels it. An error that
+    is not a bug is returned as Failed.
     """
 
     def __init__(self, settings: Settings) -> None:
-        # Here, so that who only binds the pool does not load it.
+        # Imported late: a process that only binds the pool does not need it.
         from serve_app.analysis import song
         from serve_app.stems import beats
 
@@ -64,20 +64,20 @@ class Analyzer:
         os.nice(_NICENESS)
 
     async def of_song(self, request: Request) -> Mapping[str, Any] | Failed:
-        """Return all that is found out about a song."""
-        return await _told(partial(self._reporter.of_song, request))
+        """Return the full analysis of a song."""
+        return await _result(partial(self._reporter.of_song, request))
 
     async def analyze(
         self, job: AnalysisJob
     ) -> AsyncIterator[Started | Progress | Heartbeat | Finished | Failed]:
-        """Yield the progress of a job, and at last its result or why there is none.
+        """Yield the progress of a job, and finally its result or its error.
 
         There is a heartbeat when nothing else was yielded for a while.
         """
         yield Started(self._actor)
         work = partial(self._analyze, job)
-        told = events_of_thread(work, None, self._period_seconds)
-        async with aclosing(told) as events:
+        reported = events_of_thread(work, None, self._period_seconds)
+        async with aclosing(reported) as events:
             async for event in events:
                 yield event
 
@@ -100,21 +100,21 @@ class Analyzer:
 
     async def of_stem(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return a stem's loudness and levels."""
-        return await _told(partial(self._reporter.of_stem, request))
+        return await _result(partial(self._reporter.of_stem, request))
 
     async def peaks(self, request: Request, span: Span) -> Pixels | Failed:
         """Return the exact peaks of a span of a song or a stem."""
-        return await _told(partial(self._reporter.peaks, request, span))
+        return await _result(partial(self._reporter.peaks, request, span))
 
     async def export(self, request: ExportRequest) -> Failed | None:
-        """Make an export of a job."""
-        return await _told(partial(self._exporter.export, request))
+        """Create an export of a job."""
+        return await _result(partial(self._exporter.export, request))
 
 
-async def _told(tell: Callable[[Event], T]) -> T | Failed:
+async def _result(work: Callable[[Event], T]) -> T | Failed:
     cancelled = Event()
     try:
-        return await asyncio.to_thread(tell, cancelled)
+        return await asyncio.to_thread(work, cancelled)
     except AppError as error:
         return Failed(error)
     finally:

@@ -50,7 +50,7 @@ class Kernel:
         store: JobStore[Q, R],
         run: Runner,
         in_flight: int,
-        of_one_kind: int = 1_000_000,
+        share_limit: int = 1_000_000,
         reuse: Reuse = lambda _: None,
         discard: Discard = lambda _: None,
     ) -> Dispatcher:
@@ -58,7 +58,7 @@ class Kernel:
         lease_seconds = self.settings.lease_seconds
         policy = DispatchPolicy(
             in_flight=in_flight,
-            of_one_kind=of_one_kind,
+            share_limit=share_limit,
             lease_seconds=lease_seconds,
             renew_seconds=lease_seconds / 3,
             poll_seconds=_POLL_SECONDS,

@@ -63,7 +63,7 @@ class Separator:
         """
         yield Started(self._actor)
         work = partial(self._worker.run, job)
-        told = events_of_thread(work, self._threads, self._period_seconds)
-        async with aclosing(told) as events:
+        reported = events_of_thread(work, self._threads, self._period_seconds)
+        async with aclosing(reported) as events:
             async for event in events:
                 yield event

@@ -1,4 +1,4 @@
-"""Blocking work on a job in a thread of a replica, told as events."""
+"""Blocking work on a job in a thread of a replica, as a stream of events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -20,10 +20,10 @@ async def events_of_thread(
     executor: Executor | None,
     heartbeat_seconds: float,
 ) -> AsyncGenerator[Progress | Heartbeat | Finished | Failed, None]:
-    """Yield what `work` reports, and at last its result or the reason why it failed.
+    """Yield the reports of `work`, and finally its result or its error.
 
-    There is a heartbeat whenever nothing was reported for `heartbeat_seconds`. Closing
-    the generator sets the event that `work` is given, and waits for its thread.
+    Yields a heartbeat after each `heartbeat_seconds` without a report. Closing the
+    generator sets the event that `work` gets, and waits for its thread.
     """
     loop = asyncio.get_running_loop()
     reports: asyncio.Queue[Progress] = asyncio.Queue()
@@ -41,17 +41,17 @@ async def events_of_thread(
     except AppError as error:
         yield Failed(error)
     finally:
-        # Left only once the thread is: drain waits for it, and its files are gone.
+        # Wait for the thread, so that draining waits too and its files are deleted.
         cancelled.set()
         await asyncio.wait({result})
         if not result.cancelled():
-            result.exception()  # Marks it as seen: the caller may have left.
+            result.exception()  # Marks it as retrieved: the caller may be gone.
 
 
 async def _next(
     reports: asyncio.Queue[Progress], result: asyncio.Future[Any], seconds: float
 ) -> Progress | Heartbeat | None:
-    """Return what is reported next; None once the result is there."""
+    """Return the next report or a heartbeat; None when there is a result."""
     getter = asyncio.ensure_future(reports.get())
     try:
         done, _ = await asyncio.wait(

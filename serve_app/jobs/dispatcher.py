@@ -168,7 +168,7 @@ class Dispatcher:
     def _openings(self) -> tuple[PassedBy, int]:
         """Return which jobs must not start now, and how many of the others may."""
         running = [attempt.job for attempt in self._running.values()]
-        most = self._policy.of_one_kind
+        most = self._policy.share_limit
         of_client = Counter(job.client for job in running)
         long_of_client = Counter(
             job.client

@@ -9,13 +9,13 @@ _FULL_DISK_DOUBLINGS = 3
 class DispatchPolicy:
     """The limits and intervals of a dispatcher.
 
-    At most `in_flight` jobs run at once. At most `of_one_kind` of them belong to one
+    At most `in_flight` jobs run at once. At most `share_limit` of them belong to one
     client, and at most as many are long. One client may run one long job less than
     that, but at least one. So other clients and short jobs find free capacity.
     """
 
     in_flight: int
-    of_one_kind: int = 1_000_000
+    share_limit: int = 1_000_000
     lease_seconds: float = 30.0
     renew_seconds: float = 10.0
     poll_seconds: float = 1.0
@@ -24,8 +24,8 @@ class DispatchPolicy:
     def __post_init__(self) -> None:
         if self.in_flight < 1:
             raise ValueError(f"in_flight must be at least 1, got {self.in_flight}")
-        if self.of_one_kind < 1:
-            raise ValueError(f"of_one_kind must be at least 1, got {self.of_one_kind}")
+        if self.share_limit < 1:
+            raise ValueError(f"share_limit must be at least 1, got {self.share_limit}")
         if self.renew_seconds >= self.lease_seconds:
             raise ValueError(
                 f"renew_seconds must be less than {self.lease_seconds}, the "

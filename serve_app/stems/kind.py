@@ -21,9 +21,9 @@ NAME = "separation"
 # The keys of a job's files in storage: `originals/{job}`, `uploads/{job}`,
 # `stems/{job}/{attempt}/{file}`, `parts/{job}/{engine}/{window}` (the windows), and
 # `derived/{job}/{file}` (reports, waveforms and exports).
-ORIGINALS, STEMS, PARTS = "originals", "stems", "parts"
+ORIGINALS, STEMS, WINDOWS = "originals", "stems", "parts"
 DERIVED = "derived"
-FOLDERS = (ORIGINALS, UPLOADS, STEMS, PARTS, DERIVED)
+FOLDERS = (ORIGINALS, UPLOADS, STEMS, WINDOWS, DERIVED)
 
 # Which event of a webhook reports which end.
 END_EVENTS = {
@@ -51,7 +51,7 @@ class Separation(Kind[SeparationRequest, Result]):
     def is_wanted(self, job: SeparationJob, key: str) -> bool:
         """Whether the file at `key` is still needed: of the current attempt, if any."""
         folder, *_ = key.split("/")
-        if folder == PARTS:
+        if folder == WINDOWS:
             return not job.state.is_final
         if folder != STEMS:
             return True
@@ -83,6 +83,6 @@ def separation(rules: Rules = _DEFAULT_RULES) -> Separation:
         stages=tuple(Stage),
         rules=rules,
         folders=FOLDERS,
-        working_folders=(PARTS, STEMS),
+        working_folders=(WINDOWS, STEMS),
         done_event="song separated",
     )

@@ -17,9 +17,8 @@ from serve_app.jobs.job import State
 from serve_app.separation.level import Level, restored
 from serve_app.separation.overlap_add import join
 from serve_app.separation.windows import plan
-from serve_app.stems import stored_windows as parts
-from serve_app.stems import view
-from serve_app.stems.mixing import mixed, stem_parts
+from serve_app.stems import stored_windows, view
+from serve_app.stems.mixing import mixed, stem_sources
 from serve_app.stems.request import SeparationJob
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
@@ -51,7 +50,7 @@ class Follower:
         self._stem = stem
         self._stopped = Event()
         self._job = look()
-        self._layout: parts.Layout | None = None
+        self._layout: stored_windows.Layout | None = None
         self._next_window = 0
 
     def stop(self) -> None:
@@ -66,7 +65,7 @@ class Follower:
         self._layout = self._layout or self._found_layout()
         if self._layout is None:
             return False
-        place = parts.key(self._job.id, self._layout.engine, self._next_window)
+        place = stored_windows.key(self._job.id, self._layout.engine, self._next_window)
         try:
             self._storage.stat(place)
         except FileNotFoundError:
@@ -102,7 +101,7 @@ class Follower:
         rates = (source.sample_rate, layout.sample_rate)
         length = max(1, resampled_samples(source.samples, *rates))
         total = len(plan(length, layout.window))
-        (wanted,) = stem_parts(layout.sources, (self._stem,))
+        (wanted,) = stem_sources(layout.sources, (self._stem,))
         joined = join(self._windows(layout.engine, total), length, layout.window)
         level = Level(source.mean, source.deviation, source.side_mean)
         # The same order as in the pipeline, for bit-identical samples.
@@ -114,7 +113,7 @@ class Follower:
         for index in range(total):
             self._next_window = index
             self._wait()
-            stems = parts.load(self._storage, self._job.id, engine, index)
+            stems = stored_windows.load(self._storage, self._job.id, engine, index)
             if stems is None:
                 raise _JobIsOverError
             self._next_window = index + 1
@@ -127,12 +126,12 @@ class Follower:
         if view.is_over(self._job):
             raise _JobIsOverError
 
-    def _found_layout(self) -> parts.Layout | None:
+    def _found_layout(self) -> stored_windows.Layout | None:
         """Return the layout of the windows of the attempt that runs."""
         job = self._job
         if job.state is not State.RUNNING:
             return None
-        return parts.find_layout(self._storage, job.id, job.attempt)
+        return stored_windows.find_layout(self._storage, job.id, job.attempt)
 
     def _rest(self, position: int) -> Iterator[Samples]:
         """Yield the stem from sample `position` on, from the finished file."""

@@ -9,10 +9,10 @@ from serve_app.stems.request import ACCOMPANIMENT, VOCALS
 
 Samples = NDArray[np.float32]
 # For each stem, the indices of its sources in the model.
-Parts = tuple[tuple[int, ...], ...]
+Sums = tuple[tuple[int, ...], ...]
 
 
-def stem_parts(sources: Sequence[str], stems: Sequence[str]) -> Parts:
+def stem_sources(sources: Sequence[str], stems: Sequence[str]) -> Sums:
     """Return, for each stem, the indices of the sources that it is the sum of.
 
     `accompaniment` is the sum of all sources but the vocals; any other stem is the
@@ -28,7 +28,7 @@ def stem_parts(sources: Sequence[str], stems: Sequence[str]) -> Parts:
     )
 
 
-def mixed(block: Samples, sums: Parts) -> Samples:
+def mixed(block: Samples, sums: Sums) -> Samples:
     """Return the stems (stem, 2, n) as sums of the sources (source, 2, n)."""
     if sums == tuple((index,) for index in range(len(block))):
         return block

@@ -12,7 +12,7 @@ from serve_app.audio.formats import StemFormat
 from serve_app.audio.resample import exactly, resampled, resampled_samples
 from serve_app.audio.stems import StemWriter
 from serve_app.separation.engine import Engine, KeptWindows, MixStatistics
-from serve_app.stems.mixing import mixed, stem_parts
+from serve_app.stems.mixing import mixed, stem_sources
 
 OnProgress = Callable[[float], None]
 
@@ -70,7 +70,7 @@ def separate_song(
     """
     facts, rate = task.facts, engine.spec.sample_rate
     length = max(1, resampled_samples(facts.samples, facts.sample_rate, rate))
-    sums = stem_parts(engine.spec.sources, task.stems)
+    sums = stem_sources(engine.spec.sources, task.stems)
     task.directory.mkdir(parents=True, exist_ok=True)
     # Closed here, because an error's traceback would keep the deleted song open.
     with closing(read_blocks(task.source)) as blocks:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from serve_app.errors import StorageUnavailable
 from serve_app.jobs import codec
 from serve_app.separation.windows import WindowSpec
-from serve_app.stems.kind import PARTS
+from serve_app.stems.kind import WINDOWS
 from serve_app.storage.port import Storage
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Layout:
 
 def folder(job_id: str) -> str:
     """Return the folder of all windows of a job."""
-    return f"{PARTS}/{job_id}"
+    return f"{WINDOWS}/{job_id}"
 
 
 def key(job_id: str, engine: str, index: int) -> str:
@@ -112,7 +112,7 @@ def _write(path: Path, stems: Samples) -> None:
         file.write(checksum.to_bytes(_CHECKSUM_BYTES, "little"))
 
 
-class SongParts:
+class SongWindows:
     """The windows of one job that one engine computed, in this attempt or earlier.
 
     A context manager: windows that still wait to be stored at its exit are dropped. A

@@ -18,7 +18,7 @@ from serve_app.stems import reports, stem_tags
 from serve_app.stems.kind import STEMS
 from serve_app.stems.pipeline import SeparatedSong, SongTask, separate_song
 from serve_app.stems.request import Result, SeparationJob, Stage, StemFile
-from serve_app.stems.stored_windows import Layout, SongParts, folder
+from serve_app.stems.stored_windows import Layout, SongWindows, folder
 from serve_app.storage.fetch import fetched
 from serve_app.storage.port import Storage
 
@@ -140,12 +140,12 @@ class SongWorker:
 
     def _windows(
         self, job: SeparationJob, engine: Engine, directory: Path
-    ) -> AbstractContextManager[SongParts | None]:
+    ) -> AbstractContextManager[SongWindows | None]:
         if not self._keeps_windows:
             return nullcontext()
         spec = engine.spec
         layout = Layout(engine.identity, spec.sources, spec.sample_rate, spec.window)
-        return SongParts(self._storage, directory, job.id, job.attempt, layout)
+        return SongWindows(self._storage, directory, job.id, job.attempt, layout)
 
     def _upload(self, job: SeparationJob, song: SeparatedSong) -> tuple[StemFile, ...]:
         return tuple(self._store(job, stem, path) for stem, path in song.paths.items())

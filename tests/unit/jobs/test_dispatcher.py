@@ -162,7 +162,7 @@ def test_long_songs_leave_room_for_short_ones_and_for_other_clients(
         store.add(new_job(job_id, client=client, cost_seconds=cost_seconds))
 
     async def scenario() -> None:
-        fair = policy(in_flight=6, of_one_kind=3)
+        fair = policy(in_flight=6, share_limit=3)
         workers = Workers(hang)
         dispatcher = Dispatcher(store, workers, "me", fair)
         async with dispatching(dispatcher):
@@ -182,7 +182,7 @@ def test_long_songs_leave_room_for_short_ones_and_for_other_clients(
 def test_one_clients_songs_leave_room_for_others(store: SongStore) -> None:
     async def scenario() -> None:
         workers = Workers(hang)
-        fair = policy(in_flight=4, of_one_kind=3)
+        fair = policy(in_flight=4, share_limit=3)
         dispatcher = Dispatcher(store, workers, "me", fair)
         for number in range(5):
             store.add(new_job(f"a{number}", client="a"))

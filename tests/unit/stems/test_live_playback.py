@@ -19,7 +19,7 @@ from serve_app.separation.windows import WindowSpec
 from serve_app.stems import live_playback as follow_module
 from serve_app.stems.live_playback import Follower
 from serve_app.stems.request import Result, SeparationJob, Stage
-from serve_app.stems.stored_windows import Layout, SongParts
+from serve_app.stems.stored_windows import Layout, SongWindows
 from serve_app.stems.work import SongWorker
 from serve_app.storage.local import LocalStorage
 from tests import media
@@ -153,7 +153,7 @@ def test_the_windows_are_those_of_the_attempt_that_runs(
     running = start()
     older = Layout("a-1", ("vocals", "drums"), 22_050, WindowSpec(8192, 2048))
     running.job = running.job.evolve(attempt=2)
-    with SongParts(running.storage, tmp_path, running.job.id, 0, older) as some:
+    with SongWindows(running.storage, tmp_path, running.job.id, 0, older) as some:
         some._thread.submit(lambda: None).result(10)
     follower = running.follower("drums")
     assert not follower.is_ready()

@@ -9,7 +9,7 @@ import pytest
 
 from serve_app.errors import StorageUnavailable
 from serve_app.separation.windows import WindowSpec
-from serve_app.stems.stored_windows import Layout, SongParts, find_layout, key
+from serve_app.stems.stored_windows import Layout, SongWindows, find_layout, key
 from serve_app.storage.local import LocalStorage
 
 STEMS = np.random.default_rng(3).standard_normal((4, 2, 2048)).astype(np.float32)
@@ -30,10 +30,10 @@ def parts(
     job_id: str = "a",
     engine: str = "demo-1",
     attempt: int = 1,
-) -> SongParts:
+) -> SongWindows:
     directory = tmp_path / "work"
     directory.mkdir(exist_ok=True)
-    return SongParts(storage, directory, job_id, attempt, layout(engine))
+    return SongWindows(storage, directory, job_id, attempt, layout(engine))
 
 
 def test_the_next_attempt_finds_what_was_kept_to_the_last_bit(
@@ -165,5 +165,5 @@ def test_a_store_slower_than_the_device_holds_nothing_up(
     assert storage.stat(key("a", "demo-1", 0)).size_bytes > STEMS.nbytes
 
 
-def wait_until_stored(some: SongParts) -> None:
+def wait_until_stored(some: SongWindows) -> None:
     some._thread.submit(lambda: None).result(10)
