@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serve_app.settings import Settings, serve_config, variables
+from serve_app.settings import Settings, serve_config
 from serve_app.settings import check as settings_check
+from serve_app.settings.section import variables
 from serve_app.stems.settings_rules import RULES
 
 # The exit status that shells and typer use for wrong usage.

@@ -15,12 +15,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from serve_app.outbound.urls import SCHEMES
-from serve_app.settings import (
-    Settings,
-    all_variables,
-    environment,
-    variables,
-)
+from serve_app.settings import Settings, all_variables, environment
+from serve_app.settings.section import variables
 from serve_app.storage import addresses
 from serve_app.webhooks import signing
 

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from serve_app.separation.models import WeightsSource
-from serve_app.settings import BUILT_IN, Settings
+from serve_app.settings import Settings
+from serve_app.settings.stems import BUILT_IN
 
 if TYPE_CHECKING:
     from serve_app.analysis.network import Engine

@@ -9,7 +9,8 @@ from serve_app.separation.backends.port import BackendOptions
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.weights import WeightsCache
-from serve_app.settings import AUTO, Settings
+from serve_app.settings import Settings
+from serve_app.settings.stems import AUTO
 
 logger = logging.getLogger(__name__)
 

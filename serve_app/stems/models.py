@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from serve_app.separation import licences
 from serve_app.separation.models import REGISTRY, ModelSpec, auto_candidates
-from serve_app.settings import AUTO
+from serve_app.settings.stems import AUTO
 from serve_app.stems.http.services import ModelInfo
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from serve_app.separation import licences
 from serve_app.separation.models import REGISTRY
-from serve_app.settings import AUTO, BUILT_IN, Settings
+from serve_app.settings import Settings
 from serve_app.settings.check import Rule, check_directory, is_web, needs
+from serve_app.settings.stems import AUTO, BUILT_IN
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
