@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 from uuid import uuid4
 
-from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from serve_app.api import idempotency
-from serve_app.api.clients import Client
-from serve_app.api.threads import run_in_thread
 from serve_app.jobs.job import State
 from serve_app.stems.analysis_jobs.kind import NAME, song_key
 from serve_app.stems.analysis_jobs.request import AnalysisJob, AnalysisRequest
@@ -24,39 +21,21 @@ from serve_app.stems.http.hand_in import (
     answered_before,
     hand_in,
 )
-from serve_app.stems.http.intake import Arrival, Intake, Upload
-from serve_app.stems.http.services import StemsServices
+from serve_app.stems.http.intake import Arrival, Upload
+from serve_app.stems.http.song_request import SongRequest
 from serve_app.stems.http.submission import source_of
 
 # The song as it is stored, and a working copy.
 _COPIES = 2
 
 
-async def check_room(request: Request, client: Client, services: StemsServices) -> None:
-    """Raise QueueFull before a song is uploaded for which there is no room."""
-    if not idempotency.is_named(request):
-        await run_in_thread(services.analysis_jobs.check_room, client.name)
-
-
 class AnalysisSubmission:
-    """One request to analyse a song as a job, from its arrival to the answer.
+    """One request to analyse a song as a job, from its arrival to the answer."""
 
-    `base_url` is where its client reaches this service.
-    """
-
-    def __init__(
-        self,
-        request: Request,
-        client: Client,
-        services: StemsServices,
-        intake: Intake,
-        base_url: str,
-    ) -> None:
-        self._request = request
-        self._client = client
-        self._services = services
-        self._intake = intake
-        self._base_url = base_url
+    def __init__(self, song: SongRequest) -> None:
+        self._request, self._client = song.request, song.client
+        self._services, self._intake = song.services, song.intake
+        self._base_url = song.base_url
 
     async def answer(self, arrival: Arrival) -> JSONResponse:
         """Make a job of the song, or repeat the answer to the same request."""

@@ -2,14 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
+from serve_app.api.dependencies import InjectedBaseUrl, InjectedClient
 from serve_app.stems.analysis_jobs.request import AnalysisJob
 from serve_app.stems.http.derived import Derived
 from serve_app.stems.http.intake import Intake
 from serve_app.stems.http.services import StemsServices
+from serve_app.stems.http.song_request import SongRequest
 from serve_app.stems.http.watch import JobWatch
 from serve_app.stems.request import SeparationJob
+
+LONGEST_WAIT_SECONDS = 60
 
 
 # Coroutines, because FastAPI runs plain functions in a thread.
@@ -43,3 +47,25 @@ InjectedIntake = Annotated[Intake, Depends(_intake)]
 InjectedWatch = Annotated[JobWatch[SeparationJob], Depends(_watch)]
 InjectedAnalysisWatch = Annotated[JobWatch[AnalysisJob], Depends(_analysis_watch)]
 InjectedDerived = Annotated[Derived, Depends(_derived)]
+
+
+async def _song_request(
+    request: Request,
+    client: InjectedClient,
+    services: InjectedStems,
+    intake: InjectedIntake,
+    base_url: InjectedBaseUrl,
+) -> SongRequest:
+    return SongRequest(request, client, services, intake, base_url)
+
+
+InjectedSongRequest = Annotated[SongRequest, Depends(_song_request)]
+
+Wait = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=LONGEST_WAIT_SECONDS,
+        description="Respond when the job has ended, or after this many seconds.",
+    ),
+]

@@ -4,6 +4,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from serve_app.api.multipart import FILE_FIELD
+from serve_app.api.problems import documented
+from serve_app.errors import (
+    AudioTooLong,
+    BadRequest,
+    BodyTooSlow,
+    Busy,
+    InvalidField,
+    KeyReused,
+    NoDirectUploads,
+    QueueFull,
+    RefusedUrl,
+    StorageFull,
+    TooManyRequests,
+    Unavailable,
+    UnreachableUrl,
+    UnreadableAudio,
+    UploadBusy,
+    UploadIncomplete,
+    UploadNotFound,
+    UploadTooLarge,
+)
 from serve_app.stems.http import json_body
 from serve_app.stems.options import Option
 
@@ -13,6 +34,28 @@ _FILE = {
     "description": "The song: mp3, wav, flac, m4a, ogg, opus, aiff, or a video with "
     "sound.",
 }
+
+# What can go wrong when a song is sent, for the description of the API.
+SONG_RESPONSES = documented(
+    BadRequest,
+    UploadTooLarge,
+    AudioTooLong,
+    InvalidField,
+    UnreadableAudio,
+    RefusedUrl,
+    UnreachableUrl,
+    UploadNotFound,
+    UploadIncomplete,
+    UploadBusy,
+    NoDirectUploads,
+    KeyReused,
+    QueueFull,
+    BodyTooSlow,
+    TooManyRequests,
+    Unavailable,
+    Busy,
+    StorageFull,
+)
 
 
 def song_body(options: Sequence[Option]) -> dict[str, Any]:

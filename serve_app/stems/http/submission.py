@@ -12,7 +12,6 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from serve_app.api import idempotency
-from serve_app.api.clients import Client
 from serve_app.api.idempotency import Once
 from serve_app.api.threads import run_in_thread
 from serve_app.audio.facts import AudioFacts
@@ -26,8 +25,9 @@ from serve_app.stems.http.hand_in import (
     answered_before,
     hand_in,
 )
-from serve_app.stems.http.intake import Arrival, Intake, Upload
+from serve_app.stems.http.intake import Arrival, Upload
 from serve_app.stems.http.services import StemsServices
+from serve_app.stems.http.song_request import SongRequest
 from serve_app.stems.kind import NAME, ORIGINALS, STEMS
 from serve_app.stems.request import (
     Options,
@@ -45,24 +45,12 @@ from serve_app.storage.port import Storage
 
 
 class Submission:
-    """One request to separate a song, from the song's arrival to the response.
+    """One request to separate a song, from the song's arrival to the response."""
 
-    `base_url` is the URL at which its client reaches this service.
-    """
-
-    def __init__(
-        self,
-        request: Request,
-        client: Client,
-        services: StemsServices,
-        intake: Intake,
-        base_url: str,
-    ) -> None:
-        self._request = request
-        self._client = client
-        self._services = services
-        self._intake = intake
-        self._base_url = base_url
+    def __init__(self, song: SongRequest) -> None:
+        self._request, self._client = song.request, song.client
+        self._services, self._intake = song.services, song.intake
+        self._base_url = song.base_url
 
     async def answer(self, arrival: Arrival) -> JSONResponse:
         """Create a job for the song, or replay the kept response to the request."""

@@ -1,8 +1,6 @@
 """Songs that are analysed as jobs: look at one, cancel one."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from serve_app.api.clients import Client
 from serve_app.api.dependencies import (
@@ -24,8 +22,7 @@ from serve_app.stems.analysis_jobs.kind import FOLDER, NAME
 from serve_app.stems.analysis_jobs.view import analysis_view
 from serve_app.stems.analysis_jobs.wire import AnalysisJobView
 from serve_app.stems.http import lookup
-from serve_app.stems.http.dependencies import InjectedAnalysisWatch, InjectedStems
-from serve_app.stems.http.routers.jobs import LONGEST_WAIT_SECONDS
+from serve_app.stems.http.dependencies import InjectedAnalysisWatch, InjectedStems, Wait
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.wire import Deleted
 
@@ -47,14 +44,7 @@ async def read_analysis_job(
     watch: InjectedAnalysisWatch,
     count_waiting: InjectedCountWaiting,
     base_url: InjectedBaseUrl,
-    wait: Annotated[
-        float,
-        Query(
-            ge=0,
-            le=LONGEST_WAIT_SECONDS,
-            description="Answer only when the job is over, or after so many seconds.",
-        ),
-    ] = 0,
+    wait: Wait = 0,
 ) -> AnalysisJobView:
     """Return the progress of a job and, once it is completed, its analysis.
 

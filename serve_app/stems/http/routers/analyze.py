@@ -5,40 +5,16 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Query, Response
-from fastapi import Request as HttpRequest
 
 from serve_app.api import idempotency
-from serve_app.api.dependencies import InjectedBaseUrl, InjectedClient
-from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
-from serve_app.errors import (
-    AudioTooLong,
-    BadRequest,
-    BodyTooSlow,
-    Busy,
-    InvalidField,
-    KeyReused,
-    NoDirectUploads,
-    QueueFull,
-    RefusedUrl,
-    StorageFull,
-    TooManyRequests,
-    Unavailable,
-    UnreachableUrl,
-    UnreadableAudio,
-    UploadBusy,
-    UploadIncomplete,
-    UploadNotFound,
-    UploadTooLarge,
-)
 from serve_app.stems import options
 from serve_app.stems.analysis_jobs.wire import AnalysisAccepted
 from serve_app.stems.http import form_options, openapi
 from serve_app.stems.http.analysis_submission import (
     AnalysisSubmission,
-    check_room,
 )
-from serve_app.stems.http.dependencies import InjectedIntake, InjectedStems
+from serve_app.stems.http.dependencies import InjectedSongRequest
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.reports import Request
 from serve_app.stems.wire import (
@@ -54,34 +30,11 @@ router = APIRouter(tags=["analysis"])
     summary="Analyse a song",
     response_model=Analysis | AnalysisAccepted,
     response_model_exclude_unset=True,
-    responses=documented(
-        BadRequest,
-        UploadTooLarge,
-        AudioTooLong,
-        InvalidField,
-        UnreadableAudio,
-        RefusedUrl,
-        UnreachableUrl,
-        UploadNotFound,
-        UploadIncomplete,
-        UploadBusy,
-        NoDirectUploads,
-        KeyReused,
-        QueueFull,
-        BodyTooSlow,
-        TooManyRequests,
-        Unavailable,
-        Busy,
-        StorageFull,
-    ),
+    responses=openapi.SONG_RESPONSES,
     openapi_extra=openapi.song_body(options.ANALYZE),
 )
 async def analyze(
-    request: HttpRequest,
-    client: InjectedClient,
-    services: InjectedStems,
-    intake: InjectedIntake,
-    base_url: InjectedBaseUrl,
+    song: InjectedSongRequest,
     is_job: Annotated[
         bool,
         Query(
@@ -99,16 +52,14 @@ async def analyze(
     as for `/separate`. Unknown form fields and query parameters are ignored.
     """
     if is_job:
-        await check_room(request, client, services)
-        fields = options.names(options.ANALYZE)
-        async with intake.receive(request, client, fields) as arrival:
-            submission = AnalysisSubmission(request, client, services, intake, base_url)
-            return await submission.answer(arrival)
-    async with intake.receive(request, client, (options.BPM_RANGE.name,)) as arrival:
+        await song.check_room(song.services.analysis_jobs)
+        async with song.receive(options.ANALYZE) as arrival:
+            return await AnalysisSubmission(song).answer(arrival)
+    async with song.receive((options.BPM_RANGE,)) as arrival:
         upload = await arrival.upload()
         bpm_range = form_options.bpm_range(upload.form.fields)
-        facts = await intake.measure(request, client, upload)
-        found = await _analyze_stored(services, upload.path, bpm_range)
+        facts = await song.intake.measure(song.request, song.client, upload)
+        found = await _analyze_stored(song.services, upload.path, bpm_range)
     return Analysis.model_validate(
         {
             **found,

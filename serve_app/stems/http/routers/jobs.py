@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from serve_app.api import idempotency
 from serve_app.api.clients import Client
@@ -14,33 +14,19 @@ from serve_app.api.dependencies import (
 from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import (
-    AudioTooLong,
-    BadRequest,
-    BodyTooSlow,
     Busy,
-    InvalidField,
     InvalidInput,
     JobNotFound,
-    KeyReused,
-    NoDirectUploads,
-    QueueFull,
-    RefusedUrl,
-    StorageFull,
     TooManyRequests,
     Unavailable,
-    UnreachableUrl,
-    UnreadableAudio,
-    UploadBusy,
-    UploadIncomplete,
-    UploadNotFound,
-    UploadTooLarge,
 )
 from serve_app.stems import options, view
 from serve_app.stems.http import lookup, openapi
 from serve_app.stems.http.dependencies import (
-    InjectedIntake,
+    InjectedSongRequest,
     InjectedStems,
     InjectedWatch,
+    Wait,
 )
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.http.submission import Submission
@@ -54,43 +40,15 @@ from serve_app.stems.wire import (
 
 router = APIRouter(tags=["separation"])
 
-LONGEST_WAIT_SECONDS = 60
-
 
 @router.post(
     "/separate",
     summary="Separate a song",
     response_model=Accepted,
-    responses=documented(
-        BadRequest,
-        UploadTooLarge,
-        AudioTooLong,
-        InvalidField,
-        UnreadableAudio,
-        RefusedUrl,
-        UnreachableUrl,
-        UploadNotFound,
-        UploadIncomplete,
-        UploadBusy,
-        NoDirectUploads,
-        KeyReused,
-        QueueFull,
-        BodyTooSlow,
-        TooManyRequests,
-        Unavailable,
-        Busy,
-        StorageFull,
-    ),
+    responses=openapi.SONG_RESPONSES,
     openapi_extra=openapi.song_body(options.SEPARATE),
 )
-async def separate(
-    request: Request,
-    client: InjectedClient,
-    services: InjectedStems,
-    intake: InjectedIntake,
-    base_url: InjectedBaseUrl,
-    _: idempotency.Key = None,
-) -> Response:
+async def separate(song: InjectedSongRequest, _: idempotency.Key = None) -> Response:
     """Submit a song for separation, and poll `/job/{job_id}` for its stems.
 
     The whole song is decoded before the response, so an accepted song can be
@@ -98,13 +56,9 @@ async def separate(
     same options is completed at once, with `cache`, unless the request has
     `Cache-Control: no-cache`. Unknown form fields are ignored.
     """
-    if not idempotency.is_named(request):
-        # Refuse before the client uploads a song that the full queue can't take.
-        await run_in_thread(services.jobs.check_room, client.name)
-    fields = options.names(options.SEPARATE)
-    async with intake.receive(request, client, fields) as arrival:
-        submission = Submission(request, client, services, intake, base_url)
-        return await submission.answer(arrival)
+    await song.check_room(song.services.jobs)
+    async with song.receive(options.SEPARATE) as arrival:
+        return await Submission(song).answer(arrival)
 
 
 @router.head("/job/{job_id}", include_in_schema=False)
@@ -122,14 +76,7 @@ async def read_job(
     watch: InjectedWatch,
     count_waiting: InjectedCountWaiting,
     base_url: InjectedBaseUrl,
-    wait: Annotated[
-        float,
-        Query(
-            ge=0,
-            le=LONGEST_WAIT_SECONDS,
-            description="Respond when the job is over, or after this many seconds.",
-        ),
-    ] = 0,
+    wait: Wait = 0,
 ) -> JobView:
     """Return a job's progress and, once it is completed, the URLs of its stems.
 
