@@ -27,7 +27,7 @@ _HITS = 10
 _REST_SECONDS = 2.0
 _ANEW = {"Cache-Control": "no-cache"}
 # At the bit rate of `write_song`.
-_SECONDS_PER_MEGABYTE = 1e6 * 8 / 320_000
+SECONDS_PER_MEGABYTE = 1e6 * 8 / 320_000
 
 
 def posted(http: httpx.Client, song: bytes, **more: Any) -> tuple[float, Any]:
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "song.mp3"
-        write_song(path, options.megabytes * _SECONDS_PER_MEGABYTE)
+        write_song(path, options.megabytes * SECONDS_PER_MEGABYTE)
         song = path.read_bytes()
         with server(Path(place), options) as url:
             found = measure(url, song, options.rounds)

@@ -62,11 +62,17 @@ def write_song(path: Path, seconds: float) -> None:
 
 
 @contextmanager
-def server(folder: Path, options: argparse.Namespace) -> Iterator[str]:
-    """Run the service in a folder until the context exits; yield its address."""
+def server(
+    folder: Path, options: argparse.Namespace, tree: Path = ROOT
+) -> Iterator[str]:
+    """Run the service in a folder until the context exits; yield its address.
+
+    `tree` is a checkout of the version to run.
+    """
     port = free_port()
     environment = {
         **os.environ,
+        "PYTHONPATH": str(tree),
         "STEMSERVE_DATA_DIR": str(folder / "data"),
         "STEMSERVE_WEIGHTS_DIR": str(folder / "weights"),
         "STEMSERVE_WEIGHTS_MIRROR": str(folder / "mirror"),
@@ -78,7 +84,9 @@ def server(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         "STEMSERVE_MAX_UPLOAD_BYTES": str(2**30),
     }
     command = [sys.executable, "-m", "deployments", "--host", "127.0.0.1"]
-    process = subprocess.Popen([*command, "--port", str(port)], env=environment)
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], env=environment, cwd=tree
+    )
     try:
         url = f"http://127.0.0.1:{port}"
         _until_ready(url, process)
