@@ -1,4 +1,4 @@
-"""Files on their way: songs up, stems down."""
+"""Uploads of songs, and resumable downloads of stems."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ OnFraction = Callable[[float], None]
 
 
 class Upload(io.FileIO):
-    """A song that tells how much of it has been read. Use it once."""
+    """A song's file that reports how much of it has been read. Use it once."""
 
     def __init__(self, path: Path, on_progress: OnFraction | None) -> None:
         super().__init__(path, "r")
@@ -29,16 +29,16 @@ class Upload(io.FileIO):
         self._on_progress = on_progress
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read on, and report how far that is."""
+        """Report the progress, and read the next bytes."""
         if self._on_progress is not None:
             self._on_progress(min(self.tell() / self._size_bytes, 1.0))
         return super().read(-1 if size is None else size)
 
 
 class Download:
-    """A stem being fetched to a file beside `path`, which appears when it is whole.
+    """A download of a stem to a file beside `path`, which is renamed when complete.
 
-    A context: what is unfinished at its end is deleted.
+    As a context manager it deletes an incomplete file.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Download:
         self._hidden.unlink(missing_ok=True)
 
     def attempt(self, http: httpx.Client) -> None:
-        """Fetch what is missing; TryAgain when it was cut or is not what was said."""
+        """Download the missing bytes; raise TryAgain for failures to retry."""
         before = self._partial.size_bytes
         try:
             self._fetch(http)
@@ -67,7 +67,7 @@ class Download:
             again.has_progressed = self._partial.size_bytes > before
             raise
         except WrongRange as err:
-            raise self._not_whole() from err
+            raise self._incomplete() from err
         except Refused as refused:
             if refused.http_status != _RANGE_NOT_SATISFIABLE:
                 raise
@@ -87,7 +87,7 @@ class Download:
             for chunk in answer.iter_raw():
                 self._write(chunk)
         if not self._partial.is_whole:
-            raise self._not_whole()
+            raise self._incomplete()
 
     def _write(self, chunk: bytes) -> None:
         self._partial.write(chunk)
@@ -99,19 +99,20 @@ class Download:
         return self._stem.size_bytes == self._partial.size_bytes
 
     def _check(self) -> None:
-        """Raise TryAgain, and forget the bytes, if they are not those of the stem."""
+        """Raise TryAgain, and discard the bytes, if they are not those of the stem."""
         is_size = self._stem.size_bytes is None or self._has_size()
         if not is_size or self._stem.sha256 not in (None, self._sha256()):
             self._partial.restart()
-            raise self._not_whole()
+            raise self._incomplete()
 
     def _sha256(self) -> str:
         self._file.seek(0)
         return hashlib.file_digest(self._file, "sha256").hexdigest()
 
-    def _not_whole(self) -> TryAgain:
+    def _incomplete(self) -> TryAgain:
         return TryAgain(
             ServerUnreachable(
-                f"{self._stem.url} gives no whole {self._stem.name}. Try again."
+                f"{self._stem.name} was not downloaded completely from "
+                f"{self._stem.url}. Try again."
             )
         )

@@ -1,4 +1,4 @@
-"""A file from an address that a stranger gave us, onto our disk."""
+"""Resumable downloads of files whose URLs clients give."""
 
 import logging
 import time
@@ -16,8 +16,8 @@ from serve_app.outbound.partial_file import PartialFile, WrongRange
 
 logger = logging.getLogger(__name__)
 
-# So many tries in a row that bring no new byte fail.
-_MOST_IDLE_TRIES = 3
+# Attempts in a row without a new byte after which a download fails.
+_MAX_IDLE_ATTEMPTS = 3
 _OK, _PARTIAL, _RANGE_NOT_SATISFIABLE = 200, 206, 416
 _CUT = (
     httpcore.NetworkError,
@@ -29,7 +29,7 @@ _CUT = (
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """How large a file may be, and how long it may take in all."""
+    """The maximum size of a file, and the maximum time for all attempts together."""
 
     max_bytes: int
     max_seconds: float
@@ -42,16 +42,16 @@ def fetch(
     limits: DownloadLimits,
     is_wanted: Callable[[], bool] = lambda: True,
 ) -> str:
-    """Bring the file at `url` to `path`; return the name that its server gives it.
+    """Download the file at `url` to `path`; return its name, as its server gives it.
 
-    A download that is cut continues by Range where the server says that the file is
-    still the same, however often that is, until three tries in a row bring nothing or
-    the time is up. Raises RefusedUrl, UploadTooLarge, UnreachableUrl, which says what
-    went wrong, and Cancelled once `is_wanted` returns False; a part of the file may lie
-    at `path` then.
+    If the connection breaks, the download is resumed by Range, provided that the file
+    is still the same. It fails after three attempts in a row without a new byte, or
+    when the time is up. Raises RefusedUrl, UploadTooLarge, UnreachableUrl with the
+    reason, and Cancelled once `is_wanted` returns False. After an error, `path` may
+    have the first bytes of the file.
     """
     deadline = time.monotonic() + limits.max_seconds
-    most_bytes = idle_tries = 0
+    most_bytes = idle_attempts = 0
     with path.open("wb") as file:
         partial = PartialFile(file)
         download = _Download(asker, url, limits, deadline, is_wanted)
@@ -60,16 +60,20 @@ def fetch(
                 return download.attempt(partial)
             except _CUT as err:
                 reason = str(err) or type(err).__name__
-            idle_tries = 0 if partial.size_bytes > most_bytes else idle_tries + 1
+            idle_attempts = 0 if partial.size_bytes > most_bytes else idle_attempts + 1
             most_bytes = max(most_bytes, partial.size_bytes)
-            if idle_tries == _MOST_IDLE_TRIES or time.monotonic() > deadline:
-                raise UnreachableUrl(f"The URL could not be fetched whole: {reason}.")
-            logger.warning("download cut bytes=%d: %s", partial.size_bytes, reason)
+            if idle_attempts == _MAX_IDLE_ATTEMPTS or time.monotonic() > deadline:
+                raise UnreachableUrl(
+                    f"The download failed: {reason}. Check the URL, or upload the song."
+                )
+            logger.warning(
+                "download interrupted bytes=%d error=%s", partial.size_bytes, reason
+            )
 
 
 @dataclass(frozen=True)
 class _Download:
-    """Tries at one file, each of which continues where the last one ended."""
+    """Attempts to download a file, each of which continues the last one."""
 
     asker: OutboundClient
     url: str
@@ -78,7 +82,7 @@ class _Download:
     is_wanted: Callable[[], bool]
 
     def attempt(self, partial: PartialFile) -> str:
-        """Append what is missing; return the file's name once it is whole."""
+        """Append the missing bytes; return the file's name once it is complete."""
         headers = partial.request_headers()
         with self.asker.get(self.url, headers, self.deadline) as answer:
             if answer.status == _RANGE_NOT_SATISFIABLE and partial.size_bytes:
@@ -86,23 +90,23 @@ class _Download:
                 raise WrongRange("the server no longer has the rest of the file")
             if answer.status not in (_OK, _PARTIAL):
                 raise UnreachableUrl(
-                    f"The server of the URL answers {answer.status} instead of a song."
+                    f"The server of the URL responded with status {answer.status}."
                 )
             partial.begin(answer.status, answer.headers)
             self._check_size(partial.total_bytes or 0)
             for chunk in answer.body:
                 if not self.is_wanted():
-                    raise Cancelled("The file is not wanted any more.")
+                    raise Cancelled("The download was cancelled.")
                 partial.write(chunk)
                 self._check_size(partial.size_bytes)
             if not partial.is_whole:
-                raise WrongRange("the server sent only a part of the rest")
+                raise WrongRange("the server sent fewer bytes than it stated")
             return _name(answer)
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self.limits.max_bytes:
             raise UploadTooLarge(
-                f"The file at the URL is larger than {self.limits.max_bytes} bytes."
+                f"The file at the URL must have at most {self.limits.max_bytes} bytes."
             )
 
 

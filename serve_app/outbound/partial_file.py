@@ -1,4 +1,4 @@
-"""A file that arrives in several responses, each of which continues the last."""
+"""A file received in several responses, each of which continues the last."""
 
 import re
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ class PartialFile:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes have been received."""
+        """The number of bytes received."""
         return self._file.tell()
 
     @property
     def is_whole(self) -> bool:
-        """Whether all bytes have been received, as far as their number is known."""
+        """Whether all bytes have been received; true if their number is unknown."""
         return self.total_bytes in (None, self.size_bytes)
 
     def request_headers(self) -> dict[str, str]:
@@ -72,14 +72,14 @@ class PartialFile:
         self._file.write(chunk)
 
     def restart(self) -> None:
-        """Drop the bytes, so that the next request is for all of them."""
+        """Discard the bytes, so that the next request is for all of them."""
         self._file.seek(0)
         self._file.truncate()
         self._version = self.total_bytes = None
 
 
 def _version(headers: Mapping[str, str]) -> str | None:
-    """Return what tells the versions of a file apart exactly, if the server says it."""
+    """Return the validator for If-Range: a strong ETag, or Last-Modified, or None."""
     tag = headers.get("etag")
     if tag is not None and not tag.startswith("W/"):
         return tag

@@ -52,7 +52,7 @@ def _found(queue: Queue[J], now: datetime, client: Client, job_id: str) -> J | N
     job = queue.find([job_id]).get(job_id)
     if job is None or job.tenant != client.tenant:
         return None
-    # A deleted one stays in the database until whoever works on it has let it go.
+    # A deleted job stays in the database until its worker has stopped.
     if job.cancel_requested:
         return None
     is_expired = job.expires_at is not None and job.expires_at <= now
