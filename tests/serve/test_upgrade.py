@@ -73,6 +73,8 @@ def shared(postgres: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
             "STEMSERVE_DATABASE_URL": url,
             "STEMSERVE_STORAGE": str(tmp_path / "files"),
             "STEMSERVE_ORPHAN_GRACE_SECONDS": "1",
+            # So that most songs are still queued when the first version stops.
+            "STEMSERVE_SONGS_AT_ONCE": "1",
         }
 
 

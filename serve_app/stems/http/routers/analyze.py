@@ -15,6 +15,7 @@ from serve_app.stems.http.analysis_submission import (
     AnalysisSubmission,
 )
 from serve_app.stems.http.dependencies import InjectedSongRequest
+from serve_app.stems.http.intake import Upload
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.reports import Request
 from serve_app.stems.wire import (
@@ -55,7 +56,7 @@ async def analyze(
         await song.check_room(song.services.analysis_jobs)
         async with song.receive(options.ANALYZE) as arrival:
             return await AnalysisSubmission(song).answer(arrival)
-    async with song.receive((options.BPM_RANGE,)) as arrival:
+    async with song.receive(options.ANALYZE) as arrival:
         upload = await arrival.upload()
         bpm_range = form_options.bpm_range(upload.form.fields)
         facts = await song.intake.measure(song.request, song.client, upload)
@@ -68,9 +69,15 @@ async def analyze(
             "size_bytes": upload.form.size_bytes,
             "duration": facts.duration_seconds,
             "sample_rate": facts.sample_rate,
-            "ignored_fields": upload.form.ignored,
+            "ignored_fields": (*upload.form.ignored, *_for_jobs(upload)),
         }
     )
+
+
+def _for_jobs(upload: Upload) -> list[str]:
+    """Return the names of the given options that only `async=true` has."""
+    given = {name for name, text in upload.form.fields if text.strip()}
+    return sorted(given - {options.BPM_RANGE.name})
 
 
 async def _analyze_stored(

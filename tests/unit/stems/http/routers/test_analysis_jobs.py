@@ -166,6 +166,17 @@ async def test_async_is_true_or_false(server: Server, song: bytes) -> None:
     assert answer.json()["bpm"] == 124.0
 
 
+async def test_a_webhook_without_a_job_is_named_as_ignored(
+    server: Server, song: bytes
+) -> None:
+    answer = await server.client.post(
+        "/analyze",
+        files={"file": ("a.wav", song)},
+        data={"webhook_url": HOOK, "webhook_events": ""},
+    )
+    assert answer.json()["ignored_fields"] == ["webhook_url"]
+
+
 async def test_jobs_of_the_two_kinds_are_not_each_other_s(
     server: Server, song: bytes
 ) -> None:
