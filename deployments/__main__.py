@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import ip_address
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from deployments import isolation
 
@@ -52,6 +52,11 @@ def main() -> int:
         origin for each in all_settings for origin in each.cors_origins
     )
     os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(origins)
+    # Each application keeps its own, whatever the environment says now.
+    applications = [
+        _with_settings(each, cors_origins=settings.cors_origins)
+        for each, settings in zip(applications, all_settings, strict=True)
+    ]
     for settings in all_settings:
         isolation.close_data(settings)
     if _is_loopback(options.host):
@@ -71,11 +76,18 @@ def _restricted_to_loopback(
     application: CheckedApplication, host: str
 ) -> CheckedApplication:
     """Allow only loopback hosts in requests, unless the application lists others."""
-    args = application.args
-    if args.resolved_settings().allowed_hosts:
+    if application.args.resolved_settings().allowed_hosts:
         return application
-    own = {**args.settings, "allowed_hosts": (*_LOOPBACK_HOSTS, host)}
-    return replace(application, args=args.model_copy(update={"settings": own}))
+    return _with_settings(application, allowed_hosts=(*_LOOPBACK_HOSTS, host))
+
+
+def _with_settings(
+    application: CheckedApplication, **changes: Any
+) -> CheckedApplication:
+    """Return the application with some of its settings changed."""
+    settings = {**application.args.settings, **changes}
+    args = application.args.model_copy(update={"settings": settings})
+    return replace(application, args=args)
 
 
 def _run(

@@ -89,12 +89,23 @@ class AppArgs(Strict):
         """
         made = {}
         for name, section in self.systems.items():
-            found = system.find(name)
+            found = _found(name)
             try:
                 made[name] = found(found.Args.model_validate(section))
             except ValidationError as error:
                 raise _below(("systems", name), error) from None
         return made
+
+
+def _found(name: str) -> type[System]:
+    """Return the system of that name; ValueError if there is none that is valid."""
+    try:
+        found = system.find(name)
+    except ImportError as error:
+        raise ValueError(f"system `{name}` can't be imported: {error}") from error
+    if not hasattr(found, "Args"):
+        raise ValueError(f"system `{name}` is invalid: its SYSTEM has no `Args`")
+    return found
 
 
 def _below(section: tuple[str, ...], error: ValidationError) -> ValidationError:

@@ -30,17 +30,27 @@ def read(config: str | Path) -> Sequence[CheckedApplication]:
     ValueError with a line for each fault, if it can't be read or is not valid.
     """
     path = serve_config.find(config)
-    return [_checked(path, each) for each in serve_config.applications(path)]
+    listed = serve_config.applications(path)
+    checked, faults = [], []
+    for each in listed:
+        place = f"{path}: application `{each.name}`" if len(listed) > 1 else str(path)
+        try:
+            checked.append(_checked(place, each))
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise ValueError("\n".join(faults))
+    return checked
 
 
-def _checked(path: Path, listed: serve_config.Application) -> CheckedApplication:
+def _checked(place: str, listed: serve_config.Application) -> CheckedApplication:
     try:
         given = args.checked(listed.args)
     except ValidationError as error:
-        lines = (f"{path}: {line}" for line in _error_lines(error, listed.args))
+        lines = (f"{place}: {line}" for line in _error_lines(error, listed.args))
         raise ValueError("\n".join(lines)) from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}.") from error
+        raise ValueError(f"{place}: {error}.") from error
     given.resolved_settings()
     return CheckedApplication(listed.name, listed.route_prefix, given)
 

@@ -96,7 +96,10 @@ def find(name: str) -> type[System]:
         for module in (f"{_PACKAGE}.{name}", name):
             if (found := _system_of(module)) is not None:
                 return found
-    raise ValueError(f"unknown system `{name}`")
+    raise ValueError(
+        f"unknown system `{name}` in `systems`; name `stems`, or a module that can be "
+        f"imported and has a {_NAME}"
+    )
 
 
 def _system_of(module: str) -> type[System] | None:

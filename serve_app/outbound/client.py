@@ -169,7 +169,7 @@ class OutboundClient:
                 if answer.status not in _REDIRECTS or where is None:
                     yield answer
                     return
-            target = urls.checked(urljoin(target.url, where), self.rules)
+            target = urls.checked(_joined(target.url, where), self.rules)
         raise RefusedUrl(f"The URL redirects more than {_MOST_REDIRECTS} times: {url}")
 
     @contextmanager
@@ -220,3 +220,13 @@ class OutboundClient:
                 yield OutboundResponse(target.url, response.status, found, chunks)
         finally:
             _deadline.reset(outer)
+
+
+def _joined(base: str, location: str) -> str:
+    """Return the URL of a redirect; raise RefusedUrl if it is invalid."""
+    try:
+        return urljoin(base, location)
+    except ValueError as err:
+        raise RefusedUrl(
+            f"The URL redirects to {location[:80]!r}, which is not a valid URL."
+        ) from err

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 _PARTIAL_CONTENT = 206
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
 class WrongRange(Exception):
@@ -53,10 +54,11 @@ class PartialFile:
             self.restart()
             self._version = _version(headers)
             length = headers.get("content-length", "")
-            self.total_bytes = int(length) if length.isdecimal() else None
+            self.total_bytes = int(length) if _LENGTH.fullmatch(length) else None
             return
+        self._check_version(headers)
         content_range = headers.get("content-range", "")
-        match = _CONTENT_RANGE.match(content_range)
+        match = _CONTENT_RANGE.fullmatch(content_range.strip())
         if match is None or int(match[1]) != self.size_bytes:
             start = self.size_bytes
             self.restart()
@@ -64,8 +66,20 @@ class PartialFile:
                 f"the server sent the range {content_range!r} instead of the bytes "
                 f"from {start} on"
             )
-        if match[2] != "*":
-            self.total_bytes = int(match[2])
+        if match[2] == "*":
+            return
+        if self.total_bytes not in (None, int(match[2])):
+            self.restart()
+            raise WrongRange("the file's size has changed")
+        self.total_bytes = int(match[2])
+
+    def _check_version(self, headers: Mapping[str, str]) -> None:
+        """Raise WrongRange if a partial response is of another version of the file."""
+        name = "etag" if (self._version or "").startswith('"') else "last-modified"
+        stated = headers.get(name)
+        if self._version is not None and stated not in (None, self._version):
+            self.restart()
+            raise WrongRange("the file has changed")
 
     def write(self, chunk: bytes) -> None:
         """Append bytes of a body."""
@@ -80,7 +94,7 @@ class PartialFile:
 
 def _version(headers: Mapping[str, str]) -> str | None:
     """Return the validator for If-Range: a strong ETag, or Last-Modified, or None."""
-    tag = headers.get("etag")
-    if tag is not None and not tag.startswith("W/"):
-        return tag
-    return headers.get("last-modified")
+    tag, date = headers.get("etag", ""), headers.get("last-modified", "")
+    version = tag if tag.startswith('"') else date
+    # Other characters could not be sent back.
+    return version if version and version.isascii() else None

@@ -8,8 +8,16 @@ from typing import Any
 
 import yaml
 
+from serve_app.settings import environment
+
 DEFAULT = "local"
 _NAME = "stemserve"
+# Those of Ray Serve's own schema.
+APPLICATION_KEYS = (
+    *("name", "route_prefix", "import_path", "args", "runtime_env", "deployments"),
+    *("host", "port", "logging_config", "autoscaling_policy"),
+    "external_scaler_enabled",
+)
 
 
 def find(name: str | Path = DEFAULT) -> Path:
@@ -64,6 +72,11 @@ def _application(config: Path, listed: Any, is_only: bool) -> Application:
     """Return an application of a list; name and path are optional if it is the only."""
     if not isinstance(listed, dict):
         raise ValueError(f"{config}: an application must be a mapping.")
+    for key in listed:
+        if key not in APPLICATION_KEYS:
+            nearest = environment.nearest(str(key), APPLICATION_KEYS)
+            hint = f" Did you mean `{nearest}`?" if nearest else ""
+            raise ValueError(f"{config}: unknown name `{key}` in an application.{hint}")
     args = listed.get("args") or {}
     if not isinstance(args, dict):
         raise ValueError(f"{config}: `args` must be a mapping of names to values.")
@@ -72,6 +85,11 @@ def _application(config: Path, listed: Any, is_only: bool) -> Application:
     for field in ("name", "route_prefix"):
         if not isinstance(said.get(field), str) or not said[field]:
             raise ValueError(f"{config}: each application must have a `{field}`.")
+    if not said["route_prefix"].startswith("/"):
+        raise ValueError(
+            f"{config}: `route_prefix` must start with `/`, got "
+            f"{said['route_prefix']!r}."
+        )
     return Application(said["name"], said["route_prefix"], args)
 
 

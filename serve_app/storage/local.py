@@ -49,9 +49,7 @@ class LocalStorage:
                 if synced:
                     self._sync_folders(target)
         except FileNotFoundError as err:
-            raise StorageUnavailable(
-                "The directory of the file storage is missing. Restore or mount it."
-            ) from err
+            raise _missing_directory() from err
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -82,6 +80,8 @@ class LocalStorage:
         path = self._path(key)
         with _translated():
             if not path.is_file():
+                if not self._root.is_dir():
+                    raise _missing_directory()
                 raise FileNotFoundError(
                     errno.ENOENT, "no such file in the storage", key
                 )
@@ -213,3 +213,9 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _missing_directory() -> StorageUnavailable:
+    return StorageUnavailable(
+        "The directory of the file storage is missing. Restore or mount it."
+    )

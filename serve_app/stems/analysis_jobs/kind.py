@@ -18,7 +18,7 @@ from serve_app.stems.kind import END_EVENTS
 from serve_app.webhooks.message import WEBHOOK, Message
 
 NAME = "analysis"
-# A job's song is at `analyses/{job}/song` until the job has ended.
+# A job's song is at `analyses/{job}/song`, and is swept when the job has ended.
 FOLDER = "analyses"
 
 

@@ -91,7 +91,7 @@ def _accepted(job: AnalysisJob, ignored: Sequence[str]) -> AnalysisAccepted:
     path = analysis_path(job.id)
     return AnalysisAccepted(
         job_id=job.id,
-        message=f"Analysis started. Poll {path} for its result.",
+        message="Analysis started. Poll `status_url` for its result.",
         filename=source.filename,
         size_bytes=source.size_bytes,
         duration=source.duration_seconds,

@@ -29,16 +29,22 @@ async def of(services: StemsServices) -> Mapping[str, Any]:
     limit = services.limits.max_queued_jobs
     failures = [failure for failure in (no_pools, no_jobs, no_storage) if failure]
     if jobs is not None:
-        counts, jobs_bytes, skew_seconds = jobs
+        counts, analysis_counts, jobs_bytes, skew_seconds = jobs
         # Deleted jobs keep their rows only until they can be removed.
         kept = [count for state, count in counts.items() if state != State.CANCELLED]
         report["jobs_count"] = sum(kept)
         report["queue"] = _queue(counts, limit)
+        report["analysis_queue"] = _queue(analysis_counts, limit)
         if abs(skew_seconds) > MOST_SKEW_SECONDS:
             report["reason"] = (
                 f"This machine's clock differs from the database's by "
                 f"{skew_seconds:+.0f} s, but leases need equal clocks. Synchronise "
                 "both by NTP."
+            )
+        if report["analysis_queue"].queued >= limit:
+            report["reason"] = (
+                f"The queue of analyses is full: {limit} jobs wait. New ones are "
+                "refused until one starts."
             )
         if report["queue"].queued >= limit:
             report["reason"] = (
@@ -62,9 +68,11 @@ async def of(services: StemsServices) -> Mapping[str, Any]:
     return {**report, "ready": is_ready, "storage": {"ok": no_storage is None}}
 
 
-def _queue_facts(services: StemsServices) -> tuple[Mapping[State, int], int, float]:
-    jobs = services.jobs
-    return jobs.counts(), jobs.disk_bytes(), jobs.skew_seconds()
+def _queue_facts(
+    services: StemsServices,
+) -> tuple[Mapping[State, int], Mapping[State, int], int, float]:
+    jobs, analyses = services.jobs, services.analysis_jobs
+    return jobs.counts(), analyses.counts(), jobs.disk_bytes(), jobs.skew_seconds()
 
 
 def _queue(counts: Mapping[State, int], limit: int) -> QueueHealth:

@@ -55,6 +55,9 @@ class Queue(Protocol[J]):
     def find(self, job_ids: Collection[str]) -> Mapping[str, J]:
         """Return, by id, those of some jobs that there are."""
 
+    def counts(self) -> Mapping[State, int]:
+        """Count the jobs in each state."""
+
 
 class Lookup(Protocol):
     """Read access to songs."""
@@ -71,9 +74,6 @@ class QueueFacts(Protocol):
 
     def disk_bytes(self, client: str | None = None) -> int:
         """Return the most disk that unfinished jobs may take, of all or of a client."""
-
-    def counts(self) -> Mapping[State, int]:
-        """Count the jobs in each state."""
 
     def skew_seconds(self) -> float:
         """Return by how much this machine's clock is ahead of the database's."""

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from ray.serve.schema import ServeDeploySchema
+from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from deployments import config
 from deployments.args import AppArgs
 from deployments.stems import StemsArgs
+from serve_app.settings.serve_config import APPLICATION_KEYS
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
@@ -148,3 +149,50 @@ applications:
     )
     with pytest.raises(ValueError, match=r"unknown name `apy`. Did you mean `api`\?"):
         config.read(path)
+
+
+@pytest.mark.parametrize(
+    ("application", "words"),
+    [
+        ("{arg: {}}", "unknown name `arg` in an application. Did you mean `args`?"),
+        ("{settings: {}}", "unknown name `settings` in an application"),
+        ("{route_prefix: stems}", "`route_prefix` must start with `/`, got 'stems'"),
+        ("{args: {systems: {stemz: {}}}}", "unknown system `stemz` in `systems`; name"),
+    ],
+)
+def test_a_fault_of_an_application_is_named(
+    tmp_path: Path, application: str, words: str
+) -> None:
+    path = written(tmp_path, f"applications: [{application}]")
+    with pytest.raises(ValueError, match=re.escape(words)):
+        config.read(path)
+
+
+def test_each_faulty_application_is_named(tmp_path: Path) -> None:
+    faulty = [
+        {"name": name, "route_prefix": f"/{name}", "args": {"separater": {}}}
+        for name in ("a", "b")
+    ]
+    path = written(tmp_path, yaml.safe_dump({"applications": faulty}))
+    with pytest.raises(ValueError, match="separater") as raised:
+        config.read(path)
+    first, second = str(raised.value).splitlines()
+    assert "application `a`: unknown name `separater`" in first
+    assert "application `b`: unknown name `separater`" in second
+
+
+def test_the_keys_of_an_application_are_ray_serve_s() -> None:
+    assert set(APPLICATION_KEYS) == set(ServeApplicationSchema.model_fields)
+
+
+def test_a_system_that_cannot_be_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_system.py").write_text("import no_such_library")
+    (tmp_path / "odd_system.py").write_text("SYSTEM = 5")
+    for name, words in (("broken_system", "no_such_library"), ("odd_system", "`Args`")):
+        faulty = {"args": {"systems": {name: {}}}}
+        path = written(tmp_path, yaml.safe_dump({"applications": [faulty]}))
+        with pytest.raises(ValueError, match=words):
+            config.read(path)

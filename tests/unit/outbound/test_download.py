@@ -205,7 +205,7 @@ def test_what_is_too_large_is_not_taken(
     host: Host, path: Path, announces: bool
 ) -> None:
     host.announces = announces
-    with pytest.raises(UploadTooLarge, match="larger than 100000"):
+    with pytest.raises(UploadTooLarge, match="at most 100000 bytes"):
         fetch(host.asker(), host.url, path, DownloadLimits(100_000, 20.0))
     assert path.stat().st_size < (1 if announces else 300_000)
 

@@ -61,6 +61,43 @@ def test_a_response_with_all_bytes_replaces_them() -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        ({"etag": TAG}, {"etag": '"two"'}),
+        ({"etag": 'W/"a"', "last-modified": "Mon"}, {"last-modified": "Tue"}),
+        ({"etag": TAG, "content-length": "9"}, {"etag": TAG}),
+    ],
+)
+def test_the_rest_of_another_version_is_not_taken(
+    first: dict[str, str], rest: dict[str, str]
+) -> None:
+    partial = cut(first)
+    with pytest.raises(WrongRange, match="changed"):
+        partial.begin(206, {"content-range": "bytes 4-5/6", **rest})
+    assert partial.size_bytes == 0
+    assert "Range" not in partial.request_headers()
+
+
+@pytest.mark.parametrize("rest", [{}, {"etag": 'W/"b"'}])
+def test_the_rest_need_not_state_its_version(rest: dict[str, str]) -> None:
+    partial = cut({"last-modified": "Mon"})
+    partial.begin(206, {"content-range": "bytes 4-5/6", **rest})
+    assert partial.size_bytes == 4
+
+
+def test_a_version_that_cannot_be_sent_back_is_none() -> None:
+    assert "Range" not in cut({"etag": '"caf\u00e9"'}).request_headers()
+
+
+def test_numbers_of_any_length_are_no_crash() -> None:
+    digits = "9" * 5000
+    assert cut({"content-length": digits}).total_bytes is None
+    for content_range in (f"bytes {digits}-5/6", f"bytes 4-5/{digits}"):
+        with pytest.raises(WrongRange):
+            cut({"etag": TAG}).begin(206, {"content-range": content_range})
+
+
+@pytest.mark.parametrize(
     "content_range", ["", "bytes 3-5/6", "bytes 40-45/46", "bytes */6", "pages 4-5/6"]
 )
 def test_another_range_than_the_rest_is_not_taken(content_range: str) -> None:

@@ -56,6 +56,11 @@ async def test_a_healthy_server_says_what_is_loaded(
             "songs": 2,
             "jobs_count": 1,
             "queue": {"queued": 1, "running": 0, "max_queued": LIMITS.max_queued_jobs},
+            "analysis_queue": {
+                "queued": 0,
+                "running": 0,
+                "max_queued": LIMITS.max_queued_jobs,
+            },
             "storage": {"ok": True},
         },
     )
@@ -171,3 +176,19 @@ async def test_a_disk_that_is_nearly_full_is_told_before_it_is(
     assert (status, body["status"], body["ready"]) == (200, "degraded", True)
     assert not body["disk"]["ok"]
     assert "working_files" in body["reason"]
+
+
+async def test_a_full_queue_of_analyses_is_told(server: Server, song: bytes) -> None:
+    for _ in range(LIMITS.max_queued_jobs):
+        files = {"file": ("a.wav", song)}
+        await server.client.post("/analyze?async=true", files=files)
+    _, report = await told(server)
+    assert report["analysis_queue"]["queued"] == LIMITS.max_queued_jobs
+    assert "queue of analyses is full" in report["reason"]
+
+
+async def test_a_missing_directory_of_files_is_not_ready(server: Server) -> None:
+    server.files_dir.rename(server.files_dir.with_name("elsewhere"))
+    status, report = await told(server)
+    assert (status, report["storage"]) == (503, {"ok": False})
+    assert "directory of the file storage is missing" in report["reason"]

@@ -35,7 +35,7 @@ async def test_the_answer_comes_at_once_with_what_to_poll(
         "success": True,
         "job_id": job_id,
         "status": "pending",
-        "message": f"Analysis started. Poll /analyze/{job_id} for its result.",
+        "message": "Analysis started. Poll `status_url` for its result.",
         "filename": "a.wav",
         "size_bytes": len(song),
         "duration": 1.0,
