@@ -8,6 +8,12 @@ from pydantic import TypeAdapter
 T = TypeVar("T")
 
 
+def prepare(*kinds: type[Any]) -> None:
+    """Build what converts these dataclasses: it takes longer than a claim."""
+    for kind in kinds:
+        _adapter(kind)
+
+
 def to_json(value: Any) -> dict[str, Any]:
     """Return a frozen dataclass as a JSON object, without fields that are None.
 

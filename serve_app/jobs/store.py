@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exc
 from serve_app.database import Database
 from serve_app.database.turns import take_turns
 from serve_app.errors import JobExists, JobNotFound, LeaseLost, QueueFull
-from serve_app.jobs import log, statements, transitions
+from serve_app.jobs import codec, log, statements, transitions
 from serve_app.jobs.job import (
     NONE_PASSED_BY,
     AnyJob,
@@ -69,6 +69,7 @@ class JobStore(Generic[Q, R]):
         self._clock = clock
         self._post = post
         self.kind = kind
+        codec.prepare(kind.request, kind.result)
 
     def add(self, job: Job[Q, R], receipt: Receipt[T] | None = None) -> T | None:
         """Add a `job`, queued or ended.
