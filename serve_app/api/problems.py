@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serve_app.api import request_id
+from serve_app.api import invalid_parameters, request_id
 from serve_app.api.wire import (
     FieldError,
     Problem,
@@ -101,13 +101,17 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
 async def on_validation_error(
     request: Request, error: RequestValidationError
 ) -> Response:
-    """Return the response to invalid parameters: one sentence, and the list."""
+    """Return the response to invalid parameters: a sentence for each, and the list."""
+    fields = invalid_parameters.fields_of(request)
     errors = [
-        FieldError(loc=list(each["loc"]), msg=each["msg"], type=each["type"])
+        FieldError(
+            loc=list(each["loc"]),
+            msg=invalid_parameters.message(each, fields),
+            type=each["type"],
+        )
         for each in error.errors()
     ]
-    said = "; ".join(f"{'.'.join(map(str, each.loc))}: {each.msg}" for each in errors)
-    problem = of(InvalidInput(f"{said}. Correct it and send the request again."))
+    problem = of(InvalidInput(" ".join(each.msg for each in errors)))
     return answer(problem.model_copy(update={"errors": errors}))
 
 
