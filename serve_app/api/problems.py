@@ -9,6 +9,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from serve_app.api import invalid_parameters, request_id
 from serve_app.api.wire import (
@@ -27,6 +28,7 @@ from serve_app.errors import (
 MEDIA_TYPE = "application/problem+json"
 # Replicas restart and databases fail over in about this time.
 RETRY_AFTER_SECONDS = 5
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _CONTENT = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
 
@@ -87,6 +89,10 @@ async def on_app_error(request: Request, error: AppError) -> Response:
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
     """Return the response to an error of the router: unknown path or method."""
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        # The router names only the methods of the first route of the path.
+        headers["Allow"] = ", ".join(_methods(request))
     problem = of(AppError(_http_detail(request, error))).model_copy(
         update={
             "type": f"urn:stemserve:problem:{code}",
@@ -95,7 +101,7 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
             "code": code,
         }
     )
-    return answer(problem, error.headers)
+    return answer(problem, headers)
 
 
 async def on_validation_error(
@@ -160,6 +166,20 @@ def _http_detail(request: Request, error: HTTPException) -> str:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return f"There is no resource at {path}. See /docs for all calls."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        methods = _methods(request) if "Allow" in (error.headers or {}) else []
+        *others, last = methods or ["another method"]
+        allowed = f"{', '.join(others)} or {last}" if others else last
         return f"{path} does not support {request.method}. Use {allowed}."
     return error.detail
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that the path supports, of all its routes."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
