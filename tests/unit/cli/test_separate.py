@@ -131,10 +131,13 @@ def test_a_place_that_can_not_be_written_is_told(
     assert "Not a directory" in result.stderr
 
 
-def test_an_address_that_is_none_is_told(song: Path, tmp_path: Path) -> None:
-    result = run(song, "-o", tmp_path, "--server", "nonsense")
+@pytest.mark.parametrize("typed", ["localhost:8000", "ftp://a.example", "http://[::"])
+def test_an_address_that_is_none_is_told_as_typed(
+    song: Path, tmp_path: Path, typed: str
+) -> None:
+    result = run(song, "-o", tmp_path, "--server", typed)
     assert result.exit_code == 1
-    assert "is not a valid server address" in result.stderr
+    assert f"'{typed}' is not a valid server address" in result.stderr
 
 
 def test_songs_of_one_name_get_folders_of_their_own(
