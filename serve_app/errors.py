@@ -76,6 +76,13 @@ class ForeignOrigin(AppError):
 class JobNotFound(AppError):
     code, status = "job_not_found", 404
 
+    def __init__(
+        self,
+        detail: str = "There is no such job: it has expired or was deleted, or the id "
+        "is wrong. Check the id, or send it again.",
+    ) -> None:
+        super().__init__(detail)
+
 
 class JobExists(AppError):
     """Another job, `job_id`, has the same unique key."""
