@@ -229,6 +229,12 @@ class StorageFull(StorageUnavailable):
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def not_written(path: object, error: OSError) -> InvalidInput:
+    """Return the error for a file that can't be written, with what to do."""
+    advice = " Create its folder first." if isinstance(error, FileNotFoundError) else ""
+    return InvalidInput(f"{path} can't be written: {error.strerror}.{advice}")
+
+
 def is_disk_full(err: OSError) -> bool:
     """Return whether `err` reports a full disk or an exceeded disk quota."""
     return err.errno in _DISK_FULL

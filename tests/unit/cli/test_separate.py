@@ -89,7 +89,7 @@ def test_one_bad_song_fails_alone_with_the_servers_words(
     assert result.exit_code == 1
     assert len(files(tmp_path / "out")) == 2
     assert result.stderr.splitlines() == [
-        f"{missing}: {missing} can't be read: No such file or directory."
+        f"{missing} can't be read: No such file or directory."
     ]
 
 
