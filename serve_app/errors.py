@@ -76,6 +76,13 @@ class ForeignOrigin(AppError):
 class JobNotFound(AppError):
     code, status = "job_not_found", 404
 
+    def __init__(
+        self,
+        detail: str = "There is no such job: it has expired or was deleted, or the id "
+        "is wrong. Check the id, or send it again.",
+    ) -> None:
+        super().__init__(detail)
+
 
 class JobExists(AppError):
     """Another job, `job_id`, has the same unique key."""
@@ -220,6 +227,12 @@ class StorageFull(StorageUnavailable):
 
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def not_written(path: object, error: OSError) -> InvalidInput:
+    """Return the error for a file that can't be written, with what to do."""
+    advice = " Create its folder first." if isinstance(error, FileNotFoundError) else ""
+    return InvalidInput(f"{path} can't be written: {error.strerror}.{advice}")
 
 
 def is_disk_full(err: OSError) -> bool:

@@ -9,8 +9,9 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
-from serve_app.api import request_id
+from serve_app.api import invalid_parameters, request_id
 from serve_app.api.wire import (
     FieldError,
     Problem,
@@ -27,6 +28,7 @@ from serve_app.errors import (
 MEDIA_TYPE = "application/problem+json"
 # Replicas restart and databases fail over in about this time.
 RETRY_AFTER_SECONDS = 5
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _CONTENT = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
 
@@ -87,6 +89,10 @@ async def on_app_error(request: Request, error: AppError) -> Response:
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
     """Return the response to an error of the router: unknown path or method."""
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        # The router names only the methods of the first route of the path.
+        headers["Allow"] = ", ".join(_methods(request))
     problem = of(AppError(_http_detail(request, error))).model_copy(
         update={
             "type": f"urn:stemserve:problem:{code}",
@@ -95,19 +101,23 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
             "code": code,
         }
     )
-    return answer(problem, error.headers)
+    return answer(problem, headers)
 
 
 async def on_validation_error(
     request: Request, error: RequestValidationError
 ) -> Response:
-    """Return the response to invalid parameters: one sentence, and the list."""
+    """Return the response to invalid parameters: a sentence for each, and the list."""
+    fields = invalid_parameters.fields_of(request)
     errors = [
-        FieldError(loc=list(each["loc"]), msg=each["msg"], type=each["type"])
+        FieldError(
+            loc=list(each["loc"]),
+            msg=invalid_parameters.message(each, fields),
+            type=each["type"],
+        )
         for each in error.errors()
     ]
-    said = "; ".join(f"{'.'.join(map(str, each.loc))}: {each.msg}" for each in errors)
-    problem = of(InvalidInput(f"{said}. Correct it and send the request again."))
+    problem = of(InvalidInput(" ".join(each.msg for each in errors)))
     return answer(problem.model_copy(update={"errors": errors}))
 
 
@@ -156,6 +166,20 @@ def _http_detail(request: Request, error: HTTPException) -> str:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return f"There is no resource at {path}. See /docs for all calls."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        methods = _methods(request) if "Allow" in (error.headers or {}) else []
+        *others, last = methods or ["another method"]
+        allowed = f"{', '.join(others)} or {last}" if others else last
         return f"{path} does not support {request.method}. Use {allowed}."
     return error.detail
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that the path supports, of all its routes."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]

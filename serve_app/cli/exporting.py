@@ -7,7 +7,7 @@ from threading import Event
 
 from serve_app.cli.progress import Display, printable
 from serve_app.cli.songs import stems_in
-from serve_app.errors import InvalidInput
+from serve_app.errors import InvalidInput, not_written
 from serve_app.stems.exports import forms
 from serve_app.stems.exports.forms import Export
 
@@ -93,7 +93,7 @@ def _export_locally(options: ExportOptions, form: Export) -> Path:
     except ValueError as err:
         raise InvalidInput(str(err)) from err
     except OSError as err:
-        raise InvalidInput(f"{target} can't be written: {err.strerror}.") from err
+        raise not_written(target, err) from err
     finally:
         unfinished.unlink(missing_ok=True)
     return target

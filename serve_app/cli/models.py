@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serve_app.cli.configuration import read_settings
+from serve_app.errors import InvalidInput
 from serve_app.separation.licences import VARIABLE, Licence, Licences, refusal
 from serve_app.separation.models import (
     REGISTRY,
@@ -77,6 +78,9 @@ def pull(name: str) -> None:
     spec: Weighted
     if name in CHECKPOINTS:
         spec = CHECKPOINTS[name]
+    elif name not in REGISTRY:
+        names = ", ".join([*REGISTRY, *CHECKPOINTS])
+        raise InvalidInput(f"There is no model {name!r}. Choose one of: {names}.")
     else:
         model = spec = find(name)
         check_allowed(model, settings.allowed_licences)

@@ -54,7 +54,7 @@ def opened(directory: Path) -> Iterator[Output]:
     """
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     if directory.exists() and not directory.is_dir():
-        raise InvalidInput(f"{directory} can't be written: Not a directory.")
+        raise _not_written(directory, "Not a directory")
     with ExitStack() as stack:
         stack.callback(_remove_empty, made)
         try:
@@ -63,8 +63,14 @@ def opened(directory: Path) -> Iterator[Output]:
             )
         except StorageUnavailable as err:
             reason = getattr(err.__cause__, "strerror", None) or err.__cause__
-            raise InvalidInput(f"{directory} can't be written: {reason}.") from err
+            raise _not_written(directory, reason) from err
         yield Output(working, made)
+
+
+def _not_written(directory: Path, reason: object) -> InvalidInput:
+    return InvalidInput(
+        f"{directory} can't be written: {reason}. --out must be a writable folder."
+    )
 
 
 def _remove_empty(directories: Iterable[Path]) -> None:

@@ -165,7 +165,10 @@ class Workers(Generic[Result]):
             total.advance(len(results))
 
     def _fail(self, song: Path, reason: str) -> None:
-        self._display.print_error(f"{printable(song)}: {printable(reason)}")
+        # Some reasons begin with the song's path.
+        is_named = reason.startswith((f"{song} ", f"{song}: "))
+        line = reason if is_named else f"{song}: {reason}"
+        self._display.print_error(printable(line))
         if self._on_failure is not None:
             self._on_failure(song, reason)
 

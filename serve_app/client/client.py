@@ -25,7 +25,7 @@ from serve_app.client.exchange import (
 from serve_app.client.job import RemoteJob, RemoteStem, Ticket, read_job, read_ticket
 from serve_app.client.retry import OnRetry, Pause, RetryPolicy, TryAgain, retrying
 from serve_app.client.transfer import Download, OnFraction, Upload
-from serve_app.errors import AppError, Cancelled, InvalidInput
+from serve_app.errors import AppError, Cancelled, InvalidInput, not_written
 from serve_app.filenames import titles
 
 Result = TypeVar("Result")
@@ -213,7 +213,7 @@ class Client:
             with Download(stem, path, on_progress) as download:
                 self._retry(lambda: download.attempt(self._http), self._job_policy)
         except OSError as err:
-            raise InvalidInput(f"{path} can't be written: {err.strerror}.") from err
+            raise not_written(path, err) from err
         return path
 
     def export(self, ticket: Ticket, format: str, path: File) -> Path:

@@ -51,13 +51,21 @@ def built(http: httpx.Client, method: str, url: str, **body: Any) -> httpx.Reque
     """Build a request; raises InvalidInput if `url` is not valid."""
     if not url.lower().startswith(("http://", "https://")):
         raise InvalidInput(
-            f"{url} is not a valid server address. It must start with http:// or "
-            "https://, as in http://localhost:8000."
+            f"{_server(url)!r} is not a valid server address. It must start with "
+            "http:// or https://, as in http://localhost:8000."
         )
     try:
         return http.build_request(method, url, **body)
     except (httpx.InvalidURL, UnicodeError) as err:
-        raise InvalidInput(f"{url} is not a valid server address: {err}.") from err
+        raise InvalidInput(
+            f"{_server(url)!r} is not a valid server address: {err}."
+        ) from err
+
+
+def _server(url: str) -> str:
+    """Return the part of a URL before its path."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.partition('/')[0]}"
 
 
 @contextmanager

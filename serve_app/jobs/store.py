@@ -466,5 +466,5 @@ def _is_live(job: AnyJob, now: datetime) -> bool:
 
 def _known(job: Job[Q, R] | None) -> Job[Q, R]:
     if job is None:
-        raise JobNotFound("There is no such job. It may have expired: send it again.")
+        raise JobNotFound
     return job

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from serve_app.errors import RefusedUrl
 from serve_app.outbound.addresses import Address, is_public, parsed
 
 _LONGEST = 4096
+_LONGEST_SHOWN = 40
 _PORTS = {"http": 80, "https": 443}
 SCHEMES = frozenset(_PORTS)
 # Letters, digits and hyphens (RFC 952 and 1123); names in other scripts come as xn--.
@@ -71,7 +72,7 @@ def checked(url: str, rules: UrlRules) -> Target:
         raise RefusedUrl("The URL is invalid.") from err
     if parts.scheme not in rules.schemes or not parts.netloc:
         allowed = " or ".join(f"{scheme}://" for scheme in rules.schemes)
-        raise RefusedUrl(f"The URL must begin with {allowed}.")
+        raise RefusedUrl(f"{_shown(parts)!r} is not an {allowed} URL.")
     if "@" in parts.netloc:
         raise RefusedUrl("The URL must not contain a user name or a password.")
     host = _host(parts.hostname or "", "[" in parts.netloc, rules.has_private)
@@ -92,6 +93,13 @@ def check_addresses(host: str, found: Iterable[Address]) -> list[Address]:
         # The message leaves out the addresses, which would expose the private network.
         raise RefusedUrl(f"The host {host} does not have a public address.")
     return addresses
+
+
+def _shown(parts: SplitResult) -> str:
+    """Return the start of a URL, without its password and its query."""
+    if parts.netloc:
+        return f"{parts.scheme}://{(parts.hostname or '')[:_LONGEST_SHOWN]}"
+    return f"{parts.scheme}{':' if parts.scheme else ''}{parts.path}"[:_LONGEST_SHOWN]
 
 
 def _host(text: str, is_bracketed: bool, has_private: bool) -> str:

@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 
 from serve_app.errors import WeightsUnavailable, is_disk_full
 
@@ -49,12 +49,17 @@ def fetch(
         except (OSError, http.client.HTTPException) as err:
             if isinstance(err, OSError) and is_disk_full(err):
                 raise
-            reason = str(err) or type(err).__name__
+            cause = err.reason if isinstance(err, URLError) else err
+            reason = str(cause) or type(err).__name__
         if _size(partial) <= before:
             break
     here = _size(partial)
     kept = f" The next try resumes after {here} bytes." if here else ""
-    raise WeightsUnavailable(f"{url} could not be downloaded: {reason}.{kept}")
+    raise WeightsUnavailable(
+        f"{url} could not be downloaded: {reason}.{kept} Check the network, or set "
+        f"STEMSERVE_WEIGHTS_MIRROR to a directory or URL that has "
+        f"{url.rpartition('/')[2]}, and try again."
+    )
 
 
 def _resume(

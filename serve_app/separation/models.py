@@ -137,9 +137,7 @@ def resolve_auto(
     except WeightsUnavailable as err:
         return demo, _demo_warning(
             f"The weights of '{best.name}' can't be downloaded: {err.detail} "
-            f"To get them, run `stemserve models pull {best.name}` where "
-            f"{best.weights.address} is reachable, or set STEMSERVE_WEIGHTS_MIRROR to "
-            f"a directory or URL that has {best.weights.filename}. Then restart."
+            f"When `stemserve models pull {best.name}` has succeeded, restart."
         )
     return best, None
 

@@ -53,4 +53,9 @@ class Inputs:
                 "This server does not fetch songs from the web. Send the file itself. "
                 "The operator can allow it: see STEMSERVE_INPUT_URLS."
             )
+        if "://" not in url:
+            raise RefusedUrl(
+                f"{url[:40]!r} is not a URL, such as https://example.com/song.mp3. To "
+                "send a file, send a form: curl -F file=@song.mp3."
+            )
         return download.fetch(self._web, url, path, self._limits, is_wanted)

@@ -92,7 +92,7 @@ def _stems(names: list[str], model: ModelInfo) -> tuple[str, ...]:
     unknown = [name for name in names if name not in choices]
     if unknown:
         raise InvalidField(
-            f"{model.name} makes no stem {unknown[0][:40]!r}. "
+            f"There is no stem {unknown[0][:40]!r} in model {model.name}. "
             f"Choose from: {', '.join(choices)}.",
             STEMS.name,
         )

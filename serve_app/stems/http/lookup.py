@@ -30,7 +30,7 @@ def find_job(services: StemsServices, client: Client, job_id: str) -> Separation
     """
     job = _found(services.jobs, services.clock(), client, job_id)
     if job is None:
-        raise _no_job()
+        raise JobNotFound
     return job
 
 
@@ -38,10 +38,7 @@ def find_analysis(services: StemsServices, client: Client, job_id: str) -> Analy
     """Return a client's analysis job; raises as `find_job` does."""
     job = _found(services.analysis_jobs, services.clock(), client, job_id)
     if job is None:
-        raise JobNotFound(
-            "There is no such analysis: it may have expired or been deleted, or its id "
-            "was mistyped. Upload the song again with POST /analyze?async=true."
-        )
+        raise JobNotFound
     return job
 
 
@@ -141,19 +138,12 @@ def expired() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as err:
-        raise _no_job() from err
+        raise JobNotFound from err
 
 
 def _no_stem(name: str, names: Iterable[str]) -> StemNotFound:
     return StemNotFound(
         f"The job has no stem {name[:40]!r}. Choose one of: {', '.join(names)}."
-    )
-
-
-def _no_job() -> JobNotFound:
-    return JobNotFound(
-        "There is no such job: it has expired or was deleted, or the id is wrong. "
-        "Upload the song again with POST /separate."
     )
 
 

@@ -101,4 +101,4 @@ def _replay(
 def _check_owner(services: WebhookServices, client: Client, job_id: str) -> None:
     """Raise JobNotFound unless the job exists and belongs to the client."""
     if services.owners.owner(job_id) != client.tenant:
-        raise JobNotFound("There is no such job. It may have expired: send it again.")
+        raise JobNotFound

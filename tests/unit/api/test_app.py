@@ -130,6 +130,16 @@ async def test_a_wrong_method_names_the_right_one(server: Server) -> None:
     assert answer.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize("path", ["/job/1", "/analyze/1"])
+async def test_a_wrong_method_names_the_methods_of_all_routes(
+    server: Server, path: str
+) -> None:
+    answer = await server.client.put(path)
+    detail = assert_problem(answer, 405, "method_not_allowed")
+    assert detail == f'"{path}" does not support PUT. Use DELETE, GET or HEAD.'
+    assert answer.headers["allow"] == "DELETE, GET, HEAD"
+
+
 async def test_parts_do_not_get_in_each_other_s_way(server: Server) -> None:
     parts = [ApiPart(name, (), state={"store": name}) for name in ("a", "b")]
     with pytest.raises(ValueError, match="store is already set"):

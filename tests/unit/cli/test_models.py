@@ -106,6 +106,15 @@ def test_what_hears_beats_is_pulled_too_and_is_no_model(
     assert "beat-this" not in listed()
 
 
+def test_an_unknown_model_is_told_with_all_that_can_be_pulled() -> None:
+    result = run("pull", "htdemuks")
+    assert result.exit_code == 1
+    choices = result.stderr.partition("Choose one of: ")[2]
+    assert {PUBLISHED, "beat-this", "beat-this-small"} <= set(
+        choices.strip().rstrip(".").split(", ")
+    )
+
+
 def test_weights_that_can_not_be_had_are_told() -> None:
     result = run("pull", PUBLISHED)
     assert result.exit_code == 1

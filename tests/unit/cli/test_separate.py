@@ -89,7 +89,7 @@ def test_one_bad_song_fails_alone_with_the_servers_words(
     assert result.exit_code == 1
     assert len(files(tmp_path / "out")) == 2
     assert result.stderr.splitlines() == [
-        f"{missing}: {missing} can't be read: No such file or directory."
+        f"{missing} can't be read: No such file or directory."
     ]
 
 
@@ -131,10 +131,13 @@ def test_a_place_that_can_not_be_written_is_told(
     assert "Not a directory" in result.stderr
 
 
-def test_an_address_that_is_none_is_told(song: Path, tmp_path: Path) -> None:
-    result = run(song, "-o", tmp_path, "--server", "nonsense")
+@pytest.mark.parametrize("typed", ["localhost:8000", "ftp://a.example", "http://[::"])
+def test_an_address_that_is_none_is_told_as_typed(
+    song: Path, tmp_path: Path, typed: str
+) -> None:
+    result = run(song, "-o", tmp_path, "--server", typed)
     assert result.exit_code == 1
-    assert "is not a valid server address" in result.stderr
+    assert f"'{typed}' is not a valid server address" in result.stderr
 
 
 def test_songs_of_one_name_get_folders_of_their_own(

@@ -67,7 +67,13 @@ def test_files_can_be_sent_directly_where_there_is_a_bucket(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("settings", "url", "error", "reason"),
     [
-        ({}, "http://example.com/a.mp3", RefusedUrl, "begin with https://"),
+        (
+            {},
+            "http://example.com/a.mp3",
+            RefusedUrl,
+            "'http://example.com' is not an h",
+        ),
+        ({}, "music/song.wav", RefusedUrl, "'music/song.wav' is not a URL.* curl -F"),
         ({}, "https://127.0.0.1/a.mp3", RefusedUrl, "public"),
         ({}, "s3://songs/a.mp3", RefusedUrl, "INPUT_BUCKETS"),
         ({"input_urls": False}, "https://example.com/a", RefusedUrl, "INPUT_URLS"),

@@ -85,7 +85,7 @@ def test_what_leaves_the_outbox_comes_signed_where_it_may_go(
         asyncio.run(_sent(webhook_sender(settings, outbox), outbox))
         [delivery] = outbox.of_job("a")
         if not is_private:
-            assert "must begin with https://" in (delivery.log[0].error or "")
+            assert "is not an https:// URL" in (delivery.log[0].error or "")
             assert receiver.received == []
             return
         [request] = receiver.received

@@ -109,7 +109,6 @@ def test_auto_falls_back_to_the_demo_and_says_how_to_get_the_best() -> None:
     assert "trained on synthetic music" in warning
     assert "no connection within 5 s." in warning
     assert f"stemserve models pull {BEST}" in warning
-    assert "STEMSERVE_WEIGHTS_MIRROR" in warning
 
 
 @pytest.mark.parametrize("weights", [FakeWeights(here=True), FakeWeights(), None])

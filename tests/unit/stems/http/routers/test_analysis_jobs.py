@@ -136,7 +136,7 @@ async def test_a_deleted_job_is_gone_with_its_song(server: Server, song: bytes) 
     for method in ("GET", "DELETE"):
         again = await server.client.request(method, url)
         detail = assert_problem(again, 404, "job_not_found")
-        assert "/analyze?async=true" in detail
+        assert "send it again" in detail
 
 
 async def test_a_full_queue_of_analyses_is_told_before_the_upload(
