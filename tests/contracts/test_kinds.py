@@ -26,8 +26,8 @@ from serve_app.jobs.job import Claim, Job, State
 from serve_app.jobs.kind import Kind, Rules, Share
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.store import JobStore
+from serve_app.webhooks.delivery import Attempt as Sending
 from serve_app.webhooks.delivery import Delivery, DeliveryState
-from serve_app.webhooks.delivery import RunningAttempt as Sending
 from serve_app.webhooks.message import Message
 from serve_app.webhooks.outbox import Outbox
 from tests.jobs import NOON, ManualClock, new_job, new_store
