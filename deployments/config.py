@@ -81,5 +81,21 @@ def _error_lines(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
             hint = f" Did you mean `{nearest}`?" if nearest else ""
             lines.append(f"unknown name `{name}`.{hint}")
         else:
-            lines.append(f"`{name}` is {each['input']!r}: {each['msg'].lower()}.")
+            lines.append(
+                f"`{name}` {_fault(each['type'], each['msg'], each['input'])}."
+            )
     return lines
+
+
+def _fault(kind: str, message: str, value: Any) -> str:
+    """Return what is wrong with a value, in words that continue its name."""
+    if kind == "too_short":
+        return "must have at least one entry"
+    if kind in ("dict_type", "model_type"):
+        return f"must be a mapping of names to values, got {value!r}"
+    allowed = message.removeprefix("Input should ")
+    return (
+        f"must {allowed}, got {value!r}"
+        if allowed != message
+        else (f"is {value!r}: {message[0].lower()}{message[1:]}")
+    )
