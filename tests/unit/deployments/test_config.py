@@ -93,7 +93,10 @@ applications:
     [
         ("{separater: {}}", "unknown name `separater`. Did you mean `separator`"),
         ("{separator: {num_gpu: 1}}", "unknown name `separator.num_gpu`. Did you mean"),
-        ("{api: {num_cpus: -1}}", "`api.num_cpus` must be greater than or equal to 0, got -1"),
+        (
+            "{api: {num_cpus: -1}}",
+            "`api.num_cpus` must be greater than or equal to 0, got -1",
+        ),
         ("{settings: {modle: demo}}", "settings.modle in the config"),
         ("{settings: {threads: many}}", "settings.threads in the config=many must be"),
         ("[1]", "`args` must be a mapping"),
@@ -107,10 +110,13 @@ applications:
         ),
         (
             "{analyzer: {}, systems: {stems: {separator: {num_cpus: -1}}}}",
-            "`systems.stems.separator.num_cpus` must be greater than or equal to 0, got -1",
+            "`systems.stems.separator.num_cpus` must be greater than or equal to 0",
         ),
         ("{system: {}}", "unknown name `system`. Did you mean `systems`"),
-        ("{systems: {stems: 5}}", "`systems.stems` must be a mapping of names to values, got 5"),
+        (
+            "{systems: {stems: 5}}",
+            "`systems.stems` must be a mapping of names to values, got 5",
+        ),
         ("{systems: {stmes: {}}}", "unknown system `stmes`"),
         ("{systems: {}}", "`systems` must have at least one entry"),
     ],
