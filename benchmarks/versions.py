@@ -58,11 +58,11 @@ def servers(
 
 @contextmanager
 def claims(trees: dict[str, Path], queued: int) -> Iterator[Measure]:
-    """Measure the seconds of a thousand claims with so many jobs queued."""
+    """Measure the seconds of a thousand claims with so many jobs queued: a median."""
 
     def measure(version: str) -> float:
         tree = trees[version]
-        command = [sys.executable, "benchmarks/claims.py", "--rounds", "1"]
+        command = [sys.executable, "benchmarks/claims.py", "--rounds", "5"]
         done = subprocess.run(
             [*command, "--queued", str(queued)],
             cwd=tree,
