@@ -24,7 +24,7 @@ from serve_app.storage.local import LocalStorage
 from tests import media
 from tests.databases import Postgres
 from tests.serve.servers import own_server
-from tests.serve.service import wait_for
+from tests.serve.service import Service, wait_for
 
 ROOT = Path(__file__).parents[2]
 # The last version that knew songs only; its schema is 0010.
@@ -151,38 +151,35 @@ def test_the_version_before_goes_on_beside_jobs_of_a_kind_that_it_does_not_know(
                 echoes.get(seen[0])
 
 
-@pytest.mark.parametrize("is_forth", [True, False], ids=["forth", "back"])
-def test_no_song_is_lost_from_one_version_to_the_other(
-    old_tree: Path,
-    shared: Mapping[str, str],
-    song: Path,
-    tmp_path: Path,
-    is_forth: bool,
+def test_no_song_is_lost_from_one_version_to_the_other_and_back(
+    old_tree: Path, shared: Mapping[str, str], song: Path, tmp_path: Path
 ) -> None:
-    """Jobs are queued and running while the second version starts, the first stops."""
-    trees = [old_tree, ROOT] if is_forth else [ROOT, old_tree]
-    if not is_forth:
-        # Migrate the schema first: the newer version has already run.
-        Database(shared["STEMSERVE_DATABASE_URL"]).close()
+    """Songs are queued and running whenever a version starts, and the other stops."""
     long_song = tmp_path / "long.wav"
     media.write_song(long_song, seconds=60.0, sample_rate=22_050)
-    with ExitStack() as second_server:
-        with own_server(
-            *(tmp_path / "first", tmp_path / "first.log"),
-            tree=trees[0],
-            settings=shared,
-        ) as (first, _):
-            jobs = [first.submit(long_song)]
-            second, _ = second_server.enter_context(
-                own_server(
-                    *(tmp_path / "second", tmp_path / "second.log"),
-                    tree=trees[1],
-                    settings=shared,
-                )
-            )
-            jobs += [first.submit(song) for _ in range(SONGS - 1)]
-            jobs.append(first.submit(long_song))
-            states = {job["status"] for job in first.listed()}
-            assert {"pending", "processing"} <= states
-        ends = [second.wait(job_id, 300)["status"] for job_id in jobs]
+
+    def start(stack: ExitStack, name: str, tree: Path) -> Service:
+        place, log = tmp_path / name, tmp_path / f"{name}.log"
+        running = own_server(place, log, tree=tree, settings=shared)
+        service, _ = stack.enter_context(running)
+        return service
+
+    def loaded(service: Service) -> list[str]:
+        jobs = [service.submit(song) for _ in range(SONGS // 2)]
+        jobs.append(service.submit(long_song))
+        assert {"pending", "processing"} <= {
+            each["status"] for each in service.listed()
+        }
+        return jobs
+
+    with ExitStack() as last:
+        with ExitStack() as second:
+            with ExitStack() as first:
+                before = start(first, "before", old_tree)
+                jobs = [before.submit(long_song)]
+                now = start(second, "now", ROOT)
+                jobs += loaded(before)
+            again = start(last, "again", old_tree)
+            jobs += loaded(now)
+        ends = [again.wait(job_id, 300)["status"] for job_id in jobs]
         assert ends == ["completed"] * len(jobs)
