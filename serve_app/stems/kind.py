@@ -1,11 +1,11 @@
 """The kind of job that separates a song."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from serve_app.jobs.job import State
+from serve_app.jobs.job import AnyJob, State
 from serve_app.jobs.kind import Kind, Rules
 from serve_app.stems.request import Result, SeparationJob, SeparationRequest, Stage
 from serve_app.stems.view import job_view
@@ -14,7 +14,7 @@ from serve_app.stems.wire import (
 )
 from serve_app.storage.port import UPLOADS
 from serve_app.webhooks.message import WEBHOOK, Message
-from serve_app.webhooks.target import WebhookEvent
+from serve_app.webhooks.target import Webhook, WebhookEvent
 
 NAME = "separation"
 
@@ -33,20 +33,29 @@ END_EVENTS = {
 }
 
 
+def end_messages(
+    job: AnyJob, webhook: Webhook | None, body: Callable[[WebhookEvent], str]
+) -> Sequence[Message]:
+    """Return the webhook of a `job` that has ended, if it has one for this end."""
+    event = END_EVENTS[job.state]
+    if webhook is None or event not in webhook.events:
+        return ()
+    return (Message(WEBHOOK, webhook.url, event, body(event), job.id),)
+
+
 @dataclass(frozen=True)
 class Separation(Kind[SeparationRequest, Result]):
     """The kind of job that separates a song, with webhooks when it ends."""
 
     def messages(self, job: SeparationJob, now: datetime) -> Sequence[Message]:
         """Return the webhook messages of a `job` that has ended."""
-        webhook, event = job.request.webhook, END_EVENTS[job.state]
-        if webhook is None or event not in webhook.events:
-            return ()
-        message = WebhookMessage(
-            type=event, timestamp=job.updated_at, data=job_view(job, now)
-        )
-        body = message.model_dump_json(exclude_none=True)
-        return (Message(WEBHOOK, webhook.url, event, body, job.id),)
+
+        def body(event: WebhookEvent) -> str:
+            return WebhookMessage(
+                type=event, timestamp=job.updated_at, data=job_view(job, now)
+            ).model_dump_json(exclude_none=True)
+
+        return end_messages(job, job.request.webhook, body)
 
     def is_wanted(self, job: SeparationJob, key: str) -> bool:
         """Whether the file at `key` is still needed: of the current attempt, if any."""

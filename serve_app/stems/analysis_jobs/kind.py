@@ -14,8 +14,9 @@ from serve_app.stems.analysis_jobs.request import (
 )
 from serve_app.stems.analysis_jobs.view import analysis_view
 from serve_app.stems.analysis_jobs.wire import AnalysisMessage
-from serve_app.stems.kind import END_EVENTS
-from serve_app.webhooks.message import WEBHOOK, Message
+from serve_app.stems.kind import end_messages
+from serve_app.webhooks.message import Message
+from serve_app.webhooks.target import WebhookEvent
 
 NAME = "analysis"
 # A job's song is at `analyses/{job}/song`, and is swept when the job has ended.
@@ -28,14 +29,13 @@ class SongAnalysis(Kind[AnalysisRequest, AnalysisResult]):
 
     def messages(self, job: AnalysisJob, now: datetime) -> Sequence[Message]:
         """Return the webhook of a `job` that has ended, if its client wants one."""
-        webhook, event = job.request.webhook, END_EVENTS[job.state]
-        if webhook is None or event not in webhook.events:
-            return ()
-        message = AnalysisMessage(
-            type=event, timestamp=job.updated_at, data=analysis_view(job, now)
-        )
-        body = message.model_dump_json(exclude_unset=True)
-        return (Message(WEBHOOK, webhook.url, event, body, job.id),)
+
+        def body(event: WebhookEvent) -> str:
+            return AnalysisMessage(
+                type=event, timestamp=job.updated_at, data=analysis_view(job, now)
+            ).model_dump_json(exclude_unset=True)
+
+        return end_messages(job, job.request.webhook, body)
 
     def is_wanted(self, job: AnalysisJob, key: str) -> bool:
         """Whether the song is still needed: until its job has ended."""

@@ -22,6 +22,7 @@ from serve_app.stems.analysis_jobs.kind import FOLDER, NAME
 from serve_app.stems.analysis_jobs.view import analysis_view
 from serve_app.stems.analysis_jobs.wire import AnalysisJobView
 from serve_app.stems.http import lookup
+from serve_app.stems.http.deletion import delete
 from serve_app.stems.http.dependencies import InjectedAnalysisWatch, InjectedStems, Wait
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.wire import Deleted
@@ -73,10 +74,4 @@ async def delete_analysis_job(
 
 def _delete(services: StemsServices, client: Client, job_id: str) -> str:
     lookup.find_analysis(services, client, job_id)
-    job = services.analysis_jobs.cancel(job_id)
-    services.stop(NAME, job_id)
-    services.storage.delete(f"{FOLDER}/{job_id}")
-    if job.cancel_requested:
-        return "The job is cancelled and its files are deleted."
-    services.analysis_jobs.remove(job_id)
-    return "The job and its files are deleted."
+    return delete(services, services.analysis_jobs, NAME, (FOLDER,), job_id)

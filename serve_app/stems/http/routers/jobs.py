@@ -22,6 +22,7 @@ from serve_app.errors import (
 )
 from serve_app.stems import options, view
 from serve_app.stems.http import lookup, openapi
+from serve_app.stems.http.deletion import delete
 from serve_app.stems.http.dependencies import (
     InjectedSongRequest,
     InjectedStems,
@@ -131,12 +132,4 @@ async def delete_job(
 
 def _delete(services: StemsServices, client: Client, job_id: str) -> str:
     lookup.find_job(services, client, job_id)
-    job = services.jobs.cancel(job_id)
-    services.stop(NAME, job_id)
-    # A running job can only end as cancelled now, even if it misses its files.
-    for folder in FOLDERS:
-        services.storage.delete(f"{folder}/{job_id}")
-    if job.cancel_requested:
-        return "The job is cancelled and its files are deleted."
-    services.jobs.remove(job_id)
-    return "The job and its files are deleted."
+    return delete(services, services.jobs, NAME, FOLDERS, job_id)
