@@ -57,7 +57,9 @@ _OF_KIND = queue.c.kind == bindparam("of_kind")
 
 
 def _is(state: State) -> ColumnElement[bool]:
-    return queue.c.state == state.value
+    # A literal, not a parameter: with it Postgres keeps the plan of a claim, instead of
+    # planning each one, which is a fifth of its time.
+    return queue.c.state == literal_column(f"'{state.value}'")
 
 
 # 1 for a job that can be claimed directly. The others need a decision first: they were
