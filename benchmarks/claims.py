@@ -1,6 +1,6 @@
 """Claims per second on Postgres, with short and long queues.
 
-    python benchmarks/claims.py [--claimers 8] [--queued 1000 100000] [--rounds 5]
+    python benchmarks/claims.py [--claimers 8] [--queued 10000 100000] [--rounds 5]
 
 A temporary Postgres is started, unless `--database-url` names a database: its jobs are
 deleted. The queue lengths alternate. Each claimer is a process, like a dispatcher; a
@@ -153,9 +153,9 @@ def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--claimers", type=int, default=8)
-    parser.add_argument("--claims", type=int, default=960, help="in each round")
+    parser.add_argument("--claims", type=int, default=9_600, help="in each round")
     parser.add_argument("--most", type=int, default=6, help="jobs in one claim")
-    parser.add_argument("--queued", type=int, nargs="+", default=[1_000, 100_000])
+    parser.add_argument("--queued", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--database-url")
     options = parser.parse_args(arguments)
