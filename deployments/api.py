@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments import kernel, replica_ports
+from deployments import access, kernel, replica_ports
 from deployments.logs import configure_logging
 from deployments.system import Handles, System
 from serve_app.api.app import create_app
@@ -75,7 +75,9 @@ class Api:
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
         shared = kernel.build(settings)
+        gate = access.built(settings, shared, tuple(self._systems))
         parts = [
+            gate.part,
             webhooks.part(WebhookServices(shared.outbox, shared.owners)),
             *(
                 system.in_api(
@@ -93,7 +95,7 @@ class Api:
                 public_url=settings.public_url,
                 trusted_proxies=settings.trusted_proxies,
                 allowed_hosts=settings.effective_hosts,
-                tenant_header=settings.tenant_header,
+                door=gate.door,
             ),
             parts,
             # Serve sends the header itself; it must not be sent twice.

@@ -2,6 +2,8 @@
 
 AppError
 ├── BadRequest            400  the request itself is malformed
+├── Unauthorized          401  credentials are required, or are not valid
+├── Forbidden             403  the credentials don't allow this request
 ├── BodyTooSlow           408  the request's body arrived too slowly
 ├── TenantRequired        403  the gateway did not name the request's tenant
 ├── ForeignOrigin         403  a web page of an origin that is not allowed
@@ -9,6 +11,7 @@ AppError
 ├── StemNotFound          404  the job has no such stem
 ├── UploadNotFound        404  unknown, used, cancelled or expired
 ├── DeliveryNotFound      404  the job has no such delivery
+├── KeyNotFound           404  there is no such API key
 ├── JobExists             409  another job has the same unique key
 ├── NotReady              409  the job has no stems yet, or never will
 ├── UploadIncomplete      409  parts of a direct upload are missing
@@ -25,6 +28,7 @@ AppError
 │   └── UnreadableAudio   422  the file can't be decoded completely as audio
 ├── TooManyRequests       429  the client or the server has reached its limit
 ├── QueueFull             429  try again after `retry_after_seconds`
+├── QuotaExceeded         429  the tenant has used its quota, until then
 ├── Cancelled             409  the job was cancelled while it ran
 ├── LeaseLost             409  another attempt owns the job now
 ├── NoDirectUploads       501  the storage does not support direct uploads
@@ -59,6 +63,28 @@ class AppError(Exception):
 
 class BadRequest(AppError):
     code, status = "bad_request", 400
+
+
+class Unauthorized(AppError):
+    """Credentials are required, or are not valid; `has_credentials` tells which."""
+
+    code, status = "unauthorized", 401
+
+    def __init__(self, detail: str, has_credentials: bool = True) -> None:
+        super().__init__(detail)
+        self.args = (detail, has_credentials)
+        self.has_credentials = has_credentials
+
+
+class Forbidden(AppError):
+    """The credentials don't allow this request: it needs `scope`, if there is one."""
+
+    code, status = "forbidden", 403
+
+    def __init__(self, detail: str, scope: str = "") -> None:
+        super().__init__(detail)
+        self.args = (detail, scope)
+        self.scope = scope
 
 
 class TenantRequired(AppError):
@@ -101,6 +127,10 @@ class StemNotFound(AppError):
 
 class DeliveryNotFound(AppError):
     code, status = "delivery_not_found", 404
+
+
+class KeyNotFound(AppError):
+    code, status = "key_not_found", 404
 
 
 class NotReady(AppError):
@@ -181,6 +211,15 @@ class TooManyRequests(AppError):
 
 class QueueFull(AppError):
     code, status, retryable = "queue_full", 429, True
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.args = (detail, retry_after_seconds)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QuotaExceeded(AppError):
+    code, status, retryable = "quota_exceeded", 429, True
 
     def __init__(self, detail: str, retry_after_seconds: int) -> None:
         super().__init__(detail)

@@ -1,18 +1,19 @@
 """The HTTP application: the service's own routes and those of its systems."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from serve_app.api import dependencies, docs, problems, service
+from serve_app.api import docs, problems, service
 from serve_app.api.bodies import Bodies
 from serve_app.api.cors import Cors
+from serve_app.api.door import CheckedDoor
 from serve_app.api.forwarding import ForwardedHeaders
 from serve_app.api.health import HealthProbe
 from serve_app.api.hosts import CheckedHost
@@ -20,14 +21,29 @@ from serve_app.api.limits import Limit, limits_of
 from serve_app.api.middleware import Failures, RequestLog
 from serve_app.api.origins import CheckedOrigin, OriginsByRoute
 from serve_app.api.part import ApiPart
+from serve_app.api.route_rules import Need, RouteRule, RouteRules
 from serve_app.api.services import Services
 from serve_app.api.wire import Problem
-from serve_app.errors import AppError, TenantRequired
+from serve_app.errors import AppError, Forbidden, TenantRequired, Unauthorized
 
 _ERRORS = """
 Errors are `application/problem+json` (RFC 9457). `detail` says what is wrong and what
 to do.
 """
+
+# The errors of routes, by what they require.
+_REFUSALS: Mapping[Need, Sequence[type[AppError]]] = {
+    Need.NOTHING: (),
+    Need.SCOPE: (Unauthorized, Forbidden, TenantRequired),
+    Need.ADMIN: (Unauthorized, Forbidden),
+    Need.OWN: (Unauthorized,),
+}
+
+# As OpenAPI describes them: how a request carries an API key or a token.
+_CREDENTIALS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 class Api(FastAPI):
@@ -44,6 +60,9 @@ class Api(FastAPI):
             template = "#/components/schemas/{model}"
             problem = Problem.model_json_schema(ref_template=template)
             schemas.update(problem.pop("$defs"), Problem=problem)
+            description["components"]["securitySchemes"] = _CREDENTIALS
+            # None are needed where access is open.
+            description["security"] = [{}, *({name: []} for name in _CREDENTIALS)]
         return super().openapi()
 
 
@@ -55,7 +74,7 @@ def create_app(
     `answers_request_id` is False behind a server that sends X-Request-ID itself.
     """
     limits = limits_of(services.max_ongoing_requests)
-    origins = OriginsByRoute(services.cors_origins)
+    origins, rules = OriginsByRoute(services.cors_origins), RouteRules()
     app = Api(
         title="stemserve",
         summary="Stems and analysis of songs",
@@ -64,7 +83,9 @@ def create_app(
         # `docs` serves its own page instead, which loads nothing from other hosts.
         docs_url=None,
         redoc_url=None,
-        middleware=_middleware(services, origins, limits.bodies, answers_request_id),
+        middleware=_middleware(
+            services, origins, rules, limits.bodies, answers_request_id
+        ),
         exception_handlers={
             AppError: problems.on_app_error,
             HTTPException: problems.on_http_exception,
@@ -74,16 +95,19 @@ def create_app(
     app.parts = parts
     app.state.services = services
     app.state.waiting = limits.waiting
-    app.state.health = HealthProbe(parts, services.clock)
-    # Probes and the documentation need no tenant.
+    app.state.rules = rules
+    app.state.health = HealthProbe(parts, services.clock, services.door.is_open)
+    # Probes and the documentation require no credentials.
     app.include_router(service.router)
-    for part in parts:
-        origins.add(part, _included(app, part))
     docs.serve(app)
+    rules.add(app.routes, RouteRule(Need.NOTHING))
+    for part in parts:
+        origins.add(part, _included(app, part, rules))
+    rules.check(app.routes)
     return app
 
 
-def _included(app: FastAPI, part: ApiPart) -> Sequence[BaseRoute]:
+def _included(app: FastAPI, part: ApiPart, rules: RouteRules) -> Sequence[BaseRoute]:
     """Add a part to the application and return its routes."""
     count = len(app.routes)
     for name, value in part.state.items():
@@ -92,14 +116,16 @@ def _included(app: FastAPI, part: ApiPart) -> Sequence[BaseRoute]:
                 f"app.state.{name} is already set. Use another name in {part.name}."
             )
         setattr(app.state, name, value)
-    for router in part.public_routers:
-        app.include_router(router)
-    for router in part.routers:
-        app.include_router(
-            router,
-            dependencies=[Depends(dependencies.client)],
-            responses=problems.documented(TenantRequired),
-        )
+    for need, routers in (
+        (Need.NOTHING, part.public_routers),
+        (Need.SCOPE, part.routers),
+        (Need.ADMIN, part.admin_routers),
+        (Need.OWN, part.self_checked_routers),
+    ):
+        before = len(app.routes)
+        for router in routers:
+            app.include_router(router, responses=problems.documented(*_REFUSALS[need]))
+        rules.add(app.routes[before:], RouteRule(need, part.system))
     if part.sent is not None:
         app.webhooks.include_router(part.sent)
     return app.routes[count:]
@@ -108,6 +134,7 @@ def _included(app: FastAPI, part: ApiPart) -> Sequence[BaseRoute]:
 def _middleware(
     services: Services,
     origins: OriginsByRoute,
+    rules: RouteRules,
     bodies: Limit,
     answers_request_id: bool,
 ) -> list[Middleware]:
@@ -119,5 +146,6 @@ def _middleware(
         Middleware(Failures),
         Middleware(CheckedHost, services.allowed_hosts),
         Middleware(CheckedOrigin, origins, services.public_url),
-        Middleware(Bodies, bodies, services.tenant_header),
+        Middleware(CheckedDoor, services.door, rules),
+        Middleware(Bodies, bodies),
     ]

@@ -9,7 +9,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.api import clients, problems
+from serve_app.api import problems
+from serve_app.api.door import client_of
 from serve_app.api.limits import Limit
 from serve_app.api.multipart import MAX_FIELDS_BYTES
 from serve_app.errors import AppError, BodyTooSlow, UploadTooLarge
@@ -43,12 +44,10 @@ class Bodies:
         self,
         app: ASGIApp,
         limit: Limit,
-        tenant_header: str = "",
         pace: Pace = Pace(),
     ) -> None:
         self._app = app
         self._limit = limit
-        self._tenant_header = tenant_header
         self._pace = pace
         self._arriving: set[_CheckedBody] = set()
 
@@ -56,7 +55,7 @@ class Bodies:
         if scope["type"] != "http" or not _has_body(scope):
             await self._app(scope, receive, send)
             return
-        client = clients.of(scope, self._tenant_header)
+        client = client_of(scope)
         try:
             with self._limit.held(client.name, self._abort_slowest):
                 await self._run_checked(scope, receive, send)

@@ -25,10 +25,14 @@ class Client:
     """The client that limits are counted for and that owns the jobs it creates.
 
     `name` is up to 64 visible ASCII characters. It goes into logs and the database.
+    `credential` names the credentials it was recognised by, such as `key:k3x9…`, or is
+    empty; `scopes` are what they allow.
     """
 
     name: str
     is_tenant: bool
+    credential: str = ""
+    scopes: frozenset[str] = frozenset()
 
     @property
     def tenant(self) -> str:
@@ -46,6 +50,11 @@ def of(scope: Scope, tenant_header: str) -> Client:
         named = _tenant(Headers(scope=scope).getlist(tenant_header))
         if named:
             return Client(named, is_tenant=True)
+    return peer(scope)
+
+
+def peer(scope: Scope) -> Client:
+    """Return the client at the other end of the connection, by its address."""
     return Client(_peer(scope), is_tenant=False)
 
 
@@ -55,6 +64,11 @@ def _tenant(values: Sequence[str]) -> str:
     name = values[0].strip(" \t") if len(values) == 1 else ""
     if not name or _SEPARATOR in name:
         return ""
+    return tenant_name(name)
+
+
+def tenant_name(name: str) -> str:
+    """Return the name under which a tenant's jobs are stored: up to 64 characters."""
     if _KEPT_NAME.fullmatch(name):
         return name
     return hashlib.sha256(name.encode()).hexdigest()

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from serve_app.api import clients, hosts
+from serve_app.api import door, hosts
 from serve_app.api.clients import Client
 from serve_app.api.limits import Limit
 from serve_app.api.services import Services
-from serve_app.errors import InvalidInput, TenantRequired
+from serve_app.errors import InvalidInput
 
 
 # Coroutines, because FastAPI runs plain functions in a thread.
@@ -32,20 +32,9 @@ async def _base_url(request: Request, services: InjectedServices) -> str:
 InjectedBaseUrl = Annotated[str, Depends(_base_url)]
 
 
-async def client(request: Request, services: InjectedServices) -> Client:
-    """Return the client of a request.
-
-    Raises TenantRequired where a tenant is required and the request names none. All
-    routes that deal with jobs or songs depend on it: see `create_app`.
-    """
-    found = clients.of(request.scope, services.tenant_header)
-    if services.tenant_header and not found.is_tenant:
-        raise TenantRequired(
-            f"The header {services.tenant_header} is required. It must be present once "
-            "and contain the name of one tenant, without a comma. The gateway in front "
-            "of this service sets it: send the request through the gateway."
-        )
-    return found
+async def client(request: Request) -> Client:
+    """Return the client of a request, which came in through the door."""
+    return door.client_of(request.scope)
 
 
 InjectedClient = Annotated[Client, Depends(client)]

@@ -36,12 +36,19 @@ class HealthProbe:
     each has its own fields under `systems` as well.
     """
 
-    def __init__(self, parts: Sequence[ApiPart], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[ApiPart],
+        clock: Callable[[], datetime],
+        is_open: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._parts = [part for part in parts if part.health is not None]
         self._owners = {
             name: part.name for part in self._parts for name in part.health_names
         }
         self._clock = clock
+        self._is_open = is_open
+        self._access: str | None = None
         self._report: Mapping[str, Any] | None = None
         self._checked_at = float("-inf")
         self._check: asyncio.Task[Mapping[str, Any]] | None = None
@@ -63,6 +70,8 @@ class HealthProbe:
 
     async def _check_all(self) -> Mapping[str, Any]:
         reports = await asyncio.gather(*(self._check_one(part) for part in self._parts))
+        is_open, _ = await checked("The access control", self._is_open())
+        self._access = None if is_open is None else "open" if is_open else "required"
         names = (part.name for part in self._parts)
         self._report = self._merged(dict(zip(names, reports, strict=True)))
         self._checked_at = time.monotonic()
@@ -94,6 +103,7 @@ class HealthProbe:
             "ready": is_ready,
             "reason": " ".join(reasons) or None,
             "status": status if is_ready else "unavailable",
+            "access": self._access,
             "timestamp": self._clock(),
         }
 

@@ -18,18 +18,25 @@ Examples = Mapping[tuple[str, str, str], Mapping[str, str]]
 class ApiPart:
     """The routes of a system, and the values they need in `app.state`.
 
-    `public_routers` need no tenant; `routers` do where tenants are configured. The
-    names in `state` must be unique in the application. `health` returns the system's
-    fields of /health: `ready`, and `reason` if it is not ready; the `health_names` at
-    the top level are never another system's. Pages of `cors_origins` may use its
-    routes; None means the origins of the whole application. `description` is Markdown
-    for /docs, `sent` describes requests that the system sends, and `examples` are in
-    `examples_dir`.
+    `routers` require credentials with the scope `name:read` or `name:write`, by their
+    method, unless the system is open; `scope` is another name, and "" any system's.
+    `public_routers` require nothing, `admin_routers` the scope `admin`, and routes of
+    `self_checked_routers` check credentials of their own.
+
+    The names in `state` must be unique in the application. `health` returns the
+    system's fields of /health: `ready`, and `reason` if it is not ready; the
+    `health_names` at the top level are never another system's. Pages of `cors_origins`
+    may use its routes; None means the origins of the whole application. `description`
+    is Markdown for /docs, `sent` describes requests that the system sends, and
+    `examples` are in `examples_dir`.
     """
 
     name: str
     routers: Sequence[APIRouter]
     public_routers: Sequence[APIRouter] = ()
+    admin_routers: Sequence[APIRouter] = ()
+    self_checked_routers: Sequence[APIRouter] = ()
+    scope: str | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
     health: Health | None = None
     health_names: tuple[str, ...] = ()
@@ -38,3 +45,8 @@ class ApiPart:
     sent: APIRouter | None = None
     examples: Examples = field(default_factory=dict)
     examples_dir: Path | None = None
+
+    @property
+    def system(self) -> str:
+        """The system in the scopes that its routes require; "" for any."""
+        return self.name if self.scope is None else self.scope

@@ -19,10 +19,13 @@ from serve_app.api.wire import (
 from serve_app.errors import (
     AppError,
     BodyTooSlow,
+    Forbidden,
     InvalidField,
     InvalidInput,
     QueueFull,
+    QuotaExceeded,
     RangeNotSatisfiable,
+    Unauthorized,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -74,7 +77,9 @@ async def on_app_error(request: Request, error: AppError) -> Response:
     if isinstance(error, InvalidField):
         wrong = FieldError(loc=["body", error.field], msg=error.detail, type=error.code)
         problem = problem.model_copy(update={"errors": [wrong]})
-    if isinstance(error, QueueFull):
+    if isinstance(error, Unauthorized | Forbidden):
+        headers["WWW-Authenticate"] = _challenge(error)
+    if isinstance(error, QueueFull | QuotaExceeded):
         headers["Retry-After"] = str(error.retry_after_seconds)
     elif error.retryable:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -84,6 +89,15 @@ async def on_app_error(request: Request, error: AppError) -> Response:
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size_bytes}"
     return answer(problem, headers)
+
+
+def _challenge(error: Unauthorized | Forbidden) -> str:
+    """Return what RFC 6750, section 3, has servers say of a Bearer token."""
+    challenge = 'Bearer realm="stemserve"'
+    if isinstance(error, Forbidden):
+        scope = f', scope="{error.scope}"' if error.scope else ""
+        return f'{challenge}, error="insufficient_scope"{scope}'
+    return f'{challenge}, error="invalid_token"' if error.has_credentials else challenge
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:

@@ -1,10 +1,11 @@
 """The services that the routes of all systems share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from serve_app.api.door import Door, OpenDoor
 from serve_app.idempotency.response import StoredResponse
 
 
@@ -25,9 +26,9 @@ class Services:
     `public_url` is the URL at which clients reach the service, without a final slash;
     if it is empty, the address of each request is used. X-Forwarded-* headers of
     `trusted_proxies` (addresses and networks) are used. Requests may name
-    `allowed_hosts` only; if it is empty, any host. `tenant_header` is the header that
-    names the tenant; if it is empty, there are no tenants. `max_ongoing_requests` is
-    how many requests the server takes at once; long ones get shares of it.
+    `allowed_hosts` only; if it is empty, any host. The `door` decides which requests
+    may come in. `max_ongoing_requests` is how many requests the server takes at once;
+    long ones get shares of it.
     """
 
     answers: StoredResponses
@@ -37,4 +38,4 @@ class Services:
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
-    tenant_header: str = ""
+    door: Door = field(default_factory=OpenDoor)

@@ -109,6 +109,7 @@ class Health(Wire):
                 "status": "ok",
                 "timestamp": EXAMPLE_CREATED,
                 "ready": True,
+                "access": "open",
                 "model": "hdemucs_high_musdb_plus",
                 "device": "cuda:0",
                 "jobs_count": 4,
@@ -127,6 +128,10 @@ class Health(Wire):
     status: Literal["ok", "degraded", "unavailable"]
     timestamp: UtcTime
     ready: bool
+    access: Literal["open", "required"] | None = Field(
+        default=None,
+        description="Whether requests need credentials; absent while that is unknown.",
+    )
     model: str | None = Field(default=None, description="The loaded model.")
     device: str | None = Field(default=None, description="The device it runs on.")
     jobs_count: int | None = Field(

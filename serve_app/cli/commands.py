@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from serve_app.cli import model_commands, storage_commands
+from serve_app.cli import key_commands, model_commands, storage_commands
 from serve_app.errors import AppError
 from serve_app.stems.options import BPM_RANGE, FORMAT, MODEL, PRIORITY, STEMS, Option
 
@@ -36,6 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(key_commands.app, name="keys")
 app.add_typer(model_commands.app, name="models")
 app.add_typer(storage_commands.app, name="storage")
 

@@ -54,7 +54,7 @@ def read_settings(config: Mapping[str, Any] | None = None) -> Settings:
 
 def show(as_json: bool, config: Path | None = None) -> None:
     """Print every setting with its value and the source of the value."""
-    given = _settings_of(config)
+    given = settings_of(config)
     rows = list(_rows(read_settings(given), given))
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
@@ -74,7 +74,7 @@ def show(as_json: bool, config: Path | None = None) -> None:
     Console().print(table)
 
 
-def _settings_of(config: Path | None) -> Mapping[str, Any]:
+def settings_of(config: Path | None) -> Mapping[str, Any]:
     """Return the settings in a Serve config; exits with a line if it is not valid."""
     try:
         path = serve_config.find(config or serve_config.DEFAULT)

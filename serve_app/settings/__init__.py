@@ -1,11 +1,12 @@
-"""All settings of the service, in a section for the kernel and one for each system."""
+"""All settings of the service, in sections of the kernel and of each system."""
 
+from serve_app.settings.access import AccessSettings
 from serve_app.settings.kernel import KernelSettings
 from serve_app.settings.section import variables
 from serve_app.settings.stems import StemsSettings
 
 
-class Settings(StemsSettings, KernelSettings):
+class Settings(StemsSettings, AccessSettings, KernelSettings):
     """The settings of an operator. A system adds its section to the bases."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from serve_app.outbound.urls import SCHEMES
@@ -21,6 +21,7 @@ from serve_app.storage import addresses
 from serve_app.webhooks import signing
 
 _LONGEST_SHOWN = 80
+_SHORTEST_SECRET = 32
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:.]+")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
@@ -245,6 +246,14 @@ def _check_tenant_header(settings: Settings) -> None:
         raise ValueError("must be the name of a header, such as X-Tenant")
 
 
+def _check_long(secret: SecretStr | None) -> None:
+    if secret is not None and len(secret.get_secret_value()) < _SHORTEST_SECRET:
+        raise ValueError(
+            f"must have at least {_SHORTEST_SECRET} characters, such as the output of "
+            "`openssl rand -hex 32`"
+        )
+
+
 def _check_log_level(settings: Settings) -> None:
     levels = logging.getLevelNamesMapping()
     if settings.log_level.upper() not in levels:
@@ -297,6 +306,8 @@ _RULES: Mapping[str, Rule] = {
     "input_url_hosts": lambda settings: _check_hosts(settings.input_url_hosts),
     "input_buckets": _check_buckets,
     "tenant_header": _check_tenant_header,
+    "admin_key": lambda settings: _check_long(settings.admin_key),
+    "access_secret": lambda settings: _check_long(settings.access_secret),
     "webhook_secrets": _check_secrets,
     "webhook_hosts": lambda settings: _check_hosts(settings.webhook_hosts),
     "cors_origins": _check_origins,

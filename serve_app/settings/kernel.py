@@ -20,7 +20,7 @@ LOCAL_ORIGINS = tuple(
 
 
 class KernelSettings(Section):
-    """Database, files, messages, access and logs."""
+    """Database, files, messages and logs."""
 
     data_dir: Path = Field(
         default=Path("data"),
@@ -63,12 +63,6 @@ class KernelSettings(Section):
         le=7 * 24 * 3600,
         description="How long the signed URLs of direct uploads to S3 "
         "(`POST /uploads`) are valid.",
-    )
-    tenant_header: str = Field(
-        default="",
-        description="Header in which your gateway names the tenant of a request. "
-        "Tenants see only their own jobs, and requests for jobs or songs without the "
-        "header are refused. Default: no tenants; all clients see all jobs.",
     )
     lease_seconds: float = Field(
         default=30.0,

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope
 
 from serve_app.api.app import create_app
+from serve_app.api.door import OpenDoor
 from serve_app.api.services import Services
 from serve_app.audio import formats
 from serve_app.audio.limits import AudioLimits
@@ -204,6 +205,8 @@ class Server:
                 self.database, self.clock, self.outbox, changes["limits"]
             )
             changes = {"jobs": jobs, "analysis_jobs": analyses, **changes}
+        if "tenant_header" in changes:
+            changes["door"] = OpenDoor(changes.pop("tenant_header"))
         behind = (self.services, self.stems, self.stems.arrivals, self.webhooks)
         known = {each.name for services in behind for each in fields(services)}
         assert set(changes) <= known, set(changes) - known

@@ -20,7 +20,7 @@ MODULES = sorted(
 # What all systems share; none of it knows an engine or a system.
 KERNEL = (
     *("errors", "filenames", "settings", "database", "storage", "outbound"),
-    *("jobs", "idempotency", "webhooks", "api"),
+    *("jobs", "idempotency", "webhooks", "api", "access"),
 )
 # Arrays in, arrays out.
 ENGINES = ("audio", "separation", "analysis", "pictures")
@@ -50,11 +50,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "PIL": ("serve_app.pictures",),
     "fastapi": (
         "serve_app.api",
+        "serve_app.access.http",
         "serve_app.webhooks.http",
         "deployments.api",
         *ROUTES,
     ),
-    "starlette": ("serve_app.api", *ROUTES),
+    "starlette": ("serve_app.access.http", "serve_app.api", *ROUTES),
     "ray": ("deployments",),
     "httpcore": ("serve_app.outbound",),
     "av": ("serve_app.audio",),
@@ -62,6 +63,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "boto3": ("serve_app.storage",),
     "botocore": ("serve_app.storage",),
     "sqlalchemy": (
+        "serve_app.access",
         "serve_app.database",
         "serve_app.idempotency",
         "serve_app.jobs",

@@ -7,4 +7,10 @@ from serve_app.webhooks.http.services import WebhookServices
 
 def part(services: WebhookServices) -> ApiPart:
     """Return the part of the application that uses `services`."""
-    return ApiPart("webhooks", (deliveries.router,), state={"webhooks": services})
+    return ApiPart(
+        "webhooks",
+        (deliveries.router,),
+        # Jobs of every system have deliveries.
+        scope="",
+        state={"webhooks": services},
+    )

@@ -62,7 +62,7 @@ async def test_every_call_is_described_with_its_problems(server: Server) -> None
         assert problems.MEDIA_TYPE in operation["responses"]["default"]["content"]
     assert "HTTPValidationError" not in description["components"]["schemas"]
     assert set(described["POST", "/separate"]["responses"]) == {
-        *("200", "400", "403", "404", "408", "409", "413", "422"),
+        *("200", "400", "401", "403", "404", "408", "409", "413", "422"),
         *("429", "501", "503", "default"),
     }
 

@@ -12,8 +12,9 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.api import bodies
+from serve_app.api import bodies, clients
 from serve_app.api.bodies import Bodies, Pace, _CheckedBody
+from serve_app.api.door import let_in
 from serve_app.api.limits import Limit
 from tests.unit.live import serving
 from tests.unit.server import Server, refuse_to_read
@@ -225,6 +226,7 @@ async def status_of(
 
     headers = [(b"transfer-encoding", b"chunked"), (b"content-type", FORM.encode())]
     scope = {"type": "http", "headers": headers, "client": (client, 1), "path": "/"}
+    let_in(scope, clients.peer(scope))
     await app({**scope, "method": "POST"}, receive, send)
     return int(statuses[0])
 
@@ -235,7 +237,7 @@ SLOW, FAST = 100, 100_000
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_slow_bodies_give_their_places_to_new_ones() -> None:
-    app = Bodies(read_whole, Limit("requests with a body", 128), pace=Pace(0.3, 10))
+    app = Bodies(read_whole, Limit("requests with a body", 128), Pace(0.3, 10))
     may_end, now = asyncio.Event(), asyncio.Event()
     now.set()
     sizes = [FAST] * 10 + [SLOW] * 117 + [SLOW // 10]

@@ -11,6 +11,7 @@ import pytest
 
 from serve_app.api import health
 from serve_app.api.app import create_app
+from serve_app.api.door import OpenDoor
 from serve_app.api.health import HealthProbe
 from serve_app.api.part import ApiPart
 from serve_app.api.services import Services
@@ -56,7 +57,8 @@ class Part:
 
 
 def probe_of(*parts: Part) -> HealthProbe:
-    return HealthProbe([part.api_part for part in parts], lambda: NOON)
+    api_parts = [part.api_part for part in parts]
+    return HealthProbe(api_parts, lambda: NOON, OpenDoor().is_open)
 
 
 async def report_of(*parts: Part) -> Mapping[str, Any]:
@@ -138,6 +140,7 @@ async def test_the_fields_of_one_part_are_the_report() -> None:
         "ready": True,
         "reason": None,
         "timestamp": NOON,
+        "access": "open",
         "model": "demo",
     }
 
@@ -194,7 +197,7 @@ async def test_the_worst_status_is_the_service_s(
 
 async def test_parts_that_say_nothing_are_no_systems() -> None:
     quiet = ApiPart("quiet", ())
-    probe = HealthProbe([quiet, Part("a").api_part], lambda: NOON)
+    probe = HealthProbe([quiet, Part("a").api_part], lambda: NOON, OpenDoor().is_open)
     assert "systems" not in await probe.report()
 
 

@@ -51,6 +51,7 @@ async def test_a_healthy_server_says_what_is_loaded(
             "status": "ok",
             "timestamp": "2026-11-20T12:00:00Z",
             "ready": True,
+            "access": "open",
             "model": "demo",
             "device": "cpu",
             "songs": 2,

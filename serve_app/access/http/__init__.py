@@ -1,0 +1,1 @@
+"""Access over HTTP: the door, and the routes of API keys."""

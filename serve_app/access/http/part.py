@@ -1,0 +1,17 @@
+"""The routes of access as a part of the HTTP application."""
+
+from serve_app.access.http import keys
+from serve_app.access.http.services import AccessServices
+from serve_app.api.part import ApiPart
+
+
+def part(services: AccessServices) -> ApiPart:
+    """Return the part of the application that uses `services`."""
+    return ApiPart(
+        "access",
+        (keys.router,),
+        admin_routers=(keys.admin_router,),
+        # Credentials of every system may ask what they are.
+        scope="",
+        state={"access": services},
+    )

@@ -1,0 +1,118 @@
+"""The wire models of API keys."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from serve_app.access.quotas import Quotas
+from serve_app.api.wire import EXAMPLE_CREATED, UtcTime, Wire
+
+_KEY_EXAMPLE = {
+    "id": "k3x9m2p7q1z8",
+    "name": "dj-app",
+    "tenant": "dj-app",
+    "scopes": ["stems:read", "stems:write"],
+    "created_at": EXAMPLE_CREATED,
+}
+# Printable ASCII, without spaces at its ends.
+Name = Annotated[str, Field(max_length=63, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+
+
+class QuotaFields(BaseModel):
+    """The quotas of a tenant; absent ones are those of the server's settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    jobs_at_once: Annotated[int | None, Field(ge=1)] = None
+    jobs_queued: Annotated[int | None, Field(ge=1)] = None
+    audio_minutes_per_day: Annotated[float | None, Field(gt=0)] = None
+    stored_bytes: Annotated[int | None, Field(ge=1)] = None
+
+    def to_quotas(self) -> Quotas:
+        """Return the quotas."""
+        return Quotas(**self.model_dump())
+
+
+class KeyRequest(BaseModel):
+    """The properties of a key to create."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name = Field(description="What the key is for, such as `dj-app`.")
+    tenant: Name | None = Field(
+        default=None,
+        description="The owner of the jobs; default: the name. `*` acts for the tenant "
+        "that a gateway names.",
+    )
+    scopes: list[str] = Field(
+        default_factory=lambda: ["*:*"],
+        description="What the key allows: `admin`, or `system:verb`, such as "
+        "`stems:read`, `stems:*`, `*:read`.",
+    )
+    expires_at: AwareDatetime | None = Field(
+        default=None, description="When the key expires; default: never."
+    )
+    quotas: QuotaFields = Field(default_factory=QuotaFields)
+
+
+class RotateRequest(BaseModel):
+    """How a key is replaced."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_seconds: float = Field(
+        default=24 * 3600.0,
+        ge=0,
+        le=366 * 24 * 3600.0,
+        description="How long the old key stays valid.",
+    )
+
+
+class KeyView(Wire):
+    """An API key, without its secret."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _KEY_EXAMPLE})
+
+    id: str = Field(description="The id, which is also in the key after `stemserve_`.")
+    name: str
+    tenant: str
+    scopes: list[str]
+    state: str = Field(description="`valid`, `revoked` or `expired`.")
+    created_at: UtcTime
+    expires_at: UtcTime | None = None
+    revoked_at: UtcTime | None = None
+    last_used_at: UtcTime | None = Field(
+        default=None, description="The last use, to within ten minutes."
+    )
+    replaces: str | None = Field(default=None, description="The id of the old key.")
+    quotas: dict[str, float] = Field(description="The quotas that the key sets.")
+
+
+class CreatedKey(KeyView):
+    """A new API key. Its secret is in no other response."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {**_KEY_EXAMPLE, "key": "stemserve_k3x9m2p7q1z8_…"}
+        }
+    )
+
+    key: str = Field(description="The key. Store it now: it can't be shown again.")
+
+
+class KeyList(Wire):
+    """All API keys."""
+
+    count: int
+    keys: list[KeyView]
+
+
+class Caller(Wire):
+    """The owner of the credentials of a request."""
+
+    tenant: str | None = Field(description="The tenant, or null if there is none.")
+    credential: str | None = Field(
+        description="What the credentials are, such as `key:k3x9m2p7q1z8`, or null."
+    )
+    scopes: list[str]
