@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from serve_app.cli import credentials
 from serve_app.cli.progress import Display, printable
 from serve_app.cli.songs import stems_in
 from serve_app.errors import InvalidInput, not_written
@@ -56,7 +57,7 @@ def _export_from_server(options: ExportOptions, server: str) -> Path:
             "--stems requires --local: the server uses the stems of the job."
         )
     target = _target(options, options.song)
-    with Client(server) as client:
+    with Client(server, headers=credentials.headers()) as client:
         return client.export(Ticket(options.song, server), options.format, target)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from serve_app.cli import credentials
 from serve_app.cli.parallel import Interrupt, Track, current_track
 from serve_app.cli.progress import Display
 from serve_app.cli.work import Analyzer, BpmRange, Separated, SeparateOptions, Separator
@@ -59,7 +60,12 @@ def analyzer(
 @contextmanager
 def _connected(server: str, display: Display, interrupt: Interrupt) -> Iterator[Client]:
     """Yield a client that has reached its server, so that it retries for longer."""
-    with Client(server, pause=interrupt.pause, on_retry=_show_retry) as client:
+    with Client(
+        server,
+        pause=interrupt.pause,
+        headers=credentials.headers(),
+        on_retry=_show_retry,
+    ) as client:
         bar = display.bar(f"connecting to {server}")
         try:
             # An error response, too, shows that the server is reachable.

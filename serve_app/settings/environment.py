@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 PREFIX = "STEMSERVE_"
 
 # Used by the command line.
-_COMMAND_LINE = frozenset({"STEMSERVE_URL"})
+_COMMAND_LINE = frozenset({"STEMSERVE_URL", "STEMSERVE_API_KEY"})
 
 # Variables that users may expect; these are options of `stemserve serve`.
 _OPTIONS = {

@@ -58,7 +58,7 @@ class AccessDoor:
         if rule.need in (Need.NOTHING, Need.OWN):
             return Admission(clients.peer(scope))
         named = clients.of(scope, self._policy.tenant_header)
-        credential = credential_of(scope)
+        credential = await self._credential_of(scope)
         if credential is None:
             await self._check_open(scope, rule)
             check_named(named, self._policy.tenant_header)
@@ -88,6 +88,15 @@ class AccessDoor:
             "or a token.",
             has_credentials=False,
         )
+
+    async def _credential_of(self, scope: Scope) -> str | None:
+        """Return the credential of a request; None where nobody can have one.
+
+        There a header is meant for a proxy in front of this server.
+        """
+        if not await self._authenticator.is_configured():
+            return None
+        return credential_of(scope)
 
     def _is_system_open(self, rule: RouteRule) -> bool:
         # What belongs to any system is open if one is.
