@@ -1,5 +1,6 @@
 """Access control of an application, from the settings."""
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from serve_app.access.server_secret import server_secret
 from serve_app.api.door import Door
 from serve_app.api.part import ApiPart
 from serve_app.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ def built(settings: Settings, kernel: Kernel, systems: Collection[str]) -> Acces
         kernel.clock,
         admin_key="" if admin is None else admin.get_secret_value(),
     )
+    for name in set(settings.open_systems) - set(systems):
+        logger.warning("STEMSERVE_OPEN_SYSTEMS has an unknown system name=%s", name)
     policy = AccessPolicy(
         settings.require_access,
         frozenset(settings.open_systems),

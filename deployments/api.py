@@ -75,16 +75,17 @@ class Api:
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
         shared = kernel.build(settings)
-        gate = access.built(settings, shared, tuple(self._systems))
+        systems = [
+            system.in_api(
+                shared, self._handles[name], DispatcherCalls(name, self._dispatcher)
+            )
+            for name, system in self._systems.items()
+        ]
+        gate = access.built(settings, shared, [part.system for part in systems])
         parts = [
             gate.part,
             webhooks.part(WebhookServices(shared.outbox, shared.owners)),
-            *(
-                system.in_api(
-                    shared, self._handles[name], DispatcherCalls(name, self._dispatcher)
-                )
-                for name, system in self._systems.items()
-            ),
+            *systems,
         ]
         app = create_app(
             Services(

@@ -9,20 +9,11 @@ from serve_app.access.wire import KeyRequest
 from serve_app.errors import InvalidInput
 
 
-def checked(given: KeyRequest, systems: Collection[str], now: datetime) -> NewKey:
+def checked(given: KeyRequest, now: datetime) -> NewKey:
     """Return the key that a request describes.
 
-    Raises InvalidInput for scopes of unknown `systems`, and for a time that has passed.
+    Raises InvalidInput for invalid scopes, and for a time that has passed.
     """
-    found = scopes.parsed(given.scopes)
-    for scope in sorted(found - {scopes.ADMIN}):
-        system = scope.partition(":")[0]
-        if system not in (scopes.ANY, *systems):
-            names = ", ".join(sorted(systems))
-            raise InvalidInput(
-                f"The scope {scope!r} names an unknown system. Choose one of: {names}, "
-                "or `*` for all."
-            )
     if given.expires_at is not None and given.expires_at <= now:
         raise InvalidInput(
             f"expires_at must be in the future, got {given.expires_at.isoformat()}."
@@ -30,7 +21,23 @@ def checked(given: KeyRequest, systems: Collection[str], now: datetime) -> NewKe
     return NewKey(
         given.name,
         given.tenant or given.name,
-        found,
+        scopes.parsed(given.scopes),
         given.expires_at,
         given.quotas.to_quotas(),
     )
+
+
+def systems_of(new: NewKey) -> frozenset[str]:
+    """Return the systems that the scopes of a key name."""
+    named = {scope.partition(":")[0] for scope in new.scopes}
+    return frozenset(named - {scopes.ANY, scopes.ADMIN})
+
+
+def check_systems(new: NewKey, systems: Collection[str]) -> None:
+    """Raise InvalidInput if the scopes of a key name other systems than these."""
+    for system in sorted(systems_of(new) - set(systems)):
+        names = ", ".join(sorted(systems))
+        raise InvalidInput(
+            f"The scopes name an unknown system, {system!r}. Choose one of: {names}, "
+            "or `*` for all."
+        )

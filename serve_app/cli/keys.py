@@ -22,6 +22,8 @@ from serve_app.errors import InvalidInput
 from serve_app.settings import serve_config
 
 _SYSTEMS = "systems"
+# Those of a config that names none.
+_DEFAULT_SYSTEMS = ("stems",)
 
 
 def create(
@@ -45,7 +47,14 @@ def create(
         first = err.errors()[0]
         name = "--" + str(first["loc"][-1]).replace("_", "-")
         raise InvalidInput(f"{name}: {first['msg']}.") from err
-    new = new_key.checked(request, _systems(config), now)
+    new = new_key.checked(request, now)
+    known = _systems(config)
+    for system in sorted(new_key.systems_of(new) - known):
+        names = ", ".join(sorted(known))
+        print(
+            f"Warning: the config has no system {system!r}. It has: {names}.",
+            file=sys.stderr,
+        )
     with _opened(config) as keys:
         key, text = keys.create(new)
     _print_created(created_key(key, text, now), as_json)
@@ -91,15 +100,14 @@ def _opened(config: Path | None) -> Iterator[KeyStore]:
         yield KeyStore(database, _now, server_secret(database, configured))
 
 
-def _systems(config: Path | None) -> list[str]:
+def _systems(config: Path | None) -> set[str]:
     """Return the names of the systems that a config runs."""
     path = serve_config.find(config or serve_config.DEFAULT)
-    found = [
+    return {
         name
         for application in serve_config.applications(path)
-        for name in (application.args.get(_SYSTEMS) or {})
-    ]
-    return sorted(set(found))
+        for name in (application.args.get(_SYSTEMS) or _DEFAULT_SYSTEMS)
+    }
 
 
 def _print_created(view: CreatedKey, as_json: bool) -> None:

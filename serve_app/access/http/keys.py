@@ -56,7 +56,8 @@ async def create_key(
     """Create an API key. The response shows it once: it can't be read again."""
     response.headers["Cache-Control"] = "no-store"
     now = services.clock()
-    new = new_key.checked(given, services.systems, now)
+    new = new_key.checked(given, now)
+    new_key.check_systems(new, services.systems)
     key, text = await run_in_thread(services.keys.create, new)
     return created_key(key, text, now)
 
