@@ -11,6 +11,9 @@ MUSIC ?= data/music
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 
+# On up to four cores; all tests of a file in one process, for their shared fixtures.
+UNIT_TESTS := -n logical --maxprocesses 4 --dist loadfile tests/unit tests/contracts
+
 .PHONY: setup serve test test-unit check format bench verify chaos lock clean
 
 setup: $(DEV_READY)
@@ -26,17 +29,21 @@ $(DEV_READY): requirements-dev.lock $(READY)
 serve: $(READY)
 	@exec $(PYTHON) -m serve_app.cli serve --host "$(HOST)" --port "$(PORT)"
 
+# Those of the service run alone: each has processes enough of its own.
 test: setup
-	$(PYTHON) -m pytest
+	@status=0; \
+	$(PYTHON) -m pytest $(UNIT_TESTS) || status=$$?; \
+	$(PYTHON) -m pytest tests/serve || status=$$?; \
+	exit $$status
 
 test-unit: setup
-	$(PYTHON) -m pytest tests/unit tests/contracts
+	$(PYTHON) -m pytest $(UNIT_TESTS)
 
 check: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest tests/unit tests/contracts
+	$(PYTHON) -m pytest $(UNIT_TESTS)
 
 format: setup
 	$(PYTHON) -m ruff check --fix .
