@@ -77,8 +77,7 @@ def _key(jwk: Any) -> IssuerKey | None:
     if not isinstance(jwk, dict):
         return None
     key_id, algorithms = jwk.get("kid"), _algorithms(jwk)
-    # Everyone knows a private key that is published.
-    if not algorithms or "d" in jwk or not isinstance(key_id, str | None):
+    if not algorithms or not isinstance(key_id, str | None):
         return None
     public = _public(jwk)
     if isinstance(public, RSAPublicKey) and public.key_size not in _RSA_BITS:
@@ -106,4 +105,5 @@ def _public(jwk: dict[str, Any]) -> PublicKey | None:
     except (PyJWTError, ValueError, TypeError, AttributeError):
         # A parameter is missing, is of another type, or is not a point of the curve.
         return None
+    # A private key that is published is known to everyone.
     return key if isinstance(key, PublicKey) else None

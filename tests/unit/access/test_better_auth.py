@@ -1,6 +1,7 @@
 """The application accepts the tokens of Better Auth, which runs beside it."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,7 +41,7 @@ async def client(
     )
     settings.data_dir.mkdir()
     server.clock.now = datetime.now(UTC)
-    shared = kernel.build(settings)
+    shared = replace(kernel.build(settings), clock=server.clock)
     door = access.built(settings, shared, ("stems",)).door
     async with connect(server.app_with(door=door)) as client:
         yield client
@@ -106,9 +107,14 @@ async def test_rotated_keys_keep_working_and_new_ones_work_at_once(
 
 
 async def test_a_token_outlives_its_session_until_it_expires(
-    site: Site, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    site: Site, client: httpx.AsyncClient, server: Server
 ) -> None:
     with site.user("dan") as dan:
         token = dan.token()
         dan.sign_out()
     assert await status_of(client, token) == 200
+    server.clock.move(14 * 60)
+    assert await status_of(client, token) == 200
+    server.clock.move(2 * 60)
+    answer = await client.get("/jobs", headers=bearer(token))
+    assert "expired" in assert_problem(answer, 401, "unauthorized")

@@ -5,6 +5,9 @@ import json
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 from serve_app.access import issuer_keys
 from serve_app.access.issuer_keys import KeySet
@@ -56,6 +59,8 @@ def test_a_key_that_names_its_algorithm_is_for_no_other() -> None:
         {**GOOD, "x": None},
         {**GOOD, "x": "ö"},
         {**GOOD, "d": encoded(bytes(32))},
+        OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True),
+        ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True),
         {"kty": "OKP", "crv": "Ed25519", "kid": "no x"},
         public_jwk("ES384", generated("ES384"), kid="curve"),
         {**public_jwk("ES256", generated("ES256")), "crv": "P-521"},
