@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from serve_app.api import docs, problems, service
+from serve_app.api import background, docs, problems, service
 from serve_app.api.bodies import Bodies
 from serve_app.api.cors import Cors
 from serve_app.api.door import CheckedDoor
@@ -83,6 +83,7 @@ def create_app(
         # `docs` serves its own page instead, which loads nothing from other hosts.
         docs_url=None,
         redoc_url=None,
+        lifespan=background.lifespan(parts),
         middleware=_middleware(
             services, origins, rules, limits.bodies, answers_request_id
         ),

@@ -1,6 +1,6 @@
 """The routes and state that a system adds to the HTTP application."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ class ApiPart:
     `public_routers` require nothing, `admin_routers` the scope `admin`, and routes of
     `self_checked_routers` check credentials of their own.
 
+    The tasks in `background` run as long as the application does.
+
     The names in `state` must be unique in the application. `health` returns the
     system's fields of /health: `ready`, and `reason` if it is not ready; the
     `health_names` at the top level are never another system's. Pages of `cors_origins`
@@ -37,6 +39,7 @@ class ApiPart:
     admin_routers: Sequence[APIRouter] = ()
     self_checked_routers: Sequence[APIRouter] = ()
     scope: str | None = None
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
     health: Health | None = None
     health_names: tuple[str, ...] = ()

@@ -21,7 +21,8 @@ Resolve = Callable[[str, int], list[Address]]
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
-_NO_RESPONSE = (
+# The errors of a request to which no complete response arrived.
+NO_RESPONSE = (
     httpcore.NetworkError,
     httpcore.TimeoutException,
     httpcore.ProtocolError,
@@ -184,7 +185,7 @@ class OutboundClient:
         try:
             with self._request("POST", target, headers, body, deadline) as answer:
                 yield answer
-        except _NO_RESPONSE as err:
+        except NO_RESPONSE as err:
             reason = str(err) or type(err).__name__
             raise UnreachableUrl(f"The URL is unreachable: {reason}.") from err
 

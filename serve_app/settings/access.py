@@ -1,11 +1,15 @@
 """The section of access: who may use the service."""
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from serve_app.settings.section import Section, split
+from serve_app.outbound.urls import UrlRules
+from serve_app.settings.section import Section, either, split
+
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class AccessSettings(Section):
@@ -32,6 +36,51 @@ class AccessSettings(Section):
         "at least 32 characters. If it changes, all keys and links become invalid. "
         "Default: a random one in the database.",
     )
+    better_auth_url: str = Field(
+        default="",
+        validation_alias=either("STEMSERVE_BETTER_AUTH_URL", "BETTER_AUTH_URL"),
+        description="URL of the site whose Better Auth issues tokens, such as "
+        "`https://app.example.com`: their keys are at `/api/auth/jwks`. Default: "
+        "tokens are not accepted.",
+    )
+    jwks_url: str = Field(
+        default="",
+        validation_alias=either("STEMSERVE_JWKS_URL", "JWKS_URL"),
+        description="URL of the keys of the tokens' issuer, a JSON Web Key Set, if it "
+        "is not that of better_auth_url.",
+    )
+    jwt_issuer: str = Field(
+        default="",
+        validation_alias=either("STEMSERVE_JWT_ISSUER", "JWT_ISSUER"),
+        description="Required issuer of tokens, the claim `iss`. Default: not checked.",
+    )
+    jwt_audience: str = Field(
+        default="",
+        validation_alias=either("STEMSERVE_JWT_AUDIENCE", "JWT_AUDIENCE"),
+        description="Required audience of tokens, in the claim `aud`. Default: not "
+        "checked.",
+    )
+    jwt_leeway_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=300,
+        description="Tolerated difference between the clocks of this server and of the "
+        "tokens' issuer.",
+    )
+    jwt_tenant_claim: str = Field(
+        default="sub",
+        description="Claim of tokens that is the tenant: `sub` for one per user.",
+    )
+    jwt_scope_claim: str = Field(
+        default="",
+        description="Claim of tokens with their scopes, a list or a text with spaces, "
+        "such as `scope`. Default: tokens may do everything but what needs `admin`.",
+    )
+    allow_private_jwks: bool = Field(
+        default=False,
+        description="Fetch the keys of tokens also from private addresses, over plain "
+        "http and from any port. Always true for URLs of localhost.",
+    )
     tenant_header: str = Field(
         default="",
         description="Header in which your gateway names the tenant of a request. "
@@ -43,3 +92,26 @@ class AccessSettings(Section):
     @classmethod
     def _split_systems(cls, value: Any) -> Any:
         return split(value, ",")
+
+    @property
+    def effective_jwks_url(self) -> str:
+        """The URL of the keys of tokens; empty if no issuer is configured."""
+        if self.jwks_url or not self.better_auth_url:
+            return self.jwks_url
+        return f"{self.better_auth_url.rstrip('/')}/api/auth/jwks"
+
+    @property
+    def has_private_jwks(self) -> bool:
+        """Whether the keys of tokens may be at a private address.
+
+        They may if the URL names this machine, as on a developer's laptop.
+        """
+        host = urlsplit(self.effective_jwks_url).hostname
+        return self.allow_private_jwks or host in _LOOPBACK_HOSTS
+
+    @property
+    def jwks_url_rules(self) -> UrlRules:
+        """The allowed URLs of the keys of tokens."""
+        is_private = self.has_private_jwks
+        schemes = ("https", "http") if is_private else ("https",)
+        return UrlRules(schemes, has_private=is_private)

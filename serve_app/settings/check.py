@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from serve_app.errors import RefusedUrl
+from serve_app.outbound import urls
 from serve_app.outbound.urls import SCHEMES
 from serve_app.settings import Settings, all_variables, environment
 from serve_app.settings.section import variables
@@ -254,6 +256,31 @@ def _check_long(secret: SecretStr | None) -> None:
         )
 
 
+def _check_better_auth(settings: Settings) -> None:
+    if settings.better_auth_url and not settings.jwks_url:
+        _check_jwks(settings)
+
+
+def _check_jwks_url(settings: Settings) -> None:
+    if settings.jwks_url:
+        _check_jwks(settings)
+
+
+def _check_jwks(settings: Settings) -> None:
+    try:
+        urls.checked(settings.effective_jwks_url, settings.jwks_url_rules)
+    except RefusedUrl as err:
+        private = (
+            ""
+            if settings.allow_private_jwks
+            else (
+                " For plain http, another port or a private address, also set "
+                "STEMSERVE_ALLOW_PRIVATE_JWKS=true"
+            )
+        )
+        raise ValueError(f"{err.detail}{private}") from err
+
+
 def _check_log_level(settings: Settings) -> None:
     levels = logging.getLevelNamesMapping()
     if settings.log_level.upper() not in levels:
@@ -308,6 +335,8 @@ _RULES: Mapping[str, Rule] = {
     "tenant_header": _check_tenant_header,
     "admin_key": lambda settings: _check_long(settings.admin_key),
     "access_secret": lambda settings: _check_long(settings.access_secret),
+    "better_auth_url": _check_better_auth,
+    "jwks_url": _check_jwks_url,
     "webhook_secrets": _check_secrets,
     "webhook_hosts": lambda settings: _check_hosts(settings.webhook_hosts),
     "cors_origins": _check_origins,

@@ -58,6 +58,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "starlette": ("serve_app.access.http", "serve_app.api", *ROUTES),
     "ray": ("deployments",),
     "httpcore": ("serve_app.outbound",),
+    "jwt": ("serve_app.access",),
     "av": ("serve_app.audio",),
     "soundfile": ("serve_app.audio",),
     "boto3": ("serve_app.storage",),

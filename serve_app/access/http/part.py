@@ -1,17 +1,24 @@
 """The routes of access as a part of the HTTP application."""
 
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
 from serve_app.access.http import keys
 from serve_app.access.http.services import AccessServices
 from serve_app.api.part import ApiPart
 
 
-def part(services: AccessServices) -> ApiPart:
-    """Return the part of the application that uses `services`."""
+def part(
+    services: AccessServices,
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+) -> ApiPart:
+    """Return the part that uses `services`, with its tasks in the background."""
     return ApiPart(
         "access",
         (keys.router,),
         admin_routers=(keys.admin_router,),
         # Credentials of every system may ask what they are.
         scope="",
+        background=background,
         state={"access": services},
     )
