@@ -1,13 +1,13 @@
 """The wire models of API keys."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from serve_app.access.quotas import Quotas
 from serve_app.api.wire import EXAMPLE_CREATED, UtcTime, Wire
 
-_KEY_EXAMPLE = {
+_KEY_EXAMPLE: dict[str, Any] = {
     "id": "k3x9m2p7q1z8",
     "name": "dj-app",
     "tenant": "dj-app",

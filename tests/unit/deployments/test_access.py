@@ -76,14 +76,23 @@ async def test_issuer_audience_tenant_and_scopes_are_those_of_the_settings(
             await found.door.admit(request(token), SONGS)
 
 
-async def test_without_an_issuer_a_token_is_refused(
+async def test_without_an_issuer_a_token_is_refused_where_there_are_keys(
     tmp_path: Path, issuer: Issuer
 ) -> None:
-    found = built(tmp_path)
+    found = built(tmp_path, admin_key="k" * 32)
     assert found.part.background == ()
     token = issuer.token("one", claims_at(datetime.now(UTC)))
     with pytest.raises(Unauthorized, match="not an API key"):
         await found.door.admit(request(token), SONGS)
+
+
+async def test_a_token_for_a_proxy_is_ignored_where_access_is_open(
+    tmp_path: Path, issuer: Issuer
+) -> None:
+    found = built(tmp_path)
+    token = issuer.token("one", claims_at(datetime.now(UTC)))
+    admission = await found.door.admit(request(token), SONGS)
+    assert admission.client.tenant == ""
 
 
 async def test_a_secret_alone_verifies_nothing_and_is_warned_of(

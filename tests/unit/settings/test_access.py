@@ -43,9 +43,20 @@ def test_the_url_of_the_keys_has_precedence(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("name", ["BETTER_AUTH_URL", "JWKS_URL"])
+@pytest.mark.parametrize("host", ["localhost:3000", "127.0.0.1:3000", "[::1]:3000"])
+def test_keys_may_be_on_the_machine_that_the_url_names(
+    monkeypatch: pytest.MonkeyPatch, name: str, host: str
+) -> None:
+    monkeypatch.setenv(name, f"http://{host}")
+    settings = read()
+    assert settings.has_private_jwks
+    assert settings.jwks_url_rules.has_private
+
+
+@pytest.mark.parametrize("name", ["BETTER_AUTH_URL", "JWKS_URL"])
 @pytest.mark.parametrize(
     "url",
-    ["http://app.example.com", "https://127.0.0.1", "https://localhost:3000", "app"],
+    ["http://app.example.com", "https://10.0.0.5", "https://app:3000", "app"],
 )
 def test_keys_that_could_not_be_fetched_are_refused_at_the_start(
     monkeypatch: pytest.MonkeyPatch, name: str, url: str
