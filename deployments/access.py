@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from deployments.kernel import Kernel
+from serve_app.access.audit import Audit
 from serve_app.access.authenticator import Authenticator
 from serve_app.access.claims import ClaimRules
 from serve_app.access.http.door import AccessDoor, AccessPolicy
@@ -14,6 +15,7 @@ from serve_app.access.http.services import AccessServices
 from serve_app.access.jwks import Jwks, JwksSource
 from serve_app.access.key_cache import KeyCache
 from serve_app.access.keys import KeyStore
+from serve_app.access.links import Links
 from serve_app.access.server_secret import server_secret
 from serve_app.access.tokens import JwtTokens
 from serve_app.api.door import Door
@@ -35,11 +37,20 @@ class Access:
     part: ApiPart
 
 
+def signer(kernel: Kernel) -> Links:
+    """Return what makes and checks the links of all applications and dispatchers."""
+    return Links(_secret(kernel), kernel.clock, kernel.settings.link_seconds)
+
+
+def _secret(kernel: Kernel) -> bytes:
+    given = kernel.settings.access_secret
+    configured = "" if given is None else given.get_secret_value()
+    return server_secret(kernel.database, configured)
+
+
 def built(settings: Settings, kernel: Kernel, systems: Collection[str]) -> Access:
     """Return the access control of an application that runs `systems`."""
-    given, admin = settings.access_secret, settings.admin_key
-    configured = "" if given is None else given.get_secret_value()
-    secret = server_secret(kernel.database, configured)
+    secret, admin = _secret(kernel), settings.admin_key
     keys = KeyStore(kernel.database, kernel.clock, secret)
     _warn_of_secret(settings)
     jwks = _jwks(settings)
@@ -58,7 +69,13 @@ def built(settings: Settings, kernel: Kernel, systems: Collection[str]) -> Acces
     )
     services = AccessServices(keys, kernel.clock, systems)
     background = () if jwks is None else (jwks.keep_fresh,)
-    return Access(AccessDoor(authenticator, policy), part(services, background))
+    door = AccessDoor(
+        authenticator,
+        policy,
+        signer(kernel),
+        Audit(settings.audit, kernel.clock),
+    )
+    return Access(door, part(services, background))
 
 
 def _jwks(settings: Settings) -> Jwks | None:

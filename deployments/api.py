@@ -11,7 +11,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments import access, kernel, replica_ports
-from deployments.logs import configure_logging
+from deployments.logs import configure_audit_log, configure_logging
 from deployments.system import Handles, System
 from serve_app.api.app import create_app
 from serve_app.api.services import Services
@@ -66,6 +66,7 @@ class Api:
     ) -> None:
         replica_ports.keep_from_network()
         configure_logging(settings)
+        configure_audit_log()
         self._settings = settings
         self._max_ongoing_requests = max_ongoing_requests
         self._systems = systems

@@ -22,6 +22,8 @@ SHOWN_LOGGERS = ("serve_app.stems.engines", "serve_app.jobs.log")
 # Writes to a pipe of up to this size are atomic (PIPE_BUF on Linux; POSIX: >= 512).
 _LINE_BYTES = 4096
 _LOG_NAME = "stemserve.log"
+# The file descriptor of the standard output. Serve replaces `sys.stdout` in replicas.
+_OUTPUT = 1
 
 # The path of HAProxy's socket may have 97 bytes, of which 19 are the name of a server's
 # own directory and 68 lie below it. Ray's sockets, of up to 107 bytes, are no longer.
@@ -94,35 +96,60 @@ def opened() -> Iterator[Console]:
         pipe_path.unlink()
 
 
-class ConsoleHandler(logging.Handler):
-    """Shows a replica's log records on the terminal of the server.
+class LineHandler(logging.Handler):
+    """Writes the first line of each log record to a file descriptor.
 
     Never blocks: records that do not fit into the pipe are dropped; the log files have
     them.
     """
 
-    def __init__(self, pipe: str) -> None:
+    def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._pipe = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        self.addFilter(_is_shown)
+        self._descriptor = descriptor
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show the first line of a record. Tracebacks are in the log files only."""
-        line = self.format(_plain(record)).partition("\n")[0]
+        """Write the first line of a record. Tracebacks are in the log files only."""
+        line = self.format(record).partition("\n")[0]
         try:
-            os.write(self._pipe, line.encode()[: _LINE_BYTES - 1] + b"\n")
+            os.write(self._descriptor, line.encode()[: _LINE_BYTES - 1] + b"\n")
         except OSError:
             return
 
 
+class ConsoleHandler(LineHandler):
+    """Shows a replica's most important log records on the terminal of the server."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        self.addFilter(_is_shown)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a person reads it."""
+        return super().format(_plain(record))
+
+
 def handlers() -> list[logging.Handler]:
     """Return the handler for the server's terminal, or none without a terminal."""
+    pipe = _opened_pipe()
+    return [] if pipe is None else [ConsoleHandler(pipe)]
+
+
+def output() -> logging.Handler:
+    """Return the handler for the server's own output, which is the terminal's.
+
+    On a cluster it is the output of this process.
+    """
+    pipe = _opened_pipe()
+    return LineHandler(_OUTPUT if pipe is None else pipe)
+
+
+def _opened_pipe() -> int | None:
     try:
-        return [ConsoleHandler(os.environ[VARIABLE])]
+        return os.open(os.environ[VARIABLE], os.O_WRONLY | os.O_NONBLOCK)
     except (KeyError, OSError):
         # On a cluster, or after the console was closed.
-        return []
+        return None
 
 
 def _is_shown(record: logging.LogRecord) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationInfo, field_validator
 
+from deployments.access import signer
 from deployments.analyzer import Analyzer
 from deployments.files import disk_reserve, inputs
 from deployments.kernel import Kernel
@@ -94,7 +95,7 @@ class Stems:
     def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
         """Return what runs the jobs."""
         settings = kernel.settings
-        store = kernel.store(separation_kind(settings))
+        store = kernel.store(separation_kind(settings, signer(kernel).target))
         expiry = kernel.expiry(store)
         capacity = self.args.separator.most_replicas * settings.songs_at_once
         runner = SongRunner(
@@ -179,7 +180,7 @@ def _sweep_orphans(kernel: Kernel, expiry: Expiry) -> None:
 
 def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices:
     settings = kernel.settings
-    store = kernel.store(separation_kind(settings))
+    store = kernel.store(separation_kind(settings, signer(kernel).target))
 
     def follow(job: SeparationJob, stem: str) -> Follower:
         look = partial(store.get, job.id)

@@ -13,7 +13,7 @@ from serve_app.outbound.client import CheckedNetwork, OutboundClient
 from serve_app.outbound.urls import UrlRules
 from serve_app.settings import Settings
 from serve_app.stems.analysis_jobs.kind import SongAnalysis, song_analysis
-from serve_app.stems.kind import Separation, separation
+from serve_app.stems.kind import Separation, Sign, separation
 from serve_app.webhooks import signing
 from serve_app.webhooks.channel import SendPolicy, WebhookChannel
 from serve_app.webhooks.outbox import Outbox
@@ -34,9 +34,9 @@ def database(settings: Settings) -> Database:
     return Database(settings.effective_database_url)
 
 
-def separation_kind(settings: Settings) -> Separation:
+def separation_kind(settings: Settings, sign: Sign) -> Separation:
     """Return the kind of separation jobs, with the limits from the settings."""
-    return separation(_song_rules(settings))
+    return separation(_song_rules(settings), sign)
 
 
 def analysis_kind(settings: Settings) -> SongAnalysis:

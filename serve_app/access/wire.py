@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from serve_app.access.quotas import Quotas
-from serve_app.api.wire import EXAMPLE_CREATED, UtcTime, Wire
+from serve_app.api.wire import EXAMPLE_CREATED, EXAMPLE_JOB_ID, UtcTime, Wire
 
 _KEY_EXAMPLE: dict[str, Any] = {
     "id": "k3x9m2p7q1z8",
@@ -16,6 +16,9 @@ _KEY_EXAMPLE: dict[str, Any] = {
 }
 # Printable ASCII, without spaces at its ends.
 Name = Annotated[str, Field(max_length=63, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+
+# A path, in printable ASCII, and a query.
+Target = Annotated[str, Field(max_length=2000, pattern=r"^/[!-\"$-~]*$")]
 
 
 class QuotaFields(BaseModel):
@@ -106,6 +109,39 @@ class KeyList(Wire):
 
     count: int
     keys: list[KeyView]
+
+
+class LinkRequest(BaseModel):
+    """The paths to make links to."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"paths": [f"/job/{EXAMPLE_JOB_ID}/waveform?format=png"]}
+        },
+    )
+
+    paths: list[Target] = Field(
+        min_length=1,
+        max_length=100,
+        description="Paths of this service, with or without a query: up to 100.",
+    )
+
+
+class LinkView(Wire):
+    """A signed link."""
+
+    path: str = Field(description="The path of the request.")
+    url: str = Field(description="The absolute URL, which opens it without a header.")
+    expires_at: UtcTime | None = Field(
+        description="When the link expires, or null where access is open."
+    )
+
+
+class LinkList(Wire):
+    """Signed links, in the order of the request."""
+
+    links: list[LinkView]
 
 
 class Caller(Wire):

@@ -21,6 +21,7 @@ from serve_app.api.limits import Limit, limits_of
 from serve_app.api.middleware import Failures, RequestLog
 from serve_app.api.origins import CheckedOrigin, OriginsByRoute
 from serve_app.api.part import ApiPart
+from serve_app.api.response_headers import ResponseHeaders
 from serve_app.api.route_rules import Need, RouteRule, RouteRules
 from serve_app.api.services import Services
 from serve_app.api.wire import Problem
@@ -117,16 +118,12 @@ def _included(app: FastAPI, part: ApiPart, rules: RouteRules) -> Sequence[BaseRo
                 f"app.state.{name} is already set. Use another name in {part.name}."
             )
         setattr(app.state, name, value)
-    for need, routers in (
-        (Need.NOTHING, part.public_routers),
-        (Need.SCOPE, part.routers),
-        (Need.ADMIN, part.admin_routers),
-        (Need.OWN, part.self_checked_routers),
-    ):
+    for rule, routers in part.routers_by_rule():
         before = len(app.routes)
+        refusals = problems.documented(*_REFUSALS[rule.need])
         for router in routers:
-            app.include_router(router, responses=problems.documented(*_REFUSALS[need]))
-        rules.add(app.routes[before:], RouteRule(need, part.system))
+            app.include_router(router, responses=refusals)
+        rules.add(app.routes[before:], rule)
     if part.sent is not None:
         app.webhooks.include_router(part.sent)
     return app.routes[count:]
@@ -141,6 +138,7 @@ def _middleware(
 ) -> list[Middleware]:
     """Return the middleware, outermost first: error responses get CORS headers too."""
     return [
+        Middleware(ResponseHeaders),
         Middleware(ForwardedHeaders, trusted=services.trusted_proxies),
         Middleware(RequestLog, answers_id=answers_request_id),
         Middleware(Cors, origins),

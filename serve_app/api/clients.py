@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv6Address, IPv6Network
 
 from starlette.datastructures import Headers
@@ -26,13 +27,15 @@ class Client:
 
     `name` is up to 64 visible ASCII characters. It goes into logs and the database.
     `credential` names the credentials it was recognised by, such as `key:k3x9…`, or is
-    empty; `scopes` are what they allow.
+    empty; `scopes` are what they allow. A client that came in by a link has the time at
+    which that expires.
     """
 
     name: str
     is_tenant: bool
     credential: str = ""
     scopes: frozenset[str] = frozenset()
+    expires_at: datetime | None = None
 
     @property
     def tenant(self) -> str:

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from serve_app.api import door, hosts
 from serve_app.api.clients import Client
 from serve_app.api.limits import Limit
+from serve_app.api.links import ClientLinks
 from serve_app.api.services import Services
 from serve_app.errors import InvalidInput
 
@@ -38,6 +39,16 @@ async def client(request: Request) -> Client:
 
 
 InjectedClient = Annotated[Client, Depends(client)]
+
+
+async def _links(
+    client: InjectedClient, services: InjectedServices, base_url: InjectedBaseUrl
+) -> ClientLinks:
+    return ClientLinks(services.door, client, base_url)
+
+
+# The links of the client. Never put them into a response to another one.
+InjectedLinks = Annotated[ClientLinks, Depends(_links)]
 
 
 async def _count_waiting(

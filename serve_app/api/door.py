@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from starlette.datastructures import MutableHeaders
@@ -11,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api import clients, problems
 from serve_app.api.clients import Client
-from serve_app.api.route_rules import Need, RouteRule, RouteRules
+from serve_app.api.links import Link
+from serve_app.api.response_headers import keep_private
+from serve_app.api.route_rules import KnownRoute, Need, RouteRule, RouteRules
 from serve_app.errors import AppError, TenantRequired, Unauthorized
 
 # The client's place in the scope of a request.
@@ -26,6 +29,21 @@ class Admission:
 
     client: Client
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A request that has ended, with its client if it came in.
+
+    `status` is 0 if its client left before the response. `location` is the path or URL
+    of what it created, or empty.
+    """
+
+    scope: Scope
+    route: KnownRoute
+    client: Client | None
+    status: int
+    location: str = ""
 
 
 class Door(Protocol):
@@ -43,8 +61,11 @@ class Door(Protocol):
     async def check_again(self, client: Client) -> None:
         """Raise Unauthorized if the client's credentials were revoked."""
 
-    def record(self, scope: Scope, client: Client | None, status: int) -> None:
+    def record(self, ended: Ended) -> None:
         """Record a request that has ended, for the audit log."""
+
+    def link(self, client: Client, target: str, until: datetime | None = None) -> Link:
+        """Return a link to a path, see `links.Signer`."""
 
 
 class OpenDoor:
@@ -67,8 +88,12 @@ class OpenDoor:
     async def check_again(self, client: Client) -> None:
         """Accept: there are no credentials."""
 
-    def record(self, scope: Scope, client: Client | None, status: int) -> None:
+    def record(self, ended: Ended) -> None:
         """Do nothing: there is no audit log without access control."""
+
+    def link(self, client: Client, target: str, until: datetime | None = None) -> Link:
+        """Return the path: it is open without a token."""
+        return Link(target)
 
 
 def check_named(client: Client, tenant_header: str) -> None:
@@ -106,34 +131,28 @@ class CheckedDoor:
         self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        rule = self._rules.of(scope) if scope["type"] == "http" else None
-        if rule is None:
+        route = self._rules.find(scope) if scope["type"] == "http" else None
+        if route is None:
             let_in(scope, clients.peer(scope))
             await self._app(scope, receive, send)
             return
-        status, client, headers = 0, None, dict[str, str]()
-
-        async def watched_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message).update(headers)
-            await send(message)
-
+        response = _Response(send, is_private=route.rule.need is not Need.NOTHING)
+        client = None
         try:
-            admission = await self._door.admit(scope, rule)
+            admission = await self._door.admit(scope, route.rule)
             client = admission.client
             let_in(scope, client)
-            headers.update(admission.headers)
-            await self._run(scope, receive, watched_send, client)
+            response.added.update(admission.headers)
+            await self._run(scope, receive, response.send, client)
         except AppError as error:
             # The response has begun: the server must close the connection.
-            if status:
+            if response.status:
                 raise
-            response = await problems.on_app_error(Request(scope), error)
-            await response(scope, receive, watched_send)
+            refusal = await problems.on_app_error(Request(scope), error)
+            await refusal(scope, receive, response.send)
         finally:
-            self._door.record(scope, client, status)
+            ended = Ended(scope, route, client, response.status, response.location)
+            self._door.record(ended)
 
     async def _run(
         self, scope: Scope, receive: Receive, send: Send, client: Client
@@ -156,6 +175,28 @@ class CheckedDoor:
                 "The credentials were revoked while the request ran. Send it again "
                 "with valid ones."
             ) from error
+
+
+class _Response:
+    """The response to a request, with `added` headers."""
+
+    def __init__(self, send: Send, *, is_private: bool) -> None:
+        self.added = dict[str, str]()
+        self.status, self.location = 0, ""
+        self._send = send
+        self._is_private = is_private
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the response."""
+        if message["type"] == "http.response.start":
+            message.setdefault("headers", [])
+            headers = MutableHeaders(scope=message)
+            headers.update(self.added)
+            if self._is_private:
+                keep_private(headers)
+            self.status = message["status"]
+            self.location = headers.get("location", "")
+        await self._send(message)
 
 
 class _Watch:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api import problems, request_id
 from serve_app.api.cors import cors
+from serve_app.api.response_headers import ResponseHeaders
 from serve_app.errors import TooManyRequests, Unavailable
 
 # Shorter than after other failures: starts and restarts are soon over.
@@ -33,8 +34,8 @@ class Gate:
 
     def __init__(self, app: ASGIApp, cors_origins: tuple[str, ...]) -> None:
         self._app = app
-        self._unavailable = cors(_answer_unavailable, cors_origins)
-        self._full = cors(_answer_full, cors_origins)
+        self._unavailable = ResponseHeaders(cors(_answer_unavailable, cors_origins))
+        self._full = ResponseHeaders(cors(_answer_full, cors_origins))
         self._starting = asyncio.Semaphore(_STREAMS_STARTED_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

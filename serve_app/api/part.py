@@ -1,11 +1,20 @@
 """The routes and state that a system adds to the HTTP application."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
+
+from serve_app.api.route_rules import Need, RouteRule
 
 Health = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -20,8 +29,10 @@ class ApiPart:
 
     `routers` require credentials with the scope `name:read` or `name:write`, by their
     method, unless the system is open; `scope` is another name, and "" any system's.
-    `public_routers` require nothing, `admin_routers` the scope `admin`, and routes of
-    `self_checked_routers` check credentials of their own.
+    Those of `reading_routers` always require `name:read`. `public_routers` require
+    nothing, `admin_routers` the scope `admin`, and routes of `self_checked_routers`
+    check credentials of their own. If the part `is_linkable`, signed links open what
+    its `routers` GET.
 
     The tasks in `background` run as long as the application does.
 
@@ -35,11 +46,13 @@ class ApiPart:
 
     name: str
     routers: Sequence[APIRouter]
+    reading_routers: Sequence[APIRouter] = ()
     public_routers: Sequence[APIRouter] = ()
     admin_routers: Sequence[APIRouter] = ()
     self_checked_routers: Sequence[APIRouter] = ()
     scope: str | None = None
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    is_linkable: bool = True
     state: Mapping[str, Any] = field(default_factory=dict)
     health: Health | None = None
     health_names: tuple[str, ...] = ()
@@ -53,3 +66,12 @@ class ApiPart:
     def system(self) -> str:
         """The system in the scopes that its routes require; "" for any."""
         return self.name if self.scope is None else self.scope
+
+    def routers_by_rule(self) -> Iterator[tuple[RouteRule, Sequence[APIRouter]]]:
+        """Yield the routers, with what their routes require."""
+        links = self.is_linkable
+        yield RouteRule(Need.NOTHING, self.system), self.public_routers
+        yield RouteRule(Need.SCOPE, self.system, is_linkable=links), self.routers
+        yield RouteRule(Need.SCOPE, self.system, only_reads=True), self.reading_routers
+        yield RouteRule(Need.ADMIN, self.system), self.admin_routers
+        yield RouteRule(Need.OWN, self.system), self.self_checked_routers

@@ -1,9 +1,13 @@
 """`stemserve keys`: create, list, rotate and revoke API keys."""
 
+import logging
+import os
+import pwd
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from serve_app.access import new_key
+from serve_app.access import audit, new_key
+from serve_app.access.audit import Audit
 from serve_app.access.keys import KeyStore
 from serve_app.access.server_secret import server_secret
 from serve_app.access.view import created_key, key_view
@@ -20,6 +25,9 @@ from serve_app.cli.configuration import read_settings, settings_of
 from serve_app.database import Database
 from serve_app.errors import InvalidInput
 from serve_app.settings import serve_config
+
+# Writes a line of the audit log.
+Record = Callable[..., None]
 
 _SYSTEMS = "systems"
 # Those of a config that names none.
@@ -55,15 +63,17 @@ def create(
             f"Warning: the config has no system {system!r}. It has: {names}.",
             file=sys.stderr,
         )
-    with _opened(config) as keys:
+    with _opened(config) as (keys, record):
         key, text = keys.create(new)
+        record("key created", key_id=key.id)
     _print_created(created_key(key, text, now), as_json)
 
 
 def show(config: Path | None, *, as_json: bool) -> None:
     """Print all keys."""
-    with _opened(config) as keys:
+    with _opened(config) as (keys, record):
         views = [key_view(key, _now()) for key in keys.listed()]
+        record("keys listed")
     if as_json:
         print("[" + ",\n ".join(_json(view) for view in views) + "]")
         return
@@ -79,25 +89,39 @@ def rotate(
     key_id: str, overlap_seconds: float, config: Path | None, *, as_json: bool
 ) -> None:
     """Replace a key and print the new one; raise KeyNotFound for an invalid one."""
-    with _opened(config) as keys:
+    with _opened(config) as (keys, record):
         key, text = keys.rotate(key_id, overlap_seconds)
+        record("key rotated", key_id=key_id)
     _print_created(created_key(key, text, _now()), as_json)
 
 
 def revoke(key_id: str, config: Path | None, *, as_json: bool) -> None:
     """Revoke a key; raise KeyNotFound for an unknown one."""
-    with _opened(config) as keys:
+    with _opened(config) as (keys, record):
         view = key_view(keys.revoke(key_id), _now())
+        record("key revoked", key_id=key_id)
     print(_json(view) if as_json else f"Revoked the key {view.id} ({view.name}).")
 
 
 @contextmanager
-def _opened(config: Path | None) -> Iterator[KeyStore]:
+def _opened(config: Path | None) -> Iterator[tuple[KeyStore, Record]]:
+    """Yield the keys, and what writes to the audit log: on standard error."""
     settings = read_settings(settings_of(config))
     secret = settings.access_secret
     configured = "" if secret is None else secret.get_secret_value()
+    audit.configure(logging.StreamHandler())
+    record = partial(Audit(settings.audit, _now).command, user=_user())
     with Database(settings.effective_database_url) as database:
-        yield KeyStore(database, _now, server_secret(database, configured))
+        yield KeyStore(database, _now, server_secret(database, configured)), record
+
+
+def _user() -> str:
+    """Return the name of the process's user, or its number if it has none."""
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _systems(config: Path | None) -> set[str]:

@@ -1,6 +1,6 @@
 """The section of access: who may use the service."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -80,6 +80,20 @@ class AccessSettings(Section):
         default=False,
         description="Fetch the keys of tokens also from private addresses, over plain "
         "http and from any port. Always true for URLs of localhost.",
+    )
+    link_seconds: int = Field(
+        default=3600,
+        ge=60,
+        le=7 * 24 * 3600,
+        description="How long signed links are valid at least, and at most twice as "
+        "long: the URLs of stems in the jobs of clients with credentials, and those of "
+        "`POST /links`.",
+    )
+    audit: Literal["off", "changes", "all"] = Field(
+        default="changes",
+        description="What the audit log contains: `changes` (requests other than GET "
+        "and HEAD, refusals, and what admins do), `all` (every request that may need "
+        "credentials), or `off`. Where access is open, only `all` has an effect.",
     )
     tenant_header: str = Field(
         default="",

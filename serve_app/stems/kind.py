@@ -8,7 +8,7 @@ from typing import Any
 from serve_app.jobs.job import AnyJob, State
 from serve_app.jobs.kind import Kind, Rules
 from serve_app.stems.request import Result, SeparationJob, SeparationRequest, Stage
-from serve_app.stems.view import job_view
+from serve_app.stems.view import job_view, stem_path
 from serve_app.stems.wire import (
     WebhookMessage,
 )
@@ -43,19 +43,44 @@ def end_messages(
     return (Message(WEBHOOK, webhook.url, event, body(event), job.id),)
 
 
+# Returns a path with the token of a link, for a tenant, the name of credentials and the
+# time at which the link expires at the latest.
+Sign = Callable[[str, str, str, datetime | None], str]
+
+
 @dataclass(frozen=True)
 class Separation(Kind[SeparationRequest, Result]):
-    """The kind of job that separates a song, with webhooks when it ends."""
+    """The kind of job that separates a song, with webhooks when it ends.
+
+    `sign` makes the links to stems in webhooks: their receivers have no credentials.
+    """
+
+    sign: Sign | None = None
 
     def messages(self, job: SeparationJob, now: datetime) -> Sequence[Message]:
         """Return the webhook messages of a `job` that has ended."""
 
         def body(event: WebhookEvent) -> str:
+            data = job_view(job, now, links=self._links(job))
             return WebhookMessage(
-                type=event, timestamp=job.updated_at, data=job_view(job, now)
+                type=event, timestamp=job.updated_at, data=data
             ).model_dump_json(exclude_none=True)
 
         return end_messages(job, job.request.webhook, body)
+
+    def _links(self, job: SeparationJob) -> Mapping[str, str]:
+        """Return the paths of stems with tokens, by name, if the client has any."""
+        webhook, result = job.request.webhook, job.result
+        if webhook is None or webhook.credential is None or result is None:
+            return {}
+        if self.sign is None:
+            return {}
+        return {
+            stem.name: self.sign(
+                stem_path(job.id, stem), job.tenant, webhook.credential, job.expires_at
+            )
+            for stem in result.stems
+        }
 
     def is_wanted(self, job: SeparationJob, key: str) -> bool:
         """Whether the file at `key` is still needed: of the current attempt, if any."""
@@ -83,8 +108,8 @@ class Separation(Kind[SeparationRequest, Result]):
 _DEFAULT_RULES = Rules()
 
 
-def separation(rules: Rules = _DEFAULT_RULES) -> Separation:
-    """Return the kind with these rules."""
+def separation(rules: Rules = _DEFAULT_RULES, sign: Sign | None = None) -> Separation:
+    """Return the kind with these rules, whose webhooks have the links of `sign`."""
     return Separation(
         name=NAME,
         request=SeparationRequest,
@@ -94,4 +119,5 @@ def separation(rules: Rules = _DEFAULT_RULES) -> Separation:
         folders=FOLDERS,
         working_folders=(WINDOWS, STEMS),
         done_event="song separated",
+        sign=sign,
     )

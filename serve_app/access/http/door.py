@@ -2,23 +2,33 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_address
 
 from starlette.types import Scope
 
 from serve_app.access import scopes
+from serve_app.access.audit import Audit
 from serve_app.access.authenticator import Authenticator
+from serve_app.access.http import audited
 from serve_app.access.http.credentials import credential_of
+from serve_app.access.http.link_token import remove_token, token_of
 from serve_app.access.identity import ANY_TENANT, Identity
+from serve_app.access.links import Grant, Links
 from serve_app.api import clients
 from serve_app.api.clients import Client
-from serve_app.api.door import Admission, check_named
-from serve_app.api.route_rules import Need, RouteRule
+from serve_app.api.door import Admission, Ended, check_named
+from serve_app.api.links import Link
+from serve_app.api.route_rules import Need, RouteRule, route_path
 from serve_app.errors import Forbidden, Unauthorized
 
 logger = logging.getLogger(__name__)
 
 _KEY = "key:"
+# Before the name of the credentials that a link was made with.
+_LINK = "link:"
+# The place in the scope of a request for the name and tenant of its credentials.
+_OWNER = "stemserve.owner"
 
 
 @dataclass(frozen=True)
@@ -38,10 +48,20 @@ class AccessPolicy:
 class AccessDoor:
     """Admits requests by their credentials. For one event loop."""
 
-    def __init__(self, authenticator: Authenticator, policy: AccessPolicy) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        policy: AccessPolicy,
+        links: Links | None = None,
+        audit: Audit | None = None,
+    ) -> None:
         self._authenticator = authenticator
         self._policy = policy
+        self._links = links
+        self._audit = audit
         self._has_warned = False
+        # As the last request found it.
+        self._was_open = False
 
     async def is_open(self) -> bool:
         """Whether requests without credentials may come in; raise Unavailable."""
@@ -57,25 +77,77 @@ class AccessDoor:
         """
         if rule.need in (Need.NOTHING, Need.OWN):
             return Admission(clients.peer(scope))
+        self._was_open = await self.is_open()
         named = clients.of(scope, self._policy.tenant_header)
         credential = await self._credential_of(scope)
         if credential is None:
+            linked = await self._linked(scope, rule, named)
+            if linked is not None:
+                return Admission(linked)
             await self._check_open(scope, rule)
             check_named(named, self._policy.tenant_header)
             return Admission(named)
         identity = await self._authenticator.identify(credential)
+        scope[_OWNER] = identity.credential, identity.tenant
         _check_scope(identity, rule.scope(scope["method"]))
         check_named(named, self._policy.tenant_header)
         return Admission(_client(identity, named))
 
     async def check_again(self, client: Client) -> None:
         """Raise Unauthorized if the client's key is no longer valid."""
-        if client.credential.startswith(_KEY):
-            key_id = client.credential.removeprefix(_KEY)
-            await self._authenticator.check_key(key_id)
+        credential = client.credential.removeprefix(_LINK)
+        if credential.startswith(_KEY):
+            await self._authenticator.check_key(credential.removeprefix(_KEY))
 
-    def record(self, scope: Scope, client: Client | None, status: int) -> None:
-        """Record a request that has ended, for the audit log."""
+    def record(self, ended: Ended) -> None:
+        """Write a line of the audit log about a request that has ended."""
+        if self._audit is None or not audited.is_recorded(ended):
+            return
+        # A client that was refused may still have valid credentials.
+        credential, tenant = ended.scope.get(_OWNER, ("", ""))
+        if ended.client is not None:
+            credential, tenant = ended.client.credential, ended.client.tenant
+        request = audited.http_request(ended, credential, tenant)
+        self._audit.request(request, is_open=self._was_open)
+
+    def link(self, client: Client, target: str, until: datetime | None = None) -> Link:
+        """Return a link that opens a path as this client does.
+
+        It is the path alone for clients without credentials. Links that were made with
+        a link expire with that.
+        """
+        if self._links is None or not client.credential:
+            return Link(target)
+        times = [each for each in (until, client.expires_at) if each is not None]
+        made_with = client.credential.removeprefix(_LINK)
+        until = min(times, default=None)
+        return self._links.signed(target, client.tenant, made_with, until)
+
+    async def _linked(
+        self, scope: Scope, rule: RouteRule, named: Client
+    ) -> Client | None:
+        """Return the client of a request by a link, or None if it has none.
+
+        Raises Unauthorized if the link is not valid for the request, and Forbidden if a
+        gateway names another tenant.
+        """
+        if self._links is None or not rule.opens_by_link(scope["method"]):
+            return None
+        token = token_of(scope) if await self._authenticator.is_configured() else None
+        if token is None:
+            return None
+        grant = self._links.opened(token, route_path(scope))
+        remove_token(scope)
+        scope[_OWNER] = f"{_LINK}{grant.credential}", grant.tenant
+        client = _reader(grant, rule.scope(scope["method"]), named)
+        try:
+            await self.check_again(client)
+        except Unauthorized as error:
+            raise Unauthorized(
+                "The API key that made this link was revoked, or it has expired. Get a "
+                "new link with valid credentials."
+            ) from error
+        return client
 
     async def _check_open(self, scope: Scope, rule: RouteRule) -> None:
         """Raise Unauthorized unless a request without credentials may come in."""
@@ -83,6 +155,11 @@ class AccessDoor:
         if rule.need is Need.SCOPE and (is_open or self._is_system_open(rule)):
             self._warn_once(scope, is_open)
             return
+        if self._links is not None and token_of(scope) is not None:
+            raise Unauthorized(
+                "Links open only GET and HEAD requests that read what belongs to a "
+                "job. Send `Authorization: Bearer …` with an API key or a token."
+            )
         raise Unauthorized(
             "Credentials are required: send `Authorization: Bearer …` with an API key "
             "or a token.",
@@ -147,3 +224,22 @@ def _client(identity: Identity, named: Client) -> Client:
             "--tenant '*'`."
         )
     return Client(tenant, True, identity.credential, identity.scopes)
+
+
+def _reader(grant: Grant, allowed: str, named: Client) -> Client:
+    """Return the client that a link admits, with the scope `allowed`.
+
+    Raises Forbidden if a header names another tenant than the link does.
+    """
+    if named.is_tenant and named.name != grant.tenant:
+        raise Forbidden(
+            "The link belongs to another tenant than the one that the gateway named. "
+            "Get a new one as that tenant."
+        )
+    return Client(
+        grant.tenant or named.name,
+        bool(grant.tenant),
+        f"{_LINK}{grant.credential}",
+        frozenset({allowed}),
+        grant.expires_at,
+    )

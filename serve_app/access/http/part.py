@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from serve_app.access.http import keys
+from serve_app.access.http import keys, links
 from serve_app.access.http.services import AccessServices
 from serve_app.api.part import ApiPart
 
@@ -16,9 +16,13 @@ def part(
     return ApiPart(
         "access",
         (keys.router,),
+        # A POST, so that many paths fit in: it changes nothing.
+        reading_routers=(links.router,),
         admin_routers=(keys.admin_router,),
         # Credentials of every system may ask what they are.
         scope="",
         background=background,
+        # Links open what belongs to jobs; keys and tenants are for their owners.
+        is_linkable=False,
         state={"access": services},
     )

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from serve_app.api.clients import Client
+from serve_app.api.links import ClientLinks
 from serve_app.api.ranges import ByteRange
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import JobNotFound, NotReady, StemNotFound
@@ -56,12 +57,19 @@ def _found(queue: Queue[J], now: datetime, client: Client, job_id: str) -> J | N
     return None if is_expired else job
 
 
-async def shown(services: StemsServices, job: SeparationJob, base_url: str) -> JobView:
-    """Return the current view of `job` for a client that uses `base_url`."""
-    links = {}
-    if services.limits.link_seconds and job.result is not None:
-        links = await run_in_thread(_links, services, job.result, job.expires_at)
-    shown = view.job_view(job, services.clock(), base_url, links)
+async def shown(
+    services: StemsServices, job: SeparationJob, links: ClientLinks
+) -> JobView:
+    """Return the current view of `job`, with URLs for the client that has `links`."""
+    urls = {}
+    if job.result is not None:
+        urls = {
+            stem.name: links.url(view.stem_path(job.id, stem), job.expires_at)
+            for stem in job.result.stems
+        }
+        if services.limits.link_seconds:
+            urls |= await run_in_thread(_links, services, job.result, job.expires_at)
+    shown = view.job_view(job, services.clock(), links.base_url, urls)
     return shown.model_copy(update={"hf_space_url": services.public_url or None})
 
 

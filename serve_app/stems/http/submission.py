@@ -65,6 +65,8 @@ class Submission:
         webhook = form_options.webhook(upload.form.fields, services.check_webhook)
         file_key, twins = await self._twins(upload, options)
         job = await self._job(upload, options, file_key, twins)
+        if webhook is not None and self._client.credential:
+            webhook = replace(webhook, credential=self._client.credential)
         job = job.evolve(request=replace(job.request, webhook=webhook))
         path: Path | None = upload.path
         if file_key and services.reuse is not None:

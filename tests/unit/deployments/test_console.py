@@ -36,6 +36,10 @@ try:
 except ValueError:
     windows.warning("window not kept", exc_info=True)
 windows.warning("two\\nlines %s", "x" * 10_000)
+audit = logging.getLogger("stemserve.audit")
+audit.propagate = False
+audit.handlers = [console.output()]
+audit.warning('{"event": "request"}')
 """
 
 
@@ -48,11 +52,12 @@ def run(code: str) -> "subprocess.CompletedProcess[str]":
 
 def test_only_what_is_said_to_a_person_is_shown() -> None:
     done = run(f"REPLICA = {REPLICA!r}\n{SERVER}")
-    first, song, warning, long, last = done.stdout.splitlines()
+    first, song, warning, long, audit, last = done.stdout.splitlines()
     assert first == "stemserve is starting"
     assert song.endswith("song separated job=abc")
     assert warning.endswith("WARNING: window not kept")
     assert long.endswith("WARNING: two")
+    assert audit == '{"event": "request"}'
     assert last == "after it, prints are prints"
     for noise in ("noise of Ray", "noise of C++", "noise of a child"):
         assert noise in done.stderr

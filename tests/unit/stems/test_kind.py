@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -51,6 +52,30 @@ def test_who_does_not_want_to_hear_of_an_end_is_not_told(
     others = tuple(one for one in WebhookEvent if one is not event)
     for webhook in (None, Webhook(URL, others)):
         assert KIND.messages(new_job("a", webhook, state=state), NOON) == ()
+
+
+def urls_of_stems(webhook: Webhook) -> list[str]:
+    """Return the URLs in the message about a job of the tenant `acme`."""
+
+    def sign(path: str, tenant: str, credential: str, until: datetime | None) -> str:
+        return f"{path}?token={tenant}-{credential}-{until == NOON}"
+
+    job = new_job("a", webhook, state=State.SUCCEEDED, result=RESULT, tenant="acme")
+    [message] = separation(sign=sign).messages(job.evolve(expires_at=NOON), NOON)
+    stems = json.loads(message.body)["data"]["stems"].values()
+    return [stem["download_url"] for stem in stems]
+
+
+def test_a_receiver_without_credentials_gets_links_to_stems() -> None:
+    urls = urls_of_stems(Webhook(URL, credential="key:abc"))
+    assert urls
+    assert all(url.endswith("?token=acme-key:abc-True") for url in urls)
+
+
+def test_where_access_is_open_a_webhook_has_no_tokens() -> None:
+    urls = urls_of_stems(Webhook(URL))
+    assert urls
+    assert not any("token" in url for url in urls)
 
 
 @pytest.mark.parametrize("state", State)

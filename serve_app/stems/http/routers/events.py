@@ -8,10 +8,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from serve_app.api.dependencies import (
-    InjectedBaseUrl,
     InjectedClient,
     InjectedCountWaiting,
+    InjectedLinks,
 )
+from serve_app.api.links import ClientLinks
 from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import Busy, JobNotFound, TooManyRequests, Unavailable
@@ -48,7 +49,7 @@ async def read_events(
     services: InjectedStems,
     watch: InjectedWatch,
     count_waiting: InjectedCountWaiting,
-    base_url: InjectedBaseUrl,
+    links: InjectedLinks,
 ) -> Response:
     """Stream the job, as `/job/{job_id}` returns it, now and whenever it changes.
 
@@ -64,7 +65,7 @@ async def read_events(
         # A 204 makes an EventSource stop reconnecting.
         return Response(status_code=204)
     return EventSourceResponse(
-        _events(partial(_event, services, base_url), watch, job, seen),
+        _events(partial(_event, services, links), watch, job, seen),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
@@ -93,7 +94,9 @@ def _version(job: SeparationJob) -> str:
     return job.updated_at.isoformat()
 
 
-async def _event(services: StemsServices, base_url: str, job: SeparationJob) -> bytes:
-    view = await lookup.shown(services, job, base_url)
+async def _event(
+    services: StemsServices, links: ClientLinks, job: SeparationJob
+) -> bytes:
+    view = await lookup.shown(services, job, links)
     data = view.model_dump_json(exclude_none=True)
     return format_sse_event(data_str=data, id=_version(job))

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query, Response
 from serve_app.api import idempotency
 from serve_app.api.clients import Client
 from serve_app.api.dependencies import (
-    InjectedBaseUrl,
     InjectedClient,
     InjectedCountWaiting,
+    InjectedLinks,
 )
 from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
@@ -76,7 +76,7 @@ async def read_job(
     services: InjectedStems,
     watch: InjectedWatch,
     count_waiting: InjectedCountWaiting,
-    base_url: InjectedBaseUrl,
+    links: InjectedLinks,
     wait: Wait = 0,
 ) -> JobView:
     """Return a job's progress and, once it is completed, the URLs of its stems.
@@ -89,7 +89,7 @@ async def read_job(
     if wait and not view.is_over(job):
         count_waiting()
         job = await watch.until_over(job, wait)
-    return await lookup.shown(services, job, base_url)
+    return await lookup.shown(services, job, links)
 
 
 @router.head("/jobs", include_in_schema=False)
