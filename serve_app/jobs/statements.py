@@ -217,6 +217,14 @@ def find_all(
     return _all(connection, kind, _all_of(kind).where(queue.c.id.in_(list(job_ids))))
 
 
+def find_of(
+    connection: Connection, kind: AnyKind, tenant: str, job_id: str
+) -> AnyJob | None:
+    """Return a tenant's job; another tenant's row is not read, like an unknown one."""
+    query = _all_of(kind).where(queue.c.id == job_id, queue.c.tenant == tenant)
+    return _first(connection, kind, query)
+
+
 def find_locked(connection: Connection, kind: AnyKind, job_id: str) -> AnyJob | None:
     """Return the job, locked against changes until this transaction ends."""
     query = _all_of(kind).where(queue.c.id == job_id).with_for_update()

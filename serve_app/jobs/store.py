@@ -142,6 +142,14 @@ class JobStore(Generic[Q, R]):
             found = statements.find_all(connection, self.kind, job_ids)
         return {job.id: job for job in found}
 
+    def find_of(self, tenant: str, job_id: str) -> Job[Q, R] | None:
+        """Return a tenant's job, or None if it is unknown or another tenant's.
+
+        Both take the same time.
+        """
+        with self._database.reading() as connection:
+            return statements.find_of(connection, self.kind, tenant, job_id)
+
     def listed(self, tenant: str, limit: int) -> list[Job[Q, R]]:
         """Return at most `limit` of a tenant's jobs, newest first.
 

@@ -109,6 +109,14 @@ def test_several_jobs_are_found_at_once(store: SongStore) -> None:
     assert store.find([]) == {}
 
 
+def test_another_tenants_job_is_not_found(store: SongStore) -> None:
+    add(store, new_job("a", tenant="acme"), new_job("b"))
+    assert store.find_of("acme", "a") == store.get("a")
+    assert store.find_of("", "b") == store.get("b")
+    for tenant, job_id in (("globex", "a"), ("", "a"), ("acme", "b"), ("acme", "c")):
+        assert store.find_of(tenant, job_id) is None
+
+
 def test_a_claim_is_renewed_beside_an_older_one_of_the_same_job(
     store: SongStore,
 ) -> None:

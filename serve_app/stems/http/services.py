@@ -55,6 +55,9 @@ class Queue(Protocol[J]):
     def find(self, job_ids: Collection[str]) -> Mapping[str, J]:
         """Return, by id, those of some jobs that there are."""
 
+    def find_of(self, tenant: str, job_id: str) -> J | None:
+        """Return a tenant's job, or None for another's and an unknown one."""
+
     def counts(self) -> Mapping[State, int]:
         """Count the jobs in each state."""
 

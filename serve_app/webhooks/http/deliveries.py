@@ -99,6 +99,6 @@ def _replay(
 
 
 def _check_owner(services: WebhookServices, client: Client, job_id: str) -> None:
-    """Raise JobNotFound unless the job exists and belongs to the client."""
-    if services.owners.owner(job_id) != client.tenant:
+    """Raise JobNotFound unless the client has the job."""
+    if not services.owners.owns(client.tenant, job_id):
         raise JobNotFound

@@ -20,8 +20,8 @@ class Deliveries(Protocol):
 class Owners(Protocol):
     """The tenants of jobs."""
 
-    def owner(self, job_id: str) -> str | None:
-        """Return the tenant of a job, or None for one that clients can't see."""
+    def owns(self, tenant: str, job_id: str) -> bool:
+        """Whether a tenant has the job; no one has one that clients can't see."""
 
 
 @dataclass(frozen=True)
