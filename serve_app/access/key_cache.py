@@ -28,6 +28,7 @@ class KeyCache:
         self._queries: dict[str, asyncio.Task[ApiKey | None]] = {}
         self._has_any = False
         self._looked_at = float("-inf")
+        self._look: asyncio.Task[bool] | None = None
 
     async def find(self, key_id: str) -> ApiKey | None:
         """Return a key, or None for an unknown id; raise Unavailable."""
@@ -44,10 +45,16 @@ class KeyCache:
 
     async def has_any(self) -> bool:
         """Whether a key was ever created; raise Unavailable."""
-        now = self._monotonic()
-        if not self._has_any and now - self._looked_at >= FRESH_SECONDS:
-            self._has_any = await asyncio.to_thread(self.store.has_any)
-            self._looked_at = now
+        if self._has_any or self._monotonic() - self._looked_at < FRESH_SECONDS:
+            return self._has_any
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._look_for_any())
+        return await asyncio.shield(self._look)
+
+    async def _look_for_any(self) -> bool:
+        at = self._monotonic()
+        self._has_any = await asyncio.to_thread(self.store.has_any)
+        self._looked_at = at
         return self._has_any
 
     async def _query(self, key_id: str) -> ApiKey | None:

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from serve_app.access.identity import Identity
 from serve_app.access.quotas import NO_QUOTAS, Quotas
 from serve_app.access.table import api_keys
 from serve_app.database import Database
-from serve_app.errors import KeyNotFound
+from serve_app.errors import KeyNotFound, Unavailable
 
 # How exact `last_used_at` is: each use would be a write.
 _USE_SECONDS = 600.0
@@ -113,7 +114,9 @@ class KeyStore:
         with self._database.reading() as connection:
             key = _find(connection, key_id)
         if key is not None:
-            self._record_use(key)
+            # A database that can only be read must not keep everyone out.
+            with suppress(Unavailable):
+                self._record_use(key)
         return key
 
     def has_any(self) -> bool:
