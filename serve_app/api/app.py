@@ -21,6 +21,7 @@ from serve_app.api.limits import Limit, limits_of
 from serve_app.api.middleware import Failures, RequestLog
 from serve_app.api.origins import CheckedOrigin, OriginsByRoute
 from serve_app.api.part import ApiPart
+from serve_app.api.paths import CheckedPath
 from serve_app.api.response_headers import ResponseHeaders
 from serve_app.api.route_rules import Need, RouteRule, RouteRules
 from serve_app.api.services import Services
@@ -143,6 +144,7 @@ def _middleware(
         Middleware(RequestLog, answers_id=answers_request_id),
         Middleware(Cors, origins),
         Middleware(Failures),
+        Middleware(CheckedPath),
         Middleware(CheckedHost, services.allowed_hosts),
         Middleware(CheckedOrigin, origins, services.public_url),
         Middleware(CheckedDoor, services.door, rules),
