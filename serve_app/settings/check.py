@@ -281,6 +281,13 @@ def _check_jwks(settings: Settings) -> None:
         raise ValueError(f"{err.detail}{private}") from err
 
 
+def _check_admin_key(settings: Settings) -> None:
+    _check_long(settings.admin_key)
+    key = "" if settings.admin_key is None else settings.admin_key.get_secret_value()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError("must be ASCII characters without spaces: it goes in a header")
+
+
 def _check_log_level(settings: Settings) -> None:
     levels = logging.getLevelNamesMapping()
     if settings.log_level.upper() not in levels:
@@ -333,7 +340,7 @@ _RULES: Mapping[str, Rule] = {
     "input_url_hosts": lambda settings: _check_hosts(settings.input_url_hosts),
     "input_buckets": _check_buckets,
     "tenant_header": _check_tenant_header,
-    "admin_key": lambda settings: _check_long(settings.admin_key),
+    "admin_key": _check_admin_key,
     "access_secret": lambda settings: _check_long(settings.access_secret),
     "better_auth_url": _check_better_auth,
     "jwks_url": _check_jwks_url,
