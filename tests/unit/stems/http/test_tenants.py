@@ -4,22 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import numpy as np
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from serve_app.analysis.waveform import WaveformListener
-from serve_app.stems import reports
 from serve_app.stems.request import Stage
 from serve_app.storage.addresses import Bucket
 from serve_app.storage.s3 import S3Storage
 from serve_app.storage.uploads import S3Uploads
 from tests.s3 import S3Server
+from tests.unit.pools import StoredReports
 from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
@@ -112,24 +109,7 @@ def bucket(s3: S3Server) -> Iterator[Bucket]:
 
 @pytest.fixture
 async def client(server: Server, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    def keep(key: str, data: bytes) -> None:
-        path = tmp_path / "kept"
-        path.write_bytes(data)
-        server.storage.put(key, path)
-        path.unlink(missing_ok=True)
-
-    async def tell(request: reports.Request) -> dict[str, Any]:
-        listener = WaveformListener(44_100)
-        listener.add(np.zeros((2, 44_100), np.float32))
-        if request.place:
-            keep(reports.waveform_key(request.place), listener.end().to_bytes())
-            keep(reports.report_key(request.place), b"{}")
-        return {"bpm": 120.0, "key": "A minor"}
-
-    async def export(request: reports.ExportRequest) -> None:
-        keep(request.key, b"cue")
-
-    analyses = SimpleNamespace(analyze_song=tell, analyze_stem=tell, export=export)
+    analyses = StoredReports(server.storage, tmp_path)
     async with server.with_services(tenant_header=HEADER, analyses=analyses) as client:
         yield client
 

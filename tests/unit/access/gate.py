@@ -1,0 +1,95 @@
+"""A server whose requests need credentials, and the keys that open it."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import httpx
+from fastapi import FastAPI
+
+from serve_app.access.authenticator import Authenticator
+from serve_app.access.http.door import AccessDoor, AccessPolicy
+from serve_app.access.http.part import part as access_part
+from serve_app.access.http.services import AccessServices
+from serve_app.access.key_cache import KeyCache
+from serve_app.access.keys import ApiKey, KeyStore, NewKey
+from serve_app.api.app import create_app
+from serve_app.api.door import Door
+from serve_app.stems.http.part import part as stems_part
+from serve_app.webhooks.http.part import part as webhooks_part
+from tests.unit.server import Server, connect
+
+SECRET = b"a secret of this server's own"
+ADMIN_KEY = "an-operators-key-of-enough-characters"
+REQUIRED = AccessPolicy(is_required=True)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A server's application behind a door, and its keys."""
+
+    server: Server
+    keys: KeyStore
+    cache: KeyCache
+    app: FastAPI
+    client: httpx.AsyncClient
+
+    def key(
+        self,
+        *scopes: str,
+        tenant: str = "acme",
+        seconds: float | None = None,
+    ) -> tuple[ApiKey, dict[str, str]]:
+        """Create a key, and return it with the header that sends it.
+
+        It allows everything but `admin` by default, and expires after `seconds`.
+        """
+        found = frozenset(scopes or ("*:read", "*:write"))
+        now = self.server.clock.now
+        expires_at = None
+        if seconds is not None:
+            self.server.clock.move(seconds)
+            expires_at = self.server.clock.now
+            self.server.clock.now = now
+        key, text = self.keys.create(NewKey("test", tenant, found, expires_at))
+        return key, bearer(text.text)
+
+
+def bearer(credential: str) -> dict[str, str]:
+    """Return the header that sends a credential."""
+    return {"Authorization": f"Bearer {credential}"}
+
+
+def application(server: Server, door: Door, keys: KeyStore) -> FastAPI:
+    """Return the whole application behind `door`."""
+    return create_app(
+        replace(server.services, door=door),
+        [
+            access_part(AccessServices(keys, server.clock, ("stems",))),
+            webhooks_part(server.webhooks),
+            stems_part(server.stems),
+        ],
+    )
+
+
+@asynccontextmanager
+async def guarded(
+    server: Server, policy: AccessPolicy = REQUIRED, admin_key: str = ADMIN_KEY
+) -> AsyncIterator[Gate]:
+    """Put a door in front of the application of a server."""
+    keys = KeyStore(server.database, server.clock, SECRET)
+    cache = KeyCache(keys)
+    authenticator = Authenticator(cache, server.clock, admin_key=admin_key)
+    app = application(server, AccessDoor(authenticator, policy), keys)
+    async with connect(app) as client:
+        yield Gate(server, keys, cache, app, client)
+
+
+def open_systems(*names: str, tenant_header: str = "") -> AccessPolicy:
+    """Return a policy that requires credentials, except for some systems."""
+    return AccessPolicy(True, frozenset(names), tenant_header)
+
+
+def statuses(answers: Sequence[httpx.Response]) -> list[int]:
+    """Return the statuses of responses."""
+    return [answer.status_code for answer in answers]
