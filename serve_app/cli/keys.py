@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from serve_app.access import audit, new_key
 from serve_app.access.audit import Audit
@@ -32,6 +32,7 @@ Record = Callable[..., None]
 _SYSTEMS = "systems"
 # Those of a config that names none.
 _DEFAULT_SYSTEMS = ("stems",)
+_COLUMNS = ("name", "tenant", "scopes", "state", "expires", "last used")
 
 
 def create(
@@ -77,7 +78,8 @@ def show(config: Path | None, *, as_json: bool) -> None:
     if as_json:
         print("[" + ",\n ".join(_json(view) for view in views) + "]")
         return
-    table = Table("id", "name", "tenant", "scopes", "state", "expires", "last used")
+    # Ids are never cut, so that they can be copied.
+    table = Table(Column("id", no_wrap=True), *_COLUMNS)
     for view in views:
         scopes = " ".join(view.scopes)
         times = (_day(view.expires_at), _day(view.last_used_at))

@@ -108,14 +108,15 @@ def test_a_scope_of_a_system_that_is_not_run_yet_is_a_warning() -> None:
     assert api_key.parsed(result.stdout.removesuffix("\n")) is not None
 
 
-def test_a_list_has_all_keys_and_no_secret() -> None:
+def test_a_list_has_all_ids_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert listed() == []
-    first, second = created("one"), created("two")
+    first, second = created("one"), created("two", "--expires-in-days", "30")
     run("revoke", first["id"])
     assert [(key["name"], key["state"]) for key in listed()] == [
         ("one", "revoked"),
         ("two", "valid"),
     ]
+    monkeypatch.setenv("COLUMNS", "50")
     result = run("list")
     for key in (first, second):
         assert key["id"] in result.stdout

@@ -102,6 +102,23 @@ def test_the_variable_that_was_set_is_the_one_that_is_named(
         settings_check.read()
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("too-short", "at least 32 characters"),
+        ("a key of more than 32 characters with spaces", "without spaces"),
+        ("\u00e9" * 40, "ASCII"),
+    ],
+)
+def test_an_admin_key_can_be_sent_in_a_header(
+    value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEMSERVE_ADMIN_KEY", value)
+    with pytest.raises(WrongSettings, match=words) as caught:
+        settings_check.read()
+    assert value not in str(caught.value)
+
+
 def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMSERVE_TENANT_HEADER", "X Tenant")
     monkeypatch.setenv("STEMSERVE_LOG_LEVEL", "loud")
