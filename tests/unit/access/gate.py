@@ -13,14 +13,16 @@ from serve_app.access.http.part import part as access_part
 from serve_app.access.http.services import AccessServices
 from serve_app.access.key_cache import KeyCache
 from serve_app.access.keys import ApiKey, KeyStore, NewKey
+from serve_app.access.links import Links
 from serve_app.api.app import create_app
 from serve_app.api.door import Door
 from serve_app.stems.http.part import part as stems_part
 from serve_app.webhooks.http.part import part as webhooks_part
 from tests.unit.server import Server, connect
 
-SECRET = b"a secret of this server's own"
+SECRET = b"a secret of this server's own, of 32 bytes"
 ADMIN_KEY = "an-operators-key-of-enough-characters"
+LINK_SECONDS = 3600
 REQUIRED = AccessPolicy(is_required=True)
 
 
@@ -80,7 +82,8 @@ async def guarded(
     keys = KeyStore(server.database, server.clock, SECRET)
     cache = KeyCache(keys)
     authenticator = Authenticator(cache, server.clock, admin_key=admin_key)
-    app = application(server, AccessDoor(authenticator, policy), keys)
+    links = Links(SECRET, server.clock, LINK_SECONDS)
+    app = application(server, AccessDoor(authenticator, policy, links), keys)
     async with connect(app) as client:
         yield Gate(server, keys, cache, app, client)
 

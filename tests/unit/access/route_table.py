@@ -43,6 +43,7 @@ _NEW_KEY = {"name": "app"}
 _NEW_UPLOAD = {"filename": "song.wav", "size_bytes": 1_000}
 _JSON: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("POST", "/keys"): _NEW_KEY,
+    ("POST", "/links"): {"paths": ["/jobs"]},
     ("POST", "/uploads"): _NEW_UPLOAD,
 }
 # What a path needs to be found: a query, and the file below the documentation's.
