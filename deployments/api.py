@@ -77,7 +77,7 @@ class Api:
         shared = kernel.build(settings)
         gate = access.built(settings, shared, tuple(self._systems))
         parts = [
-            gate.part,
+            *gate.parts,
             webhooks.part(WebhookServices(shared.outbox, shared.owners)),
             *(
                 system.in_api(

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from serve_app.api.forwarding import read_address
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 # Names of up to 63 characters are used as they are, others by their digest of 64
 # hexadecimal digits. The lengths differ, so two tenants never get the same name.
@@ -26,13 +27,14 @@ class Client:
 
     `name` is up to 64 visible ASCII characters. It goes into logs and the database.
     `credential` names the credentials it was recognised by, such as `key:k3x9…`, or is
-    empty; `scopes` are what they allow.
+    empty; `scopes` are what they allow. `quotas` limit the client.
     """
 
     name: str
     is_tenant: bool
     credential: str = ""
     scopes: frozenset[str] = frozenset()
+    quotas: Quotas = NO_QUOTAS
 
     @property
     def tenant(self) -> str:

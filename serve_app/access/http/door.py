@@ -1,7 +1,7 @@
 """The door with access control: credentials, scopes and tenants."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from starlette.types import Scope
@@ -9,12 +9,14 @@ from starlette.types import Scope
 from serve_app.access import scopes
 from serve_app.access.authenticator import Authenticator
 from serve_app.access.http.credentials import credential_of
+from serve_app.access.http.rates import Rates
 from serve_app.access.identity import ANY_TENANT, Identity
 from serve_app.api import clients
 from serve_app.api.clients import Client
 from serve_app.api.door import Admission, check_named
 from serve_app.api.route_rules import Need, RouteRule
 from serve_app.errors import Forbidden, Unauthorized
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +29,14 @@ class AccessPolicy:
 
     With `is_required` None they may come in until credentials are configured. They may
     always use the `open_systems`. `tenant_header` is the header in which a gateway
-    names the tenant; if it is empty, there is no gateway.
+    names the tenant; if it is empty, there is no gateway. The `quotas` are those of
+    clients whose credentials have none.
     """
 
     is_required: bool | None = None
     open_systems: frozenset[str] = frozenset()
     tenant_header: str = ""
+    quotas: Quotas = NO_QUOTAS
 
 
 class AccessDoor:
@@ -41,6 +45,7 @@ class AccessDoor:
     def __init__(self, authenticator: Authenticator, policy: AccessPolicy) -> None:
         self._authenticator = authenticator
         self._policy = policy
+        self._rates = Rates()
         self._has_warned = False
 
     async def is_open(self) -> bool:
@@ -62,11 +67,20 @@ class AccessDoor:
         if credential is None:
             await self._check_open(scope, rule)
             check_named(named, self._policy.tenant_header)
-            return Admission(named)
+            return self._counted(named, NO_QUOTAS)
         identity = await self._authenticator.identify(credential)
         _check_scope(identity, rule.scope(scope["method"]))
         check_named(named, self._policy.tenant_header)
-        return Admission(_client(identity, named))
+        return self._counted(_client(identity, named), identity.quotas)
+
+    def _counted(self, client: Client, quotas: Quotas) -> Admission:
+        """Count a request of a client whose credentials have these quotas."""
+        client = replace(client, quotas=quotas.over(self._policy.quotas))
+        most = client.quotas.requests_per_minute
+        if most is None:
+            return Admission(client)
+        rate = self._rates.count(client, most)
+        return Admission(client, rate.headers, rate.refusal())
 
     async def check_again(self, client: Client) -> None:
         """Raise Unauthorized if the client's key is no longer valid."""
