@@ -90,15 +90,20 @@ _NOW: BindParameter[datetime] = bindparam("now", type_=queue.c.updated_at.type)
 
 
 def _is_client_free() -> ColumnElement[bool]:
-    """Return the condition that a job's client may start another one."""
+    """Return the condition that a job's client may start another one.
+
+    Jobs with expired leases count as running, but not against themselves: so the one
+    that started last can always start again.
+    """
     other = queue.alias("of_client")
+    # No parameters, so that Postgres keeps the plan.
     running = (
         select(func.count())
         .where(
             other.c.kind == queue.c.kind,
             other.c.client == queue.c.client,
             other.c.state == literal_column(f"'{State.RUNNING.value}'"),
-            other.c.lease_expires_at > _NOW,
+            other.c.id != queue.c.id,
         )
         .correlate(queue)
         .scalar_subquery()

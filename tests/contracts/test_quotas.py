@@ -128,6 +128,19 @@ def test_a_job_of_a_dead_dispatcher_is_claimed_again_within_its_quota(
     assert claim_all(store, "another") == ["a"]
 
 
+def test_all_jobs_of_a_dead_dispatcher_can_start_again(
+    store: SongStore, clock: ManualClock
+) -> None:
+    """Also when the quota was lowered between them."""
+    for name, most in (("a", 1), ("b", 2), ("c", 2)):
+        store.add(job(name), quotas=Quotas(jobs_at_once=most))
+    assert claim_all(store) == ["a", "b"]
+    clock.advance(LEASE + 1)
+    assert claim_all(store, "another") == ["b"]
+    store.succeed(store.get("b").claim, RESULT)
+    assert claim_all(store, "another") == ["a", "c"]
+
+
 def test_a_queue_above_its_quota_is_refused(store: SongStore) -> None:
     quotas = Quotas(jobs_queued=2)
     for name in "ab":
