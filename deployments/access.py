@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from deployments.kernel import Kernel
@@ -12,6 +12,7 @@ from serve_app.access.claims import ClaimRules
 from serve_app.access.http.door import AccessDoor, AccessPolicy
 from serve_app.access.http.part import part
 from serve_app.access.http.services import AccessServices
+from serve_app.access.http.usage import usage_part
 from serve_app.access.jwks import Jwks, JwksSource
 from serve_app.access.key_cache import KeyCache
 from serve_app.access.keys import KeyStore
@@ -22,6 +23,8 @@ from serve_app.api.door import Door
 from serve_app.api.part import ApiPart
 from serve_app.outbound.client import CheckedNetwork
 from serve_app.settings import Settings, environment
+from serve_app.usage.quotas import Quotas
+from serve_app.usage.store import UsageStore
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +37,18 @@ class Access:
     """The door of an application, and its routes."""
 
     door: Door
-    part: ApiPart
+    parts: Sequence[ApiPart]
+
+
+def quotas_of(settings: Settings) -> Quotas:
+    """Return the quotas of clients whose credentials have none."""
+    return Quotas(
+        settings.requests_per_minute,
+        settings.tenant_jobs_at_once,
+        settings.tenant_jobs_queued,
+        settings.tenant_audio_minutes_per_day,
+        settings.tenant_stored_bytes,
+    )
 
 
 def signer(kernel: Kernel) -> Links:
@@ -66,6 +80,7 @@ def built(settings: Settings, kernel: Kernel, systems: Collection[str]) -> Acces
         settings.require_access,
         frozenset(settings.open_systems),
         settings.tenant_header,
+        quotas_of(settings),
     )
     services = AccessServices(keys, kernel.clock, systems)
     background = () if jwks is None else (jwks.keep_fresh,)
@@ -75,7 +90,8 @@ def built(settings: Settings, kernel: Kernel, systems: Collection[str]) -> Acces
         signer(kernel),
         Audit(settings.audit, kernel.clock),
     )
-    return Access(door, part(services, background))
+    usage = usage_part(UsageStore(kernel.database))
+    return Access(door, (part(services, background), usage))
 
 
 def _jwks(settings: Settings) -> Jwks | None:

@@ -84,7 +84,7 @@ class Api:
         ]
         gate = access.built(settings, shared, [part.system for part in systems])
         parts = [
-            gate.part,
+            *gate.parts,
             webhooks.part(WebhookServices(shared.outbox, shared.owners)),
             *systems,
         ]

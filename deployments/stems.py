@@ -107,7 +107,7 @@ class Stems:
             store,
             runner,
             in_flight=max(capacity + 1, int(capacity * _BACKLOG)),
-            share_limit=capacity,
+            share_limit=client_songs(self.args.separator, settings.songs_at_once),
             reuse=_reuse(kernel, store).result,
             discard=expiry.discard,
         )
@@ -159,6 +159,16 @@ class Stems:
 
 
 SYSTEM = Stems
+
+
+def client_songs(pool: Pool, songs_at_once: int) -> int:
+    """Return how many songs of one client may run at once.
+
+    A separator runs one more than `songs_at_once`, unless its limit of calls is lower.
+    One of these places is kept for a client that has none.
+    """
+    places = min(songs_at_once + 1, pool.max_ongoing_requests)
+    return pool.most_replicas * max(1, places - 1)
 
 
 def _reuse(kernel: Kernel, store: JobStore[SeparationRequest, Result]) -> Reuse:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from serve_app.access.quotas import NO_QUOTAS, Quotas
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 # The tenant of keys that act for any tenant: the one that a gateway's header names.
 ANY_TENANT = "*"

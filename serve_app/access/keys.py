@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Row, insert, or_, select, update
 from serve_app.access import api_key, server_secret
 from serve_app.access.api_key import KeyText
 from serve_app.access.identity import Identity
-from serve_app.access.quotas import NO_QUOTAS, Quotas
 from serve_app.access.table import api_keys
 from serve_app.database import Database
 from serve_app.errors import KeyNotFound, Unavailable
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 # How exact `last_used_at` is: each use would be a write.
 _USE_SECONDS = 600.0

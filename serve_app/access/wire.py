@@ -1,11 +1,12 @@
 """The wire models of API keys."""
 
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from serve_app.access.quotas import Quotas
 from serve_app.api.wire import EXAMPLE_CREATED, EXAMPLE_JOB_ID, UtcTime, Wire
+from serve_app.usage.quotas import Quotas
 
 _KEY_EXAMPLE: dict[str, Any] = {
     "id": "k3x9m2p7q1z8",
@@ -142,6 +143,28 @@ class LinkList(Wire):
     """Signed links, in the order of the request."""
 
     links: list[LinkView]
+
+
+class UsageDay(Wire):
+    """What the jobs of a tenant used that were sent on one day (UTC)."""
+
+    day: date
+    tenant: str = Field(description="The tenant; empty for jobs without one.")
+    jobs: int = Field(description="The number of jobs that succeeded.")
+    audio_seconds: float
+    device_seconds: float = Field(
+        description="The time of the device (GPU or CPU) that computed the stems."
+    )
+    bytes_in: int = Field(description="The size of the songs.")
+    bytes_out: int = Field(description="The size of the stems.")
+
+
+class UsageList(Wire):
+    """What tenants used, by day and tenant."""
+
+    first: date = Field(serialization_alias="from")
+    last: date = Field(serialization_alias="to")
+    usage: list[UsageDay]
 
 
 class Caller(Wire):

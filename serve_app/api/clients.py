@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from serve_app.api.forwarding import read_address
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 # Names of up to 63 characters are used as they are, others by their digest of 64
 # hexadecimal digits. The lengths differ, so two tenants never get the same name.
@@ -27,8 +28,8 @@ class Client:
 
     `name` is up to 64 visible ASCII characters. It goes into logs and the database.
     `credential` names the credentials it was recognised by, such as `key:k3x9…`, or is
-    empty; `scopes` are what they allow. A client that came in by a link has the time at
-    which that expires.
+    empty; `scopes` are what they allow, and `quotas` limit the client. A client that
+    came in by a link has the time at which that expires.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Client:
     credential: str = ""
     scopes: frozenset[str] = frozenset()
     expires_at: datetime | None = None
+    quotas: Quotas = NO_QUOTAS
 
     @property
     def tenant(self) -> str:

@@ -25,10 +25,14 @@ _RECHECK_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Admission:
-    """A request that may come in: its client, and headers of the response."""
+    """A request's client, and headers of the response.
+
+    It may come in, unless there is a `refusal`: its client has reached a limit.
+    """
 
     client: Client
     headers: Mapping[str, str] = field(default_factory=dict)
+    refusal: AppError | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ class CheckedDoor:
             client = admission.client
             let_in(scope, client)
             response.added.update(admission.headers)
+            if admission.refusal is not None:
+                raise admission.refusal
             await self._run(scope, receive, response.send, client)
         except AppError as error:
             # The response has begun: the server must close the connection.

@@ -7,7 +7,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from serve_app.cli import key_commands, model_commands, storage_commands
+from serve_app.cli import (
+    key_commands,
+    model_commands,
+    storage_commands,
+    usage_command,
+)
 from serve_app.errors import AppError
 from serve_app.stems.options import BPM_RANGE, FORMAT, MODEL, PRIORITY, STEMS, Option
 
@@ -39,6 +44,7 @@ app = typer.Typer(
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(model_commands.app, name="models")
 app.add_typer(storage_commands.app, name="storage")
+app.command("usage")(usage_command.usage)
 
 
 def _flag(option: Option) -> Any:

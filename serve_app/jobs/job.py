@@ -96,6 +96,12 @@ class Job(Generic[Q, R]):
     unique_key: str | None = None
     # Jobs in one lane, such as downloads from one host, have a common limit.
     lane: str | None = None
+    # It starts only while fewer of its client's jobs run. Set when the job is added.
+    at_once: int | None = None
+    audio_seconds: float = 0.0  # what it takes of its tenant's minutes of the day
+    # The size of its files that are kept until it expires. Before its end, the most
+    # that it can be.
+    stored_bytes: int = 0
 
     def evolve(self, **changes: Any) -> "Job[Q, R]":
         """Return this job with `changes` applied."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Generic
 
 from serve_app.jobs.job import Job, Q, R
+from serve_app.usage.used import JobUsage
 from serve_app.webhooks.message import Message
 
 _LONGEST_DELAY_SECONDS = 300.0
@@ -78,6 +79,14 @@ class Kind(Generic[Q, R]):
     def messages(self, job: Job[Q, R], now: datetime) -> Sequence[Message]:
         """Return the messages to post in the transaction that ends `job`."""
         return ()
+
+    def usage(self, job: Job[Q, R]) -> JobUsage | None:
+        """Return what `job`, which has succeeded, used; None is not recorded."""
+        return None
+
+    def stored_bytes(self, job: Job[Q, R]) -> int:
+        """Return the size of the files that are kept of `job`, which has ended."""
+        return job.stored_bytes
 
     def is_wanted(self, job: Job[Q, R], key: str) -> bool:
         """Return whether `job` still needs its file at `key`."""

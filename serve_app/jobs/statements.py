@@ -63,11 +63,12 @@ def _is(state: State) -> ColumnElement[bool]:
 
 
 # 1 for a job that can be claimed directly. The others need a decision first: they were
-# cancelled, must run alone, or were claimed too often.
+# cancelled, must run alone, were claimed too often, or their client has a limit.
 _IS_CLEAR = case(
     (
         not_(queue.c.cancel_requested)
         & not_(queue.c.run_alone)
+        & queue.c.at_once.is_(None)
         & (queue.c.attempt - queue.c.excused < bindparam("most_claims")),
         1,
     ),
@@ -86,6 +87,28 @@ _IS_FIT = and_(
 )
 
 _NOW: BindParameter[datetime] = bindparam("now", type_=queue.c.updated_at.type)
+
+
+def _is_client_free() -> ColumnElement[bool]:
+    """Return the condition that a job's client may start another one.
+
+    Jobs with expired leases count as running, but not against themselves: so the one
+    that started last can always start again.
+    """
+    other = queue.alias("of_client")
+    # No parameters, so that Postgres keeps the plan.
+    running = (
+        select(func.count())
+        .where(
+            other.c.kind == queue.c.kind,
+            other.c.client == queue.c.client,
+            other.c.state == literal_column(f"'{State.RUNNING.value}'"),
+            other.c.id != queue.c.id,
+        )
+        .correlate(queue)
+        .scalar_subquery()
+    )
+    return or_(queue.c.at_once.is_(None), running < queue.c.at_once)
 
 
 def _has_room_in_lane() -> ColumnElement[bool]:
@@ -130,7 +153,7 @@ def _heads(most: int, *more: ColumnElement[Any], choice: _Choice) -> Subquery:
     At most `most` of them are queued, and at most `most` have an expired lease.
     """
     is_time = or_(queue.c.available_at.is_(None), queue.c.available_at <= _NOW)
-    is_fit = choice.conditions
+    is_fit = [_is_client_free(), *choice.conditions]
     # Two queries, each with its own index. One query with OR would sort all queued
     # jobs, or with the index by turn read all running ones.
     lapsed = (
@@ -336,7 +359,8 @@ def claim_next(
     """Apply the changes of a claim to the next jobs in turn; return them in turn.
 
     They end before the first job that needs a decision: one that was cancelled, must
-    run alone, or was claimed `most_claims` times, excused attempts not counted.
+    run alone, whose client has a limit, or that was claimed `most_claims` times,
+    excused attempts not counted.
     """
     choice, given = _choice(kind, passed_by)
     given |= {"now": now, "most_claims": most_claims, **_new(changes)}
@@ -372,6 +396,12 @@ def change(
     query = update(queue).where(queue.c.id == job_id)
     query = query.values(updated_at=now, **changes)
     return to_job(kind, connection.execute(query.returning(queue)).one()._asdict())
+
+
+def resize(connection: Connection, job_id: str, stored_bytes: int) -> None:
+    """Record the size of the files of a job that this transaction has locked."""
+    query = update(queue).where(queue.c.id == job_id)
+    connection.execute(query.values(stored_bytes=stored_bytes))
 
 
 def extend(connection: Connection, job_ids: list[str], until: datetime) -> None:

@@ -11,6 +11,7 @@ from serve_app.database import Database
 from serve_app.database.turns import take_turns
 from serve_app.errors import JobExists, JobNotFound, LeaseLost, QueueFull
 from serve_app.jobs import codec, log, statements, transitions
+from serve_app.jobs import quotas as job_quotas
 from serve_app.jobs.job import (
     NONE_PASSED_BY,
     AnyJob,
@@ -22,7 +23,10 @@ from serve_app.jobs.job import (
     State,
 )
 from serve_app.jobs.kind import Kind, Share
+from serve_app.jobs.quotas import Demand
 from serve_app.jobs.transitions import MAX_CLAIMS, Changes, Retry
+from serve_app.usage import table as usage
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 from serve_app.webhooks.message import Message
 
 RETRY_AFTER_SECONDS = 15
@@ -71,13 +75,19 @@ class JobStore(Generic[Q, R]):
         self.kind = kind
         codec.prepare(kind.request, kind.result)
 
-    def add(self, job: Job[Q, R], receipt: Receipt[T] | None = None) -> T | None:
+    def add(
+        self,
+        job: Job[Q, R],
+        receipt: Receipt[T] | None = None,
+        quotas: Quotas = NO_QUOTAS,
+    ) -> T | None:
         """Add a `job`, queued or ended.
 
         Raises QueueFull if the queue or its client has reached a limit of the rules,
-        and JobExists if there is a job with its unique key. The job waits for an
-        unfinished one that does the same work. If its `receipt` was stored before,
-        nothing is added, and the stored one is returned.
+        QuotaExceeded or AudioTooLong if `quotas` leave no room for it, and JobExists if
+        there is a job with its unique key. The job waits for an unfinished one that
+        does the same work. If its `receipt` was stored before, nothing is added, and
+        the stored one is returned.
         """
         with self._database.writing() as connection:
             take_turns(connection)
@@ -85,6 +95,9 @@ class JobStore(Generic[Q, R]):
                 before = receipt.keep(connection, self._clock())
                 if before is not None:
                     return before
+            demand = job_quotas.demand_of(self.kind.name, job)
+            job_quotas.check(connection, quotas, demand, self._clock())
+            job = job.evolve(at_once=quotas.jobs_at_once)
             if not job.state.is_final:
                 job = self._placed(connection, job)
             self._check_unique(connection, job)
@@ -93,7 +106,7 @@ class JobStore(Generic[Q, R]):
             except exc.IntegrityError as err:
                 raise ValueError(f"job {job.id} exists already") from err
             if job.state.is_final:
-                self._tell(connection, job)
+                self._conclude(connection, job)
         if job.result is not None:
             log.reused(self.kind, job)
         return None
@@ -160,13 +173,20 @@ class JobStore(Generic[Q, R]):
                 connection, self.kind, tenant, self._clock(), limit
             )
 
-    def check_room(self, client: str) -> None:
-        """Raise QueueFull if the queue or `client` has reached a limit of the rules."""
+    def check_room(
+        self, client: str, tenant: str = "", quotas: Quotas = NO_QUOTAS
+    ) -> None:
+        """Raise QueueFull if the queue or `client` has reached a limit of the rules.
+
+        Raises QuotaExceeded if one of the `quotas` is used up.
+        """
         share = self.kind.rules.share
+        demand = Demand(self.kind.name, client, tenant)
         with self._database.reading() as connection:
             self._check_room(connection)
             if share is not None:
                 self._check_share(connection, share, client)
+            job_quotas.check(connection, quotas, demand, self._clock())
 
     def counts(self) -> Mapping[State, int]:
         """Return how many jobs are in each state."""
@@ -197,8 +217,8 @@ class JobStore(Generic[Q, R]):
         """Claim for `owner` at most `most` jobs: queued, or with an expired lease.
 
         They are the first by priority and turn (see `Job.turn`), in that order. The
-        jobs of `passed_by` and of paused or full lanes are skipped. The rules limit how
-        many run in the whole cluster.
+        jobs of `passed_by`, of paused or full lanes and of clients that run as many as
+        they may are skipped. The rules limit how many run in the whole cluster.
 
         A job that must run alone is claimed only with `include_alone`, for a caller
         that runs no other job. Until then it also blocks all jobs behind it, so that
@@ -267,8 +287,8 @@ class JobStore(Generic[Q, R]):
         expires_at = transitions.expiry(self.kind.rules, now)
         ended = []
         with self._database.writing() as connection:
-            if self.kind.rules.claims_take_turns:
-                statements.take_turns_at_claims(connection, self.kind)
+            # Also for clients with a limit: it is exact, because others wait here.
+            statements.take_turns_at_claims(connection, self.kind)
             has_room = self._room(connection, now, 1) > 0
             while job := statements.next_claimable(
                 connection, self.kind, now, passed_by
@@ -402,12 +422,21 @@ class JobStore(Generic[Q, R]):
         job: Job[Q, R] = statements.change(connection, self.kind, job_id, now, changes)
         if job.state.is_final:
             statements.free_waiting(connection, job)
-            self._tell(connection, job)
+            job = self._conclude(connection, job)
         return job
 
-    def _tell(self, connection: Connection, job: Job[Q, R]) -> None:
+    def _conclude(self, connection: Connection, job: Job[Q, R]) -> Job[Q, R]:
+        """Record what a job used that has ended, post its messages, and return it."""
+        stored_bytes = self.kind.stored_bytes(job)
+        if stored_bytes != job.stored_bytes:
+            statements.resize(connection, job.id, stored_bytes)
+            job = job.evolve(stored_bytes=stored_bytes)
+        used = self.kind.usage(job) if job.state is State.SUCCEEDED else None
+        if used is not None:
+            usage.add(connection, job.tenant, usage.day_of(job.created_at), used)
         if messages := self.kind.messages(job, self._clock()):
             self._post(connection, messages)
+        return job
 
     def _held(self, connection: Connection, claim: Claim) -> Job[Q, R]:
         for job in statements.held(connection, self.kind, [claim]):

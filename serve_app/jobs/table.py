@@ -64,6 +64,9 @@ queue = Table(
     Column("lane", String(255)),
     Column("priority", Integer, nullable=False, server_default=str(NORMAL_PRIORITY)),
     Column("song_seconds", Float, nullable=False, server_default="0"),
+    Column("at_once", Integer),
+    Column("audio_seconds", Float, nullable=False, server_default="0"),
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
     # The fields of a request that the previous version reads; `request` has the others.
     Column("source", JSON(none_as_null=True)),
     Column("options", JSON(none_as_null=True)),
@@ -73,7 +76,7 @@ queue = Table(
     Index("queue_by_turn", "kind", "state", "priority", "turn", "created_at", "id"),
     Index("queue_by_client", "kind", "client", "state", "turn"),
     Index("queue_by_lease", "kind", "state", "lease_expires_at"),
-    Index("queue_by_tenant", "kind", "tenant", "created_at", "id"),
+    Index("queue_by_owner", "tenant", "kind", "created_at", "id"),
     Index("jobs_by_expiry", "expires_at"),
     Index("jobs_by_file", "file_key"),
     Index("jobs_by_audio", "audio_key"),

@@ -1,6 +1,7 @@
 """Fill batches for one device with windows of many songs."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
@@ -17,13 +18,41 @@ Forward = Callable[[Tensor], Tensor]
 _Request = tuple[Tensor, Future[Tensor]]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Song:
     """A song's queued windows, and its number of served windows over its weight."""
 
+    owner: "_Owner"
     weight: int
     virtual_time: float = 0.0
     requests: deque[_Request] = field(default_factory=deque)
+    device_seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class _Owner:
+    """An owner's songs, and the number of its served windows.
+
+    `songs_time` is the virtual time of its song that was served last. New and returning
+    songs start from it, so that they have no claim on the past.
+    """
+
+    virtual_time: float = 0.0
+    songs_time: float = 0.0
+    songs: dict[Hashable, _Song] = field(default_factory=dict)
+
+    def waiting(self) -> list[_Song]:
+        """Return the songs with queued windows, in order of their arrival."""
+        return [song for song in self.songs.values() if song.requests]
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A window in a batch, its song, and the future of its stems."""
+
+    song: _Song
+    window: Tensor
+    future: Future[Tensor]
 
 
 class Batcher:
@@ -31,9 +60,10 @@ class Batcher:
 
     `forward` maps (batch, 2, window) to (batch, source, 2, window), and is called only
     in the batcher's own threads, one for each stream. A free thread takes the queued
-    windows without waiting for a full batch. Songs share the device by weight, not by
-    length: the next window is from the song with the least service for its weight
-    (stride scheduling; Waldspurger and Weihl 1995). Songs of equal weight take turns.
+    windows without waiting for a full batch. The next window is from the owner with the
+    least service, and from that one's song with the least service for its weight
+    (stride scheduling; Waldspurger and Weihl 1995). So owners share the device equally,
+    whatever their number of songs, and songs of one owner by weight, not by length.
     """
 
     def __init__(self, forward: Forward, max_windows: int, streams: int = 1) -> None:
@@ -42,9 +72,10 @@ class Batcher:
         self._forward = forward
         self._max_windows = max_windows
         self._changed = Condition()
+        self._streams = streams
         self._songs: dict[Hashable, _Song] = {}
-        # That of the song served last. New and returning songs start from it, so that
-        # they have no claim on the past.
+        self._owners: dict[Hashable, _Owner] = {}
+        # That of the owner served last: as `_Owner.songs_time`.
         self._virtual_time = 0.0
         self._closed = False
         self._windows_served = 0
@@ -66,31 +97,56 @@ class Batcher:
         return self._windows_served
 
     def submit(
-        self, song_id: Hashable, window: Tensor, weight: int = 1
+        self,
+        song_id: Hashable,
+        window: Tensor,
+        weight: int = 1,
+        owner_id: Hashable = "",
     ) -> Future[Tensor]:
         """Queue a window (2, window) of a song; the result is (source, 2, window).
 
-        The weight of a song's first window counts. The future gets the exception of
-        `forward`, if any; after `close` it is cancelled at once.
+        The weight and the owner of a song's first window count. The future gets the
+        exception of `forward`, if any; after `close` it is cancelled at once.
         """
         future: Future[Tensor] = Future()
         with self._changed:
             if self._closed:
                 _cancel(future)
                 return future
-            song = self._songs.setdefault(song_id, _Song(weight))
+            song = self._song(song_id, weight, owner_id)
+            owner = song.owner
+            if not owner.waiting():
+                owner.virtual_time = max(owner.virtual_time, self._virtual_time)
             if not song.requests:
-                song.virtual_time = max(song.virtual_time, self._virtual_time)
+                song.virtual_time = max(song.virtual_time, owner.songs_time)
             song.requests.append((window, future))
             self._changed.notify()
         return future
 
-    def forget(self, song_id: Hashable) -> None:
-        """Drop a song and cancel the futures of its queued windows."""
+    def _song(self, song_id: Hashable, weight: int, owner_id: Hashable) -> _Song:
+        if song_id not in self._songs:
+            owner = self._owners.setdefault(owner_id, _Owner())
+            self._songs[song_id] = owner.songs[song_id] = _Song(owner, weight)
+        return self._songs[song_id]
+
+    def forget(self, song_id: Hashable) -> float:
+        """Drop a song and cancel the futures of its queued windows.
+
+        Returns the seconds of the device that it took: its share of each batch.
+        """
         with self._changed:
             song = self._songs.pop(song_id, None)
-        for _, future in song.requests if song else ():
+            if song is None:
+                return 0.0
+            del song.owner.songs[song_id]
+            self._owners = {
+                owner_id: owner
+                for owner_id, owner in self._owners.items()
+                if owner.songs
+            }
+        for _, future in song.requests:
             _cancel(future)
+        return song.device_seconds
 
     def close(self) -> None:
         """Finish the running batches, cancel queued windows, and end the threads."""
@@ -108,47 +164,54 @@ class Batcher:
             if batch := self._next_batch():
                 self._run(batch)
 
-    def _next_batch(self) -> list[_Request]:
+    def _next_batch(self) -> list[_Taken]:
         """Wait for windows and return a batch of them; an empty one after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._waiting())
-            batch: list[_Request] = []
+            batch: list[_Taken] = []
             while len(batch) < self._max_windows and not self._closed:
                 waiting = self._waiting()
                 if not waiting:
                     break
-                song = min(waiting, key=lambda one: one.virtual_time)
+                owner = min(waiting, key=lambda one: one.virtual_time)
+                song = min(owner.waiting(), key=lambda one: one.virtual_time)
                 window, future = song.requests.popleft()
                 # False if the future was cancelled.
                 if future.set_running_or_notify_cancel():
-                    self._virtual_time = song.virtual_time
+                    self._virtual_time = owner.virtual_time
+                    owner.songs_time = song.virtual_time
+                    owner.virtual_time += 1
                     song.virtual_time += 1 / song.weight
-                    batch.append((window, future))
+                    batch.append(_Taken(song, window, future))
             return batch
 
-    def _waiting(self) -> list[_Song]:
-        """Return the songs with queued windows, in order of their arrival."""
-        return [song for song in self._songs.values() if song.requests]
+    def _waiting(self) -> list[_Owner]:
+        """Return the owners with queued windows, in order of their arrival."""
+        return [owner for owner in self._owners.values() if owner.waiting()]
 
-    def _run(self, batch: Sequence[_Request]) -> None:
+    def _run(self, batch: Sequence[_Taken]) -> None:
+        began = time.perf_counter()
         try:
-            stems = self._forward(stack([window for window, _ in batch]))
+            stems = self._forward(stack([each.window for each in batch]))
         except OutOfMemory as err:
             self._run_halved(batch, err)
             return
         except Exception as err:
             self._run_one_by_one(batch, err)
             return
-        self._count(len(batch))
-        for (_, future), window in zip(batch, stems, strict=True):
+        # A stream has its part of the device.
+        self._count(batch, (time.perf_counter() - began) / self._streams)
+        for each, window in zip(batch, stems, strict=True):
             # A view would keep the whole batch in memory.
-            future.set_result(window.clone() if len(batch) > 1 else window)
+            each.future.set_result(window.clone() if len(batch) > 1 else window)
 
-    def _count(self, windows: int) -> None:
+    def _count(self, batch: Sequence[_Taken], seconds: float) -> None:
         with self._changed:
-            self._windows_served += windows
+            self._windows_served += len(batch)
+            for each in batch:
+                each.song.device_seconds += seconds / len(batch)
 
-    def _run_halved(self, batch: Sequence[_Request], err: OutOfMemory) -> None:
+    def _run_halved(self, batch: Sequence[_Taken], err: OutOfMemory) -> None:
         """Run a batch that was too large in halves, and limit later batches."""
         if len(batch) == 1:
             self._run_one_by_one(batch, err)
@@ -163,15 +226,15 @@ class Batcher:
         self._run(batch[:half])
         self._run(batch[half:])
 
-    def _run_one_by_one(self, batch: Sequence[_Request], err: Exception) -> None:
+    def _run_one_by_one(self, batch: Sequence[_Taken], err: Exception) -> None:
         """Run a failed batch again window by window, to isolate the failing one."""
         if len(batch) > 1:
-            for request in batch:
-                self._run([request])
+            for each in batch:
+                self._run([each])
             return
-        self._count(1)
-        for _, future in batch:
-            future.set_exception(err)
+        self._count(batch, 0.0)
+        for each in batch:
+            each.future.set_exception(err)
 
 
 def _cancel(future: Future[Tensor]) -> None:

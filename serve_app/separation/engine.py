@@ -1,7 +1,7 @@
 """Separate many songs at once with one network: mix blocks in, stem blocks out."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -54,6 +54,28 @@ class MixStatistics:
     def level(self) -> Level:
         """The normalisation of the mix."""
         return Level(self.mean, self.deviation, self.side_mean)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A song's share of the device.
+
+    Owners of songs get equal parts of the device. The songs of one `owner` share its
+    part in proportion to their `turns`.
+    """
+
+    turns: int = 1
+    owner: Hashable = ""
+
+
+EVEN_SHARE = Share()
+
+
+@dataclass
+class DeviceTime:
+    """The seconds of the device that a song took: its share of each batch."""
+
+    seconds: float = 0.0
 
 
 class KeptWindows(Protocol):
@@ -125,25 +147,28 @@ class Engine:
         *,
         on_progress: OnProgress,
         cancelled: Event,
-        turns: int = 1,
+        share: Share = EVEN_SHARE,
         kept: KeptWindows | None = None,
+        used: DeviceTime | None = None,
     ) -> Generator[Samples, None, None]:
         """Yield the stems (source, 2, any number) of mix blocks (2, any number).
 
         The stems have `stats.length` samples: a longer mix is cut, a shorter one padded
         with silence. `on_progress` gets the number of windows done and their total.
-        Songs share the device in proportion to their `turns`; those of a long mix count
-        half. Windows in `kept` are not computed again: they must come from an engine of
-        the same `identity`, the same mix and the same `stats`. Memory does not grow
-        with the song. Raises Cancelled soon after `cancelled` is set, without waiting
-        for the running batch, and Unavailable if the engine is closed.
+        Songs get their `share` of the device; the turns of a long mix count half. At
+        the end `used` gets the time that the song took of it. Windows in `kept` are not
+        computed again: they must come from an engine of the same `identity`, the same
+        mix and the same `stats`. Memory does not grow with the song. Raises Cancelled
+        soon after `cancelled` is set, without waiting for the running batch, and
+        Unavailable if the engine is closed.
         """
         # Like Demucs, normalise the mix before and scale the stems back afterwards.
         level, blocks = stats.level, normalised(mix_blocks, stats.level)
         windows = cut(blocks, stats.length, self.spec.window)
         total = len(plan(stats.length, self.spec.window))
-        weight = turns if total > _LONG_WINDOWS else 2 * turns
-        with closing(self._run(windows, weight, cancelled, kept)) as outputs:
+        weight = share.turns if total > _LONG_WINDOWS else 2 * share.turns
+        share, used = Share(weight, share.owner), used or DeviceTime()
+        with closing(self._run(windows, share, cancelled, kept, used)) as outputs:
             stems = _reported(outputs, total, on_progress)
             joined = join(stems, stats.length, self.spec.window)
             yield from restored(joined, level)
@@ -191,9 +216,10 @@ class Engine:
     def _run(
         self,
         windows: Iterable[Samples],
-        weight: int,
+        share: Share,
         cancelled: Event,
         kept: KeptWindows | None,
+        used: DeviceTime,
     ) -> Generator[Samples, None, None]:
         """Yield the network's stems (source, 2, window) of windows (2, window).
 
@@ -208,7 +234,9 @@ class Engine:
                     if is_inverted := is_out_of_phase(window):
                         invert_right(window)
                     mix = torch.from_numpy(window)
-                    future = self._batcher.submit(song_id, mix, weight)
+                    future = self._batcher.submit(
+                        song_id, mix, share.turns, share.owner
+                    )
                     pending.append(_Pending(index, future, kept, is_inverted))
                 else:
                     pending.append(_Pending(index, _done(stems), None))
@@ -218,7 +246,7 @@ class Engine:
             while pending:
                 yield pending.popleft().result(cancelled)
         finally:
-            self._batcher.forget(song_id)
+            used.seconds += self._batcher.forget(song_id)
 
 
 @dataclass(frozen=True)

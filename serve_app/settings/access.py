@@ -102,6 +102,40 @@ class AccessSettings(Section):
         "header are refused. Default: the tenant is that of the credentials.",
     )
 
+    requests_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Maximum requests of a client in a minute to each Api replica, "
+        "else 429 with Retry-After. A client is a tenant, or an IP address on servers "
+        "without tenants. A key can have another limit. Default: no limit.",
+    )
+    tenant_jobs_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        description="Maximum number of running jobs of a client, in the whole cluster "
+        "and of each kind; more wait. A key can have another limit. Default: no limit.",
+    )
+    tenant_jobs_queued: int | None = Field(
+        default=None,
+        ge=1,
+        description="Maximum number of queued jobs of a client, of each kind, else "
+        "429. A key can have another limit. Default: that of client_queue_share.",
+    )
+    tenant_audio_minutes_per_day: float | None = Field(
+        default=None,
+        gt=0,
+        description="Maximum minutes of audio of a tenant's jobs in a day (UTC), else "
+        "429. Failed and cancelled jobs don't count. All clients without a tenant "
+        "count as one. A key can have another limit. Default: no limit.",
+    )
+    tenant_stored_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Maximum size of the files of a tenant's jobs that have not "
+        "expired, else 429. All clients without a tenant count as one. A key can have "
+        "another limit. Default: no limit.",
+    )
+
     @field_validator("open_systems", mode="before")
     @classmethod
     def _split_systems(cls, value: Any) -> Any:

@@ -6,10 +6,24 @@ from serve_app.stems.request import Options, Source
 
 _CHANNELS = 2
 _FLOAT_BYTES = 4
+# By format. FLAC of noise is as large as its samples.
+_SAMPLE_BYTES = {"wav": 2, "wav24": 3, "wav32f": 4, "flac": 3}
+_COMPRESSED_SAMPLE_BYTES = 1
 # A cover of 1 MiB and texts; some formats encode them a third longer.
 _TAGS_BYTES = 2 * 2**20
 # Adjacent windows overlap by up to an eighth, and each is stored whole.
 _OVERLAP = 8 / 7
+
+
+def most_stored_bytes(source: Source, options: Options) -> int:
+    """Return the most bytes of the song and its stems, which a job keeps at its end.
+
+    Compressed formats are taken as half of 16-bit samples, which few songs exceed.
+    """
+    sample_bytes = _SAMPLE_BYTES.get(options.format, _COMPRESSED_SAMPLE_BYTES)
+    tags = min(2 * source.size_bytes, _TAGS_BYTES)
+    stem = source.samples * _CHANNELS * sample_bytes + tags
+    return source.size_bytes + stem * len(options.stems)
 
 
 def disk_bytes(

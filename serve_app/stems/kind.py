@@ -13,6 +13,7 @@ from serve_app.stems.wire import (
     WebhookMessage,
 )
 from serve_app.storage.port import UPLOADS
+from serve_app.usage.used import JobUsage
 from serve_app.webhooks.message import WEBHOOK, Message
 from serve_app.webhooks.target import Webhook, WebhookEvent
 
@@ -82,6 +83,20 @@ class Separation(Kind[SeparationRequest, Result]):
             for stem in result.stems
         }
 
+    def usage(self, job: SeparationJob) -> JobUsage:
+        """Return what a job used; stems of an earlier job take no device seconds."""
+        source, result = job.request.source, job.result
+        return JobUsage(
+            audio_seconds=job.audio_seconds,
+            device_seconds=0.0 if result is None else result.device_seconds,
+            bytes_in=source.size_bytes,
+            bytes_out=_size_bytes(result),
+        )
+
+    def stored_bytes(self, job: SeparationJob) -> int:
+        """Return the size of the song, and of the stems if there are any."""
+        return job.request.source.size_bytes + _size_bytes(job.result)
+
     def is_wanted(self, job: SeparationJob, key: str) -> bool:
         """Whether the file at `key` is still needed: of the current attempt, if any."""
         folder, *_ = key.split("/")
@@ -103,6 +118,10 @@ class Separation(Kind[SeparationRequest, Result]):
             return fields
         made = {"model": job.result.model, "cache": job.result.cache or "miss"}
         return {**fields, **made}
+
+
+def _size_bytes(result: Result | None) -> int:
+    return 0 if result is None else sum(stem.size_bytes for stem in result.stems)
 
 
 _DEFAULT_RULES = Rules()

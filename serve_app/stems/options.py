@@ -138,7 +138,7 @@ FORMAT = Option(
 PRIORITY = Option(
     "priority",
     "Rank among the server's jobs. Those of a higher priority start first, and get "
-    "three times as much of a device that they share.",
+    "three times as much of their client's part of a device.",
     example="high",
     default=Priority.NORMAL.value,
     choices=tuple(each.value for each in Priority),

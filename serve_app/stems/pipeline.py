@@ -11,7 +11,14 @@ from serve_app.audio.decode import read_blocks
 from serve_app.audio.formats import StemFormat
 from serve_app.audio.resample import exactly, resampled, resampled_samples
 from serve_app.audio.stems import StemWriter
-from serve_app.separation.engine import Engine, KeptWindows, MixStatistics
+from serve_app.separation.engine import (
+    EVEN_SHARE,
+    DeviceTime,
+    Engine,
+    KeptWindows,
+    MixStatistics,
+    Share,
+)
 from serve_app.stems.mixing import mixed, stem_sources
 
 OnProgress = Callable[[float], None]
@@ -36,7 +43,7 @@ class SongFacts(Protocol):
 class SongTask:
     """A song to separate: its file and facts, the stems, their format and directory.
 
-    `turns` is its share of the engine; see `Engine.separate`.
+    `share` is its share of the engine; see `Engine.separate`.
     """
 
     source: Path
@@ -44,15 +51,16 @@ class SongTask:
     stems: tuple[str, ...]
     format: StemFormat
     directory: Path
-    turns: int = 1
+    share: Share = EVEN_SHARE
 
 
 @dataclass(frozen=True)
 class SeparatedSong:
-    """The stem files of a song, and the gain common to them all."""
+    """The stem files of a song, the gain common to them all, and the device's time."""
 
     paths: Mapping[str, Path]
     gain: float
+    device_seconds: float
 
 
 def separate_song(
@@ -71,6 +79,7 @@ def separate_song(
     facts, rate = task.facts, engine.spec.sample_rate
     length = max(1, resampled_samples(facts.samples, facts.sample_rate, rate))
     sums = stem_sources(engine.spec.sources, task.stems)
+    used = DeviceTime()
     task.directory.mkdir(parents=True, exist_ok=True)
     # Closed here, because an error's traceback would keep the deleted song open.
     with closing(read_blocks(task.source)) as blocks:
@@ -79,7 +88,8 @@ def separate_song(
             MixStatistics(length, facts.mean, facts.deviation, facts.side_mean),
             on_progress=lambda done, total: on_progress(done / total),
             cancelled=cancelled,
-            turns=task.turns,
+            share=task.share,
+            used=used,
             kept=kept,
         )
         with (
@@ -95,4 +105,4 @@ def separate_song(
             for block in exactly(mixes, facts.samples):
                 writer.write(block)
             written = writer.finish()
-    return SeparatedSong(written.paths, written.gain)
+    return SeparatedSong(written.paths, written.gain, used.seconds)

@@ -99,7 +99,8 @@ class Result:
     `gain` is the factor of all stems that prevents clipping in integer formats (1.0 if
     no sample exceeded full scale). `analysis` is None if it failed, and
     `analysis_error` then says why. `engine` has the runtime, precision and device that
-    computed the stems. `cache` is "hit" if another job made the stems.
+    computed the stems, and `device_seconds` is its share of that device's time, of the
+    attempt that succeeded. `cache` is "hit" if another job made the stems.
     """
 
     model: str
@@ -109,6 +110,7 @@ class Result:
     analysis_error: str | None = None
     engine: Mapping[str, str] | None = None
     cache: str | None = None
+    device_seconds: float = 0.0
 
 
 SeparationJob = Job[SeparationRequest, Result]

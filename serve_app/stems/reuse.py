@@ -88,7 +88,7 @@ class Reuse:
             if song is not None:
                 pool.submit(self._storage.copy, song, job.request.source.key).result()
             copies = tuple(copying)
-        return replace(donor.result, stems=copies, cache=HIT)
+        return replace(donor.result, stems=copies, cache=HIT, device_seconds=0.0)
 
     def _copy(self, job: SeparationJob, stem: StemFile) -> StemFile:
         path = PurePath(stem.key)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from serve_app.audio import formats
 from serve_app.errors import StorageFull, StorageUnavailable
 from serve_app.filenames import titles
-from serve_app.separation.engine import Engine
+from serve_app.separation.engine import Engine, Share
 from serve_app.stems import reports, stem_tags
 from serve_app.stems.kind import STEMS
 from serve_app.stems.pipeline import SeparatedSong, SongTask, separate_song
@@ -93,7 +93,7 @@ class SongWorker:
                 job.request.options.stems,
                 formats.parse(job.request.options.format),
                 source.with_name("stems"),
-                job.request.options.priority.turns,
+                Share(job.request.options.priority.turns, job.client),
             )
 
             def separated(done: float) -> None:
@@ -112,7 +112,13 @@ class SongWorker:
             "precision": facts.precision,
             "device": facts.device,
         }
-        return Result(engine.spec.name, stems, song.gain, engine=computed)
+        return Result(
+            engine.spec.name,
+            stems,
+            song.gain,
+            engine=computed,
+            device_seconds=song.device_seconds,
+        )
 
     def _report(self, job: SeparationJob, cancelled: Event) -> Mapping[str, Any] | None:
         """Return the song's report, which the Analyzer makes meanwhile, or None."""

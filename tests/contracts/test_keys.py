@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from serve_app.access.quotas import NO_QUOTAS, Quotas
 from sqlalchemy import select, update
 
 from serve_app.access.api_key import KeyText
 from serve_app.access.keys import ApiKey, KeyStore, NewKey
-from serve_app.access.quotas import NO_QUOTAS, Quotas
 from serve_app.access.server_secret import server_secret
 from serve_app.access.table import api_keys
 from serve_app.database import Database

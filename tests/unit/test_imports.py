@@ -20,7 +20,7 @@ MODULES = sorted(
 # What all systems share; none of it knows an engine or a system.
 KERNEL = (
     *("errors", "filenames", "settings", "database", "storage", "outbound"),
-    *("jobs", "idempotency", "webhooks", "api", "access"),
+    *("jobs", "idempotency", "webhooks", "api", "access", "usage"),
 )
 # Arrays in, arrays out.
 ENGINES = ("audio", "separation", "analysis", "pictures")
@@ -36,7 +36,7 @@ SYSTEMS = tuple(
 )
 ROUTES = tuple(f"serve_app.{system}.http" for system in SYSTEMS)
 # These know no jobs: what depends on them is passed in.
-WITHOUT_JOBS = ("errors", "filenames", "database", "storage", "outbound")
+WITHOUT_JOBS = ("errors", "filenames", "database", "storage", "outbound", "usage")
 
 # Libraries that are heavy or a choice of ours, and the only rooms that know them.
 LIBRARIES: dict[str, tuple[str, ...]] = {
@@ -68,6 +68,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "serve_app.database",
         "serve_app.idempotency",
         "serve_app.jobs",
+        "serve_app.usage",
         "serve_app.webhooks",
     ),
     "alembic": ("serve_app.database",),

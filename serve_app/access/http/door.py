@@ -1,7 +1,7 @@
 """The door with access control: credentials, scopes and tenants."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import ip_address
 
@@ -13,6 +13,7 @@ from serve_app.access.authenticator import Authenticator
 from serve_app.access.http import audited
 from serve_app.access.http.credentials import credential_of
 from serve_app.access.http.link_token import remove_token, token_of
+from serve_app.access.http.rates import Rates
 from serve_app.access.identity import ANY_TENANT, Identity
 from serve_app.access.links import Grant, Links
 from serve_app.api import clients
@@ -21,6 +22,7 @@ from serve_app.api.door import Admission, Ended, check_named
 from serve_app.api.links import Link
 from serve_app.api.route_rules import Need, RouteRule, route_path
 from serve_app.errors import Forbidden, Unauthorized
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +39,14 @@ class AccessPolicy:
 
     With `is_required` None they may come in until credentials are configured. They may
     always use the `open_systems`. `tenant_header` is the header in which a gateway
-    names the tenant; if it is empty, there is no gateway.
+    names the tenant; if it is empty, there is no gateway. The `quotas` are those of
+    clients whose credentials have none.
     """
 
     is_required: bool | None = None
     open_systems: frozenset[str] = frozenset()
     tenant_header: str = ""
+    quotas: Quotas = NO_QUOTAS
 
 
 class AccessDoor:
@@ -59,6 +63,7 @@ class AccessDoor:
         self._policy = policy
         self._links = links
         self._audit = audit
+        self._rates = Rates()
         self._has_warned = False
         # As the last request found it.
         self._was_open = False
@@ -83,15 +88,24 @@ class AccessDoor:
         if credential is None:
             linked = await self._linked(scope, rule, named)
             if linked is not None:
-                return Admission(linked)
+                return self._counted(linked, NO_QUOTAS)
             await self._check_open(scope, rule)
             check_named(named, self._policy.tenant_header)
-            return Admission(named)
+            return self._counted(named, NO_QUOTAS)
         identity = await self._authenticator.identify(credential)
         scope[_OWNER] = identity.credential, identity.tenant
         _check_scope(identity, rule.scope(scope["method"]))
         check_named(named, self._policy.tenant_header)
-        return Admission(_client(identity, named))
+        return self._counted(_client(identity, named), identity.quotas)
+
+    def _counted(self, client: Client, quotas: Quotas) -> Admission:
+        """Count a request of a client whose credentials have these quotas."""
+        client = replace(client, quotas=quotas.over(self._policy.quotas))
+        most = client.quotas.requests_per_minute
+        if most is None:
+            return Admission(client)
+        rate = self._rates.count(client, most)
+        return Admission(client, rate.headers, rate.refusal())
 
     async def check_again(self, client: Client) -> None:
         """Raise Unauthorized if the client's key is no longer valid."""

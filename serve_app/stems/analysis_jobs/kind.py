@@ -15,6 +15,7 @@ from serve_app.stems.analysis_jobs.request import (
 from serve_app.stems.analysis_jobs.view import analysis_view
 from serve_app.stems.analysis_jobs.wire import AnalysisMessage
 from serve_app.stems.kind import end_messages
+from serve_app.usage.used import JobUsage
 from serve_app.webhooks.message import Message
 from serve_app.webhooks.target import WebhookEvent
 
@@ -36,6 +37,15 @@ class SongAnalysis(Kind[AnalysisRequest, AnalysisResult]):
             ).model_dump_json(exclude_unset=True)
 
         return end_messages(job, job.request.webhook, body)
+
+    def usage(self, job: AnalysisJob) -> JobUsage:
+        """Return what a job used; an analysis takes no device seconds."""
+        size_bytes = job.request.source.size_bytes
+        return JobUsage(audio_seconds=job.audio_seconds, bytes_in=size_bytes)
+
+    def stored_bytes(self, job: AnalysisJob) -> int:
+        """Return 0: the song is deleted when its job has ended."""
+        return 0
 
     def is_wanted(self, job: AnalysisJob, key: str) -> bool:
         """Whether the song is still needed: until its job has ended."""

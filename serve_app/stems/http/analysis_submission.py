@@ -17,6 +17,7 @@ from serve_app.stems.http.hand_in import (
     REPLAYED,
     STATUS,
     Body,
+    Files,
     Headers,
     answered_before,
     hand_in,
@@ -46,10 +47,11 @@ class AnalysisSubmission:
         upload = await arrival.upload()
         job = await self._job(upload)
         body, headers = await hand_in(
-            services.analysis_jobs,
-            job,
-            partial(services.storage.put, job.request.source.key, upload.path),
-            partial(services.storage.delete, job.request.source.key),
+            partial(services.analysis_jobs.add, job, quotas=self._client.quotas),
+            Files(
+                partial(services.storage.put, job.request.source.key, upload.path),
+                partial(services.storage.delete, job.request.source.key),
+            ),
             once,
             _accepted(job, upload.form.ignored).model_dump(mode="json"),
         )
@@ -74,6 +76,8 @@ class AnalysisSubmission:
             client=self._client.name,
             cost_seconds=source.duration_seconds,
             disk_bytes=_COPIES * source.size_bytes,
+            audio_seconds=source.duration_seconds,
+            stored_bytes=source.size_bytes,
         )
 
     def _served(self, body: Body, headers: Headers) -> JSONResponse:

@@ -1,6 +1,7 @@
 """A request that becomes a job, once, whatever its client sends again."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from serve_app.api import idempotency
@@ -9,7 +10,6 @@ from serve_app.api.threads import run_in_thread
 from serve_app.errors import Unavailable
 from serve_app.idempotency.response import StoredResponse
 from serve_app.idempotency.store import ResponseReceipt
-from serve_app.stems.http.services import J, Queue
 
 # The gateways of old clients take any other status for a failure, 202 too.
 STATUS = 200
@@ -26,43 +26,50 @@ async def answered_before(once: Once | None) -> Body | None:
     return None if before is None else before.body
 
 
+@dataclass(frozen=True)
+class Files:
+    """The files of a new job.
+
+    `store` puts them into the storage, and `discard` deletes them if there will be no
+    job.
+    """
+
+    store: Callable[[], None]
+    discard: Callable[[], None]
+
+
 async def hand_in(
-    queue: Queue[J],
-    job: J,
-    store: Callable[[], None],
-    discard: Callable[[], None],
+    add: Callable[[ResponseReceipt | None], StoredResponse | None],
+    files: Files,
     once: Once | None,
     body: Body,
 ) -> tuple[Body, Headers]:
-    """Add a job to its queue, after its files; return the answer's body and headers.
+    """Store the files of a job and `add` it; return the answer's body and headers.
 
-    `store` puts the files into the storage, and `discard` deletes them if there will
-    be no job. The answer is `body`, or that to the same request if it was sent before.
+    The answer is `body`, or that to the same request if it was sent before.
     """
-    answer = once.answer(STATUS, {}, body) if once else None
-    before = await run_in_thread(_add, queue, job, store, discard, answer)
+    receipt = ResponseReceipt(once.answer(STATUS, {}, body)) if once else None
+    before = await run_in_thread(_add, add, files, receipt)
     if once is None or before is None:
         return body, NO_HEADERS
     return once.checked(before).body, REPLAYED
 
 
 def _add(
-    queue: Queue[J],
-    job: J,
-    store: Callable[[], None],
-    discard: Callable[[], None],
-    answer: StoredResponse | None,
+    add: Callable[[ResponseReceipt | None], StoredResponse | None],
+    files: Files,
+    receipt: ResponseReceipt | None,
 ) -> StoredResponse | None:
     """Store the files, then the row: a dispatcher may claim it at once."""
     try:
-        store()
-        before = queue.add(job, None if answer is None else ResponseReceipt(answer))
+        files.store()
+        before = add(receipt)
     except Unavailable:
         # The row may have been written all the same; if not, a sweep deletes the files.
         raise
     except BaseException:
-        discard()
+        files.discard()
         raise
     if before is not None:
-        discard()
+        files.discard()
     return before

@@ -19,6 +19,7 @@ from serve_app.stems.reports import ExportRequest, Request
 from serve_app.stems.request import Result, SeparationJob
 from serve_app.storage.disk_reserve import DiskReserve
 from serve_app.storage.port import DirectUploads, Storage
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 # Fetches a song from a URL to a path and returns its name. The last argument returns
 # False when the song is no longer wanted.
@@ -36,15 +37,24 @@ class Queue(Protocol[J]):
     """The queue of a kind of job: adds, finds, cancels and removes jobs."""
 
     def add(
-        self, job: J, receipt: ResponseReceipt | None = None
+        self,
+        job: J,
+        receipt: ResponseReceipt | None = None,
+        quotas: Quotas = NO_QUOTAS,
     ) -> StoredResponse | None:
         """Queue `job` and return None, or return the kept response to its request.
 
-        Raises QueueFull when the queue, or the client's share of it, is full.
+        Raises QueueFull when the queue, or the client's share of it, is full, and
+        QuotaExceeded or AudioTooLong when `quotas` leave no room for the job.
         """
 
-    def check_room(self, client: str) -> None:
-        """Raise QueueFull when the queue, or the client's share of it, is full."""
+    def check_room(
+        self, client: str, tenant: str = "", quotas: Quotas = NO_QUOTAS
+    ) -> None:
+        """Raise QueueFull when the queue, or the client's share of it, is full.
+
+        Raises QuotaExceeded when one of the `quotas` is used up.
+        """
 
     def cancel(self, job_id: str) -> J:
         """Cancel the job unless it has ended; raise JobNotFound for an unknown id."""

@@ -27,10 +27,14 @@ class SongRequest:
     async def check_room(self, queue: Queue[J]) -> None:
         """Raise QueueFull before the client uploads a song that the queue can't take.
 
+        Raises QuotaExceeded when a quota of the client is used up.
         A request with an Idempotency-Key is not checked: it may have a response.
         """
         if not idempotency.is_named(self.request):
-            await run_in_thread(queue.check_room, self.client.name)
+            client = self.client
+            await run_in_thread(
+                queue.check_room, client.name, client.tenant, client.quotas
+            )
 
     def receive(
         self, options: Sequence[Option]

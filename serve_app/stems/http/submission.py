@@ -17,11 +17,12 @@ from serve_app.api.threads import run_in_thread
 from serve_app.audio.facts import AudioFacts
 from serve_app.errors import AudioTooLong
 from serve_app.jobs.job import State
-from serve_app.stems.footprint import disk_bytes
+from serve_app.stems.footprint import disk_bytes, most_stored_bytes
 from serve_app.stems.http import form_options
 from serve_app.stems.http.hand_in import (
     REPLAYED,
     STATUS,
+    Files,
     answered_before,
     hand_in,
 )
@@ -122,6 +123,8 @@ class Submission:
             priority=options.priority.rank,
             cost_seconds=source.duration_seconds,
             disk_bytes=_disk_bytes(services, source, options),
+            audio_seconds=source.duration_seconds,
+            stored_bytes=most_stored_bytes(source, options),
             same_input=file_key,
             same_work=audio_key,
         )
@@ -135,10 +138,8 @@ class Submission:
     ) -> JSONResponse:
         services, storage = self._services, self._services.storage
         body, headers = await hand_in(
-            services.jobs,
-            job,
-            partial(_store, storage, job, path),
-            partial(_discard, storage, job),
+            partial(services.jobs.add, job, quotas=self._client.quotas),
+            Files(partial(_store, storage, job, path), partial(_discard, storage, job)),
             once,
             _accepted(job, ignored).model_dump(mode="json", exclude_none=True),
         )

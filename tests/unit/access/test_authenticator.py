@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from serve_app.access.quotas import Quotas
 
 from serve_app.access import api_key
 from serve_app.access.api_key import generate
@@ -14,7 +15,6 @@ from serve_app.access.authenticator import Authenticator
 from serve_app.access.identity import ANY_TENANT, Identity
 from serve_app.access.key_cache import KeyCache
 from serve_app.access.keys import KeyStore, NewKey
-from serve_app.access.quotas import Quotas
 from serve_app.database import Database
 from serve_app.errors import DatabaseUnavailable, Unauthorized
 from tests.jobs import ManualClock

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from serve_app.access.quotas import NO_QUOTAS, Quotas
 
 from serve_app.access import new_key
 from serve_app.access.keys import NewKey
-from serve_app.access.quotas import NO_QUOTAS, Quotas
 from serve_app.access.wire import KeyRequest
 from serve_app.errors import InvalidInput
 

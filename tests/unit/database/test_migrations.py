@@ -27,6 +27,7 @@ from sqlalchemy import (
     update,
 )
 
+from serve_app.access.table import api_keys, server_secrets
 from serve_app.database import Database, engine
 from serve_app.database.columns import metadata
 from serve_app.database.migrations import VERSION_TABLE, upgrade
@@ -35,6 +36,7 @@ from serve_app.jobs import statements
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.table import lanes, queue, to_row
 from serve_app.stems.kind import separation
+from serve_app.usage.table import usage
 from serve_app.webhooks.message import WEBHOOK, Message
 from serve_app.webhooks.outbox import Outbox
 from serve_app.webhooks.table import messages
@@ -62,7 +64,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
-NEWEST = "0011"
+NEWEST = "0013"
 VERSION_TABLES = {VERSION_TABLE, "alembic_version"}
 
 
@@ -88,7 +90,10 @@ def version(database: Engine, table: str = VERSION_TABLE) -> str:
 def test_the_steps_lead_to_the_tables_that_the_code_uses(any_url: str) -> None:
     database = engine.connect(any_url)
     upgrade(database)
-    assert set(metadata.tables.values()) >= {queue, lanes, messages, answers}
+    assert set(metadata.tables.values()) >= {
+        *(queue, lanes, messages, answers, usage),
+        *(api_keys, server_secrets),
+    }
 
     def is_ours(name: str | None, kind: str, _: object) -> bool:
         return kind != "table" or name not in VERSION_TABLES
@@ -152,7 +157,10 @@ def as_before(table: Table, name: str, *unknown: str) -> Table:
     return Table(name, MetaData(), *(Column(one.name, one.type) for one in known))
 
 
-JOBS = as_before(queue, "jobs", "kind", "unique_key", "lane", "request")
+JOBS = as_before(
+    *(queue, "jobs", "kind", "unique_key", "lane", "request"),
+    *("at_once", "audio_seconds", "stored_bytes"),
+)
 DELIVERIES = as_before(messages, "deliveries", "channel", "order_key")
 
 

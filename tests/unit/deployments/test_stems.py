@@ -6,7 +6,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
-from deployments.stems import _sweep_orphans
+import pytest
+
+from deployments.pool import Pool
+from deployments.stems import _sweep_orphans, client_songs
 from serve_app.database import Database
 from serve_app.jobs.expiry import Expiry
 from serve_app.stems.kind import FOLDERS
@@ -28,6 +31,22 @@ class Uploads:
         """Take note."""
         self.swept.append((before, folders))
         return 0
+
+
+@pytest.mark.parametrize(
+    ("songs_at_once", "calls", "replicas", "most"),
+    [(4, 8, 1, 4), (4, 8, 3, 12), (8, 8, 1, 7), (20, 8, 2, 14), (1, 8, 1, 1)],
+)
+def test_one_client_leaves_a_place_in_each_separator(
+    songs_at_once: int, calls: int, replicas: int, most: int
+) -> None:
+    pool = Pool(max_ongoing_requests=calls, num_replicas=replicas)
+    assert client_songs(pool, songs_at_once) == most
+    assert most < replicas * min(songs_at_once + 1, calls)
+
+
+def test_a_separator_with_one_place_is_for_whoever_comes() -> None:
+    assert client_songs(Pool(max_ongoing_requests=1), 4) == 1
 
 
 def test_uploads_are_spared_for_as_long_as_they_may_take(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from threading import Barrier, Event, get_ident
@@ -144,6 +145,73 @@ def test_a_song_that_comes_late_has_no_claim_on_what_was_before(
     device.free.set()
     results(futures)
     assert device.batches[-4:] in ([[9], [21], [10], [22]], [[21], [9], [22], [10]])
+    batcher.close()
+
+
+def owned(
+    batcher: Batcher, owner: str, song: str, *values: int
+) -> "list[Future[Tensor]]":
+    return [batcher.submit(song, window(value), 1, owner) for value in values]
+
+
+def test_owners_share_the_device_equally_and_then_their_songs(device: Device) -> None:
+    batcher = Batcher(device.forward, max_windows=1)
+    device.occupy(batcher)
+    many = [
+        future
+        for number in range(4)
+        for future in owned(batcher, "many", f"song {number}", 100 + number)
+    ]
+    one = owned(batcher, "one", "song", 1, 2, 3, 4)
+    device.free.set()
+    results(many + one)
+    order = [value for (value,) in device.batches[1:]]
+    assert order == [100, 1, 101, 2, 102, 3, 103, 4]
+    batcher.close()
+
+
+def test_weights_count_among_the_songs_of_one_owner_only(device: Device) -> None:
+    batcher = Batcher(device.forward, max_windows=1)
+    device.occupy(batcher)
+    heavy = [batcher.submit("heavy", window(100 + n), 9, "one") for n in range(4)]
+    light = owned(batcher, "other", "light", 1, 2, 3, 4)
+    device.free.set()
+    results(heavy + light)
+    order = [value >= 100 for (value,) in device.batches[1:]]
+    assert order == [True, False] * 4
+    batcher.close()
+
+
+def test_an_owner_that_comes_late_has_no_claim_on_what_was_before(
+    device: Device,
+) -> None:
+    batcher = Batcher(device.forward, max_windows=1)
+    device.free.set()
+    results(owned(batcher, "early", "a", *range(1, 9)))
+    device.free.clear()
+    device.entered.clear()
+    device.occupy(batcher)
+    futures = owned(batcher, "early", "a", 9, 10) + owned(batcher, "late", "b", 21, 22)
+    device.free.set()
+    results(futures)
+    late = [value > 20 for (value,) in device.batches[-4:]]
+    assert late in ([False, True, False, True], [True, False, True, False])
+    batcher.close()
+
+
+def test_the_device_is_charged_to_songs_by_their_windows(device: Device) -> None:
+    batcher = Batcher(device.forward, max_windows=4)
+    device.occupy(batcher)
+    futures = owned(batcher, "a", "one", 1, 2, 3) + owned(batcher, "b", "other", 9)
+    began = time.perf_counter()
+    device.free.set()
+    results(futures)
+    first = batcher.forget("first")
+    one, other = batcher.forget("one"), batcher.forget("other")
+    assert one == pytest.approx(3 * other)
+    assert 0 < one + other <= time.perf_counter() - began
+    assert first > 0
+    assert batcher.forget("unknown") == 0.0
     batcher.close()
 
 

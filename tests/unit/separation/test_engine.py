@@ -15,7 +15,7 @@ from serve_app.errors import (
     Unavailable,
     WeightsUnavailable,
 )
-from serve_app.separation.engine import Engine, MixStatistics
+from serve_app.separation.engine import DeviceTime, Engine, MixStatistics
 from serve_app.separation.level import restored
 from serve_app.separation.models import find
 from serve_app.separation.overlap_add import join
@@ -191,6 +191,21 @@ def test_progress_counts_every_window(mirror: Mirror) -> None:
         assert sum(block.shape[-1] for block in blocks) == mix.shape[1]
         assert engine.describe()["windows_served"] == 4
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_song_is_told_the_time_that_it_took_of_the_device(mirror: Mirror) -> None:
+    mix, used, mirror.seconds = song(3 * HOP + WINDOW), DeviceTime(), 0.02
+    with Engine(SPEC, on_cpu(mirror), max_windows=1) as engine:
+        blocks = engine.separate(
+            in_blocks(mix),
+            statistics(mix),
+            on_progress=lambda done, total: None,
+            cancelled=Event(),
+            used=used,
+        )
+        for _ in blocks:
+            pass
+    assert 4 * mirror.seconds <= used.seconds < 10
 
 
 def test_songs_separated_together_are_as_if_separated_alone(

@@ -9,6 +9,7 @@ import pytest
 from serve_app.jobs.job import State
 from serve_app.stems.kind import separation
 from serve_app.stems.request import Stage
+from serve_app.usage.used import JobUsage
 from serve_app.webhooks.message import WEBHOOK
 from serve_app.webhooks.target import Webhook, WebhookEvent
 from tests.jobs import NOON, RESULT, asking, new_job
@@ -20,6 +21,13 @@ ENDS = {
     State.FAILED: WebhookEvent.FAILED,
     State.CANCELLED: WebhookEvent.CANCELLED,
 }
+
+
+def test_a_song_is_charged_its_length_its_device_and_its_files() -> None:
+    job = new_job(audio_seconds=180.0, result=replace(RESULT, device_seconds=2.5))
+    assert KIND.usage(job) == JobUsage(180.0, 2.5, 4_000_000, 44)
+    assert KIND.stored_bytes(job) == 4_000_044
+    assert KIND.stored_bytes(new_job(state=State.FAILED)) == 4_000_000
 
 
 def test_a_song_is_fetched_separated_and_uploaded() -> None:

@@ -37,7 +37,8 @@ def donor(store: SongStore, storage: LocalStorage, tmp_path: Path) -> Separation
         storage.put(key, tmp_path / name)
         filename = f"old_{name}.wav"
         stems.append(StemFile(name, key, filename, len(name), "ab" * 32, "audio/wav"))
-    return ended(store, "donor", Result("demo", tuple(stems), 0.5, {"bpm": 120.0}))
+    found = Result("demo", tuple(stems), 0.5, {"bpm": 120.0}, device_seconds=9.0)
+    return ended(store, "donor", found)
 
 
 def ended(store: SongStore, job_id: str, result: Result) -> SeparationJob:
@@ -57,6 +58,7 @@ def test_the_stems_are_the_jobs_own(
     result = reuse.result(wanting())
     assert result is not None
     assert result.cache == "hit"
+    assert result.device_seconds == 0.0
     assert (result.model, result.gain, result.analysis) == ("demo", 0.5, {"bpm": 120.0})
     assert [stem.key for stem in result.stems] == [
         "stems/b/3/drums.wav",

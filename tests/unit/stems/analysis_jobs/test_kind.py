@@ -14,6 +14,7 @@ from serve_app.stems.analysis_jobs.request import (
     AnalysisResult,
 )
 from serve_app.stems.kind import END_EVENTS, FOLDERS
+from serve_app.usage.used import JobUsage
 from serve_app.webhooks.message import WEBHOOK
 from serve_app.webhooks.target import Webhook, WebhookEvent
 from tests.jobs import NOON, new_job
@@ -33,6 +34,12 @@ def analysis_job(webhook: Webhook | None = None, **changes: Any) -> AnalysisJob:
         updated_at=NOON,
     )
     return job.evolve(**changes)
+
+
+def test_an_analysis_is_charged_its_length_and_keeps_no_file() -> None:
+    job = analysis_job(audio_seconds=180.0, result=AnalysisResult(REPORT))
+    assert KIND.usage(job) == JobUsage(180.0, bytes_in=4_000_000)
+    assert KIND.stored_bytes(job) == 0
 
 
 def test_no_file_of_an_analysis_lies_where_the_version_before_sweeps() -> None:

@@ -8,6 +8,7 @@ import pytest
 from serve_app.errors import QueueFull, StorageUnavailable, Unavailable
 from serve_app.jobs.job import State
 from serve_app.stems.request import SeparationJob, Stage
+from serve_app.usage.quotas import Quotas
 from tests.unit.server import (
     INFOS,
     LIMITS,
@@ -163,7 +164,7 @@ async def test_a_job_that_cannot_be_queued_leaves_no_file(
 ) -> None:
     """The queue may fill up while a song is on its way."""
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, quotas: Quotas) -> None:
         raise QueueFull("Try again.", 7)
 
     monkeypatch.setattr(server.store, "add", refuse)
@@ -178,8 +179,8 @@ async def test_a_song_stays_while_nobody_knows_whether_it_was_queued(
     """The database may fail after it has written; the sweep of orphans decides."""
     add = server.store.add
 
-    def fail_late(*args: Any) -> None:
-        add(*args)
+    def fail_late(*args: Any, quotas: Quotas) -> None:
+        add(*args, quotas)
         raise Unavailable("The database is away.")
 
     monkeypatch.setattr(server.store, "add", fail_late)
