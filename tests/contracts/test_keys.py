@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from serve_app.access.quotas import NO_QUOTAS, Quotas
 from sqlalchemy import select, update
 
 from serve_app.access.api_key import KeyText
@@ -14,6 +13,7 @@ from serve_app.access.server_secret import server_secret
 from serve_app.access.table import api_keys
 from serve_app.database import Database
 from serve_app.errors import DatabaseUnavailable, KeyNotFound
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 from tests.jobs import NOON, ManualClock
 
 SCOPES = frozenset({"stems:read", "stems:write"})

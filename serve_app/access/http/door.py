@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import ip_address
 
+from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from serve_app.access import scopes
@@ -16,7 +17,7 @@ from serve_app.access.http.link_token import remove_token, token_of
 from serve_app.access.http.rates import Rates
 from serve_app.access.identity import ANY_TENANT, Identity
 from serve_app.access.links import Grant, Links
-from serve_app.api import clients
+from serve_app.api import clients, pieces
 from serve_app.api.clients import Client
 from serve_app.api.door import Admission, Ended, check_named
 from serve_app.api.links import Link
@@ -40,13 +41,15 @@ class AccessPolicy:
     With `is_required` None they may come in until credentials are configured. They may
     always use the `open_systems`. `tenant_header` is the header in which a gateway
     names the tenant; if it is empty, there is no gateway. The `quotas` are those of
-    clients whose credentials have none.
+    clients whose credentials have none. With `has_pieces` the proxy requests files in
+    pieces, and removes the header that names them from clients' requests.
     """
 
     is_required: bool | None = None
     open_systems: frozenset[str] = frozenset()
     tenant_header: str = ""
     quotas: Quotas = NO_QUOTAS
+    has_pieces: bool = True
 
 
 class AccessDoor:
@@ -88,24 +91,28 @@ class AccessDoor:
         if credential is None:
             linked = await self._linked(scope, rule, named)
             if linked is not None:
-                return self._counted(linked, NO_QUOTAS)
+                return self._counted(scope, linked, NO_QUOTAS)
             await self._check_open(scope, rule)
             check_named(named, self._policy.tenant_header)
-            return self._counted(named, NO_QUOTAS)
+            return self._counted(scope, named, NO_QUOTAS)
         identity = await self._authenticator.identify(credential)
         scope[_OWNER] = identity.credential, identity.tenant
         _check_scope(identity, rule.scope(scope["method"]))
         check_named(named, self._policy.tenant_header)
-        return self._counted(_client(identity, named), identity.quotas)
+        return self._counted(scope, _client(identity, named), identity.quotas)
 
-    def _counted(self, client: Client, quotas: Quotas) -> Admission:
+    def _counted(self, scope: Scope, client: Client, quotas: Quotas) -> Admission:
         """Count a request of a client whose credentials have these quotas."""
         client = replace(client, quotas=quotas.over(self._policy.quotas))
         most = client.quotas.requests_per_minute
-        if most is None:
+        if most is None or self._is_later_piece(scope):
             return Admission(client)
         rate = self._rates.count(client, most)
         return Admission(client, rate.headers, rate.refusal())
+
+    def _is_later_piece(self, scope: Scope) -> bool:
+        """Whether a request is for a later piece of a file: one download counts once."""
+        return self._policy.has_pieces and not pieces.is_first(Headers(scope=scope))
 
     async def check_again(self, client: Client) -> None:
         """Raise Unauthorized if the client's key is no longer valid."""

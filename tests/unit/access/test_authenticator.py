@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from serve_app.access.quotas import Quotas
 
 from serve_app.access import api_key
 from serve_app.access.api_key import generate
@@ -17,6 +16,7 @@ from serve_app.access.key_cache import KeyCache
 from serve_app.access.keys import KeyStore, NewKey
 from serve_app.database import Database
 from serve_app.errors import DatabaseUnavailable, Unauthorized
+from serve_app.usage.quotas import Quotas
 from tests.jobs import ManualClock
 from tests.unit.access.gate import ADMIN_KEY, SECRET
 

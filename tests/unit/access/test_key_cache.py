@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 import pytest
-from serve_app.access.quotas import NO_QUOTAS
 
 from serve_app.access import key_cache
 from serve_app.access.key_cache import FRESH_SECONDS, KeyCache
 from serve_app.access.keys import ApiKey, KeyStore
 from serve_app.errors import DatabaseUnavailable
+from serve_app.usage.quotas import NO_QUOTAS
 
 pytestmark = pytest.mark.anyio
 

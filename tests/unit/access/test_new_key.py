@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from serve_app.access.quotas import NO_QUOTAS, Quotas
 
 from serve_app.access import new_key
 from serve_app.access.keys import NewKey
 from serve_app.access.wire import KeyRequest
 from serve_app.errors import InvalidInput
+from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SYSTEMS = ("stems", "images")
