@@ -77,6 +77,8 @@ queue = Table(
     Index("queue_by_client", "kind", "client", "state", "turn"),
     Index("queue_by_lease", "kind", "state", "lease_expires_at"),
     Index("queue_by_owner", "tenant", "kind", "created_at", "id"),
+    # Without it, SQLite reads another tenant's row, which takes longer than none.
+    Index("queue_by_tenant_and_id", "tenant", "id", unique=True),
     Index("jobs_by_expiry", "expires_at"),
     Index("jobs_by_file", "file_key"),
     Index("jobs_by_audio", "audio_key"),

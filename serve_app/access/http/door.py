@@ -111,7 +111,7 @@ class AccessDoor:
         return Admission(client, rate.headers, rate.refusal())
 
     def _is_later_piece(self, scope: Scope) -> bool:
-        """Whether a request is for a later piece of a file: one download counts once."""
+        """Whether a request continues a download, which counts once."""
         return self._policy.has_pieces and not pieces.is_first(Headers(scope=scope))
 
     async def check_again(self, client: Client) -> None:

@@ -17,6 +17,7 @@ def upgrade() -> None:
     op.drop_index("queue_by_tenant", "queue")
     columns = ["tenant", "kind", "created_at", "id"]
     op.create_index("queue_by_owner", "queue", columns)
+    op.create_index("queue_by_tenant_and_id", "queue", ["tenant", "id"], unique=True)
     op.create_table(
         "usage",
         sa.Column("tenant", sa.String(64), primary_key=True),
