@@ -214,8 +214,8 @@ async def test_a_lost_answer_is_found_again(
     """The database answers too late: the job is there, its client does not know."""
     add = server.store.add
 
-    def fail_late(*args: Any) -> None:
-        add(*args)
+    def fail_late(*args: Any, **more: Any) -> None:
+        add(*args, **more)
         raise ConnectionError("cut off")
 
     monkeypatch.setattr(server.store, "add", fail_late)

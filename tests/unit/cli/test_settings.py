@@ -29,6 +29,11 @@ SAMPLES = {
     "public_url": "https://example.com",
     "trusted_proxies": "10.0.0.0/8",
     "log_level": "DEBUG",
+    "admin_key": "k" * 32,
+    "access_secret": "s" * 32,
+    "better_auth_url": "https://app.example.com",
+    "jwks_url": "https://app.example.com/jwks",
+    "link_seconds": "60",
 }
 
 
