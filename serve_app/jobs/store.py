@@ -343,6 +343,7 @@ class JobStore(Generic[Q, R]):
             lambda _, now: transitions.succeeded(
                 result, transitions.expiry(rules, now)
             ),
+            result,
         )
 
     def fail(self, claim: Claim, error_code: str, error: str) -> Job[Q, R]:
@@ -398,11 +399,15 @@ class JobStore(Generic[Q, R]):
             statements.remove(connection, self.kind, job_id)
 
     def _end(
-        self, claim: Claim, ending: Callable[[AnyJob, datetime], Changes]
+        self,
+        claim: Claim,
+        ending: Callable[[AnyJob, datetime], Changes],
+        result: R | None = None,
     ) -> Job[Q, R]:
         """End the attempt of `claim`; a job that was cancelled ends as cancelled.
 
-        Returns the changed job.
+        Returns the changed job. What it used is that of the `result`, some of which is
+        not stored.
         """
         with self._database.writing() as connection:
             job = self._held(connection, claim)
@@ -411,15 +416,22 @@ class JobStore(Generic[Q, R]):
                 changes = transitions.cancelled(job.expires_at)
             else:
                 changes = ending(job, now)
-            job = self._change(connection, job.id, now, changes)
+            job = self._change(connection, job.id, now, changes, result)
         if job.state is not State.SUCCEEDED:
             log.ended(self.kind, job)
         return job
 
     def _change(
-        self, connection: Connection, job_id: str, now: datetime, changes: Changes
+        self,
+        connection: Connection,
+        job_id: str,
+        now: datetime,
+        changes: Changes,
+        result: R | None = None,
     ) -> Job[Q, R]:
         job: Job[Q, R] = statements.change(connection, self.kind, job_id, now, changes)
+        if job.state is State.SUCCEEDED and result is not None:
+            job = job.evolve(result=result)
         if job.state.is_final:
             statements.free_waiting(connection, job)
             job = self._conclude(connection, job)

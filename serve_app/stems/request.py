@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from serve_app.jobs import codec
 from serve_app.jobs.job import Job
@@ -110,7 +112,8 @@ class Result:
     analysis_error: str | None = None
     engine: Mapping[str, str] | None = None
     cache: str | None = None
-    device_seconds: float = 0.0
+    # Not stored: the version before could not read it. Its use is in the usage table.
+    device_seconds: Annotated[float, Field(exclude=True)] = 0.0
 
 
 SeparationJob = Job[SeparationRequest, Result]
