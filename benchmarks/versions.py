@@ -119,8 +119,8 @@ def song(trees: dict[str, Path], options: argparse.Namespace) -> Iterator[Measur
 def beside(trees: dict[str, Path], options: argparse.Namespace) -> Iterator[Measure]:
     """Measure batches of short songs that are sent while a long one is separated.
 
-    Each time with a new server, alone on the machine: two instances of one version
-    differ by up to 8 %.
+    Each time with a new server, alone on the machine: two servers of one version
+    differ by 5 %.
     """
     with tempfile.TemporaryDirectory() as place:
         short, long = Path(place) / "short.mp3", Path(place) / "long.mp3"
