@@ -25,14 +25,12 @@ from deployments.local_ray import RayDidNotStart, RayDied
 from serve_app.separation import allocator
 from serve_app.settings import check as settings_check
 from serve_app.settings import serve_config
+from serve_app.settings.access import LOOPBACK_HOSTS
 
 _RAY_DIED = 3
 
 # Addresses of a server that listens on all interfaces: its URL is localhost.
 _ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
-# The hosts that requests to a loopback address may name, unless
-# STEMSERVE_ALLOWED_HOSTS lists others.
-_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def main() -> int:
@@ -78,7 +76,7 @@ def _restricted_to_loopback(
     """Allow only loopback hosts in requests, unless the application lists others."""
     if application.args.resolved_settings().allowed_hosts:
         return application
-    return _with_settings(application, allowed_hosts=(*_LOOPBACK_HOSTS, host))
+    return _with_settings(application, allowed_hosts=(*LOOPBACK_HOSTS, host))
 
 
 def _with_settings(

@@ -28,7 +28,6 @@ from serve_app.usage.store import UsageStore
 
 logger = logging.getLogger(__name__)
 
-_HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 # A secret that older deployments have. Its default was public.
 _UNUSED_SECRET = "JWT_SECRET_KEY"  # noqa: S105  the name of a variable
 
@@ -58,9 +57,7 @@ def signer(kernel: Kernel) -> Links:
 
 
 def _secret(kernel: Kernel) -> bytes:
-    given = kernel.settings.access_secret
-    configured = "" if given is None else given.get_secret_value()
-    return server_secret(kernel.database, configured)
+    return server_secret(kernel.database, kernel.settings.given_access_secret)
 
 
 def built(settings: Settings, kernel: Kernel, systems: Collection[str]) -> Access:
@@ -82,8 +79,6 @@ def built(settings: Settings, kernel: Kernel, systems: Collection[str]) -> Acces
         frozenset(settings.open_systems),
         settings.tenant_header,
         quotas_of(settings),
-        # HAProxy takes the place of Serve's proxy, which requests pieces.
-        has_pieces=os.environ.get(_HAPROXY) != "1",
     )
     services = AccessServices(keys, kernel.clock, systems)
     background = () if jwks is None else (jwks.keep_fresh,)

@@ -1,6 +1,7 @@
 """The deployment that serves the HTTP API of an application."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,7 @@ from serve_app.settings import Settings
 from serve_app.webhooks.http import part as webhooks
 from serve_app.webhooks.http.services import WebhookServices
 
+_HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 _STATUS_TIMEOUT_SECONDS = 2.0
 
 
@@ -97,6 +99,8 @@ class Api:
                 public_url=settings.public_url,
                 trusted_proxies=settings.trusted_proxies,
                 allowed_hosts=settings.effective_hosts,
+                # HAProxy takes the place of Serve's proxy, which requests pieces.
+                has_pieces=os.environ.get(_HAPROXY) != "1",
                 door=gate.door,
             ),
             parts,

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from serve_app.api.route_rules import SAFE_METHODS
+
 # Not below `serve_app`: its level and handlers are not those of other logs.
 LOGGER = "stemserve.audit"
 logger = logging.getLogger(LOGGER)
@@ -14,7 +16,6 @@ logger = logging.getLogger(LOGGER)
 # What the log contains.
 AuditLevel = Literal["off", "changes", "all"]
 
-_READING = ("GET", "HEAD", "OPTIONS")
 _REFUSALS = (401, 403, 429)
 # A line must fit into the 4096 bytes that pipes write at once.
 _LONGEST = 200
@@ -48,7 +49,7 @@ class HttpRequest:
     @property
     def is_change(self) -> bool:
         """Whether the log of changes contains it."""
-        changes = self.method not in _READING
+        changes = self.method not in SAFE_METHODS
         return changes or self.is_refused or self.needs_admin
 
 

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable
 
+from serve_app.api.route_rules import READ, WRITE
 from serve_app.errors import InvalidInput
 
 ADMIN = "admin"
 ANY = "*"
-READ, WRITE = "read", "write"
 EVERYTHING = frozenset({f"{ANY}:{READ}", f"{ANY}:{WRITE}"})
 
 _SCOPE = re.compile(r"(\*|[a-z][a-z0-9_.-]{0,40}):(\*|read|write)")

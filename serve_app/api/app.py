@@ -22,6 +22,7 @@ from serve_app.api.middleware import Failures, RequestLog
 from serve_app.api.origins import CheckedOrigin, OriginsByRoute
 from serve_app.api.part import ApiPart
 from serve_app.api.paths import CheckedPath
+from serve_app.api.pieces import WithoutPieces
 from serve_app.api.response_headers import ResponseHeaders
 from serve_app.api.route_rules import Need, RouteRule, RouteRules
 from serve_app.api.services import Services
@@ -138,7 +139,9 @@ def _middleware(
     answers_request_id: bool,
 ) -> list[Middleware]:
     """Return the middleware, outermost first: error responses get CORS headers too."""
+    untrusted = [] if services.has_pieces else [Middleware(WithoutPieces)]
     return [
+        *untrusted,
         Middleware(ResponseHeaders),
         Middleware(ForwardedHeaders, trusted=services.trusted_proxies),
         Middleware(RequestLog, answers_id=answers_request_id),

@@ -8,10 +8,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api import hosts, problems
 from serve_app.api.part import ApiPart
+from serve_app.api.route_rules import SAFE_METHODS
 from serve_app.errors import ForeignOrigin
-
-# These change nothing. Whether a page may read the response is up to the CORS headers.
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class OriginsByRoute:
@@ -56,7 +54,7 @@ class CheckedOrigin:
         self._public_host = _host(public_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
+        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
             headers = Headers(scope=scope)
             origin = headers.get("origin")
             if origin is not None and not self._may_call(origin, headers, scope):

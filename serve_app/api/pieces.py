@@ -57,8 +57,7 @@ class Pieces:
             await self._app(scope, receive, send)
             return
         response, most_bytes = _Response(receive, send), FIRST_BYTES // 2
-        name = HEADER.encode()
-        headers = [each for each in scope["headers"] if each[0].lower() != name]
+        name, headers = HEADER.encode(), _without_piece(scope)
         while response.goes_on:
             start, most_bytes = response.sent_bytes, min(most_bytes * 2, MOST_BYTES)
             piece = f"{start}-{start + most_bytes}".encode()
@@ -69,6 +68,23 @@ class Pieces:
 def middleware() -> Middleware:
     """Return `Pieces` as Starlette middleware."""
     return Middleware(Pieces)
+
+
+class WithoutPieces:
+    """Remove the header from requests: no proxy here names pieces, so clients did."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "headers": _without_piece(scope)}
+        await self._app(scope, receive, send)
+
+
+def _without_piece(scope: Scope) -> list[tuple[bytes, bytes]]:
+    name = HEADER.encode()
+    return [each for each in scope["headers"] if each[0].lower() != name]
 
 
 class _Response:

@@ -9,7 +9,8 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 READ, WRITE = "read", "write"
-_READING = ("GET", "HEAD", "OPTIONS")
+# They change nothing (RFC 9110, section 9.2.1).
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LINKED = ("GET", "HEAD")
 
 
@@ -40,7 +41,7 @@ class RouteRule:
             return "admin"
         if self.need is not Need.SCOPE:
             return ""
-        reads = self.only_reads or method in _READING
+        reads = self.only_reads or method in SAFE_METHODS
         return f"{self.system or '*'}:{READ if reads else WRITE}"
 
     def opens_by_link(self, method: str) -> bool:

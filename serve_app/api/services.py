@@ -27,8 +27,9 @@ class Services:
     if it is empty, the address of each request is used. X-Forwarded-* headers of
     `trusted_proxies` (addresses and networks) are used. Requests may name
     `allowed_hosts` only; if it is empty, any host. The `door` decides which requests
-    may come in. `max_ongoing_requests` is how many requests the server takes at once;
-    long ones get shares of it.
+    may come in. With `has_pieces` the server's proxy requests files in pieces.
+    `max_ongoing_requests` is how many requests the server takes at once; long ones get
+    shares of it.
     """
 
     answers: StoredResponses
@@ -38,4 +39,5 @@ class Services:
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    has_pieces: bool = True
     door: Door = field(default_factory=OpenDoor)

@@ -109,12 +109,15 @@ def revoke(key_id: str, config: Path | None, *, as_json: bool) -> None:
 def _opened(config: Path | None) -> Iterator[tuple[KeyStore, Record]]:
     """Yield the keys, and what writes to the audit log: on standard error."""
     settings = read_settings(settings_of(config))
-    secret = settings.access_secret
-    configured = "" if secret is None else secret.get_secret_value()
     audit.configure(logging.StreamHandler())
     record = partial(Audit(settings.audit, _now).command, user=_user())
     with Database(settings.effective_database_url) as database:
-        yield KeyStore(database, _now, server_secret(database, configured)), record
+        yield (
+            KeyStore(
+                database, _now, server_secret(database, settings.given_access_secret)
+            ),
+            record,
+        )
 
 
 def _user() -> str:

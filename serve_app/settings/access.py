@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 from serve_app.outbound.urls import UrlRules
 from serve_app.settings.section import Section, either, split
 
-_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class AccessSettings(Section):
@@ -142,6 +142,12 @@ class AccessSettings(Section):
         return split(value, ",")
 
     @property
+    def given_access_secret(self) -> str:
+        """The secret of the operator; empty for the one in the database."""
+        secret = self.access_secret
+        return "" if secret is None else secret.get_secret_value()
+
+    @property
     def effective_jwks_url(self) -> str:
         """The URL of the keys of tokens; empty if no issuer is configured."""
         if self.jwks_url or not self.better_auth_url:
@@ -155,7 +161,7 @@ class AccessSettings(Section):
         They may if the URL names this machine, as on a developer's laptop.
         """
         host = urlsplit(self.effective_jwks_url).hostname
-        return self.allow_private_jwks or host in _LOOPBACK_HOSTS
+        return self.allow_private_jwks or host in LOOPBACK_HOSTS
 
     @property
     def jwks_url_rules(self) -> UrlRules:

@@ -41,15 +41,13 @@ class AccessPolicy:
     With `is_required` None they may come in until credentials are configured. They may
     always use the `open_systems`. `tenant_header` is the header in which a gateway
     names the tenant; if it is empty, there is no gateway. The `quotas` are those of
-    clients whose credentials have none. With `has_pieces` the proxy requests files in
-    pieces, and removes the header that names them from clients' requests.
+    clients whose credentials have none.
     """
 
     is_required: bool | None = None
     open_systems: frozenset[str] = frozenset()
     tenant_header: str = ""
     quotas: Quotas = NO_QUOTAS
-    has_pieces: bool = True
 
 
 class AccessDoor:
@@ -85,14 +83,14 @@ class AccessDoor:
         """
         if rule.need in (Need.NOTHING, Need.OWN):
             return Admission(clients.peer(scope))
-        self._was_open = await self.is_open()
+        is_open = self._was_open = await self.is_open()
         named = clients.of(scope, self._policy.tenant_header)
         credential = await self._credential_of(scope)
         if credential is None:
             linked = await self._linked(scope, rule, named)
             if linked is not None:
                 return self._counted(scope, linked, NO_QUOTAS)
-            await self._check_open(scope, rule)
+            self._check_open(scope, rule, is_open)
             check_named(named, self._policy.tenant_header)
             return self._counted(scope, named, NO_QUOTAS)
         identity = await self._authenticator.identify(credential)
@@ -105,14 +103,11 @@ class AccessDoor:
         """Count a request of a client whose credentials have these quotas."""
         client = replace(client, quotas=quotas.over(self._policy.quotas))
         most = client.quotas.requests_per_minute
-        if most is None or self._is_later_piece(scope):
+        # One download counts once, however many pieces the proxy requests.
+        if most is None or not pieces.is_first(Headers(scope=scope)):
             return Admission(client)
         rate = self._rates.count(client, most)
         return Admission(client, rate.headers, rate.refusal())
-
-    def _is_later_piece(self, scope: Scope) -> bool:
-        """Whether a request continues a download, which counts once."""
-        return self._policy.has_pieces and not pieces.is_first(Headers(scope=scope))
 
     async def check_again(self, client: Client) -> None:
         """Raise Unauthorized if the client's key is no longer valid."""
@@ -170,9 +165,8 @@ class AccessDoor:
             ) from error
         return client
 
-    async def _check_open(self, scope: Scope, rule: RouteRule) -> None:
+    def _check_open(self, scope: Scope, rule: RouteRule, is_open: bool) -> None:
         """Raise Unauthorized unless a request without credentials may come in."""
-        is_open = await self.is_open()
         if rule.need is Need.SCOPE and (is_open or self._is_system_open(rule)):
             self._warn_once(scope, is_open)
             return
