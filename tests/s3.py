@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,11 +15,14 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from serve_app.storage.addresses import Bucket
+from tests.ports import free_ports
 
 ACCESS_KEY, SECRET_KEY, REGION = "testkey", "testsecret", "us-east-1"
 
 _SCRIPT = Path(__file__).parents[2] / "shared" / "tools" / "rgw.sh"
 _PROGRAMS = ("radosgw", "ceph-mon", "ceph-osd", "curl")
+# How often it is tried to start the daemons.
+_STARTS = 3
 
 
 class S3Server:
@@ -62,12 +64,28 @@ class Ceph(S3Server):
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._restarted: subprocess.Popen[bytes] | None = None
-        port = _two_free_ports()
-        self.url = f"http://127.0.0.1:{port}"
-        command = ["bash", str(_SCRIPT), str(directory), str(port), "memstore"]
+        for attempt in range(_STARTS):
+            try:
+                self.url = self._start()
+                return
+            except subprocess.SubprocessError:
+                self.close()
+                if attempt == _STARTS - 1:
+                    raise
+
+    def _start(self) -> str:
+        """Start the daemons and return the gateway's address.
+
+        `subprocess.SubprocessError` if one didn't answer in time, because the machine
+        is busy or somebody took its port.
+        """
+        gateway, _monitor = free_ports(2)
+        command = ["bash", str(_SCRIPT), str(self._directory), str(gateway), "memstore"]
         # Output to a file: the daemons would keep a pipe open for ever.
-        with (directory.parent / f"{directory.name}.log").open("wb") as log:
+        log_file = self._directory.parent / f"{self._directory.name}.log"
+        with log_file.open("ab") as log:
             subprocess.run(command, stdout=log, stderr=log, timeout=120, check=True)
+        return f"http://127.0.0.1:{gateway}"
 
     def restart(self, pause_seconds: float) -> None:
         """Kill the gateway; some time later start another one on the same store."""
@@ -89,7 +107,8 @@ class Ceph(S3Server):
 
     def close(self) -> None:
         """Kill the daemons."""
-        for pid in (self._directory / "pids").read_text().split():
+        pids = self._directory / "pids"
+        for pid in pids.read_text().split() if pids.exists() else []:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         self._reap()
@@ -128,14 +147,3 @@ def start(directory: Path) -> S3Server:
     os.environ["AWS_SECRET_ACCESS_KEY"] = SECRET_KEY
     os.environ["AWS_DEFAULT_REGION"] = REGION
     return Ceph(directory) if choice() == "Ceph RGW" else Moto()
-
-
-def _two_free_ports() -> int:
-    """Return a free port after which the next one is free too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port

@@ -1,7 +1,6 @@
 """One Ray cluster for the test session, and one application for each module."""
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +11,8 @@ from ray import serve
 from deployments import gate, python_path
 from deployments.app import build
 from deployments.args import AppArgs
+from tests.ports import free_port
 from tests.serve.service import Service
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
 
 LEASE_SECONDS = 3.0
 # The port of the console's origin, which the server allows.

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.serve.conftest import LEASE_SECONDS, free_port
+from tests.ports import free_port
+from tests.serve.conftest import LEASE_SECONDS
 from tests.serve.polling import ORIGIN
 from tests.serve.service import Service
 

@@ -13,7 +13,7 @@ import pytest
 from serve_app.separation.models import find
 from serve_app.separation.windows import plan
 from tests import media
-from tests.serve.conftest import free_port
+from tests.ports import free_port
 from tests.serve.intruders import (
     assert_shut_to_the_network,
     listening,

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.serve.conftest import free_port
+from tests.ports import free_port
 from tests.serve.intruders import (
     SERVER_ADDRESS,
     assert_shut_to_other_users,

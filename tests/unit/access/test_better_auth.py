@@ -11,7 +11,7 @@ import pytest
 
 from deployments import access, kernel
 from serve_app.settings import Settings
-from tests.serve.conftest import free_port
+from tests.ports import free_port
 from tests.unit.access import better_auth
 from tests.unit.access.better_auth import Site
 from tests.unit.server import Server, assert_problem, connect
