@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -54,8 +55,9 @@ def create(
         request = KeyRequest(**given, expires_at=expires_at)
     except ValidationError as err:
         first = err.errors()[0]
-        name = "--" + str(first["loc"][-1]).replace("_", "-")
-        raise InvalidInput(f"{name}: {first['msg']}.") from err
+        field = str(first["loc"][-1])
+        option = "NAME" if field == "name" else "--" + field.replace("_", "-")
+        raise InvalidInput(f"{option}: {_reason(first)}.") from err
     new = new_key.checked(request, now)
     known = _systems(config)
     for system in sorted(new_key.systems_of(new) - known):
@@ -118,6 +120,13 @@ def _opened(config: Path | None) -> Iterator[tuple[KeyStore, Record]]:
             ),
             record,
         )
+
+
+def _reason(error: ErrorDetails) -> str:
+    """Return why a property is invalid; a pattern would need an explanation."""
+    if error["type"] == "string_pattern_mismatch":
+        return "must be printable ASCII characters, without spaces at the ends"
+    return error["msg"]
 
 
 def _user() -> str:

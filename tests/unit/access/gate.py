@@ -1,17 +1,21 @@
 """A server whose requests need credentials, and the keys that open it."""
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 
 import httpx
 from fastapi import FastAPI
 
+from serve_app.access.audit import Audit, AuditLevel
 from serve_app.access.authenticator import Authenticator
 from serve_app.access.http.door import AccessDoor, AccessPolicy
 from serve_app.access.http.part import part as access_part
 from serve_app.access.http.services import AccessServices
-from serve_app.access.key_cache import KeyCache
+from serve_app.access.key_cache import FRESH_SECONDS, KeyCache
 from serve_app.access.keys import ApiKey, KeyStore, NewKey
 from serve_app.access.links import Links
 from serve_app.api.app import create_app
@@ -33,6 +37,7 @@ class Gate:
     server: Server
     keys: KeyStore
     cache: KeyCache
+    links: Links
     app: FastAPI
     client: httpx.AsyncClient
 
@@ -56,6 +61,27 @@ class Gate:
         key, text = self.keys.create(NewKey("test", tenant, found, expires_at))
         return key, bearer(text.text)
 
+    async def separated(self, song: bytes, headers: dict[str, str], **form: str) -> str:
+        """Separate a song into drums and bass, and return the job's id."""
+        sent = await self.client.post(
+            "/separate", files={"file": ("song.wav", song)}, data=form, headers=headers
+        )
+        assert sent.status_code == 200, sent.text
+        self.server.succeed({"drums": b"drums" * 100, "bass": b"bass" * 100})
+        return str(sent.json()["job_id"])
+
+    async def stem_url(self, job_id: str, headers: dict[str, str]) -> str:
+        """Return the URL of a job's drums, as its client sees it."""
+        job = await self.client.get(f"/job/{job_id}", headers=headers)
+        assert job.status_code == 200, job.text
+        return str(job.json()["stems"]["drums"]["download_url"])
+
+    async def linked(self, path: str, headers: dict[str, str]) -> str:
+        """Return a link to a path."""
+        made = await self.client.post("/links", json={"paths": [path]}, headers=headers)
+        assert made.status_code == 200, made.text
+        return str(made.json()["links"][0]["url"])
+
 
 def bearer(credential: str) -> dict[str, str]:
     """Return the header that sends a credential."""
@@ -76,16 +102,26 @@ def application(server: Server, door: Door, keys: KeyStore) -> FastAPI:
 
 @asynccontextmanager
 async def guarded(
-    server: Server, policy: AccessPolicy = REQUIRED, admin_key: str = ADMIN_KEY
+    server: Server,
+    policy: AccessPolicy = REQUIRED,
+    admin_key: str = ADMIN_KEY,
+    audit: AuditLevel = "changes",
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Gate]:
     """Put a door in front of the application of a server."""
-    keys = KeyStore(server.database, server.clock, SECRET)
-    cache = KeyCache(keys)
-    authenticator = Authenticator(cache, server.clock, admin_key=admin_key)
-    links = Links(SECRET, server.clock, LINK_SECONDS)
-    app = application(server, AccessDoor(authenticator, policy, links), keys)
+    clock = server.clock
+    keys = KeyStore(server.database, clock, SECRET)
+    cache = KeyCache(keys, monotonic)
+    links = Links(SECRET, clock, LINK_SECONDS)
+    authenticator = Authenticator(cache, clock, admin_key=admin_key)
+    door = AccessDoor(authenticator, policy, links, Audit(audit, clock))
+    app = application(server, door, keys)
     async with connect(app) as client:
-        yield Gate(server, keys, cache, app, client)
+        yield Gate(server, keys, cache, links, app, client)
+
+
+# The same, but keys are never cached, for tests that don't wait for that.
+uncached = partial(guarded, monotonic=count(step=2 * FRESH_SECONDS).__next__)
 
 
 def open_systems(*names: str, tenant_header: str = "") -> AccessPolicy:

@@ -9,22 +9,22 @@ from fastapi.routing import iter_route_contexts
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
-from serve_app.api.gate import Gate
+from serve_app.api import gate as start_gate
 from serve_app.api.response_headers import ResponseHeaders, keep_private
 from serve_app.api.route_rules import Need
-from tests.unit.access.closed import Closed, closed
+from tests.unit.access.gate import Gate, uncached
 from tests.unit.server import Server
 
 PARAMETER = re.compile(r"\{[^}]*\}")
 
 
 @pytest.fixture
-async def gate(server: Server) -> AsyncIterator[Closed]:
-    async with closed(server) as gate:
+async def gate(server: Server) -> AsyncIterator[Gate]:
+    async with uncached(server) as gate:
         yield gate
 
 
-def calls(gate: Closed) -> list[tuple[str, str]]:
+def calls(gate: Gate) -> list[tuple[str, str]]:
     """Return the method and an unknown path of every route."""
     found = []
     for route in iter_route_contexts(gate.app.routes):
@@ -41,9 +41,9 @@ def calls(gate: Closed) -> list[tuple[str, str]]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("has_key", [False, True])
 async def test_every_route_restricts_browsers_and_caches(
-    gate: Closed, has_key: bool
+    gate: Gate, has_key: bool
 ) -> None:
-    headers = gate.key("acme", "*:read", "*:write", "admin")[1] if has_key else {}
+    headers = gate.key("*:read", "*:write", "admin")[1] if has_key else {}
     found = calls(gate)
     assert len(found) > 30
     for method, path in found:
@@ -74,7 +74,7 @@ async def test_the_gate_s_own_responses_are_restricted_too() -> None:
     async def starting(scope: Scope, receive: Receive, send: Send) -> None:
         return
 
-    transport = httpx.ASGITransport(Gate(starting, ("*",)))
+    transport = httpx.ASGITransport(start_gate.Gate(starting, ("*",)))
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         answer = await client.get("/jobs")
     assert answer.status_code == 503

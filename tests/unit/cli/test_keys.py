@@ -85,9 +85,9 @@ def test_a_key_has_the_properties_that_were_given(data_dir: Path) -> None:
     ("arguments", "said"),
     [
         (["app", "--scope", "everything"], "is not a scope"),
-        ([" app"], "--name"),
-        (["á"], "--name"),
-        (["app", "--tenant", "a\nb"], "--tenant"),
+        ([" app"], "NAME: must be printable ASCII"),
+        (["á"], "NAME: must be printable ASCII"),
+        (["app", "--tenant", "a\nb"], "--tenant: must be printable ASCII"),
         (["app", "--expires-in-days", "0"], "in the future"),
     ],
 )

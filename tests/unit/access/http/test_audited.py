@@ -9,7 +9,7 @@ import pytest
 
 from serve_app.access.audit import LOGGER
 from serve_app.access.http.door import AccessPolicy
-from tests.unit.access.closed import ADMIN_KEY, Closed, closed
+from tests.unit.access.gate import ADMIN_KEY, Gate, uncached
 from tests.unit.server import Server
 
 pytestmark = pytest.mark.anyio
@@ -20,11 +20,9 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyLTcifQ.c2lnbmF0dXJlIG9mIG5vYm9keQ"
 
 
 @pytest.fixture
-async def gate(
-    server: Server, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[Closed]:
+async def gate(server: Server, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Gate]:
     caplog.set_level(logging.DEBUG)
-    async with closed(server) as gate:
+    async with uncached(server) as gate:
         yield gate
 
 
@@ -38,7 +36,7 @@ def last(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
 
 
 async def test_a_job_is_named_with_the_key_that_started_it(
-    gate: Closed, song: bytes, caplog: pytest.LogCaptureFixture
+    gate: Gate, song: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     key, headers = gate.key()
     job_id = await gate.separated(song, headers)
@@ -54,7 +52,7 @@ async def test_a_job_is_named_with_the_key_that_started_it(
 
 
 async def test_reads_are_not_changes(
-    gate: Closed, caplog: pytest.LogCaptureFixture
+    gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, headers = gate.key()
     await gate.client.get("/jobs", headers=headers)
@@ -63,7 +61,7 @@ async def test_reads_are_not_changes(
 
 
 async def test_what_admins_do_is_written_with_the_key_it_is_about(
-    gate: Closed, caplog: pytest.LogCaptureFixture
+    gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     key, _ = gate.key()
     await gate.client.get("/keys", headers=ADMIN)
@@ -74,9 +72,9 @@ async def test_what_admins_do_is_written_with_the_key_it_is_about(
 
 
 async def test_a_refusal_names_the_credentials_that_were_valid(
-    gate: Closed, caplog: pytest.LogCaptureFixture
+    gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
-    key, headers = gate.key("acme", "stems:read")
+    key, headers = gate.key("stems:read")
     answer = await gate.client.delete(f"/job/{'0' * 32}", headers=headers)
     assert answer.status_code == 403
     refused = last(caplog)
@@ -90,7 +88,7 @@ async def test_a_link_is_named_with_the_key_that_made_it(
     server: Server, song: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with closed(server, audit="all") as gate:
+    async with uncached(server, audit="all") as gate:
         key, headers = gate.key()
         job_id = await gate.separated(song, headers)
         await gate.client.get(await gate.stem_url(job_id, headers))
@@ -112,11 +110,11 @@ async def test_where_access_is_open_only_all_writes_lines(
     caplog.set_level(logging.INFO)
     policy = AccessPolicy(is_required=is_required)
     # Nothing is configured, for `None`.
-    async with closed(server, policy, admin_key="") as gate:
+    async with uncached(server, policy, admin_key="") as gate:
         await gate.separated(song, {})
         await gate.client.get("/keys")
         assert lines(caplog) == []
-    async with closed(server, policy, audit="all", admin_key="") as gate:
+    async with uncached(server, policy, audit="all", admin_key="") as gate:
         await gate.client.get("/jobs")
         assert last(caplog)["route"] == "/jobs"
 
@@ -125,7 +123,7 @@ async def test_lines_begin_as_soon_as_there_is_a_key(
     server: Server, caplog: pytest.LogCaptureFixture, song: bytes
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with closed(server, AccessPolicy(), admin_key="") as gate:
+    async with uncached(server, AccessPolicy(), admin_key="") as gate:
         await gate.client.get("/jobs")
         key, headers = gate.key()
         await gate.separated(song, headers)
@@ -134,7 +132,7 @@ async def test_lines_begin_as_soon_as_there_is_a_key(
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "HEAD"])
 async def test_no_log_has_a_secret_wherever_a_client_puts_it(
-    gate: Closed, song: bytes, caplog: pytest.LogCaptureFixture, method: str
+    gate: Gate, song: bytes, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
     _, headers = gate.key()
     job_id = await gate.separated(song, headers)

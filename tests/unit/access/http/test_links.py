@@ -9,7 +9,7 @@ import pytest
 
 from serve_app.access.http.door import AccessPolicy
 from serve_app.api import door
-from tests.unit.access.closed import ADMIN_KEY, Closed, closed
+from tests.unit.access.gate import ADMIN_KEY, Gate, uncached
 from tests.unit.server import Server, assert_problem
 
 pytestmark = pytest.mark.anyio
@@ -19,8 +19,8 @@ UNKNOWN = f"/job/{'0' * 32}"
 
 
 @pytest.fixture
-async def gate(server: Server) -> AsyncIterator[Closed]:
-    async with closed(server) as gate:
+async def gate(server: Server) -> AsyncIterator[Gate]:
+    async with uncached(server) as gate:
         yield gate
 
 
@@ -28,7 +28,7 @@ def query_of(url: str) -> str:
     return urlsplit(url).query
 
 
-async def test_a_stem_opens_by_the_url_in_its_job(gate: Closed, song: bytes) -> None:
+async def test_a_stem_opens_by_the_url_in_its_job(gate: Gate, song: bytes) -> None:
     _, headers = gate.key()
     job_id = await gate.separated(song, headers)
     url = await gate.stem_url(job_id, headers)
@@ -43,7 +43,7 @@ async def test_a_stem_opens_by_the_url_in_its_job(gate: Closed, song: bytes) -> 
 
 
 async def test_the_etag_and_caching_of_a_file_don_t_depend_on_the_link(
-    gate: Closed, song: bytes
+    gate: Gate, song: bytes
 ) -> None:
     _, headers = gate.key()
     job_id = await gate.separated(song, headers)
@@ -56,7 +56,7 @@ async def test_the_etag_and_caching_of_a_file_don_t_depend_on_the_link(
 
 
 async def test_urls_stay_the_same_while_a_job_is_polled(
-    gate: Closed, song: bytes
+    gate: Gate, song: bytes
 ) -> None:
     _, headers = gate.key()
     job_id = await gate.separated(song, headers)
@@ -66,7 +66,7 @@ async def test_urls_stay_the_same_while_a_job_is_polled(
 
 
 async def test_a_link_is_not_valid_for_longer_than_its_job(
-    gate: Closed, song: bytes
+    gate: Gate, song: bytes
 ) -> None:
     _, headers = gate.key()
     job_id = await gate.separated(song, headers)
@@ -76,7 +76,7 @@ async def test_a_link_is_not_valid_for_longer_than_its_job(
     assert "expired at" in detail
 
 
-async def test_a_link_opens_its_own_path_only(gate: Closed, song: bytes) -> None:
+async def test_a_link_opens_its_own_path_only(gate: Gate, song: bytes) -> None:
     _, headers = gate.key()
     job_id = await gate.separated(song, headers)
     query = query_of(await gate.stem_url(job_id, headers))
@@ -97,7 +97,7 @@ async def test_a_link_opens_its_own_path_only(gate: Closed, song: bytes) -> None
     ],
 )
 async def test_links_open_nothing_but_reads_of_jobs(
-    gate: Closed, method: str, path: str
+    gate: Gate, method: str, path: str
 ) -> None:
     target = gate.links.signed(path, "acme", "admin").target
     answer = await gate.client.request(method, target)
@@ -106,16 +106,16 @@ async def test_links_open_nothing_but_reads_of_jobs(
 
 
 @pytest.mark.parametrize("token", ["token=", "token=AAAA", "token=a&token=b"])
-async def test_what_is_no_token_opens_nothing(gate: Closed, token: str) -> None:
+async def test_what_is_no_token_opens_nothing(gate: Gate, token: str) -> None:
     answer = await gate.client.get(f"{UNKNOWN}?{token}")
     detail = assert_problem(answer, 401, "unauthorized")
     assert "link" in detail
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
-async def test_a_header_counts_before_a_link(gate: Closed, song: bytes) -> None:
+async def test_a_header_counts_before_a_link(gate: Gate, song: bytes) -> None:
     _, headers = gate.key()
-    _, others = gate.key("globex")
+    _, others = gate.key(tenant="globex")
     job_id = await gate.separated(song, headers)
     url = await gate.stem_url(job_id, headers)
     assert_problem(await gate.client.get(url, headers=others), 404, "job_not_found")
@@ -124,24 +124,22 @@ async def test_a_header_counts_before_a_link(gate: Closed, song: bytes) -> None:
         assert_problem(answer, 401, "unauthorized")
 
 
-async def test_a_link_is_for_the_tenant_that_made_it(gate: Closed, song: bytes) -> None:
+async def test_a_link_is_for_the_tenant_that_made_it(gate: Gate, song: bytes) -> None:
     _, headers = gate.key()
-    _, others = gate.key("globex")
+    _, others = gate.key(tenant="globex")
     job_id = await gate.separated(song, headers)
     url = await gate.linked(f"/job/{job_id}", others)
     assert_problem(await gate.client.get(url), 404, "job_not_found")
 
 
-async def test_a_tenant_with_a_long_name_has_links_too(
-    gate: Closed, song: bytes
-) -> None:
-    _, headers = gate.key("a tenant's name with spaces")
+async def test_a_tenant_with_a_long_name_has_links_too(gate: Gate, song: bytes) -> None:
+    _, headers = gate.key(tenant="a tenant's name with spaces")
     job_id = await gate.separated(song, headers)
     answer = await gate.client.get(await gate.stem_url(job_id, headers))
     assert answer.status_code == 200
 
 
-async def test_links_end_with_the_key_that_made_them(gate: Closed, song: bytes) -> None:
+async def test_links_end_with_the_key_that_made_them(gate: Gate, song: bytes) -> None:
     key, headers = gate.key()
     job_id = await gate.separated(song, headers)
     url = await gate.stem_url(job_id, headers)
@@ -152,7 +150,7 @@ async def test_links_end_with_the_key_that_made_them(gate: Closed, song: bytes) 
 
 
 async def test_a_stream_by_a_link_ends_with_the_key(
-    gate: Closed, song: bytes, monkeypatch: pytest.MonkeyPatch
+    gate: Gate, song: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "_RECHECK_SECONDS", 0.05)
     key, headers = gate.key()
@@ -168,7 +166,7 @@ async def test_a_stream_by_a_link_ends_with_the_key(
 
 
 async def test_events_by_a_link_have_links_that_end_with_it(
-    gate: Closed, song: bytes
+    gate: Gate, song: bytes
 ) -> None:
     _, headers = gate.key()
     job_id = await gate.separated(song, headers)
@@ -180,7 +178,7 @@ async def test_events_by_a_link_have_links_that_end_with_it(
     assert (await gate.client.get(url)).content == b"drums" * 100
 
 
-async def test_links_made_with_a_link_end_no_later(gate: Closed, song: bytes) -> None:
+async def test_links_made_with_a_link_end_no_later(gate: Gate, song: bytes) -> None:
     _, headers = gate.key()
     job_id = await gate.separated(song, headers)
     now, clock = gate.server.clock.now, gate.server.clock
@@ -196,7 +194,7 @@ async def test_links_made_with_a_link_end_no_later(gate: Closed, song: bytes) ->
 
 
 async def test_a_request_makes_links_to_what_a_page_shows(
-    gate: Closed, song: bytes
+    gate: Gate, song: bytes
 ) -> None:
     _, headers = gate.key()
     job_id = await gate.separated(song, headers)
@@ -231,22 +229,22 @@ async def test_a_request_makes_links_to_what_a_page_shows(
         [None],
     ],
 )
-async def test_links_to_anything_else_are_refused(gate: Closed, paths: Any) -> None:
+async def test_links_to_anything_else_are_refused(gate: Gate, paths: Any) -> None:
     _, headers = gate.key()
     made = await gate.client.post("/links", json={"paths": paths}, headers=headers)
     assert_problem(made, 422, "invalid_input")
 
 
-async def test_a_link_needs_the_scope_of_its_path(gate: Closed) -> None:
+async def test_a_link_needs_the_scope_of_its_path(gate: Gate) -> None:
     wanted = {"paths": ["/jobs"]}
-    _, reader = gate.key("acme", "stems:read")
+    _, reader = gate.key("stems:read")
     made = await gate.client.post("/links", json=wanted, headers=reader)
     assert made.status_code == 200
-    _, other = gate.key("acme", "images:read")
+    _, other = gate.key("images:read")
     refused = await gate.client.post("/links", json=wanted, headers=other)
     detail = assert_problem(refused, 403, "forbidden")
     assert "stems:read" in detail
-    _, writer = gate.key("acme", "stems:write")
+    _, writer = gate.key("stems:write")
     refused = await gate.client.post("/links", json=wanted, headers=writer)
     assert_problem(refused, 403, "forbidden")
 
@@ -254,7 +252,7 @@ async def test_a_link_needs_the_scope_of_its_path(gate: Closed) -> None:
 async def test_where_access_is_open_urls_have_no_token(
     server: Server, song: bytes
 ) -> None:
-    async with closed(server, AccessPolicy(is_required=False)) as gate:
+    async with uncached(server, AccessPolicy(is_required=False)) as gate:
         job_id = await gate.separated(song, {})
         url = await gate.stem_url(job_id, {})
         assert url == f"http://server/job/{job_id}/stems/drums"
@@ -277,8 +275,8 @@ async def test_a_gateway_may_not_use_a_link_for_another_tenant(
     server: Server, song: bytes
 ) -> None:
     policy = AccessPolicy(is_required=True, tenant_header="X-Tenant")
-    async with closed(server, policy) as gate:
-        _, headers = gate.key("*")
+    async with uncached(server, policy) as gate:
+        _, headers = gate.key(tenant="*")
         ours = {**headers, "X-Tenant": "acme"}
         job_id = await gate.separated(song, ours)
         url = await gate.stem_url(job_id, ours)
@@ -290,7 +288,7 @@ async def test_a_gateway_may_not_use_a_link_for_another_tenant(
 
 
 async def test_an_operator_s_key_makes_links_to_jobs_without_a_tenant(
-    gate: Closed, song: bytes
+    gate: Gate, song: bytes
 ) -> None:
     job_id = await gate.separated(song, ADMIN)
     url = await gate.stem_url(job_id, ADMIN)
@@ -299,7 +297,7 @@ async def test_an_operator_s_key_makes_links_to_jobs_without_a_tenant(
 
 
 async def test_a_webhook_remembers_the_key_that_its_links_depend_on(
-    gate: Closed, song: bytes
+    gate: Gate, song: bytes
 ) -> None:
     key, headers = gate.key()
     job_id = await gate.separated(song, headers, webhook_url="https://example.com/hook")
