@@ -3,6 +3,7 @@ VENV := .venv
 # Not the scripts beside it: their first line can't hold a path with spaces.
 PYTHON := "$(VENV)/bin/python"
 PORT ?= 8000
+PROFILE ?= configs/load/service.yaml
 # `make serve HOST=0.0.0.0` listens on all addresses.
 HOST ?= 127.0.0.1
 BENCH ?= data/bench
@@ -14,7 +15,7 @@ DEV_READY := $(VENV)/.ready-dev
 # On up to four cores; all tests of a file in one process, for their shared fixtures.
 UNIT_TESTS := -n logical --maxprocesses 4 --dist loadfile tests/unit tests/contracts
 
-.PHONY: setup serve test test-unit check format bench verify chaos lock clean
+.PHONY: setup serve test test-unit check format bench loadtest verify chaos lock clean
 
 setup: $(DEV_READY)
 
@@ -59,6 +60,11 @@ bench: setup
 	$(PYTHON) benchmarks/first_audio.py
 	$(PYTHON) benchmarks/claims.py
 	$(PYTHON) benchmarks/reuse.py
+
+# Takes six minutes. `make loadtest URL=https://… PROFILE=…` loads a server that runs, with
+# the key in STEMSERVE_API_KEY; without URL, a server with a network that costs nothing.
+loadtest: setup
+	$(PYTHON) -m tools.load --profile "$(PROFILE)" $(if $(URL),--url "$(URL)",--fake-model)
 
 # What is too long for each change, in about 25 minutes on two cores: the scores of the
 # analysis on pieces that it was not tuned on, the accuracy of tempos by confidence, its

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,13 +64,22 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+_NO_SETTINGS: Mapping[str, str] = {}
+
+
 @contextmanager
-def server(directory: Path, port: int) -> Iterator[psutil.Process]:
-    """Run a server until the context exits; it is ready on entry."""
+def server(
+    directory: Path, port: int, settings: Mapping[str, str] = _NO_SETTINGS
+) -> Iterator[psutil.Process]:
+    """Run a server until the context exits; it is ready on entry.
+
+    `settings` are environment variables.
+    """
     environment = {
         **os.environ,
         "STEMSERVE_DATA_DIR": str(directory / "data"),
         "STEMSERVE_MODEL": "demo",
+        **settings,
     }
     command = [sys.executable, "-m", "deployments", "--host", "127.0.0.1"]
     with (directory / "server.log").open("wb") as log:

@@ -141,3 +141,7 @@ BY_MODEL: Mapping[str, Licences] = MappingProxyType(
         ),
     }
 )
+
+_NOTHING = Licence("MIT", "There are no weights and no training data.", "LICENSE")
+# Of a model that has neither.
+NONE_NEEDED = Licences(code=_OURS, weights=_NOTHING, training_data=_NOTHING)

@@ -99,6 +99,8 @@ class Weights(Protocol):
 
 def find(name: str) -> ModelSpec:
     """Return the model called `name`; InvalidInput, with the choices, if unknown."""
+    if name == FOR_LOAD_TESTS.name:
+        return FOR_LOAD_TESTS
     try:
         return REGISTRY[name]
     except KeyError:
@@ -161,6 +163,12 @@ def _make_demo(sources: tuple[str, ...]) -> "Module":
 
     network: Module = networks.demo(sources)
     return network
+
+
+def _make_passthrough(sources: tuple[str, ...]) -> "Module":
+    from serve_app.separation import networks
+
+    return networks.passthrough(sources)
 
 
 def _make_htdemucs(sources: tuple[str, ...]) -> "Module":
@@ -229,4 +237,17 @@ REGISTRY: Mapping[str, ModelSpec] = MappingProxyType(
         for spec in _MODELS
         if spec.needs is None or find_spec(spec.needs) is not None
     }
+)
+
+# Not in the registry: clients can't choose it, unless it is the server's default.
+FOR_LOAD_TESTS = ModelSpec(
+    name="passthrough",
+    sources=_FOUR_SOURCES,
+    sample_rate=44_100,
+    window=_WINDOW,
+    make=_make_passthrough,
+    weights=WeightsSource("passthrough.safetensors"),
+    licences=licences.NONE_NEEDED,
+    trained_on="nothing: it has no weights",
+    description="A quarter of the mix for each stem, for load tests",
 )

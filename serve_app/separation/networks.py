@@ -1,7 +1,8 @@
-"""The configurations of Hybrid Demucs in the registry."""
+"""The networks of the registry: Hybrid Demucs in two sizes, and one that is none."""
 
 from collections.abc import Sequence
 
+from torch import Tensor, nn
 from torchaudio.models import HDemucs, hdemucs_high
 
 # Small enough to ship the weights in the repository. CPUs with AVX-512 process 16
@@ -26,3 +27,20 @@ def demo(sources: Sequence[str]) -> HDemucs:
         depth=DEMO_DEPTH,
         nfft=DEMO_FFT_SAMPLES,
     )
+
+
+class Passthrough(nn.Module):
+    """Divide the mix equally among the sources, which costs next to nothing."""
+
+    def __init__(self, sources: int) -> None:
+        super().__init__()
+        self._sources = sources
+
+    def forward(self, mix: Tensor) -> Tensor:
+        """Map mixes (batch, 2, window) to stems (batch, source, 2, window)."""
+        return (mix / self._sources)[:, None].repeat(1, self._sources, 1, 1)
+
+
+def passthrough(sources: Sequence[str]) -> Passthrough:
+    """Create the network for load tests."""
+    return Passthrough(len(sources))

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serve_app.separation import licences
-from serve_app.separation.models import REGISTRY, ModelSpec, auto_candidates
+from serve_app.separation.models import (
+    FOR_LOAD_TESTS,
+    REGISTRY,
+    ModelSpec,
+    auto_candidates,
+)
 from serve_app.settings.stems import AUTO
 from serve_app.stems.http.services import ModelInfo
 
@@ -12,8 +17,13 @@ from serve_app.stems.http.services import ModelInfo
 def model_infos(
     default: str, allowed: licences.Allowed = "any"
 ) -> tuple[ModelInfo, ...]:
-    """Return the models of the registry, and `auto` if it is the default."""
+    """Return the models of the registry, and `auto` if it is the default.
+
+    The model for load tests is among them if it is the default.
+    """
     infos = [_info(spec, allowed) for spec in REGISTRY.values()]
+    if default == FOR_LOAD_TESTS.name:
+        infos.append(_info(FOR_LOAD_TESTS, allowed))
     if default == AUTO:
         infos.insert(0, _auto(auto_candidates(allowed)))
     return tuple(infos)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from serve_app.separation import licences
-from serve_app.separation.models import REGISTRY
+from serve_app.separation.models import FOR_LOAD_TESTS, REGISTRY
 from serve_app.settings import Settings
 from serve_app.settings.check import Rule, check_directory, is_web, needs
 from serve_app.settings.stems import AUTO, BUILT_IN
@@ -13,7 +13,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def _check_model(settings: Settings) -> None:
-    if settings.model not in (AUTO, *REGISTRY):
+    if settings.model not in (AUTO, *REGISTRY, FOR_LOAD_TESTS.name):
         extra = ""
         if settings.model == "htdemucs":
             extra = " (htdemucs needs `pip install 'stemserve[demucs]'`)"

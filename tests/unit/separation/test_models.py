@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
 
 from serve_app.errors import InvalidInput, WeightsUnavailable
 from serve_app.separation.models import (
+    FOR_LOAD_TESTS,
     REGISTRY,
     ModelSpec,
     Progress,
@@ -14,6 +16,7 @@ from serve_app.separation.models import (
     find,
     resolve_auto,
 )
+from serve_app.separation.weights import WeightsCache, load
 
 BEST = "hdemucs_high_musdb_plus"
 
@@ -128,3 +131,14 @@ def test_a_model_that_is_not_allowed_is_refused(name: str) -> None:
     check_allowed(find("demo"), "permissive")
     with pytest.raises(InvalidInput, match=f"{name}.*research-only.*demo"):
         check_allowed(find(name), "permissive")
+
+
+def test_the_model_for_load_tests_divides_the_mix_and_is_no_one_s_choice() -> None:
+    assert FOR_LOAD_TESTS.name not in REGISTRY
+    assert find(FOR_LOAD_TESTS.name) is FOR_LOAD_TESTS
+    path = WeightsCache(Path("unused")).pull(FOR_LOAD_TESTS)
+    network = load(FOR_LOAD_TESTS, path)
+    mix = torch.rand(3, 2, 64)
+    stems = network(mix)
+    assert stems.shape == (3, 4, 2, 64)
+    torch.testing.assert_close(stems.sum(dim=1), mix)

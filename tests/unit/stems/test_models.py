@@ -1,7 +1,7 @@
 """The models that clients can choose, by the registry and the settings."""
 
 from serve_app.separation.licences import BY_MODEL
-from serve_app.separation.models import REGISTRY
+from serve_app.separation.models import FOR_LOAD_TESTS, REGISTRY
 from serve_app.stems.models import model_infos
 
 
@@ -30,3 +30,9 @@ def test_where_only_permissive_weights_are_allowed_the_others_are_refused() -> N
     assert infos["auto"].trained_on == REGISTRY["demo"].trained_on
     for name in set(REGISTRY) - {"demo"}:
         assert "STEMSERVE_ALLOWED_LICENCES" in str(infos[name].refusal)
+
+
+def test_the_model_for_load_tests_is_offered_only_as_the_default() -> None:
+    name = FOR_LOAD_TESTS.name
+    assert name not in [info.name for info in model_infos("auto")]
+    assert name in [info.name for info in model_infos(name)]

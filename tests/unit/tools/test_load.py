@@ -1,0 +1,241 @@
+"""Both generators make the load of a profile, and the report says what went wrong."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from pydantic import ValidationError
+
+from tests.unit.live import separating, serving
+from tests.unit.server import Server
+from tools.load import report
+from tools.load.__main__ import main
+from tools.load.clients import Downloader, Listener, Poller, Shared
+from tools.load.jobs import Jobs
+from tools.load.measures import Call, Measures, Recorder, percentile
+from tools.load.memory import Sample, growth_per_minute
+from tools.load.profile import Profile
+
+pytestmark = pytest.mark.anyio
+
+SHORT = Path("configs/load/short.yaml")
+JOB = "0" * 32
+POLL, STEM = "GET /job/{id}", "GET stem"
+EVENTS = "GET /job/{id}/events, to the end"
+
+# Writes the response to a path.
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def answering(answer: Answer) -> Iterator[str]:
+    """Run a server whose every response `answer` writes; yield its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            """Be silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def body(status: int, content: bytes, **headers: str) -> Answer:
+    """Return an answer with this content."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(content)))
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(content)
+
+    return answer
+
+
+def shared(url: str, *job_ids: str) -> Shared:
+    """Return what clients of a run share that knows these jobs."""
+    jobs = Jobs()
+    for job_id in job_ids:
+        jobs.add(job_id)
+    return Shared(url, "", Profile(), b"", jobs, Recorder(time.monotonic()))
+
+
+def calls(run: Shared) -> dict[str, Call]:
+    """Return what was recorded, by call."""
+    return dict(run.recorder.measures("test").calls)
+
+
+@pytest.mark.parametrize("generator", ["plain", "locust"])
+async def test_a_profile_is_made_and_reported(
+    server: Server, tmp_path: Path, generator: str
+) -> None:
+    if generator == "locust" and find_spec("locust") is None:
+        pytest.skip("locust is not installed")
+    server.stems = replace(
+        server.stems, limits=replace(server.stems.limits, max_queued_jobs=100)
+    )
+    arguments = ["--profile", str(SHORT), "--generator", generator]
+    with serving(server.app) as url, separating(server):
+        status = main([*arguments, "--url", url, "--out", str(tmp_path)])
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert (status, found["problems"], found["errors"]) == (0, [], {})
+    rows = found["calls"]
+    assert {"POST /separate", POLL, EVENTS, STEM, "DELETE /job/{id}"} <= set(rows)
+    assert 4 <= rows["POST /separate"]["responses"] <= 9
+    assert rows[POLL]["p50_ms"] <= rows[POLL]["p99_ms"] <= rows[POLL]["max_ms"]
+    assert found["generator_cpu_percent"] > 0
+    assert "<td>POST /separate</td>" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (body(503, b"no workers"), "503 no workers"),
+        (body(404, b"unknown"), "404 unknown"),
+        (body(200, b"<html>"), "JSONDecodeError"),
+    ],
+)
+def test_what_is_no_job_is_an_error(answer: Answer, reason: str) -> None:
+    with answering(answer) as url:
+        run = shared(url, JOB)
+        Poller(run).step()
+    found = calls(run)[POLL]
+    assert (found.errors, found.seconds) == (1, [])
+    assert reason in found.examples[0]
+
+
+def test_a_server_that_is_gone_is_an_error() -> None:
+    with answering(body(200, b"")) as url:
+        pass
+    run = shared(url, JOB)
+    Poller(run).step()
+    assert calls(run)[POLL].errors == 1
+
+
+def test_429_is_no_error_and_the_client_waits() -> None:
+    with answering(body(429, b"", Retry_After="1")) as url:
+        run = shared(url, JOB)
+        began = time.monotonic()
+        Poller(run).step()
+    found = calls(run)[POLL]
+    assert (found.refused, found.errors) == (1, 0)
+    assert time.monotonic() - began >= 1
+
+
+def test_a_cancelled_job_may_be_unknown() -> None:
+    with answering(body(404, b"unknown")) as url:
+        run = shared(url)
+        run.jobs.add(JOB, is_cancelled=True)
+        poller = Poller(run)
+        poller._job_id = JOB
+        time.sleep(1.1)
+        assert run.jobs.take_to_cancel() == JOB
+        poller.step()
+    assert calls(run)[POLL].errors == 0
+
+
+@pytest.mark.parametrize("last", ["completed", "processing"])
+def test_events_that_end_before_the_job_does_are_an_error(last: str) -> None:
+    stream = b"".join(
+        b'data: {"status": "%s"}\n\n' % status.encode() for status in ("pending", last)
+    )
+    with answering(body(200, stream)) as url:
+        run = shared(url, JOB)
+        Listener(run).step()
+    assert calls(run)[EVENTS].errors == (0 if last == "completed" else 1)
+
+
+@pytest.mark.parametrize("size", [5, 6])
+def test_a_stem_of_another_size_is_an_error(size: int) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        host, port, *_ = request.server.server_address
+        stem = {"download_url": f"http://{host}:{port}/stem", "size": size}
+        job = {"status": "completed", "stems": {"drums": stem}}
+        content = b"drums" if request.path == "/stem" else json.dumps(job).encode()
+        body(200, content)(request)
+
+    with answering(answer) as url:
+        run = shared(url, JOB)
+        Downloader(run).step()
+    assert calls(run)[STEM].errors == (0 if size == 5 else 1)
+
+
+def test_responses_of_the_ramp_do_not_count() -> None:
+    recorder = Recorder(time.monotonic() + 60)
+    recorder.succeeded(POLL, 0.1)
+    recorder.failed(POLL, 0.1, "503")
+    assert recorder.measures("test").calls == {}
+
+
+@pytest.mark.parametrize(("share", "seconds"), [(0.5, 2.0), (0.75, 3.0), (0.99, 4.0)])
+def test_a_percentile_is_one_of_the_times(share: float, seconds: float) -> None:
+    assert percentile([3.0, 1.0, 4.0, 2.0], share) == seconds
+
+
+def test_growth_is_measured_after_the_warm_up() -> None:
+    warming = [Sample(at, 10 * at) for at in range(0, 60, 5)]
+    flat = [Sample(at, 600 + at / 30) for at in range(60, 200, 5)]
+    growth = growth_per_minute([*warming, *flat], 60)
+    assert growth == pytest.approx(2)
+    assert growth_per_minute(warming, 60) is None
+
+
+def test_each_limit_that_is_exceeded_is_a_problem() -> None:
+    limits = {"p99_ms": {POLL: 250, STEM: 1}, "memory_mb_per_minute": 1}
+    profile = Profile.model_validate({"limits": limits})
+    measures = Measures("test", 10, 0.1, {POLL: Call([0.1, 0.3], 0, 2, ["503"])})
+    samples = [Sample(at, at) for at in range(0, 300, 5)]
+    found = report.report("http://a", profile, measures, samples)
+    assert found["problems"] == [
+        "2 errors, and the limit is 0",
+        f"p99 of {POLL} is 300.0 ms, and the limit is 250 ms",
+        f"no response to {STEM}",
+        "the memory grows 60.0 MB a minute, and the limit is 1",
+    ]
+    page = report.page(found)
+    assert all(problem in page for problem in ("2 errors", "60.0 MB", "503"))
+
+
+def test_a_run_within_its_limits_has_no_problems() -> None:
+    profile = Profile.model_validate({"limits": {"p99_ms": {POLL: 250}}})
+    measures = Measures("test", 10, 0.1, {POLL: Call([0.1] * 99)})
+    assert report.report("http://a", profile, measures, [])["problems"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["uploads: {per_seconds: 1}", "duration_seconds: 0", "cancels: {share: 2}", "[]"],
+)
+def test_an_invalid_profile_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "profile.yaml"
+    path.write_text(text)
+    with pytest.raises(ValidationError):
+        Profile.read(path)
+    assert main(["--profile", str(path), "--url", "http://127.0.0.1:9"]) == 2
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs/load").glob("*.yaml")))
+def test_the_profiles_that_come_with_it_are_valid(path: Path) -> None:
+    assert Profile.read(path).uploads.per_second > 0
+
+
+def test_a_fake_model_is_for_a_server_that_is_started() -> None:
+    assert main(["--url", "http://127.0.0.1:9", "--fake-model"]) == 2

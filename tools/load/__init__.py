@@ -1,0 +1,1 @@
+"""Load a server as its clients do, and report how fast it responds."""

@@ -1,0 +1,56 @@
+"""The jobs that the clients know, shared by all of them."""
+
+import random
+import time
+from collections import deque
+from threading import Lock
+
+# Older ones may have expired.
+_RECENT = 20
+_CANCEL_AFTER_SECONDS = 1.0
+
+
+class Jobs:
+    """The jobs that were sent; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._recent: deque[str] = deque(maxlen=_RECENT)
+        self._to_download: deque[str] = deque(maxlen=_RECENT)
+        self._to_cancel: deque[tuple[float, str]] = deque()
+        self._cancelled = set[str]()
+
+    def add(self, job_id: str, *, is_cancelled: bool = False) -> None:
+        """Add a job that was sent, and whether it is to be cancelled soon."""
+        with self._lock:
+            self._recent.append(job_id)
+            if is_cancelled:
+                due = time.monotonic() + _CANCEL_AFTER_SECONDS
+                self._to_cancel.append((due, job_id))
+            else:
+                self._to_download.append(job_id)
+
+    def any(self) -> str | None:
+        """Return one of the newest jobs that were not cancelled, or None."""
+        with self._lock:
+            left = [each for each in self._recent if each not in self._cancelled]
+        return random.choice(left) if left else None
+
+    def take_to_download(self) -> str | None:
+        """Take a job that no one has taken yet, or None."""
+        with self._lock:
+            return self._to_download.popleft() if self._to_download else None
+
+    def take_to_cancel(self) -> str | None:
+        """Take a job that is due to be cancelled, or None; it counts as cancelled."""
+        with self._lock:
+            if not self._to_cancel or self._to_cancel[0][0] > time.monotonic():
+                return None
+            _, job_id = self._to_cancel.popleft()
+            self._cancelled.add(job_id)
+            return job_id
+
+    def is_cancelled(self, job_id: str) -> bool:
+        """Whether a job was cancelled: 404 is the right response to its id then."""
+        with self._lock:
+            return job_id in self._cancelled

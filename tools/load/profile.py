@@ -1,0 +1,81 @@
+"""The load to make: how many clients do what, read from a YAML file."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Uploads(_Section):
+    """Songs to send, at a constant rate whether or not the server keeps up."""
+
+    per_second: float = Field(default=1.0, gt=0)
+    song_seconds: float = Field(default=30.0, gt=0, le=3600)
+    format: Literal["mp3", "wav", "flac"] = "mp3"
+
+
+class Polls(_Section):
+    """Clients that request a job, `period_seconds` after they did so before."""
+
+    clients: int = Field(default=0, ge=0)
+    period_seconds: float = Field(default=2.0, gt=0)
+
+
+class Events(_Section):
+    """Clients that follow the events of a job to its end, and then of another one."""
+
+    clients: int = Field(default=0, ge=0)
+
+
+class Downloads(_Section):
+    """Clients that download all stems of a finished job, and then of another one."""
+
+    clients: int = Field(default=0, ge=0)
+
+
+class Cancels(_Section):
+    """The share of songs that are cancelled about a second after they were sent."""
+
+    share: float = Field(default=0.0, ge=0, le=1)
+
+
+class Limits(_Section):
+    """What a run must keep to. A response 429 is no error: the client tries again.
+
+    `p99_ms` is by call, as the report names them. The memory is that of a server which
+    the run started itself, from a minute after the ramp.
+    """
+
+    errors: int = Field(default=0, ge=0)
+    p99_ms: dict[str, float] = Field(default_factory=dict)
+    memory_mb_per_minute: float | None = Field(default=None, gt=0)
+
+
+class Profile(_Section):
+    """A load, and its limits. Responses in the first `ramp_seconds` don't count."""
+
+    duration_seconds: float = Field(default=300.0, gt=0)
+    ramp_seconds: float = Field(default=20.0, ge=0)
+    uploads: Uploads = Uploads()
+    polls: Polls = Polls()
+    events: Events = Events()
+    downloads: Downloads = Downloads()
+    cancels: Cancels = Cancels()
+    limits: Limits = Limits()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the profile in a file.
+
+        Raises OSError for an unreadable file, ValueError for an invalid profile.
+        """
+        try:
+            given = yaml.safe_load(path.read_text())
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is not YAML: {error}") from error
+        return cls.model_validate({} if given is None else given)
