@@ -1,8 +1,8 @@
 """Load a server as its clients do: `python -m tools.load`, or `make loadtest`.
 
-Without `--url` it starts a server on a free port of this machine, and measures its
-memory too. A key for the server comes from STEMSERVE_API_KEY. The exit code is 1 if the
-run exceeded a limit of its profile, 2 for a wrong command.
+Without `--url` it starts a server on a free port of this machine, and measures what it
+takes. A key for the server comes from STEMSERVE_API_KEY. The exit code is 1 if the run
+exceeded a limit of its profile, 2 for a wrong command.
 """
 
 import argparse
@@ -11,19 +11,18 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks import idle
 from serve_app.separation.models import FOR_LOAD_TESTS
-from tools.load import memory, report
+from tools.load import faults, footprint, report
+from tools.load.footprint import UNITS, Footprint, LocalServer
 from tools.load.measures import Measures
-from tools.load.memory import Sample
 from tools.load.profile import Profile
 from tools.load.run import Run
 
@@ -39,15 +38,21 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         profile = Profile.read(options.profile)
-        _check(options)
+        _check(options, profile)
     except (OSError, ValueError) as error:
         print(f"tools.load: {error}", file=sys.stderr)
         return 2
-    with _server(options) as (url, process):
-        watched = nullcontext[Sequence[Sample]](())
-        with memory.sampled(process) if process is not None else watched as samples:
-            measures = _generated(url, options)
-        found = report.report(url, profile, measures, samples)
+    with _server(options) as (url, server):
+        if server is None:
+            measures, taken = _generated(url, options), Footprint()
+            strikes = Counter[str]()
+        else:
+            with (
+                footprint.watched(server) as taken,
+                faults.raging(server, profile.faults) as strikes,
+            ):
+                measures = _generated(url, options)
+    found = report.report(url, profile, measures, taken, strikes)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "report.json").write_text(json.dumps(found, indent=2))
     (options.out / "report.html").write_text(report.page(found))
@@ -72,12 +77,17 @@ def _parser() -> argparse.ArgumentParser:
     return top
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace, profile: Profile) -> None:
     """Raise ValueError for options that can't be combined."""
     if options.fake_model and options.url:
         raise ValueError(
             "--fake-model is for a server that this command starts. Leave out --url, "
             f"or set STEMSERVE_MODEL={FOR_LOAD_TESTS.name} for the server there."
+        )
+    if options.url and profile.faults.kill:
+        raise ValueError(
+            "the profile kills processes of the server, so this command must start it. "
+            "Leave out --url, or use a profile without `faults`."
         )
     if options.generator == "locust" and find_spec("locust") is None:
         raise ValueError(
@@ -88,8 +98,8 @@ def _check(options: argparse.Namespace) -> None:
 @contextmanager
 def _server(
     options: argparse.Namespace,
-) -> Iterator[tuple[str, psutil.Process | None]]:
-    """Yield the address of the server, and its process if it was started here."""
+) -> Iterator[tuple[str, LocalServer | None]]:
+    """Yield the address of the server, and the server if it was started here."""
     if options.url:
         yield options.url.rstrip("/"), None
         return
@@ -102,7 +112,7 @@ def _server(
         tempfile.TemporaryDirectory() as place,
         idle.server(Path(place), port, settings) as process,
     ):
-        yield f"http://127.0.0.1:{port}", process
+        yield f"http://127.0.0.1:{port}", LocalServer(process, Path(place) / "data")
 
 
 def _generated(url: str, options: argparse.Namespace) -> Measures:
@@ -125,8 +135,11 @@ def _generated(url: str, options: argparse.Namespace) -> Measures:
 def _print(found: dict[str, Any], out: Path) -> None:
     print(report.table(found))
     print(f"generator: {found['generator_cpu_percent']} % of a core")
-    if found["memory_mb_per_minute"] is not None:
-        print(f"memory of the server: {found['memory_mb_per_minute']} MB a minute")
+    for name, taken in found["footprint"].items():
+        peak, growth = taken["peak"], taken["per_minute"]
+        print(f"{name} of the server: at most {peak} {UNITS[name]}, {growth} a minute")
+    if found["killed"]:
+        print(f"killed: {found['killed']}")
     for text in [text for texts in found["errors"].values() for text in texts]:
         print(f"error: {text}")
     for problem in found["problems"]:

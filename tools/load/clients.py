@@ -109,7 +109,7 @@ class Caller:
             "GET",
             f"/job/{job_id}",
             name="GET /job/{id}",
-            read=lambda response: response.json() if response.ok else None,
+            read=_job,
             is_right=lambda response: (
                 response.ok
                 or (response.status_code == 404 and jobs.is_cancelled(job_id))
@@ -265,6 +265,16 @@ def all_clients(profile: Profile) -> Iterator[tuple[type[Any], int]]:
     yield Listener, profile.events.clients
     yield Downloader, profile.downloads.clients
     yield Canceller, 1 if profile.cancels.share else 0
+
+
+def _job(response: Response) -> Any:
+    """Return a job, None for one that is gone; WrongResponse for one that failed."""
+    if not response.ok:
+        return None
+    job = response.json()
+    if job["status"] == "failed":
+        raise WrongResponse(f"a job failed: {job.get('error')}")
+    return job
 
 
 def _statuses(response: Response) -> Iterator[str]:

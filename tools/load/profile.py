@@ -44,16 +44,35 @@ class Cancels(_Section):
     share: float = Field(default=0.0, ge=0, le=1)
 
 
+class Faults(_Section):
+    """Replicas of these deployments to kill, one about every `every_seconds`.
+
+    Only of a server that the run starts itself.
+    """
+
+    every_seconds: float = Field(default=90.0, gt=0)
+    kill: tuple[Literal["Api", "DispatcherReplica", "Separator", "Analyzer"], ...] = ()
+
+
+class Growth(_Section):
+    """By how much a server may grow in a minute: MB, or numbers."""
+
+    memory: float | None = Field(default=None, gt=0)
+    descriptors: float | None = Field(default=None, gt=0)
+    disk: float | None = Field(default=None, gt=0)
+    rows: float | None = Field(default=None, gt=0)
+
+
 class Limits(_Section):
     """What a run must keep to. A response 429 is no error: the client tries again.
 
-    `p99_ms` is by call, as the report names them. The memory is that of a server which
-    the run started itself, from a minute after the ramp.
+    `p99_ms` is by call, as the report names them. The growth is that of a server which
+    the run starts itself, from a minute after the ramp.
     """
 
     errors: int = Field(default=0, ge=0)
     p99_ms: dict[str, float] = Field(default_factory=dict)
-    memory_mb_per_minute: float | None = Field(default=None, gt=0)
+    growth_per_minute: Growth = Growth()
 
 
 class Profile(_Section):
@@ -66,6 +85,7 @@ class Profile(_Section):
     events: Events = Events()
     downloads: Downloads = Downloads()
     cancels: Cancels = Cancels()
+    faults: Faults = Faults()
     limits: Limits = Limits()
 
     @classmethod

@@ -4,8 +4,8 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tools.load.footprint import UNITS, Footprint
 from tools.load.measures import Call, Measures, percentile
-from tools.load.memory import Sample, growth_per_minute
 from tools.load.profile import Profile
 
 # The server still fills its pools and caches in the first minute.
@@ -27,14 +27,18 @@ td:first-child, th:first-child {{ text-align: left; }}
 <table><tr>{heads}</tr>
 {rows}
 </table>
-{memory}
+{footprint}
 {errors}
 </body></html>
 """
 
 
 def report(
-    url: str, profile: Profile, measures: Measures, samples: Sequence[Sample]
+    url: str,
+    profile: Profile,
+    measures: Measures,
+    footprint: Footprint,
+    strikes: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the report of a run; `problems` are the limits that it exceeded."""
     calls = {
@@ -49,10 +53,18 @@ def report(
         "seconds": round(measures.seconds, 1),
         "profile": profile.model_dump(),
         "calls": calls,
-        "memory_mb": [
-            (round(each.at_seconds, 1), round(each.megabytes, 1)) for each in samples
-        ],
-        "memory_mb_per_minute": _rounded(growth_per_minute(samples, since_seconds)),
+        "killed": dict(strikes),
+        "footprint": {
+            name: {
+                "peak": round(max(values), 1),
+                "per_minute": _rounded(
+                    footprint.growth_per_minute(name, since_seconds)
+                ),
+                "samples": _pairs(footprint.at_seconds, values),
+            }
+            for name, values in footprint.values.items()
+            if values
+        },
         "errors": {
             name: call.examples for name, call in measures.calls.items() if call.errors
         },
@@ -73,7 +85,9 @@ def page(found: Mapping[str, Any]) -> str:
         problems=_list("Limits exceeded", found["problems"]),
         heads=heads,
         rows="\n".join(_cells(name, row) for name, row in found["calls"].items()),
-        memory=_drawn(found["memory_mb"], found["memory_mb_per_minute"]),
+        footprint="".join(
+            _drawn(name, found["footprint"][name]) for name in found["footprint"]
+        ),
         errors="".join(_list(name, texts) for name, texts in found["errors"].items()),
     )
 
@@ -109,9 +123,31 @@ def _problems(found: Mapping[str, Any], profile: Profile) -> Iterator[str]:
         elif row["p99_ms"] > most_ms:
             p99_ms = row["p99_ms"]
             yield f"p99 of {name} is {p99_ms} ms, and the limit is {most_ms:g} ms"
-    most, growth = limits.memory_mb_per_minute, found["memory_mb_per_minute"]
-    if most is not None and growth is not None and growth > most:
-        yield f"the memory grows {growth} MB a minute, and the limit is {most:g}"
+    for name, most in limits.growth_per_minute.model_dump().items():
+        growth = found["footprint"].get(name, {}).get("per_minute")
+        if most is not None and growth is not None and growth > most:
+            unit = f" {UNITS[name]}".rstrip()
+            yield f"{name} grows by {growth}{unit} a minute, and the limit is {most:g}"
+
+
+def _taken(footprint: Footprint, since_seconds: float) -> dict[str, Any]:
+    """Return each thing's peak, its growth since a time, and its samples."""
+    return {
+        name: {
+            "peak": round(max(values), 1),
+            "per_minute": _rounded(footprint.growth_per_minute(name, since_seconds)),
+            "samples": _pairs(footprint.at_seconds, values),
+        }
+        for name, values in footprint.values.items()
+        if values
+    }
+
+
+def _pairs(
+    at_seconds: Sequence[float], values: Sequence[float]
+) -> list[tuple[float, float]]:
+    pairs = zip(at_seconds, values, strict=True)
+    return [(round(at, 1), round(value, 1)) for at, value in pairs]
 
 
 def _rounded(value: float | None) -> float | None:
@@ -134,18 +170,19 @@ def _list(title: str, texts: Sequence[str]) -> str:
     return f'<h2 class="bad">{html.escape(title)}</h2><ul>{items}</ul>'
 
 
-def _drawn(samples: Sequence[tuple[float, float]], growth: float | None) -> str:
-    """Return the memory over time as a picture, from zero to its peak."""
+def _drawn(name: str, found: Mapping[str, Any]) -> str:
+    """Return one thing over time as a picture, from zero to its peak."""
+    samples, top = found["samples"], found["peak"] or 1
     if len(samples) < 2:
         return ""
-    end, top = samples[-1][0], max(megabytes for _, megabytes in samples)
+    end, growth = samples[-1][0], found["per_minute"]
     points = " ".join(
-        f"{600 * at / end:.1f},{200 - 190 * megabytes / top:.1f}"
-        for at, megabytes in samples
+        f"{600 * at / end:.1f},{150 - 140 * value / top:.1f}" for at, value in samples
     )
-    slope = "" if growth is None else f"; {growth} MB a minute after the first"
+    slope = "" if growth is None else f"; {growth} a minute after the first one"
+    unit = f" {UNITS[name]}".rstrip()
     return (
-        f"<h2>Memory of the server: at most {top:.0f} MB{slope}</h2>"
-        f'<svg width="600" height="200" role="img"><polyline fill="none" '
+        f"<h2>{name}: at most {found['peak']:g}{unit}{slope}</h2>"
+        f'<svg width="600" height="150" role="img"><polyline fill="none" '
         f'stroke="#0057b8" stroke-width="2" points="{points}"/></svg>'
     )

@@ -1,15 +1,17 @@
 """Both generators make the load of a profile, and the report says what went wrong."""
 
 import json
+import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 from pydantic import ValidationError
 
@@ -18,9 +20,9 @@ from tests.unit.server import Server
 from tools.load import report
 from tools.load.__main__ import main
 from tools.load.clients import Downloader, Listener, Poller, Shared
+from tools.load.footprint import Footprint, LocalServer
 from tools.load.jobs import Jobs
 from tools.load.measures import Call, Measures, Recorder, percentile
-from tools.load.memory import Sample, growth_per_minute
 from tools.load.profile import Profile
 
 pytestmark = pytest.mark.anyio
@@ -190,25 +192,32 @@ def test_a_percentile_is_one_of_the_times(share: float, seconds: float) -> None:
     assert percentile([3.0, 1.0, 4.0, 2.0], share) == seconds
 
 
+def grown(name: str, warming: Sequence[float], later: Sequence[float]) -> Footprint:
+    """Return samples every 5 s: in the first minute, and later."""
+    values = [*warming, *later]
+    return Footprint([5.0 * index for index in range(len(values))], {name: values})
+
+
 def test_growth_is_measured_after_the_warm_up() -> None:
-    warming = [Sample(at, 10 * at) for at in range(0, 60, 5)]
-    flat = [Sample(at, 600 + at / 30) for at in range(60, 200, 5)]
-    growth = growth_per_minute([*warming, *flat], 60)
-    assert growth == pytest.approx(2)
-    assert growth_per_minute(warming, 60) is None
+    flat = [600 + index / 6 for index in range(30)]
+    found = grown("memory", [50.0 * index for index in range(12)], flat)
+    assert found.growth_per_minute("memory", 60) == pytest.approx(2)
+    assert found.growth_per_minute("memory", 1e6) is None
 
 
 def test_each_limit_that_is_exceeded_is_a_problem() -> None:
-    limits = {"p99_ms": {POLL: 250, STEM: 1}, "memory_mb_per_minute": 1}
+    growth = {"memory": 1, "rows": 1}
+    limits = {"p99_ms": {POLL: 250, STEM: 1}, "growth_per_minute": growth}
     profile = Profile.model_validate({"limits": limits})
     measures = Measures("test", 10, 0.1, {POLL: Call([0.1, 0.3], 0, 2, ["503"])})
-    samples = [Sample(at, at) for at in range(0, 300, 5)]
-    found = report.report("http://a", profile, measures, samples)
+    taken = grown("memory", [0.0] * 16, [5.0 * index for index in range(40)])
+    taken.values["rows"] = [7] * len(taken.at_seconds)
+    found = report.report("http://a", profile, measures, taken, {"Separator": 3})
     assert found["problems"] == [
         "2 errors, and the limit is 0",
         f"p99 of {POLL} is 300.0 ms, and the limit is 250 ms",
         f"no response to {STEM}",
-        "the memory grows 60.0 MB a minute, and the limit is 1",
+        "memory grows by 60.0 MB a minute, and the limit is 1",
     ]
     page = report.page(found)
     assert all(problem in page for problem in ("2 errors", "60.0 MB", "503"))
@@ -217,7 +226,30 @@ def test_each_limit_that_is_exceeded_is_a_problem() -> None:
 def test_a_run_within_its_limits_has_no_problems() -> None:
     profile = Profile.model_validate({"limits": {"p99_ms": {POLL: 250}}})
     measures = Measures("test", 10, 0.1, {POLL: Call([0.1] * 99)})
-    assert report.report("http://a", profile, measures, [])["problems"] == []
+    found = report.report("http://a", profile, measures, Footprint(), {})
+    assert found["problems"] == []
+
+
+def test_the_footprint_of_a_server_is_seen(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite3")) as connection:
+        connection.execute("CREATE TABLE one (x)")
+        connection.executemany("INSERT INTO one VALUES (?)", [(1,), (2,)])
+        connection.commit()
+    (tmp_path / "stem.wav").write_bytes(bytes(3_000_000))
+    found = Footprint()
+    found.look(LocalServer(psutil.Process(), tmp_path), 1.0)
+    assert found.values["rows"] == [2]
+    assert 3 < found.values["disk"][0] < 4
+    assert found.values["memory"][0] > 10
+    assert found.values["descriptors"][0] >= 3
+
+
+def test_a_failed_job_is_an_error() -> None:
+    job = {"status": "failed", "error": "the separator crashed"}
+    with answering(body(200, json.dumps(job).encode())) as url:
+        run = shared(url, JOB)
+        Poller(run).step()
+    assert "the separator crashed" in calls(run)[POLL].examples[0]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +267,11 @@ def test_an_invalid_profile_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("path", sorted(Path("configs/load").glob("*.yaml")))
 def test_the_profiles_that_come_with_it_are_valid(path: Path) -> None:
     assert Profile.read(path).uploads.per_second > 0
+
+
+def test_processes_are_killed_only_of_a_server_that_is_started() -> None:
+    night = ["--profile", "configs/load/night.yaml"]
+    assert main([*night, "--url", "http://127.0.0.1:9"]) == 2
 
 
 def test_a_fake_model_is_for_a_server_that_is_started() -> None:

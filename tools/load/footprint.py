@@ -1,0 +1,125 @@
+"""What a server takes while it is loaded: memory, descriptors, disk and rows."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import linear_regression
+
+import psutil
+
+_PERIOD_SECONDS = 5.0
+_MB = 1e6
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A server on this machine: its first process, and its data directory."""
+
+    process: psutil.Process
+    data_dir: Path
+
+    def family(self) -> list[psutil.Process]:
+        """Return all of its processes."""
+        return [self.process, *self.process.children(recursive=True)]
+
+
+# The unit of each measured thing.
+UNITS = {"memory": "MB", "descriptors": "", "disk": "MB", "rows": ""}
+
+
+@dataclass
+class Footprint:
+    """Samples over time: seconds since the load began, and each thing in its unit.
+
+    The memory is the proportional set size of all processes: pages that they share
+    count once. The rows are those of all tables.
+    """
+
+    at_seconds: list[float] = field(default_factory=list)
+    values: dict[str, list[float]] = field(
+        default_factory=lambda: {name: [] for name in UNITS}
+    )
+
+    def look(self, server: LocalServer, at_seconds: float) -> None:
+        """Add a sample."""
+        family = server.family()
+        found = {
+            "memory": sum(map(_pss_bytes, family)) / _MB,
+            "descriptors": sum(map(_descriptors, family)),
+            "disk": _disk_bytes(server.data_dir) / _MB,
+            "rows": _rows(server.data_dir / "jobs.sqlite3"),
+        }
+        self.at_seconds.append(at_seconds)
+        for name, value in found.items():
+            self.values[name].append(value)
+
+    def growth_per_minute(self, name: str, since_seconds: float) -> float | None:
+        """Return the slope of the line through the samples since a time.
+
+        None with fewer than two of them.
+        """
+        pairs = zip(self.at_seconds, self.values[name], strict=True)
+        later = [(at / 60, value) for at, value in pairs if at >= since_seconds]
+        if len(later) < 2:
+            return None
+        times, values = zip(*later, strict=True)
+        return linear_regression(times, values).slope
+
+
+@contextmanager
+def watched(server: LocalServer) -> Iterator[Footprint]:
+    """Sample a server until the context exits."""
+    footprint, done, began = Footprint(), threading.Event(), time.monotonic()
+
+    def watch() -> None:
+        while not done.wait(_PERIOD_SECONDS):
+            footprint.look(server, time.monotonic() - began)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield footprint
+    finally:
+        done.set()
+        thread.join()
+
+
+def _pss_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _descriptors(process: psutil.Process) -> int:
+    try:
+        return int(process.num_fds())
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _disk_bytes(folder: Path) -> int:
+    """Return the bytes of all files; those that are deleted meanwhile don't count."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def _rows(database: Path) -> int:
+    """Return the number of rows of all tables."""
+    address = f"file:{database}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
+        names = connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")
+        return sum(
+            # Names of our own tables.
+            connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608
+            for (name,) in names.fetchall()
+        )
