@@ -39,7 +39,7 @@ TIMEOUT_SECONDS = 120.0
 # Not resolved: a link to this file belongs to the checkout that contains the link.
 ROOT = Path(os.path.abspath(__file__)).parents[1]
 # What an image with `app.py` is built from, besides its Dockerfile.
-APP_SOURCES = ("app.py", "requirements.txt", "backend")
+APP_SOURCES: tuple[str, ...] = ("app.py", "requirements.txt", "backend")
 # The Hub writes this file when it creates a Space: it contains the Space's settings.
 SPACE_README = "README.md"
 
@@ -491,12 +491,15 @@ def stage(hub: HfApi, space_id: str) -> str:
         ) from None
 
 
-def _reason(hub: HfApi, error: Exception) -> str:
+def _reason(hub: HfApi, error: BaseException) -> str:
     """Return the message of an error as one sentence, without the token."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if isinstance(hub.token, str):
         text = text.replace(hub.token, "***")
-    return f"{text.rstrip('.')}."
+    # The error of an upload names the file, and its cause says why.
+    if isinstance(error, RuntimeError) and error.__cause__ is not None:
+        return f"{text}: {_reason(hub, error.__cause__)}"
+    return f"{text}."
 
 
 def _warn(message: str) -> None:
