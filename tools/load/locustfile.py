@@ -1,5 +1,7 @@
 """Make a load with locust, which replaces Python's sockets by its own."""
 
+import random
+import time
 from typing import Any
 
 from locust import LoadTestShape, User, constant_pacing, events, task
@@ -46,6 +48,8 @@ def _user(kind: type[Any], count: int) -> type[User]:
 
     def on_start(self: Any) -> None:
         self.stems_client = kind(_Known.shared)
+        # Users of a kind begin at other times, and so never send in step.
+        time.sleep(random.random() * self.stems_client.period_seconds)
 
     def wait_time(self: Any) -> float:
         client: Client = self.stems_client

@@ -101,7 +101,8 @@ async def test_a_profile_is_made_and_reported(
     assert (status, found["problems"], found["errors"]) == (0, [], {})
     rows = found["calls"]
     assert {"POST /separate", POLL, EVENTS, STEM, "DELETE /job/{id}"} <= set(rows)
-    assert 4 <= rows["POST /separate"]["responses"] <= 9
+    # One a second, for five seconds.
+    assert 2 <= rows["POST /separate"]["responses"] <= 9
     assert rows[POLL]["p50_ms"] <= rows[POLL]["p99_ms"] <= rows[POLL]["max_ms"]
     assert found["generator_cpu_percent"] > 0
     assert "<td>POST /separate</td>" in (tmp_path / "report.html").read_text()
