@@ -13,6 +13,7 @@ AppError
 ├── DeliveryNotFound      404  the job has no such delivery
 ├── KeyNotFound           404  there is no such API key
 ├── JobExists             409  another job has the same unique key
+├── KeyReplaced           409  another key replaces it already
 ├── NotReady              409  the job has no stems yet, or never will
 ├── UploadIncomplete      409  parts of a direct upload are missing
 ├── UploadBusy            409  another request is processing the same upload
@@ -66,14 +67,20 @@ class BadRequest(AppError):
 
 
 class Unauthorized(AppError):
-    """Credentials are required, or are not valid; `has_credentials` tells which."""
+    """Credentials are required, or are not valid; `has_credentials` tells which.
+
+    `credential` is the name of those that were valid once, such as `key:ID`.
+    """
 
     code, status = "unauthorized", 401
 
-    def __init__(self, detail: str, has_credentials: bool = True) -> None:
+    def __init__(
+        self, detail: str, has_credentials: bool = True, credential: str = ""
+    ) -> None:
         super().__init__(detail)
-        self.args = (detail, has_credentials)
+        self.args = (detail, has_credentials, credential)
         self.has_credentials = has_credentials
+        self.credential = credential
 
 
 class Forbidden(AppError):
@@ -127,6 +134,10 @@ class StemNotFound(AppError):
 
 class DeliveryNotFound(AppError):
     code, status = "delivery_not_found", 404
+
+
+class KeyReplaced(AppError):
+    code, status = "key_replaced", 409
 
 
 class KeyNotFound(AppError):

@@ -89,11 +89,16 @@ class Authenticator:
         key = await self.keys.find(text.id)
         if key is None or not self.keys.store.is_text_of(text, key):
             raise Unauthorized("There is no such API key. Ask the operator for one.")
+        identity = key.identity()
         if key.revoked_at is not None:
-            raise Unauthorized("The API key was revoked. Ask the operator for one.")
+            raise Unauthorized(
+                "The API key was revoked. Ask the operator for one.",
+                credential=identity.credential,
+            )
         if not key.is_valid(self.clock()):
             raise Unauthorized(
                 f"The API key expired at {key.expires_at:%Y-%m-%d %H:%M} UTC. Ask the "
-                "operator for another one."
+                "operator for another one.",
+                credential=identity.credential,
             )
-        return key.identity()
+        return identity

@@ -14,7 +14,7 @@ from serve_app.access.api_key import KeyText
 from serve_app.access.identity import Identity
 from serve_app.access.table import api_keys
 from serve_app.database import Database
-from serve_app.errors import KeyNotFound, Unavailable
+from serve_app.errors import KeyNotFound, KeyReplaced, Unavailable
 from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 # How exact `last_used_at` is: each use would be a write.
@@ -84,11 +84,13 @@ class KeyStore:
     def rotate(self, key_id: str, overlap_seconds: float) -> tuple[ApiKey, KeyText]:
         """Create a key that replaces another; that one expires after the overlap.
 
-        Raises KeyNotFound unless the old key is valid.
+        Raises KeyNotFound unless the old key is valid, and KeyReplaced if a valid key
+        replaces it already: the new key would expire with the old one.
         """
         now = self._clock()
         with self._database.writing() as connection:
             old = _valid(connection, key_id, now)
+            _check_not_replaced(connection, key_id, now)
             ends_at = now + timedelta(seconds=overlap_seconds)
             if old.expires_at is not None:
                 ends_at = min(ends_at, old.expires_at)
@@ -175,6 +177,17 @@ def _valid(connection: Connection, key_id: str, now: datetime) -> ApiKey:
     if key is None or not key.is_valid(now):
         raise _unknown(key_id)
     return key
+
+
+def _check_not_replaced(connection: Connection, key_id: str, now: datetime) -> None:
+    query = select(api_keys).where(api_keys.c.replaces == key_id)
+    for row in connection.execute(query):
+        new = _to_key(row)
+        if new.is_valid(now):
+            raise KeyReplaced(
+                f"The key {key_id} was replaced by {new.id} already. If you lost that "
+                f"one, rotate {new.id}."
+            )
 
 
 def _change(connection: Connection, key_id: str, values: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ def checked(given: KeyRequest, now: datetime) -> NewKey:
     """
     if given.expires_at is not None and given.expires_at <= now:
         raise InvalidInput(
-            f"expires_at must be in the future, got {given.expires_at.isoformat()}."
+            "The time at which the key expires must be in the future, got "
+            f"{given.expires_at.isoformat()}."
         )
     return NewKey(
         given.name,

@@ -1,9 +1,9 @@
 """The wire models of API keys."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from serve_app.api.wire import EXAMPLE_CREATED, EXAMPLE_JOB_ID, UtcTime, Wire
 from serve_app.usage.quotas import Quotas
@@ -22,6 +22,14 @@ Name = Annotated[str, Field(max_length=63, pattern=r"^[!-~]([ -~]*[!-~])?$")]
 Target = Annotated[str, Field(max_length=2000, pattern=r"^/[!-\"$-~]*$")]
 
 
+def _in_utc(time: datetime) -> datetime:
+    """Return a time in UTC; ValueError for one that has no date there."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be before the year 10000 in UTC") from None
+
+
 class QuotaFields(BaseModel):
     """The quotas of a tenant; absent ones are those of the server's settings."""
 
@@ -30,7 +38,9 @@ class QuotaFields(BaseModel):
     requests_per_minute: Annotated[int | None, Field(ge=1)] = None
     jobs_at_once: Annotated[int | None, Field(ge=1)] = None
     jobs_queued: Annotated[int | None, Field(ge=1)] = None
-    audio_minutes_per_day: Annotated[float | None, Field(gt=0)] = None
+    audio_minutes_per_day: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = (
+        None
+    )
     stored_bytes: Annotated[int | None, Field(ge=1)] = None
 
     def to_quotas(self) -> Quotas:
@@ -54,7 +64,7 @@ class KeyRequest(BaseModel):
         description="What the key allows: `admin`, or `system:verb`, such as "
         "`stems:read`, `stems:*`, `*:read`.",
     )
-    expires_at: AwareDatetime | None = Field(
+    expires_at: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = Field(
         default=None, description="When the key expires; default: never."
     )
     quotas: QuotaFields = Field(default_factory=QuotaFields)

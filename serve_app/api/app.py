@@ -38,6 +38,7 @@ to do.
 _REFUSALS: Mapping[Need, Sequence[type[AppError]]] = {
     Need.NOTHING: (),
     Need.SCOPE: (Unauthorized, Forbidden, TenantRequired),
+    Need.CREDENTIALS: (Unauthorized, Forbidden),
     Need.ADMIN: (Unauthorized, Forbidden),
     Need.OWN: (Unauthorized,),
 }

@@ -30,9 +30,9 @@ class ApiPart:
     `routers` require credentials with the scope `name:read` or `name:write`, by their
     method, unless the system is open; `scope` is another name, and "" any system's.
     Those of `reading_routers` always require `name:read`. `public_routers` require
-    nothing, `admin_routers` the scope `admin`, and routes of `self_checked_routers`
-    check credentials of their own. If the part `is_linkable`, signed links open what
-    its `routers` GET.
+    nothing, `known_routers` any valid credentials, `admin_routers` the scope `admin`,
+    and routes of `self_checked_routers` check credentials of their own. If the part
+    `is_linkable`, signed links open what its `routers` GET.
 
     The tasks in `background` run as long as the application does.
 
@@ -48,6 +48,7 @@ class ApiPart:
     routers: Sequence[APIRouter]
     reading_routers: Sequence[APIRouter] = ()
     public_routers: Sequence[APIRouter] = ()
+    known_routers: Sequence[APIRouter] = ()
     admin_routers: Sequence[APIRouter] = ()
     self_checked_routers: Sequence[APIRouter] = ()
     scope: str | None = None
@@ -73,5 +74,6 @@ class ApiPart:
         yield RouteRule(Need.NOTHING, self.system), self.public_routers
         yield RouteRule(Need.SCOPE, self.system, is_linkable=links), self.routers
         yield RouteRule(Need.SCOPE, self.system, only_reads=True), self.reading_routers
+        yield RouteRule(Need.CREDENTIALS, self.system), self.known_routers
         yield RouteRule(Need.ADMIN, self.system), self.admin_routers
         yield RouteRule(Need.OWN, self.system), self.self_checked_routers

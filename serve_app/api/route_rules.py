@@ -19,6 +19,7 @@ class Need(StrEnum):
 
     NOTHING = "nothing"  # everyone may use it
     SCOPE = "scope"  # credentials with the scope of its system, unless that is open
+    CREDENTIALS = "credentials"  # any valid credentials, unless a system is open
     ADMIN = "admin"  # credentials with the scope `admin`
     OWN = "own"  # the route checks credentials of its own
 

@@ -23,6 +23,8 @@ class Credentials:
 
     def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
         self._headers = dict(headers)
+        for name, value in self._headers.items():
+            _check_header(name, value)
         try:
             url = httpx.URL(base_url)
         except httpx.InvalidURL:
@@ -41,6 +43,16 @@ class Credentials:
             request.headers.pop(name, None)
             if is_ours:
                 request.headers[name] = value
+
+
+def _check_header(name: str, value: str) -> None:
+    """Raise InvalidInput for a value that can't be sent; it may be secret."""
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        raise InvalidInput(
+            f"The header {name} must be printable ASCII characters, without spaces or "
+            "line breaks at its ends. If it has a key from a file, strip its line "
+            "break."
+        )
 
 
 def _endpoint(url: httpx.URL) -> tuple[str, str, int | None]:

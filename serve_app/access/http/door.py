@@ -91,13 +91,32 @@ class AccessDoor:
             if linked is not None:
                 return self._counted(scope, linked, NO_QUOTAS)
             self._check_open(scope, rule, is_open)
+            if not is_open:
+                # A header without credentials could name anyone.
+                return self._counted(scope, clients.peer(scope), NO_QUOTAS)
             check_named(named, self._policy.tenant_header)
             return self._counted(scope, named, NO_QUOTAS)
-        identity = await self._authenticator.identify(credential)
+        identity = await self._identify(scope, credential)
+        if rule.need is Need.SCOPE:
+            check_named(named, self._policy.tenant_header)
+        client = _client(identity, named)
+        admission = self._counted(scope, client, identity.quotas)
+        if admission.refusal is None:
+            _check_scope(identity, rule.scope(scope["method"]))
+        return admission
+
+    async def _identify(self, scope: Scope, credential: str) -> Identity:
+        """Return the owner of a credential, and note its name for the audit log.
+
+        Raises Unauthorized and Unavailable.
+        """
+        try:
+            identity = await self._authenticator.identify(credential)
+        except Unauthorized as error:
+            scope[_OWNER] = error.credential, ""
+            raise
         scope[_OWNER] = identity.credential, identity.tenant
-        _check_scope(identity, rule.scope(scope["method"]))
-        check_named(named, self._policy.tenant_header)
-        return self._counted(scope, _client(identity, named), identity.quotas)
+        return identity
 
     def _counted(self, scope: Scope, client: Client, quotas: Quotas) -> Admission:
         """Count a request of a client whose credentials have these quotas."""
@@ -167,7 +186,8 @@ class AccessDoor:
 
     def _check_open(self, scope: Scope, rule: RouteRule, is_open: bool) -> None:
         """Raise Unauthorized unless a request without credentials may come in."""
-        if rule.need is Need.SCOPE and (is_open or self._is_system_open(rule)):
+        is_known = rule.need in (Need.SCOPE, Need.CREDENTIALS)
+        if is_known and (is_open or self._is_system_open(rule)):
             self._warn_once(scope, is_open)
             return
         if self._links is not None and token_of(scope) is not None:
@@ -215,7 +235,7 @@ def _is_loopback(scope: Scope) -> bool:
 
 
 def _check_scope(identity: Identity, required: str) -> None:
-    if scopes.allow(identity.scopes, required):
+    if not required or scopes.allow(identity.scopes, required):
         return
     raise Forbidden(
         "These credentials don't allow this request, which requires the scope "

@@ -15,7 +15,8 @@ def part(
     """Return the part that uses `services`, with its tasks in the background."""
     return ApiPart(
         "access",
-        (keys.router,),
+        (),
+        known_routers=(keys.router,),
         # A POST, so that many paths fit in: it changes nothing.
         reading_routers=(links.router,),
         admin_routers=(keys.admin_router,),

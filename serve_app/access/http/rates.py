@@ -47,6 +47,14 @@ class Rate:
         )
 
 
+class _PerMinute(RateLimitItemPerMinute):
+    """A limit whose counter does not depend on it: keys of a tenant may differ."""
+
+    def key_for(self, *identifiers: str) -> str:
+        """Return the name of a client's counter."""
+        return "/".join(identifiers)
+
+
 class Rates:
     """Counts requests by sliding windows of a minute, in memory.
 
@@ -65,10 +73,11 @@ class Rates:
         """Count a request of a client, unless it exceeds the limit of a minute."""
         if len(self) >= self._most_counters:
             self._counters.reset()
-        item = RateLimitItemPerMinute(limit)
+        item = _PerMinute(limit)
         # A tenant may have the name of an address.
         key = ("tenant" if client.is_tenant else "peer", client.name)
         is_allowed = self._limiter.hit(item, *key)
         stats = self._limiter.get_window_stats(item, *key)
         left = max(1, ceil(stats.reset_time - time.time()))
-        return Rate(limit, stats.remaining, left, is_exceeded=not is_allowed)
+        remaining = max(0, stats.remaining)
+        return Rate(limit, remaining, left, is_exceeded=not is_allowed)

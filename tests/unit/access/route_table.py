@@ -141,6 +141,8 @@ def expected(rule: RouteRule, call: Call, right: int) -> tuple[int, ...]:
     match rule.need:
         case Need.SCOPE:
             return (401, 404 if call.names else right, 401, 403, right)
+        case Need.CREDENTIALS:
+            return (401, right, 401, right, right)
         case Need.ADMIN:
             return (401, 403, 401, 403, right)
         case _:

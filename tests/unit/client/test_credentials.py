@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.client import Client, Ticket
+from serve_app.client import Client, InvalidInput, Ticket
 from tests.unit.client.service import Answer, Service, Stem, json_answer
 
 CONTENT = b"drums" * 1_000
@@ -90,6 +90,13 @@ def test_a_server_that_sends_its_clients_elsewhere_does_not_send_them_along(
         client.wait(client.separate(tmp_path / "song.mp3"))
     (request,) = store.requests
     assert not set(HEADERS) & set(request.headers)
+
+
+@pytest.mark.parametrize("value", ["Bearer abcdef\n", " abcdef", "“abcdef”", "a\0"])
+def test_a_header_that_can_t_be_sent_is_refused_without_its_value(value: str) -> None:
+    with pytest.raises(InvalidInput, match="The header Authorization") as caught:
+        Client("http://localhost:9", headers={"Authorization": value})
+    assert "abcdef" not in str(caught.value)
 
 
 def test_a_user_in_the_address_is_one_of_them(

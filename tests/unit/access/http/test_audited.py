@@ -84,6 +84,22 @@ async def test_a_refusal_names_the_credentials_that_were_valid(
     assert refused["client"] == "127.0.0.1"
 
 
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+async def test_a_refusal_names_a_key_that_is_no_longer_valid(
+    gate: Gate, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    key, headers = gate.key(seconds=-1 if end == "expired" else None)
+    if end == "revoked":
+        gate.keys.revoke(key.id)
+    answer = await gate.client.get("/jobs", headers=headers)
+    assert answer.status_code == 401
+    assert last(caplog)["credential"] == f"key:{key.id}"
+    # Whoever knows only the id is not named by it.
+    forged = {"Authorization": headers["Authorization"][:-8] + "aaaaaaaa"}
+    await gate.client.get("/jobs", headers=forged)
+    assert last(caplog)["credential"] is None
+
+
 async def test_a_link_is_named_with_the_key_that_made_it(
     server: Server, song: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -253,10 +253,10 @@ async def test_behind_a_gateway_the_header_names_the_tenant(
         _, headers = gate.key(tenant=tenant)
         if named is not None:
             headers = {**headers, HEADER: named}
-        answer = await whoami(gate, headers)
+        answer = await gate.client.get("/jobs", headers=headers)
         assert answer.status_code == status
         if status == 200:
-            assert answer.json()["tenant"] == named
+            assert (await whoami(gate, headers)).json()["tenant"] == named
 
 
 async def test_a_request_that_names_two_tenants_is_refused(server: Server) -> None:
@@ -273,12 +273,44 @@ async def test_the_header_alone_is_no_credential(server: Server) -> None:
         assert answer.status_code == 401
 
 
-async def test_an_open_gateway_needs_the_header_and_no_key(server: Server) -> None:
+async def test_in_an_open_system_nobody_names_a_tenant_without_a_key(
+    server: Server, song: bytes
+) -> None:
     policy = open_systems("stems", tenant_header=HEADER)
     async with guarded(server, policy) as gate:
-        named = await gate.client.get("/jobs", headers={HEADER: "acme"})
-        assert named.status_code == 200
+        _, headers = gate.key(tenant="acme")
+        job_id = await gate.separated(song, {**headers, HEADER: "acme"})
+        for named in ({HEADER: "acme"}, {}):
+            assert (await whoami(gate, named)).json()["tenant"] is None
+            listed = await gate.client.get("/jobs", headers=named)
+            assert (listed.status_code, listed.json()["jobs"]) == (200, [])
+            for method in ("GET", "DELETE"):
+                answer = await gate.client.request(
+                    method, f"/job/{job_id}", headers=named
+                )
+                assert answer.status_code == 404
+
+
+async def test_where_all_is_open_the_header_is_enough(server: Server) -> None:
+    policy = AccessPolicy(is_required=False, tenant_header=HEADER)
+    async with guarded(server, policy, admin_key="") as gate:
+        assert (await whoami(gate, {HEADER: "acme"})).json()["tenant"] == "acme"
         assert_problem(await gate.client.get("/jobs"), 403, "tenant_required")
+
+
+async def test_keys_are_managed_and_shown_without_a_tenant(server: Server) -> None:
+    async with guarded(server, GATEWAY) as gate:
+        for path in ("/keys", "/whoami"):
+            answer = await gate.client.get(path, headers=bearer(ADMIN_KEY))
+            assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("scope", ["stems:write", "images:read"])
+async def test_whoever_has_credentials_may_ask_what_they_are(
+    gate: Gate, scope: str
+) -> None:
+    _, headers = gate.key(scope)
+    assert (await whoami(gate, headers)).json()["scopes"] == [scope]
 
 
 async def test_without_a_gateway_nobody_chooses_a_tenant(gate: Gate) -> None:

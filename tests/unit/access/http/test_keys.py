@@ -72,6 +72,21 @@ async def test_a_rotated_key_and_its_successor_overlap(gate: Gate) -> None:
     assert await works(gate, new["key"])
 
 
+async def test_a_key_is_replaced_once(gate: Gate) -> None:
+    old = await made(gate)
+    rotate = f"/keys/{old['id']}/rotate"
+    new = (await gate.client.post(rotate, headers=ADMIN)).json()
+    again = await gate.client.post(rotate, headers=ADMIN)
+    assert f"rotate {new['id']}" in assert_problem(again, 409, "key_replaced")
+    newest = await gate.client.post(f"/keys/{new['id']}/rotate", headers=ADMIN)
+    assert newest.status_code == 201
+    assert "expires_at" not in newest.json()
+    for key_id in (new["id"], newest.json()["id"]):
+        gate.keys.revoke(key_id)
+    # Its successors are gone: it can be replaced again.
+    assert (await gate.client.post(rotate, headers=ADMIN)).status_code == 201
+
+
 async def test_without_a_body_the_old_key_stays_for_a_day(gate: Gate) -> None:
     old = await made(gate)
     await gate.client.post(f"/keys/{old['id']}/rotate", headers=ADMIN)
@@ -107,6 +122,7 @@ async def test_an_unknown_key_is_said_to_be_unknown(gate: Gate) -> None:
         ({"name": "app", "scopes": ["sterns:read"]}, "stems"),
         ({"name": "app", "scopes": []}, "At least one scope"),
         ({"name": "app", "expires_at": "2020-01-01T00:00:00Z"}, "in the future"),
+        ({"name": "app", "expires_at": "9999-12-31T23:59:59-12:00"}, "year 10000"),
         ({"name": "app", "quotas": {"jobs_queued": 0}}, "jobs_queued"),
         ({"name": "app", "colour": "red"}, "colour"),
     ],
@@ -117,6 +133,13 @@ async def test_invalid_properties_are_explained(
     answer = await gate.client.post("/keys", json=given, headers=ADMIN)
     assert said in assert_problem(answer, 422, "invalid_input")
     assert gate.keys.listed() == []
+
+
+async def test_an_endless_quota_is_refused(gate: Gate) -> None:
+    body = b'{"name": "app", "quotas": {"audio_minutes_per_day": 1e400}}'
+    headers = {**ADMIN, "Content-Type": "application/json"}
+    answer = await gate.client.post("/keys", content=body, headers=headers)
+    assert "audio_minutes_per_day" in assert_problem(answer, 422, "invalid_input")
 
 
 async def test_nobody_reads_their_key_in_what_they_may_do(gate: Gate) -> None:

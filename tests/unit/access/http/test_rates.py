@@ -53,6 +53,24 @@ async def test_requests_above_the_limit_are_refused_with_the_time_to_wait(
     assert answer.headers["RateLimit"] == f'"minute";r=0;t={seconds}'
 
 
+def test_keys_of_a_tenant_with_other_limits_share_what_is_used() -> None:
+    rates = Rates()
+    assert [rates.count(ACME, 5).remaining for _ in range(3)] == [4, 3, 2]
+    assert not rates.count(ACME, 6).is_exceeded
+    assert rates.count(ACME, 2) == rates.count(ACME, 2)
+    assert rates.count(ACME, 2).is_exceeded
+    assert rates.count(ACME, 2).remaining == 0
+    assert not rates.count(ACME, 5).is_exceeded
+    assert rates.count(ACME, 5).is_exceeded
+
+
+async def test_requests_that_the_scopes_forbid_count(server: Server) -> None:
+    limit = Quotas(requests_per_minute=2)
+    async with limited(server, key_quotas=limit) as (client, headers):
+        answers = [await client.get("/keys", headers=headers) for _ in range(3)]
+    assert [each.status_code for each in answers] == [403, 403, 429]
+
+
 async def test_errors_tell_the_limit_too(server: Server) -> None:
     async with limited(server, Quotas(requests_per_minute=3)) as (client, _):
         answer = await client.get(f"/job/{'0' * 32}")
