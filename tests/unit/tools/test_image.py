@@ -94,6 +94,19 @@ CMD ["serve"]
     assert [layer.size_bytes for layer in image.layers] == [0, 8]
 
 
+def test_a_copy_over_a_file_of_an_earlier_stage_leaves_that_one(place: Place) -> None:
+    source = """\
+FROM base AS build
+COPY LICENSE /a/
+FROM base
+COPY --from=build /a /a
+COPY package/a.py /a/LICENSE
+"""
+    image = build(dockerfile.read(source, {}), place, {})
+    assert (image.root / "a" / "LICENSE").read_text() == "12345"
+    assert (place.work / "stage0" / "a" / "LICENSE").read_text() == "MIT"
+
+
 def test_an_instruction_that_is_not_supported_is_an_error(place: Place) -> None:
     source = dockerfile.read("FROM base\nONBUILD RUN true\n", {})
     with pytest.raises(ValueError, match="ONBUILD"):
