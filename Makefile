@@ -8,6 +8,8 @@ PROFILE ?= configs/load/service.yaml
 HOST ?= 127.0.0.1
 BENCH ?= data/bench
 MUSIC ?= data/music
+IMAGE ?= data/image
+DEVICE ?= cpu
 # Stamps of the environment: the packages for serving, and those for development.
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
@@ -15,7 +17,8 @@ DEV_READY := $(VENV)/.ready-dev
 # On up to four cores; all tests of a file in one process, for their shared fixtures.
 UNIT_TESTS := -n logical --maxprocesses 4 --dist loadfile tests/unit tests/contracts
 
-.PHONY: setup serve test test-unit check format bench loadtest verify chaos lock clean
+.PHONY: setup serve test test-unit check format bench loadtest verify chaos lock clean \
+	try-image sbom
 
 setup: $(DEV_READY)
 
@@ -87,16 +90,26 @@ verify: setup
 chaos: setup
 	$(PYTHON) -m tools.chaos
 
+# Takes about ten minutes, needs root on Debian and 7 GB of disk: carries out the steps of
+# the Dockerfile without a container engine, and separates a song with the result.
+try-image: setup
+	scripts/try_image.sh "$(IMAGE)" --build-arg DEVICE="$(DEVICE)"
+
+# The bill of materials of that image, in $(IMAGE)/sbom.json.
+sbom: setup
+	scripts/try_image.sh "$(IMAGE)" --build-arg DEVICE="$(DEVICE)" --no-try
+
 # Locks from scratch: existing locks would make uv resolve some packages to two versions.
 COMPILE = $(PYTHON) -m uv pip compile --quiet --no-emit-index-url --no-emit-find-links \
-	--no-header --universal --fork-strategy fewest --python-version 3.11 pyproject.toml
+	--no-header --universal --fork-strategy fewest --python-version 3.11
 SERVING := --extra postgres --extra s3 --extra openvino --extra demucs --extra beats
 
 lock:
 	@[ -x $(PYTHON) ] || $(MAKE) $(READY)
-	rm -f requirements.lock requirements-dev.lock
-	$(COMPILE) $(SERVING) -o requirements.lock
-	$(COMPILE) --all-extras -c requirements.lock -o requirements-dev.lock
+	rm -f requirements.lock requirements-build.lock requirements-dev.lock
+	$(COMPILE) pyproject.toml $(SERVING) --generate-hashes -o requirements.lock
+	$(COMPILE) --group build -c requirements.lock --generate-hashes -o requirements-build.lock
+	$(COMPILE) pyproject.toml --all-extras -c requirements.lock -o requirements-dev.lock
 
 clean:
 	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache data

@@ -1,4 +1,4 @@
-"""The two lock files agree, with each other and with pyproject.toml."""
+"""The lock files agree, with each other and with pyproject.toml."""
 
 import re
 import tomllib
@@ -51,6 +51,22 @@ def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
         assert operators in ({"=="}, {">=", "<"}), requirement
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-build.lock"])
+def test_every_package_of_the_image_is_pinned_by_hash(name: str) -> None:
+    blocks = re.split(r"^(?=[\w.-]+==)", (ROOT / name).read_text(), flags=re.MULTILINE)
+    assert len(blocks) == len(pins(name)) + 1
+    assert all(" --hash=sha256:" in block for block in blocks[1:])
+
+
+def test_the_image_is_built_by_what_the_group_names() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    locked = pins("requirements-build.lock")
+    for requirement in map(Requirement, groups["build"]):
+        assert locked[requirement.name] in requirement.specifier, requirement
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "requirements-build.lock", "requirements-dev.lock"]
+)
 def test_no_lock_holds_an_address(name: str) -> None:
     assert "://" not in (ROOT / name).read_text()

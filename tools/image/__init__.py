@@ -1,0 +1,1 @@
+"""Build and try the image of the `Dockerfile` without a container engine."""
