@@ -92,12 +92,14 @@ def _of_ray_service(document: Document, resources: Resources) -> Iterator[Findin
             yield Finding(variable.document.line(variable.place), line)
     # Serve reads the arguments of an application on the head.
     head = places[0] if places else ()
-    given = manifest_environment.variables(document, head, resources) if head else {}
-    yield from _of_serve_config(document, given)
+    given = manifest_environment.variables(document, head, resources)
+    is_whole = manifest_environment.is_whole(document, head, resources)
+    nodes = ray_service.most_nodes(document.data) if is_whole else 1
+    yield from _of_serve_config(document, given, nodes)
 
 
 def _of_serve_config(
-    document: Document, given: Mapping[str, Variable]
+    document: Document, given: Mapping[str, Variable], nodes: int
 ) -> Iterator[Finding]:
     """Yield the faults of the Serve config inside a RayService."""
     text = at(document.data, SERVE_CONFIG)
@@ -113,7 +115,6 @@ def _of_serve_config(
         yield Finding(line, "`spec.serveConfigV2` is empty: it must be a Serve config.")
     for each in inner:
         with manifest_environment.applied(given):
-            nodes = ray_service.most_nodes(document.data)
             faults = [*each.faults, *serve_config.faults(each.data, nodes)]
         for fault in faults:
             if variable := given.get(fault.variable):

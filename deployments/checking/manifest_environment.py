@@ -58,20 +58,24 @@ def variables(
     """Return the variables of a container, as far as the file tells them."""
     given = at(document.data, container)
     found: dict[str, Variable] = {}
-    for source in _items(given, "envFrom"):
-        for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
-            name = _mapping(source, field).get("name")
-            found |= resources.variables(kind, name) or {}
+    for each in _sources(given, resources):
+        found |= each or {}
     for index, each in enumerate(_items(given, "env")):
         name, place = each.get("name"), (*container, "env", index)
         source = _mapping(each, "valueFrom")
         ref = _mapping(source, "configMapKeyRef")
         known = resources.variables("ConfigMap", ref.get("name")) or {}
-        value = known[ref["key"]].value if ref.get("key") in known else None
+        there = known.get(str(ref.get("key")))
         if isinstance(name, str):
-            text = value if source else str(each.get("value", ""))
-            found[name] = Variable(text, document, place)
+            plain = str(each.get("value", ""))
+            value = (there.value if there else None) if source else plain
+            found[name] = Variable(value, document, place)
     return found
+
+
+def is_whole(document: Document, container: Place, resources: Resources) -> bool:
+    """Whether the file has all that the variables of a container come from."""
+    return None not in _sources(at(document.data, container), resources)
 
 
 def reference_faults(
@@ -86,11 +90,11 @@ def reference_faults(
         ):
             ref = _mapping(source, field)
             known = resources.variables(kind, ref.get("name"))
-            key = ref.get("key")
+            key = str(ref.get("key"))
             if known is None or key in known or ref.get("optional"):
                 continue
             place = (*container, "env", index, "valueFrom", field, "key")
-            nearest = environment.nearest(str(key), known)
+            nearest = environment.nearest(key, known)
             hint = f" Did you mean `{nearest}`?" if nearest else ""
             yield Fault(
                 place,
@@ -114,7 +118,7 @@ def unknown_variables(
 def applied(given: Mapping[str, Variable]) -> Iterator[None]:
     """Have these variables, and no other setting, in the environment of the block."""
     known = set(all_variables())
-    saved = {name: value for name, value in environ.items() if name in known}
+    saved = {name: value for name, value in environ.items() if name.upper() in known}
     for name in saved:
         del environ[name]
     for name, variable in given.items():
@@ -129,9 +133,22 @@ def applied(given: Mapping[str, Variable]) -> Iterator[None]:
         environ.update(saved)
 
 
+def _sources(
+    container: Any, resources: Resources
+) -> Sequence[Mapping[str, Variable] | None]:
+    """Return the variables of each of a container's `envFrom`; None if not here."""
+    return [
+        resources.variables(kind, source[field].get("name"))
+        for source in _items(container, "envFrom")
+        for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret"))
+        if isinstance(source.get(field), dict)
+    ]
+
+
 def _items(given: Any, field: str) -> Sequence[Mapping[str, Any]]:
     listed = given.get(field) if isinstance(given, dict) else None
-    return [each if isinstance(each, dict) else {} for each in listed or ()]
+    items = listed if isinstance(listed, list) else ()
+    return [each if isinstance(each, dict) else {} for each in items]
 
 
 def _mapping(given: Mapping[str, Any], field: str) -> Mapping[str, Any]:

@@ -22,7 +22,10 @@ def _checked(config: Path) -> int:
     try:
         name, text = _read(config)
         findings = check.findings(text)
-    except (OSError, UnicodeDecodeError, check.NothingToCheck) as err:
+    except OSError as err:
+        print(err, file=sys.stderr)
+        return _WRONG_USE
+    except (UnicodeDecodeError, check.NothingToCheck) as err:
         print(f"{config}: {err}", file=sys.stderr)
         return _WRONG_USE
     for finding in findings:

@@ -38,7 +38,7 @@ def test_what_cannot_be_read_is_2(config: Path, tmp_path: Path) -> None:
     missing = tmp_path / "nothing.yaml"
     status, said = run(str(missing), str(config))
     assert status == 2
-    assert "no such file" in said
+    assert f"\n{missing}: no such file" in f"\n{said}"
     assert f"{config}: no faults found" in said
     config.write_bytes(b"\xff\xfe")
     assert run(str(config))[0] == 2

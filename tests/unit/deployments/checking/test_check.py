@@ -189,6 +189,11 @@ def test_sqlite_where_replicas_may_run_on_several_nodes_is_found(
     assert "STEMSERVE_STORAGE: replicas may run on several nodes" in said[1]
 
 
+def test_what_a_config_map_of_the_cluster_has_is_no_fault() -> None:
+    text = (check_manifests.MANIFESTS / "base" / "rayservice.yaml").read_text()
+    assert check.findings(text) == []
+
+
 def test_a_key_that_is_there_twice_is_found() -> None:
     old = "        route_prefix: /\n"
     text, line = planted(production(), old, old + old)
