@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from deployments import args, system
 from deployments.args import AppArgs
-from deployments.checking.fault import Fault, Place, written
+from deployments.checking.fault import Fault, Place, hint, written
 from deployments.pool import Autoscaling, Pool
 from deployments.stems import StemsArgs
-from serve_app.settings import environment, serve_config
+from serve_app.settings import serve_config
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,8 @@ def faults(error: ValidationError, given: Mapping[str, Any]) -> Iterator[Fault]:
         place = _as_written(each["loc"], given)
         name = written(place)
         if each["type"] == "extra_forbidden":
-            nearest = environment.nearest(str(place[-1]), _names(place))
-            hint = f" Did you mean `{nearest}`?" if nearest else ""
-            yield Fault(place, f"unknown name `{name}`.{hint}")
+            meant = hint(place[-1], _names(place))
+            yield Fault(place, f"unknown name `{name}`.{meant}")
         else:
             wrong = described(each["type"], each["msg"], each["input"])
             yield Fault(place, f"`{name}` {wrong}.")

@@ -7,10 +7,9 @@ from typing import Any
 from deployments.checking import document as documents
 from deployments.checking import manifest_environment, ray_service, schema, serve_config
 from deployments.checking.document import Document, InvalidYaml
-from deployments.checking.fault import Fault, at, shown
+from deployments.checking.fault import Fault, at, hint, shown
 from deployments.checking.manifest_environment import Resources, Variable
 from deployments.checking.ray_service import SERVE_CONFIG
-from serve_app.settings import environment
 
 # Kinds of KubeRay that this module knows nothing of.
 _OTHER_KINDS = ("RayCluster", "RayJob", "RayCronJob")
@@ -71,10 +70,8 @@ def _of(document: Document, resources: Resources) -> Iterator[Finding]:
         return
     known = schema.known_kinds()
     if data["kind"] not in known:
-        nearest = environment.nearest(data["kind"], known)
-        hint = f" Did you mean `{nearest}`?" if nearest else ""
-        unknown = Fault(("kind",), f"unknown kind {shown(data['kind'])}.{hint}")
-        yield from _at_lines(document, [unknown])
+        said = f"unknown kind {shown(data['kind'])}.{hint(data['kind'], known)}"
+        yield from _at_lines(document, [Fault(("kind",), said)])
         return
     yield from _at_lines(document, schema.faults(data))
     if data["kind"] == "RayService":

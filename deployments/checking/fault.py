@@ -1,7 +1,10 @@
 """What is wrong in a config or a manifest."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from serve_app.settings import environment
 
 # The keys and indexes that lead to a value.
 Place = tuple[str | int, ...]
@@ -25,6 +28,12 @@ def written(place: Place) -> str:
     """Return a place as people write it: `spec.containers[0].image`."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
     return "".join(steps).removeprefix(".")
+
+
+def hint(name: object, known: Iterable[str]) -> str:
+    """Return a sentence with the most similar of the known names, or ""."""
+    nearest = environment.nearest(str(name), known)
+    return f" Did you mean `{nearest}`?" if nearest else ""
 
 
 def at(data: Any, place: Place) -> Any:

@@ -7,7 +7,7 @@ from os import environ
 from typing import Any
 
 from deployments.checking.document import Document
-from deployments.checking.fault import Fault, Place, at, written
+from deployments.checking.fault import Fault, Place, at, hint, written
 from deployments.nodes import DATABASE, STORAGE
 from serve_app.settings import all_variables, environment
 
@@ -94,12 +94,10 @@ def reference_faults(
             if known is None or key in known or ref.get("optional"):
                 continue
             place = (*container, "env", index, "valueFrom", field, "key")
-            nearest = environment.nearest(key, known)
-            hint = f" Did you mean `{nearest}`?" if nearest else ""
             yield Fault(
                 place,
                 f"`{written(place)}` is {key!r}, which the {kind} `{ref.get('name')}` "
-                f"does not have.{hint}",
+                f"does not have.{hint(key, known)}",
             )
 
 

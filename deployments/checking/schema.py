@@ -5,15 +5,14 @@ The files in `schemas/` are those of the custom resource definitions, which
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from deployments.checking.fault import Fault, Place, shown, written
-from serve_app.settings import environment
+from deployments.checking.fault import Fault, Place, hint, shown, written
 
 _FOLDER = "schemas"
 # How the schemas recognise amounts of CPU and memory.
@@ -29,14 +28,14 @@ _TYPES = {
 }
 
 
-def known_kinds() -> Mapping[str, str]:
-    """Return the kinds that have a schema, with their `apiVersion`."""
-    return {kind: schema["apiVersion"] for kind, schema in _schemas().items()}
+def known_kinds() -> Set[str]:
+    """Return the kinds that have a schema."""
+    return _schemas().keys()
 
 
 def faults(manifest: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong in an object of a known kind."""
-    schema = _schemas()[manifest["kind"]]["schema"]
+    schema = _schemas()[manifest["kind"]]
     for error in Draft202012Validator(schema).iter_errors(manifest):
         yield from faults_of(error)
 
@@ -60,9 +59,7 @@ def faults_of(error: ValidationError) -> Iterator[Fault]:
 
 
 def _unknown(place: Place, known: Mapping[str, Any]) -> Fault:
-    nearest = environment.nearest(str(place[-1]), known)
-    hint = f" Did you mean `{nearest}`?" if nearest else ""
-    return Fault(place, f"unknown field `{written(place)}`.{hint}")
+    return Fault(place, f"unknown field `{written(place)}`.{hint(place[-1], known)}")
 
 
 def _allowed(error: ValidationError) -> str:
@@ -88,9 +85,10 @@ def _allowed(error: ValidationError) -> str:
 
 @cache
 def _schemas() -> Mapping[str, Any]:
-    """Return `apiVersion` and `schema` by kind."""
+    """Return the schemas by kind."""
     folder = resources.files(__package__) / _FOLDER
     files = [each for each in folder.iterdir() if each.name.endswith(".json")]
     return {
-        each.name.removesuffix(".json"): json.loads(each.read_text()) for each in files
+        each.name.removesuffix(".json"): json.loads(each.read_text())["schema"]
+        for each in files
     }

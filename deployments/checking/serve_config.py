@@ -12,7 +12,7 @@ from deployments import config, system
 from deployments.api import Api
 from deployments.app import build
 from deployments.args import AppArgs
-from deployments.checking.fault import Fault, Place, shown, written
+from deployments.checking.fault import Fault, Place, hint, shown, written
 from deployments.dispatcher import DispatcherReplica
 from deployments.nodes import kept_on_one
 from serve_app.settings import Settings, environment
@@ -40,9 +40,7 @@ def faults(given: Any, nodes: int = 1) -> Iterator[Fault]:
 
 def unknown_name(place: Place, known: Iterable[str]) -> Fault:
     """Return the fault of a name that is not one of those known."""
-    nearest = environment.nearest(str(place[-1]), known)
-    hint = f" Did you mean `{nearest}`?" if nearest else ""
-    return Fault(place, f"unknown name `{written(place)}`.{hint}")
+    return Fault(place, f"unknown name `{written(place)}`.{hint(place[-1], known)}")
 
 
 def _unknown(model: type[BaseModel], given: Any, place: Place) -> Iterator[Fault]:
@@ -155,8 +153,8 @@ def _imported(path: str) -> Any:
         ) from error
     if not hasattr(module, name):
         nearest = environment.nearest(name, vars(module))
-        hint = f"; did you mean `{module_name}:{nearest}`" if nearest else ""
-        raise ValueError(f"the module `{module_name}` has no `{name}`{hint}")
+        meant = f"; did you mean `{module_name}:{nearest}`" if nearest else ""
+        raise ValueError(f"the module `{module_name}` has no `{name}`{meant}")
     return getattr(module, name)
 
 
@@ -213,10 +211,8 @@ def _of_deployments(
         name = deployment.get("name") if isinstance(deployment, dict) else None
         if isinstance(name, str) and name not in names:
             here = (*place, "deployments", index, "name")
-            nearest = environment.nearest(name, names)
-            hint = f" Did you mean `{nearest}`?" if nearest else ""
             yield Fault(
                 here,
                 f"`{written(here)}` must be one of {', '.join(names)}, got "
-                f"{name!r}.{hint}",
+                f"{name!r}.{hint(name, names)}",
             )
