@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import ray
 
-from deployments import replica_ports
+from deployments import nodes, replica_ports
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
@@ -48,6 +48,7 @@ class Analyzer:
         from serve_app.stems import beats
 
         replica_ports.keep_from_network()
+        nodes.refuse_several(settings)
         configure_logging(settings)
         storage = file_storage(settings)
         make_engine = beats.engine_maker(settings)

@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments import access, kernel, replica_ports
+from deployments import access, kernel, nodes, replica_ports
 from deployments.logs import configure_audit_log, configure_logging
 from deployments.system import Handles, System
 from serve_app.api.app import create_app
@@ -67,6 +67,7 @@ class Api:
         dispatcher: DeploymentHandle,
     ) -> None:
         replica_ports.keep_from_network()
+        nodes.refuse_several(settings)
         configure_logging(settings)
         configure_audit_log()
         self._settings = settings

@@ -5,6 +5,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from deployments import nodes
 from deployments.api import Api
 from deployments.args import AppArgs, checked
 from deployments.dispatcher import DispatcherReplica
@@ -14,11 +15,13 @@ from deployments.pool import bind
 def build(args: dict[str, Any] | AppArgs) -> Application:
     """Bind the application. Serve configs name this as their `import_path`.
 
-    Raises pydantic's ValidationError for an unknown or invalid argument, and
-    WrongSettings for an invalid setting.
+    Raises pydantic's ValidationError for an unknown or invalid argument,
+    WrongSettings for an invalid setting, and ValueError for data that not all nodes of
+    the cluster can reach.
     """
     given = checked(args)
     settings, systems = given.resolved_settings(), given.made()
+    nodes.refuse_several(settings)
     handles = {name: system.pools(settings) for name, system in systems.items()}
     dispatcher = bind(DispatcherReplica, given.dispatcher, settings, systems, handles)
     return bind(

@@ -1,6 +1,6 @@
 """Read and check a Serve config file before anything starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from deployments import args, system
 from deployments.args import AppArgs
+from deployments.checking.fault import Fault, Place, hint, written
 from deployments.pool import Autoscaling, Pool
 from deployments.stems import StemsArgs
-from serve_app.settings import environment, serve_config
+from serve_app.settings import serve_config
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,15 @@ def read(config: str | Path) -> Sequence[CheckedApplication]:
     """
     path = serve_config.find(config)
     listed = serve_config.applications(path)
-    checked, faults = [], []
+    checked, wrong = [], []
     for each in listed:
         place = f"{path}: application `{each.name}`" if len(listed) > 1 else str(path)
         try:
             checked.append(_checked(place, each))
         except ValueError as error:
-            faults.append(str(error))
-    if faults:
-        raise ValueError("\n".join(faults))
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("\n".join(wrong))
     return checked
 
 
@@ -47,7 +48,7 @@ def _checked(place: str, listed: serve_config.Application) -> CheckedApplication
     try:
         given = args.checked(listed.args)
     except ValidationError as error:
-        lines = (f"{place}: {line}" for line in _error_lines(error, listed.args))
+        lines = (f"{place}: {each.text}" for each in faults(error, listed.args))
         raise ValueError("\n".join(lines)) from None
     except ValueError as error:
         raise ValueError(f"{place}: {error}.") from error
@@ -55,40 +56,26 @@ def _checked(place: str, listed: serve_config.Application) -> CheckedApplication
     return CheckedApplication(listed.name, listed.route_prefix, given)
 
 
-def _names(place: Sequence[str]) -> set[str]:
-    """Return the valid names in the section of a system, or outside of sections."""
-    is_section = place[0] == "systems"
-    own = [system.find(place[1]).Args] if is_section else [AppArgs, StemsArgs]
-    return {name for each in (*own, Pool, Autoscaling) for name in each.model_fields}
-
-
-def _as_written(place: Sequence[str], given: Mapping[str, Any]) -> Sequence[str]:
-    """Return the place of a name in the file; pools of `stems` may be at the top."""
-    *section, pool = (*place, "", "", "")[:3]
-    is_pool = (
-        section == ["systems", args.DEFAULT_SYSTEM] and pool in args.POOLS_OF_STEMS
-    )
-    return place[2:] if is_pool and pool in given else place
-
-
-def _error_lines(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
-    lines = []
+def faults(error: ValidationError, given: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield what is wrong in the arguments of an application, by their places there."""
     for each in error.errors(include_url=False):
-        place = _as_written([str(step) for step in each["loc"]], given)
-        name = ".".join(place)
+        place = _as_written(each["loc"], given)
+        name = written(place)
         if each["type"] == "extra_forbidden":
-            nearest = environment.nearest(place[-1], _names(place))
-            hint = f" Did you mean `{nearest}`?" if nearest else ""
-            lines.append(f"unknown name `{name}`.{hint}")
+            meant = hint(place[-1], _names(place))
+            yield Fault(place, f"unknown name `{name}`.{meant}")
         else:
-            lines.append(
-                f"`{name}` {_fault(each['type'], each['msg'], each['input'])}."
-            )
-    return lines
+            wrong = described(each["type"], each["msg"], each["input"])
+            yield Fault(place, f"`{name}` {wrong}.")
 
 
-def _fault(kind: str, message: str, value: Any) -> str:
-    """Return what is wrong with a value, in words that continue its name."""
+def described(kind: str, message: str, value: Any) -> str:
+    """Return what is wrong with a value, in words that continue its name.
+
+    `kind` and `message` are those of pydantic's error.
+    """
+    if kind == "missing":
+        return "is required"
     if kind == "too_short":
         return "must have at least one entry"
     if kind in ("dict_type", "model_type"):
@@ -99,3 +86,19 @@ def _fault(kind: str, message: str, value: Any) -> str:
         if allowed != message
         else (f"is {value!r}: {message[0].lower()}{message[1:]}")
     )
+
+
+def _names(place: Place) -> set[str]:
+    """Return the valid names in the section of a system, or outside of sections."""
+    is_section = place[0] == "systems"
+    own = [system.find(str(place[1])).Args] if is_section else [AppArgs, StemsArgs]
+    return {name for each in (*own, Pool, Autoscaling) for name in each.model_fields}
+
+
+def _as_written(place: Place, given: Mapping[str, Any]) -> Place:
+    """Return the place of a name in the file; pools of `stems` may be at the top."""
+    *section, pool = (*place, "", "", "")[:3]
+    is_pool = (
+        section == ["systems", args.DEFAULT_SYSTEM] and pool in args.POOLS_OF_STEMS
+    )
+    return place[2:] if is_pool and pool in given else place

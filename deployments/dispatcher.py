@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deployments import isolation, kernel, replica_ports
+from deployments import isolation, kernel, nodes, replica_ports
 from deployments.logs import configure_logging
 from deployments.sweeper import Sweeper
 from deployments.system import DispatcherPart, Handles, System
@@ -25,6 +25,7 @@ class DispatcherReplica:
         handles: Mapping[str, Handles],
     ) -> None:
         replica_ports.keep_from_network()
+        nodes.refuse_several(settings)
         configure_logging(settings)
         isolation.warn_of_open_ray()
         shared = kernel.build(settings)

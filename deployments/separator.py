@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray import serve
 
-from deployments import replica_ports
+from deployments import nodes, replica_ports
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
@@ -33,6 +33,7 @@ class Separator:
         from serve_app.stems.work import SongWorker
 
         replica_ports.keep_from_network()
+        nodes.refuse_several(settings)
         configure_logging(settings)
         self._engines = EngineShelf(settings)
         storage = file_storage(settings)

@@ -109,6 +109,29 @@ def serve(
 
 
 @app.command()
+def check(
+    configs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CONFIG...",
+            help="Serve configs or Kubernetes manifests; - reads standard input.",
+        ),
+    ],
+) -> None:
+    """Find the faults of Serve configs and RayService manifests before deploying them.
+
+    Each is a line with its file and line number. Modules that a config names are
+    imported.
+
+    The exit status is 0 if there is none, 1 if there are some, and 2 if a file can't
+    be read or is neither.
+    """
+    from serve_app.cli import checking
+
+    raise typer.Exit(checking.run(configs))
+
+
+@app.command()
 def separate(
     songs: Songs,
     out: Annotated[

@@ -44,6 +44,10 @@ class WrongSettings(ValueError):
         return "\n".join(map(str, self.args))
 
 
+class WrongHere(ValueError):
+    """A setting does not fit this machine: its directories, its packages."""
+
+
 def read(
     given: Mapping[str, Any] | None = None, rules: Mapping[str, Rule] = _NO_RULES
 ) -> Settings:
@@ -56,11 +60,27 @@ def read(
     try:
         settings = Settings(**config)
     except ValidationError as error:
-        raise WrongSettings(*_unreadable(error, config)) from None
-    problems = list(_contradictions(settings, config, {**_RULES, **rules}))
-    if problems:
-        raise WrongSettings(*problems)
+        lines = [line for _, line in _unreadable(error, config)]
+        raise WrongSettings(*lines) from None
+    problems = _contradictions(settings, config, {**_RULES, **rules})
+    if lines := [line for _, line in problems]:
+        raise WrongSettings(*lines)
     return settings
+
+
+def faults(
+    given: Mapping[str, Any], rules: Mapping[str, Rule] = _NO_RULES
+) -> Iterator[tuple[str, str]]:
+    """Yield the name of each invalid setting, and a line about it.
+
+    For settings of other machines: what only this machine lacks is no fault.
+    """
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        yield from _unreadable(error, given)
+        return
+    yield from _contradictions(settings, given, {**_RULES, **rules}, is_here=False)
 
 
 def warnings() -> list[str]:
@@ -76,8 +96,10 @@ def origin(name: str, config: Mapping[str, Any]) -> str:
     return environment.first_set(names, environment.cleaned(os.environ)) or "default"
 
 
-def _unreadable(error: ValidationError, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each value that fails the model's own validation."""
+def _unreadable(
+    error: ValidationError, config: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield each setting that fails the validation of Settings, and a line."""
     seen = set()
     for each in error.errors(include_url=False):
         name = str(each["loc"][0])
@@ -88,14 +110,14 @@ def _unreadable(error: ValidationError, config: Mapping[str, Any]) -> Iterator[s
         if field is None:
             meant = environment.nearest(name, Settings.model_fields)
             hint = f" Did you mean {meant}?" if meant else ""
-            yield f"settings.{name} in the config is not a setting.{hint}"
+            yield name, f"settings.{name} in the config is not a setting.{hint}"
         elif each["type"] == "value_error":
             # Raised by a validator of Settings.
             said = _said(name, config, each["input"])
-            yield f"{said}: {each['ctx']['error']}".rstrip(".") + "."
+            yield name, f"{said}: {each['ctx']['error']}".rstrip(".") + "."
         else:
             wanted = _allowed(field) or str(each["msg"])
-            yield f"{_said(name, config, each['input'])} must be {wanted}."
+            yield name, f"{_said(name, config, each['input'])} must be {wanted}."
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -118,14 +140,19 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _contradictions(
-    settings: Settings, config: Mapping[str, Any], rules: Mapping[str, Rule]
-) -> Iterator[str]:
-    """Yield a line for each value that breaks a rule, alone or with other settings."""
+    settings: Settings,
+    config: Mapping[str, Any],
+    rules: Mapping[str, Rule],
+    *,
+    is_here: bool = True,
+) -> Iterator[tuple[str, str]]:
+    """Yield each setting that breaks a rule, alone or with others, and a line."""
     for name, rule in rules.items():
         try:
             rule(settings)
         except ValueError as error:
-            yield f"{_said(name, config, getattr(settings, name))}: {error}."
+            if is_here or not isinstance(error, WrongHere):
+                yield name, f"{_said(name, config, getattr(settings, name))}: {error}."
 
 
 def _said(name: str, config: Mapping[str, Any], value: Any) -> str:
@@ -156,9 +183,9 @@ def shown(value: Any) -> str:
 
 
 def needs(package: str, extra: str) -> None:
-    """Raise ValueError unless `package` is installed, which comes with an extra."""
+    """Raise WrongHere unless `package` is installed, which comes with an extra."""
     if find_spec(package) is None:
-        raise ValueError(
+        raise WrongHere(
             f"{package} is not installed: run `pip install 'stemserve[{extra}]'`"
         )
 
@@ -295,14 +322,14 @@ def _check_log_level(settings: Settings) -> None:
 
 
 def check_directory(path: Path) -> None:
-    """Raise ValueError unless `path` is, or can become, a writable directory."""
+    """Raise WrongHere unless `path` is, or can become, a writable directory."""
     standing = path.absolute()
     while not standing.exists() and standing != standing.parent:
         standing = standing.parent
     if not standing.is_dir():
-        raise ValueError(f"{standing} is not a directory")
+        raise WrongHere(f"{standing} is not a directory")
     if not os.access(standing, os.W_OK | os.X_OK) or not _takes_files(standing):
-        raise ValueError(f"{standing} is not writable")
+        raise WrongHere(f"{standing} is not writable")
 
 
 def _check_temp_dir(settings: Settings) -> None:

@@ -1,0 +1,1 @@
+"""Find the faults of configs and manifests before they are deployed."""
