@@ -31,8 +31,9 @@ class ApiPart:
     method, unless the system is open; `scope` is another name, and "" any system's.
     Those of `reading_routers` always require `name:read`. `public_routers` require
     nothing, `known_routers` any valid credentials, `admin_routers` the scope `admin`,
-    and routes of `self_checked_routers` check credentials of their own. If the part
-    `is_linkable`, signed links open what its `routers` GET.
+    `operator_routers` too unless access is open, and routes of `self_checked_routers`
+    check credentials of their own. If the part `is_linkable`, signed links open what
+    its `routers` GET.
 
     The tasks in `background` run as long as the application does.
 
@@ -41,7 +42,7 @@ class ApiPart:
     `health_names` at the top level are never another system's. Pages of `cors_origins`
     may use its routes; None means the origins of the whole application. `description`
     is Markdown for /docs, `sent` describes requests that the system sends, and
-    `examples` are in `examples_dir`.
+    `examples` are in `examples_dir`. Its jobs are of the `kinds`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ApiPart:
     public_routers: Sequence[APIRouter] = ()
     known_routers: Sequence[APIRouter] = ()
     admin_routers: Sequence[APIRouter] = ()
+    operator_routers: Sequence[APIRouter] = ()
     self_checked_routers: Sequence[APIRouter] = ()
     scope: str | None = None
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
@@ -62,6 +64,7 @@ class ApiPart:
     sent: APIRouter | None = None
     examples: Examples = field(default_factory=dict)
     examples_dir: Path | None = None
+    kinds: tuple[str, ...] = ()
 
     @property
     def system(self) -> str:
@@ -76,4 +79,5 @@ class ApiPart:
         yield RouteRule(Need.SCOPE, self.system, only_reads=True), self.reading_routers
         yield RouteRule(Need.CREDENTIALS, self.system), self.known_routers
         yield RouteRule(Need.ADMIN, self.system), self.admin_routers
+        yield RouteRule(Need.OPERATOR, self.system), self.operator_routers
         yield RouteRule(Need.OWN, self.system), self.self_checked_routers

@@ -94,11 +94,10 @@ class AccessDoor:
             if not is_open:
                 # A header without credentials could name anyone.
                 return self._counted(scope, clients.peer(scope), NO_QUOTAS)
-            check_named(named, self._policy.tenant_header)
+            self._check_named(rule, named)
             return self._counted(scope, named, NO_QUOTAS)
         identity = await self._identify(scope, credential)
-        if rule.need is Need.SCOPE:
-            check_named(named, self._policy.tenant_header)
+        self._check_named(rule, named)
         client = _client(identity, named)
         admission = self._counted(scope, client, identity.quotas)
         if admission.refusal is None:
@@ -117,6 +116,11 @@ class AccessDoor:
             raise
         scope[_OWNER] = identity.credential, identity.tenant
         return identity
+
+    def _check_named(self, rule: RouteRule, named: Client) -> None:
+        """Raise TenantRequired if a gateway must name the tenant, and did not."""
+        if rule.needs_tenant:
+            check_named(named, self._policy.tenant_header)
 
     def _counted(self, scope: Scope, client: Client, quotas: Quotas) -> Admission:
         """Count a request of a client whose credentials have these quotas."""
@@ -186,8 +190,7 @@ class AccessDoor:
 
     def _check_open(self, scope: Scope, rule: RouteRule, is_open: bool) -> None:
         """Raise Unauthorized unless a request without credentials may come in."""
-        is_known = rule.need in (Need.SCOPE, Need.CREDENTIALS)
-        if is_known and (is_open or self._is_system_open(rule)):
+        if self._opens_without_credentials(rule, is_open):
             self._warn_once(scope, is_open)
             return
         if self._links is not None and token_of(scope) is not None:
@@ -200,6 +203,11 @@ class AccessDoor:
             "or a token.",
             has_credentials=False,
         )
+
+    def _opens_without_credentials(self, rule: RouteRule, is_open: bool) -> bool:
+        if rule.need in (Need.SCOPE, Need.CREDENTIALS):
+            return is_open or self._is_system_open(rule)
+        return rule.need is Need.OPERATOR and is_open
 
     async def _credential_of(self, scope: Scope) -> str | None:
         """Return the credential of a request; None where nobody can have one.
