@@ -41,6 +41,8 @@ def main() -> int:
     try:
         applications = config.read(options.config)
         _check_port(options.host, options.port)
+        if options.metrics_port is not None:
+            _check_port("127.0.0.1", options.metrics_port, "--metrics-port")
     except (OSError, ValueError) as error:
         print(f"stemserve: {error}", file=sys.stderr)
         return 2
@@ -62,7 +64,7 @@ def main() -> int:
             _restricted_to_loopback(each, options.host) for each in applications
         ]
     with console.opened() as terminal:
-        status = _run(terminal, applications, options.host, options.port)
+        status = _run(terminal, applications, options)
     if status == _RAY_DIED:
         # Ray's own exit handler would wait for the dead processes.
         isolation.forget()
@@ -91,13 +93,12 @@ def _with_settings(
 def _run(
     terminal: Console,
     applications: Sequence[CheckedApplication],
-    host: str,
-    port: int,
+    options: argparse.Namespace,
 ) -> int:
     terminal.say(f"stemserve {version('stemserve')} is starting")
     try:
-        with local_ray.running(terminal.directory):
-            _serve(terminal, applications, host, port)
+        with local_ray.running(terminal.directory, options.metrics_port):
+            _serve(terminal, applications, options.host, options.port)
     except KeyboardInterrupt:
         terminal.say(
             "stemserve has stopped; unfinished jobs continue at the next start"
@@ -165,6 +166,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--config", default=serve_config.DEFAULT)
+    parser.add_argument("--metrics-port", type=int)
     return parser.parse_args()
 
 
@@ -175,14 +177,16 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_port(host: str, port: int) -> None:
+def _check_port(
+    host: str, port: int, option: str = "--port, or `make serve PORT=…`"
+) -> None:
     """Raise OSError at once if the port is in use; Serve would retry without end."""
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise OSError(
             f"can't listen on {host}:{port}: {error.strerror}. Choose another port "
-            "with --port, or `make serve PORT=…`."
+            f"with {option}."
         ) from error
 
 

@@ -1,7 +1,9 @@
 """The pool that analyses songs and stems."""
 
 import asyncio
+import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -15,6 +17,7 @@ from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
 from deployments.ray_errors import Failed
+from deployments.ray_meter import RayMeter
 from deployments.thread_events import Report, events_of_thread
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.errors import AppError
@@ -23,8 +26,12 @@ from serve_app.separation import allocator
 from serve_app.settings import Settings
 from serve_app.stems.analysis_jobs.request import AnalysisJob, AnalysisResult, Stage
 from serve_app.stems.exporter import Exporter
-from serve_app.stems.reporter import Reporter
+from serve_app.stems.reporter import OnSamples, Reporter
 from serve_app.stems.reports import ExportRequest, Request
+from serve_app.telemetry import log_context
+from serve_app.telemetry.recorder import Recorder
+
+logger = logging.getLogger(__name__)
 
 # An analysis is a twentieth of a separation's work and ends long before it: it uses
 # what the separator leaves of the cores.
@@ -33,6 +40,10 @@ _NICENESS = 10
 _LISTENING_PER_CENT = 95
 
 T = TypeVar("T")
+
+
+def _ignore(samples: int) -> None:
+    """Do nothing with a number of samples."""
 
 
 class Analyzer:
@@ -49,7 +60,7 @@ class Analyzer:
 
         replica_ports.keep_from_network()
         configure_logging(settings)
-        storage = file_storage(settings)
+        storage = file_storage(settings, Recorder(RayMeter()).storage_failed)
         make_engine = beats.engine_maker(settings)
         self._reporter = Reporter(
             storage,
@@ -65,7 +76,7 @@ class Analyzer:
 
     async def of_song(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return the full analysis of a song."""
-        return await _result(partial(self._reporter.of_song, request))
+        return await _result(partial(self._of_song, request))
 
     async def analyze(
         self, job: AnalysisJob
@@ -85,7 +96,12 @@ class Analyzer:
         self, job: AnalysisJob, report: Report, cancelled: Event
     ) -> AnalysisResult:
         source = job.request.source
-        request = Request(source.key, bpm_range=job.request.bpm_range)
+        request = Request(
+            source.key,
+            bpm_range=job.request.bpm_range,
+            job_id=job.id,
+            request_id=job.request_id,
+        )
         per_cent = 0
 
         def on_samples(samples: int) -> None:
@@ -96,7 +112,18 @@ class Analyzer:
                 report(Stage.ANALYZE, done / 100)
 
         report(Stage.ANALYZE, 0.0)
-        return AnalysisResult(self._reporter.of_song(request, cancelled, on_samples))
+        return AnalysisResult(self._of_song(request, cancelled, on_samples))
+
+    def _of_song(
+        self, request: Request, cancelled: Event, on_samples: OnSamples = _ignore
+    ) -> Mapping[str, Any]:
+        with log_context.bound(request.job_id, request.request_id):
+            began_seconds, job = time.monotonic(), request.job_id or "-"
+            logger.info("analysis started job=%s", job)
+            report = self._reporter.of_song(request, cancelled, on_samples)
+            seconds = time.monotonic() - began_seconds
+            logger.info("analysis ended job=%s took=%.1fs", job, seconds)
+            return report
 
     async def of_stem(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return a stem's loudness and levels."""

@@ -11,8 +11,9 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments import access, kernel, replica_ports
+from deployments import access, kernel, metrics, replica_ports
 from deployments.logs import configure_audit_log, configure_logging
+from deployments.ray_meter import RayMeter
 from deployments.system import Handles, System
 from serve_app.api.app import create_app
 from serve_app.api.services import Services
@@ -77,7 +78,7 @@ class Api:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
-        shared = kernel.build(settings)
+        shared = kernel.build(settings, RayMeter())
         systems = [
             system.in_api(
                 shared, self._handles[name], DispatcherCalls(name, self._dispatcher)
@@ -88,6 +89,7 @@ class Api:
         parts = [
             *gate.parts,
             webhooks.part(WebhookServices(shared.outbox, shared.owners)),
+            *metrics.parts(shared, systems),
             *systems,
         ]
         app = create_app(
@@ -102,6 +104,7 @@ class Api:
                 # HAProxy takes the place of Serve's proxy, which requests pieces.
                 has_pieces=os.environ.get(_HAPROXY) != "1",
                 door=gate.door,
+                on_request=shared.recorder.request_ended,
             ),
             parts,
             # Serve sends the header itself; it must not be sent twice.

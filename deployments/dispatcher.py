@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from deployments import isolation, kernel, replica_ports
 from deployments.logs import configure_logging
+from deployments.ray_meter import RayMeter
 from deployments.sweeper import Sweeper
 from deployments.system import DispatcherPart, Handles, System
 from deployments.wiring import webhook_sender
@@ -27,9 +29,9 @@ class DispatcherReplica:
         replica_ports.keep_from_network()
         configure_logging(settings)
         isolation.warn_of_open_ray()
-        shared = kernel.build(settings)
+        shared = kernel.build(settings, RayMeter())
         self._parts = {
-            name: system.in_dispatcher(shared, handles[name])
+            name: system.in_dispatcher(replace(shared, system=name), handles[name])
             for name, system in systems.items()
         }
         self._dispatchers = {
@@ -37,7 +39,9 @@ class DispatcherReplica:
             for part in self._parts.values()
             for dispatcher in part.dispatchers
         }
-        self._sender = webhook_sender(settings, shared.outbox)
+        self._sender = webhook_sender(
+            settings, shared.outbox, shared.recorder.webhook_attempted
+        )
         self._sweeper = _sweeper(shared, self._parts)
         loops = [
             *self._dispatchers.values(),

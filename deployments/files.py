@@ -11,15 +11,20 @@ from serve_app.stems.remote_songs import Buckets, Inputs
 from serve_app.storage import addresses
 from serve_app.storage.disk_reserve import DiskReserve
 from serve_app.storage.local import LocalStorage
+from serve_app.storage.observed import ObservedStorage, OnError
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.storage.sharded import ShardedStorage
 
 
-def file_storage(settings: Settings) -> Storage:
-    """Return the file store that `settings` name; ValueError if they are not valid."""
+def file_storage(settings: Settings, on_error: OnError | None = None) -> Storage:
+    """Return the file store that `settings` name; ValueError if they are not valid.
+
+    `on_error` gets the name of each operation that fails.
+    """
     # Keys are distributed among stores by their names, without their options.
     stores = {
-        place.partition("?")[0]: _store(place) for place in settings.effective_storage
+        place.partition("?")[0]: _observed(_store(place), on_error)
+        for place in settings.effective_storage
     }
     if len(stores) == 1:
         return next(iter(stores.values()))
@@ -29,6 +34,10 @@ def file_storage(settings: Settings) -> Storage:
             "STEMSERVE_STORAGE lists several stores: set STEMSERVE_STORAGE_SALT"
         )
     return ShardedStorage(stores, salt, settings.storage_copies)
+
+
+def _observed(store: Storage, on_error: OnError | None) -> Storage:
+    return store if on_error is None else ObservedStorage(store, on_error)
 
 
 def disk_reserve(settings: Settings) -> DiskReserve:

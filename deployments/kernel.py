@@ -3,13 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import uuid4
 
 from deployments.files import direct_uploads, file_storage
 from deployments.wiring import database, now
 from serve_app.database import Database
 from serve_app.idempotency.store import StoredResponses
-from serve_app.jobs.dispatcher import Discard, Dispatcher, DispatchPolicy, Reuse
+from serve_app.jobs.dispatcher import (
+    Discard,
+    Dispatcher,
+    DispatchPolicy,
+    Hooks,
+    Reuse,
+)
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.job import Q, R
 from serve_app.jobs.kind import Kind
@@ -18,6 +25,8 @@ from serve_app.jobs.runner import Runner
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
 from serve_app.storage.port import DirectUploads, Storage
+from serve_app.telemetry.meter import NO_METER, Meter
+from serve_app.telemetry.recorder import Recorder
 from serve_app.webhooks.outbox import Outbox
 
 # New jobs wake their dispatcher; polls find retries, and the jobs of dead dispatchers.
@@ -26,7 +35,10 @@ _POLL_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Kernel:
-    """The database, the outbox, the recorded responses and the file store."""
+    """The database, the outbox, the recorded responses and the file store.
+
+    `system` is the one that gets it, or "". The `meter` records metrics.
+    """
 
     settings: Settings
     database: Database
@@ -36,6 +48,13 @@ class Kernel:
     storage: Storage
     uploads: DirectUploads | None
     clock: Callable[[], datetime] = now
+    meter: Meter = NO_METER
+    system: str = ""
+
+    @property
+    def recorder(self) -> Recorder:
+        """The callbacks that record metrics."""
+        return Recorder(self.meter)
 
     def store(self, kind: Kind[Q, R]) -> JobStore[Q, R]:
         """Return the store for jobs of a kind."""
@@ -63,21 +82,25 @@ class Kernel:
             renew_seconds=lease_seconds / 3,
             poll_seconds=_POLL_SECONDS,
         )
-        return Dispatcher(store, run, uuid4().hex, policy, reuse, discard)
+        on_end = partial(self.recorder.attempt_ended, self.system)
+        hooks = Hooks(reuse, discard, on_end)
+        return Dispatcher(store, run, uuid4().hex, policy, hooks)
 
 
-def build(settings: Settings) -> Kernel:
+def build(settings: Settings, meter: Meter = NO_METER) -> Kernel:
     """Return the kernel for `settings`, after migrating the database.
 
     Raises ValueError for invalid settings, Unavailable if the database is unreachable.
     """
-    shared = database(settings)
+    recorder = Recorder(meter)
+    shared = database(settings, recorder.database_failed)
     return Kernel(
         settings,
         shared,
         Outbox(shared, now),
         Owners(shared, now),
         StoredResponses(shared, now),
-        file_storage(settings),
+        file_storage(settings, recorder.storage_failed),
         direct_uploads(settings),
+        meter=meter,
     )

@@ -30,6 +30,9 @@ _LOGICAL_CPUS = 8
 # does so for larger blocks only.
 _TUNABLES = "glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456"
 
+# Whether Ray's agent exports metrics: its own, Serve's and the service's.
+_METRICS = "RAY_enable_metrics_collection"
+
 # Defaults for Ray and Serve; the user's environment overrides them.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -58,7 +61,7 @@ _ENVIRONMENT = {
     "RAY_io_context_event_loop_lag_collection_interval_ms": "60000",
     # Ray's statistics about itself are not used here.
     "RAY_event_stats": "0",
-    "RAY_enable_metrics_collection": "0",
+    _METRICS: "0",
     # By default Serve's proxy trusts X-Forwarded-* from any client on this machine;
     # STEMSERVE_TRUSTED_PROXIES lists the proxies to trust.
     "FORWARDED_ALLOW_IPS": "",
@@ -91,23 +94,26 @@ class RayDied(AppError):
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[None]:
+def running(directory: Path, metrics_port: int | None = None) -> Iterator[None]:
     """Run Ray, and all that Serve runs on it, for the duration of the block.
 
     Ray's sockets and logs are below `directory`, which must be private to this user,
     because Ray lets everyone write to its own directories. The start is attempted three
-    times, because a busy machine may be too slow; then raises RayDidNotStart. SIGINT
+    times, because a busy machine may be too slow; then raises RayDidNotStart. Ray's
+    agent exports metrics on `metrics_port` of 127.0.0.1, or not if it is None. SIGINT
     and SIGTERM raise KeyboardInterrupt once, and are ignored during the shutdown. If
     the block raises RayDied, the processes are killed without a graceful shutdown,
     which would not work.
     """
+    if metrics_port is not None:
+        os.environ[_METRICS] = "1"
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.update(isolation.haproxy_files(directory))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     is_alive = True
     try:
-        _start(directory / _RAY)
+        _start(directory / _RAY, metrics_port)
         # Replaces Ray's own handler, which aborts after 3 seconds.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         _end_idle_helpers()
@@ -147,7 +153,7 @@ def logs(directory: Path) -> Path:
     return directory / _RAY / session / "logs" / "serve"
 
 
-def _start(directory: Path) -> None:
+def _start(directory: Path, metrics_port: int | None = None) -> None:
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         try:
             ray.init(
@@ -157,6 +163,7 @@ def _start(directory: Path) -> None:
                 job_config=python_path.InstalledOnly(),
                 include_dashboard=False,
                 _temp_dir=str(directory),
+                _metrics_export_port=metrics_port,
                 logging_level=logging.WARNING,
                 # Ray's output is in its log files; replicas use the console.
                 log_to_driver=False,

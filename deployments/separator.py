@@ -1,9 +1,13 @@
 """The pool that separates songs: one engine per replica, several songs at once."""
 
+import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
+from threading import Event
 from typing import Any
 
 import ray
@@ -14,10 +18,16 @@ from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
 from deployments.ray_errors import Failed
-from deployments.thread_events import events_of_thread
+from deployments.ray_meter import RayMeter
+from deployments.thread_events import Report, events_of_thread
 from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
-from serve_app.stems.request import SeparationJob
+from serve_app.stems.request import Result, SeparationJob
+from serve_app.telemetry import log_context
+from serve_app.telemetry.meter import RENEW_SECONDS
+from serve_app.telemetry.recorder import Recorder
+
+logger = logging.getLogger(__name__)
 
 # An analysis starts with the separation and mostly ends first. If it does not, as on a
 # fast device, stem tags wait this long for it; the job waits for it in any case.
@@ -34,8 +44,9 @@ class Separator:
 
         replica_ports.keep_from_network()
         configure_logging(settings)
-        self._engines = EngineShelf(settings)
-        storage = file_storage(settings)
+        self._recorder = Recorder(RayMeter())
+        self._engines = EngineShelf(settings, self._recorder.batch_computed)
+        storage = file_storage(settings, self._recorder.storage_failed)
         self._worker = SongWorker(
             *(self._engines, storage, settings.working_dir, settings.keep_windows),
             _REPORT_TIMEOUT_SECONDS,
@@ -47,6 +58,8 @@ class Separator:
         self._replica = serve.get_replica_context().replica_id.unique_id
         self._actor = str(ray.get_runtime_context().get_actor_name())
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
+        # Serve calls constructors on the replica's event loop.
+        self._renewing = asyncio.ensure_future(self._keep_gauges())
 
     def describe(self) -> dict[str, Any]:
         """Return the loaded model and device, for /health."""
@@ -62,8 +75,27 @@ class Separator:
         job's working files.
         """
         yield Started(self._actor)
-        work = partial(self._worker.run, job)
+        work = partial(self._separate, job)
         reported = events_of_thread(work, self._threads, self._period_seconds)
         async with aclosing(reported) as events:
             async for event in events:
                 yield event
+
+    def _separate(self, job: SeparationJob, report: Report, cancelled: Event) -> Result:
+        with log_context.bound(job.id, job.request_id):
+            began_seconds = time.monotonic()
+            logger.info("separation started job=%s attempt=%d", job.id, job.attempt)
+            result = self._worker.run(job, report, cancelled)
+            logger.info(
+                "separation ended job=%s attempt=%d took=%.1fs",
+                *(job.id, job.attempt, time.monotonic() - began_seconds),
+            )
+            return result
+
+    async def _keep_gauges(self) -> None:
+        """Set the gauges again and again: Ray forgets them."""
+        from serve_app.separation.backends import devices
+
+        while True:
+            self._recorder.device_memory(devices.memory_bytes())
+            await asyncio.sleep(RENEW_SECONDS)

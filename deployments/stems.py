@@ -45,6 +45,7 @@ from serve_app.stems.request import Result, SeparationJob, SeparationRequest
 from serve_app.stems.reuse import Reuse
 from serve_app.stems.settings_rules import RULES
 from serve_app.storage.port import UPLOADS
+from serve_app.telemetry.decodes import Decodes
 
 logger = logging.getLogger(__name__)
 
@@ -207,6 +208,7 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
             max_upload_bytes=settings.max_upload_bytes,
             uploads=kernel.uploads,
             reserve=disk_reserve(settings),
+            decodes=Decodes(kernel.meter),
         ),
         analyses=analyses,
         follow=follow,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 
-from serve_app.database import Database
+from serve_app.database import Database, OnError
 from serve_app.jobs.kind import Rules, Share
 from serve_app.outbound import urls
 from serve_app.outbound.client import CheckedNetwork, OutboundClient
@@ -17,7 +17,7 @@ from serve_app.stems.kind import Separation, Sign, separation
 from serve_app.webhooks import signing
 from serve_app.webhooks.channel import SendPolicy, WebhookChannel
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.sender import Sender
+from serve_app.webhooks.sender import OnAttempt, Sender
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +29,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def database(settings: Settings) -> Database:
-    """Return the database that `settings` name."""
-    return Database(settings.effective_database_url)
+def database(settings: Settings, on_error: OnError = lambda _: None) -> Database:
+    """Return the database that `settings` name; for `on_error` see `Database`."""
+    return Database(settings.effective_database_url, on_error)
 
 
 def separation_kind(settings: Settings, sign: Sign) -> Separation:
@@ -54,7 +54,9 @@ def _song_rules(settings: Settings) -> Rules:
     )
 
 
-def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:
+def webhook_sender(
+    settings: Settings, outbox: Outbox, on_attempt: OnAttempt = lambda _: None
+) -> Sender:
     """Return the sender of the messages in `outbox`; ValueError for a bad secret."""
     keys = _webhook_keys(settings)
     if keys and not settings.public_url:
@@ -69,7 +71,7 @@ def webhook_sender(settings: Settings, outbox: Outbox) -> Sender:
     network = CheckedNetwork(is_allowed=lambda _: is_private)
     asker = OutboundClient(_webhook_rules(settings), network)
     channel = WebhookChannel(asker, keys, settings.public_url, policy)
-    return Sender(outbox, channel, now)
+    return Sender(outbox, channel, now, on_attempt=on_attempt)
 
 
 def webhook_check(settings: Settings) -> Callable[[str], object] | None:

@@ -39,6 +39,7 @@ _REFUSALS: Mapping[Need, Sequence[type[AppError]]] = {
     Need.NOTHING: (),
     Need.SCOPE: (Unauthorized, Forbidden, TenantRequired),
     Need.ADMIN: (Unauthorized, Forbidden),
+    Need.OPERATOR: (Unauthorized, Forbidden),
     Need.OWN: (Unauthorized,),
 }
 
@@ -144,7 +145,11 @@ def _middleware(
         *untrusted,
         Middleware(ResponseHeaders),
         Middleware(ForwardedHeaders, trusted=services.trusted_proxies),
-        Middleware(RequestLog, answers_id=answers_request_id),
+        Middleware(
+            RequestLog,
+            answers_id=answers_request_id,
+            on_request=services.on_request,
+        ),
         Middleware(Cors, origins),
         Middleware(Failures),
         Middleware(CheckedPath),

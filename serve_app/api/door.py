@@ -85,7 +85,7 @@ class OpenDoor:
     async def admit(self, scope: Scope, rule: RouteRule) -> Admission:
         """Return the tenant that the header names, or the peer."""
         client = clients.of(scope, self._tenant_header)
-        if rule.need in (Need.SCOPE, Need.ADMIN):
+        if rule.needs_tenant:
             check_named(client, self._tenant_header)
         return Admission(client)
 

@@ -1,6 +1,8 @@
 """Middleware for every request: the access log, and the response to a failure."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 from urllib.parse import quote
 
@@ -8,19 +10,43 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api import pieces, problems, request_id
+from serve_app.api.route_rules import template_of
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class RequestEnd:
+    """A request that has ended; the later pieces of a file belong to the first.
+
+    `route` is the template of its path, or empty if it was refused before or the path
+    is unknown. `status` is 0 if its client left before the response.
+    """
+
+    route: str
+    method: str
+    status: int
+    seconds: float
+
+
+OnRequest = Callable[[RequestEnd], None]
+
+
 class RequestLog:
-    """Give each request an id and log it.
+    """Give each request an id, log it, and report its end to `on_request`.
 
     With `answers_id` the response has the id, as X-Request-ID.
     """
 
-    def __init__(self, app: ASGIApp, answers_id: bool = True) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        answers_id: bool = True,
+        on_request: OnRequest = lambda _: None,
+    ) -> None:
         self._app = app
         self._answers_id = answers_id
+        self._on_request = on_request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,7 +67,7 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            elapsed_ms = (perf_counter() - started) * 1000
+            seconds = perf_counter() - started
             # Without the query, which may contain secrets; quoted, for newlines.
             path = quote(scope["path"])
             client = (scope.get("client") or ("unknown", 0))[0]
@@ -51,7 +77,11 @@ class RequestLog:
             )
             method = scope["method"]
             if pieces.is_first(Headers(scope=scope)):
-                logger.info(line, method, path, status, client, elapsed_ms, identity)
+                values = (method, path, status, client, seconds * 1000, identity)
+                logger.info(line, *values)
+                self._on_request(
+                    RequestEnd(template_of(scope), method, status, seconds)
+                )
 
 
 class Failures:

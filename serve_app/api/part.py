@@ -30,9 +30,9 @@ class ApiPart:
     `routers` require credentials with the scope `name:read` or `name:write`, by their
     method, unless the system is open; `scope` is another name, and "" any system's.
     Those of `reading_routers` always require `name:read`. `public_routers` require
-    nothing, `admin_routers` the scope `admin`, and routes of `self_checked_routers`
-    check credentials of their own. If the part `is_linkable`, signed links open what
-    its `routers` GET.
+    nothing, `admin_routers` the scope `admin`, `operator_routers` too unless access is
+    open, and routes of `self_checked_routers` check credentials of their own. If the
+    part `is_linkable`, signed links open what its `routers` GET.
 
     The tasks in `background` run as long as the application does.
 
@@ -41,7 +41,7 @@ class ApiPart:
     `health_names` at the top level are never another system's. Pages of `cors_origins`
     may use its routes; None means the origins of the whole application. `description`
     is Markdown for /docs, `sent` describes requests that the system sends, and
-    `examples` are in `examples_dir`.
+    `examples` are in `examples_dir`. Its jobs are of the `kinds`.
     """
 
     name: str
@@ -49,6 +49,7 @@ class ApiPart:
     reading_routers: Sequence[APIRouter] = ()
     public_routers: Sequence[APIRouter] = ()
     admin_routers: Sequence[APIRouter] = ()
+    operator_routers: Sequence[APIRouter] = ()
     self_checked_routers: Sequence[APIRouter] = ()
     scope: str | None = None
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
@@ -61,6 +62,7 @@ class ApiPart:
     sent: APIRouter | None = None
     examples: Examples = field(default_factory=dict)
     examples_dir: Path | None = None
+    kinds: tuple[str, ...] = ()
 
     @property
     def system(self) -> str:
@@ -74,4 +76,5 @@ class ApiPart:
         yield RouteRule(Need.SCOPE, self.system, is_linkable=links), self.routers
         yield RouteRule(Need.SCOPE, self.system, only_reads=True), self.reading_routers
         yield RouteRule(Need.ADMIN, self.system), self.admin_routers
+        yield RouteRule(Need.OPERATOR, self.system), self.operator_routers
         yield RouteRule(Need.OWN, self.system), self.self_checked_routers

@@ -12,6 +12,8 @@ READ, WRITE = "read", "write"
 # They change nothing (RFC 9110, section 9.2.1).
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LINKED = ("GET", "HEAD")
+# The place of the template in the scope of a request.
+_TEMPLATE = "stemserve.route"
 
 
 class Need(StrEnum):
@@ -20,6 +22,7 @@ class Need(StrEnum):
     NOTHING = "nothing"  # everyone may use it
     SCOPE = "scope"  # credentials with the scope of its system, unless that is open
     ADMIN = "admin"  # credentials with the scope `admin`
+    OPERATOR = "operator"  # the same, unless access is open; no tenant
     OWN = "own"  # the route checks credentials of its own
 
 
@@ -37,12 +40,17 @@ class RouteRule:
 
     def scope(self, method: str) -> str:
         """Return the scope that a request by `method` requires, or ""."""
-        if self.need is Need.ADMIN:
+        if self.need in (Need.ADMIN, Need.OPERATOR):
             return "admin"
         if self.need is not Need.SCOPE:
             return ""
         reads = self.only_reads or method in SAFE_METHODS
         return f"{self.system or '*'}:{READ if reads else WRITE}"
+
+    @property
+    def needs_tenant(self) -> bool:
+        """Whether a gateway must name the tenant, where one does."""
+        return self.need in (Need.SCOPE, Need.ADMIN)
 
     def opens_by_link(self, method: str) -> bool:
         """Whether a signed link opens the route for requests by `method`."""
@@ -86,16 +94,25 @@ class RouteRules:
         return None if found is None else found.rule
 
     def find(self, scope: Scope) -> KnownRoute | None:
-        """Return the requested route, or None if there is none."""
+        """Return the requested route, or None if there is none.
+
+        `template_of` returns its template afterwards.
+        """
         if self._index is None:
             self._index = _Index(self._rules)
         for route, template, rule in self._index.candidates(route_path(scope)):
             match, child = route.matches(scope)
             if match is Match.FULL:
+                scope[_TEMPLATE] = template
                 parameters = child.get("path_params", {})
                 named = {name: str(value) for name, value in parameters.items()}
                 return KnownRoute(template, rule, named)
         return None
+
+
+def template_of(scope: Scope) -> str:
+    """Return the template of the route that was found for a request, or ""."""
+    return str(scope.get(_TEMPLATE, ""))
 
 
 def route_path(scope: Scope) -> str:

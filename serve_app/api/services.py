@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from serve_app.api.door import Door, OpenDoor
+from serve_app.api.middleware import OnRequest
 from serve_app.idempotency.response import StoredResponse
 
 
@@ -29,7 +30,7 @@ class Services:
     `allowed_hosts` only; if it is empty, any host. The `door` decides which requests
     may come in. With `has_pieces` the server's proxy requests files in pieces.
     `max_ongoing_requests` is how many requests the server takes at once; long ones get
-    shares of it.
+    shares of it. `on_request` gets the end of each request.
     """
 
     answers: StoredResponses
@@ -41,3 +42,4 @@ class Services:
     allowed_hosts: tuple[str, ...] = ()
     has_pieces: bool = True
     door: Door = field(default_factory=OpenDoor)
+    on_request: OnRequest = lambda _: None

@@ -101,11 +101,20 @@ def serve(
     config: Annotated[
         Path | None, typer.Option(help="Serve config to use instead of the local one.")
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65_535,
+            help="Port of 127.0.0.1 on which Ray exports metrics for Prometheus. "
+            "Default: it exports none.",
+        ),
+    ] = None,
 ) -> None:
     """Run the server on this machine until Ctrl-C."""
     from serve_app.cli import server
 
-    server.become(host, port, config)
+    server.become(host, port, config, metrics_port)
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +13,7 @@ from serve_app.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from serve_app.jobs.job import AnyJob
+from serve_app.jobs.job import AnyJob, State
 from serve_app.jobs.kind import AnyKind
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import PoolAway, Progress, ReplicaDied
@@ -20,6 +22,39 @@ from serve_app.jobs.transitions import Retry
 REPORT_SECONDS = 0.5
 # These affect every job, so a job's attempts don't count.
 _EXCUSES = (StorageUnavailable, DatabaseUnavailable, PoolAway)
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RETRIED = "retried"  # the job is queued again
+    LOST = "lost"  # another dispatcher has the job, or its end was not recorded
+    CANCELLED = "cancelled"
+
+
+_OUTCOMES = {
+    State.SUCCEEDED: Outcome.SUCCEEDED,
+    State.FAILED: Outcome.FAILED,
+    State.QUEUED: Outcome.RETRIED,
+    State.CANCELLED: Outcome.CANCELLED,
+}
+
+
+@dataclass(frozen=True)
+class AttemptEnd:
+    """The end of an attempt at a job of `kind`; `reason` is its error code, or empty.
+
+    The audio and the durations of its stages are those of a job that succeeded, unless
+    it had the result of another.
+    """
+
+    kind: str
+    outcome: Outcome
+    reason: str = ""
+    audio_seconds: float = 0.0
+    steps_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class RunningAttempt:
@@ -37,6 +72,9 @@ class RunningAttempt:
         self.had_company = False
         self.stage = kind.stages[0]
         self.fraction = 0.0
+        self.error_code = ""
+        self.is_reused = False
+        self.steps_seconds: Mapping[str, float] = {}
         self._reported_at = float("-inf")
         self._stages_began: dict[str, float] = {}
 
@@ -52,15 +90,27 @@ class RunningAttempt:
         self._reported_at = now_seconds
         return True
 
-    def steps_seconds(self, now_seconds: float) -> dict[str, float]:
-        """Return how long each stage took, for an attempt that ends now."""
+    def finish(self, now_seconds: float) -> None:
+        """Record how long each stage took, now that the work is done."""
         marks = [*self._stages_began.items(), (None, now_seconds - self.waited_seconds)]
         steps = {
             stage: end - began
             for (stage, began), (_, end) in pairwise(marks)
             if stage is not None
         }
-        return {**steps, **self.beside_seconds}
+        self.steps_seconds = {**steps, **self.beside_seconds}
+
+    def end(self, job: AnyJob | None) -> AttemptEnd:
+        """Return the end of this attempt, after which the queue has `job`.
+
+        It is None if the end could not be recorded.
+        """
+        outcome = Outcome.LOST if job is None else _OUTCOMES[job.state]
+        if job is None or outcome is not Outcome.SUCCEEDED or self.is_reused:
+            return AttemptEnd(self.kind.name, outcome, self.error_code)
+        return AttemptEnd(
+            self.kind.name, outcome, "", job.audio_seconds, self.steps_seconds
+        )
 
     def stop(self) -> None:
         """Cancel the work, once: a second call would cancel its clean-up."""

@@ -5,12 +5,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from serve_app.errors import AppError, Cancelled, LeaseLost, Unavailable
 from serve_app.jobs import log
-from serve_app.jobs.attempt import RunningAttempt, retry_after
+from serve_app.jobs.attempt import AttemptEnd, RunningAttempt, retry_after
 from serve_app.jobs.job import AnyJob, Claim, PassedBy, State
 from serve_app.jobs.policy import DispatchPolicy
 from serve_app.jobs.runner import Finished, Progress, Runner, Started
@@ -31,6 +32,24 @@ _UNEXPECTED = (
 Ending = Callable[[], AnyJob]
 Reuse = Callable[[AnyJob], Any | None]
 Discard = Callable[[AnyJob], None]
+OnEnd = Callable[[AttemptEnd], None]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a dispatcher calls.
+
+    A job for which `reuse` returns a result is not run. `discard` deletes the stored
+    files of a job that ended without a result. Both block. `on_end` gets the end of
+    each attempt.
+    """
+
+    reuse: Reuse = lambda _: None
+    discard: Discard = lambda _: None
+    on_end: OnEnd = lambda _: None
+
+
+_NO_HOOKS = Hooks()
 
 
 class Dispatcher:
@@ -38,8 +57,7 @@ class Dispatcher:
 
     `owner` identifies this dispatcher in the database. It must be unique, also among
     earlier processes. A job that must run alone is the only one that this dispatcher
-    runs at that time. A job for which `reuse` returns a result is not run. `discard`
-    deletes the stored files of a job that ended without a result.
+    runs at that time.
     """
 
     def __init__(
@@ -48,12 +66,10 @@ class Dispatcher:
         run: Runner,
         owner: str,
         policy: DispatchPolicy,
-        reuse: Reuse = lambda _: None,
-        discard: Discard = lambda _: None,
+        hooks: Hooks = _NO_HOOKS,
     ) -> None:
         self._store = store
-        self._reuse = reuse
-        self._discard = discard
+        self._hooks = hooks
         self._run = run
         self._owner = owner
         self._policy = policy
@@ -184,6 +200,7 @@ class Dispatcher:
         return passed_by, min(room, long_room, self._room())
 
     def _start(self, job: AnyJob) -> None:
+        log.started(self._store.kind, job)
         attempt = RunningAttempt(self._store.kind, job, _now_seconds())
         attempt.work = asyncio.create_task(self._follow(attempt))
         self._running[attempt.claim] = attempt
@@ -214,6 +231,7 @@ class Dispatcher:
             job = await self._settle(
                 attempt.claim, await self._ending_of(attempt, work)
             )
+            self._hooks.on_end(attempt.end(job))
             if job and job.state in (State.FAILED, State.CANCELLED):
                 await self._survive("delete_files", self._delete_files(job))
         finally:
@@ -221,7 +239,8 @@ class Dispatcher:
             self._wake.set()
 
     async def _follow(self, attempt: RunningAttempt) -> Any:
-        if found := await asyncio.to_thread(self._reuse, attempt.job):
+        if found := await asyncio.to_thread(self._hooks.reuse, attempt.job):
+            attempt.is_reused = True
             return found
         async with aclosing(self._run(attempt.job)) as events:
             async for event in events:
@@ -266,14 +285,16 @@ class Dispatcher:
             return self._ending_after(err, attempt)
         now_seconds = _now_seconds()
         total_seconds = now_seconds - attempt.began_seconds
-        steps_seconds = attempt.steps_seconds(now_seconds)
+        attempt.finish(now_seconds)
 
         def succeed() -> AnyJob:
             job = self._store.succeed(claim, result)
             if job.state is State.SUCCEEDED:
                 # The row of a job that has ended has no `started_at`.
                 ended = job.evolve(started_at=attempt.job.started_at)
-                log.succeeded(self._store.kind, ended, total_seconds, steps_seconds)
+                log.succeeded(
+                    self._store.kind, ended, total_seconds, attempt.steps_seconds
+                )
             return job
 
         return succeed
@@ -283,6 +304,7 @@ class Dispatcher:
         problem = err if isinstance(err, AppError) else AppError(_UNEXPECTED)
         if problem is not err:
             logger.error("attempt crashed job=%s", claim.job_id, exc_info=err)
+        attempt.error_code = problem.code
         log.failed(self._store.kind, attempt.job, claim, problem.code, problem.detail)
         if problem is err and not problem.retryable:
             return partial(self._store.fail, claim, problem.code, problem.detail)
@@ -290,7 +312,7 @@ class Dispatcher:
         return partial(self._store.retry, claim, retry)
 
     async def _delete_files(self, job: AnyJob) -> None:
-        await asyncio.to_thread(self._discard, job)
+        await asyncio.to_thread(self._hooks.discard, job)
 
     async def _settle(self, claim: Claim, ending: Ending) -> AnyJob | None:
         """Record the end of a job; return the changed job, or None if that failed."""

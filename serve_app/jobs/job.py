@@ -99,6 +99,7 @@ class Job(Generic[Q, R]):
     # It starts only while fewer of its client's jobs run. Set when the job is added.
     at_once: int | None = None
     audio_seconds: float = 0.0  # what it takes of its tenant's minutes of the day
+    request_id: str | None = None  # of the HTTP request that added it
     # The size of its files that are kept until it expires. Before its end, the most
     # that it can be.
     stored_bytes: int = 0

@@ -1,7 +1,7 @@
 """Log lines about jobs: an event, then `key=value`.
 
 Each has `job=` and the job's id, so that one search finds all lines of a job. A server
-in a terminal also shows the lines of this module to its user.
+in a terminal also shows the lines of this module to its user, except for `details`.
 """
 
 import json
@@ -13,6 +13,18 @@ from serve_app.jobs.job import AnyJob, Claim, State
 from serve_app.jobs.kind import AnyKind
 
 logger = logging.getLogger(__name__)
+details = logging.getLogger(f"{__name__}.details")
+
+
+def accepted(kind: AnyKind, job: AnyJob) -> None:
+    """Log that a job was added, with the id of the request that added it."""
+    details.info("job accepted %s", _line({"job": job.id, **_origin(kind, job)}))
+
+
+def started(kind: AnyKind, job: AnyJob) -> None:
+    """Log that a dispatcher claimed a job and starts an attempt at it."""
+    fields = {"job": job.id, "attempt": job.attempt, **_origin(kind, job)}
+    details.info("job started %s", _line(fields))
 
 
 def succeeded(
@@ -66,6 +78,11 @@ def _name(kind: AnyKind, job: AnyJob) -> dict[str, Any]:
     title = kind.title(job)
     named = {"name": quoted(title)} if title else {}
     return {"job": job.id, **named}
+
+
+def _origin(kind: AnyKind, job: AnyJob) -> dict[str, Any]:
+    request = {"request": job.request_id} if job.request_id else {}
+    return {"kind": kind.name, **request}
 
 
 def _line(fields: Mapping[str, Any]) -> str:

@@ -107,6 +107,7 @@ class JobStore(Generic[Q, R]):
                 raise ValueError(f"job {job.id} exists already") from err
             if job.state.is_final:
                 self._conclude(connection, job)
+        log.accepted(self.kind, job)
         if job.result is not None:
             log.reused(self.kind, job)
         return None

@@ -67,6 +67,7 @@ queue = Table(
     Column("at_once", Integer),
     Column("audio_seconds", Float, nullable=False, server_default="0"),
     Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("request_id", String(64)),
     # The fields of a request that the previous version reads; `request` has the others.
     Column("source", JSON(none_as_null=True)),
     Column("options", JSON(none_as_null=True)),
@@ -76,6 +77,11 @@ queue = Table(
     Index("queue_by_turn", "kind", "state", "priority", "turn", "created_at", "id"),
     Index("queue_by_client", "kind", "client", "state", "turn"),
     Index("queue_by_lease", "kind", "state", "lease_expires_at"),
+    # Has all that the metrics read of jobs that ended: their rows are large.
+    Index(
+        "queue_by_outcome",
+        *("kind", "state", "error_code", "expires_at", "stored_bytes"),
+    ),
     Index("queue_by_owner", "tenant", "kind", "created_at", "id"),
     # Without it, SQLite reads another tenant's row, which takes longer than none.
     Index("queue_by_tenant_and_id", "tenant", "id", unique=True),

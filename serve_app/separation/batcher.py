@@ -15,6 +15,8 @@ from serve_app.separation.backends.port import OutOfMemory
 logger = logging.getLogger(__name__)
 
 Forward = Callable[[Tensor], Tensor]
+# Gets a batch's number of windows as a share of the most that fit, and its seconds.
+OnBatch = Callable[[float, float], None]
 _Request = tuple[Tensor, Future[Tensor]]
 
 
@@ -64,12 +66,20 @@ class Batcher:
     least service, and from that one's song with the least service for its weight
     (stride scheduling; Waldspurger and Weihl 1995). So owners share the device equally,
     whatever their number of songs, and songs of one owner by weight, not by length.
+    `on_batch` is called after each batch, in these threads, and must not raise.
     """
 
-    def __init__(self, forward: Forward, max_windows: int, streams: int = 1) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        max_windows: int,
+        streams: int = 1,
+        on_batch: OnBatch = lambda *_: None,
+    ) -> None:
         if max_windows < 1:
             raise ValueError(f"max_windows must be at least 1, got {max_windows}")
         self._forward = forward
+        self._on_batch = on_batch
         self._max_windows = max_windows
         self._changed = Condition()
         self._streams = streams
@@ -199,11 +209,13 @@ class Batcher:
         except Exception as err:
             self._run_one_by_one(batch, err)
             return
+        seconds = time.perf_counter() - began
         # A stream has its part of the device.
-        self._count(batch, (time.perf_counter() - began) / self._streams)
+        self._count(batch, seconds / self._streams)
         for each, window in zip(batch, stems, strict=True):
             # A view would keep the whole batch in memory.
             each.future.set_result(window.clone() if len(batch) > 1 else window)
+        self._on_batch(len(batch) / self._max_windows, seconds)
 
     def _count(self, batch: Sequence[_Taken], seconds: float) -> None:
         with self._changed:

@@ -20,7 +20,7 @@ from serve_app.errors import Cancelled, Unavailable
 from serve_app.separation import weights
 from serve_app.separation.backends import choice
 from serve_app.separation.backends.port import Backend, BackendFacts, BackendOptions
-from serve_app.separation.batcher import Batcher
+from serve_app.separation.batcher import Batcher, OnBatch
 from serve_app.separation.level import Level, normalised, restored
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.overlap_add import CHANNELS, Samples, cut, join
@@ -95,7 +95,8 @@ class Engine:
     """Separates songs with one network on one device; thread-safe.
 
     `max_windows` limits a batch; 0 stands for the backend's default. `weights_sha256`
-    distinguishes engines with the same spec but different weights.
+    distinguishes engines with the same spec but different weights. For `on_batch` see
+    `Batcher`.
     """
 
     def __init__(
@@ -104,13 +105,14 @@ class Engine:
         backend: Backend,
         max_windows: int = 0,
         weights_sha256: str = "",
+        on_batch: OnBatch = lambda *_: None,
     ) -> None:
         self.spec = spec
         self._backend = backend
         self._weights_sha256 = weights_sha256
         self._max_windows = max_windows or backend.batch_windows
         streams = backend.facts.streams
-        self._batcher = Batcher(backend.forward, self._max_windows, streams)
+        self._batcher = Batcher(backend.forward, self._max_windows, streams, on_batch)
         # One for each stream, and one more for the stream that finishes first.
         self._under_way_batches = streams + 1
 
@@ -121,13 +123,14 @@ class Engine:
         path: Path,
         options: BackendOptions,
         max_windows: int = 0,
+        on_batch: OnBatch = lambda *_: None,
     ) -> Self:
         """Create an engine with the weights in `path`; raises WeightsUnavailable."""
         window_samples = spec.window.window_samples
         backend = run_in_new_thread(
             lambda: choice.make(weights.load(spec, path), window_samples, options)
         )
-        return cls(spec, backend, max_windows, weights.sha256(path))
+        return cls(spec, backend, max_windows, weights.sha256(path), on_batch)
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -132,6 +132,16 @@ class KernelSettings(Section):
         default="INFO",
         validation_alias=either("STEMSERVE_LOG_LEVEL", "LOG_LEVEL"),
         description="Minimum level of log messages.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="Format of the log files: `text`, or `json` with one object a "
+        "line, for log collectors of clusters.",
+    )
+    metrics_access: Literal["admin", "open", "off"] = Field(
+        default="admin",
+        description="Who may read `GET /metrics`: `admin` (keys with the scope "
+        "`admin`; where access is open, everyone), `open` (everyone), or `off` (404).",
     )
 
     @field_validator("webhook_secrets", mode="before")

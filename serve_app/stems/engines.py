@@ -1,11 +1,13 @@
 """The separation engines of one process, by the settings."""
 
 import logging
+from functools import partial
 from threading import Lock
 from typing import Any
 
 from serve_app.separation import allocator, models
 from serve_app.separation.backends.port import BackendOptions
+from serve_app.separation.batcher import OnBatch
 from serve_app.separation.engine import Engine
 from serve_app.separation.models import ModelSpec
 from serve_app.separation.weights import WeightsCache
@@ -43,7 +45,9 @@ def resolve(settings: Settings, model: str) -> ModelSpec:
     return spec
 
 
-def load_engine(settings: Settings, model: str) -> Engine:
+def load_engine(
+    settings: Settings, model: str, on_batch: OnBatch = lambda *_: None
+) -> Engine:
     """Load and warm up the engine of `model`; fetch its weights if they are missing.
 
     Raises InvalidInput for a model that is unknown or not allowed, and
@@ -60,7 +64,7 @@ def load_engine(settings: Settings, model: str) -> Engine:
         compiled=settings.compiled,
         cache_dir=settings.weights_dir / "openvino",
     )
-    engine = Engine.load(spec, path, options, settings.batch_windows)
+    engine = Engine.load(spec, path, options, settings.batch_windows, on_batch)
     engine.warm_up()
     facts = engine.facts
     logger.info(
@@ -71,12 +75,15 @@ def load_engine(settings: Settings, model: str) -> Engine:
 
 
 class EngineShelf:
-    """The default engine, and other engines that are loaded at their first use."""
+    """The default engine, and other engines that are loaded at their first use.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    For `on_batch` see `Batcher`.
+    """
+
+    def __init__(self, settings: Settings, on_batch: OnBatch = lambda *_: None) -> None:
+        self._load = partial(load_engine, settings, on_batch=on_batch)
         self._lock = Lock()
-        self.default = load_engine(settings, settings.model)
+        self.default = self._load(settings.model)
         self._page_faults = allocator.page_faults()
         if self._page_faults > MOST_PAGE_FAULTS:
             logger.warning(
@@ -95,7 +102,7 @@ class EngineShelf:
         """Return the engine of `model`; load it if necessary."""
         with self._lock:
             if model not in self._engines:
-                self._engines[model] = load_engine(self._settings, model)
+                self._engines[model] = self._load(model)
             return self._engines[model]
 
     def describe(self) -> dict[str, Any]:

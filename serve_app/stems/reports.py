@@ -29,12 +29,15 @@ class Request:
     """A stored song or stem to analyse.
 
     `place` is the key of its files without their suffixes; if it is empty, nothing is
-    stored. `bpm_range` is the range of the song's tempo, if it is known.
+    stored. `bpm_range` is the range of the song's tempo, if it is known. `job_id` and
+    `request_id` are for the log.
     """
 
     key: str
     place: str = ""
     bpm_range: tuple[float, float] | None = None
+    job_id: str = ""
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,16 @@ def of_export(
 def of_song(job: SeparationJob) -> Request:
     """Return the request for a job's song."""
     return Request(
-        job.request.source.key, _place(job, MIX), job.request.options.bpm_range
+        job.request.source.key,
+        _place(job, MIX),
+        job.request.options.bpm_range,
+        *(job.id, job.request_id),
     )
 
 
 def of_stem(job: SeparationJob, stem: StemFile) -> Request:
     """Return the request for a job's stem."""
-    return Request(stem.key, _place(job, stem.name))
+    return Request(stem.key, _place(job, stem.name), job_id=job.id)
 
 
 def _place(job: SeparationJob, name: str) -> str:

@@ -1,12 +1,11 @@
 """The free disk space that is reserved for accepted songs."""
 
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from serve_app.errors import StorageFull
+from serve_app.storage import disks
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,8 @@ class DiskReserve:
 
     def free_bytes(self) -> Mapping[str, int]:
         """Return the free bytes on the disk of each directory, by its name."""
-        found = {}
-        for name, directory in self.directories.items():
-            # A missing directory will be created on the disk of its parent.
-            for place in (directory, *directory.parents):
-                with suppress(OSError):
-                    found[name] = shutil.disk_usage(place).free
-                    break
-        return found
+        found = disks.usages(self.directories)
+        return {name: disk.free_bytes for name, disk in found.items()}
 
     def lack(self, free_bytes: Mapping[str, int]) -> str | None:
         """Return a message about disks with less than the reserve, or None."""

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Date,
     Float,
+    Index,
     String,
     Table,
     select,
@@ -30,6 +31,7 @@ usage = Table(
     Column("device_seconds", Float, nullable=False),
     Column("bytes_in", BigInteger, nullable=False),
     Column("bytes_out", BigInteger, nullable=False),
+    Index("usage_by_day", "day", "audio_seconds"),
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from serve_app.errors import AppError, RefusedUrl, UnreachableUrl
@@ -24,8 +25,22 @@ _GONE = 410
 _BUSY = (429, 503)
 
 
+class SendOutcome(StrEnum):
+    """The outcome of an attempt to send a message."""
+
+    DELIVERED = "delivered"
+    RETRIED = "retried"  # it failed, and another attempt follows
+    DEAD = "dead"  # it failed, and none follows
+
+
+OnAttempt = Callable[[SendOutcome], None]
+
+
 class Sender:
-    """Sends the due messages of a channel; `jitter` returns 0 to 1."""
+    """Sends the due messages of a channel; `jitter` returns 0 to 1.
+
+    `on_attempt` gets the outcome of each attempt, in any thread.
+    """
 
     def __init__(
         self,
@@ -33,12 +48,14 @@ class Sender:
         channel: Channel,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
+        on_attempt: OnAttempt = lambda _: None,
     ) -> None:
         self._outbox = outbox
         self._channel = channel
         self._policy = channel.policy
         self._clock = clock
         self._jitter = jitter
+        self._on_attempt = on_attempt
         # Own threads: a receiver that hangs must not block those of the event loop.
         self._threads = ThreadPoolExecutor(self._policy.at_once, channel.name)
         self._sending: dict[asyncio.Future[None], str] = {}
@@ -106,7 +123,7 @@ class Sender:
     def _deliver(self, delivery: Delivery) -> None:
         """Send a message and record the attempt; never raises."""
         try:
-            self._settle(delivery, *self._attempt(delivery))
+            self._on_attempt(self._settle(delivery, *self._attempt(delivery)))
         except AppError as err:
             # It is sent again when its lease ends, unless another sender claimed it.
             line = "webhook attempt not recorded %s error=%s"
@@ -143,20 +160,23 @@ class Sender:
         seconds = round(time.monotonic() - start, 3)
         return Attempt(at, seconds, status, error), retry_after
 
-    def _settle(self, delivery: Delivery, attempt: Attempt, retry_after: float) -> None:
+    def _settle(
+        self, delivery: Delivery, attempt: Attempt, retry_after: float
+    ) -> SendOutcome:
         status = attempt.status
         if status is not None and 200 <= status < 300:
             self._outbox.delivered(delivery, attempt)
             line = "webhook delivery succeeded %s status=%d"
             logger.info(line, _named(delivery), status)
-        elif status == _GONE:
+            return SendOutcome.DELIVERED
+        if status == _GONE:
             self._outbox.disabled(delivery, attempt)
-        else:
-            self._put_off(delivery, attempt, retry_after)
+            return SendOutcome.DEAD
+        return self._put_off(delivery, attempt, retry_after)
 
     def _put_off(
         self, delivery: Delivery, attempt: Attempt, retry_after: float
-    ) -> None:
+    ) -> SendOutcome:
         delay = self._channel.delay_seconds(
             delivery.failures + 1, self._jitter(), retry_after
         )
@@ -166,9 +186,10 @@ class Sender:
         if self._outbox.failed(delivery, attempt, retry_at):
             line = "webhook delivery failed %s status=%s retry_in=%.0fs error=%s"
             logger.info(line, _named(delivery), status, delay, reason)
-        else:
-            line = "webhook delivery abandoned %s status=%s error=%s"
-            logger.warning(line, _named(delivery), status, reason)
+            return SendOutcome.RETRIED
+        line = "webhook delivery abandoned %s status=%s error=%s"
+        logger.warning(line, _named(delivery), status, reason)
+        return SendOutcome.DEAD
 
 
 def _named(delivery: Delivery) -> str:

@@ -20,7 +20,7 @@ MODULES = sorted(
 # What all systems share; none of it knows an engine or a system.
 KERNEL = (
     *("errors", "filenames", "settings", "database", "storage", "outbound"),
-    *("jobs", "idempotency", "webhooks", "api", "access", "usage"),
+    *("jobs", "idempotency", "webhooks", "api", "access", "usage", "telemetry"),
 )
 # Arrays in, arrays out.
 ENGINES = ("audio", "separation", "analysis", "pictures")
@@ -51,12 +51,14 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "fastapi": (
         "serve_app.api",
         "serve_app.access.http",
+        "serve_app.telemetry.http",
         "serve_app.webhooks.http",
         "deployments.api",
         *ROUTES,
     ),
     "starlette": ("serve_app.access.http", "serve_app.api", *ROUTES),
     "ray": ("deployments",),
+    "prometheus_client": ("serve_app.telemetry",),
     "httpcore": ("serve_app.outbound",),
     "jwt": ("serve_app.access",),
     "av": ("serve_app.audio",),
@@ -68,6 +70,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "serve_app.database",
         "serve_app.idempotency",
         "serve_app.jobs",
+        "serve_app.telemetry",
         "serve_app.usage",
         "serve_app.webhooks",
     ),

@@ -91,13 +91,18 @@ class AccessDoor:
             if linked is not None:
                 return self._counted(scope, linked, NO_QUOTAS)
             self._check_open(scope, rule, is_open)
-            check_named(named, self._policy.tenant_header)
+            self._check_named(rule, named)
             return self._counted(scope, named, NO_QUOTAS)
         identity = await self._authenticator.identify(credential)
         scope[_OWNER] = identity.credential, identity.tenant
         _check_scope(identity, rule.scope(scope["method"]))
-        check_named(named, self._policy.tenant_header)
+        self._check_named(rule, named)
         return self._counted(scope, _client(identity, named), identity.quotas)
+
+    def _check_named(self, rule: RouteRule, named: Client) -> None:
+        """Raise TenantRequired if a gateway must name the tenant, and did not."""
+        if rule.needs_tenant:
+            check_named(named, self._policy.tenant_header)
 
     def _counted(self, scope: Scope, client: Client, quotas: Quotas) -> Admission:
         """Count a request of a client whose credentials have these quotas."""
@@ -167,7 +172,7 @@ class AccessDoor:
 
     def _check_open(self, scope: Scope, rule: RouteRule, is_open: bool) -> None:
         """Raise Unauthorized unless a request without credentials may come in."""
-        if rule.need is Need.SCOPE and (is_open or self._is_system_open(rule)):
+        if self._opens_without_credentials(rule, is_open):
             self._warn_once(scope, is_open)
             return
         if self._links is not None and token_of(scope) is not None:
@@ -180,6 +185,11 @@ class AccessDoor:
             "or a token.",
             has_credentials=False,
         )
+
+    def _opens_without_credentials(self, rule: RouteRule, is_open: bool) -> bool:
+        if rule.need is Need.SCOPE:
+            return is_open or self._is_system_open(rule)
+        return rule.need is Need.OPERATOR and is_open
 
     async def _credential_of(self, scope: Scope) -> str | None:
         """Return the credential of a request; None where nobody can have one.

@@ -41,6 +41,23 @@ def name(device: torch.device) -> str:
     return str(device)
 
 
+def memory_bytes() -> dict[tuple[str, str], int]:
+    """Return the memory of the CUDA devices that this process uses.
+
+    Keys are (device, what): `allocated` by tensors and `reserved` by the allocator of
+    this process, and the `size` of the device.
+    """
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return {}
+    found = {}
+    for index in range(torch.cuda.device_count()):
+        device = f"cuda:{index}"
+        found[device, "allocated"] = torch.cuda.memory_allocated(index)
+        found[device, "reserved"] = torch.cuda.memory_reserved(index)
+        found[device, "size"] = torch.cuda.get_device_properties(index).total_memory
+    return found
+
+
 def best_precision(device: torch.device) -> Precision:
     """Return the fastest precision in torch with an error of -40 dB or less."""
     if device.type != "cuda":

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from fastapi.responses import JSONResponse
 
-from serve_app.api import idempotency
+from serve_app.api import idempotency, request_id
 from serve_app.jobs.job import State
 from serve_app.stems.analysis_jobs.kind import NAME, song_key
 from serve_app.stems.analysis_jobs.request import AnalysisJob, AnalysisRequest
@@ -78,6 +78,7 @@ class AnalysisSubmission:
             disk_bytes=_COPIES * source.size_bytes,
             audio_seconds=source.duration_seconds,
             stored_bytes=source.size_bytes,
+            request_id=request_id.current.get() or None,
         )
 
     def _served(self, body: Body, headers: Headers) -> JSONResponse:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from serve_app.api.health import checked
 from serve_app.api.wire import DiskHealth, QueueHealth
 from serve_app.jobs.job import State
 from serve_app.stems.http.services import StemsServices
+from serve_app.storage.probe import probe
 
 # A large share of the shortest useful lease.
 MOST_SKEW_SECONDS = 2.0
@@ -20,7 +20,7 @@ async def of(services: StemsServices) -> Mapping[str, Any]:
     checks = await asyncio.gather(
         checked("The pools", services.health()),
         checked("The job database", asyncio.to_thread(_queue_facts, services)),
-        checked("The file storage", asyncio.to_thread(_probe, services)),
+        checked("The file storage", asyncio.to_thread(probe, services.storage)),
         checked("The disk", asyncio.to_thread(reserve.free_bytes)),
     )
     (pools, no_pools), (jobs, no_jobs), (_, no_storage), (free_bytes, _) = checks
@@ -81,9 +81,3 @@ def _queue(counts: Mapping[State, int], limit: int) -> QueueHealth:
         running=counts.get(State.RUNNING, 0),
         max_queued=limit,
     )
-
-
-def _probe(services: StemsServices) -> None:
-    """Raise unless the storage responds; the requested file need not exist."""
-    with suppress(FileNotFoundError):
-        services.storage.stat("health/probe")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
@@ -139,9 +140,11 @@ class Intake:
 
         Raises the errors of `Arrivals.measure`.
         """
+        arrived_seconds, decodes = time.monotonic(), self._arrivals.decodes
         async with self._decoding.held(client.name), _wanted(request) as is_wanted:
             measure = self._arrivals.measure
-            return await run_in(self._decoders, measure, upload.path, is_wanted)
+            with decodes.recorded(time.monotonic() - arrived_seconds):
+                return await run_in(self._decoders, measure, upload.path, is_wanted)
 
     async def _fetched(
         self,

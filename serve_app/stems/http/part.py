@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from serve_app.api.part import ApiPart, Examples
+from serve_app.stems.analysis_jobs.kind import NAME as ANALYSIS
 from serve_app.stems.http import health, webhook
 from serve_app.stems.http.derived import Derived
 from serve_app.stems.http.intake import Intake
@@ -19,6 +20,7 @@ from serve_app.stems.http.routers import (
 )
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.http.watch import JobWatch
+from serve_app.stems.kind import NAME as SEPARATION
 
 _DESCRIPTION = """
 1. `POST /separate` with the song as the multipart field `file`, or with its `url` as
@@ -67,10 +69,12 @@ def part(services: StemsServices) -> ApiPart:
             "stems_watch": JobWatch(services.jobs),
             "stems_analysis_watch": JobWatch(services.analysis_jobs),
         },
+        background=(services.arrivals.decodes.keep_gauge,),
         health=partial(health.of, services),
         health_names=("jobs_count", "queue"),
         description=_DESCRIPTION,
         sent=webhook.sent,
         examples=_EXAMPLES,
         examples_dir=Path(__file__).parent / "examples",
+        kinds=(SEPARATION, ANALYSIS),
     )

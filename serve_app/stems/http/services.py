@@ -19,6 +19,7 @@ from serve_app.stems.reports import ExportRequest, Request
 from serve_app.stems.request import Result, SeparationJob
 from serve_app.storage.disk_reserve import DiskReserve
 from serve_app.storage.port import DirectUploads, Storage
+from serve_app.telemetry.decodes import Decodes
 from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 # Fetches a song from a URL to a path and returns its name. The last argument returns
@@ -186,7 +187,7 @@ class Arrivals:
     Unavailable, and BadRequest when the file is no longer wanted. `fetch` raises
     RefusedUrl, UnreachableUrl, UploadTooLarge and StorageUnavailable. `uploads` is None
     if the store has no direct uploads. `reserve` checks that the disks have room for
-    more songs.
+    more songs. `decodes` records the calls of `measure`.
     """
 
     fetch: Fetch
@@ -195,6 +196,7 @@ class Arrivals:
     max_upload_bytes: int
     uploads: DirectUploads | None = None
     reserve: DiskReserve = field(default_factory=DiskReserve)
+    decodes: Decodes = field(default_factory=Decodes)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from uuid import uuid4
 from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from serve_app.api import idempotency
+from serve_app.api import idempotency, request_id
 from serve_app.api.idempotency import Once
 from serve_app.api.threads import run_in_thread
 from serve_app.audio.facts import AudioFacts
@@ -127,6 +127,7 @@ class Submission:
             stored_bytes=most_stored_bytes(source, options),
             same_input=file_key,
             same_work=audio_key,
+            request_id=request_id.current.get() or None,
         )
 
     async def _submitted(

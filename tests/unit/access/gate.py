@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import httpx
 from fastapi import FastAPI
@@ -17,6 +18,12 @@ from serve_app.access.links import Links
 from serve_app.api.app import create_app
 from serve_app.api.door import Door
 from serve_app.stems.http.part import part as stems_part
+from serve_app.storage.probe import probe
+from serve_app.telemetry.exposition import Service
+from serve_app.telemetry.http.part import Metrics
+from serve_app.telemetry.http.part import parts as metrics_parts
+from serve_app.telemetry.scrape import Scraper, Sources
+from serve_app.telemetry.store import TelemetryStore
 from serve_app.webhooks.http.part import part as webhooks_part
 from tests.unit.server import Server, connect
 
@@ -24,6 +31,7 @@ SECRET = b"a secret of this server's own, of 32 bytes"
 ADMIN_KEY = "an-operators-key-of-enough-characters"
 LINK_SECONDS = 3600
 REQUIRED = AccessPolicy(is_required=True)
+SERVICE = Service("1", {"separation": "stems", "analysis": "stems"})
 
 
 @dataclass(frozen=True)
@@ -64,11 +72,14 @@ def bearer(credential: str) -> dict[str, str]:
 
 def application(server: Server, door: Door, keys: KeyStore) -> FastAPI:
     """Return the whole application behind `door`."""
+    telemetry = TelemetryStore(server.database, server.clock)
+    sources = Sources(telemetry.facts, partial(probe, server.storage))
     return create_app(
         replace(server.services, door=door),
         [
             access_part(AccessServices(keys, server.clock, ("stems",))),
             webhooks_part(server.webhooks),
+            *metrics_parts(Metrics(Scraper(sources), SERVICE), "admin"),
             stems_part(server.stems),
         ],
     )

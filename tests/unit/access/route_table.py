@@ -141,7 +141,7 @@ def expected(rule: RouteRule, call: Call, right: int) -> tuple[int, ...]:
     match rule.need:
         case Need.SCOPE:
             return (401, 404 if call.names else right, 401, 403, right)
-        case Need.ADMIN:
+        case Need.ADMIN | Need.OPERATOR:
             return (401, 403, 401, 403, right)
         case _:
             return (right,) * len(CALLERS)

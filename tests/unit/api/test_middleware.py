@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
+from serve_app.api.middleware import RequestEnd
 from tests.unit.server import ORIGIN, Server, assert_problem, connect
 
 pytestmark = pytest.mark.anyio
@@ -175,3 +176,24 @@ async def test_what_is_not_http_passes_through(server: Server) -> None:
 
     await server.app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)  # type: ignore[arg-type]
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "host", "end"),
+    [
+        ("GET", "/job/unknown?wait=0", "server", ("/job/{job_id}", "GET", 404)),
+        ("GET", "/ping", "server", ("/ping", "GET", 200)),
+        ("GET", "/nowhere", "server", ("", "GET", 404)),
+        ("GET", "/ping", "evil.example", ("", "GET", 421)),
+    ],
+)
+async def test_the_end_of_a_request_is_reported_by_the_template_of_its_path(
+    server: Server, method: str, path: str, host: str, end: tuple[str, str, int]
+) -> None:
+    ends: list[RequestEnd] = []
+    client = server.with_services(on_request=ends.append, allowed_hosts=("server",))
+    async with client:
+        await client.request(method, path, headers={"Host": host})
+    [found] = ends
+    assert (found.route, found.method, found.status) == end
+    assert found.seconds > 0

@@ -44,15 +44,18 @@ def test_a_database_that_does_not_answer_is_unavailable(
     database: Database, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_SECONDS", 0.05)
-    with Database(url) as impatient:
+    reasons: list[str] = []
+    with Database(url, reasons.append) as impatient:
         with (
             database.writing(),
             pytest.raises(Unavailable, match="Try again in a moment"),
             impatient.writing(),
         ):
             pass
+        assert reasons == ["operational"]
         with impatient.writing() as connection:
             assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    assert reasons == ["operational"]
 
 
 def test_a_full_disk_is_away_and_what_was_written_before_stays(

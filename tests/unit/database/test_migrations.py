@@ -64,7 +64,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
-NEWEST = "0013"
+NEWEST = "0014"
 VERSION_TABLES = {VERSION_TABLE, "alembic_version"}
 
 
@@ -159,7 +159,7 @@ def as_before(table: Table, name: str, *unknown: str) -> Table:
 
 JOBS = as_before(
     *(queue, "jobs", "kind", "unique_key", "lane", "request"),
-    *("at_once", "audio_seconds", "stored_bytes"),
+    *("at_once", "audio_seconds", "stored_bytes", "request_id"),
 )
 DELIVERIES = as_before(messages, "deliveries", "channel", "order_key")
 

@@ -1,11 +1,12 @@
 """The settings choose the file store, and the sources of songs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from deployments.files import direct_uploads, file_storage, inputs
-from serve_app.errors import RefusedUrl, UnreachableUrl
+from serve_app.errors import RefusedUrl, StorageUnavailable, UnreachableUrl
 from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.s3 import S3Storage
@@ -120,3 +121,23 @@ def test_what_nothing_can_be_fetched_from_is_refused_at_start(
 ) -> None:
     with pytest.raises(ValueError, match=name):
         inputs(Settings(**settings))
+
+
+def test_each_of_several_stores_reports_its_failures(tmp_path: Path) -> None:
+    """Also where another store has the file, so that no caller sees an error."""
+    places = (tmp_path / "one", tmp_path / "two")
+    settings = Settings(
+        storage=tuple(map(str, places)), storage_salt="salt", storage_copies=2
+    )
+    failed: list[str] = []
+    store = file_storage(settings, failed.append)
+    (tmp_path / "song").write_bytes(b"la")
+    store.put("originals/a", tmp_path / "song")
+    assert failed == []
+    shutil.rmtree(places[0])
+    assert b"".join(store.read("originals/a")) == b"la"
+    # The first store of a key depends on where the test runs.
+    assert set(failed) <= {"read"}
+    with pytest.raises(StorageUnavailable):
+        store.put("originals/b", tmp_path / "song")
+    assert failed[-1] == "put"

@@ -45,3 +45,30 @@ def test_the_audit_log_is_on_the_output_and_in_a_file(tmp_path: Path) -> None:
 def test_a_server_that_writes_no_line_has_no_file(tmp_path: Path) -> None:
     assert run(tmp_path) == ""
     assert not (tmp_path / "audit_replica.log").exists()
+
+
+JSON = """
+import logging, sys
+from logging.handlers import MemoryHandler, RotatingFileHandler
+
+from deployments import logs
+from serve_app.settings import Settings
+
+serve = logging.getLogger("ray.serve")
+file = RotatingFileHandler(sys.argv[1] + "/replica.log", maxBytes=9000, backupCount=2)
+serve.handlers = [MemoryHandler(1, target=file)]
+serve.setLevel("INFO")
+logs.configure_logging(Settings(log_format="json"))
+logging.getLogger("serve_app.jobs.log").info("song separated job=a took=1.5s")
+serve.info("replica started")
+"""
+
+
+def test_a_log_file_is_json_if_the_settings_say_so(tmp_path: Path) -> None:
+    """Serve's own lines too: a collector reads the file as one format."""
+    command = [sys.executable, "-c", JSON, str(tmp_path)]
+    subprocess.run(command, timeout=60, check=True)
+    text = (tmp_path / "replica.log").read_text()
+    first, second = map(json.loads, text.splitlines())
+    assert (first["event"], first["job"]) == ("song separated", "a")
+    assert (second["event"], second["logger"]) == ("replica started", "ray.serve")

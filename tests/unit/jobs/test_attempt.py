@@ -120,7 +120,8 @@ def test_each_stage_is_timed_and_waiting_for_others_is_none_of_them() -> None:
     ]:
         mine.advance(Progress(stage, 0.5), now)
     mine.beside_seconds, mine.waited_seconds = {"analyze": 9.0}, 3.0
-    assert mine.steps_seconds(10.0) == {
+    mine.finish(10.0)
+    assert mine.steps_seconds == {
         "fetch": 0.5,
         "separate": 5.0,
         "upload": 0.5,

@@ -20,7 +20,8 @@ from serve_app.errors import (
     Unavailable,
     UnreadableAudio,
 )
-from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy
+from serve_app.jobs.attempt import AttemptEnd, Outcome
+from serve_app.jobs.dispatcher import Dispatcher, DispatchPolicy, Hooks
 from serve_app.jobs.job import State
 from serve_app.jobs.kind import Rules
 from serve_app.jobs.runner import Finished, Progress, ReplicaDied, RunnerEvent, Started
@@ -583,7 +584,7 @@ def test_what_another_job_has_made_is_not_made_again(store: SongStore) -> None:
     found = replace(RESULT, cache="hit")
     dispatcher = Dispatcher(
         *(store, workers, "me", policy()),
-        reuse=lambda job: found if job.id == "b" else None,
+        Hooks(reuse=lambda job: found if job.id == "b" else None),
     )
     asyncio.run(run_until(dispatcher, is_in(store, State.SUCCEEDED, "a", "b")))
     assert (store.get("a").result, store.get("b").result) == (RESULT, found)
@@ -629,7 +630,7 @@ def test_files_of_a_job_that_ended_without_a_result_go_at_once(
         Workers(script),
         "me",
         policy(),
-        discard=lambda job: discarded.append(job.id),
+        Hooks(discard=lambda job: discarded.append(job.id)),
     )
 
     def are_over() -> bool:
@@ -639,3 +640,69 @@ def test_files_of_a_job_that_ended_without_a_result_go_at_once(
     asyncio.run(run_until(dispatcher, are_over))
     assert discarded == ["a"]
     assert (store.get("b").failures, store.get("b").excused) == (0, 1)
+
+
+def ends_of(store: SongStore, script: Script, is_true: Callable[[], Any]) -> list[Any]:
+    """Run jobs until something is true; return how their attempts ended."""
+    ends: list[AttemptEnd] = []
+    dispatcher = Dispatcher(
+        *(store, Workers(script), "me", policy()), Hooks(on_end=ends.append)
+    )
+    asyncio.run(run_until(dispatcher, is_true))
+    return ends
+
+
+def test_a_success_is_reported_with_its_audio_and_its_stages(store: SongStore) -> None:
+    store.add(new_job("a", audio_seconds=180.0))
+    [end] = ends_of(store, succeed, is_in(store, State.SUCCEEDED, "a"))
+    assert (end.kind, end.outcome, end.reason) == ("separation", "succeeded", "")
+    assert end.audio_seconds == 180.0
+    assert list(end.steps_seconds) == ["separate"]
+
+
+def test_a_failure_is_reported_with_its_reason(store: SongStore) -> None:
+    add(store, "a")
+    script = failing(UnreadableAudio("noise"))
+    [end] = ends_of(store, script, is_in(store, State.FAILED, "a"))
+    assert end == AttemptEnd("separation", Outcome.FAILED, "unreadable_audio")
+
+
+def test_each_attempt_is_reported_and_only_the_last_one_has_failed(
+    store: SongStore,
+) -> None:
+    add(store, "a")
+    ends = ends_of(store, failing(FileLost("gone")), is_in(store, State.FAILED, "a"))
+    outcomes = [(end.outcome, end.reason) for end in ends]
+    retried, failed = (Outcome.RETRIED, "file_lost"), (Outcome.FAILED, "file_lost")
+    assert outcomes == [retried, retried, failed]
+
+
+def test_a_result_of_another_job_counts_no_audio(store: SongStore) -> None:
+    store.add(new_job("a", audio_seconds=180.0))
+    ends: list[AttemptEnd] = []
+    hooks = Hooks(reuse=lambda _: RESULT, on_end=ends.append)
+    dispatcher = Dispatcher(store, Workers(hang), "me", policy(), hooks)
+    asyncio.run(run_until(dispatcher, is_in(store, State.SUCCEEDED, "a")))
+    assert ends == [AttemptEnd("separation", Outcome.SUCCEEDED)]
+
+
+def test_a_job_that_is_handed_back_is_no_failure(store: SongStore) -> None:
+    add(store, "a")
+    [end] = ends_of(store, hang, lambda: store.get("a").stage == Stage.SEPARATE)
+    assert end == AttemptEnd("separation", Outcome.RETRIED)
+
+
+def test_a_job_that_another_dispatcher_has_is_lost(
+    store: SongStore, clock: ManualClock
+) -> None:
+    add(store, "a")
+
+    def is_taken() -> bool:
+        if store.get("a").stage != Stage.SEPARATE:
+            return False
+        clock.advance(60)
+        claimed = store.claim("other", lease_seconds=600, include_alone=True)
+        return bool(claimed)
+
+    [end] = ends_of(store, hang, is_taken)
+    assert end == AttemptEnd("separation", Outcome.LOST)

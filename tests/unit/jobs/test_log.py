@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from deployments.console import SHOWN_LOGGERS
 from serve_app.jobs import log
 from serve_app.jobs.job import Claim, State
 from serve_app.stems.kind import separation
@@ -87,6 +88,31 @@ def test_a_song_that_was_known_leaves_a_line_as_well(
     job = new_job("a").evolve(state=State.SUCCEEDED, result=known)
     with caplog.at_level(logging.INFO):
         store.add(job)
-    (line,) = caplog.messages
+    accepted, line = caplog.messages
+    assert accepted.startswith("job accepted job=a ")
     assert line.startswith("song separated job=a name=")
     assert line.endswith("model=demo cache=hit")
+
+
+def test_a_job_has_a_line_when_it_is_added_with_the_request_that_added_it(
+    store: SongStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        store.add(new_job("a", request_id="r1"))
+        store.add(new_job("b"))
+    assert caplog.messages == [
+        "job accepted job=a kind=separation request=r1",
+        "job accepted job=b kind=separation",
+    ]
+
+
+def test_lines_of_what_goes_well_are_not_for_the_terminal(
+    store: SongStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It shows the logger of songs that are done."""
+    with caplog.at_level(logging.INFO):
+        store.add(new_job("a"))
+        log.started(separation(), new_job("a", attempt=2, request_id="r1"))
+    assert {record.name for record in caplog.records}.isdisjoint(SHOWN_LOGGERS)
+    line = "job started job=a attempt=2 kind=separation request=r1"
+    assert caplog.messages[-1] == line

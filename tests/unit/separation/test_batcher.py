@@ -385,3 +385,17 @@ def test_a_window_that_does_not_fit_by_itself_fails(device: Device) -> None:
     with pytest.raises(OutOfMemory):
         batcher.submit("song", window(1)).result(WAIT_SECONDS)
     batcher.close()
+
+
+def test_a_batch_is_reported_with_its_fill_and_its_time(device: Device) -> None:
+    reported: list[tuple[float, float]] = []
+    batcher = Batcher(
+        device.forward, max_windows=4, on_batch=lambda *batch: reported.append(batch)
+    )
+    first = device.occupy(batcher)
+    futures = submit(batcher, "a", 1, 2)
+    device.free.set()
+    results([first, *futures])
+    batcher.close()
+    assert [fill for fill, _ in reported] == [0.25, 0.5]
+    assert all(seconds > 0 for _, seconds in reported)

@@ -19,7 +19,7 @@ from serve_app.webhooks import message, signing
 from serve_app.webhooks.channel import SendPolicy, WebhookChannel
 from serve_app.webhooks.delivery import Delivery, DeliveryState
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.sender import Sender
+from serve_app.webhooks.sender import OnAttempt, Sender, SendOutcome
 from serve_app.webhooks.target import Webhook
 from tests.jobs import RESULT, ManualClock, SongStore, new_job
 from tests.unit.webhooks.receiver import Flood, Receiver, drops, silence, status
@@ -51,10 +51,11 @@ async def sending(
     asker: OutboundClient | None = None,
     keys: Sequence[bytes] = KEYS,
     public_url: str = "",
+    on_attempt: OnAttempt = lambda _: None,
 ) -> AsyncIterator[Sender]:
     asker = asker or local_asker()
     channel = WebhookChannel(asker, keys, public_url, policy)
-    sender = Sender(outbox, channel, clock, lambda: LUCK)
+    sender = Sender(outbox, channel, clock, lambda: LUCK, on_attempt)
     loop = asyncio.create_task(sender.run_forever())
     try:
         yield sender
@@ -367,3 +368,27 @@ def test_what_is_being_sent_at_the_end_is_seen_through(
     asyncio.run(work())
     logs = [only(outbox, name).log for name in "ab"]
     assert sorted(map(len, logs)) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        (204, SendOutcome.DELIVERED),
+        (500, SendOutcome.RETRIED),
+        (410, SendOutcome.DEAD),
+    ],
+)
+def test_an_attempt_is_reported_by_its_outcome(
+    *,
+    store: SongStore,
+    outbox: Outbox,
+    clock: ManualClock,
+    receiver: Receiver,
+    code: int,
+    outcome: SendOutcome,
+) -> None:
+    receiver.answers = [status(code)]
+    ended(store, receiver.url, "a")
+    reported: list[SendOutcome] = []
+    send(outbox, clock, on_attempt=reported.append)
+    assert reported == [outcome]

@@ -9,7 +9,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from echo.kind import Echo, EchoRequest
+from echo.kind import NAME, Echo, EchoRequest
 from serve_app.api.dependencies import InjectedClient
 from serve_app.api.part import ApiPart
 from serve_app.api.threads import run_in_thread
@@ -82,4 +82,10 @@ async def cancel(job_id: str, request: Request, _: InjectedClient) -> None:
 def part(services: EchoServices) -> ApiPart:
     """Return the routes and services as a part of the API."""
     origins = ("https://echo.example.com",)
-    return ApiPart("echo", (router,), state={"echo": services}, cors_origins=origins)
+    return ApiPart(
+        "echo",
+        (router,),
+        state={"echo": services},
+        cors_origins=origins,
+        kinds=(NAME,),
+    )

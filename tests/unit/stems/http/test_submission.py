@@ -257,3 +257,17 @@ async def test_whom_a_job_is_counted_for_is_told_nobody(
     assert client
     for path in (f"/job/{job_id}", "/jobs"):
         assert client not in (await server.client.get(path)).text
+
+
+async def test_a_job_keeps_the_id_of_the_request_that_added_it(
+    server: Server, song: bytes
+) -> None:
+    headers = {"X-Request-ID": "from-the-door"}
+    made = await submit(server, song, headers=headers)
+    assert server.store.get(made["job_id"]).request_id == "from-the-door"
+    files = {"file": ("song.wav", song)}
+    answer = await server.client.post(
+        "/analyze?async=true", files=files, headers=headers
+    )
+    job = server.analyses.get(answer.json()["job_id"])
+    assert job.request_id == "from-the-door"

@@ -1,0 +1,1 @@
+"""Metrics of the service, and its logs as JSON."""

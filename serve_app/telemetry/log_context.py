@@ -1,0 +1,30 @@
+"""Fields of all log lines of the current request or job."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from serve_app.api import request_id
+
+_NONE: Mapping[str, str] = {}
+_bound: ContextVar[Mapping[str, str]] = ContextVar("log_fields", default=_NONE)
+
+
+@contextmanager
+def bound(job: str, request: str | None) -> Iterator[None]:
+    """Add a job, and the id of the request that added it, to the lines of the block.
+
+    This applies to the current thread or task.
+    """
+    fields = {"job": job, "request": request or ""}
+    token = _bound.set({name: value for name, value in fields.items() if value})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def current() -> dict[str, str]:
+    """Return the fields of the current request or job."""
+    request = request_id.current.get()
+    return {**({"request": request} if request else {}), **_bound.get()}
