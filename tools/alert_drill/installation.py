@@ -1,5 +1,6 @@
 """The service that the drill breaks, with all that it needs."""
 
+import logging
 import os
 import subprocess
 import threading
@@ -36,6 +37,8 @@ class Store:
         os.environ["AWS_ACCESS_KEY_ID"] = ACCESS_KEY
         os.environ["AWS_SECRET_ACCESS_KEY"] = SECRET_KEY
         os.environ["AWS_DEFAULT_REGION"] = REGION
+        # It logs each request.
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._port = free_port()
         self.start()
         self._bucket = boto3.resource("s3", endpoint_url=self._url).create_bucket(
@@ -156,7 +159,15 @@ def running(port: int, folder: Path) -> Iterator[Installation]:
                 max_attempts=3,
                 webhook_secrets=_SECRET,
                 allow_private_webhooks=True,
+                # Prometheus has no key here.
+                metrics_access="open",
             )
+            # One replica of each, as on a laptop.
+            single = {
+                name: getattr(args, name).model_copy(update={"num_replicas": 1})
+                for name in ("api", "dispatcher")
+            }
+            args = args.model_copy(update=single)
             url = f"http://127.0.0.1:{port}"
             place = Installation(url, args, postgres, store, disk, receiver, folder)
             place.deploy()
