@@ -47,7 +47,7 @@ def text() -> str:
         "uid": "stemserve",
         "title": "stemserve",
         "tags": ["stemserve"],
-        "schemaVersion": 39,
+        "schemaVersion": 38,
         "editable": True,
         "graphTooltip": 1,
         "time": {"from": "now-3h", "to": "now"},

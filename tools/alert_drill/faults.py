@@ -21,7 +21,7 @@ from tools.chaos.monkey import at_work
 
 _MESSAGES = 25
 _LOST_SONGS = 12
-_SHORT_SECONDS, _LONG_SECONDS = 3.0, 600.0
+_SHORT_SECONDS, _LONG_SECONDS = 3.0, 300.0
 _FIRST_RETRY_SECONDS = 10.0
 _DEATH_SECONDS = 12.0
 
@@ -62,6 +62,7 @@ def disk_full(place: Installation) -> Iterator[None]:
 @contextmanager
 def receivers_fail(place: Installation) -> Iterator[None]:
     """Have all receivers fail, then refuse for good; then send everything again."""
+    place.separate(_SHORT_SECONDS)
     place.receiver.status = 500
     urls = [place.receiver.url(number) for number in range(_MESSAGES)]
     sent = [place.send(_SHORT_SECONDS, webhook_url=url)["job_id"] for url in urls]
@@ -79,6 +80,7 @@ def receivers_fail(place: Installation) -> Iterator[None]:
 @contextmanager
 def dispatchers_hang(place: Installation) -> Iterator[None]:
     """Suspend all dispatchers while a song runs; then replace them."""
+    place.separate(_SHORT_SECONDS)
     job_id = place.send(_LONG_SECONDS)["job_id"]
     wait_for(lambda: place.ask("GET", f"/job/{job_id}")["status"] == "processing")
     with repeated(suspend_dispatchers, every_seconds=0.2):

@@ -23,11 +23,13 @@ from tests.databases import Postgres
 from tests.ports import free_port
 from tests.s3 import ACCESS_KEY, REGION, SECRET_KEY
 from tests.serve.scaled import arguments
+from tests.serve.service import wait_for
 
 _GIB = 1024**3
 _BUCKET = "stems"
 _SECRET = "whsec_" + "c3RlbXNlcnZlIGFsZXJ0IGRyaWxsIHN0ZW1zZXJ2ZSE="
 _RETENTION_SECONDS = 60.0
+_SEPARATION_SECONDS = 120.0
 
 
 class Store:
@@ -126,6 +128,14 @@ class Installation:
         """Send a song of that length; return the response."""
         files = {"file": self.song(seconds).read_bytes()}
         return self.ask("POST", path, files=files, data=fields)
+
+    def separate(self, seconds: float) -> None:
+        """Have a song separated, so that it is reused for a minute."""
+        job_id = self.send(seconds)["job_id"]
+        wait_for(
+            lambda: self.ask("GET", f"/job/{job_id}")["status"] == "completed",
+            _SEPARATION_SECONDS,
+        )
 
     def ask(self, method: str, path: str, **more: Any) -> Mapping[str, Any]:
         """Send a request; return the response."""
