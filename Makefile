@@ -63,9 +63,9 @@ bench: setup
 # What is too long for each change, in about 35 minutes on two cores: the scores of the
 # analysis on pieces that it was not tuned on, the accuracy of tempos by confidence, its
 # speed compared with librosa, a song of ten hours, access control (times that could tell
-# another tenant's jobs, its cost, revoked keys, generated requests), an upgrade under 50
-# jobs, and each alert, with Debian's prometheus. Pieces are rendered once, with
-# fluidsynth and mma.
+# another tenant's jobs, its cost, revoked keys, generated requests), the metrics of
+# 100,000 jobs, an upgrade under 50 jobs, and each alert, with Debian's prometheus. Pieces
+# are rendered once, with fluidsynth and mma.
 verify: setup
 	$(PYTHON) -m tools.music --part score --out "$(MUSIC)/score"
 	$(PYTHON) -m benchmarks.analysis "$(MUSIC)/score" --misses
@@ -75,6 +75,7 @@ verify: setup
 	$(PYTHON) benchmarks/timing_of_404.py --check
 	$(PYTHON) benchmarks/access_cost.py --check
 	$(PYTHON) benchmarks/revocation.py --check
+	$(PYTHON) benchmarks/metrics.py --check
 	$(PYTHON) -m tools.fuzz_api
 	UPGRADE_SONGS=50 $(PYTHON) -m pytest tests/serve/test_upgrade.py
 	$(PYTHON) -m tools.alert_drill

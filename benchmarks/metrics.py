@@ -4,7 +4,7 @@
 
 The values of `GET /metrics` are read from SQLite and from a temporary Postgres, with
 jobs in all states and reports of the usual size. A count is one of a replica of Serve.
-`--check` fails if a median scrape takes more than 300 ms, or a count more than 50 us.
+`--check` fails if a median scrape takes more than 500 ms, or a count more than 50 us.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from tests.jobs import RESULT, new_job
 
 _ROWS_AT_ONCE = 5_000
 _COUNTS = 20_000
-_MOST_SCRAPE_MS = 300.0
+_MOST_SCRAPE_MS = 500.0
 _MOST_COUNT_US = 50.0
 _KIND = separation()
 _SERVICE = Service("1", {_KIND.name: "stems"})

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -177,6 +178,20 @@ def _start(directory: Path, metrics_port: int | None = None) -> None:
             if attempt == _MAX_ATTEMPTS:
                 raise RayDidNotStart(_reason(err)) from err
         time.sleep(_RETRY_SECONDS)
+        if metrics_port:
+            _wait_for_port(metrics_port)
+
+
+def _wait_for_port(port: int) -> None:
+    """Wait until the agent of a failed start has ended: it is nobody's child then."""
+    until_seconds = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < until_seconds:
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
 
 
 def _status(returncode: int) -> str:

@@ -1,8 +1,11 @@
 """Ray's start is retried on a busy machine; a failure is explained in one line."""
 
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Timer
 
 import psutil
 import pytest
@@ -53,3 +56,26 @@ def test_in_the_end_it_is_explained_in_one_line(
     assert "timed out during startup" in caught.value.detail
     assert "too busy" in caught.value.detail
     assert "\n" not in caught.value.detail
+
+
+def test_another_try_waits_until_the_port_of_metrics_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The agent of a start that failed lives on for a while."""
+    monkeypatch.setattr(local_ray, "_RETRY_SECONDS", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        Timer(0.2, taken.close).start()
+        began_seconds = time.monotonic()
+        local_ray._wait_for_port(port)
+    assert 0.1 < time.monotonic() - began_seconds < 30
+
+
+@pytest.mark.parametrize("port", [None, 9090])
+def test_ray_exports_metrics_on_the_port_that_was_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, port: int | None
+) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(local_ray.ray, "init", lambda **options: given.update(options))
+    local_ray._start(tmp_path, port)
+    assert given["_metrics_export_port"] == port
