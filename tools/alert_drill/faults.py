@@ -23,7 +23,6 @@ _MESSAGES = 25
 _LOST_SONGS = 12
 _SHORT_SECONDS, _LONG_SECONDS = 3.0, 300.0
 _FIRST_RETRY_SECONDS = 10.0
-_DEATH_SECONDS = 12.0
 
 
 @dataclass(frozen=True)
@@ -94,29 +93,18 @@ def dispatchers_hang(place: Installation) -> Iterator[None]:
 @contextmanager
 def songs_lost(place: Installation) -> Iterator[None]:
     """Delete the songs of queued jobs from the store."""
-    suspend_dispatchers()
-    for number in range(_LOST_SONGS):
-        place.send(_SHORT_SECONDS + 0.1 * (1 + number))
-    place.store.delete_songs()
-    for process in at_work("DispatcherReplica"):
-        process.resume()
+    with repeated(suspend_dispatchers, every_seconds=0.2):
+        for number in range(_LOST_SONGS):
+            place.send(_SHORT_SECONDS + 0.1 * (1 + number))
+        place.store.delete_songs()
+    replace_dispatchers()
     yield
-
-
-@contextmanager
-def separators_die(place: Installation) -> Iterator[None]:
-    """Kill the Separator whenever it works on songs."""
-    jobs = [place.send(_LONG_SECONDS + number)["job_id"] for number in range(2, 6)]
-    with repeated(kill_separators, every_seconds=_DEATH_SECONDS):
-        yield
-    for job_id in jobs:
-        place.ask("DELETE", f"/job/{job_id}")
 
 
 @contextmanager
 def no_separator(place: Installation) -> Iterator[None]:
     """Let no Separator start."""
-    job_id = place.send(_LONG_SECONDS + 6)["job_id"]
+    job_id = place.send(_LONG_SECONDS + 2)["job_id"]
     with repeated(kill_separators, every_seconds=0.5):
         yield
     place.ask("DELETE", f"/job/{job_id}")
@@ -147,11 +135,18 @@ FAULTS = {
         dispatchers_hang,
     ),
     "songs": Fault(("StemserveJobsFailing",), songs_lost),
-    "deaths": Fault(("StemserveReplicasDying",), separators_die),
-    "separators": Fault(("StemserveNoSeparator",), no_separator),
+    "separators": Fault(("StemserveNoSeparator", "StemserveUnhealthy"), no_separator),
     "application": Fault(
         ("StemserveDown", "StemserveRayMetricsMissing"), application_gone
     ),
+}
+
+# Alerts without a fault here, and why; promtool tests them all.
+NOT_DRILLED = {
+    "StemserveReplicasDying": "a replica starts too slowly for four deaths at that speed",
+    "StemserveDeviceMemoryNearlyFull": "needs a GPU",
+    "StemserveHeadMemoryGrows": "needs a head node of its own",
+    "StemserveHeadMemoryNearlyFull": "needs a head node of its own",
 }
 
 
@@ -195,4 +190,5 @@ def replace_dispatchers() -> None:
             kill = ("kill-actor", "--address", address, "--force")
             name = ("--namespace", actor["namespace"], "--name", actor["name"])
             command = [sys.executable, "-m", "ray.scripts.scripts", *kill, *name]
-            subprocess.run(command, check=True, capture_output=True)
+            # Not checked: Serve may have replaced it already.
+            subprocess.run(command, capture_output=True)
