@@ -32,10 +32,11 @@ class Metrics:
     responses={200: {"content": {_TEXT: {"schema": {"type": "string"}}}}},
 )
 async def read_metrics(request: Request) -> Response:
-    """Return what the database, the file storage and the disks tell, always with 200.
+    """Return what the database, the file storage and the disks tell.
 
     The values are at most 5 s old. If the database does not respond within 3 s, they
-    are left out, and `stemserve_database_up` is 0. No value names a tenant or a job.
+    are left out, the status is 200, and `stemserve_database_up` is 0. No value names a
+    tenant or a job.
     """
     metrics: Metrics = request.app.state.metrics
     facts = await metrics.scraper.facts()

@@ -1,6 +1,7 @@
 """The metrics follow the conventions of Prometheus."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from serve_app.telemetry import catalogue
 from serve_app.telemetry.metric import Metric, MetricType
 
 ALL = (*catalogue.SCRAPED, *catalogue.COUNTED)
+OPERATIONS = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
 # Ray adds these to the metrics of a replica.
 OF_RAY = {"application", "deployment", "replica"}
 
@@ -27,6 +29,12 @@ def test_names_are_what_prometheus_accepts(metric: Metric) -> None:
         assert re.fullmatch(r"[a-z]+", label)
     assert not OF_RAY & set(metric.labels)
     assert metric.help.endswith(".")
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+def test_a_metric_is_documented_with_its_labels(metric: Metric) -> None:
+    labels = f"{{{','.join(metric.labels)}}}" if metric.labels else ""
+    assert f"`{metric.name}{labels}`" in OPERATIONS
 
 
 @pytest.mark.parametrize("metric", catalogue.COUNTED, ids=lambda metric: metric.name)

@@ -13,7 +13,7 @@ from serve_app.telemetry.exposition import Service
 from serve_app.telemetry.http.part import Metrics, MetricsAccess, parts
 from serve_app.telemetry.scrape import Scraper, Sources
 from serve_app.telemetry.store import DatabaseFacts
-from tests.unit.access.gate import Gate, guarded
+from tests.unit.access.gate import ADMIN_KEY, Gate, bearer, guarded
 from tests.unit.server import Server, assert_problem, connect
 
 pytestmark = pytest.mark.anyio
@@ -91,3 +91,20 @@ async def test_open_systems_do_not_open_the_metrics(server: Server) -> None:
     policy = AccessPolicy(True, frozenset({"stems"}))
     async with guarded(server, policy) as gate:
         assert await status(gate) == 401
+
+
+async def test_the_operators_own_key_scrapes_without_the_database(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other keys are in the database."""
+
+    def away() -> None:
+        raise DatabaseUnavailable("away")
+
+    async with guarded(server) as gate:
+        _, admin = gate.key("admin")
+        monkeypatch.setattr(server.database, "reading", away)
+        assert await status(gate, admin) == 503
+        answer = await gate.client.get("/metrics", headers=bearer(ADMIN_KEY))
+    assert answer.status_code == 200
+    assert "stemserve_database_up 0.0" in answer.text
