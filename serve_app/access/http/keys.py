@@ -18,7 +18,7 @@ from serve_app.access.wire import (
 from serve_app.api.dependencies import InjectedClient
 from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
-from serve_app.errors import InvalidInput, KeyNotFound, KeyReplaced, Unavailable
+from serve_app.errors import InvalidInput, KeyNotFound, Unavailable
 
 
 async def _services(request: Request) -> AccessServices:
@@ -81,7 +81,7 @@ async def list_keys(response: Response, services: InjectedAccess) -> KeyList:
     status_code=201,
     summary="Replace an API key",
     response_model_exclude_none=True,
-    responses=documented(InvalidInput, KeyNotFound, KeyReplaced, Unavailable),
+    responses=documented(InvalidInput, KeyNotFound, Unavailable),
 )
 async def rotate_key(
     key_id: str,

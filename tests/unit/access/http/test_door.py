@@ -7,10 +7,12 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from serve_app.access.http.door import AccessPolicy
+from serve_app.access.keys import NewKey
 from serve_app.api.door import CheckedDoor, OpenDoor
 from serve_app.api.request_id import HEADER as REQUEST_ID
 from serve_app.api.route_rules import RouteRules
 from serve_app.errors import DatabaseUnavailable
+from serve_app.usage.quotas import Quotas
 from tests.unit.access.gate import (
     ADMIN_KEY,
     Gate,
@@ -84,6 +86,14 @@ async def test_a_scope_that_is_missing_is_named(gate: Gate) -> None:
     assert answer.headers["www-authenticate"] == (
         'Bearer realm="stemserve", error="insufficient_scope", scope="stems:write"'
     )
+
+
+async def test_requests_that_the_scopes_forbid_count(gate: Gate) -> None:
+    quotas, scopes = Quotas(requests_per_minute=2), frozenset({"stems:read"})
+    _, text = gate.keys.create(NewKey("test", "acme", scopes, quotas=quotas))
+    headers = bearer(text.text)
+    answers = [await gate.client.post("/separate", headers=headers) for _ in range(3)]
+    assert statuses(answers) == [403, 403, 429]
 
 
 @pytest.mark.parametrize("sent", ["Bearer nonsense", "Bearer a b", "Bearer"])
