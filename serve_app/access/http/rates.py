@@ -50,9 +50,9 @@ class Rate:
 class _PerMinute(RateLimitItemPerMinute):
     """A limit whose counter does not depend on it: keys of a tenant may differ."""
 
-    def key_for(self, *identifiers: str) -> str:
+    def key_for(self, *identifiers: str | bytes | float) -> str:
         """Return the name of a client's counter."""
-        return "/".join(identifiers)
+        return "/".join(map(str, identifiers))
 
 
 class Rates:
