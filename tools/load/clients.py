@@ -5,7 +5,6 @@ The same classes run in threads (`tools/load/plain.py`) and in locust's greenlet
 """
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -140,8 +139,7 @@ class Uploader:
             headers={"Cache-Control": "no-cache"},
         )
         if job_id is not None:
-            share = shared.profile.cancels.share
-            shared.jobs.add(job_id, is_cancelled=random.random() < share)
+            shared.jobs.add(job_id, shared.profile.cancels.share)
 
 
 class Poller:

@@ -19,12 +19,16 @@ class Jobs:
         self._to_download: deque[str] = deque(maxlen=_RECENT)
         self._to_cancel: deque[tuple[float, str]] = deque()
         self._cancelled = set[str]()
+        # What is left of the shares of jobs that were not cancelled.
+        self._owed = 0.0
 
-    def add(self, job_id: str, *, is_cancelled: bool = False) -> None:
-        """Add a job that was sent, and whether it is to be cancelled soon."""
+    def add(self, job_id: str, cancelled_share: float = 0.0) -> None:
+        """Add a job that was sent; this share of all jobs is to be cancelled soon."""
         with self._lock:
             self._recent.append(job_id)
-            if is_cancelled:
+            self._owed += cancelled_share
+            if self._owed >= 1:
+                self._owed -= 1
                 due = time.monotonic() + _CANCEL_AFTER_SECONDS
                 self._to_cancel.append((due, job_id))
             else:

@@ -146,13 +146,21 @@ def test_429_is_no_error_and_the_client_waits() -> None:
 def test_a_cancelled_job_may_be_unknown() -> None:
     with answering(body(404, b"unknown")) as url:
         run = shared(url)
-        run.jobs.add(JOB, is_cancelled=True)
+        run.jobs.add(JOB, cancelled_share=1)
         poller = Poller(run)
         poller._job_id = JOB
         time.sleep(1.1)
         assert run.jobs.take_to_cancel() == JOB
         poller.step()
     assert calls(run)[POLL].errors == 0
+
+
+def test_a_share_of_jobs_is_cancelled_evenly() -> None:
+    jobs = Jobs()
+    for number in range(10):
+        jobs.add(str(number), cancelled_share=0.25)
+    time.sleep(1.1)
+    assert [jobs.take_to_cancel() for _ in range(3)] == ["3", "7", None]
 
 
 @pytest.mark.parametrize("last", ["completed", "processing"])
