@@ -37,10 +37,12 @@ def commands(title: str) -> str:
 
 def run(title: str, backup: Path, database_url: str, s3: S3Server, bucket: str) -> None:
     """Run these commands, as an operator does."""
+    # rclone can't use it. The servers here have no certificates.
+    inherited = {key: os.environ[key] for key in os.environ if key != "AWS_CA_BUNDLE"}
     done = subprocess.run(
         ["bash", "-euc", commands(title)],
         env={
-            **os.environ,
+            **inherited,
             "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
             "BACKUP": str(backup),
             "STEMSERVE_DATABASE_URL": database_url,
