@@ -94,10 +94,16 @@ def samples(text: str) -> list[Sample]:
 
 
 def of_the_agent() -> list[Sample]:
-    """Return the samples that Ray's agent exports."""
+    """Return the samples that Ray's agent exports, of the replicas that run now.
+
+    It remembers those of the modules before, which share the cluster.
+    """
     [node] = ray.nodes()
     url = f"http://127.0.0.1:{node['MetricsExportPort']}/metrics"
-    return samples(httpx.get(url, timeout=10).text)
+    named = ray.util.list_named_actors(all_namespaces=True)
+    running = {str(each["name"]).rpartition("#")[2] for each in named}
+    found = samples(httpx.get(url, timeout=10).text)
+    return [each for each in found if each.labels.get("replica") in running]
 
 
 def exported(metric: Metric) -> str:

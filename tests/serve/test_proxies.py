@@ -1,6 +1,7 @@
 """The configurations of nginx and Caddy suit the service, tried with both programs."""
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -51,8 +52,10 @@ def nginx(folder: Path, port: int, upstream: int) -> list[str]:
     places = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "\n".join(f"{name}_temp_path {folder}/{name};" for name in places)
     config = folder / "nginx.conf"
+    # The workers' user can't write to a directory of root's.
+    user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"{user} daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
         f"events {{}}\nhttp {{ access_log off; {temporary}\n{site}\n}}\n"
     )
     return ["nginx", "-p", str(folder), "-c", str(config)]
@@ -64,7 +67,7 @@ def caddy(folder: Path, port: int, upstream: int) -> list[str]:
     site = site.replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
     site = site.replace("stems.example.com", f"http://localhost:{port}")
     config = folder / "Caddyfile"
-    config.write_text(f"{{\n\tadmin off\n\tpersist_config off\n}}\n{site}")
+    config.write_text(f"{{\n\tadmin off\n}}\n{site}")
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
 
 
@@ -72,7 +75,11 @@ def caddy(folder: Path, port: int, upstream: int) -> list[str]:
 def running(command: list[str], folder: Path, url: str) -> Iterator[None]:
     """Run a proxy until the block ends."""
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        # Caddy keeps its state there.
+        places = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(folder))
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env={**os.environ, **places}
+        )
     try:
         wait_for(lambda: process.poll() is not None or is_there(url), 20)
         assert process.poll() is None, (folder / "log").read_text()
