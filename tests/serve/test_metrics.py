@@ -1,7 +1,7 @@
 """What a running service tells Prometheus, and what its logs tell of a job."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -128,22 +128,26 @@ def test_a_scrape_has_every_metric_and_a_failure_by_its_reason(
     assert failed not in str(found)
 
 
+def attempts(found: Sequence[Sample]) -> dict[tuple[str, str], float]:
+    """Return how many attempts ended, by their outcome and reason."""
+    return {
+        (each.labels["outcome"], each.labels["reason"]): each.value
+        for each in found
+        if each.name == exported(catalogue.ATTEMPTS)
+    }
+
+
 def test_rays_agent_has_what_was_counted(service: Service, failed: str) -> None:
     wanted = {exported(each) for each in catalogue.COUNTED if each not in NOT_HERE}
+    expected = {("succeeded", ""): 1, ("failed", "file_lost"): 1}
     names: set[str] = set()
 
     def is_all_there() -> bool:
-        names.update(each.name for each in of_the_agent())
-        return wanted <= names
+        found = of_the_agent()
+        names.update(each.name for each in found)
+        return wanted <= names and expected.items() <= attempts(found).items()
 
     wait_for(is_all_there, REPORT_SECONDS)
-    attempts = {
-        (each.labels["outcome"], each.labels["reason"]): each.value
-        for each in of_the_agent()
-        if each.name == exported(catalogue.ATTEMPTS)
-    }
-    assert attempts["succeeded", ""] == 1
-    assert attempts["failed", "file_lost"] == 1
 
 
 def test_one_search_follows_a_job_from_the_door_through_all_processes(
