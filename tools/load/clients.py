@@ -103,16 +103,12 @@ class Caller:
 
     def job(self, job_id: str) -> Any:
         """Return a job as the server shows it, or None."""
-        jobs = self._shared.jobs
         return self.call(
             "GET",
             f"/job/{job_id}",
             name="GET /job/{id}",
             read=_job,
-            is_right=lambda response: (
-                response.ok
-                or (response.status_code == 404 and jobs.is_cancelled(job_id))
-            ),
+            is_right=_shows(self._shared.jobs, job_id),
         )
 
 
@@ -173,8 +169,8 @@ class Listener:
         job_id = self._shared.jobs.any()
         if job_id is None:
             return
-        jobs, recorder = self._shared.jobs, self._shared.recorder
-        began = time.perf_counter()
+        recorder, began = self._shared.recorder, time.perf_counter()
+        seen: list[str] = []
 
         def follow(response: Response) -> None:
             status = ""
@@ -186,16 +182,12 @@ class Listener:
             if response.ok and status not in _FINAL:
                 raise WrongResponse(f"the events ended with {status or 'nothing'!r}")
 
-        seen: list[str] = []
         self._caller.call(
             "GET",
             f"/job/{job_id}/events",
             name="GET /job/{id}/events, to the end",
             read=follow,
-            is_right=lambda response: (
-                response.ok
-                or (response.status_code == 404 and jobs.is_cancelled(job_id))
-            ),
+            is_right=_shows(self._shared.jobs, job_id),
         )
 
 

@@ -1,7 +1,7 @@
 """Make a load with locust, which replaces Python's sockets by its own."""
 
-import random
 import time
+from itertools import count as counted
 from typing import Any
 
 from locust import LoadTestShape, User, constant_pacing, events, task
@@ -45,11 +45,12 @@ def _stop(environment: Environment, **_: Any) -> None:
 
 def _user(kind: type[Any], count: int) -> type[User]:
     """Return a class of `count` users that are clients of a kind."""
+    numbers = counted()
 
     def on_start(self: Any) -> None:
         self.stems_client = kind(_Known.shared)
-        # Users of a kind begin at other times, and so never send in step.
-        time.sleep(random.random() * self.stems_client.period_seconds)
+        # Evenly over a period: users of a kind never send in step.
+        time.sleep(self.stems_client.period_seconds * (next(numbers) % count) / count)
 
     def wait_time(self: Any) -> float:
         client: Client = self.stems_client
