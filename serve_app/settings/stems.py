@@ -78,7 +78,7 @@ class StemsSettings(Section):
         description="Maximum number of windows in a batch; 0: 1 on a CPU, 12 on a GPU.",
     )
     songs_at_once: int = Field(
-        default=4,
+        default=5,
         ge=1,
         description="Songs that one Separator replica processes at once. It may start "
         "one more of another client, or a short one if the others are long.",
