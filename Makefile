@@ -17,8 +17,8 @@ DEV_READY := $(VENV)/.ready-dev
 # On up to four cores; all tests of a file in one process, for their shared fixtures.
 UNIT_TESTS := -n logical --maxprocesses 4 --dist loadfile tests/unit tests/contracts
 
-.PHONY: setup serve test test-unit check format bench loadtest verify chaos lock clean \
-	try-image sbom
+.PHONY: setup serve test test-unit check format bench loadtest verify chaos night lock \
+	clean try-image sbom
 
 setup: $(DEV_READY)
 
@@ -92,6 +92,10 @@ verify: setup
 # Takes about 15 minutes: kills processes that serve 200 jobs; no job may be lost.
 chaos: setup
 	$(PYTHON) -m tools.chaos
+
+# Takes two hours: light random load and faults, under which nothing may grow.
+night: setup
+	$(PYTHON) -m tools.load --profile configs/load/night.yaml
 
 # Takes about ten minutes, needs root on Debian and 7 GB of disk: carries out the steps of
 # the Dockerfile without a container engine, and separates a song with the result.

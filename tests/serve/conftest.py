@@ -9,9 +9,8 @@ import ray
 from ray import serve
 
 from deployments import gate, python_path
-from deployments.app import build
-from deployments.args import AppArgs
 from tests.ports import free_port
+from tests.serve.application import running_demo
 from tests.serve.service import Service
 
 LEASE_SECONDS = 3.0
@@ -61,18 +60,12 @@ def service(
     cluster: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """Run the whole application with the bundled model and a short lease."""
+    settings = {
+        "lease_seconds": LEASE_SECONDS,
+        "heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT_SECONDS,
+        "orphan_grace_seconds": 5.0,
+        "cors_origins": CORS_ORIGINS,
+    }
     data_dir = tmp_path_factory.mktemp("data")
-    args = AppArgs(
-        settings={
-            "data_dir": data_dir,
-            "model": "demo",
-            "threads": 1,
-            "lease_seconds": LEASE_SECONDS,
-            "heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT_SECONDS,
-            "orphan_grace_seconds": 5.0,
-            "cors_origins": CORS_ORIGINS,
-        }
-    )
-    serve.run(build(args), name="stemserve", route_prefix="/")
-    yield Service(f"http://127.0.0.1:{cluster}", data_dir)
-    serve.delete("stemserve")
+    with running_demo(cluster, data_dir, **settings) as service:
+        yield service

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ray import serve
 
-from deployments.app import build
-from deployments.args import AppArgs
 from tests import media
+from tests.serve.application import running_demo
 
 ADMIN_KEY = "an-admin-key-of-the-operator-0123456789"
 REVOKED_SECONDS = 5.0
@@ -44,11 +42,8 @@ class Closed:
 @pytest.fixture(scope="module")
 def closed(cluster: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
     data_dir = tmp_path_factory.mktemp("data")
-    settings = {"data_dir": data_dir, "model": "demo", "threads": 1}
-    settings["admin_key"] = ADMIN_KEY
-    serve.run(build(AppArgs(settings=settings)), name="stemserve", route_prefix="/")
-    yield Closed(f"http://127.0.0.1:{cluster}", data_dir)
-    serve.delete("stemserve")
+    with running_demo(cluster, data_dir, admin_key=ADMIN_KEY) as service:
+        yield Closed(service.url, data_dir)
 
 
 def test_a_song_belongs_to_the_tenant_of_its_key(

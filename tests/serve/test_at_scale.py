@@ -7,12 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 import soundfile
-from ray import serve
 
-from deployments.app import build
 from tests import media
 from tests.databases import Postgres
 from tests.s3 import S3Server
+from tests.serve.application import running
 from tests.serve.scaled import arguments
 from tests.serve.service import STEMS, Service, replica_processes, wait_for
 
@@ -37,9 +36,8 @@ def scaled(
             separators=2,
             download_link_seconds=60,
         )
-        serve.run(build(args), name="stemserve", route_prefix="/")
-        yield Service(f"http://127.0.0.1:{cluster}", data_dir)
-        serve.delete("stemserve")
+        with running(cluster, args, data_dir) as service:
+            yield service
 
 
 @pytest.fixture(scope="module")

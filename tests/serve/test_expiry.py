@@ -7,11 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ray import serve
 
-from deployments.app import build
-from deployments.args import AppArgs
 from tests import media
+from tests.serve.application import running_demo
 from tests.serve.service import Service, wait_for
 
 
@@ -21,15 +19,8 @@ def short_retention(
 ) -> Iterator[Service]:
     """Run the application with a retention of two seconds."""
     data_dir = tmp_path_factory.mktemp("data")
-    settings = {
-        "data_dir": data_dir,
-        "model": "demo",
-        "retention_seconds": 2.0,
-        "threads": 1,
-    }
-    serve.run(build(AppArgs(settings=settings)), name="stemserve", route_prefix="/")
-    yield Service(f"http://127.0.0.1:{cluster}", data_dir)
-    serve.delete("stemserve")
+    with running_demo(cluster, data_dir, retention_seconds=2.0) as service:
+        yield service
 
 
 def test_nothing_is_left_of_finished_failed_and_cancelled_jobs(

@@ -9,11 +9,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from ray import serve
 
-from deployments.app import build
-from deployments.args import AppArgs
 from tests import disks, media
+from tests.serve.application import running_demo
 from tests.serve.conftest import LEASE_SECONDS
 from tests.serve.service import Service, processes, wait_for
 
@@ -38,19 +36,13 @@ def database(tmp_path: Path) -> Iterator[disks.SmallDisk]:
 def service(
     cluster: int, files: disks.SmallDisk, database: disks.SmallDisk
 ) -> Iterator[Service]:
-    args = AppArgs(
-        settings={
-            "data_dir": files.path,
-            "database_url": f"sqlite:///{database.path / 'jobs.sqlite3'}",
-            "model": "demo",
-            "threads": 1,
-            "lease_seconds": LEASE_SECONDS,
-            "disk_reserve_bytes": 2 * MIB,
-        }
-    )
-    serve.run(build(args), name="stemserve", route_prefix="/")
-    yield Service(f"http://127.0.0.1:{cluster}", files.path)
-    serve.delete("stemserve")
+    settings = {
+        "database_url": f"sqlite:///{database.path / 'jobs.sqlite3'}",
+        "lease_seconds": LEASE_SECONDS,
+        "disk_reserve_bytes": 2 * MIB,
+    }
+    with running_demo(cluster, files.path, **settings) as service:
+        yield service
 
 
 @pytest.mark.timeout(300)

@@ -11,15 +11,13 @@ import pytest
 import ray
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from ray import serve
 
-from deployments.app import build
-from deployments.args import AppArgs
 from serve_app.database import Database
 from serve_app.telemetry import catalogue
 from serve_app.telemetry.metric import Metric, MetricType
 from tests import media
 from tests.jobs import new_job, new_store
+from tests.serve.application import running_demo
 from tests.serve.service import Service, wait_for
 
 # Ray's processes report every 10 s.
@@ -40,16 +38,9 @@ def service(
 ) -> Iterator[Service]:
     """Run the whole application, with logs as JSON."""
     data_dir = tmp_path_factory.mktemp("data")
-    settings = {
-        "data_dir": data_dir,
-        "model": "demo",
-        "threads": 1,
-        "max_attempts": 1,
-        "log_format": "json",
-    }
-    serve.run(build(AppArgs(settings=settings)), name="stemserve", route_prefix="/")
-    yield Service(f"http://127.0.0.1:{cluster}", data_dir)
-    serve.delete("stemserve")
+    settings = {"max_attempts": 1, "log_format": "json"}
+    with running_demo(cluster, data_dir, **settings) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ray import serve
 
-from deployments.app import build
-from deployments.args import AppArgs
 from tests import media
 from tests.ports import free_port
+from tests.serve.application import running_demo
 from tests.serve.conftest import LEASE_SECONDS
 from tests.serve.service import STEMS, Service, wait_for
 
@@ -27,19 +25,13 @@ MOST_BYTES = 5_000_000
 @pytest.fixture(scope="module")
 def behind(cluster: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Run the service behind a trusted proxy; yield its own port."""
-    args = AppArgs(
-        settings={
-            "data_dir": tmp_path_factory.mktemp("data"),
-            "model": "demo",
-            "threads": 1,
-            "lease_seconds": LEASE_SECONDS,
-            "trusted_proxies": "127.0.0.1",
-            "max_upload_bytes": MOST_BYTES,
-        }
-    )
-    serve.run(build(args), name="stemserve", route_prefix="/")
-    yield cluster
-    serve.delete("stemserve")
+    settings = {
+        "lease_seconds": LEASE_SECONDS,
+        "trusted_proxies": "127.0.0.1",
+        "max_upload_bytes": MOST_BYTES,
+    }
+    with running_demo(cluster, tmp_path_factory.mktemp("data"), **settings):
+        yield cluster
 
 
 def nginx(folder: Path, port: int, upstream: int) -> list[str]:

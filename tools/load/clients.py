@@ -5,8 +5,9 @@ The same classes run in threads (`tools/load/plain.py`) and in locust's greenlet
 """
 
 import json
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,7 +35,7 @@ class Shared:
     url: str
     key: str
     profile: Profile
-    song: bytes
+    songs: Sequence[bytes]
     jobs: Jobs
     recorder: Recorder
 
@@ -113,13 +114,20 @@ class Caller:
 
 
 class Uploader:
-    """Sends the song; several of them send it at the profile's rate."""
+    """Sends songs; several of them together send at the profile's rate."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared, self._caller = shared, Caller(shared)
-        self.period_seconds = (
+        self._mean_seconds = (
             uploaders(shared.profile) / shared.profile.uploads.per_second
         )
+
+    @property
+    def period_seconds(self) -> float:
+        """The time to the next song: exponential if the profile is random."""
+        if self._shared.profile.uploads.random:
+            return random.expovariate(1 / self._mean_seconds)
+        return self._mean_seconds
 
     def step(self) -> None:
         """Send one song."""
@@ -130,7 +138,7 @@ class Uploader:
             "/separate",
             name="POST /separate",
             read=lambda response: response.json()["job_id"],
-            files={"file": (name, shared.song)},
+            files={"file": (name, random.choice(shared.songs))},
             # Else the server would return the stems of the first one.
             headers={"Cache-Control": "no-cache"},
         )

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import linear_regression
 
 import psutil
+from scipy.stats import theilslopes
 
 _PERIOD_SECONDS = 5.0
 _MB = 1e6
@@ -58,16 +58,17 @@ class Footprint:
             self.values[name].append(value)
 
     def growth_per_minute(self, name: str, since_seconds: float) -> float | None:
-        """Return the slope of the line through the samples since a time.
+        """Return the slope of the samples since a time; None with fewer than two.
 
-        None with fewer than two of them.
+        It is the median of the slopes between all pairs (Theil 1950, Sen 1968): a
+        process that was killed is missing for a while, which is no growth.
         """
         pairs = zip(self.at_seconds, self.values[name], strict=True)
         later = [(at / 60, value) for at, value in pairs if at >= since_seconds]
         if len(later) < 2:
             return None
         times, values = zip(*later, strict=True)
-        return linear_regression(times, values).slope
+        return float(theilslopes(values, times).slope)
 
 
 @contextmanager

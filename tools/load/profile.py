@@ -12,11 +12,16 @@ class _Section(BaseModel):
 
 
 class Uploads(_Section):
-    """Songs to send, at a constant rate whether or not the server keeps up."""
+    """Songs to send, at this rate whether or not the server keeps up.
+
+    With `random` at times of a Poisson process, songs of several lengths up to
+    `song_seconds`; else at a constant rate, always the same song.
+    """
 
     per_second: float = Field(default=1.0, gt=0)
     song_seconds: float = Field(default=30.0, gt=0, le=3600)
     format: Literal["mp3", "wav", "flac"] = "mp3"
+    random: bool = False
 
 
 class Polls(_Section):

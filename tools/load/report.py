@@ -45,7 +45,6 @@ def report(
         name: _row(call, measures.seconds)
         for name, call in sorted(measures.calls.items())
     }
-    since_seconds = profile.ramp_seconds + _WARM_UP_SECONDS
     found: dict[str, Any] = {
         "url": url,
         "generator": measures.generator,
@@ -54,17 +53,7 @@ def report(
         "profile": profile.model_dump(),
         "calls": calls,
         "killed": dict(strikes),
-        "footprint": {
-            name: {
-                "peak": round(max(values), 1),
-                "per_minute": _rounded(
-                    footprint.growth_per_minute(name, since_seconds)
-                ),
-                "samples": _pairs(footprint.at_seconds, values),
-            }
-            for name, values in footprint.values.items()
-            if values
-        },
+        "footprint": _taken(footprint, profile.ramp_seconds + _WARM_UP_SECONDS),
         "errors": {
             name: call.examples for name, call in measures.calls.items() if call.errors
         },

@@ -44,10 +44,10 @@ class Run:
     ) -> Shared:
         """Return what the clients share; the ramp begins now."""
         profile = Profile.read(self.profile)
-        song = songs.encoded(profile.uploads)
+        encoded = songs.encoded(profile.uploads)
         recorder = Recorder(time.monotonic() + profile.ramp_seconds, listener)
         key = os.environ.get(KEY_VARIABLE, "")
-        return Shared(self.url, key, profile, song, Jobs(), recorder)
+        return Shared(self.url, key, profile, encoded, Jobs(), recorder)
 
     def write(self, generator: str, recorder: Recorder) -> None:
         """Write the measures."""

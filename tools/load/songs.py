@@ -1,4 +1,4 @@
-"""The song that the clients send."""
+"""The songs that the clients send."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,14 +11,21 @@ from tools.load.profile import Uploads
 
 _RATE = 44_100
 _SEED = 20
+# Of the longest: what one window holds, several windows, and what is between.
+_LENGTHS = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
-def encoded(uploads: Uploads) -> bytes:
-    """Return a song of changing tones over noise, as a file; always the same."""
+def encoded(uploads: Uploads) -> tuple[bytes, ...]:
+    """Return songs of changing tones over noise, as files; always the same."""
+    lengths = _LENGTHS if uploads.random else (1.0,)
+    return tuple(_encoded(uploads, share * uploads.song_seconds) for share in lengths)
+
+
+def _encoded(uploads: Uploads, seconds: float) -> bytes:
     with TemporaryDirectory() as place:
         path = Path(place) / f"song.{uploads.format}"
         encoder = Encoder(path, formats.parse(uploads.format), _RATE)
-        encoder.write(_mix(uploads.song_seconds))
+        encoder.write(_mix(seconds))
         encoder.close()
         return path.read_bytes()
 

@@ -1,6 +1,7 @@
 """Both generators make the load of a profile, and the report says what went wrong."""
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean, stdev
 from threading import Thread
 
 import psutil
@@ -17,13 +19,13 @@ from pydantic import ValidationError
 
 from tests.unit.live import separating, serving
 from tests.unit.server import Server
-from tools.load import report
+from tools.load import report, songs
 from tools.load.__main__ import main
-from tools.load.clients import Downloader, Listener, Poller, Shared
+from tools.load.clients import Downloader, Listener, Poller, Shared, Uploader, uploaders
 from tools.load.footprint import Footprint, LocalServer
 from tools.load.jobs import Jobs
 from tools.load.measures import Call, Measures, Recorder, percentile
-from tools.load.profile import Profile
+from tools.load.profile import Profile, Uploads
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +79,7 @@ def shared(url: str, *job_ids: str) -> Shared:
     jobs = Jobs()
     for job_id in job_ids:
         jobs.add(job_id)
-    return Shared(url, "", Profile(), b"", jobs, Recorder(time.monotonic()))
+    return Shared(url, "", Profile(), [b""], jobs, Recorder(time.monotonic()))
 
 
 def calls(run: Shared) -> dict[str, Call]:
@@ -212,6 +214,25 @@ def test_growth_is_measured_after_the_warm_up() -> None:
     found = grown("memory", [50.0 * index for index in range(12)], flat)
     assert found.growth_per_minute("memory", 60) == pytest.approx(2)
     assert found.growth_per_minute("memory", 1e6) is None
+
+
+def test_a_process_that_was_killed_and_came_back_is_no_growth() -> None:
+    later = [600.0] * 10 + [300.0] * 8 + [600.0] * 20
+    found = grown("memory", [0.0] * 12, later)
+    assert found.growth_per_minute("memory", 60) == 0
+
+
+def test_random_uploads_keep_the_rate_and_differ() -> None:
+    uploads = Uploads(per_second=2, song_seconds=2, random=True)
+    encoded = songs.encoded(uploads)
+    assert len({len(each) for each in encoded}) == len(encoded) > 1
+    run = replace(shared("http://a"), profile=Profile(uploads=uploads), songs=encoded)
+    uploader = Uploader(run)
+    waits = [uploader.period_seconds for _ in range(4_000)]
+    mean_seconds = uploaders(run.profile) / uploads.per_second
+    # Five standard errors of an exponential distribution.
+    assert fmean(waits) == pytest.approx(mean_seconds, rel=5 / math.sqrt(len(waits)))
+    assert stdev(waits) > mean_seconds / 2
 
 
 def test_each_limit_that_is_exceeded_is_a_problem() -> None:
