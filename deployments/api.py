@@ -4,6 +4,8 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,12 +13,14 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments import access, kernel, metrics, nodes, replica_ports
+from deployments import access, draining, kernel, metrics, nodes, replica_ports
 from deployments.logs import configure_audit_log, configure_logging
+from deployments.pool import Pool
 from deployments.ray_meter import RayMeter
 from deployments.system import Handles, System
 from serve_app.api.app import create_app
 from serve_app.api.services import Services
+from serve_app.api.streams import Streams
 from serve_app.separation import allocator
 from serve_app.settings import Settings
 from serve_app.webhooks.http import part as webhooks
@@ -56,13 +60,31 @@ class DispatcherCalls:
         return status
 
 
+@dataclass(frozen=True)
+class RequestLimits:
+    """How many requests a replica takes at once, and how old streams get."""
+
+    max_ongoing_requests: int
+    stream_seconds: float
+
+
+def limits(settings: Settings, pool: Pool) -> RequestLimits:
+    """Return the limits of replicas that Serve stops as `pool` says.
+
+    A pool that is stopped without any delay cuts its streams in any case.
+    """
+    delay_seconds = pool.graceful_shutdown_timeout_s or inf
+    seconds = min(settings.stream_seconds, delay_seconds)
+    return RequestLimits(pool.max_ongoing_requests, seconds)
+
+
 class Api:
     """Serves the FastAPI application; loads neither torch nor librosa."""
 
     def __init__(
         self,
         settings: Settings,
-        max_ongoing_requests: int,
+        limits: RequestLimits,
         systems: Mapping[str, System],
         handles: Mapping[str, Handles],
         dispatcher: DeploymentHandle,
@@ -72,7 +94,7 @@ class Api:
         configure_logging(settings)
         configure_audit_log()
         self._settings = settings
-        self._max_ongoing_requests = max_ongoing_requests
+        self._limits = limits
         self._systems = systems
         self._handles = handles
         self._dispatcher = dispatcher
@@ -93,11 +115,13 @@ class Api:
             *metrics.parts(shared, systems),
             *systems,
         ]
+        streams = Streams(self._limits.stream_seconds)
+        draining.on_drain(streams.drain)
         app = create_app(
             Services(
                 answers=shared.answers,
                 clock=shared.clock,
-                max_ongoing_requests=self._max_ongoing_requests,
+                max_ongoing_requests=self._limits.max_ongoing_requests,
                 cors_origins=settings.cors_origins,
                 public_url=settings.public_url,
                 trusted_proxies=settings.trusted_proxies,
@@ -106,6 +130,7 @@ class Api:
                 has_pieces=os.environ.get(_HAPROXY) != "1",
                 door=gate.door,
                 on_request=shared.recorder.request_ended,
+                streams=streams,
             ),
             parts,
             # Serve sends the header itself; it must not be sent twice.

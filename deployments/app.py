@@ -6,7 +6,7 @@ from ray import serve
 from ray.serve import Application
 
 from deployments import nodes
-from deployments.api import Api
+from deployments.api import Api, limits
 from deployments.args import AppArgs, checked
 from deployments.dispatcher import DispatcherReplica
 from deployments.pool import bind
@@ -28,7 +28,7 @@ def build(args: dict[str, Any] | AppArgs) -> Application:
         serve.ingress()(Api),
         given.api,
         settings,
-        given.api.max_ongoing_requests,
+        limits(settings, given.api),
         systems,
         handles,
         dispatcher,

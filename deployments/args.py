@@ -35,8 +35,18 @@ class AppArgs(Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
     # Most requests wait for a job or send a file; few threads do the work. Requests
     # may queue, because the API itself refuses excess ones early, with a clear error.
-    api: Pool = Pool(max_ongoing_requests=512, max_queued_requests=1024)
-    dispatcher: Pool = Pool(max_ongoing_requests=1000, graceful_shutdown_timeout_s=60)
+    # An update starts one more of a few replicas, so that a single one leaves no gap.
+    api: Pool = Pool(
+        max_ongoing_requests=512,
+        max_queued_requests=1024,
+        graceful_shutdown_timeout_s=120,
+        max_surge_percent=25,
+    )
+    dispatcher: Pool = Pool(
+        max_ongoing_requests=1000,
+        graceful_shutdown_timeout_s=60,
+        max_surge_percent=25,
+    )
     systems: dict[str, dict[str, Any]] = Field(
         default={DEFAULT_SYSTEM: {}}, min_length=1
     )

@@ -37,6 +37,8 @@ class Pool(Strict):
     max_ongoing_requests: int = Field(default=64, ge=1)
     max_queued_requests: int = Field(default=-1, ge=-1)
     graceful_shutdown_timeout_s: float = Field(default=20.0, ge=0)
+    # Replicas that an update starts before it stops old ones; Serve's default is 0.
+    max_surge_percent: int = Field(default=0, ge=0, le=100)
     health_check_period_s: float = Field(default=2.0, gt=0)
     # Serve replaces a replica after three timeouts in a row, so within a minute.
     health_check_timeout_s: float = Field(default=15.0, gt=0)
@@ -56,6 +58,7 @@ class Pool(Strict):
             "max_queued_requests": self.max_queued_requests,
             "graceful_shutdown_timeout_s": self.graceful_shutdown_timeout_s,
             "graceful_shutdown_wait_loop_s": _DRAIN_POLL_SECONDS,
+            "max_surge_percent": self.max_surge_percent,
             "health_check_period_s": self.health_check_period_s,
             "health_check_timeout_s": self.health_check_timeout_s,
             # The Api logs its own requests; calls between replicas are not logged.

@@ -65,7 +65,12 @@ class StemsArgs(Strict):
     )
     # Several at once, so that a short song does not wait for a long one; each in one
     # thread, as BLAS's threads wait for each other on a busy machine.
-    analyzer: Pool = Pool(max_ongoing_requests=4, env={"OPENBLAS_NUM_THREADS": "1"})
+    # They stop no sooner than the Api's requests that wait for them.
+    analyzer: Pool = Pool(
+        max_ongoing_requests=4,
+        graceful_shutdown_timeout_s=120,
+        env={"OPENBLAS_NUM_THREADS": "1"},
+    )
 
     @field_validator("separator", "analyzer", mode="before")
     @classmethod

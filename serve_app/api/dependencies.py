@@ -12,6 +12,7 @@ from serve_app.api.clients import Client
 from serve_app.api.limits import Limit
 from serve_app.api.links import ClientLinks
 from serve_app.api.services import Services
+from serve_app.api.streams import Streams
 from serve_app.errors import InvalidInput
 
 
@@ -22,6 +23,13 @@ async def _services(request: Request) -> Services:
 
 
 InjectedServices = Annotated[Services, Depends(_services)]
+
+
+async def _streams(services: InjectedServices) -> Streams:
+    return services.streams
+
+
+InjectedStreams = Annotated[Streams, Depends(_streams)]
 
 
 async def _base_url(request: Request, services: InjectedServices) -> str:

@@ -9,8 +9,15 @@ from serve_app.audio.encode import as_integers
 
 _CHANNELS, _BYTES = 2, 2
 _PCM = 1
+FRAME_BYTES = _CHANNELS * _BYTES
+HEADER_BYTES = 44
 # Readers take this size as "to the end of the stream"; larger ones don't fit.
 _LARGEST = 2**32 - 1
+
+
+def size_bytes(samples: int) -> int:
+    """Return the size of a 16-bit stereo wav of `samples` samples a channel."""
+    return HEADER_BYTES + samples * FRAME_BYTES
 
 
 def header(samples: int, sample_rate: int) -> bytes:
@@ -19,11 +26,10 @@ def header(samples: int, sample_rate: int) -> bytes:
     44 bytes: RIFF WAVE, the format chunk and the data chunk's header (Multimedia
     Programming Interface and Data Specifications 1.0, IBM and Microsoft 1991).
     """
-    data_bytes = min(samples * _CHANNELS * _BYTES, _LARGEST - 36)
-    frame_bytes = _CHANNELS * _BYTES
+    data_bytes = min(samples * FRAME_BYTES, _LARGEST - 36)
     form = struct.pack(
         *("<4sIHHIIHH", b"fmt ", 16, _PCM, _CHANNELS, sample_rate),
-        *(sample_rate * frame_bytes, frame_bytes, 8 * _BYTES),
+        *(sample_rate * FRAME_BYTES, FRAME_BYTES, 8 * _BYTES),
     )
     riff = struct.pack("<4sI4s", b"RIFF", 36 + data_bytes, b"WAVE")
     return riff + form + struct.pack("<4sI", b"data", data_bytes)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
@@ -24,6 +24,7 @@ from serve_app.client.exchange import (
 )
 from serve_app.client.job import RemoteJob, RemoteStem, Ticket, read_job, read_ticket
 from serve_app.client.retry import OnRetry, Pause, RetryPolicy, TryAgain, retrying
+from serve_app.client.streams import Deadline, EventStream, Playback, Reconnecting
 from serve_app.client.transfer import Download, OnFraction, Upload
 from serve_app.errors import AppError, Cancelled, InvalidInput, not_written
 from serve_app.filenames import titles
@@ -40,6 +41,7 @@ _READ_TIMEOUT_SECONDS = 60.0
 # also have to wait for its turn.
 _UPLOAD_TIMEOUT_SECONDS = 600.0
 _NOTHING: Mapping[str, str] = {}
+_CONFLICT = 409
 
 
 class Client:
@@ -198,6 +200,54 @@ class Client:
             rest_seconds = max(0.0, POLL_SECONDS - (time.monotonic() - polled_at))
             self._pause(min(rest_seconds, left_seconds))
 
+    def events(
+        self, job: Ticket | str, timeout_seconds: float = inf
+    ) -> Iterator[RemoteJob]:
+        """Yield the job now and whenever it changes; the last one is over.
+
+        `job` is a ticket, or the id of a job on this client's server. A stream that
+        ends early is continued without losing or repeating an event. Raises
+        WaitTimedOut.
+        """
+        ticket, deadline = self._ticket(job), Deadline(timeout_seconds)
+        events = EventStream(ticket)
+        yield from self._reconnecting().items(
+            lambda: events.read(self._http, deadline), deadline
+        )
+
+    def follow(
+        self, job: Ticket | str, stem: str, timeout_seconds: float = inf
+    ) -> Iterator[bytes]:
+        """Yield a stem's bytes while it is made: a 16-bit wav, before its gain.
+
+        `job` is a ticket, or the id of a job on this client's server. Of a completed
+        job they are those of the finished file. A stream that ends early is continued
+        at the next byte; the iterator ends only after the last one. Raises JobFailed,
+        Cancelled, WaitTimedOut, or Refused if the server can't continue the stream.
+        """
+        ticket, deadline = self._ticket(job), Deadline(timeout_seconds)
+        playback = Playback(ticket, stem)
+        try:
+            yield from self._reconnecting().items(
+                lambda: playback.read(self._http, deadline), deadline
+            )
+        except Refused as refused:
+            if refused.http_status == _CONFLICT:
+                # Raises the reason why the job has no stems.
+                _is_completed(self.job(ticket))
+            raise
+
+    def _ticket(self, job: Ticket | str) -> Ticket:
+        return Ticket(job, self._base_url) if isinstance(job, str) else job
+
+    def _reconnecting(self) -> Reconnecting:
+        return Reconnecting(
+            self._job_policy,
+            self._pause,
+            self._on_retry,
+            self._first_contact(self._job_policy).failed,
+        )
+
     def download(
         self, stem: RemoteStem, path: File, on_progress: OnFraction | None = None
     ) -> Path:
@@ -271,16 +321,13 @@ class Client:
     ) -> Result:
         """Call `attempt` until it succeeds or `policy` allows no more retries."""
         policy = policy or self._policy
-        failed_contacts = 0
+        contact = self._first_contact(policy)
 
         def guarded() -> Result:
-            nonlocal failed_contacts
             try:
                 return attempt()
             except TryAgain as again:
-                failed_contacts += again.is_unavailable and not self._has_responded
-                if failed_contacts >= policy.first_contact_tries:
-                    raise again.error from again.__cause__
+                contact.failed(again)
                 raise
 
         try:
@@ -290,8 +337,25 @@ class Client:
             self._has_responded = False
             raise
 
+    def _first_contact(self, policy: RetryPolicy) -> "_FirstContact":
+        return _FirstContact(policy.first_contact_tries, lambda: self._has_responded)
+
     def _note_response(self, response: httpx.Response) -> None:
         self._has_responded = True
+
+
+class _FirstContact:
+    """The failed attempts of one call to a server that has not responded yet."""
+
+    def __init__(self, most: int, has_responded: Callable[[], bool]) -> None:
+        self._left = most
+        self._has_responded = has_responded
+
+    def failed(self, again: TryAgain) -> None:
+        """Count a failed attempt; raise its error if there are too many."""
+        self._left -= again.is_unavailable and not self._has_responded()
+        if self._left <= 0:
+            raise again.error from again.__cause__
 
 
 def _is_completed(job: RemoteJob) -> bool:

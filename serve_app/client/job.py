@@ -6,6 +6,8 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import urljoin
 
+_OVER = ("completed", "failed", "cancelled")
+
 
 @dataclass(frozen=True)
 class Ticket:
@@ -58,6 +60,11 @@ class RemoteJob:
     error: str | None = None
     eta_seconds: float | None = None
     duration_seconds: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is completed, failed or cancelled."""
+        return self.status in _OVER
 
 
 def read_ticket(body: Mapping[str, Any], base_url: str) -> Ticket:

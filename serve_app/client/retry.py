@@ -44,8 +44,9 @@ class TryAgain(Exception):
     """A retryable failure of an attempt; `error` is raised if no retry is left.
 
     `after_seconds` is the delay that the server asked for. `has_progressed` is true for
-    a download that received some bytes. `is_unavailable` is true if the server did not
-    respond or is not ready, or a gateway responded for it.
+    a download that received some bytes, and for a stream that was open for a while.
+    `is_unavailable` is true if the server did not respond or is not ready, or a gateway
+    responded for it, or a stream ended early.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ def retrying(
     `policy.tries` attempts, or, if the server is unavailable, after
     `policy.patience_seconds` if that is later.
     """
-    streak = _Streak(policy)
+    streak = Streak(policy)
     while True:
         began = time.monotonic()
         try:
@@ -89,11 +90,17 @@ def retrying(
             pause(delay)
 
 
-class _Streak:
-    """Failed attempts in a row, and the time spent on them."""
+class Streak:
+    """Failed attempts in a row, and the time spent on them.
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    `delay_of` returns the delay after a number of them; by default as the policy says.
+    """
+
+    def __init__(
+        self, policy: RetryPolicy, delay_of: Callable[[int], float] | None = None
+    ) -> None:
         self._policy = policy
+        self._delay_of = delay_of or policy.delay_seconds
         self._failures = 0
         self._lost_seconds = 0.0
 
@@ -104,7 +111,7 @@ class _Streak:
         else:
             self._lost_seconds += took_seconds
         self._failures += 1
-        delay = self._policy.delay_seconds(self._failures)
+        delay = self._delay_of(self._failures)
         if self._failures >= self._policy.tries:
             left_seconds = self._policy.patience_seconds - self._lost_seconds
             if not again.is_unavailable or left_seconds <= 0:

@@ -52,26 +52,26 @@ class PartialFile:
         """
         if status != _PARTIAL_CONTENT:
             self.restart()
-            self._version = _version(headers)
+            self._version = validator(headers)
             length = headers.get("content-length", "")
             self.total_bytes = int(length) if _LENGTH.fullmatch(length) else None
             return
         self._check_version(headers)
         content_range = headers.get("content-range", "")
-        match = _CONTENT_RANGE.fullmatch(content_range.strip())
-        if match is None or int(match[1]) != self.size_bytes:
+        found = parsed_range(content_range)
+        if found is None or found[0] != self.size_bytes:
             start = self.size_bytes
             self.restart()
             raise WrongRange(
                 f"the server sent the range {content_range!r} instead of the bytes "
                 f"from {start} on"
             )
-        if match[2] == "*":
+        if (total_bytes := found[1]) is None:
             return
-        if self.total_bytes not in (None, int(match[2])):
+        if self.total_bytes not in (None, total_bytes):
             self.restart()
             raise WrongRange("the file's size has changed")
-        self.total_bytes = int(match[2])
+        self.total_bytes = total_bytes
 
     def _check_version(self, headers: Mapping[str, str]) -> None:
         """Raise WrongRange if a partial response is of another version of the file."""
@@ -92,7 +92,15 @@ class PartialFile:
         self._version = self.total_bytes = None
 
 
-def _version(headers: Mapping[str, str]) -> str | None:
+def parsed_range(content_range: str) -> tuple[int, int | None] | None:
+    """Return the start and, if stated, the size of the file in a Content-Range."""
+    match = _CONTENT_RANGE.fullmatch(content_range.strip())
+    if match is None:
+        return None
+    return int(match[1]), None if match[2] == "*" else int(match[2])
+
+
+def validator(headers: Mapping[str, str]) -> str | None:
     """Return the validator for If-Range: a strong ETag, or Last-Modified, or None."""
     tag, date = headers.get("etag", ""), headers.get("last-modified", "")
     version = tag if tag.startswith('"') else date

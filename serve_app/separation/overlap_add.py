@@ -32,7 +32,7 @@ def cut(blocks: Iterable[Samples], length: int, spec: WindowSpec) -> Iterator[Sa
 
 
 def join(
-    windows: Iterable[Samples], length: int, spec: WindowSpec
+    windows: Iterable[Samples], length: int, spec: WindowSpec, first: int = 0
 ) -> Iterator[Samples]:
     """Yield the `length` samples of a stream joined from windows (..., window).
 
@@ -41,8 +41,11 @@ def join(
     A sample is yielded as soon as no later window covers it, so that about one window
     is in memory. The yielded blocks are views of the windows, which are overwritten.
     Raises ValueError if windows are missing, too many or of another length.
+
+    `windows` may begin with a later one, of the index `first`. From the second block
+    after it on, the samples are then the same as without.
     """
-    starts = plan(length, spec)
+    starts = plan(length, spec)[first:]
     spans = zip(starts, (*starts[1:], length), strict=True)
     held: Samples | None = None
     for (start, until), window in zip(spans, windows, strict=True):

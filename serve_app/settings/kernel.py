@@ -74,6 +74,13 @@ class KernelSettings(Section):
         ge=0,
         description="Age at which stored files without a job are deleted.",
     )
+    stream_seconds: float = Field(
+        default=90.0,
+        gt=0,
+        description="Age at which event streams and resumable playbacks end, for their "
+        "clients to reconnect: shorter than your proxies keep connections at a "
+        "reload, HAProxy for 120. At most the Api's graceful_shutdown_timeout_s.",
+    )
     webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
         description="Secret that signs webhooks; `stemserve listen` generates one. To "

@@ -1,6 +1,8 @@
 """Live playback: a stem of a song while it is still being separated."""
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from threading import Event
 
@@ -25,7 +27,11 @@ from serve_app.storage.port import Storage
 
 Samples = NDArray[np.float32]
 
+Starts = tuple[int, ...]
+
 POLL_SECONDS = 0.25
+# Windows before the one with a sample from which it is joined as from the start.
+_LEAD_WINDOWS = 2
 
 
 class Follower:
@@ -72,51 +78,91 @@ class Follower:
             return False
         return True
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield `blocks` as a 16-bit wav; samples over full scale are clipped."""
-        source = self._job.request.source
-        yield wave.header(source.samples, source.sample_rate)
-        yield from map(wave.data, self.blocks())
+    @property
+    def size_bytes(self) -> int:
+        """The size of the whole wav."""
+        return wave.size_bytes(self._job.request.source.samples)
 
-    def blocks(self) -> Iterator[Samples]:
-        """Yield the stem in blocks (2, any number) from its start, at the song's rate.
+    def chunks(self, start_bytes: int = 0) -> Iterator[bytes]:
+        """Yield `blocks` as a 16-bit wav, from a byte on; clip samples over full scale.
+
+        Chunks can be empty.
+        """
+        source = self._job.request.source
+        header = wave.header(source.samples, source.sample_rate)
+        yield header[start_bytes:]
+        start_bytes = max(0, start_bytes - len(header))
+        sample, behind = divmod(start_bytes, wave.FRAME_BYTES)
+        for block in self.blocks(sample):
+            data = wave.data(block)
+            yield data[behind:]
+            behind = max(0, behind - len(data))
+
+    def blocks(self, start: int = 0) -> Iterator[Samples]:
+        """Yield the stem from a sample on in blocks (2, any number), at its song's rate.
 
         The samples are those of the finished file without its gain, which is known at
-        the end only: they can exceed full scale. Raises NotReady when the job ends
-        without stems.
+        the end only: they can exceed full scale. They do not depend on `start`. Blocks
+        can be empty, so that this never waits longer than for one window. Raises
+        NotReady when the job ends without stems.
         """
-        position, source = 0, self._job.request.source
+        samples = self._job.request.source.samples
         try:
-            for block in exactly(self._at_the_songs_rate(), source.samples):
-                yield block
-                position += block.shape[-1]
+            self._wait()
+            begin, blocks = self._at_the_songs_rate(start)
+            for block in exactly(blocks, samples - begin):
+                behind = min(max(0, start - begin), block.shape[-1])
+                begin += block.shape[-1]
+                yield block[..., behind:]
+                start = max(start, begin)
         except _JobIsOverError:
-            yield from self._rest(position)
+            yield from self._rest(start)
 
-    def _at_the_songs_rate(self) -> Iterator[Samples]:
-        self._wait()
+    def _at_the_songs_rate(self, start: int) -> tuple[int, Iterator[Samples]]:
+        """Return the stem from a sample at or before `start` on, and that sample."""
         if (layout := self._layout) is None:
             raise _JobIsOverError
         source = self._job.request.source
         rates = (source.sample_rate, layout.sample_rate)
         length = max(1, resampled_samples(source.samples, *rates))
-        total = len(plan(length, layout.window))
+        starts, first = plan(length, layout.window), 0
+        if source.sample_rate == layout.sample_rate:
+            # A resampler has a state, which only all samples before can bring about.
+            first = max(0, bisect_right(starts, start) - 1 - _LEAD_WINDOWS)
         (wanted,) = stem_sources(layout.sources, (self._stem,))
-        joined = join(self._windows(layout.engine, total), length, layout.window)
-        level = Level(source.mean, source.deviation, source.side_mean)
-        # The same order as in the pipeline, for bit-identical samples.
-        blocks = restored(joined, level)
+        blocks = self._restored(layout, length, starts, first)
         stems = (mixed(block, (wanted,))[0] for block in blocks)
-        return resampled(stems, layout.sample_rate, source.sample_rate)
+        return starts[first], resampled(stems, layout.sample_rate, source.sample_rate)
 
-    def _windows(self, engine: str, total: int) -> Iterator[Samples]:
-        for index in range(total):
+    def _restored(
+        self, layout: stored_windows.Layout, length: int, starts: Starts, first: int
+    ) -> Iterator[Samples]:
+        """Yield the sources from the window `first` on, at the song's level.
+
+        The same order as in the pipeline, for bit-identical samples.
+        """
+        source = self._job.request.source
+        level = Level(source.mean, source.deviation, source.side_mean)
+        if not first:
+            windows = self._windows(layout.engine, range(len(starts)))
+            yield from restored(join(windows, length, layout.window), level)
+            return
+        windows = self._windows(layout.engine, (0, *range(first, len(starts))))
+        # The beginning of a song decides the level of the rest.
+        beginning = (window[..., : starts[1]] for window in islice(windows, 1))
+        rest = join(windows, length, layout.window, first)
+        blocks = restored(chain(beginning, rest), level)
+        yield next(blocks)[..., :0]
+        yield from blocks
+
+    def _windows(self, engine: str, indices: Sequence[int]) -> Iterator[Samples]:
+        for index, following in pairwise((*indices, indices[-1] + 1)):
             self._next_window = index
             self._wait()
             stems = stored_windows.load(self._storage, self._job.id, engine, index)
             if stems is None:
                 raise _JobIsOverError
-            self._next_window = index + 1
+            self._next_window = following
             yield stems
 
     def _wait(self) -> None:

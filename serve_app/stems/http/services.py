@@ -119,8 +119,15 @@ class Follower(Protocol):
     def is_ready(self) -> bool:
         """Whether `chunks` would not wait: the next chunk is ready, or it ends."""
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the wav from its start; wait for what is not separated yet."""
+    @property
+    def size_bytes(self) -> int:
+        """The size of the whole wav."""
+
+    def chunks(self, start_bytes: int = 0) -> Iterator[bytes]:
+        """Yield the wav from a byte on; wait for what is not separated yet.
+
+        Chunks can be empty. Raises NotReady if the job ends without stems.
+        """
 
     def stop(self) -> None:
         """Make `chunks` end soon."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import replace
 from math import inf
 from time import monotonic
@@ -15,6 +15,9 @@ from serve_app.jobs.job import AnyJob
 from serve_app.stems import view
 
 logger = logging.getLogger(__name__)
+
+# Raises TimeoutError in its block after some seconds, or earlier.
+Within = Callable[[float], AbstractAsyncContextManager[object]]
 
 POLL_SECONDS = 0.2
 
@@ -41,10 +44,12 @@ class JobWatch(Generic[J]):
         self._waiting: dict[str, set[asyncio.Queue[J | None]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def until_over(self, job: J, seconds: float) -> J:
-        """Return the job once it is over, or its state after `seconds`."""
+    async def until_over(
+        self, job: J, seconds: float, within: Within = asyncio.timeout
+    ) -> J:
+        """Return the job once it is over, or its state when `within` ends the wait."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds), aclosing(self.changes(job)) as changes:
+            async with within(seconds), aclosing(self.changes(job)) as changes:
                 async for changed in changes:
                     job = changed
                     if view.is_over(job):

@@ -7,6 +7,7 @@ from serve_app.api.dependencies import (
     InjectedBaseUrl,
     InjectedClient,
     InjectedCountWaiting,
+    InjectedStreams,
 )
 from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
@@ -45,6 +46,7 @@ async def read_analysis_job(
     watch: InjectedAnalysisWatch,
     count_waiting: InjectedCountWaiting,
     base_url: InjectedBaseUrl,
+    streams: InjectedStreams,
     wait: Wait = 0,
 ) -> AnalysisJobView:
     """Return the progress of a job and, once it is completed, its analysis.
@@ -56,7 +58,8 @@ async def read_analysis_job(
     job = await run_in_thread(lookup.find_analysis, services, client, job_id)
     if wait and not view.is_over(job):
         count_waiting()
-        job = await watch.until_over(job, wait)
+        stream = streams.begin(ages=False)
+        job = await watch.until_over(job, wait, stream.limit)
     return analysis_view(job, services.clock(), base_url)
 
 

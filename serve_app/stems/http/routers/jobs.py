@@ -10,6 +10,7 @@ from serve_app.api.dependencies import (
     InjectedClient,
     InjectedCountWaiting,
     InjectedLinks,
+    InjectedStreams,
 )
 from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
@@ -77,6 +78,7 @@ async def read_job(
     watch: InjectedWatch,
     count_waiting: InjectedCountWaiting,
     links: InjectedLinks,
+    streams: InjectedStreams,
     wait: Wait = 0,
 ) -> JobView:
     """Return a job's progress and, once it is completed, the URLs of its stems.
@@ -88,7 +90,8 @@ async def read_job(
     job = await run_in_thread(lookup.find_job, services, client, job_id)
     if wait and not view.is_over(job):
         count_waiting()
-        job = await watch.until_over(job, wait)
+        stream = streams.begin(ages=False)
+        job = await watch.until_over(job, wait, stream.limit)
     return await lookup.shown(services, job, links)
 
 

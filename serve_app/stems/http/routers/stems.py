@@ -1,19 +1,25 @@
 """The routes of stems: downloads, and live playback of unfinished ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncGenerator, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.responses import StreamingResponse
 
-from serve_app.api import downloads
-from serve_app.api.dependencies import InjectedClient, InjectedCountWaiting
+from serve_app.api import downloads, ranges
+from serve_app.api.dependencies import (
+    InjectedClient,
+    InjectedCountWaiting,
+    InjectedStreams,
+)
 from serve_app.api.downloads import Download
 from serve_app.api.problems import documented
 from serve_app.api.ranges import ByteRange
+from serve_app.api.streams import Stream, WholeOrAborted
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import (
+    AppError,
     Busy,
     JobNotFound,
     NotReady,
@@ -27,9 +33,13 @@ from serve_app.stems.http.dependencies import InjectedStems
 from serve_app.stems.http.services import Follower, StemsServices
 from serve_app.stems.request import StemFile
 
+logger = logging.getLogger(__name__)
+
 router = APIRouter(tags=["separation"])
 
 _FOLLOW_SECONDS = 0.25
+# The version of the wav of a playback: a position in it always means the same sample.
+_PLAYBACK = '"playback"'
 _AUDIO = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA_TYPES = ("audio/wav", "audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg")
 _RESPONSES = {
@@ -60,11 +70,13 @@ async def read_stem(
     client: InjectedClient,
     services: InjectedStems,
     count_waiting: InjectedCountWaiting,
+    streams: InjectedStreams,
     follow: Annotated[
         bool,
         Query(
             description="Stream the stem of an unfinished job while it is separated: a "
-            "16-bit wav, without the gain that prevents clipping."
+            "16-bit wav, without the gain that prevents clipping. It supports `Range` "
+            "and `If-Range`."
         ),
     ] = False,
 ) -> Response:
@@ -73,14 +85,14 @@ async def read_stem(
         job = await run_in_thread(
             lookup.find_running, services, client, job_id, stem_name
         )
-        if job.state is not State.SUCCEEDED:
+        # The rest of a playback that was begun before the job was completed.
+        is_rest = request.headers.get("if-range") == _PLAYBACK
+        if job.state is not State.SUCCEEDED or is_rest:
             count_waiting()
             follower = await run_in_thread(services.follow, job, stem_name)
-            return StreamingResponse(
-                _followed(follower),
-                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-                media_type="audio/wav",
-            )
+            # Clients without Range can't continue a stream: theirs does not age.
+            stream = streams.begin(ages="range" in request.headers)
+            return _playback(request, follower, stream)
     stem = await run_in_thread(lookup.find_stem, services, client, job_id, stem_name)
     return await _answer(request, services, stem)
 
@@ -96,17 +108,43 @@ async def _answer(
     return await downloads.answer(request, download, read)
 
 
-async def _followed(follower: Follower) -> AsyncIterator[bytes]:
-    """Yield the chunks that are ready; wait for more without blocking a thread."""
-    chunks = follower.chunks()
+def _playback(request: Request, follower: Follower, stream: Stream) -> Response:
+    """Return the response with the bytes that `Range` requests, or all of them."""
+    headers = {
+        "ETag": _PLAYBACK,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",
+    }
+    size_bytes = follower.size_bytes
+    status, span = 200, ByteRange(0, size_bytes)
+    if requested := ranges.requested(request.headers, size_bytes, _PLAYBACK):
+        status, span = 206, requested
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size_bytes}"
+    chunks = _followed(follower, span.start, stream)
+    return WholeOrAborted(chunks, span.size_bytes, status, headers, "audio/wav")
+
+
+async def _followed(
+    follower: Follower, start_bytes: int, stream: Stream
+) -> AsyncGenerator[bytes]:
+    """Yield the chunks that are ready; wait for more without blocking a thread.
+
+    Ends early when the stream must, and when the stem can't be read any further.
+    """
+    chunks = follower.chunks(start_bytes)
     try:
-        while True:
-            while not await run_in_thread(follower.is_ready):  # noqa: ASYNC110  it polls the storage
+        while not stream.is_over:
+            if not await run_in_thread(follower.is_ready):
                 await asyncio.sleep(_FOLLOW_SECONDS)
+                continue
             chunk = await run_in_thread(next, chunks, None)
             if chunk is None:
                 return
-            yield chunk
+            if chunk:
+                yield chunk
+    except AppError as error:
+        logger.info("playback aborted: %s", error.detail)
     finally:
         follower.stop()
 
