@@ -99,7 +99,7 @@ class Follower:
             behind = max(0, behind - len(data))
 
     def blocks(self, start: int = 0) -> Iterator[Samples]:
-        """Yield the stem from a sample on in blocks (2, any number), at its song's rate.
+        """Yield the stem from a sample on, in blocks (2, n) at the song's rate.
 
         The samples are those of the finished file without its gain, which is known at
         the end only: they can exceed full scale. They do not depend on `start`. Blocks

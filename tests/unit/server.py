@@ -152,9 +152,17 @@ class Heard:
         self._asked += 1
         return self._asked % 2 == 0
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the chunks."""
-        yield from (f"{self._stem} {number} ".encode() for number in range(3))
+    @property
+    def size_bytes(self) -> int:
+        """Return the size of all chunks."""
+        return len(b"".join(self.chunks()))
+
+    def chunks(self, start_bytes: int = 0) -> Iterator[bytes]:
+        """Yield the chunks, of which some are empty."""
+        for number in range(3):
+            chunk = f"{self._stem} {number} ".encode()
+            yield chunk[start_bytes:]
+            start_bytes = max(0, start_bytes - len(chunk))
 
     def stop(self) -> None:
         """Take note."""

@@ -5,7 +5,7 @@ import json
 import re
 import socket
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -57,6 +57,38 @@ class Stem:
         return Answer(206 if start else 200, self.content[start:], headers, cut)
 
 
+@dataclass
+class Events:
+    """The changes of a job as server-sent events; its first responses are cut.
+
+    Each state is the id of its event too. A response whose number is in `ends` ends
+    completely, but after as many events.
+    """
+
+    states: Sequence[Mapping[str, Any]]
+    cuts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    retry_ms: int | None = None
+
+    def answer(self, request: Request) -> Answer:
+        seen = int(request.headers.get("Last-Event-Id", -1))
+        if seen == len(self.states) - 1:
+            return Answer(204, b"")
+        # The state that the client knows is not repeated.
+        shown = [self.event(number) for number in range(len(self.states))][seen + 1 :]
+        end = self.ends.pop(0) if self.ends else len(shown)
+        hint = b"" if self.retry_ms is None else b"retry: %d\n\n" % self.retry_ms
+        body = b": ping\n\n" + hint + b"".join(shown[:end])
+        cut = self.cuts.pop(0) if self.cuts else None
+        return Answer(200, body, {"Content-Type": "text/event-stream"}, cut)
+
+    def event(self, number: int) -> bytes:
+        return f"data: {json.dumps(self.states[number])}\nid: {number}\n\n".encode()
+
+
+Scripted = Answer | Stem | Events | Callable[[Request], Answer]
+
+
 def json_answer(value: Any, status: int = 200, **headers: str) -> Answer:
     return Answer(status, json.dumps(value).encode(), headers)
 
@@ -70,7 +102,7 @@ class Service:
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Request] = []
-        self._answers: dict[tuple[str, str], list[Answer | Stem]] = defaultdict(list)
+        self._answers: dict[tuple[str, str], list[Scripted]] = defaultdict(list)
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = False
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,))
@@ -89,7 +121,7 @@ class Service:
         self._thread.join()
         self._server.server_close()
 
-    def on(self, method: str, path: str, *answers: Answer | Stem) -> None:
+    def on(self, method: str, path: str, *answers: Scripted) -> None:
         self._answers[method, path].extend(answers)
 
     def asked(self, method: str, path: str) -> list[Request]:
@@ -126,7 +158,9 @@ class Service:
         if not left:
             return problem(404, "There is no such thing here.")
         answer = left.pop(0) if len(left) > 1 else left[0]
-        return answer.answer(request) if isinstance(answer, Stem) else answer
+        if isinstance(answer, Stem | Events):
+            return answer.answer(request)
+        return answer if isinstance(answer, Answer) else answer(request)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         service = self

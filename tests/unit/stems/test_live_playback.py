@@ -231,6 +231,27 @@ def test_a_gain_that_came_at_the_end_is_taken_back(start: Start) -> None:
     assert np.abs(wave - expected).max() < 3
 
 
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_a_playback_is_continued_from_the_finished_file(
+    start: Start, form: str
+) -> None:
+    """Its windows are deleted then."""
+    running = start(form=form)
+    follower = running.follower("drums")
+    chunks, heard = follower.chunks(), b""
+    while follower.is_ready():
+        heard += next(chunks)
+    follower.stop()
+    running.finish()
+    whole = b"".join(running.follower("drums").chunks())
+    assert len(heard) < len(whole) == running.follower("drums").size_bytes
+    # The file has 16 bits in both formats: its samples are those of the windows.
+    assert heard == whole[: len(heard)]
+    for start_bytes in (0, 20, 44, 47, len(heard), len(whole) - 1):
+        rest = running.follower("drums").chunks(start_bytes)
+        assert b"".join(rest) == whole[start_bytes:], start_bytes
+
+
 def test_nothing_is_ready_before_it_is_stored(start: Start) -> None:
     running = start()
     follower = running.follower("drums")

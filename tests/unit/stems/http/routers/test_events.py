@@ -3,10 +3,12 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import pytest
 
+from serve_app.api.streams import Streams
 from serve_app.stems.http.routers import events
 from serve_app.stems.request import Stage
 from tests.unit.server import Server, assert_problem
@@ -28,7 +30,7 @@ def read(body: str) -> list[Event]:
         lines = dict(
             line.split(": ", 1) for line in block.splitlines() if line[0] != ":"
         )
-        if lines:
+        if "id" in lines:
             found.append(Event(lines["id"], json.loads(lines["data"])))
     return found
 
@@ -124,6 +126,48 @@ async def test_a_silent_stream_is_kept_alive(
     server.store.cancel(job_id)
     body = (await asyncio.wait_for(following, 10)).text
     assert body.count("\n:") >= 2
+
+
+async def followed(
+    server: Server, streams: Streams, job_id: str, last: str | None = None
+) -> str:
+    """Return the events of a job that ends them early."""
+    headers = {} if last is None else {"Last-Event-ID": last}
+    async with server.with_services(streams=streams) as client:
+        url = f"/job/{job_id}/events"
+        answer = await asyncio.wait_for(client.get(url, headers=headers), 5)
+    assert answer.status_code == 200
+    return answer.text
+
+
+@pytest.mark.parametrize("reason", ["age", "drain"])
+async def test_a_stream_that_ends_early_asks_its_client_to_come_back(
+    server: Server, song: bytes, reason: str
+) -> None:
+    job_id = await server.separate(song)
+    streams = Streams(0.3 if reason == "age" else inf, lambda: 0.42)
+    if reason == "drain":
+        asyncio.get_running_loop().call_later(0.3, streams.drain)
+    body = await followed(server, streams, job_id)
+    assert body.startswith("retry: 1000\n\n")
+    assert body.endswith(": reconnect\nretry: 420\n\n")
+    (seen,) = read(body)
+    # Nothing has changed meanwhile, so nothing is told again.
+    assert read(await followed(server, Streams(0.1), job_id, seen.id)) == []
+    server.clock.move(1)
+    server.claim()
+    (missed,) = read(await followed(server, Streams(0.1), job_id, seen.id))
+    assert missed.job["status"] == "processing"
+
+
+async def test_a_replica_that_stops_tells_at_least_the_present_state(
+    server: Server, song: bytes
+) -> None:
+    job_id = await server.separate(song)
+    streams = Streams()
+    streams.drain()
+    (event,) = read(await followed(server, streams, job_id))
+    assert event.job["status"] == "pending"
 
 
 async def test_a_job_that_is_not_there_has_no_events(server: Server) -> None:

@@ -1,9 +1,15 @@
+import asyncio
+from collections.abc import Iterator
 from hashlib import sha256
+from math import inf
 
 import httpx
 import pytest
 
-from tests.unit.server import Server, assert_problem
+from serve_app.api.streams import Streams
+from serve_app.errors import NotReady
+from tests.unit.live import serving
+from tests.unit.server import Heard, Server, assert_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -177,6 +183,88 @@ async def test_following_a_finished_stem_is_downloading_it(
 ) -> None:
     answer = await server.client.get(f"{url}?follow=1", headers={"Range": "bytes=0-9"})
     assert (answer.status_code, answer.content) == (206, DATA[:10])
+
+
+PLAYED = b"bass 0 bass 1 bass 2 "
+
+
+@pytest.mark.parametrize("state", ["running", "succeeded"])
+@pytest.mark.parametrize("start", [0, 3, 7, 20])
+async def test_a_playback_is_continued_at_any_byte(
+    server: Server, song: bytes, state: str, start: int
+) -> None:
+    """Also when the job has succeeded since, whose file has other bytes."""
+    job_id = await server.separate(song)
+    url = f"/job/{job_id}/stems/bass?follow=1"
+    begun = await server.client.get(url, headers={"Range": "bytes=0-"})
+    assert (begun.status_code, begun.content) == (206, PLAYED)
+    assert begun.headers["accept-ranges"] == "bytes"
+    assert begun.headers["content-range"] == "bytes 0-20/21"
+    if state == "succeeded":
+        server.succeed({"bass": DATA})
+    headers = {"Range": f"bytes={start}-", "If-Range": begun.headers["etag"]}
+    rest = await server.client.get(url, headers=headers)
+    assert (rest.status_code, rest.content) == (206, PLAYED[start:])
+    assert rest.headers["content-range"] == f"bytes {start}-20/21"
+    assert rest.headers["etag"] == begun.headers["etag"]
+    assert server.pools.heard[-1].is_stopped
+
+
+async def test_a_span_of_a_playback_can_be_requested(
+    server: Server, song: bytes
+) -> None:
+    job_id = await server.separate(song)
+    url = f"/job/{job_id}/stems/bass?follow=1"
+    answer = await server.client.get(url, headers={"Range": "bytes=5-8"})
+    assert (answer.status_code, answer.content) == (206, PLAYED[5:9])
+    beyond = await server.client.get(url, headers={"Range": "bytes=21-"})
+    assert_problem(beyond, 416, "range_not_satisfiable")
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason", "is_cut"),
+    [
+        ({}, "drain", True),
+        ({"Range": "bytes=0-"}, "drain", True),
+        ({"Range": "bytes=0-"}, "age", True),
+        # A client without Range could not continue.
+        ({}, "age", False),
+    ],
+)
+async def test_a_playback_that_ends_early_is_aborted(
+    server: Server, song: bytes, headers: dict[str, str], reason: str, is_cut: bool
+) -> None:
+    streams = Streams(0.001 if reason == "age" else inf)
+    if reason == "drain":
+        streams.drain()
+    app = server.app_with(streams=streams)
+    job_id = await server.separate(song)
+    with serving(app) as address:
+        url = f"{address}/job/{job_id}/stems/bass?follow=1"
+        request = asyncio.to_thread(httpx.get, url, headers=headers)
+        if is_cut:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await request
+        else:
+            assert (await request).content == PLAYED
+
+
+async def test_a_playback_of_a_job_that_fails_meanwhile_is_aborted(
+    server: Server, song: bytes
+) -> None:
+    class Failing(Heard):
+        size_bytes = 9
+
+        def chunks(self, start_bytes: int = 0) -> Iterator[bytes]:
+            yield b"bass"
+            raise NotReady("The job ended without stems: It is damaged.")
+
+    app = server.app_with(follow=lambda job, stem: Failing(stem))
+    job_id = await server.separate(song)
+    with serving(app) as address:
+        url = f"{address}/job/{job_id}/stems/bass?follow=1"
+        with pytest.raises(httpx.RemoteProtocolError):
+            await asyncio.to_thread(httpx.get, url)
 
 
 async def test_what_will_never_be_made_can_not_be_followed(
