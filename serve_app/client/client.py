@@ -78,6 +78,8 @@ class Client:
             timeout=httpx.Timeout(
                 _READ_TIMEOUT_SECONDS, connect=_CONNECT_TIMEOUT_SECONDS, pool=None
             ),
+            # Each stream has a connection of its own.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             event_hooks={
                 "request": [Credentials(self._base_url, headers)],
                 "response": [self._note_response],

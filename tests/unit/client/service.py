@@ -71,7 +71,7 @@ class Events:
     retry_ms: int | None = None
 
     def answer(self, request: Request) -> Answer:
-        seen = int(request.headers.get("Last-Event-Id", -1))
+        seen = int(request.headers.get("Last-Event-ID", -1))
         if seen == len(self.states) - 1:
             return Answer(204, b"")
         # The state that the client knows is not repeated.

@@ -58,7 +58,7 @@ def test_a_job_is_told_from_its_start_to_its_end(
     assert jobs[1].error == "line\u2028break, ü"
     assert [job.is_over for job in jobs] == [False, False, True]
     assert pauses == []
-    assert "Last-Event-Id" not in service.asked("GET", EVENTS)[0].headers
+    assert "Last-Event-ID" not in service.asked("GET", EVENTS)[0].headers
 
 
 @pytest.mark.parametrize("of_events", [True, False], ids=["events", "playback"])
@@ -165,7 +165,7 @@ def test_a_server_that_restarts_is_waited_for() -> None:
             started[0].close()
     assert failures
     assert all(isinstance(each, ServerUnreachable) for each in failures)
-    assert started[0].asked("GET", EVENTS)[0].headers["Last-Event-Id"] == "0"
+    assert started[0].asked("GET", EVENTS)[0].headers["Last-Event-ID"] == "0"
 
 
 @pytest.mark.parametrize(

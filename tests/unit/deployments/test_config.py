@@ -54,11 +54,10 @@ def test_what_a_config_does_not_say_of_a_pool_stays_as_it_was(path: Path) -> Non
     assert args.api.max_ongoing_requests == default.api.max_ongoing_requests
     assert stems.separator.env == stems_default.separator.env
     assert stems.analyzer.env == stems_default.analyzer.env
+    assert args.api.max_surge_percent == default.api.max_surge_percent
     for mine, its in (
-        (args.api, default.api),
         (args.dispatcher, default.dispatcher),
         (stems.separator, stems_default.separator),
-        (stems.analyzer, stems_default.analyzer),
     ):
         assert mine.graceful_shutdown_timeout_s == its.graceful_shutdown_timeout_s
 
