@@ -21,6 +21,9 @@ from tools.load.profile import Profile
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 _PIECE_BYTES = 1 << 16
 _IDLE_SECONDS = 0.2
+_FIRST_EVENT = "GET /job/{id}/events, first event"
+# The comment of a stream that ends before its job, of a client that shall come back.
+_RECONNECT = b": reconnect"
 _FINAL = ("completed", "failed", "cancelled")
 
 
@@ -175,28 +178,47 @@ class Listener:
     def step(self) -> None:
         """Follow one job."""
         job_id = self._shared.jobs.any()
-        if job_id is None:
-            return
-        recorder, began = self._shared.recorder, time.perf_counter()
-        seen: list[str] = []
+        goes_on, events = job_id is not None, _Events(self._shared.recorder)
+        while goes_on:
+            goes_on = self._caller.call(
+                "GET",
+                f"/job/{job_id}/events",
+                name="GET /job/{id}/events, to the end",
+                read=events.read,
+                is_right=_shows(self._shared.jobs, str(job_id)),
+                headers={"Last-Event-ID": events.last_id} if events.last_id else {},
+            )
 
-        def follow(response: Response) -> None:
-            status = ""
-            for status in _statuses(response):
-                if not seen:
-                    seen.append(status)
-                    seconds = time.perf_counter() - began
-                    recorder.succeeded("GET /job/{id}/events, first event", seconds)
-            if response.ok and status not in _FINAL:
-                raise WrongResponse(f"the events ended with {status or 'nothing'!r}")
 
-        self._caller.call(
-            "GET",
-            f"/job/{job_id}/events",
-            name="GET /job/{id}/events, to the end",
-            read=follow,
-            is_right=_shows(self._shared.jobs, job_id),
-        )
+class _Events:
+    """The events of a job, in one or more streams."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.last_id = ""
+        self._recorder = recorder
+        self._began = time.perf_counter()
+
+    def read(self, response: Response) -> bool:
+        """Read a stream; return whether the server asks its client to come back.
+
+        Raises WrongResponse for one that ends in another way before the job does.
+        """
+        status, last_line = "", b""
+        for line in response.iter_lines():
+            if line.startswith(b"data:"):
+                status = json.loads(line[5:])["status"]
+            elif line.startswith(b"id: "):
+                if not self.last_id:
+                    seconds = time.perf_counter() - self._began
+                    self._recorder.succeeded(_FIRST_EVENT, seconds)
+                self.last_id = line[4:].decode()
+            elif line.startswith(b":"):
+                last_line = line
+        if not response.ok or status in _FINAL:
+            return False
+        if last_line != _RECONNECT:
+            raise WrongResponse(f"the events ended with {status or 'nothing'!r}")
+        return True
 
 
 class Downloader:
@@ -273,13 +295,6 @@ def _job(response: Response) -> Any:
     if job["status"] == "failed":
         raise WrongResponse(f"a job failed: {job.get('error')}")
     return job
-
-
-def _statuses(response: Response) -> Iterator[str]:
-    """Yield the status of the job in each event of a stream."""
-    for line in response.iter_lines():
-        if line.startswith(b"data:"):
-            yield json.loads(line[5:])["status"]
 
 
 def _whole(size_bytes: int) -> Callable[[Response], None]:

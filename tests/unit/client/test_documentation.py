@@ -8,7 +8,7 @@ import pytest
 
 from serve_app import client
 from serve_app.client import Client, RetryPolicy
-from tests.unit.client.service import Service, Stem, json_answer
+from tests.unit.client.service import Events, Service, Stem, json_answer
 
 PAGE = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -20,6 +20,8 @@ EXPECTED = [
     ("drums.wav\nvocals.wav\n", ["drums.wav", "song.mp3", "vocals.wav"]),
     ("0%\n100%\nj1\n", ["song.mp3"]),
     ("completed 100%, None s left\ndemo 1.0 ['drums', 'vocals']\n", ["song.mp3"]),
+    ("pending 0%\ncompleted 100%\n", ["song.mp3"]),
+    ("", ["drums.wav", "song.mp3"]),
     ("completed\n", ["song.mp3"]),
     ("124.0 bpm, C# minor\n", ["song.mp3"]),
     ("missing.mp3 can't be read: No such file or directory.\n", ["song.mp3"]),
@@ -44,6 +46,8 @@ def test_an_example_runs_and_does_what_the_page_says(
     found = {"bpm": 124.0, "key": "C# minor", "duration": 2.0, "sample_rate": 44_100}
     service.on("POST", "/analyze", json_answer(found))
     service.on("GET", "/ping", json_answer({}))
+    states = [{"status": "pending"}, {"status": "completed", "progress": 100}]
+    service.on("GET", "/job/j1/events", Events(states))
     (tmp_path / "song.mp3").write_bytes(b"music")
     monkeypatch.chdir(tmp_path)
     example = EXAMPLES[number].replace(ADDRESS, service.url)
@@ -72,7 +76,7 @@ def test_every_public_name_stands_on_the_page(name: str) -> None:
 def test_every_method_stands_on_the_page_with_its_parameters() -> None:
     methods = inspect.getmembers(Client, inspect.isfunction)
     public = {name: method for name, method in methods if not name.startswith("_")}
-    assert len(public) == 9
+    assert len(public) == 11
     for name, method in public.items():
         parameters = ", ".join(list(inspect.signature(method).parameters)[1:])
         assert f"### `{name}({parameters})" in PAGE, name

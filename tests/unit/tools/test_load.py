@@ -165,11 +165,33 @@ def test_a_share_of_jobs_is_cancelled_evenly() -> None:
     assert [jobs.take_to_cancel() for _ in range(3)] == ["3", "7", None]
 
 
+def events(*statuses: str) -> bytes:
+    """Return a stream of events, as the server sends them."""
+    return b"".join(
+        b'data: {"status": "%s"}\nid: %d\n\n' % (status.encode(), number)
+        for number, status in enumerate(statuses)
+    )
+
+
+def test_events_go_on_when_the_server_asks_to_come_back() -> None:
+    seen: list[str | None] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        seen.append(request.headers["Last-Event-ID"])
+        rest = events("completed") if len(seen) == 3 else b""
+        first = b"" if seen[-1] else events("pending", "processing")
+        body(200, first + (rest or b": reconnect\nretry: 10\n\n"))(request)
+
+    with answering(answer) as url:
+        run = shared(url, JOB)
+        Listener(run).step()
+    assert seen == [None, "1", "1"]
+    assert calls(run)[EVENTS].errors == 0
+
+
 @pytest.mark.parametrize("last", ["completed", "processing"])
 def test_events_that_end_before_the_job_does_are_an_error(last: str) -> None:
-    stream = b"".join(
-        b'data: {"status": "%s"}\n\n' % status.encode() for status in ("pending", last)
-    )
+    stream = events("pending", last)
     with answering(body(200, stream)) as url:
         run = shared(url, JOB)
         Listener(run).step()
