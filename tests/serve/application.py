@@ -14,15 +14,10 @@ from tests.serve.service import Service
 _NAME = "stemserve"
 
 
-def deploy(args: AppArgs) -> None:
-    """Run the application, or update the one that runs; return when it is up."""
-    serve.run(build(args), name=_NAME, route_prefix="/")
-
-
 @contextmanager
 def running(port: int, args: AppArgs, data_dir: Path) -> Iterator[Service]:
     """Run the application until the block ends; `port` is that of the HTTP proxy."""
-    deploy(args)
+    serve.run(build(args), name=_NAME, route_prefix="/")
     try:
         yield Service(f"http://127.0.0.1:{port}", data_dir)
     finally:

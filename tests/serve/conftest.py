@@ -36,6 +36,8 @@ def cluster() -> Iterator[int]:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["FORWARDED_ALLOW_IPS"] = ""
+    # As `stemserve serve` does: else all other processes come before replicas.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  Ray's name
     os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
     os.environ[gate.VARIABLE] = gate.IMPORT_PATH
     ray.init(
