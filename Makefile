@@ -73,8 +73,8 @@ loadtest: setup
 # analysis on pieces that it was not tuned on, the accuracy of tempos by confidence, its
 # speed compared with librosa, a song of ten hours, access control (times that could tell
 # another tenant's jobs, its cost, revoked keys, generated requests), the metrics of
-# 100,000 jobs, an upgrade under 50 jobs, and each alert, with Debian's prometheus. Pieces
-# are rendered once, with fluidsynth and mma.
+# 100,000 jobs, an upgrade under 50 jobs, an update under 100 event streams, and each
+# alert, with Debian's prometheus. Pieces are rendered once, with fluidsynth and mma.
 verify: setup
 	$(PYTHON) -m tools.music --part score --out "$(MUSIC)/score"
 	$(PYTHON) -m benchmarks.analysis "$(MUSIC)/score" --misses
@@ -87,6 +87,7 @@ verify: setup
 	$(PYTHON) benchmarks/metrics.py --check
 	$(PYTHON) -m tools.fuzz_api
 	UPGRADE_SONGS=50 $(PYTHON) -m pytest tests/serve/test_upgrade.py
+	STREAMS_LISTENERS=100 $(PYTHON) -m pytest tests/serve/test_streams.py
 	$(PYTHON) -m tools.alert_drill
 
 # Takes about 15 minutes: kills processes that serve 200 jobs; no job may be lost.

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from serve_app.api.streams import Streams
 from serve_app.errors import QueueFull, StorageUnavailable, Unavailable
 from serve_app.jobs.job import State
 from serve_app.stems.request import SeparationJob, Stage
@@ -72,6 +73,27 @@ async def test_a_long_poll_says_how_far_the_job_is_when_its_time_is_up(
     job_id = await server.separate(song)
     answer = await server.client.get(f"/job/{job_id}?wait=0.3")
     assert answer.json()["status"] == "pending"
+
+
+async def test_a_wait_ends_at_once_when_its_replica_is_stopped(
+    server: Server, song: bytes
+) -> None:
+    """With the present state; one that begins then does not wait at all."""
+    job_id = await server.separate(song)
+    # A wait is short: it does not end by age.
+    streams = Streams(0.1)
+    async with server.with_services(streams=streams) as client:
+        asked = asyncio.create_task(client.get(f"/job/{job_id}?wait=60"))
+        await asyncio.sleep(0.5)
+        assert not asked.done()
+        server.claim()
+        await asyncio.sleep(0.5)
+        streams.drain()
+        for answer in (
+            await asyncio.wait_for(asked, 2),
+            await asyncio.wait_for(client.get(f"/job/{job_id}?wait=60"), 2),
+        ):
+            assert (answer.status_code, answer.json()["status"]) == (200, "processing")
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "soon", "nan"])
