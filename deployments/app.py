@@ -9,7 +9,7 @@ from deployments import nodes
 from deployments.api import Api, limits
 from deployments.args import AppArgs, checked
 from deployments.dispatcher import DispatcherReplica
-from deployments.pool import bind
+from deployments.pool import bind, bind_with, reporting
 
 
 def build(args: dict[str, Any] | AppArgs) -> Application:
@@ -23,7 +23,10 @@ def build(args: dict[str, Any] | AppArgs) -> Application:
     settings, systems = given.resolved_settings(), given.made()
     nodes.refuse_several(settings)
     handles = {name: system.pools(settings) for name, system in systems.items()}
-    dispatcher = bind(DispatcherReplica, given.dispatcher, settings, systems, handles)
+    options = given.dispatcher.options()
+    if given.has_goals and given.dispatcher.autoscaling is None:
+        options = reporting(options)
+    dispatcher = bind_with(DispatcherReplica, options, settings, systems, handles)
     return bind(
         serve.ingress()(Api),
         given.api,

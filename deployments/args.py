@@ -13,7 +13,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from deployments import system
-from deployments.pool import Pool, Strict, over_defaults
+from deployments.pool import Pool, RequestPool, Strict, over_defaults
 from deployments.system import System
 from serve_app.settings import Settings
 from serve_app.settings import check as settings_check
@@ -36,13 +36,13 @@ class AppArgs(Strict):
     # Most requests wait for a job or send a file; few threads do the work. Requests
     # may queue, because the API itself refuses excess ones early, with a clear error.
     # An update starts one more of a few replicas, so that a single one leaves no gap.
-    api: Pool = Pool(
+    api: RequestPool = Pool(
         max_ongoing_requests=512,
         max_queued_requests=1024,
         graceful_shutdown_timeout_s=120,
         max_surge_percent=25,
     )
-    dispatcher: Pool = Pool(
+    dispatcher: RequestPool = Pool(
         max_ongoing_requests=1000,
         graceful_shutdown_timeout_s=60,
         max_surge_percent=25,
@@ -90,6 +90,15 @@ class AppArgs(Strict):
         for name in self.systems:
             rules |= system.settings_rules(system.find(name))
         return settings_check.read(self.settings, rules)
+
+    @property
+    def has_goals(self) -> bool:
+        """Whether a pool of a system scales with its jobs."""
+        return any(
+            isinstance(pool, Pool) and pool.goal_seconds is not None
+            for name, section in self.systems.items()
+            for _, pool in _found(name).Args.model_validate(section)
+        )
 
     def made(self) -> Mapping[str, System]:
         """Return the systems by name, created from their sections.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from deployments import isolation, kernel, nodes, replica_ports
+from deployments.demand import Demands
 from deployments.logs import configure_logging
 from deployments.ray_meter import RayMeter
 from deployments.sweeper import Sweeper
@@ -44,6 +45,13 @@ class DispatcherReplica:
             settings, shared.outbox, shared.recorder.webhook_attempted
         )
         self._sweeper = _sweeper(shared, self._parts)
+        self._demands = Demands(
+            {
+                n: read
+                for part in self._parts.values()
+                for n, read in part.demands.items()
+            }
+        )
         loops = [
             *self._dispatchers.values(),
             *(loop for part in self._parts.values() for loop in part.loops),
@@ -73,6 +81,10 @@ class DispatcherReplica:
         first = next(iter(kinds.values()), {})
         report["dispatcher"] = {**first, "webhooks": self._sender.status()}
         return {**report, "kinds": kinds, "sweeps": self._sweeper.status()}
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Return what policies need, for Serve to pass it to them."""
+        return await self._demands.report()
 
     async def check_health(self) -> None:
         """Raise if a loop has ended, so that Serve restarts this replica."""

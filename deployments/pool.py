@@ -1,14 +1,16 @@
 """The options of a deployment in a Serve config: its size and its resources."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from ray import serve
 from ray.serve import Application
 
 # How often a stopping replica checks whether its last request is done. Serve's default
 # of 2 s would add up, because deployments stop one after the other.
 _DRAIN_POLL_SECONDS = 0.25
+_BY_DEMAND = {"policy_function": "deployments.autoscaling:by_demand"}
+_OF_DISPATCHERS = {"policy_function": "deployments.autoscaling:of_dispatchers"}
 
 
 class Strict(BaseModel):
@@ -18,13 +20,23 @@ class Strict(BaseModel):
 
 
 class Autoscaling(Strict):
-    """Limits and delays of autoscaling; see Ray Serve's AutoscalingConfig."""
+    """Limits and delays of autoscaling; see Ray Serve's AutoscalingConfig.
+
+    With `goal_s` the number of replicas follows the unfinished jobs, so that they are
+    done in about that time, and otherwise the requests: `target_ongoing_requests`.
+    """
 
     min_replicas: int = Field(default=1, ge=0)
     max_replicas: int = Field(default=1, ge=1)
     target_ongoing_requests: float = Field(default=3.0, gt=0)
     upscale_delay_s: float = Field(default=5.0, ge=0)
     downscale_delay_s: float = Field(default=300.0, ge=0)
+    goal_s: float | None = Field(default=None, gt=0)
+
+    def options(self) -> dict[str, Any]:
+        """Return the fields of an AutoscalingConfig."""
+        limits = self.model_dump(exclude={"goal_s"})
+        return limits if self.goal_s is None else {**limits, "policy": _BY_DEMAND}
 
 
 class Pool(Strict):
@@ -66,12 +78,41 @@ class Pool(Strict):
         }
         if self.autoscaling is None:
             return {**options, "num_replicas": self.num_replicas}
-        return {**options, "autoscaling_config": self.autoscaling.model_dump()}
+        return {**options, "autoscaling_config": self.autoscaling.options()}
+
+    @property
+    def goal_seconds(self) -> float | None:
+        """In what time jobs shall be done; None if replicas do not follow them."""
+        return self.autoscaling.goal_s if self.autoscaling else None
 
     @property
     def most_replicas(self) -> int:
         """The maximum number of replicas."""
         return self.autoscaling.max_replicas if self.autoscaling else self.num_replicas
+
+
+def _without_goal(pool: Pool) -> Pool:
+    if pool.goal_seconds is not None:
+        raise ValueError(
+            "goal_s is only for pools whose jobs are queued, such as separator; "
+            "give this one target_ongoing_requests"
+        )
+    return pool
+
+
+# A pool that scales with its requests, or not at all.
+RequestPool = Annotated[Pool, AfterValidator(_without_goal)]
+
+
+def reporting(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a fixed number of replicas that report to policies.
+
+    Serve takes reports only of deployments that it scales.
+    """
+    rest = {name: value for name, value in options.items() if name != "num_replicas"}
+    number = options["num_replicas"]
+    fixed = {"min_replicas": number, "max_replicas": number, "policy": _OF_DISPATCHERS}
+    return {**rest, "autoscaling_config": fixed}
 
 
 def over_defaults(cls: type[BaseModel], given: Any, info: ValidationInfo) -> Any:
@@ -89,5 +130,9 @@ def over_defaults(cls: type[BaseModel], given: Any, info: ValidationInfo) -> Any
 
 def bind(target: type, pool: Pool, *args: Any) -> Application:
     """Bind a class as a deployment with these options and constructor arguments."""
-    deployment = serve.deployment(target).options(**pool.options())
-    return deployment.bind(*args)
+    return bind_with(target, pool.options(), *args)
+
+
+def bind_with(target: type, options: dict[str, Any], *args: Any) -> Application:
+    """Bind a class with keyword arguments of `Deployment.options`."""
+    return serve.deployment(target).options(**options).bind(*args)

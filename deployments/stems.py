@@ -11,9 +11,10 @@ from pydantic import ValidationInfo, field_validator
 
 from deployments.access import signer
 from deployments.analyzer import Analyzer
+from deployments.demand import Demand
 from deployments.files import disk_reserve, inputs
 from deployments.kernel import Kernel
-from deployments.pool import Pool, Strict, bind, over_defaults
+from deployments.pool import Pool, RequestPool, Strict, bind, over_defaults
 from deployments.separator import Separator
 from deployments.stems_calls import (
     Analyses,
@@ -29,6 +30,7 @@ from serve_app.audio.limits import AudioLimits, ProcessLimits
 from serve_app.jobs.dispatcher import Dispatcher
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.store import JobStore
+from serve_app.scaling.store import WorkStore
 from serve_app.separation import allocator
 from serve_app.settings import Settings
 from serve_app.settings.check import Rule
@@ -66,7 +68,7 @@ class StemsArgs(Strict):
     # Several at once, so that a short song does not wait for a long one; each in one
     # thread, as BLAS's threads wait for each other on a busy machine.
     # They stop no sooner than the Api's requests that wait for them.
-    analyzer: Pool = Pool(
+    analyzer: RequestPool = Pool(
         max_ongoing_requests=4,
         graceful_shutdown_timeout_s=120,
         env={"OPENBLAS_NUM_THREADS": "1"},
@@ -117,6 +119,14 @@ class Stems:
             reuse=_reuse(kernel, store).result,
             discard=expiry.discard,
         )
+        goal_seconds, demands = self.args.separator.goal_seconds, {}
+        if goal_seconds is not None:
+            demands[Separator.__name__] = Demand(
+                WorkStore(kernel.database, store.kind.name),
+                runner.speed,
+                goal_seconds,
+                kernel.clock,
+            )
         analyses = kernel.store(analysis_kind(settings))
         analysis_expiry = kernel.expiry(analyses)
         grace_seconds = settings.orphan_grace_seconds
@@ -136,6 +146,7 @@ class Stems:
                     analysis_expiry.sweep_orphans, grace_seconds
                 ),
             },
+            demands=demands,
         )
 
     def _analysis_dispatcher(

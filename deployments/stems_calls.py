@@ -17,6 +17,7 @@ from serve_app.analysis.waveform import Pixels, Span
 from serve_app.errors import AppError, StorageUnavailable
 from serve_app.jobs.log import quoted
 from serve_app.jobs.runner import Finished, RunnerEvent
+from serve_app.scaling.speed import Speed
 from serve_app.stems import reports
 from serve_app.stems.analysis_jobs.request import AnalysisJob
 from serve_app.stems.reports import ExportRequest, Request
@@ -35,7 +36,7 @@ _NO_ANALYZER = "The analyzers do not answer now; try again."
 
 
 class SongRunner:
-    """Runs a separation on both pools at once."""
+    """Runs a separation on both pools at once, and measures the separators' `speed`."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class SongRunner:
         self._separator = separator.options(stream=True)
         self._analyzer = analyzer
         self._timeout_seconds = heartbeat_timeout_seconds
+        self.speed = Speed()
 
     async def __call__(self, job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
         """Yield the job's events; the last one has the stems and the analysis."""
@@ -62,6 +64,7 @@ class SongRunner:
                     if not isinstance(event, Finished):
                         yield event
                         continue
+                    self.speed.add(job.cost_seconds, event.result.device_seconds)
                     stored_seconds = time.monotonic()
                     found = replace(event.result, **await analysis)
                     waited_seconds = time.monotonic() - stored_seconds

@@ -38,13 +38,16 @@ class DispatcherPart:
     """What a system runs in the dispatcher's process.
 
     `sweeps` delete expired data and are called every few seconds, `slow_sweeps` less
-    often, each in a thread; their keys are their names in logs.
+    often, each in a thread; their keys are their names in logs. `demands` return, in a
+    thread, how many replicas a pool needs that scales with its jobs, by the name of its
+    deployment.
     """
 
     dispatchers: Sequence[Dispatcher] = ()
     loops: Sequence[Loop] = ()
     sweeps: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     slow_sweeps: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    demands: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
 
 class Calls(Protocol):

@@ -21,6 +21,7 @@ MODULES = sorted(
 KERNEL = (
     *("errors", "filenames", "settings", "database", "storage", "outbound"),
     *("jobs", "idempotency", "webhooks", "api", "access", "usage", "telemetry"),
+    "scaling",
 )
 # Arrays in, arrays out.
 ENGINES = ("audio", "separation", "analysis", "pictures")
@@ -70,6 +71,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "serve_app.database",
         "serve_app.idempotency",
         "serve_app.jobs",
+        "serve_app.scaling",
         "serve_app.telemetry",
         "serve_app.usage",
         "serve_app.webhooks",
