@@ -96,7 +96,9 @@ class Status:
     def is_running(self, counts: Mapping[str, int]) -> bool:
         """Whether all replicas run, and as many as `counts` says where it does."""
         states = {state for each in self.replicas.values() for state in each.values()}
-        has_counts = all(len(self.replicas[name]) == most for name, most in counts.items())
+        has_counts = all(
+            len(self.replicas[name]) == most for name, most in counts.items()
+        )
         return self.state == "RUNNING" and states == {"RUNNING"} and has_counts
 
     def shares_replicas(self, other: "Status") -> bool:
@@ -122,9 +124,7 @@ class Serve:
 
     def status(self) -> Status:
         """Return the status of the application."""
-        response = httpx.get(
-            self._url, headers=self._headers, timeout=_REQUEST_SECONDS
-        )
+        response = httpx.get(self._url, headers=self._headers, timeout=_REQUEST_SECONDS)
         response.raise_for_status()
         return Status.read(response.json())
 

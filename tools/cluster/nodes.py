@@ -201,7 +201,10 @@ def _is_healthy(
 
 
 def wait_until(
-    condition: Callable[[], bool], timeout_seconds: float, what: str
+    condition: Callable[[], bool],
+    timeout_seconds: float,
+    what: str,
+    poll_seconds: float = _POLL_SECONDS,
 ) -> float:
     """Wait until `condition()` is true; return the seconds.
 
@@ -211,5 +214,5 @@ def wait_until(
     while not condition():
         if time.monotonic() - began > timeout_seconds:
             raise TimeoutError(f"{what}: timeout after {timeout_seconds:g} s")
-        time.sleep(_POLL_SECONDS)
+        time.sleep(poll_seconds)
     return time.monotonic() - began

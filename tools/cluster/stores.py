@@ -73,24 +73,22 @@ def postgres_target(local_url: str) -> str:
 @contextmanager
 def _redis(host: str, port: int, password: str, folder: Path) -> Iterator[None]:
     """Run Redis, which keeps everything in memory."""
-    # By its standard input, so that no list of processes shows the password.
-    config = (
+    config, log_file = folder / "redis.conf", folder / "redis.log"
+    # In a file, so that no list of processes shows the password.
+    config.touch(mode=0o600)
+    config.write_text(
         f"bind {host}\nport {port}\nrequirepass {password}\n"
         f'save ""\nappendonly no\ndir {folder}\n'
     )
-    with (folder / "redis.log").open("wb") as log:
+    with log_file.open("wb") as log:
         process = subprocess.Popen(
-            ["redis-server", "-"],
-            stdin=subprocess.PIPE,
+            ["redis-server", str(config)],
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     try:
-        assert process.stdin is not None
-        process.stdin.write(config.encode())
-        process.stdin.close()
-        _wait_for_redis(folder / "redis.log", process)
+        _wait_for_redis(log_file, process)
         yield
     finally:
         process.terminate()
