@@ -36,6 +36,7 @@ from tools.cluster.stores import Stores
 _ROOT = Path(__file__).resolve().parents[2]
 _NEEDED = ("ip", "redis-server")
 _SECRET = "whsec_" + "c3RlbXNlcnZlIG9uIHRocmVlIG5vZGVzIHN0ZW1zZXJ2ZSE="
+_INTERRUPTED = 130
 _NODES = ("head", "worker1", "worker2")
 
 
@@ -56,8 +57,12 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     print(f"S3 is {s3.choice()}", flush=True)
     names = [name for name in SCENARIOS if name in (options.only or SCENARIOS)]
-    with _trial(options.ha_proxy, options.logs) as trial:
-        outcomes = [_run(name, trial) for name in names]
+    try:
+        with _trial(options.ha_proxy, options.logs) as trial:
+            outcomes = [_run(name, trial) for name in names]
+    except KeyboardInterrupt:
+        print("tools.cluster: interrupted; everything was stopped", file=sys.stderr)
+        return _INTERRUPTED
     for line in [*table(outcomes), *_details(outcomes)]:
         print(line)
     if options.json is not None:

@@ -9,6 +9,10 @@ from tools.load.measures import Call
 
 SUCCEEDED = "completed"
 _EXAMPLES = 5
+_HEAD = (
+    *("requests", "failed", "429", "jobs", "lost", "webhooks"),
+    *("streams", "resumed", "cuts", "slowest"),
+)
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,7 @@ def refused_seconds(failed_at: Sequence[float]) -> float:
 
 def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Yield the lines of a table of scenarios."""
-    head = ("requests", "failed", "429", "jobs", "lost", "webhooks")
-    head += ("streams", "resumed", "cuts", "slowest")
-    yield f"{'scenario':10}{'time':>8}" + "".join(f"{each:>10}" for each in head)
+    yield f"{'scenario':10}{'time':>8}" + "".join(f"{each:>10}" for each in _HEAD)
     for each in outcomes:
         webhooks = sum(end.deliveries for end in each.jobs.values())
         cells: list[object] = [each.requests, each.failed, each.refused]

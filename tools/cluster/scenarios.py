@@ -62,10 +62,11 @@ class Trial:
     def deploy(self, cluster: Cluster, **counts: int) -> None:
         """Deploy the config on a cluster; return when its proxies answer the probe."""
         Serve(cluster).deploy(self.config, **counts)
-        for server in cluster.servers:
-            wait_until(
-                lambda name=server: self.balancer.is_up(name), _UP_SECONDS, server
-            )
+        wait_until(
+            lambda: all(map(self.balancer.is_up, cluster.servers)),
+            _UP_SECONDS,
+            "the proxies' probes",
+        )
 
     def make_ready(self) -> None:
         """Start and deploy the first cluster, and send it all of the traffic."""
@@ -132,9 +133,9 @@ def code_change(trial: Trial) -> Outcome:
         time.sleep(_DELETION_SECONDS)
         times["deletion"] = _timed(old.stop)
         served = httpx.get(f"{trial.balancer.url}/openapi.json", timeout=60).json()
-    version, faults = served["info"]["version"], ()
-    if version != NEW_VERSION:
-        faults = (f"version {version} is served, expected {NEW_VERSION}",)
+    version = served["info"]["version"]
+    fault = f"version {version} is served, expected {NEW_VERSION}"
+    faults = () if version == NEW_VERSION else (fault,)
     return _outcome("code", began, clients, Bars(), times=times, faults=faults)
 
 
