@@ -29,7 +29,7 @@ from tools.chaos.receiver import Receiver
 from tools.cluster import balancer, deployment, stores
 from tools.cluster.network import Network, network
 from tools.cluster.nodes import Cluster, Redis
-from tools.cluster.outcome import Outcome, table
+from tools.cluster.outcome import Bars, Outcome, table
 from tools.cluster.scenarios import SCENARIOS, Trial, other_version
 from tools.cluster.stores import Stores
 
@@ -168,7 +168,13 @@ def _cluster(
 
 def _run(name: str, trial: Trial) -> Outcome:
     trial.say(f"{name}: {(SCENARIOS[name].__doc__ or '').splitlines()[0]}")
-    outcome = SCENARIOS[name](trial)
+    began = time.monotonic()
+    try:
+        outcome = SCENARIOS[name](trial)
+    except Exception as error:
+        # The other scenarios are tried all the same.
+        faults = (f"{type(error).__name__}: {error}",)
+        outcome = Outcome(name, time.monotonic() - began, Bars(), faults=faults)
     problems = list(outcome.problems())
     trial.say(f"{name}: {'; '.join(problems) if problems else 'all bars are kept'}")
     return outcome

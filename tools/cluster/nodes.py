@@ -97,6 +97,10 @@ class Cluster:
         options += ["--dashboard-host", "0.0.0.0"]  # noqa: S104  in its own network
         options += ["--dashboard-port", str(DASHBOARD_PORT)]
         options += ["--redis-password", self.redis.password]
+        # Ray refuses to start a head whose address is here while a process has it in
+        # its command line. In a pod it would not see the workers' processes.
+        last = self.folder / f"{self.name}-head" / "ray" / "ray_current_cluster"
+        last.unlink(missing_ok=True)
         self._start("head", self.head, options, state)
 
     def kill_head(self) -> None:
