@@ -26,14 +26,18 @@ _GRACE_SECONDS = 30.0
 # What KubeRay adds to the environment of worker pods when Redis holds the state of the
 # head: without it workers stop a minute after the head has.
 _OF_WORKERS = {"RAY_gcs_rpc_server_reconnect_timeout_s": "600"}
-# Six nodes on two cores are slower than Ray expects of one, and their processes must
-# not have a lower priority than the clients, which would be on other machines.
+# Six nodes on two cores are slower than Ray expects of one.
 _ON_ONE_MACHINE = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
     "RAY_agent_register_timeout_ms": "180000",
     "RAY_worker_register_timeout_seconds": "300",
-    "RAY_worker_niceness": "0",
 }
+# A raylet dies if its agents have not started after 15 s, whatever the settings. So
+# Ray's own processes go before replicas and clients, which have the usual priority.
+_NICENESS = -10
+_RELATIVE_NICENESS = {"RAY_worker_niceness": str(-_NICENESS)}
+# The kubelet starts a container again too.
+_MAX_ATTEMPTS = 3
 
 
 class NodeDidNotStart(Exception):
@@ -97,10 +101,6 @@ class Cluster:
         options += ["--dashboard-host", "0.0.0.0"]  # noqa: S104  in its own network
         options += ["--dashboard-port", str(DASHBOARD_PORT)]
         options += ["--redis-password", self.redis.password]
-        # Ray refuses to start a head whose address is here while a process has it in
-        # its command line. In a pod it would not see the workers' processes.
-        last = self.folder / f"{self.name}-head" / "ray" / "ray_current_cluster"
-        last.unlink(missing_ok=True)
         self._start("head", self.head, options, state)
 
     def kill_head(self) -> None:
@@ -132,17 +132,33 @@ class Cluster:
     ) -> None:
         folder = self.folder / f"{self.name}-{name}"
         folder.mkdir(exist_ok=True)
-        log = folder / "ray.log"
         environment = {**self._environment(folder), **variables}
         command = [*_command(machine, folder / "ray"), *options]
-        process = machine.start(command, environment, log)
-        self._running[name] = process
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
+            # Ray refuses to start a head whose address is in there while a process has
+            # it in its command line: in a pod it would not see the workers.
+            (folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
+            process = machine.start(command, environment, folder / "ray.log")
+            self._running[name] = process
+            try:
+                self._wait_for(process, machine, folder / "ray.log")
+                return
+            except NodeDidNotStart:
+                machine.kill()
+                if attempt == _MAX_ATTEMPTS:
+                    raise
+
+    def _wait_for(
+        self, process: "subprocess.Popen[bytes]", machine: Machine, log: Path
+    ) -> None:
+        """Wait for a node; NodeDidNotStart if its process ends or takes too long."""
         probe = f"http://{machine.address}:{_AGENT_PORT}/api/healthz"
-        wait_until(
-            lambda: _is_healthy(probe, process, log, self.token),
-            _START_SECONDS,
-            f"node {name} of {self.name}",
-        )
+        end = time.monotonic() + _START_SECONDS
+        while not _is_healthy(probe, self.token):
+            if process.poll() is not None or time.monotonic() > end:
+                lines = log.read_text().strip().splitlines()
+                raise NodeDidNotStart(f"{machine.namespace}: {lines[-1]}")
+            time.sleep(_POLL_SECONDS)
 
     def _environment(self, folder: Path) -> dict[str, str]:
         """Return a node's environment, in which nothing of this process's is left."""
@@ -155,6 +171,7 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,
             **_ON_ONE_MACHINE,
+            **_RELATIVE_NICENESS,
             **_haproxy_files(haproxy),
             **self.environment,
             "STEMSERVE_DATA_DIR": str(folder / "data"),
@@ -165,7 +182,15 @@ def _command(machine: Machine, temp_dir: Path) -> list[str]:
     """Return the command that starts a node, as far as heads and workers agree."""
     ray = str(Path(sys.executable).with_name("ray"))
     return [
-        *(ray, "start", "--block", "--disable-usage-stats"),
+        *(
+            "nice",
+            "-n",
+            str(_NICENESS),
+            ray,
+            "start",
+            "--block",
+            "--disable-usage-stats",
+        ),
         *("--node-ip-address", machine.address),
         *("--temp-dir", str(temp_dir)),
         *("--object-store-memory", str(_OBJECT_STORE_BYTES)),
@@ -191,12 +216,8 @@ def _haproxy_files(folder: Path) -> dict[str, str]:
     }
 
 
-def _is_healthy(
-    probe: str, process: "subprocess.Popen[bytes]", log: Path, token: str
-) -> bool:
-    """Whether a node's agent says so; NodeDidNotStart if its process has ended."""
-    if process.poll() is not None:
-        raise NodeDidNotStart(log.read_text()[-2000:])
+def _is_healthy(probe: str, token: str) -> bool:
+    """Whether a node's agent says so."""
     try:
         headers = {"Authorization": f"Bearer {token}"}
         return httpx.get(probe, headers=headers, timeout=5).is_success
