@@ -175,6 +175,7 @@ def _run(name: str, trial: Trial) -> Outcome:
         # The other scenarios are tried all the same.
         faults = (f"{type(error).__name__}: {error}",)
         outcome = Outcome(name, time.monotonic() - began, Bars(), faults=faults)
+    trial.stores.free_deleted()
     problems = list(outcome.problems())
     trial.say(f"{name}: {'; '.join(problems) if problems else 'all bars are kept'}")
     return outcome
@@ -188,12 +189,8 @@ def _details(outcomes: Sequence[Outcome]) -> Iterator[str]:
         )
         if steps:
             yield f"{outcome.scenario} took: {steps}"
-        if outcome.refused_seconds:
-            yield (
-                f"{outcome.scenario}: requests failed for "
-                f"{outcome.refused_seconds:.1f} s"
-            )
-        yield from (f"{outcome.scenario}: {each}" for each in outcome.failures())
+        seen = [*outcome.notes, *outcome.failures()]
+        yield from (f"{outcome.scenario}: {each}" for each in seen)
     for outcome in outcomes:
         yield from (f"MISSED {outcome.scenario}: {each}" for each in outcome.problems())
 

@@ -10,7 +10,7 @@ from tools.load.measures import Call
 SUCCEEDED = "completed"
 _EXAMPLES = 5
 _HEAD = (
-    *("requests", "failed", "429", "jobs", "lost", "webhooks"),
+    *("requests", "failed", "for", "429", "jobs", "lost", "webhooks"),
     *("streams", "resumed", "cuts", "slowest"),
 )
 
@@ -64,8 +64,8 @@ class Outcome:
 
     `calls` are the requests by kind, `jobs` how each job ended, by its id.
     `refused_seconds` is the time from the first failed request to the last one.
-    `times` are the durations of its steps in seconds. `faults` are those that it found
-    itself.
+    `times` are the durations of its steps in seconds. `notes` say what else it saw,
+    `faults` what was wrong.
     """
 
     scenario: str
@@ -76,6 +76,7 @@ class Outcome:
     streams: Streams | None = None
     refused_seconds: float = 0.0
     times: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
 
     @property
@@ -141,7 +142,8 @@ def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield f"{'scenario':10}{'time':>8}" + "".join(f"{each:>10}" for each in _HEAD)
     for each in outcomes:
         webhooks = sum(end.deliveries for end in each.jobs.values())
-        cells: list[object] = [each.requests, each.failed, each.refused]
+        cells: list[object] = [each.requests, each.failed]
+        cells += [f"{each.refused_seconds:.1f} s", each.refused]
         cells += [len(each.jobs), len(each.lost), webhooks]
         if each.streams is None:
             cells += ["-"] * 4

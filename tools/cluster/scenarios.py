@@ -181,11 +181,27 @@ def head_loss(trial: Trial) -> Outcome:
     """Kill the head, and start it again with the same Redis."""
     began, times = time.monotonic(), {}
     with _used(trial) as clients:
+        before = _ended(trial)
         trial.cluster.kill_head()
         time.sleep(_RESTART_SECONDS)
         times["head"] = _timed(trial.cluster.start_head)
+        ended = _ended(trial) - before
         times["Serve"] = trial.serve.wait(lambda status: status.is_running({}))
-    return _outcome("head", began, clients, Bars(failed_requests=None), times=times)
+    note = f"{ended} jobs ended while there was no head"
+    return _outcome(
+        "head",
+        began,
+        clients,
+        Bars(failed_requests=None),
+        times=times,
+        notes=(note,),
+        faults=() if ended else (note,),
+    )
+
+
+def _ended(trial: Trial) -> int:
+    """Return how many jobs have told their end so far."""
+    return sum(map(len, list(trial.receiver.taken.values())))
 
 
 SCENARIOS: Mapping[str, Callable[[Trial], Outcome]] = {
@@ -204,8 +220,9 @@ def _outcome(
     clients: Traffic,
     bars: Bars,
     times: Mapping[str, float],
-    faults: tuple[str, ...] = (),
     streams: Streams | None = None,
+    notes: tuple[str, ...] = (),
+    faults: tuple[str, ...] = (),
 ) -> Outcome:
     """Return the outcome of a scenario whose clients have stopped."""
     jobs = clients.settled()
@@ -218,6 +235,7 @@ def _outcome(
         streams,
         refused_seconds(clients.timeline.failed_at),
         times,
+        notes,
         faults,
     )
 

@@ -27,6 +27,14 @@ class Stores:
     redis_address: str
     redis_password: str
     routes: dict[str, Route]
+    ceph_config: Path | None = None
+
+    def free_deleted(self) -> None:
+        """Free what was deleted in S3: Ceph keeps it for hours, here in memory."""
+        if self.ceph_config is not None:
+            command = ["radosgw-admin", "-c", str(self.ceph_config)]
+            command += ["gc", "process", "--include-all"]
+            subprocess.run(command, check=True, capture_output=True)
 
 
 @contextmanager
@@ -52,6 +60,7 @@ def running(host: str, folder: Path) -> Iterator[Stores]:
                 "postgres": Route(postgres_port, postgres_target(local_url)),
                 "s3": Route(s3_port, urlsplit(server.url).netloc),
             },
+            folder / "s3" / "ceph.conf" if isinstance(server, s3.Ceph) else None,
         )
 
 

@@ -106,7 +106,7 @@ def test_the_table_has_a_row_for_each_scenario() -> None:
     lines = list(table([outcome(calls=CALLS), outcome(streams=streams)]))
     assert lines[0].split()[:4] == ["scenario", "time", "requests", "failed"]
     assert lines[1].split() == (
-        ["config", "12", "s", "6", "1", "2", "0", "0", "0", *"----"]
+        ["config", "12", "s", "6", "1", "0.0", "s", "2", "0", "0", "0", *"----"]
     )
     assert lines[2].split()[-5:] == ["120", "1", "0", "0.25", "s"]
 
