@@ -42,7 +42,7 @@ APPLICATION = "stemserve"
 JOB, OWNER, STEM = "5" * 32, "the test", "drums"
 SPEC = WindowSpec(20_480, 4_096)
 LAYOUT = Layout("engine", ("drums", "bass", "other", "vocals"), 44_100, SPEC)
-WINDOWS = 80
+WINDOWS = 120
 SAMPLES = SPEC.window_samples + (WINDOWS - 1) * SPEC.hop_samples
 STEP_SECONDS = 1.0
 RESUMED_SECONDS = 2.0
@@ -270,15 +270,14 @@ def test_streams_and_requests_survive_updates_and_scaling(
         found = [stream.result(120) for stream in streams]
     assert polls.failures == []
     assert updated < len(resumed.seconds)
-    print(updated, len(resumed.seconds), max(resumed.seconds), polls.count)
+    print(
+        f"resumed={len(resumed.seconds)} slowest={max(resumed.seconds):.2f}s "
+        f"requests={polls.count}"
+    )
     assert max(resumed.seconds) < RESUMED_SECONDS
-    whole = running_job.heard()
-    assert len(whole) == wave.size_bytes(SAMPLES)
-    for each in found:
-        assert each == whole if isinstance(each, bytes) else is_complete(each)
-
-
-def is_complete(progress: list[float]) -> bool:
-    """Whether progress was told in its order, without repetitions, to its end."""
-    ascends = all(before < after for before, after in pairwise(progress))
-    return ascends and progress[-1] == pytest.approx(1.0, abs=0.02)
+    heard = {each for each in found if isinstance(each, bytes)}
+    assert heard == {running_job.heard()}
+    assert {len(each) for each in heard} == {wave.size_bytes(SAMPLES)}
+    # In their order, without repetitions.
+    for told in (each for each in found if isinstance(each, list)):
+        assert all(before < after for before, after in pairwise(told))
