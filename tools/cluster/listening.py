@@ -66,6 +66,11 @@ class Audience:
             self._threads.shutdown()
             self._client.close()
 
+    @property
+    def resumed(self) -> int:
+        """How often a stream went on so far."""
+        return len(self._resumptions.seconds)
+
     def open(self, listeners: int, players: int) -> None:
         """Open more streams; return when each of them has received something."""
         for _ in range(listeners):

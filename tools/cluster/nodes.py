@@ -34,7 +34,7 @@ _ON_ONE_MACHINE = {
 }
 # A raylet dies if its agents have not started after 15 s, whatever the settings. So
 # Ray's own processes go before replicas and clients, which have the usual priority.
-_NICENESS = -10
+_NICENESS = -20
 _RELATIVE_NICENESS = {"RAY_worker_niceness": str(-_NICENESS)}
 # The kubelet starts a container again too.
 _MAX_ATTEMPTS = 3

@@ -1,4 +1,4 @@
-"""A job whose windows the trial stores itself, so that it runs as long as it must."""
+"""A job that runs as long as it must, because its windows are stored here."""
 
 import threading
 from collections.abc import Iterator
@@ -27,8 +27,7 @@ from serve_app.stems.request import (
     Stage,
     StemFile,
 )
-from serve_app.storage.addresses import parsed
-from serve_app.storage.s3 import S3Storage
+from serve_app.storage.port import Storage
 from tools.cluster.nodes import wait_until
 
 STEM = "drums"
@@ -40,17 +39,20 @@ _WINDOWS = 300
 _STEP_SECONDS = 1.0
 _LEASE = timedelta(hours=1)
 _STORED_SECONDS, _POLL_SECONDS = 60.0, 0.02
-_SAMPLES = _WINDOW.window_samples + (_WINDOWS - 1) * _WINDOW.hop_samples
+SAMPLES = _WINDOW.window_samples + (_WINDOWS - 1) * _WINDOW.hop_samples
 
 
 class PacedJob:
-    """A job that gets a window every second, and the rest of them at `finish`."""
+    """A job that gets a window every second, and the rest of them at `finish`.
 
-    def __init__(self, database: Database, storage: str, folder: Path) -> None:
+    `folder` is for files on their way to `storage`.
+    """
+
+    def __init__(self, database: Database, storage: Storage, folder: Path) -> None:
         self._store = JobStore(
             database, lambda: datetime.now(UTC), separation(), lambda *_: None
         )
-        self._storage = S3Storage(parsed(storage))
+        self._storage = storage
         self._folder = folder
         self._is_enough = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -134,11 +136,11 @@ def _job() -> SeparationJob:
     source = Source(
         filename="paced.wav",
         key=f"originals/{job_id}",
-        size_bytes=wave.size_bytes(_SAMPLES),
+        size_bytes=wave.size_bytes(SAMPLES),
         sha256="00",
         sample_rate=_RATE,
         channels=2,
-        samples=_SAMPLES,
+        samples=SAMPLES,
         mean=0.0,
         deviation=0.2,
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 
 from serve_app.database import Database
+from serve_app.storage import addresses
+from serve_app.storage.s3 import S3Storage
 from tools.chaos.receiver import Receiver
 from tools.cluster import deployment
 from tools.cluster.balancer import Balancer
@@ -158,7 +160,8 @@ def scaling(trial: Trial) -> Outcome:
     trial.make_ready()
     times["to 1"] = trial.serve.deploy(deployment.scaled(trial.config, 1), **{API: 1})
     with _used(trial) as clients, Database(trial.stores.database_url) as database:
-        job = PacedJob(database, trial.stores.storage, trial.folder)
+        storage = S3Storage(addresses.parsed(trial.stores.storage))
+        job = PacedJob(database, storage, trial.folder)
         audience = Audience(trial.balancer.url, job.id, LISTENERS + PLAYERS)
         with audience.listening(), job.running():
             audience.open(LISTENERS // 2, PLAYERS // 2)
