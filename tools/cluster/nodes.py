@@ -36,6 +36,8 @@ _ON_ONE_MACHINE = {
 # Ray's own processes go before replicas and clients, which have the usual priority.
 _NICENESS = -20
 _RELATIVE_NICENESS = {"RAY_worker_niceness": str(-_NICENESS)}
+# Linux shares the CPU between sessions first, and only then by niceness.
+_OF_SESSION = f'echo {_NICENESS} 2>/dev/null > /proc/self/autogroup; exec "$@"'
 # The kubelet starts a container again too.
 _MAX_ATTEMPTS = 3
 
@@ -134,6 +136,9 @@ class Cluster:
         folder.mkdir(exist_ok=True)
         environment = {**self._environment(folder), **variables}
         command = [*_command(machine, folder / "ray"), *options]
+        if machine is self.head:
+            # It has two CPUs of its own in configs/kuberay, and no replicas.
+            command = ["sh", "-c", _OF_SESSION, "sh", *command]
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             # Ray refuses to start a head whose address is in there while a process has
             # it in its command line: in a pod it would not see the workers.
