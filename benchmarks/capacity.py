@@ -10,6 +10,7 @@ again. The progress of jobs counts, so that songs of an hour need not end. With
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -31,11 +32,12 @@ from benchmarks import idle, service  # noqa: E402
 from benchmarks.engine import machine  # noqa: E402
 from serve_app.separation.models import find  # noqa: E402
 from serve_app.settings import Settings  # noqa: E402
+from tools.load import footprint  # noqa: E402
+from tools.load.footprint import LocalServer  # noqa: E402
 
 # Clients that wait for a place: the next song is there when one ends.
 _WAITING = 2
 _SETTLE_SECONDS = 20.0
-_MIB = 1024**2
 # What a process is for, by the beginning of its name; the first that fits.
 _PARTS = {
     "ray::ServeReplica:stemserve:": "",
@@ -52,7 +54,7 @@ class Capacity:
     song_seconds: float
     songs_per_hour: float
     cpu: dict[str, float]
-    peak_mib: float
+    peak_mb: float
 
     @property
     def times_real_time(self) -> float:
@@ -65,7 +67,7 @@ class Jobs:
 
     def __init__(self, url: str, song: Path) -> None:
         self._url, self._song = url, song
-        self._ids: list[str] = []
+        self._places: list[str] = []
         self._done = Event()
 
     @contextmanager
@@ -84,7 +86,7 @@ class Jobs:
     def separated(self) -> float:
         """Return how many songs were separated so far, with those in progress."""
         with httpx.Client(base_url=self._url, timeout=60) as http:
-            return sum(_share(http, job_id) for job_id in tuple(self._ids))
+            return sum(_share(http, place) for place in tuple(self._places))
 
     def _repeat(self) -> None:
         with httpx.Client(base_url=self._url, timeout=600) as http:
@@ -92,41 +94,33 @@ class Jobs:
                 self._send(http)
 
     def _send(self, http: httpx.Client) -> None:
-        with self._song.open("rb") as file:
-            answer = http.post(
-                "/separate", files={"file": file}, headers={"Cache-Control": "no-cache"}
-            )
-        job_id = answer.raise_for_status().json()["job_id"]
-        self._ids.append(job_id)
-        status = ""
-        while status != "completed":
-            job = http.get(f"/job/{job_id}", params={"wait": service.WAIT_SECONDS})
-            if self._done.is_set():
-                return
-            status = job.raise_for_status().json()["status"]
-            if status in ("failed", "cancelled"):
-                raise RuntimeError(f"a song is {status}: {job.text}")
-        for stem in job.json()["stems"].values():
-            http.get(stem["download_url"]).raise_for_status()
+        place = service.sent(http, self._song)
+        self._places.append(place)
+        try:
+            service.download(http, service.separated(http, place))
+        except (httpx.HTTPStatusError, RuntimeError):
+            # Cancelled, because the measurement has ended.
+            if not self._done.is_set():
+                raise
 
     def _cancel(self) -> None:
         """Cancel what runs, so that the clients need not wait for it."""
         with httpx.Client(base_url=self._url, timeout=60) as http:
-            for job_id in tuple(self._ids):
-                if _share(http, job_id) < 1:
-                    http.delete(f"/job/{job_id}")
+            for place in tuple(self._places):
+                if _share(http, place) < 1:
+                    http.delete(place)
 
 
-def _share(http: httpx.Client, job_id: str) -> float:
+def _share(http: httpx.Client, place: str) -> float:
     """Return how much of a song is separated: 0 to 1."""
-    job = http.get(f"/job/{job_id}").raise_for_status().json()
+    job = http.get(place).raise_for_status().json()
     return 1.0 if job["status"] == "completed" else job.get("progress", 0) / 100
 
 
-def cpu(root: psutil.Process) -> Counter[str]:
+def cpu(server: LocalServer) -> Counter[str]:
     """Return the CPU seconds of a server's processes so far, by what they are for."""
     found: Counter[str] = Counter()
-    for process in (root, *root.children(recursive=True)):
+    for process in server.family():
         try:
             times, part = process.cpu_times(), _part(idle.name(process))
         except psutil.NoSuchProcess:
@@ -139,39 +133,28 @@ def cpu(root: psutil.Process) -> Counter[str]:
 def _part(name: str) -> str:
     for beginning, part in _PARTS.items():
         if name.startswith(beginning):
-            return part or name.removeprefix(beginning).partition(":")[0]
+            # Ray adds the method that a replica runs.
+            return part or re.split(r"\W", name.removeprefix(beginning))[0]
     return "Ray and others"
 
 
 def measure(
-    url: str, root: psutil.Process, song: Path, options: argparse.Namespace
+    url: str, server: LocalServer, song: Path, options: argparse.Namespace
 ) -> tuple[float, dict[str, float], float]:
-    """Return songs per second, CPU in shares of a core by part, and the peak in MiB."""
+    """Return songs per second, CPU in shares of a core by part, and the peak in MB."""
     jobs = Jobs(url, song)
     with jobs.sending(Settings().songs_at_once + _WAITING):
         time.sleep(_SETTLE_SECONDS)
-        began, before, used = time.monotonic(), jobs.separated(), cpu(root)
-        peak_bytes, end = 0, began + 60 * options.minutes
-        while time.monotonic() < end:
-            time.sleep(5)
-            peak_bytes = max(peak_bytes, _memory_bytes(root))
+        began, before, used = time.monotonic(), jobs.separated(), cpu(server)
+        with footprint.watched(server) as taken:
+            time.sleep(60 * options.minutes)
         seconds, done = time.monotonic() - began, jobs.separated() - before
-        shares = cpu(root) - used
+        shares = cpu(server) - used
     return (
         done / seconds,
         {part: round(spent / seconds, 2) for part, spent in shares.most_common()},
-        peak_bytes / _MIB,
+        max(taken.values["memory"]),
     )
-
-
-def _memory_bytes(root: psutil.Process) -> int:
-    total = 0
-    for process in (root, *root.children(recursive=True)):
-        try:
-            total += int(process.memory_full_info().pss)
-        except psutil.NoSuchProcess:
-            continue
-    return total
 
 
 def capacities(options: argparse.Namespace) -> Iterator[Capacity]:
@@ -188,11 +171,12 @@ def capacities(options: argparse.Namespace) -> Iterator[Capacity]:
             "STEMSERVE_MAX_UPLOAD_BYTES": str(2**30),
         }
         with idle.server(folder, port, settings) as root:
+            server = LocalServer(root, folder / "data")
             for seconds in options.song_seconds:
                 song = folder / "song.mp3"
                 service.write_song(song, seconds)
                 rate, shares, peak = measure(
-                    f"http://127.0.0.1:{port}", root, song, options
+                    f"http://127.0.0.1:{port}", server, song, options
                 )
                 yield Capacity(seconds, 3600 * rate, shares, peak)
 
@@ -207,7 +191,7 @@ def main(arguments: Sequence[str]) -> None:
     top.add_argument("--json", type=Path, help="write the figures to this file")
     options = top.parse_args(arguments)
     print(f"{options.model}, {machine()}")
-    print("| song | songs an hour | times real time | CPU, of a core | peak MiB |")
+    print("| song | songs an hour | times real time | CPU, of a core | peak MB |")
     print("|---|---|---|---|---|")
     found = []
     for one in capacities(options):
@@ -215,7 +199,7 @@ def main(arguments: Sequence[str]) -> None:
         parts = ", ".join(f"{part} {share:.2f}" for part, share in one.cpu.items())
         print(
             f"| {one.song_seconds:g} s | {one.songs_per_hour:.0f} | "
-            f"{one.times_real_time:.1f} | {parts} | {one.peak_mib:.0f} |",
+            f"{one.times_real_time:.1f} | {parts} | {one.peak_mb:.0f} |",
             flush=True,
         )
     if options.json:

@@ -32,11 +32,7 @@ _POLL_SECONDS = 0.25
 def under_way(url: str, song: Path) -> Iterator[None]:
     """Keep the server busy with a song; cancel it on exit."""
     with httpx.Client(base_url=url, timeout=600) as http:
-        with song.open("rb") as file:
-            answer = http.post(
-                "/separate", files={"file": file}, headers={"Cache-Control": "no-cache"}
-            )
-        place = f"/job/{answer.raise_for_status().json()['job_id']}"
+        place = service.sent(http, song)
         while http.get(place).json().get("stage") != "separate":
             time.sleep(_POLL_SECONDS)
         time.sleep(_SETTLE_SECONDS)

@@ -3,7 +3,7 @@
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -299,8 +299,3 @@ class Simulation:
         replica.is_gone = True
         self._replicas.discard(replica)
         self._spent_seconds += self._env.now - replica.began_at
-
-
-def delays(outcomes: Sequence[Outcome], share: float) -> float:
-    """Return the largest delay of `share` of the songs, of several traces."""
-    return max(each.delay(share) for each in outcomes)

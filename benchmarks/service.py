@@ -18,10 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from anywhere, installed or not.
@@ -111,29 +112,42 @@ def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"the server is not ready after {READY_SECONDS:.0f} s")
 
 
+def sent(http: httpx.Client, song: Path, **fields: str) -> str:
+    """Send a song, to be separated anew; return the path of its job."""
+    with song.open("rb") as file:
+        answer = http.post(
+            "/separate",
+            files={"file": file},
+            data=fields,
+            headers={"Cache-Control": "no-cache"},
+        )
+    return f"/job/{answer.raise_for_status().json()['job_id']}"
+
+
+def separated(http: httpx.Client, place: str) -> dict[str, Any]:
+    """Wait until a job is completed; return it. RuntimeError if it ends otherwise."""
+    while True:
+        answer = http.get(place, params={"wait": WAIT_SECONDS})
+        job: dict[str, Any] = answer.raise_for_status().json()
+        if job["status"] == "completed":
+            return job
+        if job["status"] in ("failed", "cancelled"):
+            raise RuntimeError(job.get("error", job["status"]))
+
+
+def download(http: httpx.Client, job: Mapping[str, Any]) -> None:
+    """Download all stems of a job; RuntimeError if one has not its size."""
+    for stem in job["stems"].values():
+        got = http.get(stem["download_url"]).raise_for_status().content
+        if len(got) != stem["size"]:
+            raise RuntimeError(f"a stem has {len(got)} of {stem['size']} bytes")
+
+
 def seconds_of(url: str, song: Path, stem_format: str) -> float:
     """Send a song, wait, download its stems; return the seconds."""
     with httpx.Client(base_url=url, timeout=600) as http:
         began = time.perf_counter()
-        with song.open("rb") as file:
-            answer = http.post(
-                "/separate",
-                files={"file": file},
-                data={"format": stem_format},
-                headers={"Cache-Control": "no-cache"},
-            )
-        answer.raise_for_status()
-        place = f"/job/{answer.json()['job_id']}"
-        while True:
-            job = http.get(place, params={"wait": WAIT_SECONDS}).json()
-            if job["status"] == "completed":
-                break
-            if job["status"] in ("failed", "cancelled"):
-                raise RuntimeError(job.get("error", job["status"]))
-        for stem in job["stems"].values():
-            got = http.get(stem["download_url"]).raise_for_status().content
-            if len(got) != stem["size"]:
-                raise RuntimeError(f"a stem has {len(got)} of {stem['size']} bytes")
+        download(http, separated(http, sent(http, song, format=stem_format)))
         return time.perf_counter() - began
 
 

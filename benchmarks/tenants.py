@@ -40,27 +40,14 @@ _SETTINGS = {
 
 def client(url: str, tenant: str) -> httpx.Client:
     """Return a client that a gateway names as `tenant`."""
-    headers = {_HEADER: tenant, "Cache-Control": "no-cache"}
-    return httpx.Client(base_url=url, timeout=600, headers=headers)
-
-
-def sent(http: httpx.Client, song: Path) -> str:
-    """Send a song; return the path of its job."""
-    with song.open("rb") as file:
-        answer = http.post("/separate", files={"file": file})
-    return f"/job/{answer.raise_for_status().json()['job_id']}"
+    return httpx.Client(base_url=url, timeout=600, headers={_HEADER: tenant})
 
 
 def seconds_of(http: httpx.Client, song: Path) -> float:
     """Send a song and wait for its stems; return the seconds."""
     began = time.perf_counter()
-    place = sent(http, song)
-    while True:
-        job = http.get(place, params={"wait": service.WAIT_SECONDS}).json()
-        if job["status"] == "completed":
-            return time.perf_counter() - began
-        if job["status"] in ("failed", "cancelled"):
-            raise RuntimeError(job.get("error", job["status"]))
+    service.separated(http, service.sent(http, song))
+    return time.perf_counter() - began
 
 
 def measure(options: argparse.Namespace) -> tuple[list[float], list[float]]:
@@ -76,7 +63,7 @@ def measure(options: argparse.Namespace) -> tuple[list[float], list[float]]:
             alone = [seconds_of(b, song) for _ in range(options.rounds)]
             print("alone:", [f"{each:.1f}" for each in alone], flush=True)
             with client(url, "a") as a, ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
-                list(pool.map(lambda _: sent(a, song), range(options.queued)))
+                list(pool.map(lambda _: service.sent(a, song), range(options.queued)))
                 time.sleep(_SETTLE_SECONDS)
                 behind = [seconds_of(b, song) for _ in range(options.rounds)]
                 if a.get("/health").json()["queue"]["queued"] < 1:
