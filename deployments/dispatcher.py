@@ -47,9 +47,9 @@ class DispatcherReplica:
         self._sweeper = _sweeper(shared, self._parts)
         self._demands = Demands(
             {
-                n: read
+                name: read
                 for part in self._parts.values()
-                for n, read in part.demands.items()
+                for name, read in part.demands.items()
             }
         )
         loops = [

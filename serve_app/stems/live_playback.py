@@ -110,11 +110,9 @@ class Follower:
         try:
             self._wait()
             begin, blocks = self._at_the_songs_rate(start)
-            for block in exactly(blocks, samples - begin):
-                behind = min(max(0, start - begin), block.shape[-1])
-                begin += block.shape[-1]
-                yield block[..., behind:]
-                start = max(start, begin)
+            for block in _after(start - begin, exactly(blocks, samples - begin)):
+                yield block
+                start += block.shape[-1]
         except _JobIsOverError:
             yield from self._rest(start)
 
@@ -193,10 +191,17 @@ class Follower:
         with fetched(self._storage, stem.key, self._working_dir, "follow-") as path:
             from_hz = encoded_rate(parse(job.request.options.format), rate)
             blocks = resampled(read_blocks(path), from_hz, rate)
-            for block in exactly(blocks, job.request.source.samples):
-                behind = min(position, block.shape[-1])
-                position -= behind
-                yield block[..., behind:] / np.float32(result.gain)
+            whole = exactly(blocks, job.request.source.samples)
+            for block in _after(position, whole):
+                yield block / np.float32(result.gain)
+
+
+def _after(samples: int, blocks: Iterator[Samples]) -> Iterator[Samples]:
+    """Yield the blocks without their first `samples`; the first ones may be empty."""
+    for block in blocks:
+        behind = min(samples, block.shape[-1])
+        samples -= behind
+        yield block[..., behind:]
 
 
 class _JobIsOverError(Exception):
