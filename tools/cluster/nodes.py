@@ -187,15 +187,8 @@ def _command(machine: Machine, temp_dir: Path) -> list[str]:
     """Return the command that starts a node, as far as heads and workers agree."""
     ray = str(Path(sys.executable).with_name("ray"))
     return [
-        *(
-            "nice",
-            "-n",
-            str(_NICENESS),
-            ray,
-            "start",
-            "--block",
-            "--disable-usage-stats",
-        ),
+        *("nice", "-n", str(_NICENESS)),
+        *(ray, "start", "--block", "--disable-usage-stats"),
         *("--node-ip-address", machine.address),
         *("--temp-dir", str(temp_dir)),
         *("--object-store-memory", str(_OBJECT_STORE_BYTES)),

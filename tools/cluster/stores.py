@@ -2,7 +2,6 @@
 
 import secrets
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 from tests import s3
 from tests.databases import Postgres
 from tests.ports import free_ports
+from tools.cluster import programs
 from tools.cluster.balancer import Route
 
-_WAIT_SECONDS = 30.0
+_READY = "Ready to accept connections"
 _FOLDER = "jobs"
 
 
@@ -82,31 +82,13 @@ def postgres_target(local_url: str) -> str:
 @contextmanager
 def _redis(host: str, port: int, password: str, folder: Path) -> Iterator[None]:
     """Run Redis, which keeps everything in memory."""
-    config, log_file = folder / "redis.conf", folder / "redis.log"
+    config, log = folder / "redis.conf", folder / "redis.log"
     # In a file, so that no list of processes shows the password.
     config.touch(mode=0o600)
     config.write_text(
         f"bind {host}\nport {port}\nrequirepass {password}\n"
         f'save ""\nappendonly no\ndir {folder}\n'
     )
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            ["redis-server", str(config)],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        _wait_for_redis(log_file, process)
+    command = ["redis-server", str(config)]
+    with programs.running(command, log, lambda: _READY in log.read_text()):
         yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for_redis(log: Path, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + _WAIT_SECONDS
-    while "Ready to accept connections" not in log.read_text():
-        if process.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"Redis did not start: {log.read_text()}")
-        time.sleep(0.1)

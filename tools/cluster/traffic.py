@@ -12,9 +12,9 @@ from typing import Any
 from tests import media
 from tools.chaos.receiver import Receiver
 from tools.cluster.nodes import wait_until
-from tools.cluster.outcome import SUCCEEDED, JobEnd
+from tools.cluster.outcome import JobEnd
 from tools.load import songs
-from tools.load.clients import Caller, Client, Shared, all_clients
+from tools.load.clients import FINAL, Caller, Client, Shared, all_clients
 from tools.load.jobs import Jobs
 from tools.load.measures import Call, Recorder
 from tools.load.profile import Downloads, Events, Polls, Profile, Uploads
@@ -33,7 +33,6 @@ _JOB_SECONDS = 300.0
 _WEBHOOK_SECONDS = 120.0
 _POLL_SECONDS = 1.0
 _AT_ONCE = 4
-_FINAL = (SUCCEEDED, "failed", "cancelled")
 
 
 class Ledger(Jobs):
@@ -100,15 +99,7 @@ class Traffic:
         media.write_song(path, seconds=_DEMO_SECONDS, sample_rate=22_050)
         caller = Caller(self.shared)
         for _ in range(_DEMO_SONGS):
-            job_id = caller.call(
-                "POST",
-                "/separate",
-                name="POST /separate",
-                read=lambda response: response.json()["job_id"],
-                files={"file": (path.name, path.read_bytes())},
-                data={**self.shared.fields, "model": "demo"},
-                headers={"Cache-Control": "no-cache"},
-            )
+            job_id = caller.separate(path.name, path.read_bytes(), model="demo")
             if job_id is not None:
                 self.ledger.add(job_id)
 
@@ -128,7 +119,7 @@ class Traffic:
             job = caller.job(job_id)
             if job is None:
                 return JobEnd("unknown")
-            if job["status"] in _FINAL:
+            if job["status"] in FINAL:
                 return JobEnd(job["status"], _stems(caller, job))
             time.sleep(_POLL_SECONDS)
         return JobEnd(job["status"])

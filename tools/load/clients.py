@@ -24,7 +24,7 @@ _IDLE_SECONDS = 0.2
 _FIRST_EVENT = "GET /job/{id}/events, first event"
 # The comment of a stream that ends before its job, of a client that shall come back.
 _RECONNECT = b": reconnect"
-_FINAL = ("completed", "failed", "cancelled")
+FINAL = ("completed", "failed", "cancelled")
 
 
 class WrongResponse(Exception):
@@ -106,6 +106,19 @@ class Caller:
         time.sleep(wait_seconds)
         return found
 
+    def separate(self, name: str, song: bytes, **fields: str) -> Any:
+        """Send a song, to be separated anew; return its job's id, or None."""
+        return self.call(
+            "POST",
+            "/separate",
+            name="POST /separate",
+            read=lambda response: response.json()["job_id"],
+            files={"file": (name, song)},
+            data={**self._shared.fields, **fields},
+            # Else the server would return the stems of the first one.
+            headers={"Cache-Control": "no-cache"},
+        )
+
     def job(self, job_id: str) -> Any:
         """Return a job as the server shows it, or None."""
         return self.call(
@@ -137,16 +150,7 @@ class Uploader:
         """Send one song."""
         shared = self._shared
         name = f"song.{shared.profile.uploads.format}"
-        job_id = self._caller.call(
-            "POST",
-            "/separate",
-            name="POST /separate",
-            read=lambda response: response.json()["job_id"],
-            files={"file": (name, random.choice(shared.songs))},
-            data=shared.fields,
-            # Else the server would return the stems of the first one.
-            headers={"Cache-Control": "no-cache"},
-        )
+        job_id = self._caller.separate(name, random.choice(shared.songs))
         if job_id is not None:
             shared.jobs.add(job_id, shared.profile.cancels.share)
 
@@ -165,7 +169,7 @@ class Poller:
         if self._job_id is None:
             return
         job = self._caller.job(self._job_id)
-        if job is None or job["status"] in _FINAL:
+        if job is None or job["status"] in FINAL:
             self._job_id = None
 
 
@@ -216,7 +220,7 @@ class _Events:
                 self.last_id = line[4:].decode()
             elif line.startswith(b":"):
                 last_line = line
-        if not response.ok or status in _FINAL:
+        if not response.ok or status in FINAL:
             return False
         if last_line != _RECONNECT:
             raise WrongResponse(f"the events ended with {status or 'nothing'!r}")
@@ -238,7 +242,7 @@ class Downloader:
         if self._job_id is None:
             return
         job = self._caller.job(self._job_id)
-        if job is not None and job["status"] not in _FINAL:
+        if job is not None and job["status"] not in FINAL:
             time.sleep(1)
             return
         self._job_id = None
