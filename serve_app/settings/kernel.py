@@ -151,6 +151,13 @@ class KernelSettings(Section):
         "`admin`; where access is open, everyone), `open` (everyone), or `off` (404).",
     )
 
+    traces: Literal["off", "otlp"] = Field(
+        default="off",
+        description="`otlp` exports traces (an extra) to the collector that the "
+        "standard `OTEL_EXPORTER_OTLP_ENDPOINT` names, by default "
+        "`http://localhost:4318`.",
+    )
+
     @field_validator("webhook_secrets", mode="before")
     @classmethod
     def _split_both(cls, value: Any) -> Any:
