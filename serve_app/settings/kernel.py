@@ -132,8 +132,9 @@ class KernelSettings(Section):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Addresses and networks of your proxies, comma-separated, as in "
-        "`10.0.0.0/8,::1`. `X-Forwarded-For`, `-Proto` and `-Host` are ignored from "
-        "others. `*` trusts all clients: use it only if they can't connect directly.",
+        "`10.0.0.0/8,::1`. `X-Forwarded-For`, `-Proto` and `-Host`, and `traceparent` "
+        "are ignored from others. `*` trusts all clients: use it only if they can't "
+        "connect directly.",
     )
     log_level: str = Field(
         default="INFO",

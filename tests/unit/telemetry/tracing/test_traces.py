@@ -230,14 +230,15 @@ def test_the_stages_of_a_worker_follow_each_other_below_the_attempt(
 def test_the_stage_in_which_a_worker_fails_has_the_error(
     tracer: KeepingTracer, traces: Traces
 ) -> None:
-    with (
-        pytest.raises(UnreadableAudio),
-        traces.stages(new_job(traceparent=PARENT)) as stages,
-    ):
-        report = stages.over(lambda *_: None)
-        report("fetch", 0.0)
-        report("separate", 0.0)
-        raise UnreadableAudio("noise")
+    def work() -> None:
+        with traces.stages(new_job(traceparent=PARENT)) as stages:
+            report = stages.over(lambda *_: None)
+            report("fetch", 0.0)
+            report("separate", 0.0)
+            raise UnreadableAudio("noise")
+
+    with pytest.raises(UnreadableAudio):
+        work()
     assert tracer.named("fetch").error == ""
     assert tracer.named("separate").error == "unreadable_audio"
 
