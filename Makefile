@@ -18,7 +18,7 @@ DEV_READY := $(VENV)/.ready-dev
 UNIT_TESTS := -n logical --maxprocesses 4 --dist loadfile tests/unit tests/contracts
 
 .PHONY: setup serve test test-unit check format bench loadtest verify chaos night lock \
-	clean try-image sbom
+	clean try-image sbom try-cluster
 
 setup: $(DEV_READY)
 
@@ -69,12 +69,13 @@ bench: setup
 loadtest: setup
 	$(PYTHON) -m tools.load --profile "$(PROFILE)" $(if $(URL),--url "$(URL)",--fake-model)
 
-# What is too long for each change, in about 35 minutes on two cores: the scores of the
+# What is too long for each change, in about 50 minutes on two cores: the scores of the
 # analysis on pieces that it was not tuned on, the accuracy of tempos by confidence, its
 # speed compared with librosa, a song of ten hours, access control (times that could tell
 # another tenant's jobs, its cost, revoked keys, generated requests), the metrics of
-# 100,000 jobs, an upgrade under 50 jobs, an update under 100 event streams, and each
-# alert, with Debian's prometheus. Pieces are rendered once, with fluidsynth and mma.
+# 100,000 jobs, an upgrade under 50 jobs, an update under 100 event streams, each alert,
+# with Debian's prometheus, and clusters of three nodes, for which it needs root. Pieces
+# are rendered once, with fluidsynth and mma.
 verify: setup
 	$(PYTHON) -m tools.music --part score --out "$(MUSIC)/score"
 	$(PYTHON) -m benchmarks.analysis "$(MUSIC)/score" --misses
@@ -89,6 +90,13 @@ verify: setup
 	UPGRADE_SONGS=50 $(PYTHON) -m pytest tests/serve/test_upgrade.py
 	STREAMS_LISTENERS=100 $(PYTHON) -m pytest tests/serve/test_streams.py
 	$(PYTHON) -m tools.alert_drill
+	$(PYTHON) -m tools.cluster
+
+# Takes about 15 minutes, and needs root, iproute2 and redis-server: upgrades, scaling and
+# the loss of a head under load, on clusters of three Ray nodes on this machine.
+# `make try-cluster OPTIONS="--only config --ha-proxy"` for a part of it.
+try-cluster: setup
+	$(PYTHON) -m tools.cluster $(OPTIONS)
 
 # Takes about 15 minutes: kills processes that serve 200 jobs; no job may be lost.
 chaos: setup

@@ -175,9 +175,9 @@ def knobs_of(best: Mapping[str, Mapping[str, Tried]]) -> str:
 
 
 def large(load: float) -> tuple[Outcome, int]:
-    """Simulate our policy in a steady hour with so many busy replicas."""
+    """Simulate our policy with so many busy replicas, for half an hour."""
     pool = Pool()
-    given = trace("steady", load, pool.speed, 3600)
+    given = trace("steady", load, pool.speed, 1800)
     knobs = Knobs(20, 0.0, 60.0, round(load))
     most = 0
 

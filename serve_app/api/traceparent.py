@@ -6,7 +6,7 @@ HEADER = "traceparent"
 
 # All of version 00; later versions may add fields.
 _FORM = re.compile(
-    r"(?:00|(?!ff)[0-9a-f]{2}(?=.{52}(?:$|-)))"
+    r"(?!ff)[0-9a-f]{2}"
     r"-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})"
     r"-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )

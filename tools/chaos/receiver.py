@@ -20,10 +20,11 @@ _ACCEPTED, _FAILED, _FORGED = 204, 500, 401
 class Receiver:
     """Receives webhooks on its own port, and fails many of them while `is_cutting`.
 
-    `taken` has the ids of the webhooks that got a success status, by job.
+    It listens on the address `host`. `taken` has the ids of the webhooks that got a
+    success status, by job.
     """
 
-    def __init__(self, secret: str, seed: int) -> None:
+    def __init__(self, secret: str, seed: int, host: str = "127.0.0.1") -> None:
         self.taken: defaultdict[str, list[str]] = defaultdict(list)
         self.cuts: Counter[str] = Counter()
         self.forged = 0
@@ -31,13 +32,14 @@ class Receiver:
         self._key = base64.b64decode(secret.removeprefix("whsec_"))
         self._random = Random(seed)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer((host, 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever)
 
     @property
     def url(self) -> str:
         """The URL of the endpoint."""
-        return f"http://127.0.0.1:{self._server.server_port}/hook"
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}/hook"
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -7,8 +7,8 @@ The same classes run in threads (`tools/load/plain.py`) and in locust's greenlet
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import requests
@@ -33,7 +33,7 @@ class WrongResponse(Exception):
 
 @dataclass(frozen=True)
 class Shared:
-    """What all clients of a run share."""
+    """What all clients of a run share. `fields` are sent with each song."""
 
     url: str
     key: str
@@ -41,6 +41,7 @@ class Shared:
     songs: Sequence[bytes]
     jobs: Jobs
     recorder: Recorder
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 class Client(Protocol):
@@ -142,6 +143,7 @@ class Uploader:
             name="POST /separate",
             read=lambda response: response.json()["job_id"],
             files={"file": (name, random.choice(shared.songs))},
+            data=shared.fields,
             # Else the server would return the stems of the first one.
             headers={"Cache-Control": "no-cache"},
         )

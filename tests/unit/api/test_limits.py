@@ -57,10 +57,12 @@ def test_limits_leave_room_for_short_requests(ongoing: int) -> None:
 class Waiting:
     """Stands in for a stem of which nothing is done yet."""
 
+    size_bytes = 44
+
     def is_ready(self) -> bool:
         return False
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, start_bytes: int = 0) -> Iterator[bytes]:
         yield b""
 
     def stop(self) -> None:

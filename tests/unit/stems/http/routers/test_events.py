@@ -135,7 +135,7 @@ async def followed(
     headers = {} if last is None else {"Last-Event-ID": last}
     async with server.with_services(streams=streams) as client:
         url = f"/job/{job_id}/events"
-        answer = await asyncio.wait_for(client.get(url, headers=headers), 5)
+        answer = await asyncio.wait_for(client.get(url, headers=headers), 30)
     assert answer.status_code == 200
     return answer.text
 
