@@ -203,8 +203,9 @@ def test_a_long_or_strange_value_stays_on_one_line() -> None:
     assert len(text) < 100
 
 
-def test_traces_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter", None)
+@pytest.mark.parametrize("missing", ["otlp.proto", "otlp.proto.http"])
+def test_traces_need_their_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setitem(sys.modules, f"opentelemetry.exporter.{missing}", None)
     monkeypatch.setenv("STEMSERVE_TRACES", "otlp")
     with pytest.raises(WrongSettings, match=r"pip install 'stemserve\[traces\]'"):
         settings_check.read()
