@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -127,7 +128,7 @@ def assert_durations_add_up(trace: list[CollectedSpan]) -> None:
     decode, root = only(trace, "decode"), only(trace, "POST /separate")
     assert decode.seconds <= root.seconds
     stages = [only(trace, name) for name in STAGES]
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in pairwise(stages):
         gap = after.began_seconds - before.ended_seconds
         assert 0 <= gap < CLOCK_SECONDS
     assert sum(stage.seconds for stage in stages) <= attempt.seconds
@@ -139,23 +140,23 @@ def assert_durations_add_up(trace: list[CollectedSpan]) -> None:
 def test_a_song_that_was_separated_before_links_to_the_trace_that_did(
     service: Service, collector: Collector, song: Path
 ) -> None:
-    traces = []
+    answers = []
     for _ in range(2):
         with song.open("rb") as file:
             files = {"file": (song.name, file)}
-            answer = httpx.post(f"{service.url}/separate", files=files, timeout=60)
-        assert service.wait(answer.json()["job_id"])["status"] == "completed"
-        done = len([s for s in collector.spans if s.name == "POST /separate"])
-        traces.append(done)
+            response = httpx.post(f"{service.url}/separate", files=files, timeout=60)
+        answers.append(response.json())
+        assert service.wait(answers[-1]["job_id"])["status"] == "completed"
+    assert answers[1]["cache"] == "hit"
 
-    def linked() -> list[CollectedSpan]:
-        return [span for span in collector.spans if span.links]
+    def roots() -> list[CollectedSpan]:
+        found = [s for s in collector.spans if s.name == "POST /separate"]
+        return sorted(found, key=lambda span: span.began_seconds)
 
-    wait_for(lambda: len(linked()) > 0, EXPORT_SECONDS)
-    roots = {s.trace_id for s in collector.spans if s.name == "POST /separate"}
-    for span in linked():
-        assert span.attributes["stemserve.reused"] is True
-        assert set(span.links) <= roots - {span.trace_id}
+    wait_for(lambda: bool(roots()[-1].links), EXPORT_SECONDS)
+    *earlier, hit = roots()
+    assert hit.attributes["stemserve.reused"] is True
+    assert set(hit.links) <= {root.trace_id for root in earlier}
 
 
 def test_a_killed_separator_leaves_two_attempts_in_one_trace(

@@ -205,7 +205,9 @@ def test_a_long_or_strange_value_stays_on_one_line() -> None:
 
 @pytest.mark.parametrize("missing", ["otlp.proto", "otlp.proto.http"])
 def test_traces_need_their_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    monkeypatch.setitem(sys.modules, f"opentelemetry.exporter.{missing}", None)
+    package = "opentelemetry.exporter"
+    monkeypatch.delitem(sys.modules, f"{package}.otlp.proto.http", raising=False)
+    monkeypatch.setitem(sys.modules, f"{package}.{missing}", None)
     monkeypatch.setenv("STEMSERVE_TRACES", "otlp")
     with pytest.raises(WrongSettings, match=r"pip install 'stemserve\[traces\]'"):
         settings_check.read()
