@@ -118,7 +118,8 @@ sbom: setup
 # Locks from scratch: existing locks would make uv resolve some packages to two versions.
 COMPILE = $(PYTHON) -m uv pip compile --quiet --no-emit-index-url --no-emit-find-links \
 	--no-header --universal --fork-strategy fewest --python-version 3.11
-SERVING := --extra postgres --extra s3 --extra openvino --extra demucs --extra beats
+SERVING := --extra postgres --extra s3 --extra openvino --extra demucs --extra beats \
+	--extra traces
 
 lock:
 	@[ -x $(PYTHON) ] || $(MAKE) $(READY)

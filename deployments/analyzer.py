@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import ray
 
-from deployments import nodes, replica_ports
+from deployments import nodes, replica_ports, tracing
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
@@ -61,7 +61,9 @@ class Analyzer:
         replica_ports.keep_from_network()
         nodes.refuse_several(settings)
         configure_logging(settings)
-        storage = file_storage(settings, Recorder(RayMeter()).storage_failed)
+        meter = RayMeter()
+        self._traces = tracing.traces(settings, meter)
+        storage = file_storage(settings, Recorder(meter).storage_failed)
         make_engine = beats.engine_maker(settings)
         self._reporter = Reporter(
             storage,
@@ -102,6 +104,7 @@ class Analyzer:
             bpm_range=job.request.bpm_range,
             job_id=job.id,
             request_id=job.request_id,
+            traceparent=job.traceparent,
         )
         per_cent = 0
 
@@ -118,7 +121,8 @@ class Analyzer:
     def _of_song(
         self, request: Request, cancelled: Event, on_samples: OnSamples = _ignore
     ) -> Mapping[str, Any]:
-        with log_context.bound(request.job_id, request.request_id):
+        bound = log_context.bound(request.job_id, request.request_id)
+        with bound, self._traces.analysis(request.job_id, request.traceparent):
             began_seconds, job = time.monotonic(), request.job_id or "-"
             logger.info("analysis started job=%s", job)
             report = self._reporter.of_song(request, cancelled, on_samples)

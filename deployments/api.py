@@ -13,7 +13,15 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments import access, draining, kernel, metrics, nodes, replica_ports
+from deployments import (
+    access,
+    draining,
+    kernel,
+    metrics,
+    nodes,
+    replica_ports,
+    tracing,
+)
 from deployments.logs import configure_audit_log, configure_logging
 from deployments.pool import Pool
 from deployments.ray_meter import RayMeter
@@ -101,7 +109,8 @@ class Api:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
-        shared = kernel.build(settings, RayMeter())
+        meter = RayMeter()
+        shared = kernel.build(settings, meter, tracing.traces(settings, meter))
         systems = [
             system.in_api(
                 shared, self._handles[name], DispatcherCalls(name, self._dispatcher)
@@ -130,6 +139,7 @@ class Api:
                 has_pieces=os.environ.get(_HAPROXY) != "1",
                 door=gate.door,
                 on_request=shared.recorder.request_ended,
+                trace=shared.traces.request if shared.traces.is_on else None,
                 streams=streams,
             ),
             parts,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deployments import isolation, kernel, nodes, replica_ports
+from deployments import isolation, kernel, nodes, replica_ports, tracing
 from deployments.demand import Demands
 from deployments.logs import configure_logging
 from deployments.ray_meter import RayMeter
@@ -31,7 +31,8 @@ class DispatcherReplica:
         nodes.refuse_several(settings)
         configure_logging(settings)
         isolation.warn_of_open_ray()
-        shared = kernel.build(settings, RayMeter())
+        meter = RayMeter()
+        shared = kernel.build(settings, meter, tracing.traces(settings, meter))
         self._parts = {
             name: system.in_dispatcher(replace(shared, system=name), handles[name])
             for name, system in systems.items()
@@ -41,9 +42,7 @@ class DispatcherReplica:
             for part in self._parts.values()
             for dispatcher in part.dispatchers
         }
-        self._sender = webhook_sender(
-            settings, shared.outbox, shared.recorder.webhook_attempted
-        )
+        self._sender = webhook_sender(settings, shared.outbox, shared.sender_hooks)
         self._sweeper = _sweeper(shared, self._parts)
         self._demands = Demands(
             {

@@ -10,6 +10,7 @@ from deployments.files import direct_uploads, file_storage
 from deployments.wiring import database, now
 from serve_app.database import Database
 from serve_app.idempotency.store import StoredResponses
+from serve_app.jobs.attempt import AttemptEnd
 from serve_app.jobs.dispatcher import (
     Discard,
     Dispatcher,
@@ -27,7 +28,10 @@ from serve_app.settings import Settings
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.telemetry.meter import NO_METER, Meter
 from serve_app.telemetry.recorder import Recorder
+from serve_app.telemetry.tracing.traces import NO_TRACES, Traces
 from serve_app.webhooks.outbox import Outbox
+from serve_app.webhooks.sender import Hooks as SenderHooks
+from serve_app.webhooks.sender import SendEnd
 
 # New jobs wake their dispatcher; polls find retries, and the jobs of dead dispatchers.
 _POLL_SECONDS = 2.0
@@ -37,7 +41,8 @@ _POLL_SECONDS = 2.0
 class Kernel:
     """The database, the outbox, the recorded responses and the file store.
 
-    `system` is the one that gets it, or "". The `meter` records metrics.
+    `system` is the one that gets it, or "". The `meter` records metrics, and `traces`
+    what happens as spans.
     """
 
     settings: Settings
@@ -49,12 +54,23 @@ class Kernel:
     uploads: DirectUploads | None
     clock: Callable[[], datetime] = now
     meter: Meter = NO_METER
+    traces: Traces = NO_TRACES
     system: str = ""
 
     @property
     def recorder(self) -> Recorder:
         """The callbacks that record metrics."""
         return Recorder(self.meter)
+
+    @property
+    def sender_hooks(self) -> SenderHooks:
+        """What the sender of webhooks calls."""
+
+        def on_end(end: SendEnd) -> None:
+            self.recorder.webhook_attempted(end)
+            self.traces.delivery_ended(end)
+
+        return SenderHooks(self.traces.delivery, on_end)
 
     def store(self, kind: Kind[Q, R]) -> JobStore[Q, R]:
         """Return the store for jobs of a kind."""
@@ -82,12 +98,19 @@ class Kernel:
             renew_seconds=lease_seconds / 3,
             poll_seconds=_POLL_SECONDS,
         )
-        on_end = partial(self.recorder.attempt_ended, self.system)
-        hooks = Hooks(reuse, discard, on_end)
+        recorded = partial(self.recorder.attempt_ended, self.system)
+
+        def on_end(end: AttemptEnd) -> None:
+            recorded(end)
+            self.traces.attempt_ended(end)
+
+        hooks = Hooks(reuse, discard, self.traces.attempt, on_end)
         return Dispatcher(store, run, uuid4().hex, policy, hooks)
 
 
-def build(settings: Settings, meter: Meter = NO_METER) -> Kernel:
+def build(
+    settings: Settings, meter: Meter = NO_METER, traces: Traces = NO_TRACES
+) -> Kernel:
     """Return the kernel for `settings`, after migrating the database.
 
     Raises ValueError for invalid settings, Unavailable if the database is unreachable.
@@ -103,4 +126,5 @@ def build(settings: Settings, meter: Meter = NO_METER) -> Kernel:
         file_storage(settings, recorder.storage_failed),
         direct_uploads(settings),
         meter=meter,
+        traces=traces,
     )

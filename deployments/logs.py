@@ -34,14 +34,14 @@ def configure_logging(settings: Settings) -> None:
 
 def _write_json(handlers: Iterable[logging.Handler]) -> None:
     """Have these handlers write JSON, Serve's own records too."""
-    formatter = JsonLines(_process())
+    formatter = JsonLines(process())
     for handler in handlers:
         handler.addFilter(ContextFilter())
         _target(handler).setFormatter(formatter)
 
 
-def _process() -> Mapping[str, str]:
-    """Return the fields of all lines of this process; none outside of a replica."""
+def process() -> Mapping[str, str]:
+    """Return what identifies this process in logs; nothing outside of a replica."""
     try:
         context = serve.get_replica_context()
     except RayServeException:

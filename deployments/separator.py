@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray import serve
 
-from deployments import nodes, replica_ports
+from deployments import nodes, replica_ports, tracing
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
@@ -45,7 +45,9 @@ class Separator:
         replica_ports.keep_from_network()
         nodes.refuse_several(settings)
         configure_logging(settings)
-        self._recorder = Recorder(RayMeter())
+        meter = RayMeter()
+        self._recorder = Recorder(meter)
+        self._traces = tracing.traces(settings, meter)
         self._engines = EngineShelf(settings, self._recorder.batch_computed)
         storage = file_storage(settings, self._recorder.storage_failed)
         self._worker = SongWorker(
@@ -83,10 +85,11 @@ class Separator:
                 yield event
 
     def _separate(self, job: SeparationJob, report: Report, cancelled: Event) -> Result:
-        with log_context.bound(job.id, job.request_id):
+        bound = log_context.bound(job.id, job.request_id)
+        with bound, self._traces.stages(job) as stages:
             began_seconds = time.monotonic()
             logger.info("separation started job=%s attempt=%d", job.id, job.attempt)
-            result = self._worker.run(job, report, cancelled)
+            result = self._worker.run(job, stages.over(report), cancelled)
             logger.info(
                 "separation ended job=%s attempt=%d took=%.1fs",
                 *(job.id, job.attempt, time.monotonic() - began_seconds),

@@ -190,7 +190,8 @@ def client_songs(pool: Pool, songs_at_once: int) -> int:
 
 def _reuse(kernel: Kernel, store: JobStore[SeparationRequest, Result]) -> Reuse:
     allowed = kernel.settings.allowed_licences
-    return Reuse(store, kernel.storage, kernel.clock, allowed)
+    on_reuse = kernel.traces.reused
+    return Reuse(store, kernel.storage, kernel.clock, allowed, on_reuse)
 
 
 def _sweep_orphans(kernel: Kernel, expiry: Expiry) -> None:
@@ -224,7 +225,7 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
             max_upload_bytes=settings.max_upload_bytes,
             uploads=kernel.uploads,
             reserve=disk_reserve(settings),
-            decodes=Decodes(kernel.meter),
+            decodes=Decodes(kernel.meter, kernel.traces),
         ),
         analyses=analyses,
         follow=follow,

@@ -17,11 +17,12 @@ from serve_app.stems.kind import Separation, Sign, separation
 from serve_app.webhooks import signing
 from serve_app.webhooks.channel import SendPolicy, WebhookChannel
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.sender import OnAttempt, Sender
+from serve_app.webhooks.sender import Hooks, Sender
 
 logger = logging.getLogger(__name__)
 
 _SLOW_POLL_SECONDS = 60.0
+_NO_HOOKS = Hooks()
 
 
 def now() -> datetime:
@@ -55,7 +56,7 @@ def _song_rules(settings: Settings) -> Rules:
 
 
 def webhook_sender(
-    settings: Settings, outbox: Outbox, on_attempt: OnAttempt = lambda _: None
+    settings: Settings, outbox: Outbox, hooks: Hooks = _NO_HOOKS
 ) -> Sender:
     """Return the sender of the messages in `outbox`; ValueError for a bad secret."""
     keys = _webhook_keys(settings)
@@ -71,7 +72,7 @@ def webhook_sender(
     network = CheckedNetwork(is_allowed=lambda _: is_private)
     asker = OutboundClient(_webhook_rules(settings), network)
     channel = WebhookChannel(asker, keys, settings.public_url, policy)
-    return Sender(outbox, channel, now, on_attempt=on_attempt)
+    return Sender(outbox, channel, now, hooks=hooks)
 
 
 def webhook_check(settings: Settings) -> Callable[[str], object] | None:

@@ -150,6 +150,7 @@ def _middleware(
             RequestLog,
             answers_id=answers_request_id,
             on_request=services.on_request,
+            trace=services.trace,
         ),
         Middleware(Cors, origins),
         Middleware(Failures),

@@ -15,6 +15,9 @@ from serve_app.api import hosts
 
 Address = IPv4Address | IPv6Address
 
+# In the scope of a request: a trusted proxy sent it.
+_TRUSTED = "stemserve.trusted_peer"
+
 
 class ForwardedHeaders:
     """Set a request's client, scheme and host to those the outermost proxy received.
@@ -45,7 +48,7 @@ class ForwardedHeaders:
         proxies = self._count_trusted(hops)
         if proxies == 0:
             return scope
-        changed = dict(scope)
+        changed = {**scope, _TRUSTED: True}
         client = read_address(hops[max(0, len(hops) - 1 - proxies)])
         if client is not None:
             changed["client"] = (str(client), 0)
@@ -69,6 +72,11 @@ class ForwardedHeaders:
         if address is None:
             return False
         return self._trusts_all or any(address in each for each in self._networks)
+
+
+def is_trusted(scope: Scope) -> bool:
+    """Return whether a trusted proxy sent a request."""
+    return bool(scope.get(_TRUSTED, False))
 
 
 def _values(headers: Headers, name: str) -> list[str]:

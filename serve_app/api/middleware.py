@@ -9,7 +9,7 @@ from urllib.parse import quote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.api import pieces, problems, request_id
+from serve_app.api import forwarding, pieces, problems, request_id, traceparent
 from serve_app.api.route_rules import template_of
 
 logger = logging.getLogger(__name__)
@@ -32,10 +32,29 @@ class RequestEnd:
 OnRequest = Callable[[RequestEnd], None]
 
 
+@dataclass(frozen=True)
+class RequestBegin:
+    """A request that begins.
+
+    `traceparent` is its valid header of that name, or empty, and `is_trusted` tells
+    whether a trusted proxy sent it.
+    """
+
+    method: str
+    scheme: str
+    traceparent: str
+    is_trusted: bool
+
+
+# Begins to trace a request; returns what gets its end, or None if it is not traced.
+Trace = Callable[[RequestBegin], OnRequest | None]
+
+
 class RequestLog:
     """Give each request an id, log it, and report its end to `on_request`.
 
-    With `answers_id` the response has the id, as X-Request-ID.
+    With `answers_id` the response has the id, as X-Request-ID. With `trace`, requests
+    are traced.
     """
 
     def __init__(
@@ -43,10 +62,12 @@ class RequestLog:
         app: ASGIApp,
         answers_id: bool = True,
         on_request: OnRequest = lambda _: None,
+        trace: Trace | None = None,
     ) -> None:
         self._app = app
         self._answers_id = answers_id
         self._on_request = on_request
+        self._trace = trace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,6 +75,7 @@ class RequestLog:
             return
         identity = request_id.chosen(Headers(scope=scope).get(request_id.HEADER, ""))
         request_id.current.set(identity)
+        traced = self._begin(scope)
         started, status = perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
@@ -79,9 +101,24 @@ class RequestLog:
             if pieces.is_first(Headers(scope=scope)):
                 values = (method, path, status, client, seconds * 1000, identity)
                 logger.info(line, *values)
-                self._on_request(
-                    RequestEnd(template_of(scope), method, status, seconds)
-                )
+                end = RequestEnd(template_of(scope), method, status, seconds)
+                self._on_request(end)
+                if traced is not None:
+                    traced(end)
+
+    def _begin(self, scope: Scope) -> OnRequest | None:
+        """Begin to trace a request, except for later pieces of a file."""
+        headers = Headers(scope=scope)
+        if self._trace is None or not pieces.is_first(headers):
+            return None
+        return self._trace(
+            RequestBegin(
+                scope["method"],
+                scope["scheme"],
+                traceparent.accepted(headers.get(traceparent.HEADER, "")),
+                forwarding.is_trusted(scope),
+            )
+        )
 
 
 class Failures:

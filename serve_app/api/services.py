@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from serve_app.api.door import Door, OpenDoor
-from serve_app.api.middleware import OnRequest
+from serve_app.api.middleware import OnRequest, Trace
 from serve_app.api.streams import Streams
 from serve_app.idempotency.response import StoredResponse
 
@@ -31,7 +31,8 @@ class Services:
     `allowed_hosts` only; if it is empty, any host. The `door` decides which requests
     may come in. With `has_pieces` the server's proxy requests files in pieces.
     `max_ongoing_requests` is how many requests the server takes at once; long ones get
-    shares of it, and `streams` ends them. `on_request` gets the end of each request.
+    shares of it, and `streams` ends them. `on_request` gets the end of each request,
+    and `trace` begins to trace one.
     """
 
     answers: StoredResponses
@@ -44,4 +45,5 @@ class Services:
     has_pieces: bool = True
     door: Door = field(default_factory=OpenDoor)
     on_request: OnRequest = lambda _: None
+    trace: Trace | None = None
     streams: Streams = field(default_factory=Streams)

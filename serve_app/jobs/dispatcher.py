@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -32,6 +32,7 @@ _UNEXPECTED = (
 Ending = Callable[[], AnyJob]
 Reuse = Callable[[AnyJob], Any | None]
 Discard = Callable[[AnyJob], None]
+OnStart = Callable[[AnyJob], AbstractContextManager[AnyJob]]
 OnEnd = Callable[[AttemptEnd], None]
 
 
@@ -40,12 +41,14 @@ class Hooks:
     """What a dispatcher calls.
 
     A job for which `reuse` returns a result is not run. `discard` deletes the stored
-    files of a job that ended without a result. Both block. `on_end` gets the end of
-    each attempt.
+    files of a job that ended without a result. Both block. The tasks of an attempt
+    are created within `on_start`, which returns the job as its worker gets it, and
+    `on_end` gets the end of each attempt in one of them.
     """
 
     reuse: Reuse = lambda _: None
     discard: Discard = lambda _: None
+    on_start: OnStart = nullcontext
     on_end: OnEnd = lambda _: None
 
 
@@ -200,11 +203,12 @@ class Dispatcher:
         return passed_by, min(room, long_room, self._room())
 
     def _start(self, job: AnyJob) -> None:
-        log.started(self._store.kind, job)
-        attempt = RunningAttempt(self._store.kind, job, _now_seconds())
-        attempt.work = asyncio.create_task(self._follow(attempt))
-        self._running[attempt.claim] = attempt
-        worker = asyncio.create_task(self._see_through(attempt, attempt.work))
+        with self._hooks.on_start(job) as started:
+            log.started(self._store.kind, started)
+            attempt = RunningAttempt(self._store.kind, started, _now_seconds())
+            attempt.work = asyncio.create_task(self._follow(attempt))
+            self._running[attempt.claim] = attempt
+            worker = asyncio.create_task(self._see_through(attempt, attempt.work))
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
 

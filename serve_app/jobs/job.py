@@ -100,6 +100,9 @@ class Job(Generic[Q, R]):
     at_once: int | None = None
     audio_seconds: float = 0.0  # what it takes of its tenant's minutes of the day
     request_id: str | None = None  # of the HTTP request that added it
+    # The W3C `traceparent` of what caused it: in the database the HTTP request that
+    # added it, and in its worker the attempt.
+    traceparent: str | None = None
     # The size of its files that are kept until it expires. Before its end, the most
     # that it can be.
     stored_bytes: int = 0

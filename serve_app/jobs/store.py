@@ -1,7 +1,7 @@
 """The store of jobs of one kind in the database."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -448,7 +448,9 @@ class JobStore(Generic[Q, R]):
         if used is not None:
             usage.add(connection, job.tenant, usage.day_of(job.created_at), used)
         if messages := self.kind.messages(job, self._clock()):
-            self._post(connection, messages)
+            traceparent = job.traceparent
+            traced = [replace(each, traceparent=traceparent) for each in messages]
+            self._post(connection, traced)
         return job
 
     def _held(self, connection: Connection, claim: Claim) -> Job[Q, R]:

@@ -68,6 +68,7 @@ queue = Table(
     Column("audio_seconds", Float, nullable=False, server_default="0"),
     Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
     Column("request_id", String(64)),
+    Column("traceparent", String(55)),
     # The fields of a request that the previous version reads; `request` has the others.
     Column("source", JSON(none_as_null=True)),
     Column("options", JSON(none_as_null=True)),

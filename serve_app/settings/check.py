@@ -30,6 +30,11 @@ _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 # The parts of a URL that may contain a password.
 _USER = re.compile(r"(://)[^/@\s]*@")
 _QUERY = re.compile(r"\?\S*")
+# OpenTelemetry's variables of the protocol, and the one that is supported.
+_OTLP_PROTOCOLS = (
+    *("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"),
+)
+_OTLP_HTTP = "http/protobuf"
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 # Raises ValueError, with what is allowed.
@@ -184,10 +189,18 @@ def shown(value: Any) -> str:
 
 def needs(package: str, extra: str) -> None:
     """Raise WrongHere unless `package` is installed, which comes with an extra."""
-    if find_spec(package) is None:
+    if not _is_installed(package):
         raise WrongHere(
             f"{package} is not installed: run `pip install 'stemserve[{extra}]'`"
         )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        # The package that contains it is missing too.
+        return False
 
 
 def _check_database(settings: Settings) -> None:
@@ -321,6 +334,18 @@ def _check_log_level(settings: Settings) -> None:
         raise ValueError("must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
 
 
+def _check_traces(settings: Settings) -> None:
+    if settings.traces == "off":
+        return
+    needs("opentelemetry.exporter.otlp.proto.http", "traces")
+    for name in _OTLP_PROTOCOLS:
+        if (protocol := os.environ.get(name, _OTLP_HTTP)) not in (_OTLP_HTTP, ""):
+            raise WrongHere(
+                f"only {_OTLP_HTTP} is supported: set {name}={_OTLP_HTTP}, and the "
+                f"endpoint to the collector's port for it, not {shown(protocol)}"
+            )
+
+
 def check_directory(path: Path) -> None:
     """Raise WrongHere unless `path` is, or can become, a writable directory."""
     standing = path.absolute()
@@ -376,4 +401,5 @@ _RULES: Mapping[str, Rule] = {
     "cors_origins": _check_origins,
     "allowed_hosts": _check_allowed_hosts,
     "log_level": _check_log_level,
+    "traces": _check_traces,
 }

@@ -132,8 +132,9 @@ class KernelSettings(Section):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Addresses and networks of your proxies, comma-separated, as in "
-        "`10.0.0.0/8,::1`. `X-Forwarded-For`, `-Proto` and `-Host` are ignored from "
-        "others. `*` trusts all clients: use it only if they can't connect directly.",
+        "`10.0.0.0/8,::1`. `X-Forwarded-For`, `-Proto` and `-Host`, and `traceparent` "
+        "are ignored from others. `*` trusts all clients: use it only if they can't "
+        "connect directly.",
     )
     log_level: str = Field(
         default="INFO",
@@ -149,6 +150,13 @@ class KernelSettings(Section):
         default="admin",
         description="Who may read `GET /metrics`: `admin` (keys with the scope "
         "`admin`; where access is open, everyone), `open` (everyone), or `off` (404).",
+    )
+
+    traces: Literal["off", "otlp"] = Field(
+        default="off",
+        description="`otlp` exports traces (an extra) to the collector that the "
+        "standard `OTEL_EXPORTER_OTLP_ENDPOINT` names, by default "
+        "`http://localhost:4318`.",
     )
 
     @field_validator("webhook_secrets", mode="before")

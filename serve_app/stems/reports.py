@@ -30,7 +30,7 @@ class Request:
 
     `place` is the key of its files without their suffixes; if it is empty, nothing is
     stored. `bpm_range` is the range of the song's tempo, if it is known. `job_id` and
-    `request_id` are for the log.
+    `request_id` are for the log, and `traceparent` for the trace.
     """
 
     key: str
@@ -38,6 +38,7 @@ class Request:
     bpm_range: tuple[float, float] | None = None
     job_id: str = ""
     request_id: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def of_song(job: SeparationJob) -> Request:
         job.request.source.key,
         _place(job, MIX),
         job.request.options.bpm_range,
-        *(job.id, job.request_id),
+        *(job.id, job.request_id, job.traceparent),
     )
 
 

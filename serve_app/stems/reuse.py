@@ -28,6 +28,7 @@ class Reuse:
 
     The files are copied within `storage`, so that each job's files are deleted with it.
     Stems are reused only if the weights of their model have an `allowed` licence.
+    `on_reuse` gets each job whose stems were reused.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Reuse:
         storage: Storage,
         clock: Callable[[], datetime],
         allowed: Allowed = "any",
+        on_reuse: Callable[[SeparationJob], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._storage = storage
         self._clock = clock
         self._allowed = allowed
+        self._on_reuse = on_reuse
 
     def result(
         self, job: SeparationJob, donors: Sequence[SeparationJob] = ()
@@ -61,12 +64,15 @@ class Reuse:
                 continue
             song = donor.request.source.key if donors else None
             try:
-                return self._copied(donor, job, song)
+                copied = self._copied(donor, job, song)
             except (FileNotFoundError, Unavailable) as err:
                 logger.info("stems not reused job=%s of=%s: %s", job.id, donor.id, err)
                 self._storage.delete(_folder(job))
                 if song is not None:
                     self._storage.delete(job.request.source.key)
+            else:
+                self._on_reuse(donor)
+                return copied
         return None
 
     def _is_kept(self, job: SeparationJob) -> bool:

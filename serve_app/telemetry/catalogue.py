@@ -147,11 +147,17 @@ HTTP_SECONDS = histogram(
     "route",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
+SPANS_DROPPED = counter(
+    "stemserve_spans_dropped",
+    "Spans of traces that were not exported: queue_full if too many waited for the "
+    "collector, or export_failed.",
+    "reason",
+)
 
 COUNTED = (
     *(STAGE_SECONDS, AUDIO_SECONDS, ATTEMPTS),
     *(BATCH_FILL_RATIO, BATCH_SECONDS, DEVICE_MEMORY_BYTES),
     *(DECODES, DECODES_RUNNING, DECODE_WAIT_SECONDS),
     *(WEBHOOK_DELIVERIES, DATABASE_ERRORS, STORAGE_ERRORS),
-    *(HTTP_REQUESTS, HTTP_SECONDS),
+    *(HTTP_REQUESTS, HTTP_SECONDS, SPANS_DROPPED),
 )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from serve_app.errors import AppError
 from serve_app.telemetry import catalogue
 from serve_app.telemetry.meter import NO_METER, RENEW_SECONDS, Meter
+from serve_app.telemetry.tracing.traces import NO_TRACES, Traces
 
 _OK, _CANCELLED = "ok", "cancelled"
 
@@ -14,8 +15,9 @@ _OK, _CANCELLED = "ok", "cancelled"
 class Decodes:
     """Records the songs that are decoded. For one event loop."""
 
-    def __init__(self, meter: Meter = NO_METER) -> None:
+    def __init__(self, meter: Meter = NO_METER, traces: Traces = NO_TRACES) -> None:
         self._meter = meter
+        self._traces = traces
         self._running = 0
 
     @contextmanager
@@ -24,8 +26,10 @@ class Decodes:
         self._meter.observe(catalogue.DECODE_WAIT_SECONDS, waited_seconds)
         self._change(1)
         outcome = _CANCELLED
+        waited = {"stemserve.wait_seconds": waited_seconds}
         try:
-            yield
+            with self._traces.step("decode", waited):
+                yield
             outcome = _OK
         except Exception as error:
             outcome = error.code if isinstance(error, AppError) else AppError.code

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from serve_app.api import request_id
+from serve_app.telemetry.tracing import current as tracing
 
 _NONE: Mapping[str, str] = {}
 _bound: ContextVar[Mapping[str, str]] = ContextVar("log_fields", default=_NONE)
@@ -25,6 +26,7 @@ def bound(job: str, request: str | None) -> Iterator[None]:
 
 
 def current() -> dict[str, str]:
-    """Return the fields of the current request or job."""
-    request = request_id.current.get()
-    return {**({"request": request} if request else {}), **_bound.get()}
+    """Return the fields of the current request or job, and the id of its trace."""
+    fields = {"request": request_id.current.get(), "trace_id": tracing.trace_id()}
+    known = {name: value for name, value in fields.items() if value}
+    return {**known, **_bound.get()}

@@ -6,7 +6,7 @@ from serve_app.api.middleware import RequestEnd
 from serve_app.jobs.attempt import AttemptEnd
 from serve_app.telemetry import catalogue
 from serve_app.telemetry.meter import Meter
-from serve_app.webhooks.sender import SendOutcome
+from serve_app.webhooks.sender import SendEnd
 
 # Other methods are text of clients.
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -42,9 +42,9 @@ class Recorder:
                 catalogue.DEVICE_MEMORY_BYTES, value, device=device, what=what
             )
 
-    def webhook_attempted(self, outcome: SendOutcome) -> None:
+    def webhook_attempted(self, end: SendEnd) -> None:
         """Record an attempt to send a webhook."""
-        self._meter.count(catalogue.WEBHOOK_DELIVERIES, outcome=outcome)
+        self._meter.count(catalogue.WEBHOOK_DELIVERIES, outcome=end.outcome)
 
     def database_failed(self, reason: str) -> None:
         """Record a transaction that failed."""
@@ -53,6 +53,10 @@ class Recorder:
     def storage_failed(self, operation: str) -> None:
         """Record a call of the file storage that failed."""
         self._meter.count(catalogue.STORAGE_ERRORS, operation=operation)
+
+    def spans_dropped(self, reason: str, number: int) -> None:
+        """Record spans that were not exported."""
+        self._meter.count(catalogue.SPANS_DROPPED, number, reason=reason)
 
     def request_ended(self, end: RequestEnd) -> None:
         """Record a request."""

@@ -49,3 +49,4 @@ class Delivery:
     gives_up_at: datetime  # no attempt is made after this time
     log: tuple[Attempt, ...] = ()  # the latest attempts
     order_key: str | None = None  # deliveries with the same key are sent oldest first
+    traceparent: str | None = None  # the trace of the job

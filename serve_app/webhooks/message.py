@@ -12,8 +12,8 @@ WEBHOOK = "webhook"
 class Message:
     """A message to `target`, which its channel signs and sends.
 
-    `job_id` is the job that it is about. Messages with the same `order_key` are sent
-    one after the other, oldest first.
+    `job_id` is the job that it is about, and `traceparent` the trace of that job.
+    Messages with the same `order_key` are sent one after the other, oldest first.
     """
 
     channel: str
@@ -22,6 +22,7 @@ class Message:
     body: str
     job_id: str
     order_key: str | None = None
+    traceparent: str | None = None
 
 
 def rendered(body: str, public_url: str) -> str:

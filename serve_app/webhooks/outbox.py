@@ -97,6 +97,7 @@ class Outbox:
                 due_at=now,
                 gives_up_at=now + _RETRY_FOR,
                 order_key=message.order_key,
+                traceparent=message.traceparent,
             )
             connection.execute(insert(messages).values(**to_row(delivery)))
 

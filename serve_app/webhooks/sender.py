@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -33,14 +34,34 @@ class SendOutcome(StrEnum):
     DEAD = "dead"  # it failed, and none follows
 
 
-OnAttempt = Callable[[SendOutcome], None]
+@dataclass(frozen=True)
+class SendEnd:
+    """The end of an attempt to send a message, and the status of the response."""
+
+    outcome: SendOutcome
+    status: int | None
+
+
+OnStart = Callable[[Delivery], AbstractContextManager[object]]
+OnEnd = Callable[[SendEnd], None]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a sender calls, in any thread.
+
+    Each attempt is made within `on_start`, and `on_end` gets its end there.
+    """
+
+    on_start: OnStart = nullcontext
+    on_end: OnEnd = lambda _: None
+
+
+_NO_HOOKS = Hooks()
 
 
 class Sender:
-    """Sends the due messages of a channel; `jitter` returns 0 to 1.
-
-    `on_attempt` gets the outcome of each attempt, in any thread.
-    """
+    """Sends the due messages of a channel; `jitter` returns 0 to 1."""
 
     def __init__(
         self,
@@ -48,14 +69,14 @@ class Sender:
         channel: Channel,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
-        on_attempt: OnAttempt = lambda _: None,
+        hooks: Hooks = _NO_HOOKS,
     ) -> None:
         self._outbox = outbox
         self._channel = channel
         self._policy = channel.policy
         self._clock = clock
         self._jitter = jitter
-        self._on_attempt = on_attempt
+        self._hooks = hooks
         # Own threads: a receiver that hangs must not block those of the event loop.
         self._threads = ThreadPoolExecutor(self._policy.at_once, channel.name)
         self._sending: dict[asyncio.Future[None], str] = {}
@@ -122,8 +143,14 @@ class Sender:
 
     def _deliver(self, delivery: Delivery) -> None:
         """Send a message and record the attempt; never raises."""
+        with self._hooks.on_start(delivery):
+            self._send(delivery)
+
+    def _send(self, delivery: Delivery) -> None:
         try:
-            self._on_attempt(self._settle(delivery, *self._attempt(delivery)))
+            attempt, retry_after = self._attempt(delivery)
+            outcome = self._settle(delivery, attempt, retry_after)
+            self._hooks.on_end(SendEnd(outcome, attempt.status))
         except AppError as err:
             # It is sent again when its lease ends, unless another sender claimed it.
             line = "webhook attempt not recorded %s error=%s"

@@ -30,6 +30,7 @@ messages = Table(
     Column("log", JSON, nullable=False),
     # Messages with the same key are sent oldest first.
     Column("order_key", String(255)),
+    Column("traceparent", String(55)),
     Index("messages_by_turn", "channel", "state", "due_at"),
     Index("deliveries_by_job", "job_id"),
 )

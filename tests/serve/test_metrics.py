@@ -28,6 +28,7 @@ NOT_HERE = {
     catalogue.WEBHOOK_DELIVERIES,
     catalogue.DATABASE_ERRORS,
     catalogue.STORAGE_ERRORS,
+    catalogue.SPANS_DROPPED,
 }
 REQUEST_ID = "from-the-door"
 

@@ -60,6 +60,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "starlette": ("serve_app.access.http", "serve_app.api", *ROUTES),
     "ray": ("deployments",),
     "prometheus_client": ("serve_app.telemetry",),
+    "opentelemetry": ("serve_app.telemetry.tracing.otlp",),
     "httpcore": ("serve_app.outbound",),
     "jwt": ("serve_app.access",),
     "av": ("serve_app.audio",),

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SERVING = ("postgres", "s3", "openvino", "demucs", "beats")
+SERVING = ("postgres", "s3", "openvino", "demucs", "beats", "traces")
 
 
 def pins(name: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from serve_app.stems.http.hand_in import (
 from serve_app.stems.http.intake import Arrival, Upload
 from serve_app.stems.http.song_request import SongRequest
 from serve_app.stems.http.submission import source_of
+from serve_app.telemetry.tracing import current as tracing
 
 # The song as it is stored, and a working copy.
 _COPIES = 2
@@ -79,6 +80,7 @@ class AnalysisSubmission:
             audio_seconds=source.duration_seconds,
             stored_bytes=source.size_bytes,
             request_id=request_id.current.get() or None,
+            traceparent=tracing.traceparent(),
         )
 
     def _served(self, body: Body, headers: Headers) -> JSONResponse:

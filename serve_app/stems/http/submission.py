@@ -43,6 +43,7 @@ from serve_app.stems.wire import (
     JobStatus,
 )
 from serve_app.storage.port import Storage
+from serve_app.telemetry.tracing import current as tracing
 
 
 class Submission:
@@ -128,6 +129,7 @@ class Submission:
             same_input=file_key,
             same_work=audio_key,
             request_id=request_id.current.get() or None,
+            traceparent=tracing.traceparent(),
         )
 
     async def _submitted(

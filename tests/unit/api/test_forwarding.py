@@ -7,6 +7,7 @@ import pytest
 from fastapi import Request
 from starlette.types import Message, Scope
 
+from serve_app.api import forwarding
 from serve_app.api.forwarding import ForwardedHeaders
 from tests.unit.server import Server
 
@@ -185,3 +186,29 @@ async def test_the_application_has_it_before_everything_else(server: Server) -> 
         "url": "https://public.example/seen",
         "client": "203.0.113.9",
     }
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "is_trusted"),
+    [
+        ((), "10.0.0.1", False),
+        (("10.0.0.0/8",), "11.0.0.1", False),
+        (("10.0.0.0/8",), "10.0.0.1", True),
+    ],
+)
+async def test_who_sent_a_request_is_known_inside(
+    trusted: tuple[str, ...], peer: str, is_trusted: bool
+) -> None:
+    found: list[bool] = []
+
+    async def app(scope: Scope, *_: object) -> None:
+        found.append(forwarding.is_trusted(scope))
+
+    scope: Scope = {"type": "http", "scheme": "http", "headers": []}
+    scope["client"] = (peer, 5)
+    await ForwardedHeaders(app, trusted)(scope, nothing, nothing)
+    assert found == [is_trusted]
+
+
+async def nothing(*_: Any) -> Any:
+    raise AssertionError("nothing is received or sent")

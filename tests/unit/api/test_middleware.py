@@ -6,10 +6,13 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
-from serve_app.api.middleware import RequestEnd
+from serve_app.api import pieces
+from serve_app.api.middleware import OnRequest, RequestBegin, RequestEnd
 from tests.unit.server import ORIGIN, Server, assert_problem, connect
 
 pytestmark = pytest.mark.anyio
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def break_down(app: FastAPI) -> None:
@@ -197,3 +200,33 @@ async def test_the_end_of_a_request_is_reported_by_the_template_of_its_path(
     [found] = ends
     assert (found.route, found.method, found.status) == end
     assert found.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"), [(TRACEPARENT, TRACEPARENT), ("made up", ""), ("", "")]
+)
+async def test_a_request_is_traced_from_its_begin_to_its_end(
+    server: Server, given: str, accepted: str
+) -> None:
+    begun: list[RequestBegin] = []
+    ends: list[RequestEnd] = []
+
+    def trace(begin: RequestBegin) -> OnRequest:
+        begun.append(begin)
+        return ends.append
+
+    async with server.with_services(trace=trace) as client:
+        await client.delete("/job/unknown", headers={"traceparent": given})
+    assert begun == [RequestBegin("DELETE", "http", accepted, is_trusted=False)]
+    [end] = ends
+    assert (end.route, end.status) == ("/job/{job_id}", 404)
+
+
+@pytest.mark.parametrize(("piece", "number"), [("0-10", 1), ("10-20", 0)])
+async def test_later_pieces_of_a_file_are_not_traced(
+    server: Server, piece: str, number: int
+) -> None:
+    begun: list[RequestBegin] = []
+    async with server.with_services(trace=begun.append) as client:
+        await client.get("/ping", headers={pieces.HEADER: piece})
+    assert len(begun) == number

@@ -64,7 +64,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
-NEWEST = "0014"
+NEWEST = "0015"
 VERSION_TABLES = {VERSION_TABLE, "alembic_version"}
 
 
@@ -159,9 +159,11 @@ def as_before(table: Table, name: str, *unknown: str) -> Table:
 
 JOBS = as_before(
     *(queue, "jobs", "kind", "unique_key", "lane", "request"),
-    *("at_once", "audio_seconds", "stored_bytes", "request_id"),
+    *("at_once", "audio_seconds", "stored_bytes", "request_id", "traceparent"),
 )
-DELIVERIES = as_before(messages, "deliveries", "channel", "order_key")
+DELIVERIES = as_before(
+    *(messages, "deliveries", "channel", "order_key", "traceparent"),
+)
 
 
 def add_as_before(connection: Connection, job_id: str) -> None:

@@ -1,4 +1,4 @@
-"""A replica learns that Serve stops it before Serve waits for its requests."""
+"""A replica learns that Serve stops it, before Serve waits for its requests."""
 
 import asyncio
 import inspect
@@ -10,7 +10,7 @@ from ray.serve._private.replica import Replica
 from deployments import draining
 
 
-def test_the_call_comes_before_the_wait_for_requests(
+def test_one_call_comes_before_the_wait_for_requests_and_one_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     order = []
@@ -18,12 +18,12 @@ def test_the_call_comes_before_the_wait_for_requests(
     async def shut_down(stopped: object) -> None:
         order.append(stopped)
 
-    monkeypatch.setattr(draining, "_shut_down", shut_down)
     monkeypatch.setattr(Replica, "perform_graceful_shutdown", shut_down)
+    draining.when_stopped(lambda: order.append("done"))
     draining.on_drain(lambda: order.append("told"))
     stopped = object.__new__(Replica)
     asyncio.run(stopped.perform_graceful_shutdown())
-    assert order == ["told", stopped]
+    assert order == ["told", stopped, "done"]
 
 
 def test_serve_still_stops_a_replica_by_this_method() -> None:

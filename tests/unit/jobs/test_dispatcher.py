@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -706,3 +707,33 @@ def test_a_job_that_another_dispatcher_has_is_lost(
 
     [end] = ends_of(store, hang, is_taken)
     assert end == AttemptEnd("separation", Outcome.LOST)
+
+
+def test_an_attempt_runs_and_ends_in_the_context_of_its_start(
+    store: SongStore,
+) -> None:
+    """A trace is passed on by it, and to the worker by the job."""
+    attempt: ContextVar[str] = ContextVar("attempt", default="none")
+    seen: list[tuple[str, str | None]] = []
+
+    @contextmanager
+    def on_start(job: SeparationJob) -> Iterator[SeparationJob]:
+        token = attempt.set(f"{job.id}{job.attempt}")
+        yield job.evolve(traceparent=f"of {job.id}")
+        attempt.reset(token)
+
+    async def work(job: SeparationJob) -> AsyncGenerator[RunnerEvent, None]:
+        seen.append((attempt.get(), job.traceparent))
+        yield Started("one")
+        yield Finished(RESULT)
+
+    hooks = Hooks(
+        reuse=lambda job: seen.append((attempt.get(), job.traceparent)),
+        on_start=on_start,
+        on_end=lambda end: seen.append((attempt.get(), end.outcome)),
+    )
+    store.add(new_job("a", traceparent="of the request"))
+    dispatcher = Dispatcher(store, work, "me", policy(), hooks)
+    asyncio.run(run_until(dispatcher, lambda: len(seen) == 3))
+    assert seen == [("a1", "of a"), ("a1", "of a"), ("a1", Outcome.SUCCEEDED)]
+    assert store.get("a").traceparent == "of the request"

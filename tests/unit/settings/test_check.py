@@ -1,6 +1,7 @@
 """A setting that cannot be is explained in a line before anything starts."""
 
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published on
         ("PRECISION", "int8", "must be one of auto, fp32, bf16, fp16"),
         ("RUNTIME", "tensorflow", "must be one of auto, torch, openvino"),
         ("BEATS", "madmom", "must be one of built-in, beat-this, beat-this-small"),
+        ("TRACES", "grpc", "must be one of off, otlp"),
         ("LOG_LEVEL", "loud", "must be one of DEBUG"),
         ("INPUT_URL_SCHEMES", "https,ftp", "http, https"),
         ("INPUT_URL_HOSTS", "https://example.com", "without scheme"),
@@ -199,3 +201,32 @@ def test_a_long_or_strange_value_stays_on_one_line() -> None:
     text = settings_check.shown("x\ny\x1b[31m" + "z" * 1000)
     assert text.isprintable()
     assert len(text) < 100
+
+
+@pytest.mark.parametrize("missing", ["otlp.proto", "otlp.proto.http"])
+def test_traces_need_their_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    package = "opentelemetry.exporter"
+    monkeypatch.delitem(sys.modules, f"{package}.otlp.proto.http", raising=False)
+    monkeypatch.setitem(sys.modules, f"{package}.{missing}", None)
+    monkeypatch.setenv("STEMSERVE_TRACES", "otlp")
+    with pytest.raises(WrongSettings, match=r"pip install 'stemserve\[traces\]'"):
+        settings_check.read()
+    # Another machine may have it.
+    assert list(settings_check.faults({"traces": "otlp"})) == []
+    monkeypatch.setenv("STEMSERVE_TRACES", "off")
+    settings_check.read()
+
+
+@pytest.mark.parametrize(
+    "name", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"]
+)
+def test_traces_by_grpc_are_refused_with_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("STEMSERVE_TRACES", "otlp")
+    monkeypatch.setenv(name, "grpc")
+    with pytest.raises(WrongSettings, match=f"set {name}=http/protobuf"):
+        settings_check.read()
+    for supported in ("", "http/protobuf"):
+        monkeypatch.setenv(name, supported)
+        assert settings_check.read().traces == "otlp"

@@ -199,3 +199,14 @@ def test_stems_of_a_model_that_is_not_allowed_are_not_given(
     strict = Reuse(store, storage, clock, "permissive")
     assert (strict.result(wanting(), [made]) is not None) == is_given
     assert Reuse(store, storage, clock).result(wanting("c"), [made]) is not None
+
+
+def test_the_job_whose_stems_are_reused_is_reported(
+    store: SongStore, storage: LocalStorage, clock: ManualClock, donor: SeparationJob
+) -> None:
+    reused: list[SeparationJob] = []
+    reuse = Reuse(store, storage, clock, on_reuse=reused.append)
+    assert reuse.result(new_job("x", same_work="another song")) is None
+    assert reused == []
+    assert reuse.result(wanting()) is not None
+    assert reused == [donor]

@@ -4,6 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from serve_app.api import request_id
 from serve_app.telemetry import log_context
+from serve_app.telemetry.tracing import current
+from serve_app.telemetry.tracing.tracer import RemoteSpan
+from tests.unit.telemetry.tracing.spans import PARENT, TRACE
 
 
 def test_a_block_has_its_job_and_what_is_around_it_does_not() -> None:
@@ -25,3 +28,10 @@ def test_a_request_of_the_api_is_known_by_its_id() -> None:
         assert log_context.current() == {"request": "r"}
     finally:
         request_id.current.reset(token)
+
+
+def test_lines_of_a_sampled_trace_have_its_id() -> None:
+    with current.entered(RemoteSpan(PARENT)), log_context.bound("a", None):
+        assert log_context.current() == {"trace_id": TRACE, "job": "a"}
+    with current.entered(RemoteSpan(f"{PARENT[:-2]}00")):
+        assert log_context.current() == {}

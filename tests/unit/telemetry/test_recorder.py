@@ -6,7 +6,7 @@ from serve_app.api.middleware import RequestEnd
 from serve_app.jobs.attempt import AttemptEnd, Outcome
 from serve_app.telemetry import catalogue
 from serve_app.telemetry.recorder import Recorder
-from serve_app.webhooks.sender import SendOutcome
+from serve_app.webhooks.sender import SendEnd, SendOutcome
 from tests.unit.telemetry.meters import Tally
 
 
@@ -70,9 +70,10 @@ def test_a_request_has_no_text_of_its_client_in_a_label(
 def test_the_rest_is_counted_where_it_belongs(tally: Tally, recorder: Recorder) -> None:
     recorder.batch_computed(0.5, 2.0)
     recorder.device_memory({("cuda:0", "size"): 80})
-    recorder.webhook_attempted(SendOutcome.RETRIED)
+    recorder.webhook_attempted(SendEnd(SendOutcome.RETRIED, 500))
     recorder.database_failed("operational")
     recorder.storage_failed("put")
+    recorder.spans_dropped("queue_full", 3)
     assert tally.of(catalogue.BATCH_FILL_RATIO) == [0.5]
     assert tally.of(catalogue.BATCH_SECONDS) == [2.0]
     memory = {"device": "cuda:0", "what": "size"}
@@ -80,3 +81,4 @@ def test_the_rest_is_counted_where_it_belongs(tally: Tally, recorder: Recorder) 
     assert tally.of(catalogue.WEBHOOK_DELIVERIES, outcome="retried") == [1]
     assert tally.of(catalogue.DATABASE_ERRORS, reason="operational") == [1]
     assert tally.of(catalogue.STORAGE_ERRORS, operation="put") == [1]
+    assert tally.of(catalogue.SPANS_DROPPED, reason="queue_full") == [3]

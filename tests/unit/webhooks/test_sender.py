@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -19,7 +19,7 @@ from serve_app.webhooks import message, signing
 from serve_app.webhooks.channel import SendPolicy, WebhookChannel
 from serve_app.webhooks.delivery import Delivery, DeliveryState
 from serve_app.webhooks.outbox import Outbox
-from serve_app.webhooks.sender import OnAttempt, Sender, SendOutcome
+from serve_app.webhooks.sender import Hooks, SendEnd, Sender, SendOutcome
 from serve_app.webhooks.target import Webhook
 from tests.jobs import RESULT, ManualClock, SongStore, new_job
 from tests.unit.webhooks.receiver import Flood, Receiver, drops, silence, status
@@ -29,6 +29,7 @@ PATIENCE_SECONDS = 20.0
 QUICK = SendPolicy(poll_seconds=0.01, backoff_seconds=0.01)
 HASTY = SendPolicy(timeout_seconds=0.4, poll_seconds=0.01)
 LUCK = 0.5
+NO_HOOKS = Hooks()
 
 
 def ended(store: SongStore, url: str, *job_ids: str) -> None:
@@ -51,11 +52,11 @@ async def sending(
     asker: OutboundClient | None = None,
     keys: Sequence[bytes] = KEYS,
     public_url: str = "",
-    on_attempt: OnAttempt = lambda _: None,
+    hooks: Hooks = NO_HOOKS,
 ) -> AsyncIterator[Sender]:
     asker = asker or local_asker()
     channel = WebhookChannel(asker, keys, public_url, policy)
-    sender = Sender(outbox, channel, clock, lambda: LUCK, on_attempt)
+    sender = Sender(outbox, channel, clock, lambda: LUCK, hooks)
     loop = asyncio.create_task(sender.run_forever())
     try:
         yield sender
@@ -389,6 +390,26 @@ def test_an_attempt_is_reported_by_its_outcome(
 ) -> None:
     receiver.answers = [status(code)]
     ended(store, receiver.url, "a")
-    reported: list[SendOutcome] = []
-    send(outbox, clock, on_attempt=reported.append)
-    assert reported == [outcome]
+    reported: list[SendEnd] = []
+    send(outbox, clock, hooks=Hooks(on_end=reported.append))
+    assert reported == [SendEnd(outcome, code)]
+
+
+def test_an_attempt_is_made_in_the_context_of_its_start(
+    store: SongStore, outbox: Outbox, clock: ManualClock, receiver: Receiver
+) -> None:
+    """A trace is passed on by it; the delivery has that of its job."""
+    order: list[object] = []
+
+    @contextmanager
+    def on_start(delivery: Delivery) -> Iterator[None]:
+        order.append(delivery.traceparent)
+        yield
+        order.append("left")
+
+    store.add(new_job(webhook=Webhook(receiver.url), traceparent="of the job"))
+    (job,) = store.claim("me", lease_seconds=30, include_alone=True)
+    store.succeed(job.claim, RESULT)
+    end = SendEnd(SendOutcome.DELIVERED, 204)
+    send(outbox, clock, hooks=Hooks(on_start, order.append))
+    assert order == ["of the job", end, "left"]

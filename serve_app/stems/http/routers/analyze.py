@@ -22,6 +22,7 @@ from serve_app.stems.wire import (
     Analysis,
 )
 from serve_app.storage.port import UPLOADS
+from serve_app.telemetry.tracing import current as tracing
 
 router = APIRouter(tags=["analysis"])
 
@@ -89,7 +90,7 @@ async def _analyze_stored(
     key = f"{UPLOADS}/{uuid4().hex}"
     try:
         await run_in_thread(services.storage.put, key, path)
-        request = Request(key, bpm_range=bpm_range)
+        request = Request(key, bpm_range=bpm_range, traceparent=tracing.traceparent())
         return dict(await services.analyses.analyze_song(request))
     finally:
         await run_in_thread(services.storage.delete, key)

@@ -13,7 +13,9 @@ from serve_app.audio.facts import AudioFacts
 from serve_app.jobs.job import State
 from serve_app.stems.exports import tagging
 from serve_app.stems.exports.tags import Tags
+from serve_app.telemetry.tracing.traces import Traces
 from tests.unit.server import INFOS, LIMITS, Server, assert_problem
+from tests.unit.telemetry.tracing.spans import KeepingTracer
 
 pytestmark = pytest.mark.anyio
 
@@ -271,3 +273,22 @@ async def test_a_job_keeps_the_id_of_the_request_that_added_it(
     )
     job = server.analyses.get(answer.json()["job_id"])
     assert job.request_id == "from-the-door"
+
+
+async def test_a_job_keeps_the_trace_of_the_request_that_added_it(
+    server: Server, song: bytes
+) -> None:
+    tracer = KeepingTracer()
+    files = {"file": ("song.wav", song)}
+    async with server.with_services(trace=Traces(tracer).request) as client:
+        for path in ("/separate", "/analyze?async=true"):
+            answer = await client.post(path, files=files)
+            store = server.store if path == "/separate" else server.analyses
+            job = store.get(answer.json()["job_id"])
+            assert job.traceparent == tracer.spans[-1].traceparent
+    assert [span.name for span in tracer.spans] == ["POST /separate", "POST /analyze"]
+
+
+async def test_without_traces_a_job_has_none(server: Server, song: bytes) -> None:
+    made = await submit(server, song)
+    assert server.store.get(made["job_id"]).traceparent is None

@@ -1,0 +1,1 @@
+"""Traces: a song's way from its upload to its webhook, through all processes."""
