@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from ray import serve
 
-from deployments.api import Api
+from deployments.api import Api, RequestLimits
 from deployments.args import AppArgs
 from serve_app.settings import Settings
 from tests import media
@@ -108,7 +108,8 @@ def api(service: Service, name: str, **settings: Any) -> Iterator[str]:
     deployment = serve.deployment(serve.ingress()(Api)).options(
         ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=_ONGOING
     )
-    bound = deployment.bind(chosen, _ONGOING, systems, handles, dispatcher)
+    limits = RequestLimits(_ONGOING, chosen.stream_seconds)
+    bound = deployment.bind(chosen, limits, systems, handles, dispatcher)
     serve.run(bound, name=name, route_prefix=f"/{name}")
     yield f"/{name}"
     serve.delete(name)
