@@ -17,6 +17,7 @@ from tools.load import songs
 from tools.load.clients import FINAL, Caller, Client, Shared, all_clients
 from tools.load.jobs import Jobs
 from tools.load.measures import Call, Recorder
+from tools.load.plain import repeat
 from tools.load.profile import Downloads, Events, Polls, Profile, Uploads
 
 # As much as two cores can take beside all the nodes.
@@ -81,9 +82,9 @@ class Traffic:
         for kind, count in all_clients(self.shared.profile):
             for number in range(count):
                 client: Client = kind(self.shared)
-                delay_seconds = client.period_seconds * number / count
-                arguments = (client, delay_seconds, stop)
-                threads.append(threading.Thread(target=_repeat, args=arguments))
+                begins_at = time.monotonic() + client.period_seconds * number / count
+                arguments = (client, begins_at, stop)
+                threads.append(threading.Thread(target=repeat, args=arguments))
         for thread in threads:
             thread.start()
         try:
@@ -152,15 +153,6 @@ def traffic(url: str, receiver: Receiver, profile: Profile = PROFILE) -> Traffic
         {"webhook_url": receiver.url},
     )
     return Traffic(shared, ledger, timeline, receiver)
-
-
-def _repeat(client: Client, delay_seconds: float, stop: threading.Event) -> None:
-    """Let a client make a step each period until it is told to stop."""
-    stop.wait(delay_seconds)
-    while not stop.is_set():
-        began = time.monotonic()
-        client.step()
-        stop.wait(max(0.0, began + client.period_seconds - time.monotonic()))
 
 
 def _stems(caller: Caller, job: Mapping[str, Any]) -> int:
