@@ -1,6 +1,7 @@
 """The arguments of an application in a Serve config. Unknown names are errors."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import (
@@ -19,6 +20,8 @@ from serve_app.settings import Settings
 from serve_app.settings import check as settings_check
 
 DEFAULT_SYSTEM = "stems"
+# It runs without being named where its queue is configured.
+_LIBRARY = "library"
 # These pools may also stand at the top, where older configs have them.
 POOLS_OF_STEMS = ("separator", "analyzer")
 
@@ -54,9 +57,11 @@ class AppArgs(Strict):
     @model_validator(mode="before")
     @classmethod
     def _gather_pools(cls, given: Any) -> Any:
-        """Move the pools of `stems` into their section."""
+        """Fill in the default systems; move the pools of `stems` into their section."""
         if not isinstance(given, dict):
             return given
+        if given.get("systems") is None:
+            given = {**given, "systems": _default_systems(given.get("settings"))}
         outside = {name: given[name] for name in POOLS_OF_STEMS if name in given}
         systems = given.get("systems") or {}
         if not outside or not isinstance(systems, dict):
@@ -114,6 +119,16 @@ class AppArgs(Strict):
             except ValidationError as error:
                 raise _below(("systems", name), error) from None
         return made
+
+
+def _default_systems(settings: Any) -> dict[str, dict[str, Any]]:
+    """Return the systems that run if none are named: those that are configured."""
+    systems: dict[str, dict[str, Any]] = {DEFAULT_SYSTEM: {}}
+    # Invalid settings are reported when all of them are read.
+    with suppress(ValidationError, TypeError):
+        if Settings(**(settings or {})).library_queue_url:
+            systems[_LIBRARY] = {}
+    return systems
 
 
 def _found(name: str) -> type[System]:

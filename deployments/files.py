@@ -1,5 +1,6 @@
 """Create the file stores, direct uploads, and inputs that the settings name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from serve_app.database import engine
@@ -11,6 +12,7 @@ from serve_app.stems.remote_songs import Buckets, Inputs
 from serve_app.storage import addresses
 from serve_app.storage.disk_reserve import DiskReserve
 from serve_app.storage.local import LocalStorage
+from serve_app.storage.objects import DirectoryObjects, Objects
 from serve_app.storage.observed import ObservedStorage, OnError
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.storage.sharded import ShardedStorage
@@ -94,6 +96,18 @@ def _buckets(settings: Settings) -> Buckets | None:
             for place in settings.input_buckets
         ]
     )
+
+
+def bucket_objects(settings: Settings) -> Objects:
+    """Return the bucket of the library's files, or its directory on this machine."""
+    place = settings.library_bucket
+    if not place:
+        return DirectoryObjects(settings.data_dir / "library")
+    from serve_app.storage.s3_objects import S3Objects
+
+    address = place if "://" in place else f"s3://{place}"
+    found = addresses.bucket(address, "STEMSERVE_LIBRARY_BUCKET")
+    return S3Objects(replace(found, region=found.region or settings.library_region))
 
 
 def _store(place: str) -> Storage:

@@ -93,6 +93,14 @@ class Song:
         """The length that the file's first section states, or None."""
         return _stated_samples(self._first, self.sample_rate)
 
+    @property
+    def estimated_samples(self) -> int | None:
+        """The stated length, or else FFmpeg's estimate, which may be wrong; or None."""
+        stream = self._first.stream
+        if self.stated_samples is not None or not stream.duration:
+            return self.stated_samples
+        return round(stream.duration * (stream.time_base or 0) * self.sample_rate)
+
     def blocks(
         self, block_samples: int, *, with_channels: bool = False
     ) -> Iterator[Wave]:

@@ -28,6 +28,8 @@ from serve_app.audio.resample import Resampler
 
 Wave = NDArray[np.float32]
 
+_LAYOUTS = {1: "mono", 2: "stereo"}
+
 # Longer than any of the headers.
 _HEADER_BYTES = 4096
 
@@ -95,8 +97,11 @@ def encoded_rate(format: StemFormat, sample_rate: int) -> int:
 class Encoder:
     """Writes one stem to `path`: `write` the blocks, then `close`; or `abort`."""
 
-    def __init__(self, path: Path, format: StemFormat, sample_rate: int) -> None:
+    def __init__(
+        self, path: Path, format: StemFormat, sample_rate: int, channels: int = 2
+    ) -> None:
         self._path = path
+        self._layout = _LAYOUTS[channels]
         self._recipe = _RECIPES[format.name]
         self._rate = encoded_rate(format, sample_rate)
         self._resampler = (
@@ -121,7 +126,7 @@ class Encoder:
             raise
 
     def write(self, block: Wave) -> None:
-        """Append a block (2, samples); integer formats clip values over full scale."""
+        """Append a block (channels, samples); integers clip values over full scale."""
         self._encode(block if self._resampler is None else self._resampler.push(block))
 
     def close(self) -> None:
@@ -161,7 +166,7 @@ class Encoder:
                 recipe.codec, rate=self._rate, options=dict(recipe.codec_options)
             ),
         )
-        stream.layout, stream.format = "stereo", recipe.sample_format
+        stream.layout, stream.format = self._layout, recipe.sample_format
         stream.time_base = Fraction(1, self._rate)
         if recipe.bit_rate is not None:
             stream.bit_rate = recipe.bit_rate(self._rate)
@@ -178,7 +183,7 @@ class Encoder:
         if not self._recipe.sample_format.endswith("p"):
             samples = samples.T.reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples), self._recipe.sample_format, "stereo"
+            np.ascontiguousarray(samples), self._recipe.sample_format, self._layout
         )
         frame.sample_rate, frame.time_base = self._rate, Fraction(1, self._rate)
         frame.pts = self._samples

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from serve_app.cli import (
     key_commands,
+    library_commands,
     model_commands,
     storage_commands,
     usage_command,
@@ -42,6 +43,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(key_commands.app, name="keys")
+app.add_typer(library_commands.app, name="library")
 app.add_typer(model_commands.app, name="models")
 app.add_typer(storage_commands.app, name="storage")
 app.command("usage")(usage_command.usage)

@@ -423,6 +423,12 @@ def listed(
     return _all(connection, kind, query.limit(limit))
 
 
+def failed(connection: Connection, kind: AnyKind, limit: int) -> list[AnyJob]:
+    """Return the jobs that failed last, newest first."""
+    query = _all_of(kind).where(_is(State.FAILED)).order_by(queue.c.updated_at.desc())
+    return _all(connection, kind, query.limit(limit))
+
+
 def has_at_least(
     connection: Connection, kind: AnyKind, state: State, number: int
 ) -> bool:

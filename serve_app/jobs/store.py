@@ -174,6 +174,11 @@ class JobStore(Generic[Q, R]):
                 connection, self.kind, tenant, self._clock(), limit
             )
 
+    def failed(self, limit: int) -> list[Job[Q, R]]:
+        """Return at most `limit` jobs that failed, the latest first."""
+        with self._database.reading() as connection:
+            return statements.failed(connection, self.kind, limit)
+
     def check_room(
         self, client: str, tenant: str = "", quotas: Quotas = NO_QUOTAS
     ) -> None:

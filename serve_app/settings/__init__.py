@@ -2,11 +2,12 @@
 
 from serve_app.settings.access import AccessSettings
 from serve_app.settings.kernel import KernelSettings
+from serve_app.settings.library import LibrarySettings
 from serve_app.settings.section import variables
 from serve_app.settings.stems import StemsSettings
 
 
-class Settings(StemsSettings, AccessSettings, KernelSettings):
+class Settings(LibrarySettings, StemsSettings, AccessSettings, KernelSettings):
     """The settings of an operator. A system adds its section to the bases."""
 
 

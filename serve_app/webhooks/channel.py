@@ -1,12 +1,13 @@
 """Channels: how messages are rendered, signed, sent and retried."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from serve_app.errors import RefusedUrl
-from serve_app.outbound.client import OutboundClient
+from serve_app.outbound.client import OutboundClient, OutboundResponse
 from serve_app.webhooks import message, schedule, signing
 
 _NO_KEY = (
@@ -32,6 +33,15 @@ class SendPolicy:
     backoff_seconds: float = 5.0
 
 
+class Poster(Protocol):
+    """What sends a message; see `OutboundClient.post`."""
+
+    def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, deadline: float
+    ) -> AbstractContextManager[OutboundResponse]:
+        """Send a body; raise RefusedUrl, or UnreachableUrl without a response."""
+
+
 class Channel(Protocol):
     """How the messages of one channel are sent."""
 
@@ -40,12 +50,16 @@ class Channel(Protocol):
         """The name of the channel in the outbox."""
 
     @property
-    def asker(self) -> OutboundClient:
-        """The HTTP client, which only sends to allowed addresses."""
+    def asker(self) -> Poster:
+        """What sends, such as a client that only reaches allowed addresses."""
 
     @property
     def policy(self) -> SendPolicy:
         """The limits and timeouts of sending."""
+
+    @property
+    def stops_when_gone(self) -> bool:
+        """Whether a 410 disables all pending messages to the same URL."""
 
     def body(self, stored: str) -> bytes:
         """Return the body to send for a stored body."""
@@ -77,6 +91,7 @@ class WebhookChannel:
     public_url: str = ""
     policy: SendPolicy = SendPolicy()
     name: str = message.WEBHOOK
+    stops_when_gone: bool = True
     delays: Callable[[int, float, float], float] = schedule.delay_seconds
 
     def body(self, stored: str) -> bytes:

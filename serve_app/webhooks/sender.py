@@ -196,7 +196,7 @@ class Sender:
             line = "webhook delivery succeeded %s status=%d"
             logger.info(line, _named(delivery), status)
             return SendOutcome.DELIVERED
-        if status == _GONE:
+        if status == _GONE and self._channel.stops_when_gone:
             self._outbox.disabled(delivery, attempt)
             return SendOutcome.DEAD
         return self._put_off(delivery, attempt, retry_after)

@@ -1,0 +1,1 @@
+"""The library: hash, duplicate check, waveform and mix of files in a bucket."""

@@ -1,0 +1,1 @@
+"""Tasks that arrive over a queue of SQS."""

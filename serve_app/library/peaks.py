@@ -1,0 +1,110 @@
+"""The waveform of the library: peaks of a mono signal, as one number each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.audio import decode
+from serve_app.errors import UnreadableAudio
+from serve_app.library import keys
+
+_DIGITS = 4
+_EMPTY = "The file has no audio: it has a header but no samples. Export it again."
+
+
+class Peaks:
+    """The largest magnitude of each of `number` slices of a signal of `samples`.
+
+    A slice has floor(samples / number) samples, and what is left at the end is left
+    out. A signal with fewer samples than slices is padded with silence.
+    """
+
+    def __init__(self, samples: int, number: int) -> None:
+        self._slice_samples = max(1, samples // number)
+        self._peaks = np.zeros(number, np.float64)
+        self._at = 0
+
+    def add(self, mono: NDArray[np.float32]) -> None:
+        """Take the next samples."""
+        left = len(self._peaks) * self._slice_samples - self._at
+        mono = np.abs(mono[: max(0, left)])
+        if not len(mono):
+            return
+        first = self._at // self._slice_samples
+        starts = np.arange(first, (self._at + len(mono) - 1) // self._slice_samples + 1)
+        bounds = np.maximum(starts * self._slice_samples - self._at, 0)
+        found = np.maximum.reduceat(mono, bounds)
+        of_these = self._peaks[first : first + len(found)]
+        np.maximum(of_these, found, out=of_these)
+        self._at += len(mono)
+
+    def end(self) -> list[float]:
+        """Return the peaks, scaled so that the largest is 1, with four decimals."""
+        largest = self._peaks.max()
+        scaled = self._peaks / largest if largest > 0 else self._peaks
+        return [float(peak) for peak in np.round(scaled, _DIGITS)]
+
+
+def mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of a block's channels.
+
+    Of the rows of `decode.Song.blocks`, the first two are the stereo mix, and those of
+    a file with more channels follow.
+    """
+    channels = block[2:] if len(block) > 2 else block
+    mean: NDArray[np.float32] = channels.mean(axis=0, dtype=np.float32)
+    return mean
+
+
+@dataclass(frozen=True)
+class Found:
+    """The peaks of a file, and its length and rate."""
+
+    peaks: list[float]
+    samples: int
+    sample_rate: int
+
+    @property
+    def duration_seconds(self) -> float:
+        """The length of the file."""
+        return self.samples / self.sample_rate
+
+
+def of_file(path: Path, number: int, is_wanted: Callable[[], None]) -> Found:
+    """Return the peaks of a file.
+
+    One pass, or two for a file that does not state its length exactly. `is_wanted` is
+    called with each block, and may raise. Raises UnreadableAudio.
+    """
+    samples: int | None = None
+    while True:
+        with decode.opened(path) as song:
+            expected = song.estimated_samples if samples is None else samples
+            peaks, at = Peaks(expected or 0, number), 0
+            for block in song.blocks(decode.BLOCK_SAMPLES, with_channels=True):
+                is_wanted()
+                peaks.add(mono(block))
+                at += block.shape[1]
+            if not at:
+                raise UnreadableAudio(_EMPTY)
+            if at == expected:
+                return Found(peaks.end(), at, song.sample_rate)
+        samples = at
+
+
+def waveform(
+    peaks: list[float], samples: int, sample_rate: int, created_at: datetime
+) -> dict[str, Any]:
+    """Return the content of a waveform file."""
+    return {
+        "peaks": peaks,
+        "duration": samples / sample_rate,
+        "sample_rate": sample_rate,
+        "num_peaks": len(peaks),
+        "created_at": keys.time_of(created_at),
+    }

@@ -1,0 +1,309 @@
+"""The library end to end: from messages of a queue to webhooks and files."""
+
+import hashlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import boto3
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from moto.server import ThreadedMotoServer
+
+from deployments.args import checked
+from serve_app.storage.addresses import Bucket
+from tests import library as messages
+from tests.library import ANALYSIS, DUPLICATE, HASH, MIX, RUBBISH, STAGE_ID, STEM_ID
+from tests.ports import free_port
+from tests.s3 import S3Server
+from tests.serve.application import running
+from tests.serve.conftest import LEASE_SECONDS
+from tests.serve.service import Service, processes, wait_for
+
+REGION = "ap-northeast-2"
+KEY = str(HASH["filepath"])
+
+
+@dataclass
+class Post:
+    """A webhook as it came."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+class Hooks:
+    """A receiver that answers 201 to everything, as the original's does."""
+
+    def __init__(self) -> None:
+        self.posts: list[Post] = []
+        posts = self.posts
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["content-length"])
+                body = json.loads(self.rfile.read(length))
+                posts.append(Post(self.path, dict(self.headers), body))
+                answer = b'{"success": false}'
+                self.send_response(201)
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/webhook"
+
+    def close(self) -> None:
+        self._server.shutdown()
+
+    def about(self, subject: str) -> list[Post]:
+        """Return the posts about a stem or a stage."""
+        return [
+            post
+            for post in self.posts
+            if subject in (post.body.get("stemId"), post.body.get("stageId"))
+        ]
+
+    def wait(self, subject: str, number: int = 1) -> Post:
+        """Wait for a number of posts about a subject; return the last one."""
+        wait_for(lambda: len(self.about(subject)) >= number, timeout_seconds=60)
+        return self.about(subject)[number - 1]
+
+
+@dataclass
+class Library:
+    """The library that runs, and all that it talks to."""
+
+    service: Service
+    hooks: Hooks
+    sqs: Any
+    queue_url: str
+    letters_url: str
+    s3: Any
+    bucket: Bucket
+    sent: list[str] = field(default_factory=list)
+
+    def send(self, text: str) -> None:
+        self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=text)
+
+    def put(self, key: str, content: bytes) -> None:
+        self.s3.put_object(Bucket=self.bucket.name, Key=key, Body=content)
+
+    def get(self, key: str) -> bytes:
+        found = self.s3.get_object(Bucket=self.bucket.name, Key=key)
+        return bytes(found["Body"].read())
+
+    def keys(self, prefix: str) -> list[str]:
+        found = self.s3.list_objects_v2(Bucket=self.bucket.name, Prefix=prefix)
+        return [entry["Key"] for entry in found.get("Contents", [])]
+
+    def letters(self) -> dict[str, str]:
+        """Return the reasons of all dead letters, by their messages."""
+        found: dict[str, str] = {}
+        while True:
+            answer = self.sqs.receive_message(
+                QueueUrl=self.letters_url,
+                MaxNumberOfMessages=10,
+                MessageAttributeNames=["All"],
+            )
+            if not answer.get("Messages"):
+                return found
+            for each in answer["Messages"]:
+                reason = each["MessageAttributes"]["reason"]["StringValue"]
+                found[each["Body"]] = reason
+                self.sqs.delete_message(
+                    QueueUrl=self.letters_url, ReceiptHandle=each["ReceiptHandle"]
+                )
+
+
+@pytest.fixture(scope="module")
+def sqs() -> Iterator[Any]:
+    port = free_port()
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server.start()
+    url = f"http://127.0.0.1:{port}"
+    yield boto3.client("sqs", endpoint_url=url, region_name=REGION)
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def hooks() -> Iterator[Hooks]:
+    hooks = Hooks()
+    yield hooks
+    hooks.close()
+
+
+@pytest.fixture(scope="module")
+def library(
+    s3: S3Server,
+    cluster: int,
+    sqs: Any,
+    hooks: Hooks,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Library]:
+    data_dir = tmp_path_factory.mktemp("data")
+    queue_url = sqs.create_queue(QueueName="tasks")["QueueUrl"]
+    letters_url = sqs.create_queue(QueueName="letters")["QueueUrl"]
+    with s3.new_bucket() as bucket:
+        place = f"s3://{bucket.name}?endpoint_url={s3.url}&region={bucket.region}"
+        args = checked(
+            {
+                "settings": {
+                    "data_dir": data_dir,
+                    "lease_seconds": LEASE_SECONDS,
+                    "library_queue_url": queue_url,
+                    "library_dead_letter_url": letters_url,
+                    "library_bucket": place,
+                    "library_webhook_url": hooks.url,
+                },
+                "systems": {"library": {}},
+            }
+        )
+        with running(cluster, args, data_dir) as service:
+            found = (sqs, queue_url, letters_url, s3.client(), bucket)
+            yield Library(service, hooks, *found)
+
+
+@pytest.fixture(scope="module")
+def wav(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("songs") / "a.wav"
+    sound = np.random.default_rng(1).uniform(-0.5, 0.5, (44_100, 2))
+    soundfile.write(path, sound, 44_100, "PCM_16")
+    return path.read_bytes()
+
+
+def of_stem(kwargs: dict[str, Any], stem_id: str, **more: Any) -> dict[str, Any]:
+    return {**kwargs, "stemId": stem_id, **more}
+
+
+@pytest.mark.parametrize("form", ["message", "celery_1", "celery_2"])
+def test_the_four_tasks_of_a_stem(library: Library, wav: bytes, form: str) -> None:
+    make = getattr(messages, form)
+    stem, stage = f"{STEM_ID}-{form}", f"{STAGE_ID}-{form}"
+    sha256 = hashlib.sha256(wav).hexdigest()
+    library.put(KEY, wav)
+    given = of_stem(HASH, stem, stageId=None)
+    library.send(make("generate_hash_and_webhook", given, f"hash-{form}"))
+    post = library.hooks.wait(stem)
+    assert post.path == "/webhook/hash-check"
+    assert post.headers["content-type"] == "application/json"
+    assert post.body == {**given, "audio_hash": sha256, "status": "hash_generated"}
+
+    library.send(make("process_audio_analysis", of_stem(ANALYSIS, stem), f"a-{form}"))
+    post = library.hooks.wait(stem, 2)
+    assert post.path == "/webhook/completion"
+    result = post.body["result"]
+    assert post.body["status"] == "SUCCESS"
+    assert (result["audio_data_hash"], result["num_peaks"]) == (sha256, 4000)
+    assert (result["file_size"], result["sample_rate"]) == (len(wav), 44_100)
+    assert post.body["audio_wave_path"] == result["waveform_data_path"]
+    stored = json.loads(library.get(result["waveform_data_path"]))
+    assert (len(stored["peaks"]), stored["duration"]) == (4000, 1.0)
+    assert library.keys(f"waveforms/{stem}") == [result["waveform_data_path"]]
+
+    mix = {**MIX, "stageId": stage, "stem_paths": [KEY, KEY]}
+    library.send(make("mix_stems_and_upload", mix, f"mixing-{form}"))
+    post = library.hooks.wait(stage)
+    assert post.path == "/webhook/mixing-complete"
+    assert (post.body["status"], post.body["stem_count"]) == ("SUCCESS", 2)
+    assert post.body["task_id"] == f"mixing-{form}"
+    assert library.keys("mixed/" + stage) == [post.body["mixed_file_path"]]
+    assert library.get(post.body["mixed_file_path"])[:4] == b"RIFF"
+    assert len(json.loads(library.get(post.body["waveform_data_path"]))["peaks"]) == 4000
+
+    gone = of_stem(DUPLICATE, stem, audio_hash=sha256)
+    library.send(make("process_duplicate_file", gone, f"duplicate-{form}"))
+    post = library.hooks.wait(stem, 3)
+    assert (post.path, post.body["status"]) == ("/webhook/completion", "SUCCESS")
+    assert post.body["result"] is None
+    assert library.keys(KEY) == []
+
+
+def test_a_task_over_http_is_the_same_task(library: Library, wav: bytes) -> None:
+    library.put(KEY, wav)
+    text = messages.message(
+        "generate_hash_and_webhook", of_stem(HASH, "over-http"), "hash-http"
+    )
+    answers = [
+        httpx.post(f"{library.service.url}/library/tasks", content=text, timeout=30)
+        for _ in range(3)
+    ]
+    assert {answer.status_code for answer in answers} == {202}
+    (job_id,) = {answer.json()["job_id"] for answer in answers}
+    library.hooks.wait("over-http")
+    task = f"{library.service.url}/library/tasks/{job_id}"
+    wait_for(lambda: httpx.get(task, timeout=30).json()["state"] == "succeeded")
+    time.sleep(1)
+    assert len(library.hooks.about("over-http")) == 1
+
+
+def test_rubbish_over_http_is_refused_with_a_reason(library: Library) -> None:
+    url = f"{library.service.url}/library/tasks"
+    answer = httpx.post(url, content=RUBBISH["no stem"], timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (422, "not_a_task")
+
+
+def test_rubbish_ends_in_the_dead_letters_and_holds_nothing_up(
+    library: Library, wav: bytes
+) -> None:
+    library.put(KEY, wav)
+    for name in RUBBISH:
+        # SQS itself refuses a message that is empty or larger than that.
+        if RUBBISH[name].strip() and len(RUBBISH[name]) < 200_000:
+            library.send(RUBBISH[name])
+    began = time.monotonic()
+    text = messages.message("generate_hash_and_webhook", of_stem(HASH, "behind"), "b")
+    library.send(text)
+    library.hooks.wait("behind")
+    assert time.monotonic() - began < 5
+    wanted = {text for text in RUBBISH.values() if text.strip() and len(text) < 200_000}
+    found: dict[str, str] = {}
+
+    def are_all_there() -> bool:
+        found.update(library.letters())
+        return set(found) >= wanted
+
+    wait_for(are_all_there, timeout_seconds=30)
+    assert all(len(reason) > 15 for reason in found.values())
+
+
+def test_a_redelivered_message_is_told_once(library: Library, wav: bytes) -> None:
+    library.put(KEY, wav)
+    text = messages.message("generate_hash_and_webhook", of_stem(HASH, "again"), "h-a")
+    for _ in range(5):
+        library.send(text)
+        library.hooks.wait("again")
+    time.sleep(2)
+    assert len(library.hooks.about("again")) == 1
+
+
+def test_a_killed_worker_does_its_task_again_once(library: Library, wav: bytes) -> None:
+    library.put(KEY, wav)
+    for process in processes("LibraryWorker"):
+        os.kill(process.pid, signal.SIGKILL)
+    text = messages.message("process_audio_analysis", of_stem(ANALYSIS, "killed"), "k")
+    library.send(text)
+    post = library.hooks.wait("killed")
+    assert post.body["status"] == "SUCCESS"
+    time.sleep(1)
+    assert len(library.hooks.about("killed")) == 1
+    assert len(library.keys("waveforms/killed")) == 1
+
+
+def test_health_says_that_it_works(library: Library) -> None:
+    answer = httpx.get(f"{library.service.url}/library/health", timeout=30)
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
