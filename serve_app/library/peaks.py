@@ -14,6 +14,9 @@ from serve_app.errors import UnreadableAudio
 from serve_app.library import keys
 
 _DIGITS = 4
+_NOT_NUMBERS = (
+    "The file has samples that are not numbers. Export it again, as 16 or 24 bits."
+)
 _EMPTY = "The file has no audio: it has a header but no samples. Export it again."
 
 
@@ -44,8 +47,13 @@ class Peaks:
         self._at += len(mono)
 
     def end(self) -> list[float]:
-        """Return the peaks, scaled so that the largest is 1, with four decimals."""
+        """Return the peaks, scaled so that the largest is 1, with four decimals.
+
+        Raises UnreadableAudio if a sample was not a number.
+        """
         largest = self._peaks.max()
+        if not np.isfinite(largest):
+            raise UnreadableAudio(_NOT_NUMBERS)
         scaled = self._peaks / largest if largest > 0 else self._peaks
         return [float(peak) for peak in np.round(scaled, _DIGITS)]
 
