@@ -42,9 +42,7 @@ class Library:
         self.letters = DeadLetters(self.stores, self.clock)
 
     def jobs(self) -> int:
-        return sum(
-            sum(store.counts().values()) for store in self.stores.values()
-        )
+        return sum(sum(store.counts().values()) for store in self.stores.values())
 
     def claimed(self, name: TaskName = TaskName.HASH) -> LibraryJob:
         (job,) = self.stores[name].claim("me", lease_seconds=30, include_alone=True)
@@ -73,8 +71,12 @@ def test_a_message_becomes_a_job(library: Library) -> None:
     assert (job.id, job.request.kwargs, job.request.message) == (job_id, HASH, TASK)
 
 
-@pytest.mark.parametrize("text", [TASK, RUBBISH["not json"], message("health_check", {})])
-def test_a_message_that_comes_again_is_the_same_job(library: Library, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", [TASK, RUBBISH["not json"], message("health_check", {})]
+)
+def test_a_message_that_comes_again_is_the_same_job(
+    library: Library, text: str
+) -> None:
     ids = {library.arrivals.take(text, "sqs-1") for _ in range(5)}
     assert len(ids) == library.jobs() == 1
 
@@ -156,7 +158,10 @@ def test_dead_letters_are_listed_newest_first(
     library.fail()
     clock.advance(1)
     library.arrivals.take(RUBBISH["not json"], "sqs-2")
-    assert [job.request.name for job in library.letters.listed(10)] == ["", TaskName.HASH]
+    assert [job.request.name for job in library.letters.listed(10)] == [
+        "",
+        TaskName.HASH,
+    ]
     assert len(library.letters.listed(1)) == 1
 
 
@@ -192,7 +197,12 @@ def test_a_full_queue_takes_no_more(library: Library) -> None:
 
 
 def task(stem_id: str, filepath: str, user_id: str = "me") -> Task:
-    kwargs = {"stemId": stem_id, "filepath": filepath, "userId": user_id, "trackId": "t"}
+    kwargs = {
+        "stemId": stem_id,
+        "filepath": filepath,
+        "userId": user_id,
+        "trackId": "t",
+    }
     return Task(TaskName.HASH, kwargs)
 
 

@@ -223,7 +223,9 @@ def test_the_four_tasks_of_a_stem(library: Library, wav: bytes, form: str) -> No
     assert post.body["task_id"] == f"mixing-{form}"
     assert library.keys("mixed/" + stage) == [post.body["mixed_file_path"]]
     assert library.get(post.body["mixed_file_path"])[:4] == b"RIFF"
-    assert len(json.loads(library.get(post.body["waveform_data_path"]))["peaks"]) == 4000
+    assert (
+        len(json.loads(library.get(post.body["waveform_data_path"]))["peaks"]) == 4000
+    )
 
     gone = of_stem(DUPLICATE, stem, audio_hash=sha256)
     library.send(make("process_duplicate_file", gone, f"duplicate-{form}"))

@@ -58,7 +58,9 @@ def test_a_hash_asks_whether_it_is_known() -> None:
 
 def test_what_the_message_lacks_is_null() -> None:
     given = {"stemId": STEM_ID, "filepath": "a.wav", "timestamp": None}
-    _, body = sent(job(TaskName.HASH, given, State.SUCCEEDED, Done({"audio_hash": "a"})))
+    _, body = sent(
+        job(TaskName.HASH, given, State.SUCCEEDED, Done({"audio_hash": "a"}))
+    )
     assert body == {
         "stemId": STEM_ID,
         "userId": None,
@@ -89,7 +91,9 @@ def test_a_deletion_is_confirmed_with_the_ids_and_all_else_null() -> None:
     }
 
 
-@pytest.mark.parametrize(("given", "told"), [("up-1", "up-1"), ("", None), (None, None)])
+@pytest.mark.parametrize(
+    ("given", "told"), [("up-1", "up-1"), ("", None), (None, None)]
+)
 def test_an_analysis_is_told_in_full(given: str | None, told: str | None) -> None:
     kwargs = {**ANALYSIS, "upstreamId": given}
     done = Done(FOUND, seconds=1.25)

@@ -13,7 +13,9 @@ from serve_app.library.mix import Mixed, Mixer
 STEP = 2.0**-15
 
 
-def tone(samples: int, hz: float, level: float, rate: int = 44_100) -> NDArray[np.float64]:
+def tone(
+    samples: int, hz: float, level: float, rate: int = 44_100
+) -> NDArray[np.float64]:
     return level * np.sin(2 * np.pi * hz * np.arange(samples) / rate)
 
 

@@ -114,7 +114,13 @@ def test_an_analysis_has_its_facts_and_its_file(
         "num_peaks": 4000,
     }
     stored = json.loads(b"".join(objects.read(key)))
-    assert list(stored) == ["peaks", "duration", "sample_rate", "num_peaks", "created_at"]
+    assert list(stored) == [
+        "peaks",
+        "duration",
+        "sample_rate",
+        "num_peaks",
+        "created_at",
+    ]
     assert (len(stored["peaks"]), stored["created_at"]) == (4000, TIME)
     assert b"".join(objects.read(KEY)) == wav
 

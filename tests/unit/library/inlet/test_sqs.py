@@ -61,7 +61,10 @@ def test_messages_are_received_and_deleted(queue: Queue) -> None:
 
 
 def test_a_queue_that_is_not_there_is_unavailable(server: str) -> None:
-    for url in (f"{server}/123456789012/none", f"http://127.0.0.1:{free_port()}/1/none"):
+    for url in (
+        f"{server}/123456789012/none",
+        f"http://127.0.0.1:{free_port()}/1/none",
+    ):
         for call in (lambda q: q.receive(0), lambda q: q.send("a", {"b": "c"})):
             with pytest.raises(QueueUnavailable):
                 call(Queue(url, REGION))
@@ -86,9 +89,9 @@ def test_of_a_message_that_is_too_large_the_beginning_is_kept(client: Any) -> No
     url = new_queue(client, "large")
     queue = Queue(url, REGION)
     queue.send("ü" * 1_000_000, {"reason": "why"})
-    (message,) = client.receive_message(
-        QueueUrl=url, MessageAttributeNames=["All"]
-    )["Messages"]
+    (message,) = client.receive_message(QueueUrl=url, MessageAttributeNames=["All"])[
+        "Messages"
+    ]
     assert message["Body"] == "ü" * 100_000
     assert message["MessageAttributes"]["is_cut_short"]["StringValue"] == "true"
 
