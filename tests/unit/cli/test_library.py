@@ -67,13 +67,15 @@ def test_dead_letters_have_their_reasons_and_messages(arrivals: Arrivals) -> Non
     assert (letter["task"], letter["subject"]) == (TaskName.HASH, STEM_ID)
     assert json.loads(letter["message"])["kwargs"] == HASH
     shown = run("list").stdout
-    assert job_id in shown and rubbish_id in shown
+    assert job_id in shown
+    assert rubbish_id in shown
 
 
 def test_a_dead_letter_is_sent_again(arrivals: Arrivals) -> None:
     job_id = failed(arrivals)
     result = run("retry", job_id)
-    assert result.exit_code == 0 and f"{job_id}: retried as " in result.stdout
+    assert result.exit_code == 0
+    assert f"{job_id}: retried as " in result.stdout
     assert listed() == []
     again = arrivals.stores[TaskName.HASH].claim(
         "me", lease_seconds=30, include_alone=True

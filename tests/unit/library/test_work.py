@@ -95,7 +95,7 @@ def test_anything_can_be_hashed(
 
 
 def test_a_missing_object_may_come_later(worker: Worker) -> None:
-    with pytest.raises(ObjectMissing, match="킥 드럼.wav") as caught:
+    with pytest.raises(ObjectMissing, match=r"킥 드럼\.wav") as caught:
         run(worker, TaskName.HASH, HASH)
     assert caught.value.retryable
 
@@ -231,7 +231,7 @@ def test_a_mix_with_a_missing_stem_is_none(
     path = tmp_path / "stem.wav"
     soundfile.write(path, np.full(44_100, 0.25), 44_100, "PCM_16")
     objects.put("audio/one.wav", path, "audio/wav")
-    with pytest.raises(ObjectMissing, match="audio/two.wav"):
+    with pytest.raises(ObjectMissing, match=r"audio/two\.wav"):
         run(worker, TaskName.MIX, MIX)
 
 
