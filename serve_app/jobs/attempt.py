@@ -131,6 +131,7 @@ def retry_after(
     growing delays, and the job runs alone: several jobs at once may have filled it.
     When a replica dies that ran several of the `running`, each of them is run alone
     before an attempt counts as a failure. A job that had not started is not the cause.
+    After the death of a replica the delay is at most `policy.backoff_seconds`.
     """
     if isinstance(err, _EXCUSES):
         is_full = isinstance(err, StorageFull)
@@ -149,14 +150,16 @@ def retry_after(
     died = isinstance(err, ReplicaDied)
     started = attempt.replica is not None
     shared = died and started and _had_company(attempt, running)
+    delay_seconds = attempt.kind.rules.delay_seconds(attempt.job.attempt)
+    if died:
+        # The kind's delays are for what a job needs to get better by itself.
+        delay_seconds = min(delay_seconds, policy.backoff_seconds)
     return Retry(
         err.code,
         err.detail,
         is_failure=not died or (started and not shared),
         run_alone=attempt.job.run_alone or (died and started),
-        delay_seconds=0.0
-        if shared
-        else attempt.kind.rules.delay_seconds(attempt.job.attempt),
+        delay_seconds=0.0 if shared else delay_seconds,
     )
 
 

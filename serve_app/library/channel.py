@@ -24,7 +24,7 @@ def client() -> OutboundClient:
 
 @dataclass(frozen=True)
 class LibraryChannel:
-    """Sends bodies as stored, signed by Standard Webhooks if there are `keys`.
+    """Sends bodies as they are, signed by Standard Webhooks if there are `keys`.
 
     Their receiver is the operator's, so a 410 is an error like others.
     """
