@@ -89,6 +89,9 @@ verify: setup
 	$(PYTHON) -m tools.fuzz_api
 	UPGRADE_SONGS=50 $(PYTHON) -m pytest tests/serve/test_upgrade.py
 	STREAMS_LISTENERS=100 $(PYTHON) -m pytest tests/serve/test_streams.py
+	LIBRARY_KILLS=all $(PYTHON) -m pytest tests/serve/test_library.py
+	$(PYTHON) benchmarks/library.py --check
+	$(PYTHON) benchmarks/library_drain.py --check
 	$(PYTHON) -m tools.alert_drill
 	$(PYTHON) -m tools.cluster
 

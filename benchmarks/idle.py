@@ -69,11 +69,14 @@ _NO_SETTINGS: Mapping[str, str] = {}
 
 @contextmanager
 def server(
-    directory: Path, port: int, settings: Mapping[str, str] = _NO_SETTINGS
+    directory: Path,
+    port: int,
+    settings: Mapping[str, str] = _NO_SETTINGS,
+    options: Sequence[str] = (),
 ) -> Iterator[psutil.Process]:
     """Run a server until the context exits; it is ready on entry.
 
-    `settings` are environment variables.
+    `settings` are environment variables, `options` more options of its command line.
     """
     environment = {
         **os.environ,
@@ -84,7 +87,7 @@ def server(
     command = [sys.executable, "-m", "deployments", "--host", "127.0.0.1"]
     with (directory / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port)],
+            [*command, "--port", str(port), *options],
             cwd=ROOT,
             env=environment,
             stdout=log,

@@ -40,7 +40,7 @@ class LibraryChannel:
         return stored.encode()
 
     def headers(self, message_id: str, body: bytes, at: datetime) -> Mapping[str, str]:
-        """Return the headers: the id, which repeated messages share, and a signature."""
+        """Return the id, which all attempts share, the type, and a signature."""
         plain = {"Content-Type": "application/json", signing.ID: message_id}
         if not self.keys:
             return plain

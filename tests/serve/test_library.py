@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -26,8 +27,11 @@ from tests.ports import free_port
 from tests.s3 import S3Server
 from tests.serve.application import running
 from tests.serve.conftest import LEASE_SECONDS
+from tests.serve.holding_proxy import HoldingProxy, Point
 from tests.serve.service import Service, processes, wait_for
 
+# `make verify` kills workers at all points.
+FULL_SIZE = os.environ.get("LIBRARY_KILLS") == "all"
 REGION = "ap-northeast-2"
 KEY = str(HASH["filepath"])
 
@@ -89,6 +93,7 @@ class Library:
 
     service: Service
     hooks: Hooks
+    proxy: HoldingProxy
     sqs: Any
     queue_url: str
     letters_url: str
@@ -157,8 +162,9 @@ def library(
     data_dir = tmp_path_factory.mktemp("data")
     queue_url = sqs.create_queue(QueueName="tasks")["QueueUrl"]
     letters_url = sqs.create_queue(QueueName="letters")["QueueUrl"]
-    with s3.new_bucket() as bucket:
-        place = f"s3://{bucket.name}?endpoint_url={s3.url}&region={bucket.region}"
+    proxy = HoldingProxy(s3.url)
+    with closing(proxy), s3.new_bucket() as bucket:
+        place = f"s3://{bucket.name}?endpoint_url={proxy.url}&region={bucket.region}"
         args = checked(
             {
                 "settings": {
@@ -174,7 +180,7 @@ def library(
         )
         with running(cluster, args, data_dir) as service:
             found = (sqs, queue_url, letters_url, s3.client(), bucket)
-            yield Library(service, hooks, *found)
+            yield Library(service, hooks, proxy, *found)
 
 
 @pytest.fixture(scope="module")
@@ -292,17 +298,93 @@ def test_a_redelivered_message_is_told_once(library: Library, wav: bytes) -> Non
     assert len(library.hooks.about("again")) == 1
 
 
-def test_a_killed_worker_does_its_task_again_once(library: Library, wav: bytes) -> None:
+# Five points of each task at which its worker is killed.
+POINTS = {
+    "generate_hash_and_webhook": [
+        Point("GET"),
+        Point("GET", is_after=True),
+    ],
+    "process_duplicate_file": [
+        Point("HEAD"),
+        Point("GET", is_after=True),
+        Point("HEAD", skip=1),
+        Point("DELETE"),
+        Point("DELETE", is_after=True),
+    ],
+    "process_audio_analysis": [
+        Point("HEAD", is_after=True),
+        Point("GET"),
+        Point("GET", is_after=True),
+        Point("PUT"),
+        Point("PUT", is_after=True),
+    ],
+    "mix_stems_and_upload": [
+        Point("GET"),
+        Point("GET", skip=1),
+        Point("PUT"),
+        Point("PUT", is_after=True),
+        Point("PUT", skip=1, is_after=True),
+    ],
+}
+# CI tries the last point of each task, `make verify` all of them.
+_TRIED = [
+    (name, number)
+    for name, points in POINTS.items()
+    for number in range(len(points))
+    if FULL_SIZE or number == len(points) - 1
+]
+
+
+@pytest.mark.parametrize(("name", "number"), _TRIED)
+def test_a_killed_worker_does_its_task_once_as_seen_from_outside(
+    library: Library, wav: bytes, name: str, number: int
+) -> None:
+    subject, point = f"killed-{name}-{number}", POINTS[name][number]
+    key = f"audio/{subject}.wav"
+    library.put(key, wav)
+    kwargs = {
+        **HASH,
+        "stemId": subject,
+        "stageId": subject,
+        "filepath": key,
+        "audio_hash": hashlib.sha256(wav).hexdigest(),
+        "stem_paths": [key, key],
+    }
+    with library.proxy.holding(point) as is_held:
+        library.send(messages.message(name, kwargs, f"id-{subject}"))
+        wait_for(is_held)
+        (worker,) = processes("LibraryWorker")
+        os.kill(worker.pid, signal.SIGKILL)
+        killed = time.monotonic()
+    post = library.hooks.wait(subject)
+    assert time.monotonic() - killed < LEASE_SECONDS + 10
+    assert post.body["status"] in ("SUCCESS", "hash_generated")
+    time.sleep(2)
+    assert len(library.hooks.about(subject)) == 1
+    waveforms = library.keys(f"waveforms/{subject}")
+    assert len(waveforms) == (
+        name in ("process_audio_analysis", "mix_stems_and_upload")
+    )
+    assert len(library.keys(f"mixed/{subject}")) == (name == "mix_stems_and_upload")
+    assert bool(library.keys(key)) == (name != "process_duplicate_file")
+
+
+def test_a_killed_dispatcher_loses_and_repeats_nothing(
+    library: Library, wav: bytes
+) -> None:
     library.put(KEY, wav)
-    for process in processes("LibraryWorker"):
-        os.kill(process.pid, signal.SIGKILL)
-    text = messages.message("process_audio_analysis", of_stem(ANALYSIS, "killed"), "k")
-    library.send(text)
-    post = library.hooks.wait("killed")
-    assert post.body["status"] == "SUCCESS"
-    time.sleep(1)
-    assert len(library.hooks.about("killed")) == 1
-    assert len(library.keys("waveforms/killed")) == 1
+    text = messages.message("process_audio_analysis", of_stem(ANALYSIS, "led"), "led")
+    with library.proxy.holding(Point("PUT")) as is_held:
+        library.send(text)
+        wait_for(is_held)
+        (dispatcher,) = processes("DispatcherReplica")
+        os.kill(dispatcher.pid, signal.SIGKILL)
+        killed = time.monotonic()
+    library.hooks.wait("led")
+    assert time.monotonic() - killed < LEASE_SECONDS + 10
+    time.sleep(2)
+    assert len(library.hooks.about("led")) == 1
+    assert len(library.keys("waveforms/led")) == 1
 
 
 def test_health_says_that_it_works(library: Library) -> None:
