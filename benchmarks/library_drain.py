@@ -2,7 +2,7 @@
 
     python benchmarks/library_drain.py [--messages 10000] [--workers 4] [--check]
 
-A queue (moto's SQS, in a process of its own) is filled with tasks to hash small files of
+A queue (moto, in a process of its own) is filled with tasks to hash small files of
 a directory, one message in a hundred being rubbish. Then the library starts, and a
 receiver counts its webhooks. `--check` fails if one is missing or came twice.
 """

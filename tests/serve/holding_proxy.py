@@ -12,13 +12,15 @@ import httpx
 _LONGEST_SECONDS = 60.0
 # Those that concern one connection, and not the message.
 _OWN_HEADERS = {"connection", "transfer-encoding", "keep-alive"}
+# Those of answers that are made anew.
+_NOT_PASSED_ON = {*_OWN_HEADERS, "content-length", "content-encoding"}
 
 
 @dataclass
 class Point:
     """Where a request is held: at which method, and before or after it was done.
 
-    `skip` requests with this method pass first. A held request ends when it is released.
+    `skip` requests with this method pass first. It goes on when it is released.
     """
 
     method: str
