@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import ray
 
-from deployments import niceness, nodes, replica_ports, tracing
+from deployments import memory, niceness, nodes, replica_ports, tracing
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
@@ -73,6 +73,8 @@ class Analyzer:
         self._actor = str(ray.get_runtime_context().get_actor_name())
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
         os.nice(niceness.ANALYSIS)
+        # Serve calls constructors on the replica's event loop.
+        self._giving_back = asyncio.ensure_future(memory.keep_giving_back())
 
     async def of_song(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return the full analysis of a song."""
