@@ -96,6 +96,9 @@ class Jobs:
     def _send(self, http: httpx.Client) -> None:
         place = service.sent(http, self._song)
         self._places.append(place)
+        if self._done.is_set():
+            http.delete(place)
+            return
         try:
             service.download(http, service.separated(http, place))
         except (httpx.HTTPStatusError, RuntimeError):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import ray
 
-from deployments import nodes, replica_ports, tracing
+from deployments import memory, niceness, nodes, replica_ports, tracing
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
@@ -33,9 +33,6 @@ from serve_app.telemetry.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
-# An analysis is a twentieth of a separation's work and ends long before it: it uses
-# what the separator leaves of the cores.
-_NICENESS = 10
 # The rest of the work starts when the whole song is decoded.
 _LISTENING_PER_CENT = 95
 
@@ -75,7 +72,9 @@ class Analyzer:
         allocator.give_back()
         self._actor = str(ray.get_runtime_context().get_actor_name())
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
-        os.nice(_NICENESS)
+        os.nice(niceness.ANALYSIS)
+        # Serve calls constructors on the replica's event loop.
+        self._giving_back = asyncio.ensure_future(memory.keep_giving_back())
 
     async def of_song(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return the full analysis of a song."""

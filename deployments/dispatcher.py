@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deployments import isolation, kernel, nodes, replica_ports, tracing
+from deployments import isolation, kernel, memory, nodes, replica_ports, tracing
 from deployments.demand import Demands
 from deployments.logs import configure_logging
 from deployments.ray_meter import RayMeter
@@ -58,7 +58,10 @@ class DispatcherReplica:
             self._sweeper,
         ]
         # Serve calls constructors on the replica's event loop.
-        self._tasks = [asyncio.ensure_future(loop.run_forever()) for loop in loops]
+        self._tasks = [
+            *(asyncio.ensure_future(loop.run_forever()) for loop in loops),
+            asyncio.ensure_future(memory.keep_giving_back()),
+        ]
         # About half of the memory used at startup is free by now.
         allocator.give_back()
 

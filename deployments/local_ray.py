@@ -16,7 +16,7 @@ import ray
 from ray import serve
 from ray._private import worker
 
-from deployments import gate, isolation, python_path
+from deployments import gate, isolation, python_path, router_loop
 from serve_app.errors import AppError
 from serve_app.separation import allocator
 
@@ -67,6 +67,7 @@ _ENVIRONMENT = {
     # STEMSERVE_TRUSTED_PROXIES lists the proxies to trust.
     "FORWARDED_ALLOW_IPS": "",
     gate.VARIABLE: gate.IMPORT_PATH,
+    router_loop.VARIABLE: router_loop.OF_PROXIES,
     allocator.VARIABLE: _TUNABLES,
 }
 

@@ -6,6 +6,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from ray import serve
 from ray.serve import Application
 
+from deployments import router_loop
+
 # How often a stopping replica checks whether its last request is done. Serve's default
 # of 2 s would add up, because deployments stop one after the other.
 _DRAIN_POLL_SECONDS = 0.25
@@ -60,11 +62,12 @@ class Pool(Strict):
         """Return the keyword arguments of `Deployment.options`."""
         # num_gpus=0 does not hide the GPUs of a machine from an actor.
         hidden = {} if self.num_gpus else {"CUDA_VISIBLE_DEVICES": ""}
+        loop = {router_loop.VARIABLE: router_loop.OF_REPLICAS}
         options: dict[str, Any] = {
             "ray_actor_options": {
                 "num_cpus": self.num_cpus,
                 "num_gpus": self.num_gpus,
-                "runtime_env": {"env_vars": {**hidden, **self.env}},
+                "runtime_env": {"env_vars": {**hidden, **loop, **self.env}},
             },
             "max_ongoing_requests": self.max_ongoing_requests,
             "max_queued_requests": self.max_queued_requests,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Any
 import ray
 from ray import serve
 
-from deployments import nodes, replica_ports, tracing
+from deployments import niceness, nodes, replica_ports, tracing
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
@@ -42,6 +43,8 @@ class Separator:
         from serve_app.stems.engines import EngineShelf
         from serve_app.stems.work import SongWorker
 
+        # Threads have the niceness of the one that starts them.
+        os.nice(niceness.SEPARATION)
         replica_ports.keep_from_network()
         nodes.refuse_several(settings)
         configure_logging(settings)

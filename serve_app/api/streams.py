@@ -14,6 +14,11 @@ from starlette.types import Send
 _JITTER = 0.2
 # A client that comes back may wait this long.
 _LONGEST_DELAY_SECONDS = 0.5
+# The streams of a replica that stops end one after the other over this time: the others
+# would answer their clients more slowly if all came back together.
+_LEAVING_SECONDS = 5.0
+# Of the age at which streams end anyway, before they are cut off.
+_LEAVING_SHARE = 0.25
 
 
 class Streams:
@@ -28,65 +33,89 @@ class Streams:
     def __init__(
         self, most_seconds: float = inf, jitter: Callable[[], float] = random.random
     ) -> None:
-        self.is_draining = False
+        self._draining_since = inf
         self._most_seconds = most_seconds
+        self._leaving_seconds = min(_LEAVING_SECONDS, _LEAVING_SHARE * most_seconds)
         self._jitter = jitter
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._limits: set[asyncio.Timeout] = set()
+        # With the time that each lasts after draining has begun.
+        self._limits: dict[asyncio.Timeout, float] = {}
 
     def drain(self) -> None:
-        """End all streams, and each that begins from now on. Thread-safe."""
-        self.is_draining = True
+        """End all streams within seconds, and those that begin now. Thread-safe."""
+        self._draining_since = monotonic()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._end_all)
 
     def begin(self, *, ages: bool = True) -> "Stream":
         """Return the lifetime of a stream; one that does not age ends by drain only."""
         seconds = self._most_seconds * (1 - _JITTER * self._jitter()) if ages else inf
-        return Stream(self, monotonic() + seconds)
+        is_late = self._draining_since < inf
+        leaving = 0.0 if is_late else self._leaving_seconds * self._jitter()
+        return Stream(self, monotonic() + seconds, leaving)
+
+    def leaves_at(self, leaving_seconds: float) -> float:
+        """Return when a stream ends that lasts so long after draining has begun."""
+        return self._draining_since + leaving_seconds
 
     def delay_seconds(self) -> float:
         """Return a random delay after which a client shall come back."""
         return _LONGEST_DELAY_SECONDS * self._jitter()
 
     @asynccontextmanager
-    async def limit(self, seconds: float) -> AsyncIterator[None]:
-        """Raise TimeoutError in the block after `seconds`, or when draining begins."""
-        # Known before `is_draining` is read, so that `drain` misses no block.
+    async def limit(
+        self, seconds: float, leaving_seconds: float = 0.0
+    ) -> AsyncIterator[None]:
+        """Raise TimeoutError in the block after `seconds`, or soon after a drain."""
+        # Known before the drain is looked for, so that `drain` misses no block.
         self._loop = asyncio.get_running_loop()
         async with asyncio.timeout(None if seconds == inf else seconds) as limit:
-            self._limits.add(limit)
-            if self.is_draining:
-                limit.reschedule(self._loop.time())
+            self._limits[limit] = leaving_seconds
+            self._end(limit)
             try:
                 yield
             finally:
-                self._limits.discard(limit)
+                del self._limits[limit]
 
     def _end_all(self) -> None:
-        now = asyncio.get_running_loop().time()
         for limit in self._limits:
-            if not limit.expired():
-                limit.reschedule(now)
+            self._end(limit)
+
+    def _end(self, limit: asyncio.Timeout) -> None:
+        """Let a block end in time if this process is draining."""
+        left = max(0.0, self.leaves_at(self._limits[limit]) - monotonic())
+        if left == inf or limit.expired():
+            return
+        ends_at = asyncio.get_running_loop().time() + left
+        before = limit.when()
+        if before is None or ends_at < before:
+            limit.reschedule(ends_at)
 
 
 class Stream:
-    """How long one response may last: to `ends_at`, a time of `monotonic`."""
+    """How long one response may last: to `ends_at`, a time of `monotonic`.
 
-    def __init__(self, streams: Streams, ends_at: float) -> None:
+    After a drain it lasts for `leaving_seconds` at most.
+    """
+
+    def __init__(
+        self, streams: Streams, ends_at: float, leaving_seconds: float
+    ) -> None:
         self._streams = streams
         self._ends_at = ends_at
+        self._leaving_seconds = leaving_seconds
 
     @property
     def is_over(self) -> bool:
         """Whether the response must end now."""
-        return self._streams.is_draining or monotonic() >= self._ends_at
+        leaves_at = self._streams.leaves_at(self._leaving_seconds)
+        return monotonic() >= min(self._ends_at, leaves_at)
 
     @asynccontextmanager
     async def limit(self, seconds: float = inf) -> AsyncIterator[None]:
         """Raise TimeoutError in the block when this is over, or after `seconds`."""
         left = max(0.0, self._ends_at - monotonic())
-        async with self._streams.limit(min(seconds, left)):
+        async with self._streams.limit(min(seconds, left), self._leaving_seconds):
             yield
 
 

@@ -29,8 +29,10 @@ from serve_app.errors import AudioTooLong, UnreadableAudio
 # The process exits after so long without a request, to free its memory.
 IDLE_SECONDS = 300.0
 MOST_REQUEST_BYTES = 16_384
-# After so much CPU time a song counts as long, and its process is reniced: a short one
-# gets three times as much of a core that both want.
+# Answers to requests come first, on a machine that is busy.
+NICENESS = 5
+# After so much CPU time a song counts as long, and its process is reniced by as much: a
+# short one gets three times as much of a core that both want.
 SHORT_CPU_SECONDS = 1.0
 LONG_NICENESS = 5
 # Sent before the response to each request: the forkserver has received it.
@@ -137,6 +139,7 @@ def _restrict(limits: ProcessLimits) -> None:
     # The first process that the kernel ends when memory runs out.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+    os.nice(NICENESS)
     signal.signal(signal.SIGPROF, lambda *_: os.nice(LONG_NICENESS))
     signal.setitimer(signal.ITIMER_PROF, SHORT_CPU_SECONDS)
     for what, soft, hard in (

@@ -8,7 +8,7 @@ import pytest
 import ray
 from ray import serve
 
-from deployments import gate, python_path
+from deployments import gate, python_path, router_loop
 from tests.ports import free_port
 from tests.serve.application import running_demo
 from tests.serve.service import Service
@@ -40,6 +40,7 @@ def cluster() -> Iterator[int]:
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  Ray's name
     os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
     os.environ[gate.VARIABLE] = gate.IMPORT_PATH
+    os.environ[router_loop.VARIABLE] = router_loop.OF_PROXIES
     ray.init(
         address="local",
         num_cpus=16,

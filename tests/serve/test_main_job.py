@@ -1,5 +1,6 @@
 """Separation end to end, by the HTTP contract."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from deployments import niceness
 from serve_app.audio.decode import read_blocks
 from serve_app.stems.exports import tagging, tags
 from serve_app.stems.exports.tags import Tags
 from tests import media
-from tests.serve.service import STEMS, Service, wait_for
+from tests.serve.service import STEMS, Service, replica_processes, wait_for
 from tests.signals import offset_samples
 from tests.unit.analysis import music
 
@@ -188,3 +190,14 @@ def test_after_bad_input_the_next_song_works(
     assert response.headers["content-type"] == "application/problem+json"
     assert set(service.files()) == before
     assert service.wait(service.submit(song))["status"] == "completed"
+
+
+def test_answers_come_before_songs_where_cores_are_short(service: Service) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    lowest = {"Api": 0, "Separator": niceness.SEPARATION, "Analyzer": niceness.ANALYSIS}
+    for deployment, wanted in lowest.items():
+        (replica,) = replica_processes(deployment)
+        # Each thread has its own, that of the thread which started it.
+        threads = [thread.id for thread in replica.threads()]
+        found = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
+        assert max(found) == own + wanted, deployment

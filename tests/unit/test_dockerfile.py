@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments import gate, local_ray
+from deployments import gate, local_ray, router_loop
 from tools.image import dockerfile
 from tools.image.dockerfile import Instruction
 
@@ -54,6 +54,7 @@ def test_the_environment_is_that_of_a_local_server() -> None:
     common = {
         *("FORWARDED_ALLOW_IPS", "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS"),
         *("RAY_USAGE_STATS_ENABLED", "GLIBC_TUNABLES", gate.VARIABLE),
+        router_loop.VARIABLE,
     }
     assert {name: environment()[name] for name in common} == {
         name: local_ray._ENVIRONMENT[name] for name in common

@@ -49,8 +49,8 @@ async def test_what_does_not_age_ends_by_its_own_limit() -> None:
 
 
 @pytest.mark.parametrize("ages", [True, False])
-async def test_a_replica_that_stops_ends_all_streams_at_once(ages: bool) -> None:
-    streams = Streams()
+async def test_a_replica_that_stops_ends_all_streams(ages: bool) -> None:
+    streams = Streams(jitter=lambda: 0.0)
     stream = streams.begin(ages=ages)
     running = [
         asyncio.create_task(lasted(streams, ages=ages, seconds=limit))
@@ -66,6 +66,28 @@ async def test_a_replica_that_stops_ends_all_streams_at_once(ages: bool) -> None
     # Those that begin now too.
     assert await lasted(streams, ages=ages) < 0.3
     assert streams.begin(ages=ages).is_over
+
+
+async def test_they_end_one_after_the_other_within_seconds() -> None:
+    shares = iter([0.0, 0.0, 0.0, 0.5, 0.0, 1.0])
+    # A quarter of the age is the time in which all leave.
+    streams = Streams(4.0, lambda: next(shares))
+    running = [asyncio.create_task(lasted(streams)) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    streams.drain()
+    found = sorted(await asyncio.gather(*running))
+    for seconds, wanted in zip(found, (0.1, 0.6, 1.1), strict=True):
+        assert wanted <= seconds < wanted + 0.3
+
+
+async def test_a_stream_that_is_not_limited_knows_when_to_leave() -> None:
+    shares = iter([0.0, 0.5])
+    streams = Streams(2.0, lambda: next(shares))
+    stream = streams.begin()
+    streams.drain()
+    assert not stream.is_over
+    await asyncio.sleep(0.3)
+    assert stream.is_over
 
 
 async def test_a_replica_may_stop_before_its_first_stream() -> None:

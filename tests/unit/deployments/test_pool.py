@@ -6,16 +6,19 @@ from deployments.pool import Autoscaling, Pool
 from deployments.stems import StemsArgs
 from serve_app.settings import Settings
 
+# Proxies have another one; see `deployments/router_loop.py`.
+LOOP = {"RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1"}
+
 
 def test_a_pool_without_gpus_sees_none() -> None:
     options = Pool(env={"A": "b"}).options()
     variables = options["ray_actor_options"]["runtime_env"]["env_vars"]
-    assert variables == {"CUDA_VISIBLE_DEVICES": "", "A": "b"}
+    assert variables == {"CUDA_VISIBLE_DEVICES": "", **LOOP, "A": "b"}
 
 
 def test_a_pool_with_a_gpu_share_keeps_its_view_of_it() -> None:
     options = Pool(num_gpus=0.5).options()
-    assert options["ray_actor_options"]["runtime_env"]["env_vars"] == {}
+    assert options["ray_actor_options"]["runtime_env"]["env_vars"] == LOOP
 
 
 def test_an_update_starts_one_more_api_before_it_stops_one() -> None:
