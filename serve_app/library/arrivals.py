@@ -14,10 +14,11 @@ from serve_app.idempotency import store as answers
 from serve_app.idempotency.response import StoredResponse
 from serve_app.jobs import statements
 from serve_app.jobs.job import State
+from serve_app.jobs.kind import AnyKind
 from serve_app.jobs.store import JobStore
 from serve_app.library import messages
 from serve_app.library.errors import NotATask
-from serve_app.library.kinds import KEPT_SECONDS, LibraryKind
+from serve_app.library.kinds import KEPT_SECONDS
 from serve_app.library.task import Done, LibraryJob, Task
 
 Stores = Mapping[str, JobStore[Task, Done]]
@@ -34,7 +35,7 @@ class Receipt:
     """
 
     job_id: str
-    kind: LibraryKind
+    kind: AnyKind
     message_id: str | None = None
     task_id: str | None = None
 

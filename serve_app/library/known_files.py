@@ -22,7 +22,10 @@ library_files = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 _KEY = (library_files.c.user_id, library_files.c.sha256)
-_INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_INSERTS: Mapping[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite.insert,
+}
 
 
 class KnownFiles:

@@ -16,7 +16,8 @@ from serve_app.library.peaks import Found, Peaks, mono
 
 # A mix above this is scaled down to it.
 _HIGHEST_PEAK = 0.95
-_FULL_SCALE = np.float32(2.0**15)
+# Silence has none, and no gain.
+_LEAST_PEAK = 1e-30
 
 Wave = NDArray[np.float32]
 OnBlock = Callable[[], None]
@@ -71,9 +72,9 @@ class Mixer:
         )
         try:
             for block in self._blocks():
-                block *= gain
-                encoder.write(block)
-                peaks.add(mono(as_integers(block, 16) / _FULL_SCALE))
+                scaled = block * gain
+                encoder.write(scaled)
+                peaks.add(mono(as_integers(scaled, 16).astype(np.float32)))
             encoder.close()
         except BaseException:
             encoder.abort()
@@ -93,7 +94,7 @@ class Mixer:
         highest = max(float(np.abs(block).max()) for block in self._blocks())
         if not np.isfinite(highest):
             raise UnreadableAudio("A stem has samples that are not numbers.")
-        return max(highest / self._stems, np.finfo(np.float32).tiny)
+        return max(highest / self._stems, _LEAST_PEAK)
 
     def _blocks(self) -> Iterator[Wave]:
         """Yield the sum in blocks (channels, samples)."""

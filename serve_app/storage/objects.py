@@ -48,8 +48,8 @@ class Objects(Protocol):
 class DirectoryObjects:
     """The files of a directory as objects: `a/b.wav` is the file `b.wav` in `a`.
 
-    Segments that no file can be named by (empty, `.`, `..`), and those that begin with
-    a dot or a percent sign, are stored with their first character percent-encoded.
+    Segments that begin with a dot or a percent sign are stored with this character
+    percent-encoded, and empty ones as a percent sign, or two at the end.
     """
 
     def __init__(self, root: Path) -> None:
@@ -89,7 +89,9 @@ class DirectoryObjects:
             self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
-        path = self._root.joinpath(*map(_name, key.split("/")))
+        *folders, last = key.split("/")
+        path = self._root.joinpath(*(_name(each) or "%" for each in folders))
+        path /= _name(last) or "%%"
         if path.parent.resolve() != path.parent or path.is_symlink():
             raise PermissionError(f"{key!r} has a symbolic link in its path")
         if path.is_dir():
@@ -98,8 +100,8 @@ class DirectoryObjects:
 
 
 def _name(segment: str) -> str:
-    if segment[:1] in ("", ".", "%"):
-        return f"%{ord(segment[0]):02X}{segment[1:]}" if segment else "%"
+    if segment.startswith((".", "%")):
+        return f"%{ord(segment[0]):02X}{segment[1:]}"
     return segment
 
 
@@ -116,6 +118,10 @@ def _translated() -> Iterator[None]:
             yield
     except (FileNotFoundError, PermissionError):
         raise
+    except (FileExistsError, IsADirectoryError) as err:
+        raise PermissionError(
+            13, "a file and a folder can't have the same name", err.filename
+        ) from err
     except NotADirectoryError as err:
         raise FileNotFoundError(2, "there is no such file", err.filename) from err
     except OSError as err:

@@ -11,7 +11,7 @@ from tests.s3 import S3Server
 
 SONG = bytes(range(256)) * 4096  # larger than any chunk
 KEYS = (
-    *("a", "a.wav", "audio/a b.wav", "a:b/2026-01-02T03:04:05.678901Z.json"),
+    *("plain", "a.wav", "audio/a b.wav", "a:b/2026-01-02T03:04:05.678901Z.json"),
     *("음악/킥 드럼.wav", "ä+ö&=?#%20.wav", "a//b", "/a", "a/", ".hidden", "%2E/x"),
     *("a\\b", "'quoted'", '"q"', "*", "~", "🎵.wav", "e\u0301.wav", "é.wav"),
 )
@@ -102,3 +102,14 @@ def test_what_is_deleted_is_gone_and_nothing_else(objects: Objects, song: Path) 
 def test_an_empty_object_is_an_object(objects: Objects, tmp_path: Path) -> None:
     objects.put("a", written(tmp_path / "empty", b""), "audio/wav")
     assert read(objects, "a") == b""
+
+
+def test_where_a_file_is_no_folder_can_be(
+    directory_objects: DirectoryObjects, song: Path
+) -> None:
+    directory_objects.put("a", song, "audio/wav")
+    with pytest.raises(PermissionError):
+        directory_objects.put("a/b", song, "audio/wav")
+    directory_objects.put("c/d", song, "audio/wav")
+    with pytest.raises((PermissionError, FileNotFoundError)):
+        directory_objects.put("c", song, "audio/wav")

@@ -5,16 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from serve_app.library.errors import QueueUnavailable
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +40,7 @@ class Queue:
         self._region = region
 
     @cached_property
-    def _client(self) -> "SQSClient":
+    def _client(self) -> Any:
         # The address of the service is the queue's own: a URL names its server.
         return boto3.session.Session().client(
             "sqs",

@@ -80,7 +80,8 @@ def test_an_mp3_has_a_whole_waveform(tmp_path: Path) -> None:
 
 def test_silence_and_antiphase_have_no_peaks(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    for samples in (np.zeros((9_000, 2)), noise(9_000, 1) * [1, -1]):
+    whole = np.rint(noise(9_000, 1) * 30_000).astype(np.int16)
+    for samples in (np.zeros((9_000, 2)), whole * np.array([1, -1], np.int16)):
         soundfile.write(path, samples, 44_100, "PCM_16")
         assert set(peaks.of_file(path, 100, is_wanted).peaks) == {0.0}
 

@@ -13,6 +13,9 @@ from serve_app.library.inlet.inlet import Inlet
 from serve_app.library.inlet.sqs import Received
 
 
+pytestmark = pytest.mark.anyio
+
+
 class Messages:
     """A queue that gives its batches, and then nothing."""
 

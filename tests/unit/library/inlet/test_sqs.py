@@ -88,7 +88,7 @@ def test_a_dead_letter_has_its_message_and_its_reason(client: Any) -> None:
 def test_of_a_message_that_is_too_large_the_beginning_is_kept(client: Any) -> None:
     url = new_queue(client, "large")
     queue = Queue(url, REGION)
-    queue.send("ü" * 1_000_000, {"reason": "why"})
+    queue.send("ü" * 1_100_000, {"reason": "why"})
     (message,) = client.receive_message(QueueUrl=url, MessageAttributeNames=["All"])[
         "Messages"
     ]
