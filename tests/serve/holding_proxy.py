@@ -93,6 +93,7 @@ class HoldingProxy:
     def close(self) -> None:
         """Stop it."""
         self._server.shutdown()
+        self._server.server_close()
 
     @contextmanager
     def holding(self, point: Point) -> Iterator[Callable[[], bool]]:

@@ -56,7 +56,8 @@ class Hooks:
             def do_POST(self) -> None:
                 length = int(self.headers["content-length"])
                 body = json.loads(self.rfile.read(length))
-                posts.append(Post(self.path, dict(self.headers), body))
+                headers = {name.lower(): text for name, text in self.headers.items()}
+                posts.append(Post(self.path, headers, body))
                 answer = b'{"success": false}'
                 self.send_response(201)
                 self.send_header("content-length", str(len(answer)))
@@ -72,6 +73,7 @@ class Hooks:
 
     def close(self) -> None:
         self._server.shutdown()
+        self._server.server_close()
 
     def about(self, subject: str) -> list[Post]:
         """Return the posts about a stem or a stage."""

@@ -12,7 +12,6 @@ from serve_app.library.inlet import inlet
 from serve_app.library.inlet.inlet import Inlet
 from serve_app.library.inlet.sqs import Received
 
-
 pytestmark = pytest.mark.anyio
 
 
