@@ -69,6 +69,7 @@ class _Source:
 class Song:
     """An open file with one audio track, which can be decoded once.
 
+    `codec` and `container` are FFmpeg's names.
     `sample_rate` and `channels` are the header's until the first frame is decoded, then
     that frame's. So are `loudness_weights`, the channels' weights of power in ITU-R
     BS.1770. `is_cut_short` and `stated_samples` are known before decoding.
@@ -80,6 +81,7 @@ class Song:
         self._first = first
         self._rest = rest
         self.codec = first.codec
+        self.container = container_length.container_name(first.container)
         self.channels = first.stream.codec_context.layout.nb_channels
         self.sample_rate = first.stream.codec_context.sample_rate
         self.loudness_weights = (1.0,) * self.channels

@@ -2,10 +2,6 @@
 
 from collections.abc import Mapping
 
-from av.container import InputContainer
-
-from serve_app.audio.container_length import container_name
-
 # All names in use: those of RFC 2361, 3003, 3533, 9639 and 4337, and older ones.
 _TYPES: Mapping[str, tuple[str, ...]] = {
     "aac": ("audio/aac", "audio/x-aac", "audio/aacp"),
@@ -28,6 +24,9 @@ _TYPES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def of(container: InputContainer) -> frozenset[str]:
-    """Return the names of a file's media type; none for one without a known name."""
-    return frozenset(_TYPES.get(container_name(container), ()))
+def of(container: str) -> frozenset[str]:
+    """Return the names of the media type of a container, as FFmpeg names it.
+
+    There are none for one without a known type.
+    """
+    return frozenset(_TYPES.get(container, ()))

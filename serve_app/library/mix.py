@@ -8,11 +8,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.audio import decode, formats
+from serve_app.audio import decode, formats, frames, mono
 from serve_app.audio.encode import Encoder, as_integers
 from serve_app.audio.resample import resampled
 from serve_app.errors import UnreadableAudio
-from serve_app.library.peaks import Found, Peaks, mono
+from serve_app.library.peaks import Found, Peaks
 
 # A mix above this is scaled down to it.
 _HIGHEST_PEAK = 0.95
@@ -48,6 +48,8 @@ class Mixer:
     def add(self, stem: Path) -> None:
         """Add a stem; raise UnreadableAudio if it can't be decoded completely."""
         with decode.opened(stem) as song, self._path.open("r+b") as file:
+            if song.is_cut_short:
+                raise UnreadableAudio(frames.CUT_SHORT)
             blocks = song.blocks(decode.BLOCK_SAMPLES, with_channels=self._is_mono)
             first = next(blocks, None)
             if first is None:
@@ -74,7 +76,7 @@ class Mixer:
             for block in self._blocks():
                 scaled = block * gain
                 encoder.write(scaled)
-                peaks.add(mono(as_integers(scaled, 16).astype(np.float32)))
+                peaks.add(mono.mean(as_integers(scaled, 16).astype(np.float32)))
             encoder.close()
         except BaseException:
             encoder.abort()
@@ -87,7 +89,7 @@ class Mixer:
         return self._channels == 1
 
     def _channels_of(self, block: Wave) -> Wave:
-        return mono(block)[None] if self._is_mono else block
+        return mono.mean(block)[None] if self._is_mono else block
 
     def _peak(self) -> float:
         """Return the highest peak of the mean of the stems."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.audio import decode
+from serve_app.audio import mono
+from serve_app.audio.mono import MonoSong
 from serve_app.errors import UnreadableAudio
 from serve_app.library import keys
 
@@ -58,17 +59,6 @@ class Peaks:
         return [float(peak) for peak in np.round(scaled, _DIGITS)]
 
 
-def mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean of a block's channels.
-
-    Of the rows of `decode.Song.blocks`, the first two are the stereo mix, and those of
-    a file with more channels follow.
-    """
-    channels = block[2:] if len(block) > 2 else block
-    mean: NDArray[np.float32] = channels.mean(axis=0, dtype=np.float32)
-    return mean
-
-
 @dataclass(frozen=True)
 class Found:
     """The peaks of a file, and its length and rate."""
@@ -83,21 +73,28 @@ class Found:
         return self.samples / self.sample_rate
 
 
-def of_file(path: Path, number: int, is_wanted: Callable[[], None]) -> Found:
+def of_file(
+    path: Path,
+    number: int,
+    on_block: Callable[[], None],
+    check: Callable[[MonoSong], None] = lambda _: None,
+) -> Found:
     """Return the peaks of a file.
 
-    One pass, or two for a file that does not state its length exactly. `is_wanted` is
-    called with each block, and may raise. Raises UnreadableAudio.
+    One pass, or two for a file that does not state its length exactly. `check` is
+    called with the open file, and `on_block` with each block; both may raise. Raises
+    UnreadableAudio.
     """
     samples: int | None = None
     while True:
-        with decode.opened(path) as song:
-            expected = song.estimated_samples if samples is None else samples
+        with mono.opened(path) as song:
+            check(song)
+            expected = song.expected_samples if samples is None else samples
             peaks, at = Peaks(expected or 0, number), 0
-            for block in song.blocks(decode.BLOCK_SAMPLES, with_channels=True):
-                is_wanted()
-                peaks.add(mono(block))
-                at += block.shape[1]
+            for block in song.blocks():
+                on_block()
+                peaks.add(block)
+                at += len(block)
             if not at:
                 raise UnreadableAudio(_EMPTY)
             if at == expected:

@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from serve_app.audio import decode, media_types
+from serve_app.audio import media_types
+from serve_app.audio.mono import MonoSong
 from serve_app.errors import Cancelled
 from serve_app.library import audiowaveform, keys, peaks
 from serve_app.library.errors import (
@@ -125,10 +126,9 @@ class Worker:
             audio_hash = self._fetch(work, work.task.filepath, path)
             if earlier := self._earlier(work.task, audio_hash):
                 return Done({"audio_data_hash": audio_hash}, duplicate_of=earlier)
-            self._check_type(path)
             work.report(Stage.WORK, 0.3)
             number = work.task.kwargs.get("num_peaks") or self._limits.peaks
-            found = peaks.of_file(path, number, work.check)
+            found = peaks.of_file(path, number, work.check, self._check_type)
             work.report(Stage.UPLOAD, 0.9)
             now = work.job.created_at
             key = keys.waveform(work.task.subject, now)
@@ -190,9 +190,8 @@ class Worker:
                 f"{self._limits.max_file_bytes / _MIB:g} MiB."
             )
 
-    def _check_type(self, path: Path) -> None:
-        with decode.opened_container(path) as container:
-            found = media_types.of(container)
+    def _check_type(self, song: MonoSong) -> None:
+        found = media_types.of(song.container)
         if not found & self._limits.media_types:
             allowed = ", ".join(sorted(self._limits.media_types))
             raise WrongType(

@@ -113,3 +113,21 @@ def test_the_file_of_a_waveform_has_these_fields() -> None:
         "num_peaks": 2,
         "created_at": "2026-01-02T03:04:05.678901Z",
     }
+
+
+@pytest.mark.parametrize("kind", ["wav16", "flac", "mp3"])
+def test_a_file_whose_end_is_missing_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a{media.KINDS[kind]}"
+    media.write_song(path, kind, seconds=3.0)
+    path.write_bytes(path.read_bytes()[:-20_001])
+    with pytest.raises(UnreadableAudio):
+        peaks.of_file(path, 100, is_wanted)
+
+
+def test_samples_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    samples = noise(9_000, 1)
+    samples[77] = np.nan
+    soundfile.write(path, samples, 44_100, "FLOAT")
+    with pytest.raises(UnreadableAudio):
+        peaks.of_file(path, 100, is_wanted)
