@@ -35,6 +35,7 @@ from serve_app.idempotency.store import answers
 from serve_app.jobs import statements
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.table import lanes, queue, to_row
+from serve_app.library.known_files import library_files
 from serve_app.stems.kind import separation
 from serve_app.usage.table import usage
 from serve_app.webhooks.message import WEBHOOK, Message
@@ -64,7 +65,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
-NEWEST = "0015"
+NEWEST = "0016"
 VERSION_TABLES = {VERSION_TABLE, "alembic_version"}
 
 
@@ -92,7 +93,7 @@ def test_the_steps_lead_to_the_tables_that_the_code_uses(any_url: str) -> None:
     upgrade(database)
     assert set(metadata.tables.values()) >= {
         *(queue, lanes, messages, answers, usage),
-        *(api_keys, server_secrets),
+        *(api_keys, server_secrets, library_files),
     }
 
     def is_ours(name: str | None, kind: str, _: object) -> bool:
