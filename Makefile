@@ -91,6 +91,7 @@ verify: setup
 	STREAMS_LISTENERS=100 $(PYTHON) -m pytest tests/serve/test_streams.py
 	LIBRARY_KILLS=all $(PYTHON) -m pytest tests/serve/test_library.py
 	$(PYTHON) benchmarks/library.py --check
+	$(PYTHON) benchmarks/library_memory.py --check
 	$(PYTHON) benchmarks/library_drain.py --check
 	$(PYTHON) -m tools.alert_drill
 	$(PYTHON) -m tools.cluster

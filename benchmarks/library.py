@@ -92,20 +92,24 @@ def run(side: str, root: Path, files: int) -> None:
     with tempfile.TemporaryDirectory() as out:
         analyze = _SIDES[side](root, Path(out))
         analyze(_WARM_UP)
-        # Resets the peak (proc(5)); that of getrusage begins with the parent's.
-        Path("/proc/self/clear_refs").write_text("5")
-        idle_mib, began = _peak_mib(), _cpu_seconds()
+        reset_peak()
+        idle_mib, began = peak_mib(), _cpu_seconds()
         for number in range(files):
             stored = analyze(f"{number}.wav")
         cost = Cost(
             _cpu_seconds() - began,
-            _peak_mib() - idle_mib,
+            peak_mib() - idle_mib,
             json.loads(stored.read_text())["peaks"],
         )
         print(json.dumps(asdict(cost)))
 
 
-def _peak_mib() -> float:
+def reset_peak() -> None:
+    """Reset the peak (proc(5)); that of getrusage begins with the parent's."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mib() -> float:
     """Return the largest resident set of this process since the last reset."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

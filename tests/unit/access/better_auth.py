@@ -1,8 +1,5 @@
 """A site with Better Auth, which signs users up and in and issues their tokens."""
 
-import os
-import platform
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -11,14 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
+
+from tests.node import node_of
 
 PROJECT = Path(__file__).parents[2] / "access" / "better_auth"
-# In CI, the required path of npm. Without it, tests are skipped if npm is not
-# installed, or does not reach its registry.
-NPM = os.environ.get("NPM")
-# Node comes with the project: the versions of distributions are too old.
-_MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ class Site:
 def running(directory: Path, port: int) -> Iterator[Site]:
     """Run the site; its database is in `directory`."""
     database = directory / "site.sqlite3"
-    command = [_node(), PROJECT / "site.js", str(port), database]
+    command = [node_of(PROJECT), PROJECT / "site.js", str(port), database]
     log = directory / "site.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
@@ -98,28 +91,3 @@ def running(directory: Path, port: int) -> Iterator[Site]:
     finally:
         process.terminate()
         process.communicate(timeout=10)
-
-
-def _node() -> Path:
-    """Return the Node of the project; install the project if its lock has changed."""
-    modules, lock = PROJECT / "node_modules", PROJECT / "package-lock.json"
-    installed = modules / "installed.json"
-    if not installed.exists() or installed.read_bytes() != lock.read_bytes():
-        _install()
-        shutil.copy(lock, installed)
-    machine = _MACHINES.get(platform.machine(), platform.machine())
-    node = modules / f"node-linux-{machine}" / "bin" / "node"
-    if not node.exists() and not NPM:
-        pytest.skip(f"the project has no Node for this machine: {node.name}")
-    return node
-
-
-def _install() -> None:
-    npm = NPM or shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    if done.returncode and not NPM:
-        pytest.skip(f"npm failed: {done.stderr[-300:]}")
-    assert done.returncode == 0, done.stderr
