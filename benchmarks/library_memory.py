@@ -1,6 +1,6 @@
 """The memory of the library's worker with long files.
 
-    python benchmarks/library_memory.py [--hours 2] [--stems 8] [--stem-hours 1] [--check]
+    python benchmarks/library_memory.py [--hours 2] [--stems 8] [--check]
 
 One wav of hours is analysed, and several of an hour are mixed. The peak is that above
 the idle worker, which has analysed and mixed a short file. `--check` fails over 100 MB.
@@ -36,7 +36,7 @@ _MOST_MIB = 100e6 / 2**20
 def write(path: Path, hours: float) -> None:
     """Write a wav of 16 bits and two channels."""
     minute = np.random.default_rng(1).normal(0, 0.1, (60 * _RATE, 2))
-    with soundfile.SoundFile(path, "w", _RATE, 2, "PCM_16") as file:
+    with soundfile.SoundFile(path, "w", _RATE, 2, "PCM_16", format="RF64") as file:
         for _ in range(round(60 * hours)):
             file.write(minute)
 
