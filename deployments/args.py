@@ -1,7 +1,6 @@
 """The arguments of an application in a Serve config. Unknown names are errors."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from pydantic import (
@@ -20,8 +19,6 @@ from serve_app.settings import Settings
 from serve_app.settings import check as settings_check
 
 DEFAULT_SYSTEM = "stems"
-# It runs without being named where its queue is configured.
-_LIBRARY = "library"
 # These pools may also stand at the top, where older configs have them.
 POOLS_OF_STEMS = ("separator", "analyzer")
 
@@ -122,13 +119,13 @@ class AppArgs(Strict):
 
 
 def _default_systems(settings: Any) -> dict[str, dict[str, Any]]:
-    """Return the systems that run if none are named: those that are configured."""
-    systems: dict[str, dict[str, Any]] = {DEFAULT_SYSTEM: {}}
-    # Invalid settings are reported when all of them are read.
-    with suppress(ValidationError, TypeError):
-        if Settings(**(settings or {})).library_queue_url:
-            systems[_LIBRARY] = {}
-    return systems
+    """Return empty sections of the systems that run if none are named."""
+    try:
+        found = Settings(**(settings or {}))
+    except (ValidationError, TypeError):
+        # Invalid settings are reported when all of them are read.
+        return {DEFAULT_SYSTEM: {}}
+    return {name: {} for name in found.default_systems}
 
 
 def _found(name: str) -> type[System]:

@@ -31,8 +31,6 @@ from serve_app.settings import serve_config
 Record = Callable[..., None]
 
 _SYSTEMS = "systems"
-# Those of a config that names none.
-_DEFAULT_SYSTEMS = ("stems",)
 _COLUMNS = ("name", "tenant", "scopes", "state", "expires", "last used")
 
 
@@ -141,10 +139,11 @@ def _user() -> str:
 def _systems(config: Path | None) -> set[str]:
     """Return the names of the systems that a config runs."""
     path = serve_config.find(config or serve_config.DEFAULT)
+    default = read_settings(settings_of(config)).default_systems
     return {
         name
         for application in serve_config.applications(path)
-        for name in (application.args.get(_SYSTEMS) or _DEFAULT_SYSTEMS)
+        for name in (application.args.get(_SYSTEMS) or default)
     }
 
 

@@ -10,6 +10,11 @@ from serve_app.settings.stems import StemsSettings
 class Settings(LibrarySettings, StemsSettings, AccessSettings, KernelSettings):
     """The settings of an operator. A system adds its section to the bases."""
 
+    @property
+    def default_systems(self) -> tuple[str, ...]:
+        """The systems that run if a config names none: those that are configured."""
+        return ("stems", "library") if self.library_queue_url else ("stems",)
+
 
 def all_variables() -> tuple[str, ...]:
     """Return the environment variables of all settings."""
