@@ -8,7 +8,7 @@ from deployments.args import AppArgs
 from serve_app.separation import allocator
 from tests.serve.conftest import LEASE_SECONDS
 
-_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
 
 
 def arguments(
@@ -18,7 +18,7 @@ def arguments(
 
     The credentials of the store are those of this process; `settings` are added.
     """
-    env = {name: os.environ[name] for name in _CREDENTIALS}
+    env = {name: os.environ[name] for name in CREDENTIALS}
     tuned = {**env, allocator.VARIABLE: allocator.TUNABLES}
     two = {"num_replicas": 2, "env": env}
     return AppArgs.model_validate(

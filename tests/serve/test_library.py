@@ -28,6 +28,7 @@ from tests.s3 import S3Server
 from tests.serve.application import running
 from tests.serve.conftest import LEASE_SECONDS
 from tests.serve.holding_proxy import HoldingProxy, Point
+from tests.serve.scaled import CREDENTIALS
 from tests.serve.service import Service, processes, wait_for
 
 # `make verify` kills workers at all points.
@@ -167,6 +168,8 @@ def library(
     proxy = HoldingProxy(s3.url)
     with closing(proxy), s3.new_bucket() as bucket:
         place = f"s3://{bucket.name}?endpoint_url={proxy.url}&region={bucket.region}"
+        # The cluster may have started before the store did.
+        pool = {"env": {name: os.environ[name] for name in CREDENTIALS}}
         args = checked(
             {
                 "settings": {
@@ -177,7 +180,9 @@ def library(
                     "library_bucket": place,
                     "library_webhook_url": hooks.url,
                 },
-                "systems": {"library": {}},
+                "api": pool,
+                "dispatcher": pool,
+                "systems": {"library": {"worker": pool}},
             }
         )
         with running(cluster, args, data_dir) as service:
