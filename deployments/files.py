@@ -100,13 +100,13 @@ def _buckets(settings: Settings) -> Buckets | None:
 
 def bucket_objects(settings: Settings) -> Objects:
     """Return the bucket of the library's files, or its directory on this machine."""
-    place = settings.library_bucket
-    if not place:
+    if not settings.library_bucket:
         return DirectoryObjects(settings.data_dir / "library")
     from serve_app.storage.s3_objects import S3Objects
 
-    address = place if "://" in place else f"s3://{place}"
-    found = addresses.bucket(address, "STEMSERVE_LIBRARY_BUCKET")
+    found = addresses.bucket(
+        settings.library_bucket_address, "STEMSERVE_LIBRARY_BUCKET"
+    )
     return S3Objects(replace(found, region=found.region or settings.library_region))
 
 

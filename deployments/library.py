@@ -25,18 +25,16 @@ from deployments.thread_events import Report, events_of_thread
 from serve_app.api.part import ApiPart
 from serve_app.jobs.job import State
 from serve_app.jobs.runner import Finished, Progress, RunnerEvent, Started
-from serve_app.library import channel
-from serve_app.library.arrivals import Arrivals, Stores
+from serve_app.library import channel, kinds
+from serve_app.library.arrivals import Arrivals
 from serve_app.library.channel import LibraryChannel
 from serve_app.library.http.part import LibraryServices, part
-from serve_app.library.kinds import kinds
 from serve_app.library.settings_rules import RULES
-from serve_app.library.task import Done, LibraryJob
+from serve_app.library.task import Done, LibraryJob, Stores
 from serve_app.scaling.speed import Speed
 from serve_app.settings import Settings
 from serve_app.settings.check import Rule
 from serve_app.telemetry import log_context
-from serve_app.webhooks import signing
 from serve_app.webhooks.sender import Sender
 
 # More than the pool can run, or its autoscaler never sees that it is too small.
@@ -210,18 +208,12 @@ class _Demand:
 
 
 def _stores(kernel: Kernel) -> Stores:
-    settings = kernel.settings
-    made = kinds(
-        settings.library_webhook_url,
-        bool(settings.library_dead_letter_url),
-        settings.library_max_queued,
-    )
+    made = kinds.configured(kernel.settings)
     return {name: kernel.store(kind) for name, kind in made.items()}
 
 
 def _sender(kernel: Kernel) -> Sender:
-    secrets = kernel.settings.webhook_secrets
-    keys = signing.keys_of([each.get_secret_value() for each in secrets])
+    keys = wiring.webhook_keys(kernel.settings)
     sent_by = LibraryChannel(channel.client(), keys)
     return Sender(kernel.outbox, sent_by, kernel.clock, hooks=kernel.sender_hooks)
 

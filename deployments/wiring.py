@@ -59,7 +59,7 @@ def webhook_sender(
     settings: Settings, outbox: Outbox, hooks: Hooks = _NO_HOOKS
 ) -> Sender:
     """Return the sender of the messages in `outbox`; ValueError for a bad secret."""
-    keys = _webhook_keys(settings)
+    keys = webhook_keys(settings)
     if keys and not settings.public_url:
         logger.warning(
             "webhooks will have no download_url, because STEMSERVE_PUBLIC_URL is not "
@@ -80,7 +80,7 @@ def webhook_check(settings: Settings) -> Callable[[str], object] | None:
 
     Returns None if no secret is set to sign webhooks; raises ValueError for a bad one.
     """
-    if not _webhook_keys(settings):
+    if not webhook_keys(settings):
         return None
     return partial(urls.checked, rules=_webhook_rules(settings))
 
@@ -91,7 +91,8 @@ def _webhook_rules(settings: Settings) -> UrlRules:
     return UrlRules(schemes, settings.webhook_hosts, has_private=is_private)
 
 
-def _webhook_keys(settings: Settings) -> list[bytes]:
+def webhook_keys(settings: Settings) -> list[bytes]:
+    """Return the keys that sign webhooks; ValueError for a bad secret."""
     secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
     try:
         return signing.keys_of(secrets)

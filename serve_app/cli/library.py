@@ -13,9 +13,9 @@ from rich.table import Column, Table
 from serve_app.cli.configuration import read_settings, settings_of
 from serve_app.database import Database
 from serve_app.jobs.store import JobStore
+from serve_app.library import kinds
 from serve_app.library.dead_letters import DeadLetters
 from serve_app.library.errors import NotATask
-from serve_app.library.kinds import kinds
 from serve_app.library.task import LibraryJob
 
 _MOST = 1_000_000
@@ -55,15 +55,9 @@ def retry(job_ids: Sequence[str], config: Path | None) -> None:
 @contextmanager
 def _opened(config: Path | None) -> Iterator[DeadLetters]:
     settings = read_settings(settings_of(config))
-    all_kinds = kinds(
-        settings.library_webhook_url,
-        bool(settings.library_dead_letter_url),
-        settings.library_max_queued,
-    )
     with Database(settings.effective_database_url) as database:
-        stores = {
-            name: JobStore(database, _now, kind) for name, kind in all_kinds.items()
-        }
+        made = kinds.configured(settings)
+        stores = {name: JobStore(database, _now, kind) for name, kind in made.items()}
         yield DeadLetters(stores, _now)
 
 

@@ -2,26 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import Connection
 
+from serve_app.errors import QueueFull
 from serve_app.idempotency import store as answers
 from serve_app.idempotency.response import StoredResponse
 from serve_app.jobs import statements
 from serve_app.jobs.job import State
 from serve_app.jobs.kind import AnyKind
-from serve_app.jobs.store import JobStore
 from serve_app.library import messages
 from serve_app.library.errors import NotATask
 from serve_app.library.kinds import KEPT_SECONDS
-from serve_app.library.task import Done, LibraryJob, Task
+from serve_app.library.task import LibraryJob, Stores, Task, new_job
 
-Stores = Mapping[str, JobStore[Task, Done]]
 _ACCEPTED = 202
 
 
@@ -90,15 +88,17 @@ class Arrivals:
         client: str = "",
     ) -> str:
         """Add the job of a task, and return its id; one added before adds nothing."""
-        job = _job(task, self.clock()).evolve(tenant=tenant, client=client)
+        job = new_job(task, self.clock(), tenant, client)
         return self._add(job, message_id)
 
     def has_room(self) -> bool:
         """Return whether no kind of job has as many waiting as it may have."""
-        return all(
-            store.counts().get(State.QUEUED, 0) < store.kind.rules.max_queued
-            for store in self.stores.values()
-        )
+        try:
+            for store in self.stores.values():
+                store.check_room(client="")
+        except QueueFull:
+            return False
+        return True
 
     def _add(self, job: LibraryJob, message_id: str | None) -> str:
         task, store = job.request, self.stores[job.request.name]
@@ -113,19 +113,8 @@ class Arrivals:
         return job.id if before is None else before
 
 
-def _job(task: Task, now: datetime) -> LibraryJob:
-    return LibraryJob(
-        uuid4().hex,
-        task,
-        State.QUEUED,
-        created_at=now,
-        updated_at=now,
-        cost_seconds=1.0,
-    )
-
-
 def _rubbish(message: str, error: NotATask, now: datetime) -> LibraryJob:
-    return _job(Task("", {}, message), now).evolve(
+    return new_job(Task("", {}, message), now).evolve(
         state=State.FAILED,
         error=error.detail,
         error_code=error.code,

@@ -10,6 +10,8 @@ from serve_app.outbound.urls import UrlRules
 from serve_app.webhooks import schedule, signing
 from serve_app.webhooks.channel import SendPolicy
 
+# The operator's own URL may be http and private.
+RECEIVERS = UrlRules(("https", "http"), has_private=True)
 # All messages go to one host, several at once; those of one stem one after the other.
 _POLICY = SendPolicy(
     at_once=8, at_once_per_host=8, timeout_seconds=30.0, lease_seconds=75.0
@@ -17,9 +19,8 @@ _POLICY = SendPolicy(
 
 
 def client() -> OutboundClient:
-    """Return the client for the operator's own URL, which may be http and private."""
-    rules = UrlRules(("https", "http"), has_private=True)
-    return OutboundClient(rules, CheckedNetwork(is_allowed=lambda _: True))
+    """Return the client for the operator's own URL."""
+    return OutboundClient(RECEIVERS, CheckedNetwork(is_allowed=lambda _: True))
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import uuid4
 
 from serve_app.errors import JobNotFound
 from serve_app.jobs.job import State
-from serve_app.jobs.store import JobStore
 from serve_app.library import messages
-from serve_app.library.task import Done, LibraryJob, Task
+from serve_app.library.task import LibraryJob, Stores, new_job
 from serve_app.webhooks.message import Message
 
 # The channel of dead letters in the outbox.
@@ -26,7 +24,7 @@ _UNSENDABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 class DeadLetters:
     """The jobs that failed, in the stores of all kinds; methods block."""
 
-    stores: Mapping[str, JobStore[Task, Done]]
+    stores: Stores
     clock: Callable[[], datetime]
 
     def listed(self, limit: int) -> list[LibraryJob]:
@@ -53,19 +51,10 @@ class DeadLetters:
         )
 
     def _again(self, job: LibraryJob) -> LibraryJob:
-        task, now = job.request, self.clock()
+        task = job.request
         if not task.name:
             task = messages.parsed(task.message)
-        return LibraryJob(
-            uuid4().hex,
-            task,
-            State.QUEUED,
-            created_at=now,
-            updated_at=now,
-            cost_seconds=job.cost_seconds,
-            tenant=job.tenant,
-            client=job.client,
-        )
+        return new_job(task, self.clock(), job.tenant, job.client)
 
 
 def message(job: LibraryJob) -> Message:

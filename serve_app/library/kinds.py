@@ -11,6 +11,7 @@ from serve_app.jobs.kind import Kind, Rules
 from serve_app.library import bodies, dead_letters
 from serve_app.library.bodies import Body, Route
 from serve_app.library.task import Done, LibraryJob, Stage, Task, TaskName
+from serve_app.settings import Settings
 from serve_app.webhooks.message import Message
 
 # The channel of the library's webhooks in the outbox.
@@ -23,6 +24,10 @@ RETRY_SECONDS = (60.0, 120.0, 240.0)
 Told = tuple[Route, Body]
 
 
+def _nothing(job: LibraryJob, now: datetime) -> Told | None:
+    return None
+
+
 @dataclass(frozen=True)
 class LibraryKind(Kind[Task, Done]):
     """Jobs of one task; `receiver` is the base URL of webhooks, "" for none.
@@ -31,7 +36,7 @@ class LibraryKind(Kind[Task, Done]):
     `has_dead_letters`, a job that failed is also sent to that queue.
     """
 
-    told: Callable[[LibraryJob, datetime], Told | None] = lambda *_: None
+    told: Callable[[LibraryJob, datetime], Told | None] = _nothing
     receiver: str = ""
     has_dead_letters: bool = False
 
@@ -116,6 +121,15 @@ _TOLD: Mapping[TaskName, Callable[[LibraryJob, datetime], Told | None]] = {
 }
 
 
+def configured(settings: Settings) -> Mapping[str, LibraryKind]:
+    """Return the kinds with the receiver, the queue and the limits of an operator."""
+    return kinds(
+        settings.library_webhook_url,
+        bool(settings.library_dead_letter_url),
+        settings.library_max_queued,
+    )
+
+
 def kinds(
     receiver: str, has_dead_letters: bool, max_queued: int
 ) -> Mapping[str, LibraryKind]:
@@ -134,9 +148,7 @@ def kinds(
                 retention_seconds=KEPT_SECONDS,
             ),
             done_event="library task done",
-            told=(lambda *_: None)
-            if task is None
-            else _TOLD.get(task, lambda *_: None),
+            told=_nothing if task is None else _TOLD.get(task, _nothing),
             receiver=receiver,
             has_dead_letters=has_dead_letters,
         )

@@ -1,7 +1,8 @@
 """Mix stems of any number and length in a constant amount of memory."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,7 +57,7 @@ class Mixer:
                 raise UnreadableAudio("A stem has no audio. Export it again.")
             self._sample_rate = self._sample_rate or song.sample_rate
             self._resampled += song.sample_rate != self._sample_rate
-            waves = map(self._channels_of, _chained(first, blocks))
+            waves = map(self._channels_of, chain([first], blocks))
             at = 0
             for wave in resampled(waves, song.sample_rate, self._sample_rate):
                 self._on_block()
@@ -116,8 +117,3 @@ def _add(file: BinaryIO, at: int, wave: Wave) -> None:
     frames.reshape(-1)[: len(before)] += before
     file.seek(at * frames.strides[0])
     file.write(frames.data)
-
-
-def _chained(first: Wave, rest: Iterable[Wave]) -> Iterator[Wave]:
-    yield first
-    yield from rest

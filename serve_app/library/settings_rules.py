@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 
 from serve_app.errors import RefusedUrl
+from serve_app.library import channel
 from serve_app.outbound import urls
-from serve_app.outbound.urls import UrlRules
 from serve_app.settings import Settings
 from serve_app.settings.check import Rule, is_web, needs
 from serve_app.storage import addresses
-
-_RECEIVERS = UrlRules(("https", "http"), has_private=True)
 
 
 def _check_queue(settings: Settings) -> None:
@@ -45,16 +43,15 @@ def _check_webhook_url(settings: Settings) -> None:
     if not settings.library_webhook_url:
         return
     try:
-        urls.checked(settings.library_webhook_url, _RECEIVERS)
+        urls.checked(settings.library_webhook_url, channel.RECEIVERS)
     except RefusedUrl as err:
         raise ValueError(err.detail.rstrip(".")) from err
 
 
 def _check_bucket(settings: Settings) -> None:
-    place = settings.library_bucket
-    if not place:
+    if not settings.library_bucket:
         return
-    bucket = addresses.parsed(place if "://" in place else f"s3://{place}")
+    bucket = addresses.parsed(settings.library_bucket_address)
     if bucket.prefix:
         raise ValueError("must be a bucket without a folder: tasks name whole keys")
     if bucket.endpoint_url is not None and not is_web(bucket.endpoint_url):

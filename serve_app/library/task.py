@@ -3,10 +3,13 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
-from serve_app.jobs.job import Job
+from serve_app.jobs.job import Job, State
+from serve_app.jobs.store import JobStore
 
 
 class TaskName(StrEnum):
@@ -76,3 +79,22 @@ class Done:
 
 
 LibraryJob = Job[Task, Done]
+
+# The stores of the library's jobs, by the names of their tasks.
+Stores = Mapping[str, JobStore[Task, Done]]
+
+
+def new_job(
+    task: Task, now: datetime, tenant: str = "", client: str = ""
+) -> LibraryJob:
+    """Return a queued job for a task."""
+    return LibraryJob(
+        uuid4().hex,
+        task,
+        State.QUEUED,
+        created_at=now,
+        updated_at=now,
+        tenant=tenant,
+        client=client,
+        cost_seconds=1.0,
+    )

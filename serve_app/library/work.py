@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,10 +24,8 @@ from serve_app.library.errors import (
 from serve_app.library.known_files import KnownFiles
 from serve_app.library.mix import Mixer
 from serve_app.library.task import Done, LibraryJob, Stage, Task, TaskName
-from serve_app.storage.objects import Objects
+from serve_app.storage.objects import ObjectFacts, Objects
 from serve_app.storage.working_directory import sweep, working_directory
-
-logger = logging.getLogger(__name__)
 
 MIX_PEAKS = 4000
 _WAV, _JSON = "audio/wav", "application/json"
@@ -83,10 +80,7 @@ class Worker:
 
     def _hash(self, work: "_Work") -> Done:
         work.report(Stage.FETCH, 0.0)
-        digest = hashlib.sha256()
-        for chunk in self._read(work, work.task.filepath):
-            digest.update(chunk)
-        found = digest.hexdigest()
+        found = self._sha256(work, work.task.filepath)
         return Done({"audio_hash": found}, duplicate_of=self._earlier(work.task, found))
 
     def _delete(self, work: "_Work") -> Done:
@@ -99,19 +93,16 @@ class Worker:
             )
         work.report(Stage.FETCH, 0.0)
         try:
-            before = self._objects.stat(key)
-            digest = hashlib.sha256()
-            for chunk in self._read(work, key):
-                digest.update(chunk)
-            if digest.hexdigest() != stated.lower():
+            before = self._stat(key)
+            if self._sha256(work, key) != stated.lower():
                 raise DeletionRefused(
                     "Nothing was deleted: the file does not have the stated audio_hash."
                 )
-            if self._objects.stat(key) != before:
+            if self._stat(key) != before:
                 raise DeletionRefused(
                     "Nothing was deleted: the file was replaced meanwhile."
                 )
-        except (FileNotFoundError, ObjectMissing):
+        except ObjectMissing:
             return Done()
         work.report(Stage.WORK, 0.9)
         with _translated(key):
@@ -182,8 +173,7 @@ class Worker:
         return self._known.earlier(task, sha256)
 
     def _check_size(self, key: str) -> None:
-        with _translated(key):
-            size_bytes = self._objects.stat(key).size_bytes
+        size_bytes = self._stat(key).size_bytes
         if size_bytes > self._limits.max_file_bytes:
             raise FileTooLarge(
                 f"The file has {size_bytes / _MIB:.1f} MiB, more than the limit of "
@@ -198,6 +188,16 @@ class Worker:
                 f"The file is {' or '.join(sorted(found)) or 'of an unknown type'}. "
                 f"Analysed are {allowed}."
             )
+
+    def _stat(self, key: str) -> ObjectFacts:
+        with _translated(key):
+            return self._objects.stat(key)
+
+    def _sha256(self, work: "_Work", key: str) -> str:
+        digest = hashlib.sha256()
+        for chunk in self._read(work, key):
+            digest.update(chunk)
+        return digest.hexdigest()
 
     def _fetch(self, work: "_Work", key: str, path: Path) -> str:
         """Write an object to `path`; return the SHA-256 of its bytes."""

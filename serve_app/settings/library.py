@@ -94,6 +94,12 @@ class LibrarySettings(Section):
         return split(value, ",")
 
     @property
+    def library_bucket_address(self) -> str:
+        """The address of the bucket, if there is one."""
+        place = self.library_bucket
+        return place if "://" in place else f"s3://{place}"
+
+    @property
     def library_max_file_bytes(self) -> int:
         """The maximum size of a file to analyse."""
         return int(self.library_max_file_mb * 1024**2)

@@ -10,6 +10,7 @@ from serve_app.database import Database
 from serve_app.errors import JobNotFound, QueueFull
 from serve_app.jobs.job import State
 from serve_app.jobs.store import JobStore
+from serve_app.jobs.transitions import Retry
 from serve_app.library.arrivals import Arrivals
 from serve_app.library.dead_letters import DeadLetters
 from serve_app.library.errors import NotATask
@@ -132,8 +133,6 @@ def test_rubbish_is_a_dead_letter_at_once(library: Library) -> None:
 def test_a_task_fails_after_four_attempts_a_minute_or_more_apart(
     library: Library, clock: ManualClock
 ) -> None:
-    from serve_app.jobs.transitions import Retry
-
     library.arrivals.take(TASK, "sqs-1")
     store = library.stores[TaskName.HASH]
     for delay in (60, 120, 240):

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -102,7 +102,6 @@ class Library:
     letters_url: str
     s3: Any
     bucket: Bucket
-    sent: list[str] = field(default_factory=list)
 
     def send(self, text: str) -> None:
         self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=text)

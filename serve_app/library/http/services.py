@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from serve_app.library.arrivals import Arrivals, Stores
+from serve_app.library.arrivals import Arrivals
+from serve_app.library.task import Stores
 
 
 @dataclass(frozen=True)
