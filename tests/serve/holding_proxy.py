@@ -40,8 +40,8 @@ class HoldingProxy:
 
     def __init__(self, target: str) -> None:
         self._point: Point | None = None
-        client = httpx.Client(base_url=target, timeout=_LONGEST_SECONDS)
-        take = self._take
+        self._client = httpx.Client(base_url=target, timeout=_LONGEST_SECONDS)
+        client, take = self._client, self._take
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -94,6 +94,7 @@ class HoldingProxy:
         """Stop it."""
         self._server.shutdown()
         self._server.server_close()
+        self._client.close()
 
     @contextmanager
     def holding(self, point: Point) -> Iterator[Callable[[], bool]]:

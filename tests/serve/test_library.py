@@ -142,7 +142,8 @@ def sqs() -> Iterator[Any]:
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     url = f"http://127.0.0.1:{port}"
-    yield boto3.client("sqs", endpoint_url=url, region_name=REGION)
+    with closing(boto3.client("sqs", endpoint_url=url, region_name=REGION)) as client:
+        yield client
     server.stop()
 
 
@@ -184,8 +185,11 @@ def library(
                 "systems": {"library": {"worker": pool}},
             }
         )
-        with running(cluster, args, data_dir) as service:
-            found = (sqs, queue_url, letters_url, s3.client(), bucket)
+        with (
+            running(cluster, args, data_dir) as service,
+            closing(s3.client()) as client,
+        ):
+            found = (sqs, queue_url, letters_url, client, bucket)
             yield Library(service, hooks, proxy, *found)
 
 
