@@ -1,5 +1,6 @@
 """The library: its workers, its routes, its inlet and its dispatchers."""
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -12,7 +13,7 @@ import ray
 from pydantic import ValidationInfo, field_validator
 from ray.serve.handle import DeploymentHandle
 
-from deployments import nodes, replica_ports, wiring
+from deployments import niceness, nodes, replica_ports, wiring
 from deployments.files import bucket_objects
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.kernel import Kernel
@@ -69,6 +70,8 @@ class LibraryWorker:
             ),
             known,
         )
+        # Threads have the niceness of the one that starts them.
+        os.nice(niceness.LIBRARY)
         self._threads = ThreadPoolExecutor(at_once, "library")
         self._actor = str(ray.get_runtime_context().get_actor_name())
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
@@ -198,11 +201,9 @@ class _Demand:
     visible: Callable[[], int]
 
     def __call__(self) -> float:
+        unfinished = (State.QUEUED, State.RUNNING)
         tasks = self.visible() + sum(
-            count
-            for store in self.stores.values()
-            for state, count in store.counts().items()
-            if state in (State.QUEUED, State.RUNNING)
+            sum(store.counts(unfinished).values()) for store in self.stores.values()
         )
         return tasks / ((self.speed.measured() or _UNKNOWN_SPEED) * self.goal_seconds)
 

@@ -94,6 +94,20 @@ RUBBISH = {
         "process_audio_analysis", {**ANALYSIS, "stemId": None}
     ),
     "an empty stem": message("process_duplicate_file", {**DUPLICATE, "stemId": ""}),
+    "a stem that is a path": message(
+        "process_audio_analysis", {**ANALYSIS, "stemId": "../../stems"}
+    ),
+    "a stem with a line break": message(
+        "process_audio_analysis", {**ANALYSIS, "stemId": "a\nb"}
+    ),
+    "a stem that is too long": message(
+        "process_audio_analysis", {**ANALYSIS, "stemId": "é" * 81}
+    ),
+    "NUL": message("generate_hash_and_webhook", {**HASH, "userId": "\0"}),
+    "NUL in a content type": json.dumps(
+        {"body": "{}", "content-type": "\0", "headers": {}, "properties": {}}
+    ),
+    "an id that is too long": message("generate_hash_and_webhook", HASH, "a" * 100_000),
     "no file": message("process_audio_analysis", {"stemId": STEM_ID}),
     "a url": message("generate_hash_and_webhook", {**HASH, "filepath": "s3://b/a.wav"}),
     "a path outside": message(

@@ -458,12 +458,17 @@ def disk_bytes(connection: Connection, kind: AnyKind) -> int:
     return int(connection.execute(query).scalar_one() or 0)
 
 
-def counts(connection: Connection, kind: AnyKind) -> dict[State, int]:
-    """Return how many jobs are in each state."""
-    query = select(queue.c.state, func.count()).where(queue.c.kind == kind.name)
-    rows = connection.execute(query.group_by(queue.c.state))
-    found = {State(state): number for state, number in rows}
-    return {state: found.get(state, 0) for state in State}
+def counts(
+    connection: Connection, kind: AnyKind, states: Iterable[State]
+) -> dict[State, int]:
+    """Return how many jobs are in each of these states."""
+    found = dict.fromkeys(states, 0)
+    query = select(queue.c.state, func.count()).where(
+        queue.c.kind == kind.name, queue.c.state.in_([state.value for state in found])
+    )
+    for state, number in connection.execute(query.group_by(queue.c.state)):
+        found[State(state)] = number
+    return found
 
 
 def expired(

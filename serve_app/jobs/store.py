@@ -194,10 +194,10 @@ class JobStore(Generic[Q, R]):
                 self._check_share(connection, share, client)
             job_quotas.check(connection, quotas, demand, self._clock())
 
-    def counts(self) -> Mapping[State, int]:
-        """Return how many jobs are in each state."""
+    def counts(self, states: Iterable[State] = State) -> Mapping[State, int]:
+        """Return how many jobs are in each of these states."""
         with self._database.reading() as connection:
-            return statements.counts(connection, self.kind)
+            return statements.counts(connection, self.kind, states)
 
     def disk_bytes(self, client: str | None = None) -> int:
         """Return the disk bytes that unfinished jobs of all or one client may take."""

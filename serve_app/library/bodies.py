@@ -127,7 +127,8 @@ def mixing(task: Task, done: Done | None) -> Body:
 
 def are_too_large(task: Task) -> bool:
     """Return whether the webhooks of a task could have more than `MOST_BYTES`."""
-    return len(encoded(task.kwargs).encode()) + _OWN_BYTES > MOST_BYTES
+    echoed = encoded({**task.kwargs, "task_id": task.task_id})
+    return len(echoed.encode()) + _OWN_BYTES > MOST_BYTES
 
 
 def encoded(body: Body) -> str:

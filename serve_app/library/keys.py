@@ -8,6 +8,8 @@ from serve_app.library.errors import NotATask
 
 # The limit of S3.
 _MOST_BYTES = 1024
+# With what is added to it, an id is one name of a file, of 255 bytes at most.
+_MOST_ID_BYTES = 160
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -27,6 +29,20 @@ def checked(value: Any, field: str) -> str:
         raise NotATask(f"`{field}` must not have the segments `.` and `..`.")
     if _CONTROL.search(value):
         raise NotATask(f"`{field}` must not have control characters.")
+    return value
+
+
+def checked_id(value: Any, field: str) -> str:
+    """Return an id that keys can be made of; raise NotATask for anything else.
+
+    Receivers match an arbitrary row if it is missing or empty.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise NotATask(f"`{field}` must be a text that is not empty.")
+    if len(value.encode()) > _MOST_ID_BYTES:
+        raise NotATask(f"`{field}` has more than {_MOST_ID_BYTES} bytes.")
+    if "/" in value or _CONTROL.search(value):
+        raise NotATask(f"`{field}` must not have slashes or control characters.")
     return value
 
 

@@ -9,6 +9,7 @@ gives to messages of SQS. Each may be encoded in base64.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Never
 
@@ -17,6 +18,8 @@ from serve_app.library.errors import NotATask
 from serve_app.library.task import Task, TaskName
 
 _PREFIX = "app.tasks."
+# NUL as JSON writes it: an even number of backslashes before it are no part of it.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _LONGEST_SHOWN = 80
 _MOST_PEAKS = 1_000_000
 _MOST_NESTED = 20
@@ -66,9 +69,12 @@ def _loaded(text: str) -> Any:
     try:
         value = json.loads(text, parse_constant=refuse)
         # Refuses halves of surrogate pairs, which no webhook could carry.
-        json.dumps(value, ensure_ascii=False).encode()
+        encoded = json.dumps(value, ensure_ascii=False)
+        encoded.encode()
     except (ValueError, RecursionError) as err:
         raise NotATask(f"The message is not valid JSON: {_short(str(err))}.") from err
+    if _NUL.search(encoded):
+        raise NotATask("The message has the character NUL, which databases refuse.")
     if _depth(value) > _MOST_NESTED:
         raise NotATask(f"The message is nested more than {_MOST_NESTED} deep.")
     return value
@@ -142,17 +148,14 @@ def _checked(
     if bodies.are_too_large(task):
         raise NotATask(
             f"The webhook of this task would have more than {bodies.MOST_BYTES} bytes, "
-            "which its receiver refuses. Send fewer or shorter stem_paths."
+            "which its receiver refuses. Send fewer or shorter stem_paths and fields."
         )
     return task
 
 
 def _check_id(field: str) -> Callable[[Mapping[str, Any]], None]:
     def check(kwargs: Mapping[str, Any]) -> None:
-        value = kwargs.get(field)
-        if not isinstance(value, str) or not value.strip():
-            # Receivers would match an arbitrary row.
-            raise NotATask(f"`{field}` must be a text that is not empty.")
+        keys.checked_id(kwargs.get(field), field)
 
     return check
 

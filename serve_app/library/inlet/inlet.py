@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from serve_app.errors import AppError, QueueFull
+from serve_app.errors import AppError, QueueFull, Unavailable
 from serve_app.jobs.log import quoted
 from serve_app.library.arrivals import Arrivals
 from serve_app.library.inlet.sqs import Received
@@ -64,19 +64,25 @@ class Inlet:
         """Take some messages; return False if there is no room for their jobs."""
         if not self._arrivals.has_room():
             return False
-        received = self._queue.receive(_WAIT_SECONDS)
         taken: list[Received] = []
-        try:
-            for message in received:
+        failures: list[Exception] = []
+        for message in self._queue.receive(_WAIT_SECONDS):
+            try:
                 self._arrivals.take(message.text, message.id)
                 taken.append(message)
-        except QueueFull:
-            return False
-        finally:
-            if taken:
-                self._wake()
-                self._queue.delete(taken)
-        return True
+            except Unavailable as err:
+                failures.append(err)
+                break
+            except Exception as err:
+                # It comes again. Those behind it are taken nevertheless.
+                failures.append(err)
+        if taken:
+            self._wake()
+            self._queue.delete(taken)
+        unexpected = [err for err in failures if not isinstance(err, QueueFull)]
+        if unexpected:
+            raise unexpected[0]
+        return not failures
 
     def _say(self, err: Exception) -> None:
         """Log an error once, and again when it changes."""

@@ -48,6 +48,12 @@ def test_the_operators_tasks_have_no_module() -> None:
     assert parsed('{"task": "health_check", "id": ""}').task_id is None
 
 
+@pytest.mark.parametrize("text", ["\\u0000", "a\\\\u0000"])
+def test_a_text_that_only_looks_like_nul_is_a_text(text: str) -> None:
+    given = {**HASH, "original_filename": text}
+    assert parsed(library.message(TaskName.HASH, given)).kwargs == given
+
+
 def test_unknown_fields_are_ignored() -> None:
     task = parsed(library.message(TaskName.HASH, {**HASH, "color": "red"}))
     assert task.kwargs == HASH
