@@ -33,10 +33,13 @@ $(DEV_READY): requirements-dev.lock $(READY)
 serve: $(READY)
 	@exec $(PYTHON) -m serve_app.cli serve --host "$(HOST)" --port "$(PORT)"
 
-# Those of the service run alone: each has processes enough of its own.
+# The night mostly waits, so the unit tests run beside it. Those of the service run alone:
+# each has processes enough of its own.
 test: setup
-	@status=0; \
+	@status=0; output=$$(mktemp); \
+	$(PYTHON) -m pytest tests/night >"$$output" 2>&1 & night=$$!; \
 	$(PYTHON) -m pytest $(UNIT_TESTS) || status=$$?; \
+	wait $$night || status=$$?; cat "$$output"; rm "$$output"; \
 	$(PYTHON) -m pytest tests/serve || status=$$?; \
 	exit $$status
 

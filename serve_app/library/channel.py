@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from serve_app.library import kinds
+from serve_app.library import dead_letters
 from serve_app.outbound.client import CheckedNetwork, OutboundClient
 from serve_app.outbound.urls import UrlRules
 from serve_app.webhooks import schedule, signing
@@ -13,8 +13,9 @@ from serve_app.webhooks.channel import SendPolicy
 # The operator's own URL may be http and private.
 RECEIVERS = UrlRules(("https", "http"), has_private=True)
 # All messages go to one host, several at once; those of one stem one after the other.
-_POLICY = SendPolicy(
-    at_once=8, at_once_per_host=8, timeout_seconds=30.0, lease_seconds=75.0
+# Those of a process that was killed are sent again when their lease ends.
+POLICY = SendPolicy(
+    at_once=8, at_once_per_host=8, timeout_seconds=30.0, lease_seconds=40.0
 )
 
 
@@ -32,8 +33,8 @@ class LibraryChannel:
 
     asker: OutboundClient
     keys: Sequence[bytes] = ()
-    policy: SendPolicy = _POLICY
-    name: str = kinds.CHANNEL
+    policy: SendPolicy = POLICY
+    name: str = dead_letters.WEBHOOKS
     stops_when_gone: bool = False
 
     def body(self, stored: str) -> bytes:

@@ -14,8 +14,6 @@ from serve_app.library.task import Done, LibraryJob, Stage, Task, TaskName
 from serve_app.settings import Settings
 from serve_app.webhooks.message import Message
 
-# The channel of the library's webhooks in the outbox.
-CHANNEL = "library"
 # As long as SQS may keep a message and deliver it again.
 KEPT_SECONDS = 14 * 24 * 3600.0
 # Tried again after these, and then told.
@@ -61,7 +59,7 @@ class LibraryKind(Kind[Task, Done]):
 
     def _webhook(self, job: LibraryJob, route: Route, body: Body) -> Message:
         return Message(
-            channel=CHANNEL,
+            channel=dead_letters.WEBHOOKS,
             target=f"{self.receiver.rstrip('/')}/{route}",
             event=route,
             body=bodies.encoded(body),

@@ -165,6 +165,16 @@ class Outbox:
             rows = connection.execute(query.order_by(messages.c.created_at))
             return [to_delivery(row._asdict()) for row in rows]
 
+    def given_up(self, channel: str, limit: int | None = None) -> list[Delivery]:
+        """Return the deliveries of a channel that have failed, newest first."""
+        query = select(messages).where(
+            messages.c.channel == channel,
+            messages.c.state == DeliveryState.FAILED.value,
+        )
+        with self._database.reading() as connection:
+            newest = query.order_by(messages.c.created_at.desc()).limit(limit)
+            return [to_delivery(row._asdict()) for row in connection.execute(newest)]
+
     def replay(self, job_id: str, delivery_id: str, channel: str = WEBHOOK) -> Delivery:
         """Start a delivery again with the same id; raise DeliveryNotFound if unknown.
 

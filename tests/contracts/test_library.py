@@ -17,6 +17,7 @@ from serve_app.library.errors import NotATask
 from serve_app.library.kinds import KEPT_SECONDS, kinds
 from serve_app.library.known_files import KnownFiles
 from serve_app.library.task import Done, LibraryJob, Task, TaskName
+from serve_app.webhooks.delivery import Attempt
 from serve_app.webhooks.outbox import Outbox
 from tests.jobs import ManualClock
 from tests.library import HASH, MIX, RUBBISH, message
@@ -40,7 +41,7 @@ class Library:
             for name, kind in made.items()
         }
         self.arrivals = Arrivals(self.stores, self.clock)
-        self.letters = DeadLetters(self.stores, self.clock)
+        self.letters = DeadLetters(self.stores, self.outbox, self.clock)
 
     def jobs(self) -> int:
         return sum(sum(store.counts().values()) for store in self.stores.values())
@@ -124,8 +125,8 @@ def test_tasks_without_an_id_are_one_for_each_message(library: Library) -> None:
 def test_rubbish_is_a_dead_letter_at_once(library: Library) -> None:
     library.arrivals.take(RUBBISH["no stem"], "sqs-1")
     (letter,) = library.letters.listed(10)
-    assert (letter.state, letter.error_code) == (State.FAILED, "not_a_task")
-    assert letter.request.message == RUBBISH["no stem"]
+    assert (letter.task, letter.error_code) == ("", "not_a_task")
+    assert letter.message == RUBBISH["no stem"]
     assert len(library.sent("library-dead-letters")) == 1
     assert library.sent("library") == []
 
@@ -157,7 +158,7 @@ def test_dead_letters_are_listed_newest_first(
     library.fail()
     clock.advance(1)
     library.arrivals.take(RUBBISH["not json"], "sqs-2")
-    assert [job.request.name for job in library.letters.listed(10)] == [
+    assert [letter.task for letter in library.letters.listed(10)] == [
         "",
         TaskName.HASH,
     ]
@@ -169,11 +170,29 @@ def test_a_dead_letter_is_retried_as_a_new_task(library: Library) -> None:
     library.fail()
     again = library.letters.retry(first)
     assert library.letters.listed(10) == []
-    assert library.claimed().id == again.id
-    with pytest.raises(JobNotFound):
-        library.letters.retry(first)
-    with pytest.raises(JobNotFound):
-        library.letters.retry(again.id)
+    assert library.claimed().id == again
+    for unknown in (first, again):
+        with pytest.raises(JobNotFound):
+            library.letters.retry(unknown)
+
+
+def test_a_webhook_that_nobody_took_is_a_dead_letter_and_is_sent_again(
+    library: Library, clock: ManualClock
+) -> None:
+    library.arrivals.take(TASK, "sqs-1")
+    job = library.claimed()
+    store = library.stores[TaskName.HASH]
+    store.succeed(job.claim, Done({"audio_hash": "ab"}))
+    (delivery,) = library.sent("library")
+    clock.advance(4 * 24 * 3600)
+    library.outbox.failed(delivery, Attempt(clock(), 0.1, status=500), clock())
+    (letter,) = library.letters.listed(10)
+    assert (letter.id, letter.task) == (delivery.id, "hash-check")
+    assert letter.subject == HASH["stemId"]
+    assert "500" in letter.error
+    assert library.letters.retry(letter.id) == delivery.id
+    assert library.letters.listed(10) == []
+    assert [each.id for each in library.sent("library")] == [delivery.id]
 
 
 def test_rubbish_that_is_retried_stays_with_its_reason(library: Library) -> None:

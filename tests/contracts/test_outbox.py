@@ -247,6 +247,20 @@ def test_a_delivery_is_given_up_when_the_next_attempt_would_be_after_three_days(
     assert outbox.claim(LEASE) is None
 
 
+def test_what_was_given_up_is_listed_newest_first(
+    store: SongStore, outbox: Outbox, clock: ManualClock
+) -> None:
+    for job_id in ("a", "b", "c"):
+        ended(store, job_id)
+        clock.advance(1)
+    deliveries = [claimed(outbox) for _ in range(3)]
+    for delivery in deliveries[:2]:
+        outbox.failed(delivery, REFUSED, clock() + timedelta(days=4))
+    assert [each.job_id for each in outbox.given_up("webhook")] == ["b", "a"]
+    assert [each.job_id for each in outbox.given_up("webhook", 1)] == ["b"]
+    assert outbox.given_up("library") == []
+
+
 def test_the_log_holds_the_latest_twenty_attempts(
     store: SongStore, outbox: Outbox
 ) -> None:

@@ -1,4 +1,4 @@
-"""A proxy in front of a store that holds a request, while a test does something."""
+"""A proxy in front of a server that holds a request, while a test does something."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,12 +20,15 @@ _NOT_PASSED_ON = {*_OWN_HEADERS, "content-length", "content-encoding"}
 class Point:
     """Where a request is held: at which method, and before or after it was done.
 
-    `skip` requests with this method pass first. It goes on when it is released.
+    `about` is in its path, or in what it asks of a service of AWS. `skip` such requests
+    pass first. It goes on when it is released, or is dropped if `is_lost`.
     """
 
     method: str
     is_after: bool = False
     skip: int = 0
+    about: str = ""
+    is_lost: bool = False
     reached: Event = field(default_factory=Event)
     released: Event = field(default_factory=Event)
 
@@ -49,9 +52,13 @@ class HoldingProxy:
             def _pass_on(self) -> None:
                 length = int(self.headers.get("content-length", 0))
                 body = self.rfile.read(length)
-                point = take(self.command)
+                target = self.headers.get("x-amz-target", "")
+                point = take(self.command, f"{self.path} {target}")
                 if point is not None and not point.is_after:
                     point.hold()
+                    if point.is_lost:
+                        self.close_connection = True
+                        return
                 headers = [
                     (name, value)
                     for name, value in self.headers.items()
@@ -106,9 +113,9 @@ class HoldingProxy:
             self._point = None
             point.released.set()
 
-    def _take(self, method: str) -> Point | None:
+    def _take(self, method: str, about: str) -> Point | None:
         point = self._point
-        if point is None or point.method != method:
+        if point is None or point.method != method or point.about not in about:
             return None
         if point.skip:
             point.skip -= 1

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 from ray import serve
@@ -21,6 +22,7 @@ from tools.chaos.monkey import at_work
 
 _MESSAGES = 25
 _LOST_SONGS = 12
+_BROKEN_FILES = 12
 _SHORT_SECONDS, _LONG_SECONDS = 3.0, 300.0
 _FIRST_RETRY_SECONDS = 10.0
 
@@ -102,6 +104,21 @@ def songs_lost(place: Installation) -> Iterator[None]:
 
 
 @contextmanager
+def files_unreadable(place: Installation) -> Iterator[None]:
+    """Send the library files that are no audio; then replace them, and try again."""
+    keys = [f"library/{number}.wav" for number in range(_BROKEN_FILES)]
+    for key in keys:
+        place.store.put(key, b"no audio")
+        kwargs = {"stemId": Path(key).stem, "filepath": key}
+        task = {"task": "app.tasks.process_audio_analysis", "kwargs": kwargs}
+        place.ask("POST", "/library/tasks", json=task)
+    yield
+    for key in keys:
+        place.store.put(key, place.song(_SHORT_SECONDS).read_bytes())
+    place.run("library", "dead-letters", "retry", "--all")
+
+
+@contextmanager
 def no_separator(place: Installation) -> Iterator[None]:
     """Let no Separator start."""
     job_id = place.send(_LONG_SECONDS + 2)["job_id"]
@@ -135,6 +152,7 @@ FAULTS = {
         dispatchers_hang,
     ),
     "songs": Fault(("StemserveJobsFailing",), songs_lost),
+    "library": Fault(("StemserveDeadLetters",), files_unreadable),
     "separators": Fault(("StemserveNoSeparator", "StemserveUnhealthy"), no_separator),
     "application": Fault(
         ("StemserveDown", "StemserveRayMetricsMissing"), application_gone

@@ -3,6 +3,7 @@
 import logging
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,7 +55,16 @@ class Store:
     @property
     def place(self) -> str:
         """The store, as the setting names it."""
-        return f"s3://{_BUCKET}/jobs?endpoint_url={self._url}&region={REGION}"
+        return f"s3://{_BUCKET}/jobs?{self._options}"
+
+    @property
+    def bucket(self) -> str:
+        """The whole bucket, as the library's setting names it."""
+        return f"s3://{_BUCKET}?{self._options}"
+
+    @property
+    def _options(self) -> str:
+        return f"endpoint_url={self._url}&region={REGION}"
 
     def start(self) -> None:
         """Start it."""
@@ -64,6 +74,10 @@ class Store:
     def stop(self) -> None:
         """Stop it: connections are refused."""
         self._server.stop()
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store an object."""
+        self._bucket.put_object(Key=key, Body=content)
 
     def delete_songs(self) -> None:
         """Delete all uploaded songs."""
@@ -144,6 +158,16 @@ class Installation:
         found: Mapping[str, Any] = response.json()
         return found
 
+    def run(self, *command: str) -> None:
+        """Run a command of `stemserve` on the service's database."""
+        url = str(self.args.settings["database_url"])
+        subprocess.run(
+            [sys.executable, "-m", "serve_app.cli", *command],
+            env={**os.environ, "STEMSERVE_DATABASE_URL": url},
+            check=True,
+            capture_output=True,
+        )
+
     def resize_disk(self, size_bytes: int) -> None:
         """Shrink or enlarge the disk of the working files."""
         options = f"remount,size={size_bytes}"
@@ -171,13 +195,16 @@ def running(port: int, folder: Path) -> Iterator[Installation]:
                 allow_private_webhooks=True,
                 # Prometheus has no key here.
                 metrics_access="open",
+                library_bucket=store.bucket,
             )
             # One replica of each, as on a laptop.
             single = {
                 name: getattr(args, name).model_copy(update={"num_replicas": 1})
                 for name in ("api", "dispatcher")
             }
-            args = args.model_copy(update=single)
+            library = {"worker": {"env": args.api.env}}
+            systems = {**args.systems, "library": library}
+            args = args.model_copy(update={**single, "systems": systems})
             url = f"http://127.0.0.1:{port}"
             place = Installation(url, args, postgres, store, disk, receiver, folder)
             place.deploy()

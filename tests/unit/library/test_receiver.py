@@ -16,7 +16,7 @@ import pytest
 
 from serve_app.database import Database
 from serve_app.jobs.job import State
-from serve_app.library import channel, kinds
+from serve_app.library import channel, dead_letters, kinds
 from serve_app.library.bodies import MOST_BYTES
 from serve_app.library.task import Done, LibraryJob, Task, TaskName
 from serve_app.webhooks.outbox import Outbox
@@ -122,7 +122,7 @@ async def test_a_webhook_arrives_as_it_was_written(
         sending.cancel()
         with suppress(asyncio.CancelledError):
             await sending
-        (delivery,) = outbox.of_job(job.id, kinds.CHANNEL)
+        (delivery,) = outbox.of_job(job.id, dead_letters.WEBHOOKS)
     assert told == {"route": route, "body": json.loads(messages[0].body)}
     assert (delivery.state, delivery.log[0].status) == ("delivered", 201)
 
