@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import partial
 from uuid import uuid4
 
+from sqlalchemy import Connection
+
 from deployments.files import direct_uploads, file_storage
 from deployments.wiring import database, now
 from serve_app.database import Database
@@ -19,7 +21,7 @@ from serve_app.jobs.dispatcher import (
     Reuse,
 )
 from serve_app.jobs.expiry import Expiry
-from serve_app.jobs.job import Q, R
+from serve_app.jobs.job import Job, Q, R
 from serve_app.jobs.kind import Kind
 from serve_app.jobs.owners import Owners
 from serve_app.jobs.runner import Runner
@@ -72,9 +74,13 @@ class Kernel:
 
         return SenderHooks(self.traces.delivery, on_end)
 
-    def store(self, kind: Kind[Q, R]) -> JobStore[Q, R]:
-        """Return the store for jobs of a kind."""
-        return JobStore(self.database, self.clock, kind, self.outbox.post)
+    def store(
+        self,
+        kind: Kind[Q, R],
+        settle: Callable[[Connection, Job[Q, R]], None] = lambda *_: None,
+    ) -> JobStore[Q, R]:
+        """Return the store for jobs of a kind; see `JobStore`."""
+        return JobStore(self.database, self.clock, kind, self.outbox.post, settle)
 
     def expiry(self, store: JobStore[Q, R]) -> Expiry:
         """Return the sweep that deletes expired jobs of a kind."""

@@ -251,6 +251,14 @@ class Busy(Unavailable):
     code = "busy"
 
 
+class TryLater(Unavailable):
+    """Something else asked to be left alone: the job runs again after that time."""
+
+    def __init__(self, detail: str, delay_seconds: float) -> None:
+        super().__init__(detail)
+        self.delay_seconds = delay_seconds
+
+
 class WeightsUnavailable(Unavailable):
     code = "weights_unavailable"
 

@@ -12,6 +12,7 @@ from serve_app.errors import (
     DatabaseUnavailable,
     StorageFull,
     StorageUnavailable,
+    TryLater,
 )
 from serve_app.jobs.job import AnyJob, State
 from serve_app.jobs.kind import AnyKind
@@ -147,7 +148,17 @@ def retry_after(
                 else policy.backoff_seconds
             ),
         )
+    if isinstance(err, TryLater):
+        return Retry(
+            err.code,
+            err.detail,
+            is_failure=False,
+            excused=True,
+            run_alone=attempt.job.run_alone,
+            delay_seconds=err.delay_seconds,
+        )
     died = isinstance(err, ReplicaDied)
+    counts = not died or attempt.kind.rules.deaths_are_failures
     started = attempt.replica is not None
     shared = died and started and _had_company(attempt, running)
     delay_seconds = attempt.kind.rules.delay_seconds(attempt.job.attempt)
@@ -157,7 +168,7 @@ def retry_after(
     return Retry(
         err.code,
         err.detail,
-        is_failure=not died or (started and not shared),
+        is_failure=counts and (not died or (started and not shared)),
         run_alone=attempt.job.run_alone or (died and started),
         delay_seconds=0.0 if shared else delay_seconds,
     )

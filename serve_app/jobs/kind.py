@@ -27,7 +27,8 @@ class Rules:
     At most `max_queued` jobs are queued, and each client's jobs stay within `share`.
     At most `at_once` jobs run in the whole cluster, and `at_once_per_lane` in one lane;
     None is no limit. A job fails after `max_attempts` failed attempts. The delays
-    between them are `retry_seconds`, the last of which repeats. A job is kept for
+    between them are `retry_seconds`, the last of which repeats. The death of a replica
+    that ran only this job is a failure if `deaths_are_failures`. A job is kept for
     `retention_seconds` after its end, or forever if that is None. `short_seconds` is
     the highest cost of a short job; see `PassedBy`.
     """
@@ -36,6 +37,7 @@ class Rules:
     share: Share | None = None
     max_attempts: int = 3
     retry_seconds: Sequence[float] = (5.0, 20.0, 80.0, _LONGEST_DELAY_SECONDS)
+    deaths_are_failures: bool = True
     retention_seconds: float | None = 1800.0
     at_once: int | None = None
     at_once_per_lane: int | None = None

@@ -58,8 +58,9 @@ class JobStore(Generic[Q, R]):
     take a claim raise LeaseLost if the job has another (owner, attempt) by then.
     `clock` returns the time with its zone; the clocks of dispatchers that share a
     database must agree to a fraction of a lease. `post` adds the messages of a job's
-    end to the outbox, in the transaction that ends the job. Each end is logged here,
-    except a success, which the dispatcher logs with its timings.
+    end to the outbox, in the transaction that ends the job, and `settle` changes the
+    system's own rows in it. Each end is logged here, except a success, which the
+    dispatcher logs with its timings.
     """
 
     def __init__(
@@ -68,10 +69,12 @@ class JobStore(Generic[Q, R]):
         clock: Callable[[], datetime],
         kind: Kind[Q, R],
         post: Callable[[Connection, Sequence[Message]], None] = lambda *_: None,
+        settle: Callable[[Connection, Job[Q, R]], None] = lambda *_: None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._post = post
+        self._settle = settle
         self.kind = kind
         codec.prepare(kind.request, kind.result)
 
@@ -456,6 +459,7 @@ class JobStore(Generic[Q, R]):
             traceparent = job.traceparent
             traced = [replace(each, traceparent=traceparent) for each in messages]
             self._post(connection, traced)
+        self._settle(connection, job)
         return job
 
     def _held(self, connection: Connection, claim: Claim) -> Job[Q, R]:

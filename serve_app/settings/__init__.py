@@ -1,19 +1,27 @@
 """All settings of the service, in sections of the kernel and of each system."""
 
 from serve_app.settings.access import AccessSettings
+from serve_app.settings.archive import ArchiveSettings
 from serve_app.settings.kernel import KernelSettings
 from serve_app.settings.library import LibrarySettings
 from serve_app.settings.section import variables
 from serve_app.settings.stems import StemsSettings
 
 
-class Settings(LibrarySettings, StemsSettings, AccessSettings, KernelSettings):
+class Settings(
+    ArchiveSettings, LibrarySettings, StemsSettings, AccessSettings, KernelSettings
+):
     """The settings of an operator. A system adds its section to the bases."""
 
     @property
     def default_systems(self) -> tuple[str, ...]:
         """The systems that run if a config names none: those that are configured."""
-        return ("stems", "library") if self.library_queue_url else ("stems",)
+        found = ["stems"]
+        if self.library_queue_url:
+            found.append("library")
+        if self.archive_hosts:
+            found.append("archive")
+        return tuple(found)
 
 
 def all_variables() -> tuple[str, ...]:

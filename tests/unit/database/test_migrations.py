@@ -65,7 +65,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
-NEWEST = "0016"
+NEWEST = "0017"
 VERSION_TABLES = {VERSION_TABLE, "alembic_version"}
 
 

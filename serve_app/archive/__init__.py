@@ -1,0 +1,1 @@
+"""Media fetched by URL, kept on several stores, and streamed."""

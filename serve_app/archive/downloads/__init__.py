@@ -1,0 +1,1 @@
+"""Media fetched from their sources, continued after any interruption."""

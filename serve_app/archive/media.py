@@ -1,0 +1,386 @@
+"""All media that was ever asked for: where it comes from, and where it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from serve_app.archive.errors import MediaBlocked, MediaNotFound
+from serve_app.archive.identity import Identity, digest
+from serve_app.archive.kind import ArchiveJob, Fetch, Stage
+from serve_app.database import Database
+from serve_app.database.columns import UtcDateTime, metadata
+from serve_app.jobs.job import State
+from serve_app.jobs.table import queue
+
+# A job that failed is followed by another one after these times, and then by none.
+RETRY_SECONDS = (600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
+# Nothing changes for these by waiting.
+_HOPELESS = frozenset({"protected_media", "live_media", "not_allowed", "refused_url"})
+
+archive_media = Table(
+    "archive_media",
+    metadata,
+    # SHA-256 of the key, which may have any length.
+    Column("id", String(64), primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("mal_id", BigInteger),
+    Column("episode", BigInteger),
+    Column("provider", Text),
+    Column("resolution", Text),
+    # The newest one, which the next attempt fetches.
+    Column("url", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    # The last job, and how it failed.
+    Column("job_id", String(64)),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text),
+    Column("error_code", String(64)),
+    Column("next_try_at", UtcDateTime),
+    # What is stored.
+    Column("stored_at", UtcDateTime),
+    Column("object_key", Text),
+    Column("store", Text),
+    Column("size_bytes", BigInteger),
+    Column("sha256", String(64)),
+    Column("media_type", Text),
+    Column("duration_seconds", Float),
+    # Media that was taken down is not fetched again.
+    Column("blocked_at", UtcDateTime),
+    # The state that the old API's tables were last given.
+    Column("mirrored", Text),
+    Index("archive_media_by_next_try", "next_try_at"),
+    Index("archive_media_by_object", "object_key"),
+    Index("archive_media_by_change", "updated_at"),
+)
+# The copies of each object: those that exist, and those that are still to be made.
+archive_copies = Table(
+    "archive_copies",
+    metadata,
+    Column("object_key", Text, primary_key=True),
+    Column("store", Text, primary_key=True),
+    # None until it was made.
+    Column("stored_at", UtcDateTime),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Index("archive_copies_by_turn", "stored_at", "due_at"),
+)
+
+
+class MediaState(StrEnum):
+    """The state of media, in the words of the old API."""
+
+    PENDING = "pending"
+    DOWNLOADING = "downloading"
+    UPLOADING = "uploading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Media:
+    """A row of the table; times are UTC."""
+
+    key: str
+    url: str
+    created_at: datetime
+    updated_at: datetime
+    identity: Identity | None = None
+    job_id: str | None = None
+    failures: int = 0
+    error: str | None = None
+    error_code: str | None = None
+    next_try_at: datetime | None = None
+    stored_at: datetime | None = None
+    object_key: str | None = None
+    store: str | None = None
+    size_bytes: int | None = None
+    sha256: str | None = None
+    media_type: str | None = None
+    duration_seconds: float | None = None
+    blocked_at: datetime | None = None
+    mirrored: str | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is stored."""
+        return self.object_key is not None
+
+
+@dataclass(frozen=True)
+class Known:
+    """Media for which no new job is needed: the state that it is in."""
+
+    state: MediaState
+    job_id: str | None
+
+
+class MediaStore:
+    """The media in a database; methods block, and raise Unavailable.
+
+    `stores` are the names of all stores, each of which gets a copy.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], datetime],
+        stores: Sequence[str] = (),
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._stores = tuple(stores)
+
+    def find(self, key: str) -> Media:
+        """Return the media with a key; raise MediaNotFound if there is none."""
+        with self._database.reading() as connection:
+            found = _find(connection, digest(key))
+        if found is None:
+            raise MediaNotFound(f"There is no media {key!r}.")
+        return found
+
+    def find_object(self, object_key: str) -> Media | None:
+        """Return the media that is stored as an object, or None."""
+        query = select(archive_media).where(archive_media.c.object_key == object_key)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _media(row)
+
+    def state(self, media: Media) -> MediaState:
+        """Return the state of media, which is that of its job unless it is stored."""
+        with self._database.reading() as connection:
+            return _state(connection, media)
+
+    def counts(self) -> dict[MediaState, int]:
+        """Return how many media are in each state; what was taken down is in none."""
+        query = (
+            select(
+                archive_media.c.object_key.is_not(None),
+                queue.c.state,
+                queue.c.stage,
+                func.count(),
+            )
+            .select_from(archive_media)
+            .outerjoin(queue, queue.c.id == archive_media.c.job_id)
+            .where(archive_media.c.blocked_at.is_(None))
+            .group_by(
+                archive_media.c.object_key.is_not(None), queue.c.state, queue.c.stage
+            )
+        )
+        found = dict.fromkeys(MediaState, 0)
+        with self._database.reading() as connection:
+            for is_ready, state, stage, number in connection.execute(query):
+                name = MediaState.READY if is_ready else _of_job(state, stage)
+                found[name] += number
+        return found
+
+    def due(self, limit: int) -> list[Media]:
+        """Return media whose job has failed a while ago, to be tried again."""
+        query = select(archive_media).where(
+            archive_media.c.next_try_at <= self._clock()
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                query.order_by(archive_media.c.next_try_at).limit(limit)
+            )
+            return [_media(row) for row in rows]
+
+    def block(self, key: str) -> Media:
+        """Forget where media is stored, and refuse its key from now on."""
+        now = self._clock()
+        with self._database.writing() as connection:
+            found = _find(connection, digest(key), is_locked=True)
+            if found is None:
+                raise MediaNotFound(f"There is no media {key!r}.")
+            changes = {
+                **dict.fromkeys(_STORED),
+                "blocked_at": now,
+                "next_try_at": None,
+                "updated_at": now,
+            }
+            _change(connection, key, changes)
+            if found.object_key is not None:
+                _forget_copies(connection, found.object_key)
+        return found
+
+    def allow(self, key: str) -> None:
+        """Let media that was taken down be asked for again."""
+        with self._database.writing() as connection:
+            changes = {"blocked_at": None, "updated_at": self._clock()}
+            if not _change(connection, key, changes):
+                raise MediaNotFound(f"There is no media {key!r}.")
+
+    def settle(self, connection: Connection, job: ArchiveJob) -> None:
+        """Record the end of a job, in the transaction that ends it."""
+        media = _find(connection, digest(job.request.key), is_locked=True)
+        if media is None or media.job_id != job.id:
+            return
+        now = self._clock()
+        if job.result is not None:
+            _change(connection, media.key, _stored(job, now))
+            self._plan_copies(connection, job, now)
+        elif job.state is State.FAILED:
+            _change(connection, media.key, _failed(media, job, now))
+
+    def _plan_copies(
+        self, connection: Connection, job: ArchiveJob, now: datetime
+    ) -> None:
+        result = job.result
+        if result is None:
+            return
+        _forget_copies(connection, result.object_key)
+        for name in dict.fromkeys([result.store, *self._stores]):
+            made_at = now if name == result.store else None
+            connection.execute(
+                insert(archive_copies).values(
+                    object_key=result.object_key,
+                    store=name,
+                    stored_at=made_at,
+                    due_at=now,
+                    failures=0,
+                )
+            )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A receipt: that a job was asked for, with the newest URL of its media.
+
+    It returns Known if no job is needed; then the URL alone is kept.
+    Raises MediaBlocked.
+    """
+
+    fetch: Fetch
+    job_id: str
+
+    def keep(self, connection: Connection, now: datetime) -> Known | None:
+        """Store the URL, and the job if there is none that does the same."""
+        media = self._kept(connection, now)
+        if media.blocked_at is not None:
+            raise MediaBlocked(
+                f"The media {media.key!r} was taken down. An operator can allow it."
+            )
+        state = _state(connection, media)
+        if state is not MediaState.FAILED:
+            return Known(state, media.job_id)
+        _change(connection, media.key, {"job_id": self.job_id, "next_try_at": None})
+        return None
+
+    def _kept(self, connection: Connection, now: datetime) -> Media:
+        fetch, identity = self.fetch, self.fetch.identity
+        row = {
+            "id": digest(fetch.key),
+            "key": fetch.key,
+            "url": fetch.url,
+            "created_at": now,
+            "updated_at": now,
+            "failures": 0,
+            **(asdict(identity) if identity is not None else {}),
+        }
+        added = _INSERTS[connection.dialect.name](archive_media).values(**row)
+        newest = {"url": fetch.url, "updated_at": now}
+        connection.execute(
+            added.on_conflict_do_update(index_elements=["id"], set_=newest)
+        )
+        found = _find(connection, digest(fetch.key), is_locked=True)
+        if found is None:
+            raise MediaNotFound(f"The media {fetch.key!r} was deleted meanwhile.")
+        return found
+
+
+_INSERTS: Mapping[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite.insert,
+}
+_IDENTITY = tuple(field.name for field in fields(Identity))
+# What is forgotten when media is taken down.
+_STORED = (
+    *("stored_at", "object_key", "store", "size_bytes", "sha256", "media_type"),
+    "duration_seconds",
+)
+
+
+def _find(
+    connection: Connection, media_id: str, *, is_locked: bool = False
+) -> Media | None:
+    query = select(archive_media).where(archive_media.c.id == media_id)
+    row = connection.execute(query.with_for_update() if is_locked else query).first()
+    return None if row is None else _media(row)
+
+
+def _media(row: Row[Any]) -> Media:
+    values = row._asdict()
+    del values["id"]
+    named = {name: values.pop(name) for name in _IDENTITY}
+    identity = None if named["mal_id"] is None else Identity(**named)
+    return Media(identity=identity, **values)
+
+
+def _state(connection: Connection, media: Media) -> MediaState:
+    if media.is_ready:
+        return MediaState.READY
+    query = select(queue.c.state, queue.c.stage).where(queue.c.id == media.job_id)
+    row = connection.execute(query).first()
+    return _of_job(*row) if row is not None else MediaState.FAILED
+
+
+def _of_job(state: str | None, stage: str | None) -> MediaState:
+    if state == State.QUEUED:
+        return MediaState.PENDING
+    if state == State.RUNNING:
+        is_late = stage == Stage.UPLOAD
+        return MediaState.UPLOADING if is_late else MediaState.DOWNLOADING
+    return MediaState.FAILED
+
+
+def _change(connection: Connection, key: str, changes: Mapping[str, Any]) -> bool:
+    statement = update(archive_media).where(archive_media.c.id == digest(key))
+    return connection.execute(statement.values(**changes)).rowcount > 0
+
+
+def _stored(job: ArchiveJob, now: datetime) -> dict[str, Any]:
+    result = asdict(job.result) if job.result is not None else {}
+    kept = {name: result[name] for name in _STORED if name in result}
+    nothing = dict.fromkeys(("error", "error_code", "next_try_at"))
+    return {**kept, **nothing, "failures": 0, "stored_at": now, "updated_at": now}
+
+
+def _failed(media: Media, job: ArchiveJob, now: datetime) -> dict[str, Any]:
+    is_hopeless = job.error_code in _HOPELESS
+    is_last = media.failures >= len(RETRY_SECONDS)
+    next_try_at = None
+    if not is_hopeless and not is_last:
+        next_try_at = now + timedelta(seconds=RETRY_SECONDS[media.failures])
+    return {
+        "failures": media.failures + 1,
+        "error": job.error,
+        "error_code": job.error_code,
+        "next_try_at": next_try_at,
+        "updated_at": now,
+    }
+
+
+def _forget_copies(connection: Connection, object_key: str) -> None:
+    same = archive_copies.c.object_key == object_key
+    connection.execute(delete(archive_copies).where(same))

@@ -1,0 +1,1 @@
+"""The tables of the API server that triggered the archive before."""
