@@ -34,6 +34,7 @@ AppError
 ├── NoDirectUploads       501  the storage does not support direct uploads
 └── Unavailable           503  try again later
     ├── Busy                   the server handles its maximum of such requests
+    ├── TryLater               something else asked to be left alone for a while
     ├── WeightsUnavailable     a model's weights can't be loaded
     ├── FileLost               a stored file is missing
     ├── DatabaseUnavailable    the database is unreachable
@@ -256,6 +257,7 @@ class TryLater(Unavailable):
 
     def __init__(self, detail: str, delay_seconds: float) -> None:
         super().__init__(detail)
+        self.args = (detail, delay_seconds)
         self.delay_seconds = delay_seconds
 
 

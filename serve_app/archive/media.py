@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import (
     BigInteger,
@@ -30,6 +31,7 @@ from serve_app.archive.identity import Identity, digest
 from serve_app.archive.kind import ArchiveJob, Fetch, Stage
 from serve_app.database import Database
 from serve_app.database.columns import UtcDateTime, metadata
+from serve_app.errors import AppError
 from serve_app.jobs.job import State
 from serve_app.jobs.table import queue
 
@@ -205,6 +207,41 @@ class MediaStore:
                 query.order_by(archive_media.c.next_try_at).limit(limit)
             )
             return [_media(row) for row in rows]
+
+    def failed(self, host: str, before: datetime, limit: int) -> list[Media]:
+        """Return media that failed, last asked for before a time; "" is any host."""
+        query = (
+            select(archive_media)
+            .outerjoin(queue, queue.c.id == archive_media.c.job_id)
+            .where(
+                archive_media.c.object_key.is_(None),
+                archive_media.c.blocked_at.is_(None),
+                archive_media.c.updated_at <= before,
+                queue.c.state.is_distinct_from(State.QUEUED.value),
+                queue.c.state.is_distinct_from(State.RUNNING.value),
+            )
+            .order_by(archive_media.c.updated_at)
+        )
+        found: list[Media] = []
+        with self._database.reading() as connection:
+            for row in connection.execute(query):
+                media = _media(row)
+                if host in ("", urlsplit(media.url).hostname):
+                    found.append(media)
+                if len(found) == limit:
+                    break
+        return found
+
+    def give_up(self, key: str, error: AppError) -> None:
+        """Record why media will not be tried again."""
+        with self._database.writing() as connection:
+            changes = {
+                "next_try_at": None,
+                "error": error.detail,
+                "error_code": error.code,
+                "updated_at": self._clock(),
+            }
+            _change(connection, key, changes)
 
     def block(self, key: str) -> Media:
         """Forget where media is stored, and refuse its key from now on."""

@@ -69,6 +69,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "botocore": ("serve_app.storage", "serve_app.library.inlet"),
     "sqlalchemy": (
         "serve_app.access",
+        "serve_app.archive",
         "serve_app.database",
         "serve_app.idempotency",
         "serve_app.jobs",
