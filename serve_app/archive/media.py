@@ -197,6 +197,15 @@ class MediaStore:
                 found[name] += number
         return found
 
+    def unfinished(self) -> set[str]:
+        """Return the keys of media whose job has not ended."""
+        is_live = queue.c.state.in_([State.QUEUED.value, State.RUNNING.value])
+        query = select(archive_media.c.key).join(
+            queue, queue.c.id == archive_media.c.job_id
+        )
+        with self._database.reading() as connection:
+            return set(connection.execute(query.where(is_live)).scalars())
+
     def due(self, limit: int) -> list[Media]:
         """Return media whose job has failed a while ago, to be tried again."""
         query = select(archive_media).where(

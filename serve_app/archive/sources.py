@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from serve_app.archive.errors import NotAllowed
 from serve_app.outbound import urls
-from serve_app.outbound.addresses import Address, Network
+from serve_app.outbound.addresses import Address
 from serve_app.outbound.client import CheckedNetwork, OutboundClient
 from serve_app.outbound.urls import Target, UrlRules
 from serve_app.settings import Settings
@@ -15,6 +15,9 @@ _NO_HOSTS = (
     "This server fetches nothing, because no hosts are allowed. The operator must list "
     "them in STEMSERVE_ARCHIVE_HOSTS."
 )
+
+
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True)

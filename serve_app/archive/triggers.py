@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
@@ -9,7 +10,7 @@ from uuid import uuid4
 from serve_app.archive.kind import Fetch, Stored
 from serve_app.archive.media import Asked, Known, Media, MediaStore
 from serve_app.archive.sources import Sources
-from serve_app.errors import AppError
+from serve_app.errors import AppError, JobNotFound, NotReady
 from serve_app.jobs.job import Job, State
 from serve_app.jobs.store import JobStore
 
@@ -55,6 +56,12 @@ class Triggers:
     def retry_failed(self, host: str, before: datetime, limit: int) -> int:
         """Add a job for media that failed; return how many."""
         return sum(map(self._again, self.media.failed(host, before, limit)))
+
+    def cancel(self, media: Media) -> None:
+        """Cancel the job of media, if it has one that has not ended."""
+        if media.job_id is not None:
+            with suppress(JobNotFound, NotReady):
+                self.jobs.cancel(media.job_id)
 
     def _again(self, media: Media) -> bool:
         try:

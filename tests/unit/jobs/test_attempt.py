@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from serve_app.errors import (
@@ -6,6 +8,7 @@ from serve_app.errors import (
     FileLost,
     StorageFull,
     StorageUnavailable,
+    TryLater,
 )
 from serve_app.jobs.attempt import REPORT_SECONDS, RunningAttempt, retry_after
 from serve_app.jobs.policy import DispatchPolicy
@@ -60,6 +63,19 @@ def test_what_is_away_for_all_is_no_ones_fault(err: AppError) -> None:
     retry = retry_after(err, mine, [mine, attempt("b")], POLICY)
     assert (retry.is_failure, retry.excused, retry.delay_seconds) == (False, True, 5)
     assert (retry.error_code, retry.error) == (err.code, err.detail)
+
+
+def test_what_asked_to_be_left_alone_is_left_alone_for_that_time() -> None:
+    mine = attempt("a")
+    retry = retry_after(TryLater("busy", 37.0), mine, [mine], POLICY)
+    assert (retry.is_failure, retry.excused, retry.delay_seconds) == (False, True, 37.0)
+
+
+def test_the_death_of_a_replica_is_no_failure_of_kinds_that_say_so() -> None:
+    mine = attempt("a")
+    mine.kind = replace(KIND, rules=replace(KIND.rules, deaths_are_failures=False))
+    retry = retry_after(DEAD, mine, [mine], POLICY)
+    assert (retry.is_failure, retry.excused) == (False, False)
 
 
 @pytest.mark.parametrize("err", [AppError("bug"), FileLost("gone")])

@@ -1,0 +1,210 @@
+"""The archive: its workers, its routes, its dispatcher and its sweeps."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, ClassVar
+
+import ray
+from pydantic import ValidationInfo, field_validator
+from ray.serve.handle import DeploymentHandle
+
+from deployments import memory, niceness, nodes, replica_ports, wiring
+from deployments.heartbeats import Heartbeat, period_seconds
+from deployments.kernel import Kernel
+from deployments.logs import configure_logging
+from deployments.pool import Pool, Strict, bind, over_defaults
+from deployments.pools import events_of
+from deployments.ray_errors import Failed
+from deployments.system import Calls, DispatcherPart, Handles, Pools
+from deployments.thread_events import events_of_thread
+from serve_app.api.part import ApiPart
+from serve_app.archive import kind, sources
+from serve_app.archive.errors import SourceBusy
+from serve_app.archive.http.part import ArchiveServices, part
+from serve_app.archive.kind import ArchiveJob, Fetch, Stored
+from serve_app.archive.media import MediaStore
+from serve_app.archive.settings_rules import RULES
+from serve_app.archive.stores import MediaStores
+from serve_app.archive.triggers import Triggers
+from serve_app.jobs.runner import Finished, Progress, RunnerEvent, Started
+from serve_app.jobs.store import JobStore
+from serve_app.settings import Settings
+from serve_app.settings.check import Rule
+
+# Incomplete downloads, which outlive their processes.
+_PARTIALS = "archive-partials"
+_SWEEP_SECONDS = 30.0
+
+
+class ArchiveWorker:
+    """Fetches media and stores it, several at once."""
+
+    def __init__(self, settings: Settings, at_once: int) -> None:
+        # Imported late: a process that only binds the pool does not need it.
+        from serve_app.archive.downloads.fetch import Downloads, Limits
+        from serve_app.archive.work import Worker
+
+        replica_ports.keep_from_network()
+        nodes.refuse_several(settings)
+        configure_logging(settings)
+        self._media = MediaStore(wiring.database(settings), wiring.now)
+        self._downloads = Downloads(
+            sources.configured(settings).client(settings.archive_stall_seconds),
+            settings.data_dir / _PARTIALS,
+            Limits(
+                max_bytes=settings.archive_max_bytes,
+                reserve_bytes=settings.archive_reserve_bytes,
+                stall_seconds=settings.archive_stall_seconds,
+                max_height=settings.archive_max_height,
+            ),
+        )
+        self._worker = Worker(
+            self._downloads, MediaStores(settings), settings.archive_name_salt
+        )
+        # Threads have the niceness of the one that starts them.
+        os.nice(niceness.ARCHIVE)
+        self._threads = ThreadPoolExecutor(at_once, "archive")
+        self._actor = str(ray.get_runtime_context().get_actor_name())
+        self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
+        # Serve calls constructors on the replica's event loop.
+        self._loops = [
+            asyncio.ensure_future(memory.keep_giving_back()),
+            asyncio.ensure_future(self._keep_sweeping()),
+        ]
+
+    async def run(
+        self, job: ArchiveJob
+    ) -> AsyncIterator[Started | Progress | Heartbeat | Finished | Failed]:
+        """Yield the progress of a job, and finally its result or its error."""
+        yield Started(self._actor)
+        work = partial(self._worker.run, job)
+        reported = events_of_thread(work, self._threads, self._period_seconds)
+        async with aclosing(reported) as events:
+            async for event in events:
+                yield event
+
+    async def _keep_sweeping(self) -> None:
+        """Delete what was downloaded for jobs that have ended, until cancelled."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            await asyncio.to_thread(self._sweep)
+
+    def _sweep(self) -> None:
+        before = wiring.now() - timedelta(seconds=_SWEEP_SECONDS)
+        wanted = self._media.unfinished()
+        self._downloads.sweep(wanted.__contains__, before)
+
+
+class ArchiveRunner:
+    """Runs a job on the workers, with the newest URL of its media.
+
+    A host that asks to be left alone is: its lane of the queue pauses.
+    """
+
+    def __init__(
+        self,
+        workers: DeploymentHandle,
+        jobs: JobStore[Fetch, Stored],
+        media: MediaStore,
+        timeout_seconds: float,
+    ) -> None:
+        self._workers = workers.options(stream=True)
+        self._jobs = jobs
+        self._media = media
+        self._timeout_seconds = timeout_seconds
+
+    async def __call__(self, job: ArchiveJob) -> AsyncGenerator[RunnerEvent, None]:
+        """Yield the job's events; the last one has the result."""
+        newest = await asyncio.to_thread(self._media.find, job.request.key)
+        job = job.evolve(request=replace(job.request, url=newest.url))
+        stream = self._workers.run.remote(job)
+        try:
+            async with aclosing(events_of(stream, self._timeout_seconds)) as events:
+                async for event in events:
+                    yield event
+        except SourceBusy as err:
+            if job.lane is not None:
+                await asyncio.to_thread(self._jobs.pause, job.lane, err.delay_seconds)
+            raise
+
+
+class ArchiveArgs(Strict):
+    """The pool of the system."""
+
+    worker: Pool = Pool(max_ongoing_requests=8, graceful_shutdown_timeout_s=120)
+
+    @field_validator("worker", mode="before")
+    @classmethod
+    def _over_defaults(cls, given: Any, info: ValidationInfo) -> Any:
+        return over_defaults(cls, given, info)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Fetches media by URL, and keeps it on several stores."""
+
+    Args: ClassVar[type[ArchiveArgs]] = ArchiveArgs
+    settings_rules: ClassVar[Mapping[str, Rule]] = RULES
+
+    args: ArchiveArgs
+
+    def pools(self, settings: Settings) -> Pools:
+        """Return the workers, bound."""
+        pool = self.args.worker
+        return {
+            "worker": bind(ArchiveWorker, pool, settings, pool.max_ongoing_requests)
+        }
+
+    def in_api(self, kernel: Kernel, handles: Handles, calls: Calls) -> ApiPart:
+        """Return the routes, and what they need."""
+        settings, stores = kernel.settings, MediaStores(kernel.settings)
+        media, triggers = _triggers(kernel, stores)
+        return part(
+            ArchiveServices(
+                media=media,
+                triggers=triggers,
+                secret=settings.archive_trigger_secret,
+                check_identity=lambda _: None,
+                delete=stores.delete,
+                wake=partial(calls.wake, kind.NAME),
+                stop=partial(calls.stop, kind.NAME),
+                status=calls.status,
+                stores=len(stores.names),
+                url=settings.archive_url,
+                port=settings.archive_port,
+            )
+        )
+
+    def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
+        """Return the dispatcher and the sweeps."""
+        settings, stores = kernel.settings, MediaStores(kernel.settings)
+        media, triggers = _triggers(kernel, stores)
+        jobs = triggers.jobs
+        runner = ArchiveRunner(
+            handles["worker"], jobs, media, settings.heartbeat_timeout_seconds
+        )
+        return DispatcherPart(
+            dispatchers=(
+                kernel.dispatcher(jobs, runner, in_flight=settings.archive_downloads),
+            ),
+            sweeps={
+                "expired archive": kernel.expiry(jobs).sweep,
+                "media that failed": triggers.retry_due,
+            },
+        )
+
+
+SYSTEM = Archive
+
+
+def _triggers(kernel: Kernel, stores: MediaStores) -> tuple[MediaStore, Triggers]:
+    media = MediaStore(kernel.database, kernel.clock, stores.names)
+    jobs = kernel.store(kind.configured(kernel.settings), media.settle)
+    allowed = sources.configured(kernel.settings)
+    return media, Triggers(jobs, media, allowed, kernel.clock)

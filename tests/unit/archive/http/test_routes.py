@@ -1,0 +1,299 @@
+"""The calls of the API server, of newer clients and of operators."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serve_app.api.app import create_app
+from serve_app.api.services import Services
+from serve_app.archive import kind
+from serve_app.archive.errors import NotAllowed
+from serve_app.archive.http.part import part
+from serve_app.archive.http.services import ArchiveServices
+from serve_app.archive.identity import Identity
+from serve_app.archive.kind import ArchiveJob, Stage, Stored
+from serve_app.archive.media import MediaStore
+from serve_app.archive.sources import Sources
+from serve_app.archive.triggers import Triggers
+from serve_app.database import Database
+from serve_app.idempotency.store import StoredResponses
+from serve_app.jobs.store import JobStore
+from serve_app.settings import Settings
+from tests.unit.server import Clock, assert_problem, connect
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "a secret of the archive"
+BEARER = {"Authorization": f"Bearer {SECRET}"}
+EPISODE = {
+    "mal_id": 1234,
+    "episode": 5,
+    "provider": "example",
+    "video_url": "https://cdn.example.com/a.mp4",
+    "resolution": "720p",
+}
+QUEUED = {"queued": True, "mal_id": 1234, "episode": 5, "provider": "example"}
+STORED = Stored("1234/ep5/ab.mp4", "one", 17, "cd" * 32, "video/mp4")
+
+
+class Around:
+    """What the routes call, noted."""
+
+    def __init__(self) -> None:
+        self.woken = 0
+        self.stopped: list[str] = []
+        self.deleted: list[str] = []
+        self.answer: Mapping[str, Any] = {}
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    async def status(self) -> Mapping[str, Any]:
+        return self.answer
+
+    def check(self, identity: Identity) -> None:
+        if identity.provider == "third":
+            raise NotAllowed("The constraint video_queue_provider_check allows two.")
+
+
+@pytest.fixture
+def around() -> Around:
+    return Around()
+
+
+@pytest.fixture
+def services(tmp_path: Path, around: Around) -> Iterator[ArchiveServices]:
+    clock = Clock()
+    with Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}") as database:
+        media = MediaStore(database, clock, ["one"])
+        jobs = JobStore(
+            database, clock, kind.configured(Settings()), settle=media.settle
+        )
+        triggers = Triggers(jobs, media, Sources(("*.example.com",)), clock)
+        yield ArchiveServices(
+            media=media,
+            triggers=triggers,
+            secret=SECRET,
+            check_identity=around.check,
+            delete=around.deleted.append,
+            wake=around.wake,
+            stop=around.stopped.append,
+            status=around.status,
+            stores=3,
+            url="https://media.example.com/v/",
+            port=8001,
+        )
+
+
+@pytest.fixture
+async def client(services: ArchiveServices) -> AsyncIterator[httpx.AsyncClient]:
+    clock: Any = services.triggers.clock
+    jobs = services.triggers.jobs
+    shared = Services(StoredResponses(jobs._database, clock), clock)
+    async with connect(create_app(shared, [part(services)])) as client:
+        yield client
+
+
+def claimed(services: ArchiveServices) -> ArchiveJob:
+    (job,) = services.triggers.jobs.claim("me", lease_seconds=30, include_alone=True)
+    return job
+
+
+async def trigger(client: httpx.AsyncClient, **changes: Any) -> httpx.Response:
+    return await client.post("/trigger", json={**EPISODE, **changes}, headers=BEARER)
+
+
+async def test_an_episode_is_queued_and_then_each_state_is_the_reason(
+    client: httpx.AsyncClient, services: ArchiveServices, around: Around
+) -> None:
+    first = await trigger(client)
+    assert (first.status_code, first.json()) == (200, QUEUED)
+    assert around.woken == 1
+    # A row that is pending starts.
+    assert (await trigger(client)).json() == QUEUED
+    job = claimed(services)
+    downloading = {"queued": False, "reason": "downloading"}
+    assert (await trigger(client)).json() == downloading
+    services.triggers.jobs.report(job.claim, Stage.UPLOAD, 0.9)
+    uploading = {"queued": False, "reason": "uploading"}
+    assert (await trigger(client)).json() == uploading
+    services.triggers.jobs.succeed(job.claim, STORED)
+    assert (await trigger(client)).json() == {"queued": False, "reason": "ready"}
+
+
+async def test_an_episode_that_failed_is_queued_again(
+    client: httpx.AsyncClient, services: ArchiveServices
+) -> None:
+    await trigger(client)
+    services.triggers.jobs.fail(claimed(services).claim, "source_failed", "It is so.")
+    assert (await trigger(client)).json() == QUEUED
+
+
+@pytest.mark.parametrize("resolution", [None, ""])
+async def test_no_resolution_is_null(
+    client: httpx.AsyncClient, services: ArchiveServices, resolution: str | None
+) -> None:
+    assert (await trigger(client, resolution=resolution)).json() == QUEUED
+    assert services.media.find("1234:5:example:unknown").identity == Identity(
+        1234, 5, "example"
+    )
+
+
+async def test_newer_clients_name_any_key(
+    client: httpx.AsyncClient, services: ArchiveServices
+) -> None:
+    body = {"key": "a song/ü", "url": "https://cdn.example.com/a.mp3"}
+    answer = await client.post("/trigger", json=body, headers=BEARER)
+    assert answer.json() == {"queued": True, "key": "a song/ü"}
+    found = (await client.get("/archive/media/a song/ü")).json()
+    assert (found["key"], found["state"]) == ("a song/ü", "pending")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer wrong", f"Basic {SECRET}", f"Bearer {SECRET}x"],
+)
+async def test_without_the_secret_nothing_is_triggered(
+    client: httpx.AsyncClient, header: str | None
+) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    answer = await client.post("/trigger", json=EPISODE, headers=headers)
+    assert_problem(answer, 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        *(({name: None}, name) for name in EPISODE if name != "resolution"),
+        *(({name: 0}, name) for name in ("mal_id", "episode")),
+        *(({name: ""}, name) for name in ("provider", "video_url")),
+        ({"mal_id": "1234"}, "mal_id"),
+        ({"episode": True}, "episode"),
+        ({"episode": 2**63}, "episode"),
+        ({"resolution": 720}, "resolution"),
+        ({"provider": "third"}, "video_queue_provider_check"),
+        ({"video_url": "https://evil.org/a.mp4"}, "evil.org"),
+        ({"video_url": "ftp://cdn.example.com/a.mp4"}, "ftp"),
+        ({"video_url": "http://127.0.0.1/a.mp4"}, "address"),
+    ],
+)
+async def test_a_wrong_field_is_a_400_that_names_it(
+    client: httpx.AsyncClient, changes: dict[str, Any], named: str
+) -> None:
+    answer = await trigger(client, **changes)
+    assert_problem(answer, 400, "bad_request")
+    assert named in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"17", b'"\\ud800"', b"\xff"])
+async def test_bad_json_is_a_400(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.post("/trigger", content=body, headers=BEARER)
+    assert_problem(answer, 400, "bad_request")
+
+
+async def test_the_status_counts_what_is_there(
+    client: httpx.AsyncClient, services: ArchiveServices
+) -> None:
+    await trigger(client)
+    services.triggers.jobs.succeed(claimed(services).claim, STORED)
+    await trigger(client, episode=6)
+    assert (await client.get("/status")).json() == {
+        "queue": {
+            "pending": 1,
+            "downloading": 0,
+            "uploading": 0,
+            "ready": 1,
+            "failed": 0,
+        },
+        "archived": 1,
+    }
+
+
+async def test_the_health_has_the_fields_of_before(client: httpx.AsyncClient) -> None:
+    found = (await client.get("/health")).json()
+    expected = {
+        "status": "ok",
+        "worker_running": True,
+        "storage_accounts": 3,
+        "cf_workers_configured": True,
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+async def test_the_health_says_that_the_old_tables_are_away(
+    client: httpx.AsyncClient, around: Around
+) -> None:
+    around.answer = {"old_tables": {"trouble": "They are away."}}
+    found = (await client.get("/health")).json()
+    assert found["reason"] == "They are away."
+
+
+async def test_media_is_got_from_the_process_that_streams(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/media/1234/ep5/ab.mp4")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == (
+        "https://media.example.com/v/media/1234/ep5/ab.mp4"
+    )
+
+
+async def test_failures_are_tried_again_in_bulk(
+    client: httpx.AsyncClient, services: ArchiveServices, around: Around
+) -> None:
+    await trigger(client)
+    services.triggers.jobs.fail(claimed(services).claim, "source_failed", "It is so.")
+    other = await client.post("/retry", json={"host": "other.example.com"})
+    assert other.json() == {"queued": 0}
+    answer = await client.post("/retry", json={"host": "CDN.example.com"})
+    assert answer.json() == {"queued": 1}
+    assert (await client.post("/retry", json={})).json() == {"queued": 0}
+    wrong = await client.post("/retry", json={"state": "ready"})
+    assert wrong.status_code == 422
+
+
+async def test_a_take_down_deletes_stops_and_keeps_out(
+    client: httpx.AsyncClient, services: ArchiveServices, around: Around
+) -> None:
+    await trigger(client)
+    services.triggers.jobs.succeed(claimed(services).claim, STORED)
+    key = "1234:5:example:720p"
+    assert (await client.delete(f"/media/{key}")).status_code == 204
+    assert around.deleted == [STORED.object_key]
+    assert len(around.stopped) == 1
+    assert_problem(await trigger(client), 410, "media_blocked")
+    assert (await client.post(f"/archive/allow/{key}")).status_code == 204
+    assert (await trigger(client)).json() == QUEUED
+    assert_problem(await client.delete("/media/unknown"), 404, "media_not_found")
+
+
+async def test_what_became_of_media_is_told(
+    client: httpx.AsyncClient, services: ArchiveServices
+) -> None:
+    await trigger(client)
+    job = claimed(services)
+    services.triggers.jobs.fail(job.claim, "source_failed", "It is so.")
+    found = (await client.get("/archive/media/1234:5:example:720p")).json()
+    assert (found["state"], found["error"]) == ("failed", "It is so.")
+    assert datetime.fromisoformat(found["next_try_at"])
+    assert_problem(await client.get("/archive/media/x"), 404, "media_not_found")
+
+
+async def test_without_a_secret_no_trigger_is_accepted(
+    services: ArchiveServices,
+) -> None:
+    clock: Any = services.triggers.clock
+    shared = Services(StoredResponses(services.triggers.jobs._database, clock), clock)
+    open_services = replace(services, secret="")
+    async with connect(create_app(shared, [part(open_services)])) as client:
+        for bearer in ("", "undefined", SECRET):
+            answer = await client.post(
+                "/trigger", json=EPISODE, headers={"Authorization": f"Bearer {bearer}"}
+            )
+            assert_problem(answer, 401, "unauthorized")
+        assert "ARCHIVE_SECRET" in (await client.get("/health")).json()["reason"]
