@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import ray
 from pydantic import ValidationInfo, field_validator
 from ray.serve.handle import DeploymentHandle
+from serve_app.archive.settings_rules import RULES
+from serve_app.archive.stores import MediaStores
 
 from deployments import memory, niceness, nodes, replica_ports, wiring
 from deployments.heartbeats import Heartbeat, period_seconds
@@ -29,8 +31,6 @@ from serve_app.archive.errors import SourceBusy
 from serve_app.archive.http.part import ArchiveServices, part
 from serve_app.archive.kind import ArchiveJob, Fetch, Stored
 from serve_app.archive.media import MediaStore
-from serve_app.archive.settings_rules import RULES
-from serve_app.archive.stores import MediaStores
 from serve_app.archive.triggers import Triggers
 from serve_app.jobs.runner import Finished, Progress, RunnerEvent, Started
 from serve_app.jobs.store import JobStore
@@ -48,6 +48,7 @@ class ArchiveWorker:
     def __init__(self, settings: Settings, at_once: int) -> None:
         # Imported late: a process that only binds the pool does not need it.
         from serve_app.archive.downloads.fetch import Downloads, Limits
+
         from serve_app.archive.work import Worker
 
         replica_ports.keep_from_network()

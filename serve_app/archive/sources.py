@@ -28,7 +28,7 @@ class Sources:
     networks: Sequence[Network] = ()
 
     def checked(self, url: str) -> Target:
-        """Return the target of a URL; raise NotAllowed or RefusedUrl, with the reason."""
+        """Return the target of a URL; raise NotAllowed or RefusedUrl."""
         if not self.hosts:
             raise NotAllowed(_NO_HOSTS)
         return urls.checked(url, self.rules)

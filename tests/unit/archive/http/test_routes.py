@@ -28,8 +28,8 @@ from tests.unit.server import Clock, assert_problem, connect
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "a secret of the archive"
-BEARER = {"Authorization": f"Bearer {SECRET}"}
+BEARER_TOKEN = "a secret of the archive"
+BEARER = {"Authorization": f"Bearer {BEARER_TOKEN}"}
 EPISODE = {
     "mal_id": 1234,
     "episode": 5,
@@ -78,7 +78,7 @@ def services(tmp_path: Path, around: Around) -> Iterator[ArchiveServices]:
         yield ArchiveServices(
             media=media,
             triggers=triggers,
-            secret=SECRET,
+            secret=BEARER_TOKEN,
             check_identity=around.check,
             delete=around.deleted.append,
             wake=around.wake,
@@ -156,7 +156,14 @@ async def test_newer_clients_name_any_key(
 
 @pytest.mark.parametrize(
     "header",
-    [None, "", "Bearer", "Bearer wrong", f"Basic {SECRET}", f"Bearer {SECRET}x"],
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer wrong",
+        f"Basic {BEARER_TOKEN}",
+        f"Bearer {BEARER_TOKEN}x",
+    ],
 )
 async def test_without_the_secret_nothing_is_triggered(
     client: httpx.AsyncClient, header: str | None
@@ -291,7 +298,7 @@ async def test_without_a_secret_no_trigger_is_accepted(
     shared = Services(StoredResponses(services.triggers.jobs._database, clock), clock)
     open_services = replace(services, secret="")
     async with connect(create_app(shared, [part(open_services)])) as client:
-        for bearer in ("", "undefined", SECRET):
+        for bearer in ("", "undefined", BEARER_TOKEN):
             answer = await client.post(
                 "/trigger", json=EPISODE, headers={"Authorization": f"Bearer {bearer}"}
             )
