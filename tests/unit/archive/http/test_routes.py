@@ -28,8 +28,8 @@ from tests.unit.server import Clock, assert_problem, connect
 
 pytestmark = pytest.mark.anyio
 
-BEARER_TOKEN = "a secret of the archive"
-BEARER = {"Authorization": f"Bearer {BEARER_TOKEN}"}
+SAID = "a secret of the archive"
+BEARER = {"Authorization": f"Bearer {SAID}"}
 EPISODE = {
     "mal_id": 1234,
     "episode": 5,
@@ -78,7 +78,7 @@ def services(tmp_path: Path, around: Around) -> Iterator[ArchiveServices]:
         yield ArchiveServices(
             media=media,
             triggers=triggers,
-            secret=BEARER_TOKEN,
+            secret=SAID,
             check_identity=around.check,
             delete=around.deleted.append,
             wake=around.wake,
@@ -161,8 +161,8 @@ async def test_newer_clients_name_any_key(
         "",
         "Bearer",
         "Bearer wrong",
-        f"Basic {BEARER_TOKEN}",
-        f"Bearer {BEARER_TOKEN}x",
+        f"Basic {SAID}",
+        f"Bearer {SAID}x",
     ],
 )
 async def test_without_the_secret_nothing_is_triggered(
@@ -298,7 +298,7 @@ async def test_without_a_secret_no_trigger_is_accepted(
     shared = Services(StoredResponses(services.triggers.jobs._database, clock), clock)
     open_services = replace(services, secret="")
     async with connect(create_app(shared, [part(open_services)])) as client:
-        for bearer in ("", "undefined", BEARER_TOKEN):
+        for bearer in ("", "undefined", SAID):
             answer = await client.post(
                 "/trigger", json=EPISODE, headers={"Authorization": f"Bearer {bearer}"}
             )
