@@ -10,7 +10,6 @@ processes share count once.
 import argparse
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -97,7 +96,8 @@ def server(
         wait_ready(f"http://127.0.0.1:{port}/readyz")
         yield psutil.Process(process.pid)
     finally:
-        process.send_signal(signal.SIGINT)
+        # Not SIGINT: children of a background shell ignore it.
+        process.terminate()
         process.wait(120)
 
 
