@@ -17,7 +17,7 @@ isolation.isolate()
 
 from ray import serve
 
-from deployments import config, console, local_ray, ray_errors
+from deployments import config, console, local_ray, ray_errors, streaming
 from deployments.app import build
 from deployments.config import CheckedApplication
 from deployments.console import Console
@@ -97,7 +97,10 @@ def _run(
 ) -> int:
     terminal.say(f"stemserve {version('stemserve')} is starting")
     try:
-        with local_ray.running(terminal.directory, options.metrics_port):
+        with (
+            local_ray.running(terminal.directory, options.metrics_port),
+            streaming.running(applications, options.host, options.config),
+        ):
             _serve(terminal, applications, options.host, options.port)
     except KeyboardInterrupt:
         terminal.say(
