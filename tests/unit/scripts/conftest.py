@@ -11,8 +11,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from tests.unit.scripts import hub as hubs
-from tests.unit.scripts.hub import Hub
+from tests import hub as hubs
+from tests.hub import Hub
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "hf_space_deploy.py"
 APP_FILES = {

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub import TOKEN, Hub
 from tests.unit.scripts.conftest import APP_FILES, load, write
-from tests.unit.scripts.hub import TOKEN, Hub
 
 REPOSITORY = Path(__file__).parents[3]
 # huggingface_hub's own, where it uploads without hf_xet.
