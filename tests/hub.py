@@ -54,7 +54,7 @@ class Repository:
         """Commit: `files` are all that there are now."""
         for path, content in files.items():
             if self.files.get(path) != content:
-                self.committed_at[path] = datetime.now(UTC).isoformat()
+                self.committed_at[path] = _timestamp()
         self.files = files
         self.commits += 1
 
@@ -388,6 +388,10 @@ def _ranged(content: bytes, request: Request) -> object:
         raise Reply(416, b"", Content_Range=f"bytes */{size}")
     where = f"bytes {start}-{stop - 1}/{size}"
     raise Reply(206, content[start:stop], Content_Range=where)
+
+
+def _timestamp() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _sample(file: Any) -> bytes:

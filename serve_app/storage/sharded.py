@@ -25,14 +25,20 @@ class ShardedStorage:
     Rendezvous hashing (Thaler and Ravishankar 1998) orders the stores for each key. If
     a store is added or removed, only its share of the files moves, and older files are
     still found, because reads try all stores in the key's order. If a store is
-    unavailable, writes go to the next one in that order, and reads to other copies. A
-    file's name in a store has an HMAC of its key under the secret `salt`, so that names
-    can't be guessed from keys. Keys should be written only once: a store that is
-    unavailable during an overwrite keeps the old file.
+    unavailable, writes go to the next one in that order, and reads to other copies. If
+    `is_tagged`, a file's name in a store has an HMAC of its key under the secret
+    `salt`, so that names can't be guessed from keys; else it is the key. Keys should be
+    written only once: a store that is unavailable during an overwrite keeps the old
+    file.
     """
 
     def __init__(
-        self, stores: Mapping[str, Storage], salt: bytes, copies: int = 1
+        self,
+        stores: Mapping[str, Storage],
+        salt: bytes,
+        copies: int = 1,
+        *,
+        is_tagged: bool = True,
     ) -> None:
         if not 1 <= copies <= len(stores):
             raise ValueError(
@@ -43,6 +49,7 @@ class ShardedStorage:
         self._stores = dict(stores)
         self._salt = salt
         self._copies = copies
+        self._is_tagged = is_tagged
 
     def order(self, key: str) -> list[str]:
         """Return the names of all stores, in the order in which `key` uses them."""
@@ -133,8 +140,8 @@ class ShardedStorage:
         failures = []
         for name, store in self._stores.items():
             try:
-                store.delete(self._place(folder))
-                store.delete(folder)
+                for place in {self._place(folder), folder}:
+                    store.delete(place)
             except StorageUnavailable as err:
                 _log_failure("delete", name, prefix, err)
                 failures.append(err)
@@ -205,13 +212,17 @@ class ShardedStorage:
             raise failures[0]
 
     def _place(self, key: str) -> str:
-        """Return a file's name in its store: the key with a tag in its last segment."""
+        """Return a file's name in its store: the key, tagged in its last segment."""
+        if not self._is_tagged:
+            return keys.checked(key)
         path = PurePosixPath(keys.checked(key))
         tag = self._digest(key).hex()[:_TAG_CHARACTERS]
         return keys.checked(str(path.with_name(f"{tag}-{path.name}")))
 
     def _key(self, place: str) -> str:
         """Return the key of a file in a store; other files keep their name."""
+        if not self._is_tagged:
+            return place
         path = PurePosixPath(place)
         name = path.name[_TAG_CHARACTERS + 1 :]
         key = str(path.with_name(name)) if name else place
