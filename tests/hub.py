@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha1, sha256
@@ -42,13 +42,15 @@ class Request:
 class Repository:
     """The files of a repository, as they were committed.
 
-    `large` are the SHA-256 of its large files, of which older commits have some too.
+    `large` are the SHA-256 of its large files, of which older commits have some too;
+    `names` has a path of each.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     commits: int = 0
     committed_at: dict[str, str] = field(default_factory=dict)
     large: set[str] = field(default_factory=set)
+    names: dict[str, str] = field(default_factory=dict)
 
     def replace(self, files: dict[str, bytes]) -> None:
         """Commit: `files` are all that there are now."""
@@ -103,6 +105,9 @@ class Hub:
         self.spaces: dict[str, Space] = {}
         self.datasets: dict[str, Dataset] = {}
         self.tokens = {TOKEN}
+        # Whether a part of a file can be had.
+        self.has_ranges = True
+        self.body_bytes = self.body_cuts = 0
         # How many files a page of a list has.
         self.page_size = 1000
         self.requests: list[Request] = []
@@ -126,18 +131,27 @@ class Hub:
         return found
 
     def refuse(
-        self, path: str, status: int, message: str = "refused", times: int = 100
+        self,
+        path: str,
+        status: int,
+        message: str = "refused",
+        times: int = 100,
+        retry_after: str = "0",
     ) -> None:
         """Answer requests for paths that contain `path` with an error."""
 
         def act(handler: "_Handler") -> None:
-            handler.reply(status, {"error": message}, {"Retry-After": "0"})
+            handler.reply(status, {"error": message}, {"Retry-After": retry_after})
 
         self.faults.append(Fault(path, act, times))
 
     def cut(self, path: str, times: int = 100) -> None:
         """Close the connection of requests for paths that contain `path`."""
         self.faults.append(Fault(path, lambda handler: handler.cut(), times))
+
+    def cut_bodies_after(self, size_bytes: int, times: int) -> None:
+        """Close the connections of the next large files after so many bytes."""
+        self.body_bytes, self.body_cuts = size_bytes, times
 
     def hang(self, path: str) -> None:
         """Never answer requests for paths that contain `path`."""
@@ -186,7 +200,20 @@ class Hub:
             self._objects[oid] = request.body
             return {}
         assert "authorization" not in request.headers, "a token for somebody else"
-        return _ranged(self._objects[oid], request)
+        return self._ranged(self._objects[oid], request)
+
+    def _ranged(self, content: bytes, request: Request) -> object:
+        """Return what a request with a range of bytes is answered with."""
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+        tag = {"ETag": f'"{_id(content)}"'}
+        if wanted is None or not self.has_ranges:
+            raise Reply(200, content, **tag)
+        size = len(content)
+        start, stop = int(wanted[1]), min(size, int(wanted[2] or size) + 1)
+        if start >= size:
+            raise Reply(416, b"", Content_Range=f"bytes */{size}")
+        where = f"bytes {start}-{stop - 1}/{size}"
+        raise Reply(206, content[start:stop], Content_Range=where, **tag)
 
     def _create(self, asked: Any) -> object:
         name = f"{asked['organization']}/{asked['name']}"
@@ -263,6 +290,7 @@ class Hub:
             assert sha256(content).hexdigest() == value["oid"]
             files[path] = content
             repository.large.add(value["oid"])
+            repository.names[value["oid"]] = path
         else:
             assert key in ("deletedFile", "deletedFolder")
             is_file = key == "deletedFile"
@@ -309,7 +337,7 @@ class Hub:
         if content is None:
             raise _no_entry("Entry not found")
         if not _is_large(content[:512]):
-            return _ranged(content, request)
+            return self._ranged(content, request)
         # Another host name: tokens must not be sent there.
         port = urlsplit(self.url).port
         where = f"http://localhost:{port}/objects/{_id(content)}?signature=1"
@@ -317,11 +345,10 @@ class Hub:
         raise Reply(302, {}, Location=where, X_Linked_Size=size)
 
     def _lfs_files(self, repository: Repository, request: Request) -> object:
-        names = {_id(content): path for path, content in repository.files.items()}
         return [
             {
                 "fileOid": oid,
-                "filename": names.get(oid, "before"),
+                "filename": repository.names[oid],
                 "oid": oid,
                 "pushedAt": "2026-11-20T12:00:00.000Z",
                 "size": len(self._objects[oid]),
@@ -377,19 +404,6 @@ def _no_entry(message: str) -> Reply:
     return Reply(404, {"error": message}, X_Error_Code="EntryNotFound")
 
 
-def _ranged(content: bytes, request: Request) -> object:
-    """Return what a request with a range of bytes is answered with."""
-    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
-    if wanted is None:
-        raise Reply(200, content)
-    size = len(content)
-    start, stop = int(wanted[1]), min(size, int(wanted[2] or size) + 1)
-    if start >= size:
-        raise Reply(416, b"", Content_Range=f"bytes */{size}")
-    where = f"bytes {start}-{stop - 1}/{size}"
-    raise Reply(206, content[start:stop], Content_Range=where)
-
-
 def _timestamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -420,6 +434,11 @@ def _git_id(content: bytes) -> str:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
+
+    def handle(self) -> None:
+        # Clients close their connections as they like.
+        with suppress(ConnectionError):
+            super().handle()
 
     def _do(self) -> None:
         body = self._body()
@@ -462,8 +481,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
+        if self.command == "HEAD":
+            return
+        if is_data and self.hub.body_cuts and len(data) > self.hub.body_bytes:
+            self.hub.body_cuts -= 1
+            data = data[: self.hub.body_bytes]
+            self.close_connection = True
+        self.wfile.write(data)
 
     def cut(self) -> None:
         self.close_connection = True

@@ -25,31 +25,24 @@ class ShardedStorage:
     Rendezvous hashing (Thaler and Ravishankar 1998) orders the stores for each key. If
     a store is added or removed, only its share of the files moves, and older files are
     still found, because reads try all stores in the key's order. If a store is
-    unavailable, writes go to the next one in that order, and reads to other copies. If
-    `is_tagged`, a file's name in a store has an HMAC of its key under the secret
-    `salt`, so that names can't be guessed from keys; else it is the key. Keys should be
-    written only once: a store that is unavailable during an overwrite keeps the old
-    file.
+    unavailable, writes go to the next one in that order, and reads to other copies. A
+    file's name in a store has an HMAC of its key under the secret `salt`, so that names
+    can't be guessed from keys; without a salt it is the key. Keys should be written
+    only once: a store that is unavailable during an overwrite keeps the old file.
     """
 
     def __init__(
-        self,
-        stores: Mapping[str, Storage],
-        salt: bytes,
-        copies: int = 1,
-        *,
-        is_tagged: bool = True,
+        self, stores: Mapping[str, Storage], salt: bytes | None, copies: int = 1
     ) -> None:
         if not 1 <= copies <= len(stores):
             raise ValueError(
                 f"copies must be 1 to {len(stores)}, the number of stores, got {copies}"
             )
-        if not salt:
+        if salt == b"":
             raise ValueError("salt must not be empty")
         self._stores = dict(stores)
         self._salt = salt
         self._copies = copies
-        self._is_tagged = is_tagged
 
     def order(self, key: str) -> list[str]:
         """Return the names of all stores, in the order in which `key` uses them."""
@@ -213,7 +206,7 @@ class ShardedStorage:
 
     def _place(self, key: str) -> str:
         """Return a file's name in its store: the key, tagged in its last segment."""
-        if not self._is_tagged:
+        if self._salt is None:
             return keys.checked(key)
         path = PurePosixPath(keys.checked(key))
         tag = self._digest(key).hex()[:_TAG_CHARACTERS]
@@ -221,7 +214,7 @@ class ShardedStorage:
 
     def _key(self, place: str) -> str:
         """Return the key of a file in a store; other files keep their name."""
-        if not self._is_tagged:
+        if self._salt is None:
             return place
         path = PurePosixPath(place)
         name = path.name[_TAG_CHARACTERS + 1 :]
@@ -229,7 +222,7 @@ class ShardedStorage:
         return key if self._place(key) == place else place
 
     def _digest(self, text: str) -> bytes:
-        return hmac.digest(self._salt, text.encode(), hashlib.sha256)
+        return hmac.digest(self._salt or b"", text.encode(), hashlib.sha256)
 
 
 def _log_failure(operation: str, store: str, key: str, err: Exception) -> None:

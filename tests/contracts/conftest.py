@@ -102,7 +102,7 @@ def sharded_storage(s3: S3Server, tmp_path: Path) -> Iterator[ShardedStorage]:
 def exact_storage(tmp_path: Path) -> ShardedStorage:
     """Two directories, in which files have their own names."""
     stores = {name: LocalStorage(tmp_path / name) for name in ("left", "right")}
-    return ShardedStorage(stores, b"salt", copies=2, is_tagged=False)
+    return ShardedStorage(stores, None, copies=2)
 
 
 @pytest.fixture

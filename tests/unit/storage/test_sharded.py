@@ -107,6 +107,19 @@ def test_names_in_a_store_can_not_be_guessed(
         other.stat("stems/a/1/drums.wav")
 
 
+def test_without_a_salt_names_are_exact_and_evenly_spread(
+    stores: dict[str, Flaky], song: Path
+) -> None:
+    sharded = ShardedStorage(stores, None, copies=4)
+    sharded.put("1234/ep5/name.mp4", song)
+    for store in stores.values():
+        assert [file.key for file in store.list("")] == ["1234/ep5/name.mp4"]
+    firsts = Counter(sharded.order(f"1/ep{number}")[0] for number in range(4000))
+    assert all(850 < count < 1150 for count in firsts.values())
+    sharded.delete("1234/ep5")
+    assert holders(stores) == []
+
+
 @pytest.mark.parametrize("copies", [1, 2, 3])
 def test_each_file_lies_in_as_many_stores_as_it_has_copies(
     stores: dict[str, Flaky], song: Path, copies: int
