@@ -249,16 +249,17 @@ def from_settings(settings: Settings, on_error: OnError | None = None) -> MediaS
     places = settings.archive_stores
     if not places and not settings.archive_hub_accounts:
         places = (str(settings.data_dir.absolute() / "archive"),)
-    made = [
-        _at_place(number, place, on_error) for number, place in enumerate(places, 1)
-    ]
-    if not places:
+    if places:
         made = [
-            _on_hub(
-                number, f"{user}/{settings.archive_hub_repository}", token, on_error
-            )
-            for number, (user, token) in settings.archive_hub_accounts.items()
+            _at_place(number, place, on_error) for number, place in enumerate(places, 1)
         ]
+        return MediaStores(made, workspace)
+    name = settings.archive_hub_repository
+    accounts = settings.archive_hub_accounts.items()
+    made = [
+        _on_hub(number, f"{user}/{name}", token, on_error)
+        for number, (user, token) in accounts
+    ]
     return MediaStores(made, workspace)
 
 

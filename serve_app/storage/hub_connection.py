@@ -11,7 +11,7 @@ from functools import cache
 import httpx
 import httpx2
 from huggingface_hub import HfApi, constants, errors, set_client_factory
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from serve_app.errors import StorageUnavailable
 
@@ -194,7 +194,8 @@ class HubConnection:
 
 
 def _version(response: httpx.Response) -> str | None:
-    return response.headers.get("ETag")
+    tag: str | None = response.headers.get("ETag")
+    return tag
 
 
 def _body(response: httpx.Response, start: int, end: int | None) -> Iterator[bytes]:
