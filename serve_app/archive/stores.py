@@ -37,19 +37,16 @@ class StoreFacts:
 
 @dataclass(frozen=True)
 class Store:
-    """A store with its facts; `direct_url` returns the public URL of an object."""
+    """A store with its facts.
+
+    `direct_url` returns the public URL of an object, if there are any; they are on
+    `hosts`, or redirect to them.
+    """
 
     facts: StoreFacts
     storage: Storage
     direct_url: Callable[[str], str] | None = None
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """Where copies are made: a directory, and the bytes that its disk must keep."""
-
-    directory: Path
-    reserve_bytes: int
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,18 +76,43 @@ class Opened:
     tag: str
 
 
-class MediaStores:
-    """Objects in several `stores`, under the same exact key in each.
+def configured(settings: Settings, on_error: OnError | None = None) -> Sequence[Store]:
+    """Return the stores that `settings` name.
 
-    Each object uses the stores in an order of its own. Methods block.
+    `on_error` gets the name of each operation of a store that fails.
+    """
+    places = settings.archive_stores
+    accounts = settings.archive_hub_accounts
+    if places or not accounts:
+        places = places or (str(settings.data_dir.absolute() / "archive"),)
+        return [
+            _at_place(number, place, on_error) for number, place in enumerate(places, 1)
+        ]
+    name = settings.archive_hub_repository
+    return [
+        _on_hub(number, f"{user}/{name}", token, on_error)
+        for number, (user, token) in accounts.items()
+    ]
+
+
+class MediaStores:
+    """Objects in several stores, under the same exact key in each.
+
+    Each object uses the stores in an order of its own. Methods block, and are
+    thread-safe.
     """
 
-    def __init__(self, stores: Sequence[Store], workspace: Workspace) -> None:
-        self._stores = {store.facts.name: store for store in stores}
+    def __init__(
+        self,
+        settings: Settings,
+        open_all: Callable[[Settings], Sequence[Store]] = configured,
+    ) -> None:
+        self._stores = {store.facts.name: store for store in open_all(settings)}
         self._all = ShardedStorage(
             {name: store.storage for name, store in self._stores.items()}, salt=None
         )
-        self._workspace = workspace
+        self._working_dir = settings.working_dir
+        self._reserve_bytes = settings.archive_reserve_bytes
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,6 +122,11 @@ class MediaStores:
     def status(self) -> Mapping[str, Any]:
         """Return the number of stores."""
         return {"stores": len(self._stores)}
+
+    def hosts(self) -> tuple[str, ...]:
+        """Return the hosts of the stores' direct URLs, as `*.example.com` too."""
+        found = [host for store in self._stores.values() for host in store.hosts]
+        return tuple(dict.fromkeys(found))
 
     def facts(self, name: str) -> StoreFacts:
         """Return the facts of a store; KeyError if the settings have it no more."""
@@ -222,7 +249,7 @@ class MediaStores:
         if content.size_bytes not in (None, size_bytes):
             raise FileNotFoundError(2, "the store has another version", object_key)
         self._check_room(size_bytes)
-        with fetched(storage, object_key, self._workspace.directory, "copy-") as path:
+        with fetched(storage, object_key, self._working_dir, "copy-") as path:
             if path.stat().st_size != size_bytes or not content.is_in(path):
                 raise StorageUnavailable(
                     f"The store {name} has damaged {object_key}. Another copy is used."
@@ -230,37 +257,14 @@ class MediaStores:
             yield path
 
     def _check_room(self, size_bytes: int) -> None:
-        place = {"working_files": self._workspace.directory}
+        place = {"working_files": self._working_dir}
         disk = disks.usages(place).get("working_files")
-        needed = size_bytes + self._workspace.reserve_bytes
+        needed = size_bytes + self._reserve_bytes
         if disk is not None and disk.free_bytes < needed:
             raise StorageFull(
                 f"A copy needs {needed // 1024**2} MiB on the disk of the working "
                 f"files, which has {disk.free_bytes // 1024**2} MiB free."
             )
-
-
-def from_settings(settings: Settings, on_error: OnError | None = None) -> MediaStores:
-    """Return the stores that `settings` name.
-
-    `on_error` gets the name of each operation of a store that fails.
-    """
-    workspace = Workspace(settings.working_dir, settings.archive_reserve_bytes)
-    places = settings.archive_stores
-    if not places and not settings.archive_hub_accounts:
-        places = (str(settings.data_dir.absolute() / "archive"),)
-    if places:
-        made = [
-            _at_place(number, place, on_error) for number, place in enumerate(places, 1)
-        ]
-        return MediaStores(made, workspace)
-    name = settings.archive_hub_repository
-    accounts = settings.archive_hub_accounts.items()
-    made = [
-        _on_hub(number, f"{user}/{name}", token, on_error)
-        for number, (user, token) in accounts
-    ]
-    return MediaStores(made, workspace)
 
 
 def name_of(place: str) -> str:
@@ -289,9 +293,10 @@ def _on_hub(
     from serve_app.storage.hub import HubStorage
     from serve_app.storage.hub_connection import HubRepository
 
-    hub = HubStorage(HubRepository(repository, token))
+    place = HubRepository(repository, token)
+    hub = HubStorage(place)
     facts = StoreFacts(f"hf://datasets/{repository}", number, repository)
-    return Store(facts, _observed(hub, on_error), hub.direct_url)
+    return Store(facts, _observed(hub, on_error), hub.direct_url, place.hosts)
 
 
 def _observed(storage: Storage, on_error: OnError | None) -> Storage:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from urllib.parse import urlsplit
 
 import httpx
 import httpx2
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 _HUB = "https://huggingface.co"
+_CDN = ("*.huggingface.co", "*.hf.co")
 _TIMEOUT_SECONDS = 60.0
 # The limit on consecutive interruptions of a download, each of which is resumed.
 _MOST_CUTS = 5
@@ -57,6 +59,12 @@ class HubRepository:
     endpoint: str = field(
         default_factory=lambda: os.environ.get("HF_ENDPOINT", "") or _HUB
     )
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that files come from: the Hub's own, and those of its CDN."""
+        own = urlsplit(self.endpoint).hostname or ""
+        return (own, *_CDN) if self.endpoint.rstrip("/") == _HUB else (own,)
 
     def url(self, key: str) -> str:
         """Return the URL of a file, which needs no token if the dataset is public."""
