@@ -4,9 +4,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import huggingface_hub
 import pytest
-from huggingface_hub import constants
 
 from tests import disks
 from tests import hub as hubs
@@ -56,6 +54,10 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_servers.S3Server
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[hubs.Hub]:
     """Run a Hub, which huggingface_hub in this process takes for the real one."""
+    # Imported here: most tests need no Hub.
+    import huggingface_hub
+    from huggingface_hub import constants
+
     for name in ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     with hubs.running() as hub:

@@ -38,6 +38,7 @@ _LOST_AFTER_FAILURES = 8
 # If a process is killed, its copy is made again after this time.
 _LEASE_SECONDS, _SLOWEST_BYTES_PER_SECOND = 60.0, 10**6
 _PLAN_SECONDS = 3600.0
+_LONGEST_UPLOAD_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Copies:
     """Keeps each object in all stores, on a database that several processes share.
 
     Methods block, and raise DatabaseUnavailable. `work` and `check` do one thing at a
-    time, which may take long: they are called by `Copier`. `plan` is quick.
+    time, which may take long: `Copier` calls them. `plan` is quick.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class Copies:
     def plan(self) -> None:
         """Plan copies for stores that were added, and forget those that were removed.
 
-        It does so once in an hour.
+        It does so once in an hour, and deletes incomplete files of killed processes.
         """
         now = self._clock()
         if self._plan_at is not None and now < self._plan_at:
@@ -122,6 +123,7 @@ class Copies:
             for name in self._stores.names:
                 _plan_all(connection, name, now)
             self._forget_removed(connection, now)
+        self._stores.sweep(before=now - timedelta(seconds=_LONGEST_UPLOAD_SECONDS))
         self._plan_at = now + timedelta(seconds=_PLAN_SECONDS)
 
     def waiting(self) -> int:

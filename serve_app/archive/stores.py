@@ -14,7 +14,7 @@ from serve_app.errors import FileLost, StorageFull, StorageUnavailable
 from serve_app.settings import Settings
 from serve_app.storage import addresses, disks
 from serve_app.storage.fetch import fetched
-from serve_app.storage.local import LocalStorage
+from serve_app.storage.local import PARTIAL, LocalStorage
 from serve_app.storage.observed import ObservedStorage, OnError
 from serve_app.storage.port import Storage, StoredFile
 from serve_app.storage.sharded import ShardedStorage
@@ -238,6 +238,17 @@ class MediaStores:
     def delete_in(self, name: str, object_key: str) -> None:
         """Delete an object in one store; one that is missing is no error."""
         self._stores[name].storage.delete(object_key)
+
+    def sweep(self, before: datetime) -> None:
+        """Delete incomplete files of killed processes that were begun before a time."""
+        for name, store in self._stores.items():
+            try:
+                files = list(store.storage.list(PARTIAL))
+                for file in files:
+                    if file.modified_at < before:
+                        store.storage.delete(file.key)
+            except StorageUnavailable as err:
+                _log_failure("sweep", name, PARTIAL, err)
 
     @contextmanager
     def _working_copy(

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -223,9 +222,8 @@ def _body(response: httpx.Response, start: int, end: int | None) -> Iterator[byt
                 return
 
 
-@cache
 def _prepare_library() -> None:
-    """Set up the library, for the whole process.
+    """Set up the library, for the whole process: stores are opened when it starts.
 
     Its HTTP client waits without limit by default, and so does its own protocol for
     uploads.

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -231,6 +232,21 @@ def test_a_deletion_is_done_when_every_store_has_done_it(
     stores.delete_in("one", KEY)
     stores.delete_in("two", KEY)
     assert holders(disks) == set()
+
+
+def test_what_killed_processes_left_is_deleted_and_what_is_under_way_is_not(
+    stores: MediaStores, disks: dict[str, Flaky], media: Path
+) -> None:
+    stores.put("one", KEY, media)
+    for name in ("one", "three"):
+        LocalStorage.put(disks[name], "partial/0123abcd", media)
+    disks["two"].is_down = True
+    now = datetime.now(UTC)
+    stores.sweep(now - timedelta(hours=1))
+    assert holders(disks) == {"one", "three"}
+    stores.sweep(now + timedelta(hours=1))
+    assert holders(disks) == {"one"}
+    assert stores.has("one", KEY)
 
 
 def test_without_settings_there_is_one_directory(tmp_path: Path) -> None:
