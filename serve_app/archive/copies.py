@@ -162,20 +162,22 @@ class Copies:
 
     def _claim(self, condition: ColumnElement[bool]) -> _Claimed | None:
         """Claim the row that is due next: deletions first, then the oldest."""
-        now, media = self._clock(), archive_media.c
+        now, media, copies = self._clock(), archive_media.c, archive_copies.c
         query = (
             select(archive_copies, media.size_bytes, media.sha256)
-            .outerjoin(archive_media, media.object_key == archive_copies.c.object_key)
+            .outerjoin(archive_media, media.object_key == copies.object_key)
             .where(
-                condition,
-                archive_copies.c.due_at <= now,
-                archive_copies.c.store.in_(self._stores.names),
+                condition, copies.due_at <= now, copies.store.in_(self._stores.names)
             )
-            .order_by(archive_copies.c.wanted, archive_copies.c.due_at)
+            .order_by(copies.wanted, copies.due_at)
             .limit(1)
-            # Those that another process is claiming are left to it.
-            .with_for_update(of=archive_copies, skip_locked=True)
         )
+        # While nothing is due, nobody waits for the lock of a transaction that writes.
+        with self._database.reading() as connection:
+            if connection.execute(query).first() is None:
+                return None
+        # A row that another process is claiming is left to it.
+        query = query.with_for_update(of=archive_copies, skip_locked=True)
         with self._database.writing() as connection:
             found = connection.execute(query).first()
             if found is None:

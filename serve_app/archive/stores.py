@@ -67,15 +67,6 @@ class Content:
 ANY_CONTENT = Content()
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A stored object; `tag` is a strong entity tag, in its quotes."""
-
-    size_bytes: int
-    modified_at: datetime
-    tag: str
-
-
 def configured(settings: Settings, on_error: OnError | None = None) -> Sequence[Store]:
     """Return the stores that `settings` name.
 
@@ -192,15 +183,6 @@ class MediaStores:
     def stat(self, object_key: str) -> StoredFile:
         """Return size and time of an object; FileNotFoundError if no store has it."""
         return self._all.stat(object_key)
-
-    def opened(self, object_key: str, sha256: str | None = None) -> Opened:
-        """Return what players are told of an object; FileNotFoundError if none has it.
-
-        Its tag is the `sha256`, or else made of the size and the time.
-        """
-        found = self.stat(object_key)
-        tag = sha256 or f"{found.size_bytes:x}-{found.modified_at.timestamp():.6f}"
-        return Opened(found.size_bytes, found.modified_at, f'"{tag}"')
 
     def read(
         self, object_key: str, start: int = 0, end: int | None = None

@@ -212,6 +212,20 @@ def test_several_processes_make_each_copy_once(archive: Archive) -> None:
     assert archive.copies.waiting() == 0
 
 
+def test_nothing_is_written_while_nothing_is_due(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.archived()
+    archive.sweep()
+
+    def refuse() -> None:
+        raise AssertionError("a transaction that writes")
+
+    monkeypatch.setattr(archive.database, "writing", refuse)
+    assert not archive.copies.work()
+    assert not archive.copies.check()
+
+
 def test_the_copy_of_a_killed_process_is_made_by_another(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,19 +206,6 @@ def test_a_copy_of_another_size_is_none(stores: MediaStores, media: Path) -> Non
     assert not stores.has("two", KEY)
 
 
-def test_the_tag_of_an_object_is_its_hash_or_that_of_its_file(
-    stores: MediaStores, media: Path
-) -> None:
-    stores.put("one", KEY, media)
-    assert stores.opened(KEY, "ab" * 32).tag == f'"{"ab" * 32}"'
-    found = stores.opened(KEY)
-    assert found.size_bytes == len(MEDIA)
-    assert found == stores.opened(KEY)
-    media.with_name("other").write_bytes(MEDIA[1:])
-    stores.put("one", KEY, media.with_name("other"))
-    assert stores.opened(KEY).tag != found.tag
-
-
 def test_a_deletion_is_done_when_every_store_has_done_it(
     stores: MediaStores, disks: dict[str, Flaky], media: Path
 ) -> None:
