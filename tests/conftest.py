@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import disks
+from tests import hub as hubs
 from tests import s3 as s3_servers
 from tests.databases import Postgres
 from tests.serve import intruders
@@ -48,3 +49,20 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_servers.S3Server
     server = s3_servers.start(tmp_path_factory.mktemp("s3") / "server")
     yield server
     server.close()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[hubs.Hub]:
+    """Run a Hub, which huggingface_hub in this process takes for the real one."""
+    # Imported here: most tests need no Hub.
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    for name in ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with hubs.running() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        yield hub
+        huggingface_hub.close_session()

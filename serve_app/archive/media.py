@@ -18,17 +18,16 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    delete,
     func,
-    insert,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
+from serve_app.archive import copy_rows
+from serve_app.archive.copy_rows import INSERTS
 from serve_app.archive.errors import MediaBlocked, MediaNotFound
 from serve_app.archive.identity import Identity, digest
-from serve_app.archive.kind import ArchiveJob, Fetch, Stage
+from serve_app.archive.kind import ArchiveJob, Fetch, Stage, Stored
 from serve_app.database import Database
 from serve_app.database.columns import UtcDateTime, metadata
 from serve_app.errors import AppError
@@ -74,19 +73,8 @@ archive_media = Table(
     Column("mirrored", Text),
     Index("archive_media_by_next_try", "next_try_at"),
     Index("archive_media_by_object", "object_key"),
+    Index("archive_media_by_age", "stored_at"),
     Index("archive_media_by_change", "updated_at"),
-)
-# The copies of each object: those that exist, and those that are still to be made.
-archive_copies = Table(
-    "archive_copies",
-    metadata,
-    Column("object_key", Text, primary_key=True),
-    Column("store", Text, primary_key=True),
-    # None until it was made.
-    Column("stored_at", UtcDateTime),
-    Column("due_at", UtcDateTime, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Index("archive_copies_by_turn", "stored_at", "due_at"),
 )
 
 
@@ -259,15 +247,8 @@ class MediaStore:
             found = _find(connection, digest(key), is_locked=True)
             if found is None:
                 raise MediaNotFound(f"There is no media {key!r}.")
-            changes = {
-                **dict.fromkeys(_STORED),
-                "blocked_at": now,
-                "next_try_at": None,
-                "updated_at": now,
-            }
-            _change(connection, key, changes)
-            if found.object_key is not None:
-                _forget_copies(connection, found.object_key)
+            blocked = {"blocked_at": now, "next_try_at": None}
+            self._unstore(connection, found, now, blocked)
         return found
 
     def allow(self, key: str) -> None:
@@ -284,29 +265,61 @@ class MediaStore:
             return
         now = self._clock()
         if job.result is not None:
-            _change(connection, media.key, _stored(job, now))
-            self._plan_copies(connection, job, now)
+            self._store(connection, media, job.result, now)
         elif job.state is State.FAILED:
             _change(connection, media.key, _failed(media, job, now))
 
-    def _plan_copies(
-        self, connection: Connection, job: ArchiveJob, now: datetime
+    def expire(self, seconds: float, limit: int = 100) -> int:
+        """Forget media that was stored longer ago, and have it deleted.
+
+        Returns how many.
+        """
+        now = self._clock()
+        old = (
+            select(archive_media)
+            .where(archive_media.c.stored_at < now - timedelta(seconds=seconds))
+            .order_by(archive_media.c.stored_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        with self._database.writing() as connection:
+            found = [_media(row) for row in connection.execute(old)]
+            for media in found:
+                self._unstore(connection, media, now, _EXPIRED)
+        return len(found)
+
+    def lose(self, object_key: str) -> None:
+        """Record that no store has an object any more: its media is fetched again."""
+        now = self._clock()
+        query = select(archive_media).where(archive_media.c.object_key == object_key)
+        with self._database.writing() as connection:
+            row = connection.execute(query.with_for_update()).first()
+            if row is not None:
+                again = {**_LOST, "next_try_at": now}
+                self._unstore(connection, _media(row), now, again)
+
+    def _store(
+        self, connection: Connection, media: Media, result: Stored, now: datetime
     ) -> None:
-        result = job.result
-        if result is None:
+        if media.blocked_at is not None:
+            # It was taken down while the job ran.
+            copy_rows.forget(connection, result.object_key, self._stores, now)
             return
-        _forget_copies(connection, result.object_key)
-        for name in dict.fromkeys([result.store, *self._stores]):
-            made_at = now if name == result.store else None
-            connection.execute(
-                insert(archive_copies).values(
-                    object_key=result.object_key,
-                    store=name,
-                    stored_at=made_at,
-                    due_at=now,
-                    failures=0,
-                )
-            )
+        _change(connection, media.key, _stored(result, now))
+        copy_rows.plan(connection, result.object_key, result.store, self._stores, now)
+
+    def _unstore(
+        self,
+        connection: Connection,
+        media: Media,
+        now: datetime,
+        reason: Mapping[str, Any],
+    ) -> None:
+        """Forget where media is stored, and have it deleted."""
+        changes = {**dict.fromkeys(_STORED), **reason, "updated_at": now}
+        _change(connection, media.key, changes)
+        if media.object_key is not None:
+            copy_rows.forget(connection, media.object_key, self._stores, now)
 
 
 @dataclass(frozen=True)
@@ -344,7 +357,7 @@ class Asked:
             "failures": 0,
             **(asdict(identity) if identity is not None else {}),
         }
-        added = _INSERTS[connection.dialect.name](archive_media).values(**row)
+        added = INSERTS[connection.dialect.name](archive_media).values(**row)
         newest = {"url": fetch.url, "updated_at": now}
         connection.execute(
             added.on_conflict_do_update(index_elements=["id"], set_=newest)
@@ -355,12 +368,17 @@ class Asked:
         return found
 
 
-_INSERTS: Mapping[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
-    "postgresql": postgresql.insert,
-    "sqlite": sqlite.insert,
-}
 _IDENTITY = tuple(field.name for field in fields(Identity))
-# What is forgotten when media is taken down.
+# Why media is not stored any more.
+_EXPIRED = {
+    "error": "The media was kept for as long as the archive keeps media.",
+    "error_code": "media_expired",
+}
+_LOST = {
+    "error": "No store has the media any more. It is fetched again.",
+    "error_code": "media_lost",
+}
+# What is forgotten with it.
 _STORED = (
     *("stored_at", "object_key", "store", "size_bytes", "sha256", "media_type"),
     "duration_seconds",
@@ -405,9 +423,9 @@ def _change(connection: Connection, key: str, changes: Mapping[str, Any]) -> boo
     return connection.execute(statement.values(**changes)).rowcount > 0
 
 
-def _stored(job: ArchiveJob, now: datetime) -> dict[str, Any]:
-    result = asdict(job.result) if job.result is not None else {}
-    kept = {name: result[name] for name in _STORED if name in result}
+def _stored(result: Stored, now: datetime) -> dict[str, Any]:
+    values = asdict(result)
+    kept = {name: values[name] for name in _STORED if name in values}
     nothing = dict.fromkeys(("error", "error_code", "next_try_at"))
     return {**kept, **nothing, "failures": 0, "stored_at": now, "updated_at": now}
 
@@ -425,8 +443,3 @@ def _failed(media: Media, job: ArchiveJob, now: datetime) -> dict[str, Any]:
         "next_try_at": next_try_at,
         "updated_at": now,
     }
-
-
-def _forget_copies(connection: Connection, object_key: str) -> None:
-    same = archive_copies.c.object_key == object_key
-    connection.execute(delete(archive_copies).where(same))

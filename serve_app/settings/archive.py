@@ -161,12 +161,12 @@ class ArchiveSettings(Section):
         mode="before",
     )
     @classmethod
-    def _split_lists(cls, value: Any) -> Any:
+    def _split_archive_lists(cls, value: Any) -> Any:
         return split(value, ",")
 
     @field_validator("archive_stores", mode="before")
     @classmethod
-    def _split_stores(cls, value: Any) -> Any:
+    def _split_archive_stores(cls, value: Any) -> Any:
         return split(value, None)
 
     @property

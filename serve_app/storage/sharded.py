@@ -27,18 +27,18 @@ class ShardedStorage:
     still found, because reads try all stores in the key's order. If a store is
     unavailable, writes go to the next one in that order, and reads to other copies. A
     file's name in a store has an HMAC of its key under the secret `salt`, so that names
-    can't be guessed from keys. Keys should be written only once: a store that is
-    unavailable during an overwrite keeps the old file.
+    can't be guessed from keys; without a salt it is the key. Keys should be written
+    only once: a store that is unavailable during an overwrite keeps the old file.
     """
 
     def __init__(
-        self, stores: Mapping[str, Storage], salt: bytes, copies: int = 1
+        self, stores: Mapping[str, Storage], salt: bytes | None, copies: int = 1
     ) -> None:
         if not 1 <= copies <= len(stores):
             raise ValueError(
                 f"copies must be 1 to {len(stores)}, the number of stores, got {copies}"
             )
-        if not salt:
+        if salt == b"":
             raise ValueError("salt must not be empty")
         self._stores = dict(stores)
         self._salt = salt
@@ -133,8 +133,8 @@ class ShardedStorage:
         failures = []
         for name, store in self._stores.items():
             try:
-                store.delete(self._place(folder))
-                store.delete(folder)
+                for place in {self._place(folder), folder}:
+                    store.delete(place)
             except StorageUnavailable as err:
                 _log_failure("delete", name, prefix, err)
                 failures.append(err)
@@ -205,20 +205,24 @@ class ShardedStorage:
             raise failures[0]
 
     def _place(self, key: str) -> str:
-        """Return a file's name in its store: the key with a tag in its last segment."""
+        """Return a file's name in its store: the key, tagged in its last segment."""
+        if self._salt is None:
+            return keys.checked(key)
         path = PurePosixPath(keys.checked(key))
         tag = self._digest(key).hex()[:_TAG_CHARACTERS]
         return keys.checked(str(path.with_name(f"{tag}-{path.name}")))
 
     def _key(self, place: str) -> str:
         """Return the key of a file in a store; other files keep their name."""
+        if self._salt is None:
+            return place
         path = PurePosixPath(place)
         name = path.name[_TAG_CHARACTERS + 1 :]
         key = str(path.with_name(name)) if name else place
         return key if self._place(key) == place else place
 
     def _digest(self, text: str) -> bytes:
-        return hmac.digest(self._salt, text.encode(), hashlib.sha256)
+        return hmac.digest(self._salt or b"", text.encode(), hashlib.sha256)
 
 
 def _log_failure(operation: str, store: str, key: str, err: Exception) -> None:

@@ -12,11 +12,14 @@ from sqlalchemy import text
 
 from serve_app.database import Database
 from serve_app.database.columns import metadata
+from serve_app.storage.hub import HubStorage
+from serve_app.storage.hub_connection import HubRepository
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.port import Storage
 from serve_app.storage.s3 import S3Storage
 from serve_app.storage.sharded import ShardedStorage
 from tests.databases import Postgres
+from tests.hub import TOKEN, Hub
 from tests.jobs import ManualClock, SongStore, new_store
 from tests.s3 import S3Server
 
@@ -95,7 +98,26 @@ def sharded_storage(s3: S3Server, tmp_path: Path) -> Iterator[ShardedStorage]:
         yield ShardedStorage(stores, b"salt", copies=2)
 
 
-@pytest.fixture(params=["local_storage", "s3_storage", "sharded_storage"])
+@pytest.fixture
+def exact_storage(tmp_path: Path) -> ShardedStorage:
+    """Two directories, in which files have their own names."""
+    stores = {name: LocalStorage(tmp_path / name) for name in ("left", "right")}
+    return ShardedStorage(stores, None, copies=2)
+
+
+@pytest.fixture
+def hub_storage(hub: Hub) -> Iterator[HubStorage]:
+    store = HubStorage(HubRepository("me/files", TOKEN, hub.url))
+    yield store
+    store.close()
+
+
+@pytest.fixture(
+    params=[
+        *("local_storage", "s3_storage", "sharded_storage", "exact_storage"),
+        "hub_storage",
+    ]
+)
 def storage(request: pytest.FixtureRequest) -> Storage:
     storage: Storage = request.getfixturevalue(request.param)
     return storage

@@ -67,6 +67,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "soundfile": ("serve_app.audio",),
     "boto3": ("serve_app.storage", "serve_app.library.inlet"),
     "botocore": ("serve_app.storage", "serve_app.library.inlet"),
+    "huggingface_hub": ("serve_app.storage",),
     "sqlalchemy": (
         "serve_app.access",
         "serve_app.archive",

@@ -28,6 +28,8 @@ from sqlalchemy import (
 )
 
 from serve_app.access.table import api_keys, server_secrets
+from serve_app.archive.copy_rows import archive_copies
+from serve_app.archive.media import archive_media
 from serve_app.database import Database, engine
 from serve_app.database.columns import metadata
 from serve_app.database.migrations import VERSION_TABLE, upgrade
@@ -93,7 +95,7 @@ def test_the_steps_lead_to_the_tables_that_the_code_uses(any_url: str) -> None:
     upgrade(database)
     assert set(metadata.tables.values()) >= {
         *(queue, lanes, messages, answers, usage),
-        *(api_keys, server_secrets, library_files),
+        *(api_keys, server_secrets, library_files, archive_media, archive_copies),
     }
 
     def is_ours(name: str | None, kind: str, _: object) -> bool:

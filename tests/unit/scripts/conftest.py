@@ -3,16 +3,11 @@
 import importlib.util
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import huggingface_hub
 import pytest
-from huggingface_hub import constants
-
-from tests.unit.scripts import hub as hubs
-from tests.unit.scripts.hub import Hub
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "hf_space_deploy.py"
 APP_FILES = {
@@ -61,15 +56,3 @@ def app(tmp_path: Path) -> Path:
     root = tmp_path / "front end"
     write(root, {**APP_FILES, **OTHER_FILES})
     return root
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub, which huggingface_hub in this process takes for the real one."""
-    for name in ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    with hubs.running() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        yield hub
-        huggingface_hub.close_session()

@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub import TOKEN, Hub
 from tests.ports import free_port
 from tests.unit.scripts.conftest import APP_FILES, SCRIPT, load, write
-from tests.unit.scripts.hub import TOKEN, Hub
-
-# huggingface_hub's own, where it uploads without hf_xet.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<:DeprecationWarning")
 
 ID = "me/space"
 Deploy = Callable[..., int]

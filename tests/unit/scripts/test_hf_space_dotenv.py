@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub import TOKEN, Hub
 from tests.unit.scripts.conftest import load
-from tests.unit.scripts.hub import TOKEN, Hub
 
 LINE = b"VITE_CLOUD_ENGINE_URL=https://me-space.hf.space"
-# huggingface_hub's own, where it uploads without hf_xet.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<:DeprecationWarning")
 
 BOM = b"\xef\xbb\xbf"
 

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub import TOKEN, Hub
 from tests.unit.scripts.conftest import APP_FILES, load, write
-from tests.unit.scripts.hub import TOKEN, Hub
 
 REPOSITORY = Path(__file__).parents[3]
-# huggingface_hub's own, where it uploads without hf_xet.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<:DeprecationWarning")
 
 ALL = {"a.txt", "b.txt", "lib/c.py", "lib/deep/d.py", "lib/deep/e.md"}
 

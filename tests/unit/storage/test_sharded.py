@@ -1,59 +1,16 @@
 """What is a sharded store's own: where files go, and what happens when a store dies."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from serve_app.errors import StorageUnavailable
 from serve_app.storage.local import LocalStorage
-from serve_app.storage.port import StoredFile
 from serve_app.storage.sharded import ShardedStorage
+from tests.flaky import Flaky
 
 SONG = bytes(range(256)) * 4096
-
-
-class Flaky(LocalStorage):
-    """A store that can be switched off, also in the middle of a file."""
-
-    is_down = False
-    breaks_after: int | None = None
-
-    def put(self, key: str, path: Path, *, synced: bool = True) -> None:
-        """Store, or fail."""
-        self._check()
-        super().put(key, path, synced=synced)
-
-    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Read, or fail at once or later."""
-        self._check()
-        return self._chunks(super().read(key, start, end))
-
-    def stat(self, key: str) -> StoredFile:
-        """Describe, or fail."""
-        self._check()
-        return super().stat(key)
-
-    def list(self, prefix: str) -> Iterator[StoredFile]:
-        """List, or fail."""
-        self._check()
-        return super().list(prefix)
-
-    def delete(self, prefix: str) -> None:
-        """Delete, or fail."""
-        self._check()
-        super().delete(prefix)
-
-    def _check(self) -> None:
-        if self.is_down:
-            raise StorageUnavailable("it is down")
-
-    def _chunks(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for number, chunk in enumerate(chunks):
-            if number == self.breaks_after:
-                raise StorageUnavailable("it has just died")
-            yield chunk
 
 
 @pytest.fixture
@@ -105,6 +62,19 @@ def test_names_in_a_store_can_not_be_guessed(
     other = ShardedStorage(stores, b"pepper")
     with pytest.raises(FileNotFoundError):
         other.stat("stems/a/1/drums.wav")
+
+
+def test_without_a_salt_names_are_exact_and_evenly_spread(
+    stores: dict[str, Flaky], song: Path
+) -> None:
+    sharded = ShardedStorage(stores, None, copies=4)
+    sharded.put("1234/ep5/name.mp4", song)
+    for store in stores.values():
+        assert [file.key for file in store.list("")] == ["1234/ep5/name.mp4"]
+    firsts = Counter(sharded.order(f"1/ep{number}")[0] for number in range(4000))
+    assert all(850 < count < 1150 for count in firsts.values())
+    sharded.delete("1234/ep5")
+    assert holders(stores) == []
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3])

@@ -39,13 +39,16 @@ def upgrade() -> None:
     )
     op.create_index("archive_media_by_next_try", "archive_media", ["next_try_at"])
     op.create_index("archive_media_by_object", "archive_media", ["object_key"])
+    op.create_index("archive_media_by_age", "archive_media", ["stored_at"])
     op.create_index("archive_media_by_change", "archive_media", ["updated_at"])
     op.create_table(
         "archive_copies",
         sa.Column("object_key", sa.Text, primary_key=True),
         sa.Column("store", sa.Text, primary_key=True),
+        sa.Column("wanted", sa.Boolean, nullable=False),
         sa.Column("stored_at", _TIME),
         sa.Column("due_at", _TIME, nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("claim", sa.String(32)),
     )
     op.create_index("archive_copies_by_turn", "archive_copies", ["stored_at", "due_at"])
