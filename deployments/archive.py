@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -13,8 +13,6 @@ from typing import Any, ClassVar
 import ray
 from pydantic import ValidationInfo, field_validator
 from ray.serve.handle import DeploymentHandle
-from serve_app.archive.settings_rules import RULES
-from serve_app.archive.stores import MediaStores
 
 from deployments import memory, niceness, nodes, replica_ports, wiring
 from deployments.heartbeats import Heartbeat, period_seconds
@@ -27,10 +25,14 @@ from deployments.system import Calls, DispatcherPart, Handles, Pools
 from deployments.thread_events import events_of_thread
 from serve_app.api.part import ApiPart
 from serve_app.archive import kind, sources
+from serve_app.archive.copier import Copier
+from serve_app.archive.copies import Copies
 from serve_app.archive.errors import SourceBusy
 from serve_app.archive.http.part import ArchiveServices, part
 from serve_app.archive.kind import ArchiveJob, Fetch, Stored
 from serve_app.archive.media import MediaStore
+from serve_app.archive.settings_rules import RULES
+from serve_app.archive.stores import MediaStores
 from serve_app.archive.triggers import Triggers
 from serve_app.jobs.runner import Finished, Progress, RunnerEvent, Started
 from serve_app.jobs.store import JobStore
@@ -172,7 +174,6 @@ class Archive:
                 triggers=triggers,
                 secret=settings.archive_trigger_secret,
                 check_identity=lambda _: None,
-                delete=stores.delete,
                 wake=partial(calls.wake, kind.NAME),
                 stop=partial(calls.stop, kind.NAME),
                 status=calls.status,
@@ -190,14 +191,20 @@ class Archive:
         runner = ArchiveRunner(
             handles["worker"], jobs, media, settings.heartbeat_timeout_seconds
         )
+        copies = Copies(kernel.database, media, stores, kernel.clock)
+        sweeps: dict[str, Callable[[], object]] = {
+            "expired archive": kernel.expiry(jobs).sweep,
+            "media that failed": triggers.retry_due,
+        }
+        if (kept_seconds := settings.archive_retention_seconds) is not None:
+            sweeps["old media"] = partial(media.expire, kept_seconds)
         return DispatcherPart(
             dispatchers=(
                 kernel.dispatcher(jobs, runner, in_flight=settings.archive_downloads),
             ),
-            sweeps={
-                "expired archive": kernel.expiry(jobs).sweep,
-                "media that failed": triggers.retry_due,
-            },
+            loops=(Copier(copies),),
+            sweeps=sweeps,
+            slow_sweeps={"copies to plan": copies.plan},
         )
 
 

@@ -6,8 +6,6 @@ from datetime import datetime
 from functools import partial
 from uuid import uuid4
 
-from sqlalchemy import Connection
-
 from deployments.files import direct_uploads, file_storage
 from deployments.wiring import database, now
 from serve_app.database import Database
@@ -21,11 +19,11 @@ from serve_app.jobs.dispatcher import (
     Reuse,
 )
 from serve_app.jobs.expiry import Expiry
-from serve_app.jobs.job import Job, Q, R
+from serve_app.jobs.job import Q, R
 from serve_app.jobs.kind import Kind
 from serve_app.jobs.owners import Owners
 from serve_app.jobs.runner import Runner
-from serve_app.jobs.store import JobStore
+from serve_app.jobs.store import JobStore, Settle
 from serve_app.settings import Settings
 from serve_app.storage.port import DirectUploads, Storage
 from serve_app.telemetry.meter import NO_METER, Meter
@@ -77,7 +75,7 @@ class Kernel:
     def store(
         self,
         kind: Kind[Q, R],
-        settle: Callable[[Connection, Job[Q, R]], None] = lambda *_: None,
+        settle: Settle[Q, R] = lambda *_: None,
     ) -> JobStore[Q, R]:
         """Return the store for jobs of a kind; see `JobStore`."""
         return JobStore(self.database, self.clock, kind, self.outbox.post, settle)

@@ -50,6 +50,10 @@ class Renewal:
     cancel_requested: frozenset[Claim]
 
 
+# Changes a system's own rows when a job has ended.
+Settle = Callable[[Connection, Job[Q, R]], None]
+
+
 class JobStore(Generic[Q, R]):
     """The jobs of one kind in a database; jobs of other kinds are invisible.
 
@@ -69,7 +73,7 @@ class JobStore(Generic[Q, R]):
         clock: Callable[[], datetime],
         kind: Kind[Q, R],
         post: Callable[[Connection, Sequence[Message]], None] = lambda *_: None,
-        settle: Callable[[Connection, Job[Q, R]], None] = lambda *_: None,
+        settle: Settle[Q, R] = lambda *_: None,
     ) -> None:
         self._database = database
         self._clock = clock

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from serve_app.archive import kind
+from serve_app.archive.copy_rows import archive_copies
 from serve_app.archive.errors import MediaBlocked, MediaNotFound, NotAllowed
 from serve_app.archive.identity import Identity
 from serve_app.archive.kind import ArchiveJob, Fetch, Stage, Stored
@@ -15,7 +16,6 @@ from serve_app.archive.media import (
     Known,
     MediaState,
     MediaStore,
-    archive_copies,
 )
 from serve_app.archive.sources import Sources
 from serve_app.archive.triggers import Triggers

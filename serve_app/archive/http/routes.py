@@ -116,8 +116,6 @@ async def allow(key: str, request: Request) -> Response:
 def _blocked(services: ArchiveServices, key: str) -> Media:
     media = services.media.block(key)
     services.triggers.cancel(media)
-    if media.object_key is not None:
-        services.delete(media.object_key)
     return media
 
 

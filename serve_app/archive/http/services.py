@@ -24,7 +24,6 @@ class ArchiveServices:
     triggers: Triggers
     secret: str
     check_identity: CheckIdentity
-    delete: Callable[[str], None]
     wake: Callable[[], None]
     stop: Callable[[str], None]
     status: Callable[[], Awaitable[Mapping[str, Any]]]

@@ -47,7 +47,6 @@ class Around:
     def __init__(self) -> None:
         self.woken = 0
         self.stopped: list[str] = []
-        self.deleted: list[str] = []
         self.answer: Mapping[str, Any] = {}
 
     def wake(self) -> None:
@@ -80,7 +79,6 @@ def services(tmp_path: Path, around: Around) -> Iterator[ArchiveServices]:
             triggers=triggers,
             secret=SAID,
             check_identity=around.check,
-            delete=around.deleted.append,
             wake=around.wake,
             stop=around.stopped.append,
             status=around.status,
@@ -271,7 +269,7 @@ async def test_a_take_down_deletes_stops_and_keeps_out(
     services.triggers.jobs.succeed(claimed(services).claim, STORED)
     key = "1234:5:example:720p"
     assert (await client.delete(f"/media/{key}")).status_code == 204
-    assert around.deleted == [STORED.object_key]
+    assert services.media.find_object(STORED.object_key) is None
     assert len(around.stopped) == 1
     assert_problem(await trigger(client), 410, "media_blocked")
     assert (await client.post(f"/archive/allow/{key}")).status_code == 204
