@@ -18,6 +18,7 @@ from serve_app.storage.s3 import S3Storage
 from serve_app.storage.sharded import ShardedStorage
 from tests.databases import Postgres
 from tests.jobs import ManualClock, SongStore, new_store
+from tests.old_tables.api_server import ApiServer
 from tests.s3 import S3Server
 
 
@@ -99,3 +100,19 @@ def sharded_storage(s3: S3Server, tmp_path: Path) -> Iterator[ShardedStorage]:
 def storage(request: pytest.FixtureRequest) -> Storage:
     storage: Storage = request.getfixturevalue(request.param)
     return storage
+
+
+@pytest.fixture(scope="package")
+def old_api_url(postgres: Postgres) -> Iterator[str]:
+    """A database with the old API's tables."""
+    with postgres.new_database() as url:
+        ApiServer(url).create()
+        yield url
+
+
+@pytest.fixture
+def api(old_api_url: str) -> ApiServer:
+    """The API server, with empty tables."""
+    server = ApiServer(old_api_url)
+    server.clear()
+    return server
