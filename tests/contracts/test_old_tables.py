@@ -8,11 +8,13 @@ from uuid import uuid4
 
 import pytest
 
+from serve_app.archive.errors import NotAllowed
 from serve_app.archive.identity import Identity
 from serve_app.archive.media import MediaState
 from serve_app.archive.old_tables.errors import RowRefused, TablesUnavailable
 from serve_app.archive.old_tables.port import Page, TableName, Tables, Where
 from serve_app.archive.old_tables.postgres import PostgresTables
+from serve_app.archive.old_tables.providers import Providers
 from serve_app.archive.old_tables.rest import RestTables
 from serve_app.archive.old_tables.rows import Place, id_of, store_row
 from serve_app.archive.old_tables.tables import OldTables
@@ -174,6 +176,37 @@ def test_checks_are_read_where_they_can_be(tables: Tables) -> None:
     assert "'second'" in checks[0].definition
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        "provider IN ('first', 'second')",
+        "provider = ANY (ARRAY['first', 'second'])",
+        "provider = 'first' OR provider = 'second'",
+    ],
+)
+def test_a_check_is_understood_as_the_database_words_it(
+    api: ApiServer, check: str
+) -> None:
+    name = "video_queue_provider_check"
+    tables = PostgresTables(api.url)
+    api.run(f"ALTER TABLE video_queue DROP CONSTRAINT {name}")
+    api.run(f"ALTER TABLE video_queue ADD CONSTRAINT {name} CHECK ({check})")
+    providers = Providers((), tables)
+    for allowed in ("first", "second"):
+        providers.check(allowed)
+    with pytest.raises(NotAllowed, match=f"`{name}`.*`first`, `second`"):
+        providers.check("third")
+    tables.close()
+
+
+def test_a_column_without_a_check_has_none(
+    api: ApiServer,
+) -> None:
+    tables = PostgresTables(api.url)
+    assert tables.checks("video_url") == []
+    tables.close()
+
+
 def test_of_several_rows_the_oldest_stays_with_the_newest_url(
     old: OldTables, api: ApiServer
 ) -> None:
@@ -322,8 +355,6 @@ def test_nothing_outlives_a_transaction(api: ApiServer) -> None:
         tables.select(QUEUE, Where(equal=vars(KNOWN)), ALL)
         tables.insert(QUEUE, queued(KNOWN))
     with tables._engine.connect() as connection:
-        raw = connection.connection.driver_connection
-        assert isinstance(raw, object)
         rows = connection.exec_driver_sql("SELECT name FROM pg_prepared_statements")
         assert rows.all() == []
         limit = connection.exec_driver_sql("SHOW statement_timeout").scalar_one()

@@ -1,6 +1,7 @@
 """Reads from the old API's queue what is to be fetched."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from serve_app.archive.kind import Fetch
@@ -37,25 +38,34 @@ class Inward:
         self._outward = outward
         self._offset = 0
 
-    def take_pending(self) -> int:
-        """Start what is pending, oldest first; return how many rows were requests."""
-        requests = 0
+    def take_pending(self) -> None:
+        """Start what is pending, oldest first."""
+        rows = self._next_pending()
+        known, number = self._known(rows), Counter(row.identity for row in rows)
+        asked = [
+            (row, shown)
+            for row in rows
+            if (shown := known.get(row.identity.key)) is None
+            or shown.before != taken(row.url)
+            or number[row.identity] > 1
+        ]
+        try:
+            for_each(asked, self._take)
+        except AppError:
+            self._offset = 0
+            raise
+
+    def _next_pending(self) -> list[QueueRow]:
+        """Return the rows behind those of the last call; after the last the first."""
+        found: list[QueueRow] = []
         for _ in range(_PAGES):
             rows = self._tables.queued([MediaState.PENDING], self._offset, _PAGE)
-            known = self._known(rows)
-            asked = [
-                (row, shown)
-                for row in rows
-                if (shown := known.get(row.identity.key)) is None
-                or shown.before != taken(row.url)
-            ]
+            found += rows
             self._offset += len(rows)
-            requests += len(asked)
-            for_each(asked, self._take)
             if len(rows) < _PAGE:
                 self._offset = 0
                 break
-        return requests
+        return found
 
     def take_left_over(self) -> None:
         """Start again what seems to be running, but has no job: after a crash.
@@ -80,6 +90,8 @@ class Inward:
             if only is None or only.status is not MediaState.PENDING:
                 return
             current = only
+        if shown is not None and shown.before == taken(current.url):
+            return
         if shown is not None and shown.state is MediaState.READY:
             logger.info(
                 "media is ready already key=%s; to fetch it again, delete it first",
@@ -110,6 +122,8 @@ class Inward:
             self._refuse(row, err)
         else:
             # Afterwards: a crash in between starts it once more, which adds nothing.
+            if row.status is not MediaState.PENDING:
+                self._tables.change(row, {"status": MediaState.PENDING.value})
             self._changes.written(key, taken(row.url))
 
     def _refuse(self, row: QueueRow, err: AppError) -> None:
