@@ -46,7 +46,7 @@ def test_without_tables_and_settings_all_are_accepted() -> None:
 def test_the_settings_choose() -> None:
     chosen = providers(None, "first", "third")
     chosen.check("third")
-    with pytest.raises(NotAllowed, match="'second'.*ARCHIVE_PROVIDERS.*`first`, `thi"):
+    with pytest.raises(NotAllowed, match=r"'second'.*ARCHIVE_PROVIDERS.*`first`, `thi"):
         chosen.check("second")
 
 
