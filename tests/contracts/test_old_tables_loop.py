@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import update
 
 from serve_app.archive.errors import NotAllowed
 from serve_app.archive.identity import Identity, object_key
@@ -21,6 +22,7 @@ from serve_app.archive.media import (
     Media,
     MediaState,
     MediaStore,
+    archive_media,
 )
 from serve_app.archive.old_tables import mirror
 from serve_app.archive.old_tables.changes import Changes
@@ -32,7 +34,7 @@ from serve_app.archive.old_tables.rest import RestTables
 from serve_app.archive.old_tables.rows import Place
 from serve_app.archive.old_tables.tables import OldTables
 from serve_app.database import Database
-from serve_app.errors import QueueFull
+from serve_app.errors import AppError, QueueFull
 from serve_app.jobs.job import Job, State
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
@@ -87,8 +89,22 @@ class Service:
     def new_loop(self) -> OldTablesLoop:
         """Return another dispatcher's loop."""
         changes = Changes(self.database, self.clock)
-        archive = Archive(self.add, self.jobs.cancel, place, PUBLIC, self.clock)
+        archive = Archive(
+            self.add, self.jobs.cancel, self.give_up, place, PUBLIC, self.clock
+        )
         return OldTablesLoop(self.old, changes, archive)
+
+    def give_up(self, key: str, error: AppError) -> None:
+        """Record why media is not tried again."""
+        changes = {
+            "error": error.detail,
+            "error_code": error.code,
+            "next_try_at": None,
+            "updated_at": self.clock(),
+        }
+        own = archive_media.c.key == key
+        with self.database.writing() as connection:
+            connection.execute(update(archive_media).where(own).values(**changes))
 
     def add(self, fetch: Fetch) -> None:
         """Add a job, as `/trigger` does."""
@@ -545,7 +561,7 @@ def test_a_third_provider_fails_with_the_name_of_the_constraint(
     media = service.found(third)
     assert (service.state(third), media.next_try_at) == (MediaState.FAILED, None)
     assert "video_queue_provider_check" in (media.error or "")
-    assert media.error_code == "not_allowed"
+    assert media.error_code == "row_refused"
     # Nothing else is held up, and it is not tried for ever.
     assert status(api) == "pending"
     service.step()

@@ -139,18 +139,6 @@ class Changes:
         """Note that the tables don't accept this: it is not tried again."""
         self._set(key, {"mirrored": f"{_REFUSED}{mark}"})
 
-    def fail(self, key: str, error: str, error_code: str) -> None:
-        """Let media fail for good, with a reason. Its job is the caller's to cancel."""
-        self._set(
-            key,
-            {
-                "error": error,
-                "error_code": error_code,
-                "next_try_at": None,
-                "updated_at": self._clock(),
-            },
-        )
-
     def _set(self, key: str, changes: dict[str, Any]) -> None:
         own = archive_media.c.id == digest(key)
         with self._database.writing() as connection:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,13 +32,15 @@ class Archive:
     """What the tables need of the archive.
 
     `add` adds the job of a fetch, or only keeps the newest URL if there is one; it
-    raises AppError for what is not fetched. `cancel` ends a job. `place` returns where
+    raises AppError for what is not fetched. `cancel` ends a job by its id, and
+    `give_up` records why media, by its key, is not tried again. `place` returns where
     an object is, by its key and the name of its store. `public_url` is that of the
     process that streams, without a slash at its end.
     """
 
-    add: Callable[[Fetch], None]
+    add: Callable[[Fetch], object]
     cancel: Callable[[str], object]
+    give_up: Callable[[str, AppError], object]
     place: Callable[[str, str], Place]
     public_url: str
     clock: Callable[[], datetime]
@@ -120,12 +123,10 @@ class Outward:
         logger.warning(
             "media failed key=%s error=%s", quoted(shown.key), quoted(err.detail)
         )
-        self._changes.fail(shown.key, err.detail, "not_allowed")
+        self._archive.give_up(shown.key, err)
         if shown.job_id is not None:
-            try:
+            with suppress(JobNotFound):
                 self._archive.cancel(shown.job_id)
-            except JobNotFound:
-                logger.info("job ended meanwhile job=%s", shown.job_id)
 
     def _update(self, row: QueueRow, shown: Shown) -> bool:
         is_asked_for = row.status is MediaState.PENDING and shown.before != taken(
