@@ -44,6 +44,8 @@ from tests.old_tables.api_server import ApiServer
 
 KNOWN = Identity(1234, 5, "first", "720p")
 NULL = Identity(1234, 6, "second")
+# It has the key of the resolution `unknown`.
+NULL_TWIN = Identity(1234, 5, "first")
 URL, NEWER_URL = "https://a.example/1.mp4", "https://a.example/2.mp4"
 PUBLIC = "https://stream.example"
 # For rows that the API server's insert did not make.
@@ -702,7 +704,7 @@ def test_the_state_is_the_one_that_the_archive_tells(service: Service) -> None:
     changes = Changes(service.database, service.clock)
 
     def check(expected: MediaState) -> None:
-        shown = changes.known([KNOWN.key])[KNOWN.key]
+        (shown,) = changes.known([KNOWN.key])
         assert shown.state == service.state(KNOWN) == expected
 
     service.trigger(KNOWN)
@@ -727,6 +729,22 @@ def test_media_of_new_clients_is_not_written(service: Service, api: ApiServer) -
     service.add(Fetch("any key", URL))
     service.step(LATER)
     assert api.run("SELECT * FROM video_queue") == []
+
+
+@pytest.mark.parametrize("resolution", ["720p", "unknown"])
+def test_a_row_whose_key_is_known_by_another_name_is_fetched_once(
+    service: Service, api: ApiServer, resolution: str
+) -> None:
+    identity = Identity(1234, 5, "first", resolution)
+    other = None if resolution == "720p" else NULL_TWIN
+    service.add(Fetch(identity.key, URL, other))
+    service.fail()
+    api.enqueue(identity, URL)
+    service.step()
+    service.fail()
+    for _ in range(3):
+        service.step(LATER)
+        assert (status(api, identity), service.unfinished()) == ("failed", 0)
 
 
 def test_recent_changes_and_running_jobs_are_found_without_a_scan(

@@ -116,11 +116,10 @@ class Changes:
             )
         return self._read(query.order_by(archive_media.c.id).limit(limit))
 
-    def known(self, keys: Collection[str]) -> dict[str, Shown]:
-        """Return the media with these keys, by key."""
+    def known(self, keys: Collection[str]) -> list[Shown]:
+        """Return the media with these keys."""
         ids = [digest(key) for key in keys]
-        found = self._read(_SHOWN.where(archive_media.c.id.in_(ids)))
-        return {shown.key: shown for shown in found}
+        return self._read(_SHOWN.where(archive_media.c.id.in_(ids)))
 
     def ready(self, after: str, limit: int) -> list[Shown]:
         """Return media that is stored and that the tables were told of."""

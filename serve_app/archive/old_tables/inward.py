@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
+from serve_app.archive.identity import Identity
 from serve_app.archive.kind import Fetch
 from serve_app.archive.media import MediaState
 from serve_app.archive.old_tables.changes import Changes, Shown, taken
@@ -45,7 +46,7 @@ class Inward:
         asked = [
             (row, shown)
             for row in rows
-            if (shown := known.get(row.identity.key)) is None
+            if (shown := known.get(row.identity)) is None
             or shown.before != taken(row.url)
             or number[row.identity] > 1
         ]
@@ -75,13 +76,15 @@ class Inward:
         for number in range(_PAGES):
             rows = self._tables.queued(_STARTED, number * _PAGE, _PAGE)
             known = self._known(rows)
-            started = [(row, known.get(row.identity.key)) for row in rows]
+            started = [(row, known.get(row.identity)) for row in rows]
             for_each(started, self._check_started)
             if len(rows) < _PAGE:
                 return
 
-    def _known(self, rows: Sequence[QueueRow]) -> dict[str, Shown]:
-        return self._changes.known([row.identity.key for row in rows])
+    def _known(self, rows: Sequence[QueueRow]) -> dict[Identity, Shown]:
+        # By identity: an unknown resolution and one named so have the same key.
+        found = self._changes.known([row.identity.key for row in rows])
+        return {shown.identity: shown for shown in found}
 
     def _take(self, row: QueueRow, shown: Shown | None) -> None:
         current = row
