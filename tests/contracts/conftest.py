@@ -5,6 +5,7 @@ To add one, write a fixture and add its name to the `params`.
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -106,13 +107,14 @@ def storage(request: pytest.FixtureRequest) -> Storage:
 def old_api_url(postgres: Postgres) -> Iterator[str]:
     """A database with the old API's tables."""
     with postgres.new_database() as url:
-        ApiServer(url).create()
+        with closing(ApiServer(url)) as server:
+            server.create()
         yield url
 
 
 @pytest.fixture
-def api(old_api_url: str) -> ApiServer:
+def api(old_api_url: str) -> Iterator[ApiServer]:
     """The API server, with empty tables."""
-    server = ApiServer(old_api_url)
-    server.clear()
-    return server
+    with closing(ApiServer(old_api_url)) as server:
+        server.clear()
+        yield server

@@ -346,6 +346,7 @@ def test_a_stopped_database_is_unavailable(postgres: Postgres) -> None:
             postgres.start()
         assert tables.select(QUEUE, Where(), ALL) == []
         tables.close()
+        api.close()
 
 
 def test_nothing_outlives_a_transaction(api: ApiServer) -> None:
@@ -374,8 +375,8 @@ def test_a_locked_row_is_waited_for_no_longer_than_the_limit(
     )
     api.enqueue(KNOWN, "https://a.example/1.mp4")
     tables = PostgresTables(api.url)
-    with api.connected() as other, other.transaction():
-        other.execute("SELECT * FROM video_queue FOR UPDATE")
+    with api.connection.transaction():
+        api.run("SELECT * FROM video_queue FOR UPDATE")
         with pytest.raises(TablesUnavailable, match="57014"):
             tables.update(QUEUE, Where(), {"status": "failed"})
     assert tables.update(QUEUE, Where(), {"status": "failed"}) == 1

@@ -222,7 +222,7 @@ def test_a_row_without_a_trigger_is_fetched_and_shows_each_state(
     row = api.stored(identity)
     assert row is not None
     resolution = identity.resolution or "unknown"
-    assert {name: row[name] for name in list(row)[5:-1]} == {
+    expected = {
         "file_key": key.rpartition("/")[2].removesuffix(".mp4"),
         "hf_account": 2,
         "hf_repo": "me/videos",
@@ -231,6 +231,7 @@ def test_a_row_without_a_trigger_is_fetched_and_shows_each_state(
         "stream_url": f"{PUBLIC}/stream/1234/{identity.episode}/{identity.provider}/"
         f"{resolution}",
     }
+    assert {name: row[name] for name in expected} == expected
     assert service.fetched == [URL]
 
 

@@ -1,8 +1,7 @@
 """The API server's side of the old tables, as the contract describes it."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -17,11 +16,11 @@ _SAME = (
 )
 
 
-@dataclass(frozen=True)
 class ApiServer:
     """What the API server, and an operator's psql, do with the tables at `url`."""
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def create(self) -> None:
         """Make the tables and the functions."""
@@ -58,15 +57,17 @@ class ApiServer:
         self, statement: str, values: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         """Run a statement, and return its rows."""
-        with self.connected() as connection:
-            cursor = connection.execute(statement, values)  # type: ignore[call-overload]
-            return cursor.fetchall() if cursor.description else []
+        cursor = self.connection.execute(statement, values)  # type: ignore[call-overload]
+        return cursor.fetchall() if cursor.description else []
 
-    @contextmanager
-    def connected(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-        """Connect, each statement in its own transaction."""
-        with psycopg.connect(self.url, autocommit=True, row_factory=dict_row) as opened:
-            yield opened
+    @cached_property
+    def connection(self) -> psycopg.Connection[dict[str, Any]]:
+        """A connection on which each statement is a transaction of its own."""
+        return psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
 
 
 def _single(rows: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -108,8 +109,17 @@ class _Handler(BaseHTTPRequestHandler):
         statement = getattr(self, f"_{self.command.lower()}")(
             table, where, dict(given), body, values
         )
-        with psycopg.connect(self.server.database_url, autocommit=True) as connection:
-            return [row[0] for row in connection.execute(statement, values)]
+        return [row[0] for row in self._connection.execute(statement, values)]
+
+    @cached_property
+    def _connection(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.server.database_url, autocommit=True)
+
+    def finish(self) -> None:
+        """Close the connections."""
+        super().finish()
+        if "_connection" in vars(self):
+            self._connection.close()
 
     def _get(
         self,
