@@ -417,6 +417,22 @@ def test_an_operator_starts_what_has_failed_for_good(
     assert (row["status"], row["retry_count"], service.unfinished()) == ("failed", 2, 0)
 
 
+def test_an_operators_word_is_not_overwritten_by_a_failure(
+    service: Service, api: ApiServer
+) -> None:
+    api.enqueue(KNOWN, URL)
+    service.step()
+    job = service.start()
+    service.step()
+    service.fail(job)
+    set_pending(api)
+    # As if the row had been read just before.
+    service.loop._outward.write_changed()
+    assert status(api) == "pending"
+    service.step()
+    assert service.unfinished() == 1
+
+
 def test_what_is_ready_stays_ready_if_an_operator_sets_it_back(
     service: Service, api: ApiServer
 ) -> None:
