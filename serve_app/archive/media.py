@@ -348,6 +348,7 @@ class Asked:
 
     def _kept(self, connection: Connection, now: datetime) -> Media:
         fetch, identity = self.fetch, self.fetch.identity
+        named = asdict(identity) if identity is not None else {}
         row = {
             "id": digest(fetch.key),
             "key": fetch.key,
@@ -355,10 +356,11 @@ class Asked:
             "created_at": now,
             "updated_at": now,
             "failures": 0,
-            **(asdict(identity) if identity is not None else {}),
+            **named,
         }
         added = INSERTS[connection.dialect.name](archive_media).values(**row)
-        newest = {"url": fetch.url, "updated_at": now}
+        # Named anew: a newer client may have asked for an episode by its key alone.
+        newest = {"url": fetch.url, "updated_at": now, **named}
         connection.execute(
             added.on_conflict_do_update(index_elements=["id"], set_=newest)
         )

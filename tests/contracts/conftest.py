@@ -5,6 +5,7 @@ To add one, write a fixture and add its name to the `params`.
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from serve_app.storage.sharded import ShardedStorage
 from tests.databases import Postgres
 from tests.hub import TOKEN, Hub
 from tests.jobs import ManualClock, SongStore, new_store
+from tests.old_tables.api_server import ApiServer
 from tests.s3 import S3Server
 
 
@@ -121,3 +123,20 @@ def hub_storage(hub: Hub) -> Iterator[HubStorage]:
 def storage(request: pytest.FixtureRequest) -> Storage:
     storage: Storage = request.getfixturevalue(request.param)
     return storage
+
+
+@pytest.fixture(scope="package")
+def old_api_url(postgres: Postgres) -> Iterator[str]:
+    """A database with the old API's tables."""
+    with postgres.new_database() as url:
+        with closing(ApiServer(url)) as server:
+            server.create()
+        yield url
+
+
+@pytest.fixture
+def api(old_api_url: str) -> Iterator[ApiServer]:
+    """The API server, with empty tables."""
+    with closing(ApiServer(old_api_url)) as server:
+        server.clear()
+        yield server

@@ -80,6 +80,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "serve_app.usage",
         "serve_app.webhooks",
     ),
+    "postgrest": ("serve_app.archive.old_tables.rest",),
     "alembic": ("serve_app.database",),
     "typer": ("serve_app.cli",),
     "rich": ("serve_app.cli",),

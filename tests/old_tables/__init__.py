@@ -1,0 +1,1 @@
+"""The old API's tables to test with, and what reaches them."""
