@@ -37,7 +37,7 @@ class Room:
         return self._total_bytes
 
     def expect(self, name: str, size_bytes: int) -> None:
-        """Check that there is room for a file of a stated size, before it is fetched."""
+        """Check that there is room for a file of a stated size."""
         with self._lock:
             missing_bytes = size_bytes - self._sizes.get(name, 0)
             total_bytes = self._total_bytes + missing_bytes
@@ -77,7 +77,7 @@ class Room:
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Translate the errors of a disk: full as DiskFull, others as StorageUnavailable."""
+    """Translate errors of a disk: DiskFull, and StorageUnavailable for others."""
     try:
         yield
     except OSError as err:

@@ -53,6 +53,16 @@ def without_query(url: str) -> str:
     return urlunsplit(urlsplit(url)._replace(query="", fragment=""))
 
 
+def digest(path: Path, source: Source) -> str:
+    """Return the SHA-256 of a file; raises Cancelled."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            source.check_wanted()
+            found.update(chunk)
+    return found.hexdigest()
+
+
 @dataclass(frozen=True)
 class Transfer:
     """A download to `path`; what is known of the file lies beside it, as JSON.
@@ -177,13 +187,12 @@ class _Run:
 
     def _begin(self, response: OutboundResponse) -> None:
         size_bytes = self._partial.size_bytes
-        tag = response.headers.get("etag")
         is_partial = response.status == HTTPStatus.PARTIAL_CONTENT
-        if size_bytes and self._has_new_query and is_partial:
-            # Without the same tag it may be another file, whatever was asked for.
-            if tag != self._partial.version:
-                self._restart()
-                raise WrongRange("the file at the new URL is another one")
+        has_same_tag = response.headers.get("etag") == self._partial.version
+        if size_bytes and self._has_new_query and is_partial and not has_same_tag:
+            # It may be another file, although that was not asked for.
+            self._restart()
+            raise WrongRange("the file at the new URL is another one")
         try:
             self._partial.begin(response.status, response.headers)
         finally:
