@@ -39,6 +39,7 @@ _OUTPUT_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
 _SAME_CLOCK_SECONDS = 1
 # Packets in which all streams of a section must have begun.
 _MOST_FIRST_PACKETS = 2000
+_MPEG_CLOCK = Fraction(1, 90_000)
 _REPORT_BYTES = 4 * 1024**2
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -120,7 +121,7 @@ class _Output:
         self._container = container
         self._streams: dict[str, Stream] = {}
         self._formats: dict[str, tuple[str, bytes | None]] = {}
-        self._clocks: dict[str, Fraction] = {}
+        self._is_begun = False
         self._last_dts: dict[str, int] = {}
 
     @property
@@ -143,15 +144,18 @@ class _Output:
             raise Unusable(f"the parameters of its {kind} ({name}) change midway")
         if kind in self._streams:
             return
-        self._clocks[kind] = stream.time_base or Fraction(1, 90_000)
         try:
             self._streams[kind] = self._container.add_stream_from_template(stream)
         except ValueError as err:
-            raise Unusable(f"no MP4 can have the codec {name} of its {kind}") from err
+            raise self._wrong_codecs() from err
 
     def write(self, timed: _Timed, offset: Fraction) -> None:
         """Append a packet, `offset` seconds later than it says."""
-        clock = self._clocks[timed.kind]
+        if not self._is_begun:
+            self._begin()
+        stream = self._streams[timed.kind]
+        # The muxer's own: rounded to another clock, two times could become one.
+        clock = stream.time_base or _MPEG_CLOCK
         dts, pts = (
             round((timed.dts + offset) / clock),
             round((timed.pts + offset) / clock),
@@ -163,8 +167,20 @@ class _Output:
         if packet.duration and packet.time_base:
             packet.duration = round(packet.duration * packet.time_base / clock)
         packet.dts, packet.pts, packet.time_base = dts, max(dts, pts), clock
-        packet.stream = self._streams[timed.kind]
+        packet.stream = stream
         self._container.mux(packet)
+
+    def _begin(self) -> None:
+        """Write the header, which settles the clocks of the streams."""
+        try:
+            self._container.start_encoding()
+        except (av.FFmpegError, ValueError) as err:
+            raise self._wrong_codecs() from err
+        self._is_begun = True
+
+    def _wrong_codecs(self) -> Unusable:
+        names = " and ".join(name for name, _ in self._formats.values())
+        return Unusable(f"no MP4 can have its codecs ({names})")
 
 
 def join(plan: Plan, count: Callable[[int], None] = lambda _: None) -> Joined:
@@ -271,7 +287,7 @@ def _timed(container: InputContainer, streams: list[Stream]) -> Iterator[_Timed]
     for packet in container.demux(streams):
         if not packet.size:
             continue
-        kind, clock = packet.stream.type, packet.time_base or Fraction(1, 90_000)
+        kind, clock = packet.stream.type, packet.time_base or _MPEG_CLOCK
         dts = packet.dts if packet.dts is not None else packet.pts
         # A packet without a time follows the one before.
         time = last.get(kind, Fraction(0)) if dts is None else dts * clock
