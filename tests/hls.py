@@ -110,7 +110,9 @@ def fragments(seconds: int, **clip: Any) -> tuple[bytes, list[bytes]]:
         kinds.append(whole[position + 4 : position + 8])
         starts.append(position)
         position += size_bytes
-    begins = [start for start, kind in zip(starts, kinds, strict=True) if kind == b"moof"]
+    begins = [
+        start for start, kind in zip(starts, kinds, strict=True) if kind == b"moof"
+    ]
     end = next(
         (start for start, kind in zip(starts, kinds, strict=True) if kind == b"mfra"),
         len(whole),
@@ -129,7 +131,10 @@ def encrypted(data: bytes, key: bytes, iv: bytes) -> bytes:
 
 
 def playlist(
-    uris: Sequence[str], seconds: float = 1.0, head: str = "", end: str = "#EXT-X-ENDLIST"
+    uris: Sequence[str],
+    seconds: float = 1.0,
+    head: str = "",
+    end: str = "#EXT-X-ENDLIST",
 ) -> bytes:
     """Return a playlist; an entry may have lines of tags before its URI."""
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", f"#EXT-X-TARGETDURATION:{seconds:.0f}"]

@@ -171,9 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: int, headers: Mapping[str, str], mishap: str) -> None:
         self.send_response(status)
         if mishap == "refusals":
-            self.send_header(
-                "Retry-After", str(self.server.origin.retry_after_seconds)
-            )
+            self.send_header("Retry-After", str(self.server.origin.retry_after_seconds))
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", "0")

@@ -13,7 +13,7 @@ from serve_app.archive.downloads.folder import Held
 from serve_app.archive.downloads.media_types import MediaType
 from serve_app.archive.downloads.playlist import MAX_PLAYLIST_BYTES, MediaPlaylist
 from serve_app.archive.downloads.remux import VIDEO, Plan
-from serve_app.archive.downloads.room import Room, disk_errors
+from serve_app.archive.downloads.room import Room
 from serve_app.archive.downloads.source import Document, Source, Tally
 from serve_app.archive.downloads.track import Fetching, Track
 from serve_app.archive.downloads.transfer import Transfer, Whole, digest
@@ -86,9 +86,12 @@ class Downloads:
     ) -> Fetched:
         """Return the media at `url`; blocks. `report` gets the fraction that is there.
 
+        It is called by several threads, one at a time.
+
         Raises RefusedUrl, SourceBusy, SourceFailed, NotMedia, BrokenMedia,
-        ProtectedMedia, LiveMedia, MediaTooLarge, DiskFull, TryLater if another process
-        fetches the same, and Cancelled soon after `cancelled` is set.
+        ProtectedMedia, LiveMedia, MediaTooLarge, DiskFull, StorageUnavailable,
+        Cancelled soon after `cancelled` is set, and TryLater if another process
+        fetches the same.
         """
 
         def is_wanted() -> bool:
@@ -171,7 +174,9 @@ class _Attempt:
         whole = transfer.fetch(url)
         with path.open("rb") as file:
             found = _media_type(file.read(media_types.HEAD_BYTES))
-            if is_cut_short(file, found.container):
+            # A recording of MPEG-TS may end anywhere.
+            may_end = found == media_types.MPEG_TS and transfer.kept.total_bytes
+            if not may_end and is_cut_short(file, found.container):
                 raise BrokenMedia(
                     "The file ends early: it is shorter than its own structure says."
                 )
@@ -201,10 +206,9 @@ class _Attempt:
         def report(fraction: float) -> None:
             self.reports(1 - _REMUX_FRACTION * (1 - fraction))
 
-        with disk_errors():
-            joined = joining.join(plan, self.folder.lock, report, self.source.is_wanted)
-            path = Path(plan.output)
-            size_bytes, sha256 = path.stat().st_size, digest(path, self.source)
+        joined = joining.join(plan, self.folder.lock, report, self.source.is_wanted)
+        path = Path(plan.output)
+        size_bytes, sha256 = path.stat().st_size, digest(path, self.source)
         for track, seconds in zip(tracks, joined.seconds, strict=True):
             _check_duration(track.playlist, seconds)
         self.reports(1.0)

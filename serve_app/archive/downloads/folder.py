@@ -39,7 +39,8 @@ def held(
     """Use the folder of `key` alone; it is made if there is none, and stays.
 
     The lock ends with its process, even if that is killed. Raises TryLater if another
-    process has it all the time, and Cancelled.
+    process has it all the time, and Cancelled; and DiskFull and StorageUnavailable for
+    errors of the disk, those of the caller too.
     """
     path = root / digest(key)
     end = time.monotonic() + wait_seconds

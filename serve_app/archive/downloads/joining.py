@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from select import POLLIN, poll
@@ -71,12 +71,18 @@ def _process(plan: Plan, lock: int) -> Iterator[subprocess.Popen[bytes]]:
     )
     with process:
         try:
-            if process.stdin is not None:
-                process.stdin.write(json.dumps(asdict(plan)).encode())
-                process.stdin.close()
+            # A process that has crashed already takes no plan.
+            with suppress(BrokenPipeError):
+                _send(process, plan)
             yield process
         finally:
             process.kill()
+
+
+def _send(process: subprocess.Popen[bytes], plan: Plan) -> None:
+    if process.stdin is not None:
+        with process.stdin as pipe:
+            pipe.write(json.dumps(asdict(plan)).encode())
 
 
 def _messages(

@@ -26,6 +26,12 @@ _ROUNDING_SECONDS = 0.5
 _BASE_TOLERANCE_SECONDS = 0.5
 _DISCONTINUITY_SECONDS = 0.1
 
+# What the parser raises for tags that are wrong, or in wrong places.
+_MALFORMED = (
+    *(m3u8.ParseError, ValueError, TypeError, LookupError, ArithmeticError),
+    AttributeError,
+)
+
 Tags = Mapping[str, Any]
 
 
@@ -115,17 +121,8 @@ def parse(body: bytes, url: str) -> Master | MediaPlaylist:
     try:
         tags = m3u8.parse(text, custom_tags_parser=_note_keys)
         return _master(tags, url) if tags["is_variant"] else _media(tags, url)
-    except (
-        m3u8.ParseError,
-        ValueError,
-        TypeError,
-        LookupError,
-        ArithmeticError,
-    ) as err:
+    except _MALFORMED as err:
         raise BrokenMedia(f"The playlist is malformed: {err!r}.") from err
-    except AttributeError as err:
-        # The parser's, for tags in the wrong places.
-        raise BrokenMedia("The playlist is malformed.") from err
 
 
 def best(master: Master, max_height: int) -> Variant:

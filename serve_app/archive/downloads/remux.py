@@ -215,7 +215,7 @@ def _write_section(
     tracks, starts = [], []
     for number, runs in enumerate(section):
         kinds = (VIDEO, AUDIO) if len(section) == 1 else ((VIDEO, AUDIO)[number],)
-        first, rest = _begun(_packets(output, runs, kinds, count))
+        first, rest = _begun(_packets(output, runs, kinds, count), kinds)
         starts.append(min(timed.pts for timed in first))
         tracks.append(chain(first, rest))
     if max(starts) - min(starts) <= _SAME_CLOCK_SECONDS:
@@ -236,13 +236,15 @@ def _write_section(
     return [end - start for start, end in zip(starts, ends, strict=True)]
 
 
-def _begun(packets: Iterator[_Timed]) -> tuple[list[_Timed], Iterator[_Timed]]:
+def _begun(
+    packets: Iterator[_Timed], kinds: tuple[str, ...]
+) -> tuple[list[_Timed], Iterator[_Timed]]:
     """Return packets until each stream has begun, and the rest."""
     first: list[_Timed] = []
     expected = None
     for timed in packets:
         first.append(timed)
-        expected = expected or _kinds_of(timed.packet)
+        expected = expected or _kinds_of(timed.packet).intersection(kinds)
         is_begun = {each.kind for each in first} >= expected
         if is_begun or len(first) == _MOST_FIRST_PACKETS:
             break

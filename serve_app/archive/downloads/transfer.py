@@ -13,7 +13,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit, urlunsplit
 
 from serve_app.archive.downloads.media_types import HEAD_BYTES
-from serve_app.archive.downloads.room import Room, disk_errors
+from serve_app.archive.downloads.room import Room
 from serve_app.archive.downloads.source import Source
 from serve_app.outbound.client import OutboundResponse
 from serve_app.outbound.partial_file import ByteRange, PartialFile, WrongRange
@@ -83,9 +83,9 @@ class Transfer:
         """Return the complete file; it is fetched as far as it is missing.
 
         `is_same` says that a complete file is known to be what is at `url`. Raises the
-        errors of `Source` and of `Room`.
+        errors of `Source` and of `Room`, and OSError of the disk.
         """
-        with disk_errors(), _opened(self.path) as file:
+        with _opened(self.path) as file:
             run = _Run(self, url, file)
             if not run.resumed(is_same):
                 self.source.until_done(run.attempt)
