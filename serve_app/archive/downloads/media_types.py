@@ -85,7 +85,7 @@ def description(head: bytes) -> str:
         return "an image"
     if head.startswith((b"PK\x03\x04", b"\x1f\x8b", b"Rar!")):
         return "a compressed file"
-    return "bytes of no media type that is archived"
+    return "data of another type"
 
 
 def _is_image(head: bytes) -> bool:
