@@ -57,13 +57,13 @@ class Reply:
             self.etag = f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """A request that came, and how many bytes of a body it got."""
+    """A request that came, and how many bytes of a body it has got."""
 
     path: str
     headers: Mapping[str, str]
-    sent_bytes: int
+    sent_bytes: int = 0
 
 
 class Origin:
@@ -110,7 +110,7 @@ class Origin:
             return [request.path for request in self.requests]
 
     def count(self, request: Request) -> None:
-        """Record a request that has ended."""
+        """Record a request."""
         with self._lock:
             self.requests.append(request)
 
@@ -156,6 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         reply = origin.replies.get(path)
         mishap, share = origin.mishap()
+        self.request_seen = Request(path, dict(self.headers.items()))
+        origin.count(self.request_seen)
         status = 404 if reply is None else reply.status
         if reply is not None and reply.statuses:
             status = reply.statuses.pop(0)
@@ -163,10 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
             status = 500 if mishap == "errors" else 429
         if reply is None or status not in (200, 206):
             self._refuse(status, reply.headers if reply else {}, mishap)
-            sent_bytes = 0
         else:
-            sent_bytes = self._send(reply, mishap, share)
-        origin.count(Request(path, dict(self.headers.items()), sent_bytes))
+            self._send(reply, mishap, share)
 
     def _refuse(self, status: int, headers: Mapping[str, str], mishap: str) -> None:
         self.send_response(status)
@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _send(self, reply: Reply, mishap: str, share: float) -> int:
+    def _send(self, reply: Reply, mishap: str, share: float) -> None:
         start, end = 0, len(reply.body)
         match = _RANGE.fullmatch(self.headers.get("Range", ""))
         asked = self.headers.get("If-Range")
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             if start >= len(reply.body):
                 range_ = {"Content-Range": f"bytes */{len(reply.body)}"}
                 self._refuse(416, range_, "")
-                return 0
+                return
         self.send_response(206 if is_partial else 200)
         if is_partial:
             self.send_header(
@@ -205,14 +205,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not reply.has_length or reply.is_endless:
             self.send_header("Connection", "close")
         self.end_headers()
-        return self._send_body(reply, reply.body[start:end], mishap, share)
+        self._send_body(reply, reply.body[start:end], mishap, share)
 
-    def _send_body(self, reply: Reply, body: bytes, mishap: str, share: float) -> int:
+    def _send_body(self, reply: Reply, body: bytes, mishap: str, share: float) -> None:
         kept = reply.cut_after.pop(0) if reply.cut_after else None
         if mishap in ("cuts", "stalls"):
             kept = int(len(body) * share)
-        whole, sent_bytes = body, 0
-        body = body if kept is None else body[:kept]
+        whole, body = body, body if kept is None else body[:kept]
         with suppress(ConnectionError):
             while True:
                 for start in range(0, len(body), reply.chunk_bytes):
@@ -220,14 +219,13 @@ class _Handler(BaseHTTPRequestHandler):
                         self.server.origin.stop.wait(reply.pause_seconds)
                     chunk = body[start : start + reply.chunk_bytes]
                     self.wfile.write(chunk)
-                    sent_bytes += len(chunk)
+                    self.request_seen.sent_bytes += len(chunk)
                 if not reply.is_endless or self.server.origin.stop.is_set():
                     break
             if mishap == "stalls":
                 self._hold()
         if len(body) < len(whole) or not reply.has_length:
             self.close_connection = True
-        return sent_bytes
 
     def _hold(self) -> None:
         """Send nothing until the client leaves."""
