@@ -46,6 +46,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     has_length: bool = True
     has_ranges: bool = True
+    ignores_if_range: bool = False
+    ignores_end: bool = False
     cut_after: list[int | None] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     pause_seconds: float = 0.0
@@ -181,11 +183,12 @@ class _Handler(BaseHTTPRequestHandler):
         start, end = 0, len(reply.body)
         match = _RANGE.fullmatch(self.headers.get("Range", ""))
         asked = self.headers.get("If-Range")
-        is_same = asked is None or asked == reply.etag
+        is_same = asked in (None, reply.etag) or reply.ignores_if_range
         is_partial = match is not None and reply.has_ranges and is_same
         if match is not None and is_partial:
             start = int(match[1])
-            end = min(int(match[2]) + 1, end) if match[2] else end
+            has_end = match[2] and not reply.ignores_end
+            end = min(int(match[2]) + 1, end) if has_end else end
             if start >= len(reply.body):
                 range_ = {"Content-Range": f"bytes */{len(reply.body)}"}
                 self._refuse(416, range_, "")

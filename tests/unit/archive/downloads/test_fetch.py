@@ -235,6 +235,7 @@ def test_a_busy_source_is_left_alone_as_it_asks(
         (404, SourceFailed, "404 Not Found. Check the URL"),
         (410, SourceFailed, "410 Gone"),
         (204, SourceFailed, "204 No Content"),
+        (499, SourceFailed, "responded with 499. Check the URL"),
     ],
 )
 def test_other_statuses_fail_at_once_and_say_which(

@@ -7,6 +7,7 @@ import pytest
 from serve_app.archive.downloads import playlist
 from serve_app.archive.downloads.playlist import Encryption, Master, MediaPlaylist
 from serve_app.archive.errors import BrokenMedia, LiveMedia, ProtectedMedia
+from serve_app.errors import RefusedUrl
 from serve_app.outbound.partial_file import ByteRange
 from tests import hls
 
@@ -40,6 +41,11 @@ def test_uris_become_absolute() -> None:
         "http://p.example/d.ts?x=1",
         "https://cdn.example.com/v/%C3%A9%20%C3%BC.ts",
     ]
+
+
+def test_a_uri_that_is_none_is_refused() -> None:
+    with pytest.raises(RefusedUrl, match="invalid URL"):
+        media("http://[nonsense/a.ts")
 
 
 def test_durations_are_summed() -> None:
@@ -165,17 +171,20 @@ def test_a_broken_playlist_fails_with_the_reason(body: bytes, words: str) -> Non
 
 def test_too_many_segments_are_refused_at_once() -> None:
     body = hls.playlist(["a"] * 100_000)
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(BrokenMedia, match="has 100000 segments; at most 10000"):
         playlist.parse(body, URL)
-    assert time.monotonic() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 def test_a_key_for_each_segment_takes_no_square_of_time() -> None:
-    keys = [f'#EXT-X-KEY:METHOD=AES-128,URI="k{n}"\na{n}' for n in range(10_000)]
-    began = time.monotonic()
-    assert len(media(*keys).segments) == 10_000
-    assert time.monotonic() - began < 5.0
+    def seconds(count: int) -> float:
+        keys = [f'#EXT-X-KEY:METHOD=AES-128,URI="k{n}"\na{n}' for n in range(count)]
+        began = time.thread_time()
+        assert len(media(*keys).segments) == count
+        return time.thread_time() - began
+
+    assert seconds(8000) < 16 * seconds(1000)
 
 
 @pytest.mark.parametrize(
