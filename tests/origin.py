@@ -75,6 +75,8 @@ class Origin:
         self.replies: dict[str, Reply] = {}
         self.requests: list[Request] = []
         self.stop = Event()
+        self.most_at_once = 0
+        self._at_once = 0
         self._trouble = trouble or Trouble()
         self._random = random.Random(self._trouble.seed)
         self._lock = Lock()
@@ -112,9 +114,16 @@ class Origin:
             return [request.path for request in self.requests]
 
     def count(self, request: Request) -> None:
-        """Record a request."""
+        """Record a request that begins."""
         with self._lock:
             self.requests.append(request)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+
+    def end(self) -> None:
+        """Record that a request has ended."""
+        with self._lock:
+            self._at_once -= 1
 
     def mishap(self) -> tuple[str, float]:
         """Draw what happens to the next request, and after which share of its body."""
@@ -169,6 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(status, reply.headers if reply else {}, mishap)
         else:
             self._send(reply, mishap, share)
+        origin.end()
 
     def _refuse(self, status: int, headers: Mapping[str, str], mishap: str) -> None:
         self.send_response(status)

@@ -15,7 +15,7 @@ from tests.origin import Origin
 LIMITS = Limits(
     max_bytes=100_000_000,
     reserve_bytes=0,
-    stall_seconds=1.0,
+    stall_seconds=10.0,
     max_height=0,
     pause_seconds=0.01,
 )
