@@ -174,11 +174,13 @@ class _Handler(BaseHTTPRequestHandler):
             status = reply.statuses.pop(0)
         if mishap in ("errors", "refusals"):
             status = 500 if mishap == "errors" else 429
-        if reply is None or status not in (200, 206):
-            self._refuse(status, reply.headers if reply else {}, mishap)
-        else:
-            self._send(reply, mishap, share)
-        origin.end()
+        try:
+            if reply is None or status not in (200, 206):
+                self._refuse(status, reply.headers if reply else {}, mishap)
+            else:
+                self._send(reply, mishap, share)
+        finally:
+            origin.end()
 
     def _refuse(self, status: int, headers: Mapping[str, str], mishap: str) -> None:
         self.send_response(status)
