@@ -61,3 +61,9 @@ class MediaTooLarge(AppError):
     """The media is larger than the operator allows."""
 
     code, status = "media_too_large", 413
+
+
+class DiskFull(AppError):
+    """The disk has no room for the media: the operator must free some."""
+
+    code, status, retryable = "disk_full", 507, True

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import httpcore
 
-from serve_app.errors import RefusedUrl, UnreachableUrl
+from serve_app.errors import Cancelled, RefusedUrl, UnreachableUrl
 from serve_app.outbound import urls
 from serve_app.outbound.addresses import Address, parsed
 from serve_app.outbound.urls import Target, UrlRules
@@ -27,8 +27,28 @@ NO_RESPONSE = (
     httpcore.TimeoutException,
     httpcore.ProtocolError,
 )
-# The deadline of the current request, by `time.monotonic`.
-_deadline: ContextVar[float] = ContextVar("deadline")
+# How often `is_wanted` is checked while a server sends nothing.
+_POLL_SECONDS = 0.25
+
+
+@dataclass
+class _Patience:
+    """How long the current request may take: until `deadline`, while it is wanted."""
+
+    deadline: float
+    is_wanted: Callable[[], bool]
+
+    def left(self, timeout: float | None) -> float:
+        """Return `timeout`, or the time left until the deadline if that is shorter."""
+        if not self.is_wanted():
+            raise Cancelled("The request was cancelled.")
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the request timed out")
+        return min(timeout or left, left)
+
+
+_patience: ContextVar[_Patience] = ContextVar("patience")
 
 
 def resolve(host: str, port: int) -> list[Address]:
@@ -77,7 +97,7 @@ class CheckedNetwork(httpcore.NetworkBackend):
         failure: Exception | None = None
         for address in found:
             try:
-                left = _left(timeout)
+                left = _patience.get().left(timeout)
                 return _Timed(self._backend.connect_tcp(str(address), port, left))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as err:
                 failure = err
@@ -94,10 +114,19 @@ class _Timed(httpcore.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(timeout))
+        patience = _patience.get()
+        end = time.monotonic() + patience.left(timeout)
+        while True:
+            left = patience.left(end - time.monotonic())
+            try:
+                # A timeout of a socket loses no bytes: it can be read again.
+                return self._stream.read(max_bytes, min(left, _POLL_SECONDS))
+            except httpcore.ReadTimeout:
+                if time.monotonic() >= end:
+                    raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(timeout))
+        self._stream.write(buffer, _patience.get().left(timeout))
 
     def start_tls(
         self,
@@ -105,7 +134,7 @@ class _Timed(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(timeout)
+        left = _patience.get().left(timeout)
         return _Timed(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
@@ -113,14 +142,6 @@ class _Timed(httpcore.NetworkStream):
 
     def close(self) -> None:
         self._stream.close()
-
-
-def _left(timeout: float | None) -> float | None:
-    """Return `timeout`, or the time left until the deadline if that is shorter."""
-    left = _deadline.get() - time.monotonic()
-    if left <= 0:
-        raise httpcore.ReadTimeout("the request timed out")
-    return min(timeout or left, left)
 
 
 @dataclass(frozen=True)
@@ -132,22 +153,30 @@ class OutboundResponse:
     headers: Mapping[str, str]
     body: Iterator[bytes]
 
+    def prolong(self, deadline: float) -> None:
+        """Move the deadline of the rest of the body, a time of `time.monotonic`."""
+        _patience.get().deadline = deadline
+
 
 @dataclass
 class OutboundClient:
     """An HTTP client for URLs that `rules` allow, which only reaches public addresses.
 
-    It ignores proxies in the environment, since a proxy resolves names unchecked.
+    It ignores proxies in the environment, since a proxy resolves names unchecked. More
+    than `max_connections` requests at once wait for each other.
     """
 
     rules: UrlRules
     network: CheckedNetwork = field(default_factory=CheckedNetwork)
     connect_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 30.0
+    max_connections: int = 16
 
     def __post_init__(self) -> None:
         self._pool = httpcore.ConnectionPool(
-            network_backend=self.network, max_connections=16, keepalive_expiry=5.0
+            network_backend=self.network,
+            max_connections=self.max_connections,
+            keepalive_expiry=5.0,
         )
 
     def close(self) -> None:
@@ -156,16 +185,21 @@ class OutboundClient:
 
     @contextmanager
     def get(
-        self, url: str, headers: Mapping[str, str], deadline: float
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        deadline: float,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Iterator[OutboundResponse]:
         """Send GET to `url`; follow redirects, each checked like the first URL.
 
-        `deadline` is a time of `time.monotonic`. Raises RefusedUrl, and httpcore's
-        network errors.
+        `deadline` is a time of `time.monotonic`. Raises RefusedUrl, httpcore's network
+        errors, and Cancelled soon after `is_wanted` returns False.
         """
+        patience = _Patience(deadline, is_wanted)
         target = urls.checked(url, self.rules)
         for _ in range(_MOST_REDIRECTS + 1):
-            with self._request("GET", target, headers, None, deadline) as answer:
+            with self._request("GET", target, headers, None, patience) as answer:
                 where = answer.headers.get("location")
                 if answer.status not in _REDIRECTS or where is None:
                     yield answer
@@ -182,8 +216,9 @@ class OutboundClient:
         Raises RefusedUrl, and UnreachableUrl if no response arrives in time.
         """
         target = urls.checked(url, self.rules)
+        patience = _Patience(deadline, lambda: True)
         try:
-            with self._request("POST", target, headers, body, deadline) as answer:
+            with self._request("POST", target, headers, body, patience) as answer:
                 yield answer
         except NO_RESPONSE as err:
             reason = str(err) or type(err).__name__
@@ -196,15 +231,15 @@ class OutboundClient:
         target: Target,
         headers: Mapping[str, str],
         body: bytes | None,
-        deadline: float,
+        patience: _Patience,
     ) -> Iterator[OutboundResponse]:
-        outer = _deadline.set(deadline)
+        outer = _patience.set(patience)
         try:
             timeouts = {
                 "connect": self.connect_timeout_seconds,
                 "read": self.read_timeout_seconds,
                 "write": self.read_timeout_seconds,
-                "pool": _left(self.read_timeout_seconds),
+                "pool": patience.left(self.read_timeout_seconds),
             }
             with self._pool.stream(
                 method,
@@ -220,7 +255,7 @@ class OutboundClient:
                 chunks = response.iter_stream()
                 yield OutboundResponse(target.url, response.status, found, chunks)
         finally:
-            _deadline.reset(outer)
+            _patience.reset(outer)
 
 
 def _joined(base: str, location: str) -> str:

@@ -11,7 +11,7 @@ from threading import Thread
 import httpcore
 import pytest
 
-from serve_app.errors import RefusedUrl, UnreachableUrl
+from serve_app.errors import Cancelled, RefusedUrl, UnreachableUrl
 from serve_app.outbound import urls
 from serve_app.outbound.addresses import Address, is_public
 from serve_app.outbound.client import CheckedNetwork, OutboundClient
@@ -346,6 +346,38 @@ def test_a_server_that_drips_is_cut_off_in_time(
         time.sleep(0.4)
         with pytest.raises(httpcore.ReadTimeout):
             next(answer.body)
+
+
+def test_a_deadline_can_be_moved_with_each_chunk(
+    inner: Listener, outer: Listener
+) -> None:
+    outer.answers.append((200, {}, b"x" * 5_000_000))
+    url = f"http://good.example:{inner.port}/"
+    size_bytes = 0
+    began = time.monotonic()
+    with asker(inner.port).get(url, {}, began + 0.3) as answer:
+        for chunk in answer.body:
+            size_bytes += len(chunk)
+            answer.prolong(time.monotonic() + 0.3)
+            time.sleep(0.01)
+    assert size_bytes == 5_000_000
+    assert time.monotonic() - began > 0.3
+
+
+def test_a_request_that_is_not_wanted_ends_while_nothing_comes(inner: Listener) -> None:
+    began = time.monotonic()
+    url = f"http://good.example:{inner.port}/"
+
+    def is_wanted() -> bool:
+        return time.monotonic() < began + 0.3
+
+    with (
+        dripping(PUBLIC, inner.port),
+        pytest.raises(Cancelled),
+        asker(inner.port).get(url, {}, began + 60, is_wanted),
+    ):
+        pass
+    assert time.monotonic() - began < 3
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from serve_app.outbound.partial_file import PartialFile, WrongRange
+from serve_app.outbound.partial_file import ByteRange, PartialFile, WrongRange
 
 TAG = '"one"'
 
@@ -118,3 +118,46 @@ def test_a_part_of_the_rest_is_not_the_whole() -> None:
 
 def test_a_file_of_unknown_size_is_whole_when_its_response_ends() -> None:
     assert cut({}).is_whole
+
+
+def test_a_file_of_another_process_is_continued() -> None:
+    file = io.BytesIO(b"xxxx")
+    file.seek(4)
+    partial = PartialFile(file, version=TAG, total_bytes=6)
+    asked = partial.request_headers()
+    assert (asked["Range"], asked["If-Range"]) == ("bytes=4-", TAG)
+    partial.begin(206, {"content-range": "bytes 4-5/6", "etag": TAG})
+    partial.write(b"yz")
+    assert (file.getvalue(), partial.is_whole) == (b"xxxxyz", True)
+
+
+def test_bytes_without_a_version_are_not_continued() -> None:
+    file = io.BytesIO(b"xxxx")
+    file.seek(4)
+    partial = PartialFile(file)
+    assert "Range" not in partial.request_headers()
+    partial.begin(200, {"content-length": "2"})
+    assert file.getvalue() == b""
+
+
+def test_a_range_is_requested_and_continued_inside_its_file() -> None:
+    partial = PartialFile(io.BytesIO(), ByteRange(100, 10))
+    asked = partial.request_headers()
+    assert (asked["Range"], "If-Range" in asked) == ("bytes=100-109", False)
+    partial.begin(206, {"content-range": "bytes 100-109/900", "etag": TAG})
+    partial.write(b"x" * 4)
+    assert (partial.expected_bytes, partial.is_whole) == (10, False)
+    asked = partial.request_headers()
+    assert (asked["Range"], asked["If-Range"]) == ("bytes=104-109", TAG)
+    partial.begin(206, {"content-range": "bytes 104-109/900", "etag": TAG})
+    partial.write(b"x" * 6)
+    assert partial.is_whole
+
+
+@pytest.mark.parametrize(
+    ("status", "content_range"), [(200, ""), (206, "bytes 0-9/900")]
+)
+def test_a_range_is_not_taken_from_elsewhere(status: int, content_range: str) -> None:
+    partial = PartialFile(io.BytesIO(), ByteRange(100, 10))
+    with pytest.raises(WrongRange):
+        partial.begin(status, {"content-range": content_range})
