@@ -21,7 +21,7 @@ from deployments.logs import configure_logging
 from deployments.pool import Pool, Strict, bind, over_defaults
 from deployments.pools import events_of
 from deployments.ray_errors import Failed
-from deployments.system import Calls, DispatcherPart, Handles, Pools
+from deployments.system import Calls, DispatcherPart, Handles, Loop, Pools
 from deployments.thread_events import events_of_thread
 from serve_app.api.part import ApiPart
 from serve_app.archive import kind, sources
@@ -29,11 +29,22 @@ from serve_app.archive.copier import Copier
 from serve_app.archive.copies import Copies
 from serve_app.archive.errors import SourceBusy
 from serve_app.archive.http.part import ArchiveServices, part
+from serve_app.archive.http.services import CheckIdentity
+from serve_app.archive.identity import Identity
 from serve_app.archive.kind import ArchiveJob, Fetch, Stored
 from serve_app.archive.media import MediaStore
+from serve_app.archive.old_tables.changes import Changes
+from serve_app.archive.old_tables.connect import connect
+from serve_app.archive.old_tables.mirror import OldTablesLoop
+from serve_app.archive.old_tables.outward import Archive as Known
+from serve_app.archive.old_tables.port import Tables
+from serve_app.archive.old_tables.providers import Providers
+from serve_app.archive.old_tables.rows import Place, check_lengths
+from serve_app.archive.old_tables.tables import OldTables
 from serve_app.archive.settings_rules import RULES
 from serve_app.archive.stores import MediaStores
 from serve_app.archive.triggers import Triggers
+from serve_app.jobs.dispatcher import Dispatcher
 from serve_app.jobs.runner import Finished, Progress, RunnerEvent, Started
 from serve_app.jobs.store import JobStore
 from serve_app.settings import Settings
@@ -42,6 +53,8 @@ from serve_app.settings.check import Rule
 # Incomplete downloads, which outlive their processes.
 _PARTIALS = "archive-partials"
 _SWEEP_SECONDS = 30.0
+# Of one download: segments of a playlist are fetched side by side.
+_CONNECTIONS = 4
 
 
 class ArchiveWorker:
@@ -50,7 +63,6 @@ class ArchiveWorker:
     def __init__(self, settings: Settings, at_once: int) -> None:
         # Imported late: a process that only binds the pool does not need it.
         from serve_app.archive.downloads.fetch import Downloads, Limits
-
         from serve_app.archive.work import Worker
 
         replica_ports.keep_from_network()
@@ -58,7 +70,9 @@ class ArchiveWorker:
         configure_logging(settings)
         self._media = MediaStore(wiring.database(settings), wiring.now)
         self._downloads = Downloads(
-            sources.configured(settings).client(settings.archive_stall_seconds),
+            sources.configured(settings).client(
+                settings.archive_stall_seconds, _CONNECTIONS * at_once
+            ),
             settings.data_dir / _PARTIALS,
             Limits(
                 max_bytes=settings.archive_max_bytes,
@@ -173,7 +187,7 @@ class Archive:
                 media=media,
                 triggers=triggers,
                 secret=settings.archive_trigger_secret,
-                check_identity=lambda _: None,
+                check_identity=_check_of_identities(settings),
                 wake=partial(calls.wake, kind.NAME),
                 stop=partial(calls.stop, kind.NAME),
                 status=calls.status,
@@ -192,6 +206,12 @@ class Archive:
             handles["worker"], jobs, media, settings.heartbeat_timeout_seconds
         )
         copies = Copies(kernel.database, media, stores, kernel.clock)
+        dispatcher = kernel.dispatcher(
+            jobs, runner, in_flight=settings.archive_downloads
+        )
+        loops: list[Loop] = [Copier(copies)]
+        if (tables := connect(settings)) is not None:
+            loops.append(_mirror(kernel, tables, media, triggers, stores, dispatcher))
         sweeps: dict[str, Callable[[], object]] = {
             "expired archive": kernel.expiry(jobs).sweep,
             "media that failed": triggers.retry_due,
@@ -199,10 +219,8 @@ class Archive:
         if (kept_seconds := settings.archive_retention_seconds) is not None:
             sweeps["old media"] = partial(media.expire, kept_seconds)
         return DispatcherPart(
-            dispatchers=(
-                kernel.dispatcher(jobs, runner, in_flight=settings.archive_downloads),
-            ),
-            loops=(Copier(copies),),
+            dispatchers=(dispatcher,),
+            loops=loops,
             sweeps=sweeps,
             slow_sweeps={"copies to plan": copies.plan},
         )
@@ -216,3 +234,50 @@ def _triggers(kernel: Kernel, stores: MediaStores) -> tuple[MediaStore, Triggers
     jobs = kernel.store(kind.configured(kernel.settings), media.settle)
     allowed = sources.configured(kernel.settings)
     return media, Triggers(jobs, media, allowed, kernel.clock)
+
+
+def _check_of_identities(settings: Settings) -> CheckIdentity:
+    """Return the check of what the old API's tables have room for, if there are any."""
+    tables = connect(settings)
+    providers = Providers(settings.archive_providers, tables)
+
+    def check(identity: Identity) -> None:
+        if tables is not None:
+            check_lengths(identity)
+        providers.check(identity.provider)
+
+    return check
+
+
+def _mirror(
+    kernel: Kernel,
+    tables: Tables,
+    media: MediaStore,
+    triggers: Triggers,
+    stores: MediaStores,
+    dispatcher: Dispatcher,
+) -> OldTablesLoop:
+    public_url = kernel.settings.archive_url.rstrip("/")
+
+    def add(fetch: Fetch) -> None:
+        if triggers.add(fetch) is None:
+            dispatcher.wake()
+
+    def place(object_key: str, store: str) -> Place:
+        facts = stores.facts(store)
+        own_url = f"{public_url}/media/{object_key}"
+        direct_url = stores.direct_url(store, object_key) or own_url
+        return Place(facts.number, facts.repository, object_key, direct_url)
+
+    return OldTablesLoop(
+        OldTables(tables, kernel.clock),
+        Changes(kernel.database, kernel.clock),
+        Known(
+            add=add,
+            cancel=triggers.jobs.cancel,
+            give_up=media.give_up,
+            place=place,
+            public_url=public_url,
+            clock=kernel.clock,
+        ),
+    )

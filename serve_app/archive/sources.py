@@ -38,12 +38,13 @@ class Sources:
         """The rules for all URLs, redirects and those in playlists included."""
         return UrlRules(("https", "http"), self.hosts, has_private=bool(self.networks))
 
-    def client(self, stall_seconds: float) -> OutboundClient:
+    def client(self, stall_seconds: float, most_connections: int) -> OutboundClient:
         """Return a client that reaches these hosts only."""
         return OutboundClient(
             self.rules,
             CheckedNetwork(is_allowed=self._is_allowed),
             read_timeout_seconds=stall_seconds,
+            max_connections=most_connections,
         )
 
     def _is_allowed(self, address: Address) -> bool:
