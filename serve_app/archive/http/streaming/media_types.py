@@ -9,9 +9,9 @@ PLAYLIST = "application/vnd.apple.mpegurl"
 # As many bytes as it takes to tell what a file is: three packets of an MPEG-TS.
 SNIFFED_BYTES = 512
 
-_PLAYLISTS = frozenset(
-    (PLAYLIST, "application/x-mpegurl", "application/mpegurl")
-    + ("audio/mpegurl", "audio/x-mpegurl")
+_PLAYLISTS = (
+    *(PLAYLIST, "application/x-mpegurl", "application/mpegurl"),
+    *("audio/mpegurl", "audio/x-mpegurl"),
 )
 # Types that sources send, and those that players get.
 _MEDIA = {

@@ -176,12 +176,18 @@ def _check(found: OutboundResponse, *, is_range: bool) -> None:
     content_range = headers.get("content-range", "")
     if status == _UNSATISFIABLE:
         size = _NO_RANGE.fullmatch(content_range)
-        raise answers.unsatisfiable(int(size[1])) if size else SourceHasNoRange(
-            "The range is outside the media. Request a range within it."
+        raise (
+            answers.unsatisfiable(int(size[1]))
+            if size
+            else SourceHasNoRange(
+                "The range is outside the media. Request a range within it."
+            )
         )
     if status not in (_OK, _PARTIAL):
         raise SourceFailed(f"The source responded with status {status}.")
-    if status == _PARTIAL and not (is_range and _CONTENT_RANGE.fullmatch(content_range)):
+    if status == _PARTIAL and not (
+        is_range and _CONTENT_RANGE.fullmatch(content_range)
+    ):
         raise SourceFailed("The source sent a part without saying which one.")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise SourceFailed("The source sent compressed media, whose ranges differ.")
@@ -262,4 +268,6 @@ def _translated() -> Iterator[None]:
             yield
     except NO_RESPONSE as err:
         reason = str(err) or type(err).__name__
-        raise SourceFailed(f"The source is unreachable, or broke off: {reason}.") from err
+        raise SourceFailed(
+            f"The source is unreachable, or broke off: {reason}."
+        ) from err

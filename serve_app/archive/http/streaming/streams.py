@@ -79,14 +79,16 @@ class Streams:
         self, request: Request, media: Media | None, urls: PublicUrls
     ) -> Response:
         if media is None:
-            raise MediaNotFound("There is no such media. Check its name, or trigger it.")
+            raise MediaNotFound("There is no such media. Check its name.")
         if media.blocked_at is not None:
             raise MediaNotFound("This media was taken down.")
         return await self.proxied.answer(request, media.url, urls)
 
     def _find_episode(self, identity: Identity) -> tuple[Media | None, str | None]:
         media = self._find(identity.key)
-        is_known = media is not None and (media.is_ready or media.blocked_at is not None)
+        is_known = media is not None and (
+            media.is_ready or media.blocked_at is not None
+        )
         if is_known or self.old_lookup is None:
             return media, None
         return media, self.old_lookup(identity)
