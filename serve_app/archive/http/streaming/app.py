@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -28,6 +29,11 @@ from serve_app.errors import AppError
 from serve_app.settings import Settings
 
 _WORKER = "stemserve"
+# Starlette's types know no handlers of one kind of error.
+_ON_ERRORS: dict[Any, Any] = {
+    AppError: problems.on_app_error,
+    HTTPException: problems.on_http_exception,
+}
 # A thread reads one chunk at a time, so these serve many more streams.
 _STORE_THREADS = 32
 _DATABASE_THREADS = 8
@@ -56,10 +62,7 @@ def build(
     app = Starlette(
         routes=ROUTES,
         middleware=_middleware(settings),
-        exception_handlers={
-            AppError: problems.on_app_error,
-            HTTPException: problems.on_http_exception,
-        },
+        exception_handlers=_ON_ERRORS,
         lifespan=lifespan,
     )
     stored = StoredMedia(objects, store_threads, settings.archive_redirects)

@@ -1,0 +1,61 @@
+"""`stemserve stream`: the process that streams the archive's media, without Ray."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from serve_app.archive.http.streaming import app
+from serve_app.archive.media import MediaStore
+from serve_app.archive.stores import MediaStores
+from serve_app.cli.configuration import read_settings, settings_of
+from serve_app.database import Database
+from serve_app.settings import Settings
+from serve_app.telemetry.json_lines import ContextFilter, JsonLines
+
+# Of streams in flight when the process is told to stop. Then their players continue by
+# a range, from another process or from the next one.
+_GRACE_SECONDS = 8
+_LINE = "%(asctime)s %(levelname)s %(message)s"
+
+
+def run(host: str, port: int | None, config: Path | None) -> None:
+    """Serve until SIGINT or SIGTERM; streams in flight get a moment to end."""
+    settings = read_settings(settings_of(config))
+    _configure_logging(settings)
+    stores = MediaStores(settings)
+    with Database(settings.effective_database_url) as database:
+        media = MediaStore(database, lambda: datetime.now(UTC), stores.names)
+        chosen = settings.archive_port if port is None else port
+        serve(app.build(media, stores, settings), host, chosen)
+
+
+def serve(application: ASGIApp, host: str, port: int) -> None:
+    """Serve an application with the server's settings, until SIGINT or SIGTERM."""
+    uvicorn.run(
+        application,
+        host=host,
+        port=port,
+        # The application reads the headers of trusted proxies, and logs requests.
+        proxy_headers=False,
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def _configure_logging(settings: Settings) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(_LINE))
+    if settings.log_format == "json":
+        handler.addFilter(ContextFilter())
+        handler.setFormatter(JsonLines({"process": "stream"}))
+    for name in ("serve_app", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.setLevel(settings.log_level.upper())
+        logger.handlers = [handler]
+        logger.propagate = False
