@@ -5,10 +5,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import uvicorn
-from starlette.types import ASGIApp
-
-from serve_app.archive.http.streaming import app
+from serve_app.archive.http.streaming import app, server
 from serve_app.archive.media import MediaStore
 from serve_app.archive.stores import MediaStores
 from serve_app.cli.configuration import read_settings, settings_of
@@ -16,9 +13,6 @@ from serve_app.database import Database
 from serve_app.settings import Settings
 from serve_app.telemetry.json_lines import ContextFilter, JsonLines
 
-# Of streams in flight when the process is told to stop. Then their players continue by
-# a range, from another process or from the next one.
-_GRACE_SECONDS = 8
 _LINE = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -30,22 +24,8 @@ def run(host: str, port: int | None, config: Path | None) -> None:
     with Database(settings.effective_database_url) as database:
         media = MediaStore(database, lambda: datetime.now(UTC), stores.names)
         chosen = settings.archive_port if port is None else port
-        serve(app.build(media, stores, settings), host, chosen)
-
-
-def serve(application: ASGIApp, host: str, port: int) -> None:
-    """Serve an application with the server's settings, until SIGINT or SIGTERM."""
-    uvicorn.run(
-        application,
-        host=host,
-        port=port,
-        # The application reads the headers of trusted proxies, and logs requests.
-        proxy_headers=False,
-        access_log=False,
-        server_header=False,
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+        application = app.build(media, stores, settings)
+        server.run(server.configured(application, host, chosen))
 
 
 def _configure_logging(settings: Settings) -> None:

@@ -17,6 +17,7 @@ import uvicorn
 from sqlalchemy import insert
 from starlette.types import ASGIApp
 
+from serve_app.archive.http.streaming import server as streaming_server
 from serve_app.archive.identity import Identity, digest
 from serve_app.archive.media import MediaStore, archive_media
 from serve_app.database import Database
@@ -137,16 +138,10 @@ class Client:
 
 
 @contextmanager
-def serving(app: ASGIApp, **options: Any) -> Iterator[Client]:
+def serving(app: ASGIApp, root_path: str = "") -> Iterator[Client]:
     """Run an application with uvicorn, in a thread; yield a client of it."""
-    config = uvicorn.Config(
-        app,
-        port=0,
-        proxy_headers=False,
-        log_config=None,
-        timeout_graceful_shutdown=1,
-        **options,
-    )
+    config = streaming_server.configured(app, "127.0.0.1", 0)
+    config.root_path = root_path
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()

@@ -37,9 +37,7 @@ PAGE = b"<!DOCTYPE html><html><body>Not found</body></html>"
         ("video/mp4", b"", "video/mp4"),
     ],
 )
-def test_media_gets_a_type_of_media(
-    declared: str, first: bytes, expected: str
-) -> None:
+def test_media_gets_a_type_of_media(declared: str, first: bytes, expected: str) -> None:
     assert media_types.sent(declared, first) == expected
 
 
