@@ -134,7 +134,11 @@ class Client:
 
     def proxied(self, url: str, **more: Any) -> Answer:
         """Ask for what is at a URL."""
-        return self.ask(f"/proxy?url={quote(url, safe='')}", **more)
+        return self.ask(self.proxied_url(url).removeprefix(self.url), **more)
+
+    def proxied_url(self, url: str) -> str:
+        """Return the URL at which players get what is at another one."""
+        return f"{self.url}/proxy?url={quote(url, safe='')}"
 
 
 @contextmanager
