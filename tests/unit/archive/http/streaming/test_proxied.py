@@ -458,3 +458,21 @@ def test_urls_are_taken_as_clients_encode_them(client: Client, origin: Origin) -
     for url in ("/a+b%20c/%ED%95%9C.mp4", "/a+b c/한.mp4"):
         assert client.proxied(origin.url + url).body == MP4
     assert unquote(origin.asked[0][0]) == "/a+b c/한.mp4"
+
+
+def test_more_streams_than_there_are_threads_are_asked_to_come_back(
+    rows: Rows, objects: StoredObjects, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_MOST_PROXIED", 1)
+    silent = Silent(HEAD + MP4[:100_000])
+    origin.by_path["/a.mp4"] = silent
+    url = origin.add("/b.mp4", MP4)
+    with serving(app.build(rows.media, objects, ALLOWED)) as client:
+        first = threading.Thread(target=leave, args=(client, f"{origin.url}/a.mp4"))
+        first.start()
+        assert silent.is_asked.wait(10)
+        got = client.proxied(url)
+        assert (got.status, got.headers["retry-after"]) == (503, "5")
+        first.join()
+        assert silent.is_left.wait(10)
+        assert client.proxied(url).body == MP4
