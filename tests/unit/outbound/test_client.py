@@ -14,7 +14,7 @@ import pytest
 from serve_app.errors import Cancelled, RefusedUrl, UnreachableUrl
 from serve_app.outbound import urls
 from serve_app.outbound.addresses import Address, is_public
-from serve_app.outbound.client import CheckedNetwork, Interrupt, OutboundClient
+from serve_app.outbound.client import CheckedNetwork, OutboundClient
 from serve_app.outbound.urls import UrlRules
 
 # Stands in for a server on the Internet: loopback too, but allowed for the test.
@@ -410,66 +410,6 @@ def test_a_server_that_drips_its_head_is_cut_off_in_time(inner: Listener) -> Non
     ):
         pass
     assert time.monotonic() - start < 3
-
-
-@pytest.mark.parametrize(
-    "sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nso"]
-)
-def test_a_request_that_is_interrupted_ends_though_its_server_is_silent(
-    sent: bytes,
-) -> None:
-    interrupt = Interrupt()
-    with socket.create_server((PUBLIC, 0)) as server:
-        port = server.getsockname()[1]
-
-        def interrupt_it() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(sent)
-                time.sleep(0.2)
-                interrupt.set()
-                # The other side hangs up, rather than only looking away.
-                assert connection.recv(1) == b""
-
-        thread = Thread(target=interrupt_it)
-        thread.start()
-        url, start = f"http://good.example:{port}/", time.monotonic()
-        with (
-            pytest.raises((httpcore.NetworkError, httpcore.ProtocolError)),
-            asker(port).get(url, {}, start + 60, interrupt) as answer,
-        ):
-            b"".join(answer.body)
-        assert time.monotonic() - start < 10
-        thread.join(10)
-        assert not thread.is_alive()
-
-
-def test_a_request_that_was_interrupted_before_it_began_fails(
-    inner: Listener, outer: Listener
-) -> None:
-    interrupt, asking = Interrupt(), asker(inner.port)
-    url = f"http://good.example:{inner.port}/"
-    interrupt.set()
-    with (
-        pytest.raises(httpcore.ReadError),
-        asking.get(url, {}, time.monotonic() + 5, interrupt),
-    ):
-        pass
-    # Another request of the same client is not concerned.
-    assert get(asking, url) == (200, b"song")
-
-
-def test_an_interrupt_that_comes_late_ends_no_other_request(
-    inner: Listener, outer: Listener
-) -> None:
-    interrupt, asking = Interrupt(), asker(inner.port)
-    url, deadline = f"http://good.example:{inner.port}/", time.monotonic() + 5
-    with asking.get(url, {}, deadline, interrupt) as answer:
-        assert b"".join(answer.body) == b"song"
-    with asking.get(url, {}, deadline) as answer:
-        interrupt.set()
-        assert b"".join(answer.body) == b"song"
 
 
 def test_a_post_that_nobody_takes_is_unreachable(inner: Listener) -> None:

@@ -26,18 +26,20 @@ class Reader:
     """Blocking work of one response: in threads of `pool`, one call after the other.
 
     All calls share a context, as `OutboundClient.get` needs. `stack` closes what they
-    opened. If the response is cancelled meanwhile, `interrupt` ends the call that
-    blocks. For one event loop.
+    opened. If the response is cancelled while a call blocks, `is_wanted` turns False.
+    For one event loop.
     """
 
-    def __init__(
-        self, pool: ThreadPoolExecutor, interrupt: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.stack = ExitStack()
         self._pool = pool
-        self._interrupt = interrupt
+        self._is_wanted = True
         self._context = copy_context()
         self.chunks: Iterator[bytes] = iter(())
+
+    def is_wanted(self) -> bool:
+        """Whether the response is still to be sent; thread-safe."""
+        return self._is_wanted
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do `work` in a thread; when cancelled, wait for its end before raising."""
@@ -48,7 +50,7 @@ class Reader:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             if not submitted.cancel():
-                self._interrupt()
+                self._is_wanted = False
             await asyncio.wait([running])
             if not running.cancelled():
                 running.exception()  # Marks it as retrieved.

@@ -21,12 +21,7 @@ from serve_app.archive.http.streaming.bodies import Body, Reader
 from serve_app.archive.http.streaming.public_urls import PublicUrls
 from serve_app.archive.sources import Sources
 from serve_app.errors import AppError, Busy, RangeNotSatisfiable, RefusedUrl
-from serve_app.outbound.client import (
-    NO_RESPONSE,
-    Interrupt,
-    OutboundClient,
-    OutboundResponse,
-)
+from serve_app.outbound.client import NO_RESPONSE, OutboundClient, OutboundResponse
 
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
 _MISSING = (404, 410)
@@ -100,14 +95,14 @@ class ProxiedMedia:
         """
         with _refused():
             self._sources.checked(url)
-        reader, interrupt = self._begin()
+        reader = self._begin()
         try:
-            opened = await self._opened(reader, interrupt, url, _asked(request, url))
+            opened = await self._opened(reader, url, _asked(request, url))
             if opened.is_playlist and opened.status == _PARTIAL:
                 # Only a whole one can be rewritten.
                 reader.close()
-                reader, interrupt = self._begin()
-                opened = await self._opened(reader, interrupt, url, {})
+                reader = self._begin()
+                opened = await self._opened(reader, url, {})
             if opened.is_playlist:
                 body, version = await reader.run(_playlist, reader, opened, urls)
                 reader.close()
@@ -118,32 +113,27 @@ class ProxiedMedia:
             raise
         return Body(opened.status, headers, reader, opened.first)
 
-    def _begin(self) -> tuple[Reader, Interrupt]:
+    def _begin(self) -> Reader:
         if self._number >= self._limit:
             raise Busy(
                 f"This server passes on {self._limit} streams of sources at once, its "
                 "maximum. Try again in a moment."
             )
         self._number += 1
-        interrupt = Interrupt()
-        reader = Reader(self._threads, interrupt.set)
+        reader = Reader(self._threads)
         reader.stack.callback(self._end)
-        return reader, interrupt
+        return reader
 
     def _end(self) -> None:
         self._number -= 1
 
     async def _opened(
-        self,
-        reader: Reader,
-        interrupt: Interrupt,
-        url: str,
-        headers: Mapping[str, str],
+        self, reader: Reader, url: str, headers: Mapping[str, str]
     ) -> _Opened:
         """Return the response of a source, which has media or a playlist."""
         sent = {**_PLAIN, **headers}
         # No timeout of the whole: a film is as long as its player watches it.
-        opening = self._client.get(url, sent, math.inf, interrupt)
+        opening = self._client.get(url, sent, math.inf, reader.is_wanted)
 
         def begun() -> OutboundResponse:
             with _translated():
