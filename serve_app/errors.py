@@ -16,6 +16,7 @@ AppError
 ├── NotReady              409  the job has no stems yet, or never will
 ├── UploadIncomplete      409  parts of a direct upload are missing
 ├── UploadBusy            409  another request is processing the same upload
+├── PreconditionFailed    412  the file is another version than the client's
 ├── UploadTooLarge        413
 ├── AudioTooLong          413
 ├── RangeNotSatisfiable   416  the requested range is outside the file
@@ -158,6 +159,10 @@ class UploadBusy(AppError):
 
 class NoDirectUploads(AppError):
     code, status = "no_direct_uploads", 501
+
+
+class PreconditionFailed(AppError):
+    code, status = "precondition_failed", 412
 
 
 class UploadTooLarge(AppError):

@@ -120,6 +120,34 @@ def serve(
 
 
 @app.command()
+def stream(
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 is all addresses."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="Port to listen on. Default: STEMSERVE_ARCHIVE_PORT.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Serve config to use instead of the local one.")
+    ] = None,
+) -> None:
+    """Stream the archive's media from this machine until Ctrl-C.
+
+    `stemserve serve` starts this process if the archive runs.
+    """
+    from serve_app.cli import stream
+
+    stream.run(host, port, config)
+
+
+@app.command()
 def check(
     configs: Annotated[
         list[Path],
