@@ -45,6 +45,8 @@ class Footprint:
     )
     # How many of the samples were taken before the load ended.
     loaded: int | None = None
+    # Why samples are missing.
+    failures: list[str] = field(default_factory=list)
 
     def end_load(self) -> None:
         """Note that the load has ended: the server rests from now on."""
@@ -89,7 +91,11 @@ def watched(server: LocalServer) -> Iterator[Footprint]:
 
     def watch() -> None:
         while not done.wait(_PERIOD_SECONDS):
-            footprint.look(server, time.monotonic() - began)
+            try:
+                footprint.look(server, time.monotonic() - began)
+            except Exception as error:
+                # The load goes on; its report says that this is missing.
+                footprint.failures.append(f"{type(error).__name__}: {error}")
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -58,7 +58,8 @@ def report(
             name: call.examples for name, call in measures.calls.items() if call.errors
         },
     }
-    return {**found, "problems": list(_problems(found, profile))}
+    problems = [*_problems(found, profile), *_unseen(footprint)]
+    return {**found, "problems": problems}
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -122,6 +123,12 @@ def _problems(found: Mapping[str, Any], profile: Profile) -> Iterator[str]:
         if most is not None and left is not None and left > most:
             unit = f" {UNITS[name]}".rstrip()
             yield f"{left}{unit} more of {name} are left, and the limit is {most:g}"
+
+
+def _unseen(footprint: Footprint) -> Iterator[str]:
+    """Yield a line if samples of the footprint are missing."""
+    if failures := footprint.failures:
+        yield f"{len(failures)} samples of the footprint failed: {failures[0]}"
 
 
 def _taken(footprint: Footprint, since_seconds: float) -> dict[str, Any]:

@@ -291,6 +291,25 @@ def test_each_limit_that_is_exceeded_is_a_problem() -> None:
     assert all(problem in page for problem in ("2 errors", "60.0 MB", "503"))
 
 
+def test_samples_that_failed_are_a_problem() -> None:
+    measures = Measures("test", 10, 0.1, {})
+    taken = Footprint(failures=["OSError: gone"] * 3)
+    found = report.report("http://a", Profile(), measures, taken, {})
+    assert found["problems"] == ["3 samples of the footprint failed: OSError: gone"]
+
+
+def test_jobs_that_may_have_expired_are_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs = Jobs()
+    jobs.add("old")
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert jobs.any() is None
+    jobs.add("new")
+    assert jobs.any() == "new"
+
+
 def test_a_run_within_its_limits_has_no_problems() -> None:
     profile = Profile.model_validate({"limits": {"p99_ms": {POLL: 250}}})
     measures = Measures("test", 10, 0.1, {POLL: Call([0.1] * 99)})
