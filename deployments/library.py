@@ -29,6 +29,7 @@ from serve_app.jobs.runner import Finished, Progress, RunnerEvent, Started
 from serve_app.library import channel, kinds
 from serve_app.library.arrivals import Arrivals
 from serve_app.library.channel import LibraryChannel
+from serve_app.library.dead_letters import WEBHOOKS
 from serve_app.library.http.part import LibraryServices, part
 from serve_app.library.settings_rules import RULES
 from serve_app.library.task import Done, LibraryJob, Stores
@@ -151,6 +152,8 @@ class Library:
                 stores,
                 wake=calls.wake,
                 status=calls.status,
+                failing=partial(kernel.outbox.failing, WEBHOOKS),
+                probe=bucket_objects(kernel.settings).probe,
             )
         )
 

@@ -1,8 +1,15 @@
 """The options of a deployment in a Serve config: its size and its resources."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 from ray import serve
 from ray.serve import Application
 
@@ -34,6 +41,15 @@ class Autoscaling(Strict):
     upscale_delay_s: float = Field(default=5.0, ge=0)
     downscale_delay_s: float = Field(default=300.0, ge=0)
     goal_s: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas must be at most max_replicas, got {self.min_replicas} "
+                f"and {self.max_replicas}"
+            )
+        return self
 
     def options(self) -> dict[str, Any]:
         """Return the fields of an AutoscalingConfig."""

@@ -72,6 +72,12 @@ def _envelope(headers: Mapping[str, Any], body: str) -> str:
     return encoded(json.dumps(envelope))
 
 
+def _nested(depth: int) -> str:
+    """Return a task to hash with a value that is nested so deep."""
+    nested = "[" * depth + "]" * depth
+    return message("generate_hash_and_webhook", HASH)[:-2] + f', "x": {nested}}}}}'
+
+
 # What is no task, by what is wrong with it.
 RUBBISH = {
     "not json": "hello",
@@ -128,6 +134,9 @@ RUBBISH = {
     "not a number": '{"stemId": "a", "filepath": "a", "num_peaks": NaN}',
     "half a character": '{"stemId": "\\ud800", "filepath": "a"}',
     "nested too deep": "[" * 100_000,
+    **{f"nested {depth} deep": _nested(depth) for depth in (20, 480, 900, 5_000)},
+    "an object nested too deep": '{"a":' * 900 + "1" + "}" * 900,
+    "kwargs that are an empty list": json.dumps({"task": "health_check", "kwargs": []}),
     "a webhook that is too large": message(
         "mix_stems_and_upload",
         {**MIX, "stem_paths": [f"audio/{n:090}.wav" for n in range(1_000)]},

@@ -6,14 +6,16 @@ from math import inf
 from time import monotonic
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.api import problems
 from serve_app.api.door import client_of
 from serve_app.api.limits import Limit
-from serve_app.api.multipart import MAX_FIELDS_BYTES
 from serve_app.errors import AppError, BodyTooSlow, UploadTooLarge
+
+# As long as a message of SQS may be: the library takes the same over HTTP.
+MAX_PLAIN_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Bodies:
     """Count requests with a body against `limit`, and abort those that are too slow.
 
     When all places are taken, the slowest slow body is aborted for a new one. A body
-    that is not a form is kept in memory, so it may be at most MAX_FIELDS_BYTES long. A
+    that is not a form is kept in memory, so it may be at most MAX_PLAIN_BYTES long. A
     request counts from its headers to its response. When no place is free, the refusal
     is sent before the body is read.
     """
@@ -76,7 +78,7 @@ class Bodies:
 
         The application sees a client that disconnected.
         """
-        most_bytes = inf if _is_form(scope) else MAX_FIELDS_BYTES
+        most_bytes = inf if _is_form(scope) else MAX_PLAIN_BYTES
         body, has_started = _CheckedBody(receive, self._pace, most_bytes), False
 
         async def send_unless_wrong(message: Message) -> None:
@@ -88,6 +90,10 @@ class Bodies:
         self._arriving.add(body)
         try:
             await self._app(scope, body.receive, send_unless_wrong)
+        except ClientDisconnect:
+            # Raised by what read the body; its client may be there.
+            if body.error is None:
+                raise
         finally:
             self._arriving.remove(body)
         if body.error is not None and not has_started:
@@ -157,7 +163,7 @@ class _CheckedBody:
             if self._left_bytes < 0:
                 self.error = UploadTooLarge(
                     f"A body that is not multipart/form-data must be at most "
-                    f"{MAX_FIELDS_BYTES} bytes. Send a song as a form: "
+                    f"{MAX_PLAIN_BYTES} bytes. Send a song as a form: "
                     "curl -F file=@song.mp3."
                 )
         finally:

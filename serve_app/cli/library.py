@@ -31,10 +31,12 @@ def show(limit: int, config: Path | None, *, as_json: bool) -> None:
         ]
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return
-    table = Table(Column("id", no_wrap=True), "failed", "task", "subject", "reason")
+    columns = ("failed", "task", "subject", "code", "reason")
+    table = Table(Column("id", no_wrap=True), *columns)
     for each in found:
         failed = f"{each.failed_at:%Y-%m-%d %H:%M}"
-        table.add_row(each.id, failed, each.task or "-", each.subject, each.error)
+        said = (each.error_code, each.error)
+        table.add_row(each.id, failed, each.task or "-", each.subject, *said)
     Console().print(table)
 
 

@@ -161,7 +161,8 @@ def retry_after(
     counts = not died or attempt.kind.rules.deaths_are_failures
     started = attempt.replica is not None
     shared = died and started and _had_company(attempt, running)
-    delay_seconds = attempt.kind.rules.delay_seconds(attempt.job.attempt)
+    # What was excused is no reason to wait longer.
+    delay_seconds = attempt.kind.rules.delay_seconds(attempt.job.failures + 1)
     if died:
         # The kind's delays are for what a job needs to get better by itself.
         delay_seconds = min(delay_seconds, policy.backoff_seconds)

@@ -54,9 +54,9 @@ class Rules:
         """Whether a claim must count the running jobs first, alone."""
         return self.at_once is not None or self.at_once_per_lane is not None
 
-    def delay_seconds(self, attempt: int) -> float:
-        """Return the delay after the failed `attempt`, which counts from 1."""
-        return self.retry_seconds[min(attempt, len(self.retry_seconds)) - 1]
+    def delay_seconds(self, failures: int) -> float:
+        """Return the delay after so many failures, at least 1."""
+        return self.retry_seconds[min(failures, len(self.retry_seconds)) - 1]
 
 
 @dataclass(frozen=True)

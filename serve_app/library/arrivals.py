@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from serve_app.errors import QueueFull
 from serve_app.idempotency import store as answers
 from serve_app.idempotency.response import StoredResponse
 from serve_app.jobs import statements
@@ -91,14 +90,13 @@ class Arrivals:
         job = new_job(task, self.clock(), tenant, client)
         return self._add(job, message_id)
 
-    def has_room(self) -> bool:
-        """Return whether no kind of job has as many waiting as it may have."""
-        try:
-            for store in self.stores.values():
-                store.check_room(client="")
-        except QueueFull:
-            return False
-        return True
+    def room(self) -> int:
+        """Return how many messages can be taken, whatever their tasks are."""
+        waiting = [State.QUEUED]
+        return min(
+            store.kind.rules.max_queued - store.counts(waiting)[State.QUEUED]
+            for store in self.stores.values()
+        )
 
     def _add(self, job: LibraryJob, message_id: str | None) -> str:
         task, store = job.request, self.stores[job.request.name]

@@ -15,7 +15,11 @@ RECEIVERS = UrlRules(("https", "http"), has_private=True)
 # All messages go to one host, several at once; those of one stem one after the other.
 # Those of a process that was killed are sent again when their lease ends.
 POLICY = SendPolicy(
-    at_once=8, at_once_per_host=8, timeout_seconds=30.0, lease_seconds=40.0
+    at_once=8,
+    at_once_per_host=8,
+    timeout_seconds=30.0,
+    lease_seconds=40.0,
+    warns=True,
 )
 
 

@@ -75,17 +75,24 @@ def _loaded(text: str) -> Any:
         raise NotATask(f"The message is not valid JSON: {_short(str(err))}.") from err
     if _NUL.search(encoded):
         raise NotATask("The message has the character NUL, which databases refuse.")
-    if _depth(value) > _MOST_NESTED:
+    if _is_nested_more_than(_MOST_NESTED, value):
         raise NotATask(f"The message is nested more than {_MOST_NESTED} deep.")
     return value
 
 
-def _depth(value: Any) -> int:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list):
-        return 0
-    return 1 + max(map(_depth, value), default=0)
+def _is_nested_more_than(depth: int, value: Any) -> bool:
+    """Return whether a value has more levels; a recursion could be too deep itself."""
+    level = [value]
+    for _ in range(depth + 1):
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        level = inner
+    # What is left has as many levels around it.
+    return bool(level)
 
 
 def _enveloped(envelope: Mapping[str, Any], message: str) -> Task:
@@ -127,7 +134,8 @@ def _task(name: Any, given: Mapping[str, Any], message: str) -> Task:
         ) from None
     if given.get("args"):
         raise NotATask("Positional arguments are not supported. Send `kwargs`.")
-    kwargs = _object(given.get("kwargs") or {}, "kwargs")
+    found = given.get("kwargs")
+    kwargs = _object({} if found is None else found, "kwargs")
     task_id = given.get("id")
     return _checked(known, kwargs, message, task_id if task_id else None)
 

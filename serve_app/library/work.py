@@ -12,7 +12,7 @@ from typing import Any
 
 from serve_app.audio import media_types
 from serve_app.audio.mono import MonoSong
-from serve_app.errors import Cancelled
+from serve_app.errors import Cancelled, UnreadableAudio
 from serve_app.library import audiowaveform, keys, peaks
 from serve_app.library.errors import (
     DeletionRefused,
@@ -30,7 +30,6 @@ from serve_app.storage.working_directory import sweep, working_directory
 MIX_PEAKS = 4000
 _WAV, _JSON = "audio/wav", "application/json"
 _PREFIX = "library-"
-_MIB = 1024**2
 
 Report = Callable[[str, float], None]
 
@@ -144,7 +143,8 @@ class Worker:
                 work.report(Stage.FETCH, 0.8 * number / len(paths))
                 stem = folder / "stem"
                 self._fetch(work, key, stem)
-                mixer.add(stem)
+                with _named(key):
+                    mixer.add(stem)
                 stem.unlink()
             work.report(Stage.WORK, 0.8)
             mixed = mixer.write(folder / "mix.wav", MIX_PEAKS)
@@ -176,8 +176,8 @@ class Worker:
         size_bytes = self._stat(key).size_bytes
         if size_bytes > self._limits.max_file_bytes:
             raise FileTooLarge(
-                f"The file has {size_bytes / _MIB:.1f} MiB, more than the limit of "
-                f"{self._limits.max_file_bytes / _MIB:g} MiB."
+                f"The file has {size_bytes} bytes, more than the limit of "
+                f"{self._limits.max_file_bytes}."
             )
 
     def _check_type(self, song: MonoSong) -> None:
@@ -185,7 +185,7 @@ class Worker:
         if not found & self._limits.media_types:
             allowed = ", ".join(sorted(self._limits.media_types))
             raise WrongType(
-                f"The file is {' or '.join(sorted(found)) or 'of an unknown type'}. "
+                f"The file is {min(found, key=len, default='of an unknown type')}. "
                 f"Analysed are {allowed}."
             )
 
@@ -250,6 +250,15 @@ class _Work:
 
 
 @contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Name the stem in the error of one that can't be read."""
+    try:
+        yield
+    except UnreadableAudio as err:
+        raise UnreadableAudio(f"{key}: {err.detail}") from err
+
+
+@contextmanager
 def _translated(key: str) -> Iterator[None]:
     try:
         yield
@@ -259,6 +268,7 @@ def _translated(key: str) -> Iterator[None]:
         ) from err
     except PermissionError as err:
         raise ObjectForbidden(
-            f"The server has no access to {key} in the bucket. Grant it "
-            "s3:GetObject, s3:PutObject and s3:DeleteObject."
+            f"The server has no access to {key} in the bucket. In S3 it needs "
+            "s3:GetObject, s3:PutObject and s3:DeleteObject; in a directory the file "
+            "must be no link."
         ) from err

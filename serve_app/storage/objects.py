@@ -44,6 +44,9 @@ class Objects(Protocol):
     def delete(self, key: str) -> None:
         """Delete an object; one that is missing is no error."""
 
+    def probe(self) -> None:
+        """Raise StorageUnavailable unless the bucket responds."""
+
 
 class DirectoryObjects:
     """The files of a directory as objects: `a/b.wav` is the file `b.wav` in `a`.
@@ -88,13 +91,18 @@ class DirectoryObjects:
         with _translated():
             self._path(key).unlink(missing_ok=True)
 
+    def probe(self) -> None:
+        """Raise StorageUnavailable if the directory is gone."""
+        with _translated():
+            next(self._root.iterdir(), None)
+
     def _path(self, key: str) -> Path:
         *folders, last = key.split("/")
         path = self._root.joinpath(*(_name(each) or "%" for each in folders))
         path /= _name(last) or "%%"
         if path.parent.resolve() != path.parent or path.is_symlink():
             raise PermissionError(f"{key!r} has a symbolic link in its path")
-        if path.is_dir():
+        if path.exists() and not path.is_file():
             raise FileNotFoundError(2, "there is no such file", key)
         return path
 

@@ -12,6 +12,7 @@ from serve_app.jobs.job import State
 from serve_app.jobs.table import queue
 from serve_app.usage.table import day_of, usage
 from serve_app.webhooks.delivery import DeliveryState
+from serve_app.webhooks.outbox import is_next
 from serve_app.webhooks.table import messages
 
 _MOST_TENANTS = 5
@@ -137,9 +138,7 @@ def _outbox(connection: Connection, now: datetime) -> Mapping[str, OutboxFacts]:
         messages.c.channel,
         func.sum(case((messages.c.state == DeliveryState.PENDING.value, 1), else_=0)),
         func.sum(case((messages.c.state.in_(_DEAD), 1), else_=0)),
-        func.min(
-            case((messages.c.state == DeliveryState.PENDING.value, messages.c.due_at))
-        ),
+        func.min(case((is_next, messages.c.due_at))),
     )
     return {
         channel: OutboxFacts(int(waiting), int(dead), _age_seconds(due_at, now))

@@ -22,7 +22,8 @@ class SendPolicy:
 
     A lease must be longer than an attempt, DNS look-up included. At most
     `at_once_per_host` messages are sent to one host, so that a slow host does not block
-    the others.
+    the others. If the receiver is the operator's own, `warns` says so when a message
+    fails for the first time.
     """
 
     at_once: int = 8
@@ -31,6 +32,7 @@ class SendPolicy:
     lease_seconds: float = 60.0
     poll_seconds: float = 1.0
     backoff_seconds: float = 5.0
+    warns: bool = False
 
 
 class Poster(Protocol):

@@ -9,9 +9,11 @@ from uuid import uuid4
 from sqlalchemy import (
     Connection,
     Select,
+    and_,
     bindparam,
     delete,
     exists,
+    func,
     insert,
     not_,
     or_,
@@ -42,13 +44,14 @@ _has_older = (
     )
     .correlate(messages)
 )
+# Whether a message waits for nothing but its own time.
+is_next = and_(_is_pending, or_(messages.c.order_key.is_(None), not_(_has_older)))
 # Built once: building a statement takes longer than running it.
 _NEXT = (
     select(messages.c.id)
     .where(
         messages.c.channel == bindparam("of_channel"),
-        _is_pending,
-        or_(messages.c.order_key.is_(None), not_(_has_older)),
+        is_next,
         messages.c.due_at <= bindparam("now"),
         messages.c.host.not_in(bindparam("busy_hosts", expanding=True)),
     )
@@ -164,6 +167,14 @@ class Outbox:
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(messages.c.created_at))
             return [to_delivery(row._asdict()) for row in rows]
+
+    def failing(self, channel: str) -> int:
+        """Return how many deliveries of a channel wait that have failed before."""
+        query = select(func.count()).where(
+            messages.c.channel == channel, _is_pending, messages.c.failures > 0
+        )
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def given_up(self, channel: str, limit: int | None = None) -> list[Delivery]:
         """Return the deliveries of a channel that have failed, newest first."""

@@ -212,7 +212,9 @@ class Sender:
         reason = json.dumps(attempt.error) if attempt.error else "-"
         if self._outbox.failed(delivery, attempt, retry_at):
             line = "webhook delivery failed %s status=%s retry_in=%.0fs error=%s"
-            logger.info(line, _named(delivery), status, delay, reason)
+            is_news = self._policy.warns and delivery.failures == 0
+            level = logging.WARNING if is_news else logging.INFO
+            logger.log(level, line, _named(delivery), status, delay, reason)
             return SendOutcome.RETRIED
         line = "webhook delivery abandoned %s status=%s error=%s"
         logger.warning(line, _named(delivery), status, reason)

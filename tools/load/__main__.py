@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,11 +48,11 @@ def main(arguments: Sequence[str]) -> int:
             measures, taken = _generated(url, options), Footprint()
             strikes = Counter[str]()
         else:
-            with (
-                footprint.watched(server) as taken,
-                faults.raging(server, profile.faults) as strikes,
-            ):
-                measures = _generated(url, options)
+            with footprint.watched(server) as taken:
+                with faults.raging(server, profile.faults) as strikes:
+                    measures = _generated(url, options)
+                taken.end_load()
+                time.sleep(profile.rest_seconds)
     found = report.report(url, profile, measures, taken, strikes)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "report.json").write_text(json.dumps(found, indent=2))
@@ -136,8 +137,11 @@ def _print(found: dict[str, Any], out: Path) -> None:
     print(report.table(found))
     print(f"generator: {found['generator_cpu_percent']} % of a core")
     for name, taken in found["footprint"].items():
-        peak, growth = taken["peak"], taken["per_minute"]
-        print(f"{name} of the server: at most {peak} {UNITS[name]}, {growth} a minute")
+        peak, growth, left = taken["peak"], taken["per_minute"], taken["left"]
+        print(
+            f"{name} of the server: at most {peak} {UNITS[name]}, {growth} a minute, "
+            f"{left} more in the end"
+        )
     if found["killed"]:
         print(f"killed: {found['killed']}")
     for text in [text for texts in found["errors"].values() for text in texts]:

@@ -43,6 +43,14 @@ class Footprint:
     values: dict[str, list[float]] = field(
         default_factory=lambda: {name: [] for name in UNITS}
     )
+    # How many of the samples were taken before the load ended.
+    loaded: int | None = None
+    # Why samples are missing.
+    failures: list[str] = field(default_factory=list)
+
+    def end_load(self) -> None:
+        """Note that the load has ended: the server rests from now on."""
+        self.loaded = len(self.at_seconds)
 
     def look(self, server: LocalServer, at_seconds: float) -> None:
         """Add a sample."""
@@ -58,17 +66,22 @@ class Footprint:
             self.values[name].append(value)
 
     def growth_per_minute(self, name: str, since_seconds: float) -> float | None:
-        """Return the slope of the samples since a time; None with fewer than two.
+        """Return the slope of the load's samples since a time; None for fewer than two.
 
         It is the median of the slopes between all pairs (Theil 1950, Sen 1968): a
         process that was killed is missing for a while, which is no growth.
         """
-        pairs = zip(self.at_seconds, self.values[name], strict=True)
+        pairs = zip(self.at_seconds, self.values[name][: self.loaded], strict=False)
         later = [(at / 60, value) for at, value in pairs if at >= since_seconds]
         if len(later) < 2:
             return None
         times, values = zip(*later, strict=True)
         return float(theilslopes(values, times).slope)
+
+    def left(self, name: str) -> float | None:
+        """Return how much more there is in the end than in the beginning, or None."""
+        values = self.values[name]
+        return values[-1] - values[0] if values else None
 
 
 @contextmanager
@@ -78,7 +91,11 @@ def watched(server: LocalServer) -> Iterator[Footprint]:
 
     def watch() -> None:
         while not done.wait(_PERIOD_SECONDS):
-            footprint.look(server, time.monotonic() - began)
+            try:
+                footprint.look(server, time.monotonic() - began)
+            except Exception as error:
+                # The load goes on; its report says that this is missing.
+                footprint.failures.append(f"{type(error).__name__}: {error}")
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -5,8 +5,9 @@ import time
 from collections import deque
 from threading import Lock
 
-# Older ones may have expired.
 _RECENT = 20
+# Older ones may have expired.
+_RECENT_SECONDS = 60.0
 _CANCEL_AFTER_SECONDS = 1.0
 
 
@@ -15,7 +16,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._recent: deque[str] = deque(maxlen=_RECENT)
+        self._recent: deque[tuple[float, str]] = deque(maxlen=_RECENT)
         self._to_download: deque[str] = deque(maxlen=_RECENT)
         self._to_cancel: deque[tuple[float, str]] = deque()
         self._cancelled = set[str]()
@@ -25,7 +26,7 @@ class Jobs:
     def add(self, job_id: str, cancelled_share: float = 0.0) -> None:
         """Add a job that was sent; this share of all jobs is to be cancelled soon."""
         with self._lock:
-            self._recent.append(job_id)
+            self._recent.append((time.monotonic(), job_id))
             self._owed += cancelled_share
             if self._owed >= 1:
                 self._owed -= 1
@@ -36,8 +37,10 @@ class Jobs:
 
     def any(self) -> str | None:
         """Return one of the newest jobs that were not cancelled, or None."""
+        oldest = time.monotonic() - _RECENT_SECONDS
         with self._lock:
-            left = [each for each in self._recent if each not in self._cancelled]
+            recent = [each for at, each in self._recent if at >= oldest]
+            left = [each for each in recent if each not in self._cancelled]
         return random.choice(left) if left else None
 
     def take_to_download(self) -> str | None:

@@ -60,7 +60,7 @@ class Faults(_Section):
 
 
 class Growth(_Section):
-    """By how much a server may grow in a minute: MB, or numbers."""
+    """How much more of each thing a server may take: MB, or numbers."""
 
     memory: float | None = Field(default=None, gt=0)
     descriptors: float | None = Field(default=None, gt=0)
@@ -72,19 +72,25 @@ class Limits(_Section):
     """What a run must keep to. A response 429 is no error: the client tries again.
 
     `p99_ms` is by call, as the report names them. The growth is that of a server which
-    the run starts itself, from a minute after the ramp.
+    the run starts itself, from a minute after the ramp; `left` is what it takes more
+    after its rest than before the load.
     """
 
     errors: int = Field(default=0, ge=0)
     p99_ms: dict[str, float] = Field(default_factory=dict)
     growth_per_minute: Growth = Growth()
+    left: Growth = Growth()
 
 
 class Profile(_Section):
-    """A load, and its limits. Responses in the first `ramp_seconds` don't count."""
+    """A load, and its limits. Responses in the first `ramp_seconds` don't count.
+
+    Afterwards a server that the run starts itself rests for `rest_seconds`.
+    """
 
     duration_seconds: float = Field(default=300.0, gt=0)
     ramp_seconds: float = Field(default=20.0, ge=0)
+    rest_seconds: float = Field(default=0.0, ge=0)
     uploads: Uploads = Uploads()
     polls: Polls = Polls()
     events: Events = Events()

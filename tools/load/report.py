@@ -58,7 +58,8 @@ def report(
             name: call.examples for name, call in measures.calls.items() if call.errors
         },
     }
-    return {**found, "problems": list(_problems(found, profile))}
+    problems = [*_problems(found, profile), *_unseen(footprint)]
+    return {**found, "problems": problems}
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -117,6 +118,17 @@ def _problems(found: Mapping[str, Any], profile: Profile) -> Iterator[str]:
         if most is not None and growth is not None and growth > most:
             unit = f" {UNITS[name]}".rstrip()
             yield f"{name} grows by {growth}{unit} a minute, and the limit is {most:g}"
+    for name, most in limits.left.model_dump().items():
+        left = found["footprint"].get(name, {}).get("left")
+        if most is not None and left is not None and left > most:
+            unit = f" {UNITS[name]}".rstrip()
+            yield f"{left}{unit} more of {name} are left, and the limit is {most:g}"
+
+
+def _unseen(footprint: Footprint) -> Iterator[str]:
+    """Yield a line if samples of the footprint are missing."""
+    if failures := footprint.failures:
+        yield f"{len(failures)} samples of the footprint failed: {failures[0]}"
 
 
 def _taken(footprint: Footprint, since_seconds: float) -> dict[str, Any]:
@@ -125,6 +137,7 @@ def _taken(footprint: Footprint, since_seconds: float) -> dict[str, Any]:
         name: {
             "peak": round(max(values), 1),
             "per_minute": _rounded(footprint.growth_per_minute(name, since_seconds)),
+            "left": _rounded(footprint.left(name)),
             "samples": _pairs(footprint.at_seconds, values),
         }
         for name, values in footprint.values.items()

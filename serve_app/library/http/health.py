@@ -30,11 +30,17 @@ async def of(services: LibraryServices) -> Mapping[str, Any]:
     checks = await asyncio.gather(
         checked("The dispatcher", services.status()),
         checked("The job database", asyncio.to_thread(_counts, services)),
+        checked("The outbox", asyncio.to_thread(services.failing)),
+        checked("The bucket", asyncio.to_thread(services.probe)),
     )
-    (status, no_status), (counts, no_counts) = checks
+    (status, no_status), (counts, no_counts), (failing, _), (_, no_bucket) = checks
     trouble = (status or {}).get("inlet", {}).get("trouble")
-    reasons = [each for each in (no_status, no_counts, trouble) if each]
-    report: dict[str, Any] = {"ready": not reasons, "tasks": counts}
+    reasons = [each for each in (no_status, no_counts, no_bucket, trouble) if each]
+    report: dict[str, Any] = {
+        "ready": not reasons,
+        "tasks": counts,
+        "webhooks": {"failing": failing},
+    }
     if reasons:
         report["reason"] = " ".join(reasons)
     return report

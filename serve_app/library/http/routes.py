@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from serve_app.api import idempotency
 from serve_app.api.dependencies import InjectedClient
 from serve_app.api.threads import run_in_thread
 from serve_app.errors import JobNotFound
@@ -44,7 +45,9 @@ _ACCEPTED = 202
         }
     },
 )
-async def submit(request: Request, client: InjectedClient) -> JSONResponse:
+async def submit(
+    request: Request, client: InjectedClient, _: idempotency.Key = None
+) -> Response:
     """Add a task: the body is a message of the queue, in any of its forms.
 
     A message with the same `id`, task and arguments is the same task, and adds nothing.
@@ -53,13 +56,19 @@ async def submit(request: Request, client: InjectedClient) -> JSONResponse:
     services: LibraryServices = request.app.state.library
     text = (await request.body()).decode("utf-8", "replace")
     task = messages.parsed(text)
+    once = idempotency.once(request, client, [text])
+    if once is not None and (before := await once.before()):
+        return idempotency.replayed(before)
     job_id = await run_in_thread(
         services.arrivals.add, task, tenant=client.tenant, client=client.name
     )
     services.wake(NAMES[TaskName(task.name)])
     path = f"/library/tasks/{job_id}"
     found = TaskAccepted(job_id=job_id, task=task.name, status_path=path)
-    return JSONResponse(found.model_dump(mode="json"), _ACCEPTED, {"Location": path})
+    body = found.model_dump(mode="json")
+    if once is not None and (before := await once.keep(_ACCEPTED, body)):
+        return idempotency.replayed(before)
+    return JSONResponse(body, _ACCEPTED, {"Location": path})
 
 
 @router.get("/library/tasks/{job_id}", summary="Get a task", response_model=TaskView)

@@ -15,7 +15,7 @@ from serve_app.webhooks import schedule
 from serve_app.webhooks.channel import SendPolicy
 
 _DELIVERED = 200
-_POLICY = SendPolicy(at_once=2, at_once_per_host=2)
+_POLICY = SendPolicy(at_once=2, at_once_per_host=2, warns=True)
 
 
 @dataclass(frozen=True)

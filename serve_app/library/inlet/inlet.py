@@ -21,11 +21,14 @@ _BACKOFF_SECONDS = 5.0
 class Source(Protocol):
     """What the inlet needs of a queue; see `sqs.Queue`."""
 
-    def receive(self, wait_seconds: int) -> Sequence[Received]:
+    def receive(self, wait_seconds: int, most: int) -> Sequence[Received]:
         """Return some messages, or none after that time."""
 
     def delete(self, received: Sequence[Received]) -> None:
         """Delete messages."""
+
+    def give_back(self, received: Sequence[Received]) -> None:
+        """Let messages be received again at once."""
 
 
 class Inlet:
@@ -62,15 +65,17 @@ class Inlet:
 
     def _step(self) -> bool:
         """Take some messages; return False if there is no room for their jobs."""
-        if not self._arrivals.has_room():
+        room = self._arrivals.room()
+        if room < 1:
             return False
         taken: list[Received] = []
         failures: list[Exception] = []
-        for message in self._queue.receive(_WAIT_SECONDS):
+        received = self._queue.receive(_WAIT_SECONDS, room)
+        for message in received:
             try:
                 self._arrivals.take(message.text, message.id)
                 taken.append(message)
-            except Unavailable as err:
+            except (Unavailable, QueueFull) as err:
                 failures.append(err)
                 break
             except Exception as err:
@@ -79,9 +84,22 @@ class Inlet:
         if taken:
             self._wake()
             self._queue.delete(taken)
+        return self._is_fine(received, taken, failures)
+
+    def _is_fine(
+        self,
+        received: Sequence[Received],
+        taken: Sequence[Received],
+        failures: Sequence[Exception],
+    ) -> bool:
+        """Raise what was unexpected; return False if there was no room for the rest."""
         unexpected = [err for err in failures if not isinstance(err, QueueFull)]
         if unexpected:
             raise unexpected[0]
+        if failures:
+            # Another one, or HTTP, took the room: else they would be received, and
+            # counted as such, again and again.
+            self._queue.give_back([each for each in received if each not in taken])
         return not failures
 
     def _say(self, err: Exception) -> None:

@@ -53,12 +53,12 @@ class Queue:
             ),
         )
 
-    def receive(self, wait_seconds: int) -> Sequence[Received]:
+    def receive(self, wait_seconds: int, most: int) -> Sequence[Received]:
         """Return up to ten messages; wait for the first one if there are none."""
         with _translated():
             answer = self._client.receive_message(
                 QueueUrl=self._url,
-                MaxNumberOfMessages=_MOST_AT_ONCE,
+                MaxNumberOfMessages=min(most, _MOST_AT_ONCE),
                 WaitTimeSeconds=wait_seconds,
                 VisibilityTimeout=_VISIBILITY_SECONDS,
             )
@@ -81,6 +81,14 @@ class Queue:
             )
         for failure in answer.get("Failed", ()):
             logger.warning("message not deleted reason=%s", failure.get("Code"))
+
+    def give_back(self, received: Sequence[Received]) -> None:
+        """Let messages be received again at once; they count as received once more."""
+        for each in received:
+            with _translated():
+                self._client.change_message_visibility(
+                    QueueUrl=self._url, ReceiptHandle=each.handle, VisibilityTimeout=0
+                )
 
     def visible(self) -> int:
         """Return about how many messages wait to be received."""

@@ -244,6 +244,17 @@ def test_a_process_that_was_killed_and_came_back_is_no_growth() -> None:
     assert found.growth_per_minute("memory", 60) == 0
 
 
+def test_what_is_left_after_a_rest_is_no_growth_under_load() -> None:
+    found = grown("disk", [0.0] * 12, [100.0] * 20)
+    found.end_load()
+    for value in (60.0, 30.0, 4.0):
+        found.at_seconds.append(found.at_seconds[-1] + 5)
+        found.values["disk"].append(value)
+    assert found.growth_per_minute("disk", 60) == 0
+    assert found.left("disk") == 4
+    assert Footprint().left("rows") is None
+
+
 def test_random_uploads_keep_the_rate_and_differ() -> None:
     uploads = Uploads(per_second=2, song_seconds=2, random=True)
     encoded = songs.encoded(uploads)
@@ -259,7 +270,11 @@ def test_random_uploads_keep_the_rate_and_differ() -> None:
 
 def test_each_limit_that_is_exceeded_is_a_problem() -> None:
     growth = {"memory": 1, "rows": 1}
-    limits = {"p99_ms": {POLL: 250, STEM: 1}, "growth_per_minute": growth}
+    limits = {
+        "p99_ms": {POLL: 250, STEM: 1},
+        "growth_per_minute": growth,
+        "left": {"memory": 100, "rows": 1},
+    }
     profile = Profile.model_validate({"limits": limits})
     measures = Measures("test", 10, 0.1, {POLL: Call([0.1, 0.3], 0, 2, ["503"])})
     taken = grown("memory", [0.0] * 16, [5.0 * index for index in range(40)])
@@ -270,9 +285,29 @@ def test_each_limit_that_is_exceeded_is_a_problem() -> None:
         f"p99 of {POLL} is 300.0 ms, and the limit is 250 ms",
         f"no response to {STEM}",
         "memory grows by 60.0 MB a minute, and the limit is 1",
+        "195.0 MB more of memory are left, and the limit is 100",
     ]
     page = report.page(found)
     assert all(problem in page for problem in ("2 errors", "60.0 MB", "503"))
+
+
+def test_samples_that_failed_are_a_problem() -> None:
+    measures = Measures("test", 10, 0.1, {})
+    taken = Footprint(failures=["OSError: gone"] * 3)
+    found = report.report("http://a", Profile(), measures, taken, {})
+    assert found["problems"] == ["3 samples of the footprint failed: OSError: gone"]
+
+
+def test_jobs_that_may_have_expired_are_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs = Jobs()
+    jobs.add("old")
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert jobs.any() is None
+    jobs.add("new")
+    assert jobs.any() == "new"
 
 
 def test_a_run_within_its_limits_has_no_problems() -> None:

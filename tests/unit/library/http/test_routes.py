@@ -32,6 +32,12 @@ class Dispatchers:
     def __init__(self) -> None:
         self.woken: list[str] = []
         self.answer: Mapping[str, Any] | Exception = {"inlet": {"trouble": None}}
+        self.failing = 0
+        self.has_bucket = True
+
+    def probe(self) -> None:
+        if not self.has_bucket:
+            raise Unavailable("There is no bucket.")
 
     async def status(self) -> Mapping[str, Any]:
         if isinstance(self.answer, Exception):
@@ -54,7 +60,14 @@ def services(tmp_path: Path, dispatchers: Dispatchers) -> Iterator[LibraryServic
         }
         arrivals = Arrivals(stores, clock)
         wake, status = dispatchers.woken.append, dispatchers.status
-        yield LibraryServices(arrivals, stores, wake, status)
+        yield LibraryServices(
+            arrivals,
+            stores,
+            wake,
+            status,
+            failing=lambda: dispatchers.failing,
+            probe=dispatchers.probe,
+        )
 
 
 @pytest.fixture
@@ -104,9 +117,7 @@ async def test_a_failed_task_has_its_reason(
 async def test_rubbish_is_refused_and_adds_nothing(
     client: httpx.AsyncClient, services: LibraryServices, name: str
 ) -> None:
-    # The largest message is larger than any body of JSON may be.
-    content = RUBBISH[name][:60_000]
-    answer = await client.post("/library/tasks", content=content)
+    answer = await client.post("/library/tasks", content=RUBBISH[name])
     assert_problem(answer, 422, "not_a_task")
     assert not any(sum(store.counts().values()) for store in services.stores.values())
 
@@ -128,8 +139,48 @@ async def test_a_full_queue_says_when_to_come_back(client: httpx.AsyncClient) ->
 async def test_health_counts_tasks(client: httpx.AsyncClient) -> None:
     await client.post("/library/tasks", content=TASK)
     answer = await client.get("/library/health")
-    tasks = {"queued": 1, "running": 0, "failed": 0}
-    assert (answer.status_code, answer.json()) == (200, {"ready": True, "tasks": tasks})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "ready": True,
+        "tasks": {"queued": 1, "running": 0, "failed": 0},
+        "webhooks": {"failing": 0},
+    }
+
+
+async def test_health_tells_of_a_receiver_that_fails_and_of_a_missing_bucket(
+    client: httpx.AsyncClient, dispatchers: Dispatchers
+) -> None:
+    dispatchers.failing, dispatchers.has_bucket = 3, False
+    answer = await client.get("/library/health")
+    assert answer.status_code == 503
+    assert answer.json()["webhooks"] == {"failing": 3}
+    assert "There is no bucket." in answer.json()["reason"]
+
+
+async def test_a_repeated_request_with_a_key_gets_the_same_response(
+    client: httpx.AsyncClient,
+) -> None:
+    def send(text: str) -> Any:
+        headers = {"Idempotency-Key": "k1"}
+        return client.post("/library/tasks", content=text, headers=headers)
+
+    first, again = (
+        await send('{"task": "health_check"}'),
+        await send('{"task": "health_check"}'),
+    )
+    assert again.json() == first.json()
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (await send('{"task": "cleanup_temp_files"}')).status_code == 422
+
+
+async def test_a_message_as_large_as_sqs_takes_is_read(
+    client: httpx.AsyncClient,
+) -> None:
+    text = message(TaskName.HASH, {**HASH, "unknown": "x" * 250_000})
+    assert (await client.post("/library/tasks", content=text)).status_code == 202
+    larger = message(TaskName.HASH, {**HASH, "unknown": "x" * 300_000})
+    answer = await client.post("/library/tasks", content=larger)
+    assert_problem(answer, 413, "upload_too_large")
 
 
 @pytest.mark.parametrize(

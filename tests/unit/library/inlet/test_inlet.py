@@ -21,16 +21,22 @@ class Messages:
     def __init__(self, *batches: list[str]) -> None:
         self.batches = list(batches)
         self.deleted: list[str] = []
+        self.given_back: list[str] = []
+        self.asked: list[int] = []
         self.is_down = False
 
-    def receive(self, wait_seconds: int) -> Sequence[Received]:
+    def receive(self, wait_seconds: int, most: int) -> Sequence[Received]:
         if self.is_down:
             raise QueueUnavailable("The queue is away.")
+        self.asked.append(most)
         batch = self.batches.pop(0) if self.batches else []
         return [Received(f"id-{text}", text, text) for text in batch]
 
     def delete(self, received: Sequence[Received]) -> None:
         self.deleted += [each.text for each in received]
+
+    def give_back(self, received: Sequence[Received]) -> None:
+        self.given_back += [each.text for each in received]
 
 
 class Jobs:
@@ -39,10 +45,10 @@ class Jobs:
     def __init__(self, **errors: Exception) -> None:
         self.taken: list[tuple[str, str]] = []
         self.errors = errors
-        self.is_full = False
+        self.left = 7
 
-    def has_room(self) -> bool:
-        return not self.is_full
+    def room(self) -> int:
+        return self.left
 
     def take(self, message: str, message_id: str) -> str:
         if message in self.errors:
@@ -97,15 +103,21 @@ async def test_what_was_not_taken_is_not_deleted(
 
 async def test_a_full_queue_receives_nothing() -> None:
     queue, jobs = Messages(["a"]), Jobs()
-    jobs.is_full = True
+    jobs.left = 0
     tried = await run(queue, jobs)
     assert (queue.batches, tried.status()["inlet"]["is_full"]) == ([["a"]], True)
 
 
-async def test_a_queue_that_fills_meanwhile_keeps_the_rest() -> None:
-    queue, jobs = Messages(["a", "b"]), Jobs(b=QueueFull("full", 15))
+async def test_no_more_is_received_than_there_is_room_for() -> None:
+    queue, jobs = Messages(), Jobs()
     await run(queue, jobs)
-    assert queue.deleted == ["a"]
+    assert set(queue.asked) == {7}
+
+
+async def test_what_finds_no_room_any_more_is_given_back() -> None:
+    queue, jobs = Messages(["a", "b", "c"]), Jobs(b=QueueFull("full", 15))
+    await run(queue, jobs)
+    assert (queue.deleted, queue.given_back) == (["a"], ["b", "c"])
 
 
 async def test_trouble_is_told_and_logged_once(

@@ -50,14 +50,25 @@ def test_messages_are_received_and_deleted(queue: Queue) -> None:
     for number in range(12):
         queue.send(f"text {number} 킥", {"reason": "because"})
     assert queue.visible() == 12
-    received = [*queue.receive(0), *queue.receive(0)]
+    received = [*queue.receive(0, 10), *queue.receive(0, 10)]
     assert {each.text for each in received} == {f"text {n} 킥" for n in range(12)}
     assert len({each.id for each in received}) == 12
     queue.delete(received[:10])
     queue.delete(received[10:])
     queue.delete([])
     assert queue.visible() == 0
-    assert queue.receive(0) == []
+    assert queue.receive(0, 10) == []
+
+
+def test_no_more_are_received_than_asked_for_and_the_rest_comes_at_once(
+    queue: Queue,
+) -> None:
+    for number in range(3):
+        queue.send(f"text {number}", {"reason": "because"})
+    received = queue.receive(0, 2)
+    assert len(received) == 2
+    queue.give_back(received)
+    assert queue.visible() == 3
 
 
 def test_a_queue_that_is_not_there_is_unavailable(server: str) -> None:
@@ -65,7 +76,7 @@ def test_a_queue_that_is_not_there_is_unavailable(server: str) -> None:
         f"{server}/123456789012/none",
         f"http://127.0.0.1:{free_port()}/1/none",
     ):
-        for call in (lambda q: q.receive(0), lambda q: q.send("a", {"b": "c"})):
+        for call in (lambda q: q.receive(0, 10), lambda q: q.send("a", {"b": "c"})):
             with pytest.raises(QueueUnavailable):
                 call(Queue(url, REGION))
 
