@@ -100,8 +100,8 @@ def find(name: str) -> type[System]:
             if (found := _system_of(module)) is not None:
                 return found
     raise ValueError(
-        f"unknown system `{name}` in `systems`; name `stems`, "
-        f"`library` or a module that can be imported and has a {_NAME}"
+        f"unknown system `{name}` in `systems`; name `stems`, `library`, "
+        f"`archive` or a module that can be imported and has a {_NAME}"
     )
 
 

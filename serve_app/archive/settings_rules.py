@@ -3,11 +3,20 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from serve_app.archive.stores import name_of
 from serve_app.settings import Settings
-from serve_app.settings.check import Rule, check_directory, is_web, needs, shown
+from serve_app.settings.check import (
+    Rule,
+    check_directory,
+    check_hosts,
+    is_web,
+    needs,
+    shown,
+)
 from serve_app.storage import addresses
 
 # The old API's tables have numbers for this many.
@@ -86,7 +95,57 @@ def _each(check: Callable[[int, Settings], None], name: str) -> dict[str, Rule]:
     return {f"{name}_{number}": partial(check, number) for number in numbers}
 
 
+def _check_networks(settings: Settings) -> None:
+    for each in settings.archive_allow_networks:
+        try:
+            ip_network(each)
+        except ValueError as err:
+            raise ValueError(f"{shown(each)} must be a network: {err}") from err
+
+
+def _check_url(settings: Settings) -> None:
+    url = settings.archive_url
+    if url and (not is_web(url) or {"?", "#"} & set(url)):
+        raise ValueError(
+            "must begin with http:// or https://, and have no query and no fragment"
+        )
+    if not url and (settings.archive_database_url or settings.archive_supabase_url):
+        raise ValueError(
+            "is required with the old API's tables: their URLs must be absolute, as in "
+            "https://stream.example.com"
+        )
+
+
+def _check_database(settings: Settings) -> None:
+    url = settings.archive_database_url.get_secret_value()
+    if not url:
+        return
+    if urlsplit(url).scheme.split("+")[0] not in ("postgres", "postgresql"):
+        raise ValueError("must be the URL of a Postgres, as in postgresql://host/name")
+    needs("psycopg", "postgres")
+
+
+def _check_supabase(settings: Settings) -> None:
+    url = settings.archive_supabase_url
+    if url and not is_web(url):
+        raise ValueError("must be the URL of a project, beginning with https://")
+    if url and not settings.archive_supabase_key:
+        raise ValueError("needs a key that may write: set SUPABASE_SERVICE_ROLE_KEY")
+    if url:
+        needs("postgrest", "archive")
+
+
+def _check_hosts(settings: Settings) -> None:
+    check_hosts(settings.archive_hosts)
+    needs("m3u8", "archive")
+
+
 RULES: Mapping[str, Rule] = {
+    "archive_hosts": _check_hosts,
+    "archive_allow_networks": _check_networks,
+    "archive_url": _check_url,
+    "archive_database_url": _check_database,
+    "archive_supabase_url": _check_supabase,
     "archive_stores": _check_stores,
     **_each(_check_token, "archive_hub_token"),
     **_each(_check_user, "archive_hub_user"),

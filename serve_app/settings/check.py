@@ -257,7 +257,7 @@ def _check_schemes(settings: Settings) -> None:
         raise ValueError(f"each must be one of {', '.join(sorted(SCHEMES))}")
 
 
-def _check_hosts(hosts: Sequence[str]) -> None:
+def check_hosts(hosts: Sequence[str]) -> None:
     for host in hosts:
         if not _HOST.fullmatch(host):
             raise ValueError(
@@ -267,7 +267,7 @@ def _check_hosts(hosts: Sequence[str]) -> None:
 
 
 def _check_allowed_hosts(settings: Settings) -> None:
-    _check_hosts([host for host in settings.allowed_hosts if host != "*"])
+    check_hosts([host for host in settings.allowed_hosts if host != "*"])
 
 
 def _check_secrets(settings: Settings) -> None:
@@ -389,7 +389,7 @@ _RULES: Mapping[str, Rule] = {
     "storage_salt": _check_salt,
     "temp_dir": _check_temp_dir,
     "input_url_schemes": _check_schemes,
-    "input_url_hosts": lambda settings: _check_hosts(settings.input_url_hosts),
+    "input_url_hosts": lambda settings: check_hosts(settings.input_url_hosts),
     "input_buckets": _check_buckets,
     "tenant_header": _check_tenant_header,
     "admin_key": _check_admin_key,
@@ -397,7 +397,7 @@ _RULES: Mapping[str, Rule] = {
     "better_auth_url": _check_better_auth,
     "jwks_url": _check_jwks_url,
     "webhook_secrets": _check_secrets,
-    "webhook_hosts": lambda settings: _check_hosts(settings.webhook_hosts),
+    "webhook_hosts": lambda settings: check_hosts(settings.webhook_hosts),
     "cors_origins": _check_origins,
     "allowed_hosts": _check_allowed_hosts,
     "log_level": _check_log_level,
