@@ -79,8 +79,7 @@ def build(
 def _proxied(objects: Objects, settings: Settings) -> ProxiedMedia:
     allowed = sources.configured(settings)
     allowed = replace(allowed, hosts=(*allowed.hosts, *objects.hosts()))
-    client = allowed.client(settings.archive_stall_seconds)
-    client = replace(client, max_connections=_MOST_PROXIED)
+    client = allowed.client(settings.archive_stall_seconds, _MOST_PROXIED)
     return ProxiedMedia(allowed, client, _MOST_PROXIED)
 
 
