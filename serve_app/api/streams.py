@@ -13,7 +13,7 @@ from starlette.types import Send
 # Streams that began together, as after a restart, must not all end together.
 _JITTER = 0.2
 # A client that comes back may wait this long.
-_LONGEST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 0.2
 # The streams of a replica that stops end one after the other over this time: the others
 # would answer their clients more slowly if all came back together.
 _LEAVING_SECONDS = 5.0

@@ -1,5 +1,6 @@
 """Clusters of Ray nodes: a head and workers, started as KubeRay starts them."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -167,7 +168,8 @@ class Cluster:
 
     def _environment(self, folder: Path) -> dict[str, str]:
         """Return a node's environment, in which nothing of this process's is left."""
-        haproxy = folder / "haproxy"
+        # A short name: the paths of its sockets may have 97 characters.
+        haproxy = folder.parent / hashlib.sha256(folder.name.encode()).hexdigest()[:4]
         haproxy.mkdir(exist_ok=True)
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
