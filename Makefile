@@ -96,6 +96,8 @@ verify: setup
 	$(PYTHON) benchmarks/library.py --check
 	$(PYTHON) benchmarks/library_memory.py --check
 	$(PYTHON) benchmarks/library_drain.py --check
+	ARCHIVE_TRIGGERS=200 $(PYTHON) -m pytest tests/serve/test_archive.py
+	$(PYTHON) benchmarks/archive_streaming.py --check
 	$(PYTHON) -m tools.alert_drill
 	$(PYTHON) -m tools.cluster
 

@@ -52,7 +52,7 @@ from serve_app.settings.check import Rule
 
 # Incomplete downloads, which outlive their processes.
 _PARTIALS = "archive-partials"
-_SWEEP_SECONDS = 30.0
+_SWEEP_SECONDS = 10.0
 # Of one download: segments of a playlist are fetched side by side.
 _CONNECTIONS = 4
 

@@ -32,8 +32,8 @@ def succeeded(
 ) -> None:
     """Log that a job succeeded, with the time that it and each of its steps took."""
     fields = {**_name(kind, job), "took": f"{total_seconds:.1f}s"}
-    if job.cost_seconds:
-        speed = job.cost_seconds / max(total_seconds, 0.001)
+    if job.audio_seconds:
+        speed = job.audio_seconds / max(total_seconds, 0.001)
         fields["speed"] = f"{speed:.1f}x"
     fields["queued"] = f"{_queued_seconds(job):.1f}s"
     fields |= {name: f"{took:.1f}s" for name, took in steps_seconds.items()}
@@ -92,4 +92,4 @@ def _line(fields: Mapping[str, Any]) -> str:
 def _queued_seconds(job: AnyJob) -> float:
     """Return how long the job waited for the attempt that ended it."""
     started_at = job.started_at or job.created_at
-    return (started_at - job.created_at).total_seconds()
+    return max(0.0, (started_at - job.created_at).total_seconds())

@@ -18,6 +18,7 @@ def test_a_song_that_is_done_has_one_line_with_what_cost_how_long(
 ) -> None:
     job = new_job("a", result=Result("demo", (), 1.0))
     seconds = job.request.source.duration_seconds
+    job = job.evolve(audio_seconds=seconds)
     with caplog.at_level(logging.INFO):
         log.succeeded(separation(), job, seconds / 4, {"fetch": 0.25})
     (line,) = caplog.messages
