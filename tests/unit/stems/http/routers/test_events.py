@@ -150,7 +150,7 @@ async def test_a_stream_that_ends_early_asks_its_client_to_come_back(
         asyncio.get_running_loop().call_later(0.3, streams.drain)
     body = await followed(server, streams, job_id)
     assert body.startswith("retry: 1000\n\n")
-    assert body.endswith(": reconnect\nretry: 210\n\n")
+    assert body.endswith(": reconnect\nretry: 84\n\n")
     (seen,) = read(body)
     # Nothing has changed meanwhile, so nothing is told again.
     assert read(await followed(server, Streams(0.1), job_id, seen.id)) == []
