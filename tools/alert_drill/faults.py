@@ -23,6 +23,7 @@ from tools.chaos.monkey import at_work
 _MESSAGES = 25
 _LOST_SONGS = 12
 _BROKEN_FILES = 12
+_SEEN_SECONDS = 10.0
 _SHORT_SECONDS, _LONG_SECONDS = 3.0, 300.0
 _FIRST_RETRY_SECONDS = 10.0
 
@@ -106,6 +107,8 @@ def songs_lost(place: Installation) -> Iterator[None]:
 @contextmanager
 def files_unreadable(place: Installation) -> Iterator[None]:
     """Send the library files that are no audio; then replace them, and try again."""
+    # The alert is about new ones: Prometheus must have seen that there are none.
+    time.sleep(_SEEN_SECONDS)
     keys = [f"library/{number}.wav" for number in range(_BROKEN_FILES)]
     for key in keys:
         place.store.put(key, b"no audio")
