@@ -21,6 +21,7 @@ from deployments.logs import configure_logging
 from deployments.pool import Pool, Strict, bind, over_defaults
 from deployments.pools import events_of
 from deployments.ray_errors import Failed
+from deployments.sweeper import Sweeper
 from deployments.system import Calls, DispatcherPart, Handles, Loop, Pools
 from deployments.thread_events import events_of_thread
 from serve_app.api.part import ApiPart
@@ -53,8 +54,6 @@ from serve_app.settings.check import Rule
 # Incomplete downloads, which outlive their processes.
 _PARTIALS = "archive-partials"
 _SWEEP_SECONDS = 10.0
-# Of one download: segments of a playlist are fetched side by side.
-_CONNECTIONS = 4
 
 
 class ArchiveWorker:
@@ -69,18 +68,16 @@ class ArchiveWorker:
         nodes.refuse_several(settings)
         configure_logging(settings)
         self._media = MediaStore(wiring.database(settings), wiring.now)
-        self._downloads = Downloads(
-            sources.configured(settings).client(
-                settings.archive_stall_seconds, _CONNECTIONS * at_once
-            ),
-            settings.data_dir / _PARTIALS,
-            Limits(
-                max_bytes=settings.archive_max_bytes,
-                reserve_bytes=settings.archive_reserve_bytes,
-                stall_seconds=settings.archive_stall_seconds,
-                max_height=settings.archive_max_height,
-            ),
+        limits = Limits(
+            max_bytes=settings.archive_max_bytes,
+            reserve_bytes=settings.archive_reserve_bytes,
+            stall_seconds=settings.archive_stall_seconds,
+            max_height=settings.archive_max_height,
         )
+        client = sources.configured(settings).client(
+            limits.stall_seconds, limits.segments_at_once * at_once
+        )
+        self._downloads = Downloads(client, settings.data_dir / _PARTIALS, limits)
         self._worker = Worker(
             self._downloads, MediaStores(settings), settings.archive_name_salt
         )
@@ -89,10 +86,11 @@ class ArchiveWorker:
         self._threads = ThreadPoolExecutor(at_once, "archive")
         self._actor = str(ray.get_runtime_context().get_actor_name())
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
+        sweeper = Sweeper({"downloads": self._sweep}, {}, _SWEEP_SECONDS)
         # Serve calls constructors on the replica's event loop.
         self._loops = [
             asyncio.ensure_future(memory.keep_giving_back()),
-            asyncio.ensure_future(self._keep_sweeping()),
+            asyncio.ensure_future(sweeper.run_forever()),
         ]
 
     async def run(
@@ -106,13 +104,8 @@ class ArchiveWorker:
             async for event in events:
                 yield event
 
-    async def _keep_sweeping(self) -> None:
-        """Delete what was downloaded for jobs that have ended, until cancelled."""
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            await asyncio.to_thread(self._sweep)
-
     def _sweep(self) -> None:
+        """Delete what was downloaded for jobs that have ended."""
         before = wiring.now() - timedelta(seconds=_SWEEP_SECONDS)
         wanted = self._media.unfinished()
         self._downloads.sweep(wanted.__contains__, before)

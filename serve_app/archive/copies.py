@@ -20,10 +20,11 @@ from sqlalchemy import (
     update,
 )
 
-from serve_app.archive.copy_rows import INSERTS, archive_copies
+from serve_app.archive.copy_rows import archive_copies
 from serve_app.archive.media import MediaStore, archive_media
 from serve_app.archive.stores import Content, MediaStores
 from serve_app.database import Database
+from serve_app.database.upsert import insert_into
 from serve_app.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -243,7 +244,7 @@ def _plan_all(connection: Connection, store: str, now: datetime) -> None:
         literal(0),
     ).where(media.object_key.is_not(None), ~is_planned.exists())
     names = ("object_key", "store", "wanted", "stored_at", "due_at", "failures")
-    rows = INSERTS[connection.dialect.name](archive_copies)
+    rows = insert_into(connection, archive_copies)
     connection.execute(rows.from_select(names, missing).on_conflict_do_nothing())
 
 

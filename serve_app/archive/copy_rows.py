@@ -1,6 +1,6 @@
 """The copies of each object: those to make, those to check, and those to delete."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -14,9 +14,9 @@ from sqlalchemy import (
     Text,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from serve_app.database.columns import UtcDateTime, metadata
+from serve_app.database.upsert import insert_into
 
 # A copy that was just made is checked soon, since a deletion may have been under way.
 _FIRST_CHECK_SECONDS = 3600.0
@@ -38,11 +38,6 @@ archive_copies = Table(
     Column("claim", String(32)),
     Index("archive_copies_by_turn", "stored_at", "due_at"),
 )
-
-INSERTS: Mapping[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
-    "postgresql": postgresql.insert,
-    "sqlite": sqlite.insert,
-}
 
 
 def plan(
@@ -86,7 +81,7 @@ def _want(
         # An attempt that is under way does not count.
         "claim": None,
     }
-    row = INSERTS[connection.dialect.name](archive_copies).values(
+    row = insert_into(connection, archive_copies).values(
         object_key=object_key, store=store, **state
     )
     connection.execute(

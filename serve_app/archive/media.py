@@ -24,12 +24,12 @@ from sqlalchemy import (
 )
 
 from serve_app.archive import copy_rows
-from serve_app.archive.copy_rows import INSERTS
 from serve_app.archive.errors import MediaBlocked, MediaNotFound
 from serve_app.archive.identity import Identity, digest
 from serve_app.archive.kind import ArchiveJob, Fetch, Stage, Stored
 from serve_app.database import Database
 from serve_app.database.columns import UtcDateTime, metadata
+from serve_app.database.upsert import insert_into
 from serve_app.errors import AppError
 from serve_app.jobs.job import State
 from serve_app.jobs.table import queue
@@ -358,7 +358,7 @@ class Asked:
             "failures": 0,
             **named,
         }
-        added = INSERTS[connection.dialect.name](archive_media).values(**row)
+        added = insert_into(connection, archive_media).values(**row)
         # Named anew: a newer client may have asked for an episode by its key alone.
         newest = {"url": fetch.url, "updated_at": now, **named}
         connection.execute(

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, String, Table, Text, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from serve_app.database import Database
 from serve_app.database.columns import UtcDateTime, metadata
+from serve_app.database.upsert import insert_into
 from serve_app.library.task import Task
 
 library_files = Table(
@@ -22,10 +22,6 @@ library_files = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 _KEY = (library_files.c.user_id, library_files.c.sha256)
-_INSERTS: Mapping[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
-    "postgresql": postgresql.insert,
-    "sqlite": sqlite.insert,
-}
 
 
 class KnownFiles:
@@ -54,7 +50,7 @@ class KnownFiles:
             library_files.c.user_id == user_id, library_files.c.sha256 == sha256
         )
         with self._database.writing() as connection:
-            insert = _INSERTS[connection.dialect.name](library_files)
+            insert = insert_into(connection, library_files)
             connection.execute(
                 insert.values(**row).on_conflict_do_nothing(index_elements=_KEY)
             )

@@ -15,10 +15,10 @@ from sqlalchemy import (
     Table,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.selectable import ScalarSelect
 
 from serve_app.database.columns import metadata
+from serve_app.database.upsert import insert_into
 from serve_app.usage.used import DayUsage, JobUsage
 
 usage = Table(
@@ -38,9 +38,7 @@ usage = Table(
 def add(connection: Connection, tenant: str, day: date, used: JobUsage) -> None:
     """Add a job to what a tenant has used on `day`."""
     values = {"jobs": 1, **asdict(used)}
-    is_sqlite = connection.dialect.name == "sqlite"
-    insert = (sqlite.insert if is_sqlite else postgresql.insert)(usage)
-    insert = insert.values(tenant=tenant, day=day, **values)
+    insert = insert_into(connection, usage).values(tenant=tenant, day=day, **values)
     sums = {name: usage.c[name] + insert.excluded[name] for name in values}
     key = [usage.c.tenant, usage.c.day]
     connection.execute(insert.on_conflict_do_update(index_elements=key, set_=sums))
