@@ -453,13 +453,17 @@ def test_media_older_than_the_retention_is_deleted(archive: Archive) -> None:
 
 
 async def run_until(copier: Copier, is_done: Callable[[], bool]) -> None:
-    """Run a copier until something is so."""
+    """Run a copier until something is so, and its threads to their end."""
     task = asyncio.create_task(copier.run_forever())
     while not is_done():  # noqa: ASYNC110 - the database tells nobody.
         await asyncio.sleep(0.01)
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+    # Else one claims work from the next test's database, or from none.
+    for thread in threading.enumerate():
+        if thread.name.startswith("copier"):
+            thread.join()
 
 
 def test_the_copier_works_until_it_is_cancelled(archive: Archive) -> None:
