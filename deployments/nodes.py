@@ -10,6 +10,7 @@ from serve_app.settings import Settings
 from serve_app.storage import addresses
 
 DATABASE, STORAGE = "STEMSERVE_DATABASE_URL", "STEMSERVE_STORAGE"
+ARCHIVE = "STEMSERVE_ARCHIVE_STORES"
 _NEEDS = {
     DATABASE: (
         "SQLite is a file on one node. Set STEMSERVE_DATABASE_URL to a Postgres "
@@ -18,6 +19,10 @@ _NEEDS = {
     STORAGE: (
         "a directory is on one node. Set STEMSERVE_STORAGE to a bucket, "
         "s3://bucket/folder"
+    ),
+    ARCHIVE: (
+        "media would lie in the data directory of one node. Set "
+        "STEMSERVE_ARCHIVE_STORES to buckets, or to directories that all nodes share"
     ),
 }
 
@@ -30,6 +35,8 @@ def kept_on_one(settings: Settings) -> Mapping[str, str]:
         found.append(DATABASE)
     if any(map(addresses.is_directory, settings.effective_storage)):
         found.append(STORAGE)
+    if "archive" in settings.default_systems and settings.archive_is_local:
+        found.append(ARCHIVE)
     return {name: _NEEDS[name] for name in found}
 
 

@@ -1,6 +1,6 @@
 """Render the overlays of `configs/kuberay` and check every object in them.
 
-    python -m tools.check_manifests           # all overlays, and the Secret of them
+    python -m tools.check_manifests           # all overlays, and their Secrets
     python -m tools.check_manifests FILE...   # files that are rendered already
 
 Prints a line for each fault and exits with 1 if there is one. kubectl renders them;
@@ -15,8 +15,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import kubernetes_validate
+import yaml
 
 from deployments.checking import check, document, schema
 from deployments.checking.document import Document, InvalidYaml
@@ -24,7 +26,13 @@ from deployments.checking.fault import Fault
 from deployments.checking.schema import faults_of
 
 MANIFESTS = Path(__file__).parents[1] / "configs" / "kuberay"
+# By name: an overlay, and components that a user adds to it.
+ARCHIVE = {
+    "prod with the archive": ("prod", "archive", "archive-gateway"),
+    "prod-ingress with the archive": ("prod-ingress", "archive", "archive-ingress"),
+}
 OVERLAYS = tuple(sorted(path.name for path in (MANIFESTS / "overlays").iterdir()))
+ALL = (*OVERLAYS, *ARCHIVE)
 EXAMPLE = MANIFESTS / "secrets.example.yaml"
 # The newest one that kubernetes-validate knows at the time of writing.
 KUBERNETES = "1.37"
@@ -32,12 +40,23 @@ KUBECTL = os.environ.get("KUBECTL", "kubectl")
 _KIND = "\nkind: "
 
 
-def rendered(overlay: str) -> str:
-    """Return the objects of an overlay, and the Secret that operators make for it."""
-    folder = str(MANIFESTS / "overlays" / overlay)
-    built = subprocess.run(
-        [KUBECTL, "kustomize", folder], check=True, capture_output=True, text=True
-    )
+def rendered(name: str) -> str:
+    """Return the objects of one of ALL, and the Secrets that operators make for it."""
+    overlay, *components = ARCHIVE.get(name, (name,))
+    with TemporaryDirectory() as folder:
+        # Kustomize takes no absolute paths.
+        root = os.path.relpath(MANIFESTS, os.path.realpath(folder))
+        own = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": "stemserve",
+            "resources": [f"{root}/overlays/{overlay}"],
+            "components": [f"{root}/components/{each}" for each in components],
+        }
+        Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(own))
+        built = subprocess.run(
+            [KUBECTL, "kustomize", folder], check=True, capture_output=True, text=True
+        )
     return f"{built.stdout}---\n{EXAMPLE.read_text()}"
 
 
@@ -73,7 +92,7 @@ def main(files: Sequence[Path]) -> int:
     texts: Mapping[str, str] = (
         {str(path): path.read_text() for path in files}
         if files
-        else {overlay: rendered(overlay) for overlay in OVERLAYS}
+        else {name: rendered(name) for name in ALL}
     )
     status = 0
     for name, text in texts.items():

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from serve_app.settings import Settings, serve_config
 from serve_app.settings import check as settings_check
+from serve_app.settings.check import Rule
 from serve_app.settings.section import variables
 from serve_app.stems.settings_rules import RULES
 
@@ -37,8 +38,12 @@ class Row:
     description: str
 
 
-def read_settings(config: Mapping[str, Any] | None = None) -> Settings:
+def read_settings(
+    config: Mapping[str, Any] | None = None, rules: Mapping[str, Rule] = RULES
+) -> Settings:
     """Return the settings of the environment, overridden by those of a config.
+
+    `rules` are those of the system that the command is for.
 
     Prints a warning for each unknown variable. Exits with a line for each wrong
     setting.
@@ -46,7 +51,7 @@ def read_settings(config: Mapping[str, Any] | None = None) -> Settings:
     for line in settings_check.warnings():
         print(f"Warning: {line}", file=sys.stderr)
     try:
-        return settings_check.read(config, RULES)
+        return settings_check.read(config, rules)
     except settings_check.WrongSettings as err:
         print(err, file=sys.stderr)
         raise typer.Exit(_WRONG_USE) from err

@@ -11,6 +11,7 @@ from serve_app.archive.identity import Identity
 from serve_app.archive.media import MediaStore
 from serve_app.archive.old_tables import connect, lookup
 from serve_app.archive.old_tables.tables import OldTables
+from serve_app.archive.settings_rules import RULES
 from serve_app.archive.stores import MediaStores
 from serve_app.cli.configuration import read_settings, settings_of
 from serve_app.database import Database
@@ -23,7 +24,7 @@ _LINE = "%(asctime)s %(levelname)s %(message)s"
 
 def run(host: str, port: int | None, config: Path | None) -> None:
     """Serve until SIGINT or SIGTERM; streams in flight get a moment to end."""
-    settings = read_settings(settings_of(config))
+    settings = read_settings(settings_of(config), RULES)
     _configure_logging(settings)
     stores = MediaStores(settings)
     with Database(settings.effective_database_url) as database:

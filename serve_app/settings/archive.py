@@ -180,6 +180,11 @@ class ArchiveSettings(Section):
         return (self.archive_salt or self.archive_secret).get_secret_value()
 
     @property
+    def archive_is_local(self) -> bool:
+        """Whether media lies in the data directory, for want of other stores."""
+        return not (self.archive_stores or self.archive_hub_accounts)
+
+    @property
     def archive_hub_accounts(self) -> dict[int, tuple[str, str]]:
         """The user and the token of each Hugging Face account, by its number."""
         found = {}

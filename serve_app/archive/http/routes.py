@@ -85,6 +85,8 @@ async def retry(given: Retry, request: Request) -> Retried:
     return Retried(queued=queued)
 
 
+# Where one address leads to both processes, `/media` is the streaming one's.
+@router.delete("/archive/media/{key:path}", include_in_schema=False)
 @router.delete(
     "/media/{key:path}",
     summary="Take media down",

@@ -75,6 +75,22 @@ def test_it_streams_what_is_stored(port: int) -> None:
     connection.close()
 
 
+def test_a_wrong_setting_of_the_archive_ends_it_with_a_line() -> None:
+    command = [sys.executable, "-m", "serve_app.cli", "stream"]
+    wrong = {"STEMSERVE_ARCHIVE_URL": "media.example.com"}
+    ended = subprocess.run(
+        command,
+        env={**os.environ, **wrong},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert "STEMSERVE_ARCHIVE_URL" in ended.stderr
+    assert "must begin with http:// or https://" in ended.stderr
+
+
 def test_a_player_that_pauses_does_not_keep_it_from_ending(
     open_until_the_end: ExitStack, port: int
 ) -> None:

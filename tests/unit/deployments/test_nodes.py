@@ -84,6 +84,19 @@ def test_each_of_them_is_needed(
         nodes.refuse_several(Settings(data_dir=tmp_path, **given))
 
 
+@pytest.mark.parametrize("given", [{}, {"archive_stores": "/mnt/shared"}])
+def test_the_archive_needs_stores_of_all_nodes(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "ray", FakeRay(node("a"), node("b")))
+    settings = Settings(**SHARED, archive_hosts="cdn.example.com", **given)
+    if given:
+        nodes.refuse_several(settings)
+        return
+    with pytest.raises(ValueError, match="Set STEMSERVE_ARCHIVE_STORES to buckets"):
+        nodes.refuse_several(settings)
+
+
 def test_an_application_is_not_built_then(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from serve_app.archive.http.streaming.routes import ROUTES
+from serve_app.settings import Settings
 from tests import kubectl
 from tools import check_manifests
 
@@ -46,13 +48,44 @@ def containers(overlay: str) -> list[Any]:
     return [pod["template"]["spec"]["containers"][0] for pod in pods]
 
 
-@pytest.mark.parametrize("overlay", check_manifests.OVERLAYS)
+@pytest.mark.parametrize("overlay", check_manifests.ALL)
 def test_the_image_is_that_of_this_version(overlay: str) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert {each["image"] for each in containers(overlay)} == {f"stemserve:{version}"}
 
 
-@pytest.mark.parametrize("overlay", check_manifests.OVERLAYS)
+@pytest.mark.parametrize("overlay", check_manifests.ARCHIVE)
+def test_the_archive_runs_beside_the_cluster_with_the_same_settings(
+    overlay: str,
+) -> None:
+    pod = objects(overlay)["Deployment", "stemserve-archive"]["spec"]["template"]
+    [streaming] = pod["spec"]["containers"]
+    assert streaming["image"] == containers(overlay)[0]["image"]
+    for each in containers(overlay):
+        assert each["envFrom"] == streaming["envFrom"]
+    [port] = [each["containerPort"] for each in streaming["ports"]]
+    assert port == Settings.model_fields["archive_port"].default
+    paths = {each.path.split("/")[1] for each in ROUTES}
+    assert routed(overlay) == {f"/{each}" for each in paths} - {"/health"}
+
+
+def routed(overlay: str) -> set[str]:
+    """Return the paths of which the archive's pods get the requests."""
+    if ("HTTPRoute", "stemserve-archive") in objects(overlay):
+        [rule] = objects(overlay)["HTTPRoute", "stemserve-archive"]["spec"]["rules"]
+        return {each["path"]["value"] for each in rule["matches"]}
+    [rule] = objects(overlay)["Ingress", "stemserve-archive"]["spec"]["rules"]
+    return {each["path"] for each in rule["http"]["paths"]}
+
+
+@pytest.mark.parametrize("overlay", check_manifests.ALL)
+def test_kubernetes_sets_no_variables_that_look_like_settings(overlay: str) -> None:
+    cluster = service(overlay)["rayClusterConfig"]
+    pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    assert {each["template"]["spec"]["enableServiceLinks"] for each in pods} == {False}
+
+
+@pytest.mark.parametrize("overlay", check_manifests.ALL)
 def test_pods_have_the_environment_that_operators_set_for_ray(overlay: str) -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     wanted = dict(EXPORTED.findall(page))

@@ -262,13 +262,14 @@ async def test_failures_are_tried_again_in_bulk(
     assert wrong.status_code == 422
 
 
+@pytest.mark.parametrize("path", ["/media", "/archive/media"])
 async def test_a_take_down_deletes_stops_and_keeps_out(
-    client: httpx.AsyncClient, services: ArchiveServices, around: Around
+    client: httpx.AsyncClient, services: ArchiveServices, around: Around, path: str
 ) -> None:
     await trigger(client)
     services.triggers.jobs.succeed(claimed(services).claim, STORED)
     key = "1234:5:example:720p"
-    assert (await client.delete(f"/media/{key}")).status_code == 204
+    assert (await client.delete(f"{path}/{key}")).status_code == 204
     assert services.media.find_object(STORED.object_key) is None
     assert len(around.stopped) == 1
     assert_problem(await trigger(client), 410, "media_blocked")

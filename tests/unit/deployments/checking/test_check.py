@@ -116,7 +116,7 @@ def test_a_typo_in_a_manifest_is_found_at_its_line(typo: str) -> None:
     assert set(found) <= set(check_manifests.faults(text))
 
 
-@pytest.mark.parametrize("overlay", check_manifests.OVERLAYS)
+@pytest.mark.parametrize("overlay", check_manifests.ALL)
 def test_every_overlay_is_without_fault(overlay: str) -> None:
     assert check_manifests.faults(check_manifests.rendered(overlay)) == []
 
