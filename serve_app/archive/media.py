@@ -185,6 +185,14 @@ class MediaStore:
                 found[name] += number
         return found
 
+    def urls_taken_down(self) -> set[str]:
+        """Return the URLs of media that was taken down."""
+        query = select(archive_media.c.url).where(
+            archive_media.c.blocked_at.is_not(None)
+        )
+        with self._database.reading() as connection:
+            return set(connection.execute(query).scalars())
+
     def unfinished(self) -> set[str]:
         """Return the keys of media whose job has not ended."""
         is_live = queue.c.state.in_([State.QUEUED.value, State.RUNNING.value])

@@ -12,7 +12,7 @@ from typing import Any
 
 from serve_app.errors import FileLost, StorageFull, StorageUnavailable
 from serve_app.settings import Settings
-from serve_app.storage import addresses, disks
+from serve_app.storage import addresses, disks, keys
 from serve_app.storage.fetch import fetched
 from serve_app.storage.local import PARTIAL, LocalStorage
 from serve_app.storage.observed import ObservedStorage, OnError
@@ -39,13 +39,13 @@ class StoreFacts:
 class Store:
     """A store with its facts.
 
-    `direct_url` returns the public URL of an object, if there are any; they are on
-    `hosts`, or redirect to them.
+    The public URL of an object, if there is one, is `base_url` and its key. It is on
+    `hosts`, or redirects to them.
     """
 
     facts: StoreFacts
     storage: Storage
-    direct_url: Callable[[str], str] | None = None
+    base_url: str = ""
     hosts: tuple[str, ...] = ()
 
 
@@ -118,6 +118,10 @@ class MediaStores:
         """Return the hosts of the stores' direct URLs, as `*.example.com` too."""
         found = [host for store in self._stores.values() for host in store.hosts]
         return tuple(dict.fromkeys(found))
+
+    def has_url(self, url: str) -> bool:
+        """Whether a URL is the direct one of an object in a store."""
+        return any(_is_under(store.base_url, url) for store in self._stores.values())
 
     def facts(self, name: str) -> StoreFacts:
         """Return the facts of a store; KeyError if the settings have it no more."""
@@ -195,8 +199,8 @@ class MediaStores:
 
     def direct_url(self, name: str, object_key: str) -> str | None:
         """Return the public URL that an object has in a store; None if it has none."""
-        url = self._stores[name].direct_url
-        return None if url is None else url(object_key)
+        base_url = self._stores[name].base_url
+        return f"{base_url}{keys.checked(object_key)}" if base_url else None
 
     def link(self, object_key: str, media_type: str, seconds: int) -> str | None:
         """Return a URL of any store, valid for `seconds`; None if none has one."""
@@ -260,6 +264,17 @@ class MediaStores:
             )
 
 
+def _is_under(base_url: str, url: str) -> bool:
+    if not base_url or not url.startswith(base_url):
+        return False
+    try:
+        # Nothing that would lead out of the store.
+        keys.checked(url.removeprefix(base_url).partition("?")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def name_of(place: str) -> str:
     """Return the name of the store at a place: the place without its options."""
     return place.partition("?")[0].rstrip("/") or place
@@ -289,7 +304,7 @@ def _on_hub(
     place = HubRepository(repository, token)
     hub = HubStorage(place)
     facts = StoreFacts(f"hf://datasets/{repository}", number, repository)
-    return Store(facts, _observed(hub, on_error), hub.direct_url, place.hosts)
+    return Store(facts, _observed(hub, on_error), place.base_url, place.hosts)
 
 
 def _observed(storage: Storage, on_error: OnError | None) -> Storage:

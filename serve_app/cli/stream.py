@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from serve_app.archive.http.streaming import app, server
-from serve_app.archive.http.streaming.streams import Lookup
-from serve_app.archive.identity import Identity
 from serve_app.archive.media import MediaStore
-from serve_app.archive.old_tables import connect, lookup
+from serve_app.archive.old_tables import connect
+from serve_app.archive.old_tables.lookup import Lookup
 from serve_app.archive.old_tables.tables import OldTables
 from serve_app.archive.settings_rules import RULES
 from serve_app.archive.stores import MediaStores
@@ -30,25 +29,17 @@ def run(host: str, port: int | None, config: Path | None) -> None:
     with Database(settings.effective_database_url) as database:
         media = MediaStore(database, _now, stores.names)
         chosen = settings.archive_port if port is None else port
-        application = app.build(media, stores, settings, _old_lookup(settings))
+        application = app.build(media, stores, settings, _old_media(settings))
         server.run(server.configured(application, host, chosen))
 
 
-def _old_lookup(settings: Settings) -> Lookup | None:
-    """Return what finds the URLs in the old API's tables, if the settings name them."""
+def _old_media(settings: Settings) -> Lookup | None:
+    """Return what finds media in the old API's tables, if the settings name them."""
     try:
         tables = connect.connect(settings)
     except ValueError as err:
         raise InvalidInput(f"{err}.") from err
-    if tables is None:
-        return None
-    find = lookup.Lookup(OldTables(tables, _now))
-
-    def url_of(identity: Identity) -> str | None:
-        row = find(identity)
-        return None if row is None else row.hf_direct_url
-
-    return url_of
+    return None if tables is None else Lookup(OldTables(tables, _now))
 
 
 def _now() -> datetime:

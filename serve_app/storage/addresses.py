@@ -1,9 +1,12 @@
-"""Storage locations in settings: a directory, or a bucket of S3."""
+"""Storage locations: a directory, a bucket of S3, or the Hugging Face Hub."""
 
+import os
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 _OPTIONS = {"endpoint_url", "region"}
+_HUB = "https://huggingface.co"
+_CDN_OF_HUB = ("*.huggingface.co", "*.hf.co")
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,14 @@ def parsed(place: str) -> Bucket:
             f"{' and '.join(sorted(_OPTIONS))}, got {plain}"
         )
     return Bucket(host, address.path.strip("/"), **options)
+
+
+def hub_endpoint() -> str:
+    """Return `HF_ENDPOINT`, as `huggingface_hub` reads it, or the public Hub."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or _HUB
+
+
+def hub_hosts(endpoint: str) -> tuple[str, ...]:
+    """Return the hosts that files of a Hub come from: its own, and those of its CDN."""
+    own = urlsplit(endpoint).hostname or ""
+    return (own, *_CDN_OF_HUB) if endpoint.rstrip("/") == _HUB else (own,)

@@ -2,11 +2,9 @@
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import httpx
 import httpx2
@@ -14,12 +12,11 @@ from huggingface_hub import HfApi, constants, errors, set_client_factory
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from serve_app.errors import StorageUnavailable
+from serve_app.storage import addresses
 
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
-_HUB = "https://huggingface.co"
-_CDN = ("*.huggingface.co", "*.hf.co")
 _TIMEOUT_SECONDS = 60.0
 # The limit on consecutive interruptions of a download, each of which is resumed.
 _MOST_CUTS = 5
@@ -55,19 +52,21 @@ class HubRepository:
 
     id: str
     token: str = field(repr=False)
-    endpoint: str = field(
-        default_factory=lambda: os.environ.get("HF_ENDPOINT", "") or _HUB
-    )
+    endpoint: str = field(default_factory=addresses.hub_endpoint)
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts that files come from: the Hub's own, and those of its CDN."""
-        own = urlsplit(self.endpoint).hostname or ""
-        return (own, *_CDN) if self.endpoint.rstrip("/") == _HUB else (own,)
+        return addresses.hub_hosts(self.endpoint)
+
+    @property
+    def base_url(self) -> str:
+        """The beginning of the URLs of files."""
+        return f"{self.endpoint.rstrip('/')}/datasets/{self.id}/resolve/main/"
 
     def url(self, key: str) -> str:
         """Return the URL of a file, which needs no token if the dataset is public."""
-        return f"{self.endpoint.rstrip('/')}/datasets/{self.id}/resolve/main/{key}"
+        return f"{self.base_url}{key}"
 
 
 class HubConnection:

@@ -273,6 +273,8 @@ def test_what_is_stored_has_one_row(
         row = api.stored(identity)
         assert row is not None
         assert row["file_key"] == path[9:11]
+        assert old.has_stored_url(row["hf_direct_url"])
+    assert not old.has_stored_url(f"{row['hf_direct_url']}?a=1,2&b=(3)")
     old.remove_stored(identity)
     assert old.find_stored(identity) is None
 

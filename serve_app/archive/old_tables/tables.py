@@ -95,6 +95,11 @@ class OldTables:
         rows = self._rows(TableName.STORE, identity)
         return store_row_of(rows[-1]) if rows else None
 
+    def has_stored_url(self, url: str) -> bool:
+        """Whether a row of `video_store` has this URL for players."""
+        where = Where(equal={"hf_direct_url": url})
+        return bool(self._tables.select(TableName.STORE, where, Page(limit=1)))
+
     def put_stored(self, row: StoreRow) -> None:
         """Write the row of `video_store` for its identity, the only one from then on.
 

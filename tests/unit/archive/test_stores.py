@@ -299,6 +299,15 @@ def test_accounts_of_the_hub_have_their_numbers_and_public_urls(
     url = f"{hub.url}/datasets/me/video-archive/resolve/main/{KEY}"
     assert hub_stores.direct_url(mine, KEY) == url
     assert hub_stores.hosts() == ("127.0.0.1",)
+    assert hub_stores.has_url(url)
+    assert hub_stores.has_url(f"{url}?download=true")
+    base = url.removesuffix(KEY)
+    for other in (
+        *(f"{base}../../../../you/other/resolve/main/a.mp4", f"{base}%2e%2e/a", base),
+        *(url.replace("/me/", "/them/"), url.replace("127.0.0.1", "127.0.0.2")),
+        url.replace("http", "https"),
+    ):
+        assert not hub_stores.has_url(other)
     assert TOKEN not in repr(hub_stores.facts(mine))
 
 

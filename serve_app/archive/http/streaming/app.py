@@ -18,15 +18,18 @@ from serve_app.api.middleware import Failures, RequestLog
 from serve_app.api.paths import CheckedPath
 from serve_app.api.response_headers import ResponseHeaders
 from serve_app.archive import sources
+from serve_app.archive.http.streaming.admission import Admission, OldMedia
 from serve_app.archive.http.streaming.bodies import UntilClientLeaves
 from serve_app.archive.http.streaming.headers import ErrorMembers, PlayerHeaders
 from serve_app.archive.http.streaming.proxied import ProxiedMedia
 from serve_app.archive.http.streaming.routes import ROUTES
 from serve_app.archive.http.streaming.stored import Objects, StoredMedia
-from serve_app.archive.http.streaming.streams import Lookup, Streams
+from serve_app.archive.http.streaming.streams import Streams
 from serve_app.archive.media import MediaStore
+from serve_app.archive.sources import Sources
 from serve_app.errors import AppError
 from serve_app.settings import Settings
+from serve_app.storage import addresses
 
 _WORKER = "stemserve"
 # Starlette's types know no handlers of one kind of error.
@@ -45,10 +48,12 @@ def build(
     media: MediaStore,
     objects: Objects,
     settings: Settings,
-    old_lookup: Lookup | None = None,
+    old: OldMedia | None = None,
 ) -> Starlette:
-    """Return the application; `old_lookup` finds the URLs of the old API's tables."""
-    proxied = _proxied(objects, settings)
+    """Return the application; `old` is what the old API's tables have."""
+    allowed = sources.configured(settings)
+    admission = Admission(allowed, objects.has_url, old, media.urls_taken_down)
+    proxied = _proxied(allowed, objects, settings, has_old=old is not None)
     store_threads = ThreadPoolExecutor(_STORE_THREADS, "stored-media")
     database_threads = ThreadPoolExecutor(_DATABASE_THREADS, "media-rows")
 
@@ -66,7 +71,9 @@ def build(
         lifespan=lifespan,
     )
     stored = StoredMedia(objects, store_threads, settings.archive_redirects)
-    app.state.streams = Streams(media, stored, proxied, old_lookup, database_threads)
+    app.state.streams = Streams(
+        media, stored, proxied, admission, old, database_threads
+    )
     app.state.public_url = settings.archive_url
     app.state.configured = {
         "storage_accounts": _stores(settings),
@@ -76,11 +83,15 @@ def build(
     return app
 
 
-def _proxied(objects: Objects, settings: Settings) -> ProxiedMedia:
-    allowed = sources.configured(settings)
-    allowed = replace(allowed, hosts=(*allowed.hosts, *objects.hosts()))
-    client = allowed.client(settings.archive_stall_seconds, _MOST_PROXIED)
-    return ProxiedMedia(allowed, client, _MOST_PROXIED)
+def _proxied(
+    allowed: Sources, objects: Objects, settings: Settings, *, has_old: bool
+) -> ProxiedMedia:
+    # Old rows lead to the Hub, even if nothing is stored there any more.
+    of_hub = addresses.hub_hosts(addresses.hub_endpoint()) if has_old else ()
+    hosts = (*allowed.hosts, *objects.hosts(), *of_hub)
+    reached = replace(allowed, hosts=hosts)
+    client = reached.client(settings.archive_stall_seconds, _MOST_PROXIED)
+    return ProxiedMedia(client, _MOST_PROXIED)
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

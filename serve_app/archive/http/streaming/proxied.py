@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve_app.api import ranges
-from serve_app.archive.errors import MediaNotFound, NotAllowed, NotMedia, SourceFailed
+from serve_app.archive.errors import MediaNotFound, NotMedia, SourceFailed
 from serve_app.archive.http.streaming import answers, media_types, playlists
+from serve_app.archive.http.streaming.admission import refused
 from serve_app.archive.http.streaming.answers import Begun, Facts
 from serve_app.archive.http.streaming.bodies import Body, Reader
 from serve_app.archive.http.streaming.public_urls import PublicUrls
-from serve_app.archive.sources import Sources
-from serve_app.errors import AppError, Busy, RangeNotSatisfiable, RefusedUrl
+from serve_app.errors import AppError, Busy, RangeNotSatisfiable
 from serve_app.outbound.client import NO_RESPONSE, OutboundClient, OutboundResponse
 
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
@@ -32,12 +32,6 @@ _NO_RANGE = re.compile(r"bytes \*/(\d{1,18})")
 _VISIBLE = re.compile(r"[\x20-\x7e]+")
 # Compressed bytes would have other ranges.
 _PLAIN: Mapping[str, str] = {"Accept-Encoding": "identity"}
-
-
-class SourceNotAllowed(AppError):
-    """A URL, or one that it redirects to, is not one that the operator allows."""
-
-    code, status = "not_allowed", 403
 
 
 class SourceHasNoRange(AppError):
@@ -72,10 +66,12 @@ class _Opened:
 
 
 class ProxiedMedia:
-    """Sends media from the sources that an operator allows, at most `limit` at once."""
+    """Sends the media at URLs that were admitted, at most `limit` at once.
 
-    def __init__(self, sources: Sources, client: OutboundClient, limit: int) -> None:
-        self._sources = sources
+    `client` reaches the hosts that they, and their redirects, may have.
+    """
+
+    def __init__(self, client: OutboundClient, limit: int) -> None:
         self._client = client
         self._limit = limit
         self._number = 0
@@ -93,8 +89,6 @@ class ProxiedMedia:
         Raises SourceNotAllowed, SourceFailed, MediaNotFound, RangeNotSatisfiable, and
         Busy.
         """
-        with _refused():
-            self._sources.checked(url)
         reader = self._begin()
         try:
             opened = await self._opened(reader, url, _asked(request, url))
@@ -244,17 +238,9 @@ async def _sent_whole(request: Request, body: bytes, version: str) -> Response:
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
-    try:
-        yield
-    except (NotAllowed, RefusedUrl) as err:
-        raise SourceNotAllowed(err.detail) from err
-
-
-@contextmanager
 def _translated() -> Iterator[None]:
     try:
-        with _refused():
+        with refused():
             yield
     except NO_RESPONSE as err:
         reason = str(err) or type(err).__name__

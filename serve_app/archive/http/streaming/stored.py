@@ -39,7 +39,10 @@ class Objects(Protocol):
         """Return a signed URL of an object, or None if its store has none."""
 
     def hosts(self) -> Collection[str]:
-        """Return the hosts of the stores' direct URLs, which `/proxy` may fetch."""
+        """Return the hosts of the stores' direct URLs, and of their redirects."""
+
+    def has_url(self, url: str) -> bool:
+        """Whether a URL is a direct one of an object in a store."""
 
 
 @dataclass(frozen=True)

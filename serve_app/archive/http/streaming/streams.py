@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve_app.archive.errors import MediaNotFound
+from serve_app.archive.http.streaming.admission import Admission, OldMedia
 from serve_app.archive.http.streaming.bodies import Reader
 from serve_app.archive.http.streaming.proxied import ProxiedMedia
 from serve_app.archive.http.streaming.public_urls import PublicUrls
@@ -17,8 +18,6 @@ from serve_app.archive.identity import UNKNOWN, Identity
 from serve_app.archive.media import Media, MediaState, MediaStore
 from serve_app.errors import Unavailable
 
-# Returns the URL of media in the old API's `video_store`, or None; blocks.
-Lookup = Callable[[Identity], str | None]
 _MOST_DIGITS = 18
 
 
@@ -29,7 +28,8 @@ class Streams:
     media: MediaStore
     stored: StoredMedia
     proxied: ProxiedMedia
-    old_lookup: Lookup | None
+    admission: Admission
+    old: OldMedia | None
     # For the database, apart from reads that may wait for a store.
     threads: ThreadPoolExecutor
 
@@ -56,7 +56,7 @@ class Streams:
         """Return the response with the media at a URL: our own, or a source's."""
         path = urls.own_path(url)
         if path is None:
-            return await self.proxied.answer(request, url, urls)
+            return await self._of_other(request, url, urls)
         name, _, rest = path.removeprefix("/").partition("/")
         parts = rest.split("/")
         if name == "media" and rest:
@@ -82,16 +82,20 @@ class Streams:
             raise MediaNotFound("There is no such media. Check its name.")
         if media.blocked_at is not None:
             raise MediaNotFound("This media was taken down.")
-        return await self.proxied.answer(request, media.url, urls)
+        return await self._of_other(request, media.url, urls)
+
+    async def _of_other(self, request: Request, url: str, urls: PublicUrls) -> Response:
+        await self._run(self.admission.check, url)
+        return await self.proxied.answer(request, url, urls)
 
     def _find_episode(self, identity: Identity) -> tuple[Media | None, str | None]:
         media = self._find(identity.key)
         is_known = media is not None and (
             media.is_ready or media.blocked_at is not None
         )
-        if is_known or self.old_lookup is None:
+        if is_known or self.old is None:
             return media, None
-        return media, self.old_lookup(identity)
+        return media, self.old.url_of(identity)
 
     def _find_media(self, key: str) -> Media | None:
         return self.media.find_object(key) or self._find(key)

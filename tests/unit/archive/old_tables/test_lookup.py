@@ -9,7 +9,8 @@ from serve_app.archive.old_tables.lookup import Lookup
 from serve_app.archive.old_tables.rows import Place, StoreRow, store_row
 
 KNOWN = Identity(1234, 5, "first", "720p")
-ROW = store_row(KNOWN, Place(1, "r", "a/b/c.mp4", "https://h.example/c"), "s")
+URL = "https://h.example/c"
+ROW = store_row(KNOWN, Place(1, "r", "a/b/c.mp4", URL), "s")
 
 
 class Stored:
@@ -26,6 +27,10 @@ class Stored:
             raise TablesUnavailable("away")
         return self.rows.get(identity)
 
+    def has_stored_url(self, url: str) -> bool:
+        self.asked += 1
+        return any(row.hf_direct_url == url for row in self.rows.values())
+
 
 class Seconds:
     now = 0.0
@@ -38,11 +43,13 @@ def test_both_answers_are_kept_for_a_while() -> None:
     stored, clock, other = Stored(), Seconds(), Identity(1, 1, "first")
     found = Lookup(stored, clock)  # type: ignore[arg-type]
     for _ in range(3):
-        assert (found(KNOWN), found(other)) == (ROW, None)
-    assert stored.asked == 2
+        assert (found.url_of(KNOWN), found.url_of(other)) == (URL, None)
+        assert (found.has_url(URL), found.has_url("https://other")) == (True, False)
+    assert stored.asked == 4
     clock.now = 30.0
     del stored.rows[KNOWN]
-    assert found(KNOWN) is None
+    assert found.url_of(KNOWN) is None
+    assert not found.has_url(URL)
 
 
 def test_an_error_is_not_kept() -> None:
@@ -50,9 +57,9 @@ def test_an_error_is_not_kept() -> None:
     found = Lookup(stored, Seconds())  # type: ignore[arg-type]
     stored.is_away = True
     with pytest.raises(TablesUnavailable):
-        found(KNOWN)
+        found.url_of(KNOWN)
     stored.is_away = False
-    assert found(KNOWN) == ROW
+    assert found.url_of(KNOWN) == URL
 
 
 def test_the_oldest_answers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +67,10 @@ def test_the_oldest_answers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = Stored()
     found = Lookup(stored, Seconds())  # type: ignore[arg-type]
     for episode in range(5):
-        found(Identity(1, episode, "first"))
-    assert len(found._found) == 3
+        found.url_of(Identity(1, episode, "first"))
+    assert len(found._urls._found) == 3
     asked = stored.asked
-    found(Identity(1, 4, "first"))
+    found.url_of(Identity(1, 4, "first"))
     assert stored.asked == asked
-    found(Identity(1, 0, "first"))
+    found.url_of(Identity(1, 0, "first"))
     assert stored.asked == asked + 1

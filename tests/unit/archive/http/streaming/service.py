@@ -31,9 +31,12 @@ OBJECT_KEY = "1234/ep5/4afa2780216896d6353754b17cddde5c.mp4"
 class StoredObjects:
     """The objects of a storage, as the archive's stores present them."""
 
-    def __init__(self, storage: Storage, hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self, storage: Storage, hosts: Collection[str] = (), base_url: str = ""
+    ) -> None:
         self.storage = storage
         self._hosts = hosts
+        self._base_url = base_url
 
     def stat(self, object_key: str) -> StoredFile:
         return self.storage.stat(object_key)
@@ -48,6 +51,9 @@ class StoredObjects:
 
     def hosts(self) -> Collection[str]:
         return self._hosts
+
+    def has_url(self, url: str) -> bool:
+        return bool(self._base_url) and url.startswith(self._base_url)
 
     def put(self, object_key: str, content: bytes, folder: Path) -> None:
         """Store a file with this content."""

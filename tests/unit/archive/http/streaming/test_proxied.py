@@ -299,14 +299,19 @@ def test_an_address_inside_is_refused_unless_its_network_is_allowed(
     assert origin.asked == []
 
 
-def test_hosts_of_the_stores_are_allowed(
+def test_objects_of_the_stores_are_allowed_and_nothing_else_of_their_hosts(
     rows: Rows, objects: StoredObjects, origin: Origin
 ) -> None:
-    """The Hub's URLs of old rows are proxied, though no host is allowed otherwise."""
-    hub = StoredObjects(objects.storage, ("127.0.0.1",))
+    """The Hub's URLs of our rows are proxied, though no host is allowed otherwise."""
+    base_url = f"{origin.url}/datasets/me/"
+    hub = StoredObjects(objects.storage, ("127.0.0.1",), base_url)
     settings = Settings(archive_allow_networks=("127.0.0.0/8",))
+    there = origin.add("/cdn/a.mp4", MP4)
+    mine = origin.redirect("/datasets/me/a.mp4", there)
     with serving(app.build(rows.media, hub, settings)) as client:
-        assert client.proxied(origin.add("/a.mp4", MP4)).body == MP4
+        assert client.proxied(mine).body == MP4
+        assert client.proxied(there).status == 403
+        assert client.proxied(origin.add("/datasets/you/a.mp4", MP4)).status == 403
 
 
 def lines_of(got: Any) -> list[str]:

@@ -130,26 +130,60 @@ def test_media_whose_source_is_not_allowed_is_refused(
     assert "other.example" in reason(got)
 
 
+class OldMedia:
+    """Rows of `video_store`: of every episode but those of series 9."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked: list[Identity] = []
+
+    def url_of(self, identity: Identity) -> str | None:
+        self.asked.append(identity)
+        return self.url if identity.mal_id != 9 else None
+
+    def has_url(self, url: str) -> bool:
+        return url == self.url
+
+
 def test_old_rows_are_read(
-    rows: Rows, objects: StoredObjects, origin: Origin, tmp_path: Path
+    rows: Rows,
+    objects: StoredObjects,
+    origin: Origin,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A row of `video_store` comes before a queue row's URL, and after our own."""
-    asked: list[Identity] = []
-    url = origin.add("/datasets/u/r/resolve/main/a.mp4", SOURCE)
+    """A row of `video_store` comes before a queue row's URL, and after our own.
 
-    def lookup(identity: Identity) -> str | None:
-        asked.append(identity)
-        return url if identity.mal_id != 9 else None
-
+    Its URL is one of the Hub, though the operator allows no host of it any more.
+    """
+    monkeypatch.setenv("HF_ENDPOINT", origin.url)
+    old = OldMedia(origin.add("/datasets/u/r/resolve/main/a.mp4", SOURCE))
+    other = origin.add("/datasets/u/r/resolve/main/b.mp4", SOURCE)
     rows.add("8:1:example:unknown", Identity(8, 1, "example"), url="https://a.invalid/")
     store(rows, objects, tmp_path)
-    with serving(app.build(rows.media, objects, ALLOWED, lookup)) as client:
+    settings = ALLOWED.model_copy(update={"archive_hosts": ("cdn.example",)})
+    with serving(app.build(rows.media, objects, settings, old)) as client:
         assert client.ask("/stream/7/1/example/unknown").body == SOURCE
         assert client.ask("/stream/8/1/example/unknown").body == SOURCE
         assert client.ask("/stream/9/1/example/unknown").status == 404
         assert client.ask(PATH).body == STORED
-    assert [each.mal_id for each in asked] == [7, 8, 9]
-    assert asked[0] == Identity(7, 1, "example", None)
+        assert client.proxied(old.url).body == SOURCE
+        assert client.proxied(other).status == 403
+    assert [each.mal_id for each in old.asked] == [7, 8, 9]
+    assert old.asked[0] == Identity(7, 1, "example", None)
+
+
+def test_the_source_of_what_was_taken_down_is_not_passed_on(
+    client: Client, rows: Rows, origin: Origin
+) -> None:
+    url = origin.add("/a.mp4?token=1", SOURCE)
+    rows.add("a", url=url, blocked_at=STORED_AT)
+    again = origin.add("/a.mp4?token=2", SOURCE)
+    for each in (url, again):
+        got = client.proxied(each)
+        assert (got.status, "taken down" in reason(got)) == (404, True)
+    assert origin.asked == []
+    assert client.proxied(origin.add("/b.mp4", SOURCE)).body == SOURCE
 
 
 @pytest.mark.parametrize(
