@@ -8,7 +8,7 @@ from serve_app.errors import RefusedUrl, UnreachableUrl
 from serve_app.outbound import document
 from serve_app.outbound.client import CheckedNetwork, OutboundClient
 from serve_app.outbound.urls import UrlRules
-from tests.unit.outbound.test_client import Listener
+from tests.hostile import Listener
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from serve_app.outbound.download import DownloadLimits
 from serve_app.stems.http.intake import FETCHES_AT_ONCE
 from serve_app.stems.remote_songs import Inputs
 from serve_app.storage.inputs import InputBuckets
+from tests.hostile import HOSTILE, PUBLIC, Listener, asker
 from tests.s3 import S3Server
-from tests.unit.outbound.test_client import HOSTILE, PUBLIC, Listener, asker
 from tests.unit.outbound.test_download import Host
 from tests.unit.server import LIMITS, Server, assert_problem
 
