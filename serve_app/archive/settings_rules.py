@@ -116,6 +116,15 @@ def _check_url(settings: Settings) -> None:
         )
 
 
+def _check_salt(settings: Settings) -> None:
+    if settings.archive_hub_accounts and not settings.archive_name_salt:
+        raise ValueError(
+            "is required with accounts of Hugging Face: their repositories are public, "
+            "so nobody may guess the names of media. Set HF_FILE_SALT to the output of "
+            "`openssl rand -hex 32`"
+        )
+
+
 def _check_database(settings: Settings) -> None:
     url = settings.archive_database_url.get_secret_value()
     if not url:
@@ -144,6 +153,7 @@ RULES: Mapping[str, Rule] = {
     "archive_hosts": _check_hosts,
     "archive_allow_networks": _check_networks,
     "archive_url": _check_url,
+    "archive_salt": _check_salt,
     "archive_database_url": _check_database,
     "archive_supabase_url": _check_supabase,
     "archive_stores": _check_stores,

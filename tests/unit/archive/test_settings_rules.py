@@ -8,6 +8,7 @@ from serve_app.archive.settings_rules import RULES
 from serve_app.settings import check as settings_check
 from serve_app.settings.check import WrongSettings
 
+SALT = {"HF_FILE_SALT": "a secret"}
 ACCOUNT = {"HF_STORAGE_USERNAME_1": "me", "HF_TOKEN_STORAGE_1": "hf_secret"}
 
 
@@ -22,8 +23,8 @@ def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         {},
         {"ARCHIVE_STORES": "one two s3://bucket/folder"},
         {"ARCHIVE_STORES": "s3://bucket?endpoint_url=http://127.0.0.1:9000"},
-        ACCOUNT,
-        {**ACCOUNT, "HF_STORAGE_USERNAME_5": "you", "HF_TOKEN_STORAGE_5": "hf_b"},
+        {**ACCOUNT, **SALT},
+        {**ACCOUNT, **SALT, "HF_STORAGE_USERNAME_5": "u", "HF_TOKEN_STORAGE_5": "t"},
     ],
 )
 def test_good_stores_are_accepted(
