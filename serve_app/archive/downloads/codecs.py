@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from serve_app.archive.downloads import media_types
+from serve_app.archive import media_types
 from serve_app.archive.errors import BrokenMedia, ProtectedMedia
 
 # A segment begins with its tables, or soon has them.

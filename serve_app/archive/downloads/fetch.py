@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock
 
-from serve_app.archive.downloads import folder, joining, media_types, playlist
+from serve_app.archive import media_types
+from serve_app.archive.downloads import folder, joining, playlist
 from serve_app.archive.downloads.folder import Held
-from serve_app.archive.downloads.media_types import MediaType
 from serve_app.archive.downloads.playlist import MAX_PLAYLIST_BYTES, MediaPlaylist
 from serve_app.archive.downloads.remux import VIDEO, Plan
 from serve_app.archive.downloads.room import Room
@@ -18,6 +18,7 @@ from serve_app.archive.downloads.source import Document, Source, Tally
 from serve_app.archive.downloads.track import Fetching, Track
 from serve_app.archive.downloads.transfer import Transfer, Whole, digest
 from serve_app.archive.errors import BrokenMedia, NotMedia
+from serve_app.archive.media_types import MediaType
 from serve_app.audio.truncation import is_cut_short
 from serve_app.outbound.client import OutboundClient
 

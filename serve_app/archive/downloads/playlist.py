@@ -9,8 +9,8 @@ from urllib.parse import quote, urljoin
 
 import m3u8
 
-from serve_app.archive.downloads.media_types import is_playlist
 from serve_app.archive.errors import BrokenMedia, LiveMedia, ProtectedMedia
+from serve_app.archive.media_types import is_playlist
 from serve_app.errors import RefusedUrl
 from serve_app.outbound.partial_file import ByteRange
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit, urlunsplit
 
-from serve_app.archive.downloads.media_types import HEAD_BYTES
 from serve_app.archive.downloads.room import Room
 from serve_app.archive.downloads.source import Source
+from serve_app.archive.media_types import HEAD_BYTES
 from serve_app.outbound.client import OutboundResponse
 from serve_app.outbound.partial_file import ByteRange, PartialFile, WrongRange
 

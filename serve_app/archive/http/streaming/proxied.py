@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from serve_app.api import ranges
 from serve_app.archive.errors import MediaNotFound, NotMedia, SourceFailed
-from serve_app.archive.http.streaming import answers, media_types, playlists
+from serve_app.archive.http.streaming import answers, playlists, sent_types
 from serve_app.archive.http.streaming.admission import refused
 from serve_app.archive.http.streaming.answers import Begun, Facts
 from serve_app.archive.http.streaming.bodies import Body, Reader
@@ -62,7 +62,7 @@ class _Opened:
     @property
     def is_playlist(self) -> bool:
         first = self.first if self.is_start else b""
-        return media_types.is_playlist(self.declared_type, first)
+        return sent_types.is_playlist(self.declared_type, first)
 
 
 class ProxiedMedia:
@@ -181,7 +181,7 @@ def _headers(opened: _Opened) -> dict[str, str]:
     """Return the headers that players get of a source's; no others are passed on."""
     source, is_start = opened.headers, opened.is_start
     try:
-        media_type = media_types.sent(
+        media_type = sent_types.sent(
             opened.declared_type, opened.first, is_start=is_start
         )
     except NotMedia as err:
@@ -205,7 +205,7 @@ def _chunks(found: OutboundResponse) -> Iterator[bytes]:
         first = b""
         for chunk in found.body:
             first += chunk
-            if len(first) >= media_types.SNIFFED_BYTES:
+            if len(first) >= sent_types.SNIFFED_BYTES:
                 break
         if first:
             yield first
@@ -228,7 +228,7 @@ def _playlist(reader: Reader, opened: _Opened, urls: PublicUrls) -> tuple[bytes,
 
 async def _sent_whole(request: Request, body: bytes, version: str) -> Response:
     """Return the response with a rewritten playlist, whose ranges are its own."""
-    facts = Facts(len(body), f'"{version}"', media_types.PLAYLIST)
+    facts = Facts(len(body), f'"{version}"', sent_types.PLAYLIST)
 
     async def send(begun: Begun) -> Response:
         part = body[begun.span.start : begun.span.end]

@@ -12,7 +12,7 @@ from serve_app.archive.errors import MediaNotFound
 from serve_app.archive.http.streaming import answers
 from serve_app.archive.http.streaming.answers import Begun, Facts
 from serve_app.archive.http.streaming.bodies import Body, Reader
-from serve_app.archive.http.streaming.media_types import VIDEO
+from serve_app.archive.http.streaming.sent_types import VIDEO
 from serve_app.archive.media import Media
 from serve_app.errors import FileLost
 from serve_app.storage.port import StoredFile

@@ -2,12 +2,13 @@
 
 import re
 
+from serve_app.archive import media_types
 from serve_app.archive.errors import NotMedia
 
 VIDEO = "video/mp4"
 PLAYLIST = "application/vnd.apple.mpegurl"
-# As many bytes as it takes to tell what a file is: three packets of an MPEG-TS.
-SNIFFED_BYTES = 512
+# As many bytes as it takes to tell what a file is.
+SNIFFED_BYTES = media_types.HEAD_BYTES
 
 _PLAYLISTS = (
     *(PLAYLIST, "application/x-mpegurl", "application/mpegurl"),
@@ -25,33 +26,24 @@ _MEDIA = {
 }
 # Said of any file: its bytes must tell.
 _UNKNOWN = ("", "application/octet-stream", "binary/octet-stream")
-_STARTS = (
-    (re.compile(rb"....(ftyp|styp|moov|moof|sidx|emsg)", re.DOTALL), VIDEO),
-    # A packet of 188 bytes, and the next one.
-    (re.compile(rb"G.{187}(G|\Z)", re.DOTALL), "video/mp2t"),
-    (re.compile(rb"\x1aE\xdf\xa3"), "video/webm"),
-    (re.compile(rb"OggS"), "video/ogg"),
-    (re.compile(rb"fLaC"), "audio/flac"),
-    (re.compile(rb"RIFF....WAVE", re.DOTALL), "audio/wav"),
-    (re.compile(rb"WEBVTT"), "text/vtt"),
-    (re.compile(rb"ID3|\xff[\xfa\xfb\xf2\xf3]"), "audio/mpeg"),
-    (re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"), "audio/aac"),
-)
+# Segments of playlists begin with these too: fragments, and subtitles.
+_FRAGMENT = re.compile(rb"....(styp|moof|sidx|emsg)", re.DOTALL)
+_SUBTITLES = b"WEBVTT"
 # Other files: pictures, documents, archives, programs. Long enough that no encrypted
 # segment of a playlist begins like one by chance.
 _FOREIGN = re.compile(
     rb"\x89PNG|\xff\xd8\xff|GIF8|%PDF|PK\x03\x04|\x1f\x8b\x08|\x7fELF|Rar!|7z\xbc\xaf"
 )
 _BLANK = b"\xef\xbb\xbf \t\r\n"
+# So much of text alone is a page. Keys of AES-128 may be text by chance.
+_PAGE_BYTES, _KEY_BYTES = 512, 16
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]+")
 _MARKUP = re.compile(rb"<[A-Za-z!?/]|[{\[]")
-# Keys of AES-128 may be text by chance.
-_KEY_BYTES = 16
 
 
 def is_playlist(declared: str, first: bytes) -> bool:
     """Whether a file is an HLS playlist: by its first bytes, or by its type."""
-    return first.lstrip(_BLANK).startswith(b"#EXTM3U") or _plain(declared) in _PLAYLISTS
+    return media_types.is_playlist(first) or _plain(declared) in _PLAYLISTS
 
 
 def sent(declared: str, first: bytes, *, is_start: bool = True) -> str:
@@ -79,10 +71,12 @@ def _plain(declared: str) -> str:
 
 
 def _sniffed(first: bytes) -> str:
-    for start, name in _STARTS:
-        if start.match(first):
-            return name
-    return ""
+    if first.startswith(_SUBTITLES):
+        return "text/vtt"
+    if _FRAGMENT.match(first):
+        return VIDEO
+    found = media_types.of(first)
+    return "" if found is None else found.name
 
 
 def _is_foreign(first: bytes) -> bool:
@@ -90,5 +84,5 @@ def _is_foreign(first: bytes) -> bool:
     if _sniffed(start):
         return False
     if len(first) > _KEY_BYTES and _TEXT.fullmatch(first):
-        return _MARKUP.match(start) is not None or len(first) >= SNIFFED_BYTES
+        return _MARKUP.match(start) is not None or len(first) >= _PAGE_BYTES
     return _FOREIGN.match(start) is not None

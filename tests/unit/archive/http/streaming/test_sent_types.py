@@ -5,7 +5,7 @@ import random
 import pytest
 
 from serve_app.archive.errors import NotMedia
-from serve_app.archive.http.streaming import media_types
+from serve_app.archive.http.streaming import sent_types
 
 MP4 = b"\0\0\0\x20ftypisom" + bytes(500)
 NOISE = random.Random(1).randbytes(512)
@@ -27,8 +27,8 @@ PAGE = b"<!DOCTYPE html><html><body>Not found</body></html>"
         # Any file: its bytes tell.
         ("application/octet-stream", MP4, "video/mp4"),
         ("application/octet-stream", TS, "video/mp2t"),
-        ("binary/octet-stream", b"\x1aE\xdf\xa3" + bytes(99), "video/webm"),
-        ("", b"OggS" + bytes(99), "video/ogg"),
+        ("binary/octet-stream", b"\x1aE\xdf\xa3" + b"webm" * 9, "video/webm"),
+        ("", b"OggS" + bytes(99), "audio/ogg"),
         # Encrypted segments, and keys, even of letters.
         ("application/octet-stream", NOISE, "video/mp4"),
         ("application/octet-stream", b"<" + NOISE[1:], "video/mp4"),
@@ -38,7 +38,7 @@ PAGE = b"<!DOCTYPE html><html><body>Not found</body></html>"
     ],
 )
 def test_media_gets_a_type_of_media(declared: str, first: bytes, expected: str) -> None:
-    assert media_types.sent(declared, first) == expected
+    assert sent_types.sent(declared, first) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_media_gets_a_type_of_media(declared: str, first: bytes, expected: str) 
 )
 def test_other_files_are_refused(declared: str, first: bytes) -> None:
     with pytest.raises(NotMedia):
-        media_types.sent(declared, first)
+        sent_types.sent(declared, first)
 
 
 def test_the_middle_of_a_file_may_begin_like_anything() -> None:
-    assert media_types.sent("video/mp4", PAGE, is_start=False) == "video/mp4"
+    assert sent_types.sent("video/mp4", PAGE, is_start=False) == "video/mp4"
     with pytest.raises(NotMedia):
-        media_types.sent("text/html", MP4, is_start=False)
+        sent_types.sent("text/html", MP4, is_start=False)
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_the_middle_of_a_file_may_begin_like_anything() -> None:
 def test_playlists_are_known_by_their_content_or_type(
     declared: str, first: bytes, expected: bool
 ) -> None:
-    assert media_types.is_playlist(declared, first) is expected
+    assert sent_types.is_playlist(declared, first) is expected

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve_app.archive.downloads import media_types
+from serve_app.archive import media_types
 from tests import hls
 from tests.hls import Clip
 
