@@ -3,12 +3,11 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from serve_app.errors import FileLost, StorageFull, StorageUnavailable
 from serve_app.settings import Settings
@@ -110,10 +109,6 @@ class MediaStores:
         """The names of all stores, which stay the same when others come and go."""
         return tuple(self._stores)
 
-    def status(self) -> Mapping[str, Any]:
-        """Return the number of stores."""
-        return {"stores": len(self._stores)}
-
     def hosts(self) -> tuple[str, ...]:
         """Return the hosts of the stores' direct URLs, as `*.example.com` too."""
         found = [host for store in self._stores.values() for host in store.hosts]
@@ -213,13 +208,6 @@ class MediaStores:
             except StorageUnavailable as err:
                 _log_failure("link", name, object_key, err)
         return None
-
-    def delete(self, object_key: str) -> None:
-        """Delete an object in all stores.
-
-        Raises StorageUnavailable at the end if one of them was unavailable.
-        """
-        self._all.delete(object_key)
 
     def delete_in(self, name: str, object_key: str) -> None:
         """Delete an object in one store; one that is missing is no error."""
