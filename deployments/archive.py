@@ -36,6 +36,7 @@ from serve_app.archive.kind import ArchiveJob, Fetch, Stored
 from serve_app.archive.media import MediaStore
 from serve_app.archive.old_tables.changes import Changes
 from serve_app.archive.old_tables.connect import connect
+from serve_app.archive.old_tables.earlier import Earlier
 from serve_app.archive.old_tables.mirror import OldTablesLoop
 from serve_app.archive.old_tables.outward import Archive as Known
 from serve_app.archive.old_tables.port import Tables
@@ -175,18 +176,20 @@ class Archive:
         """Return the routes, and what they need."""
         settings, stores = kernel.settings, MediaStores(kernel.settings)
         media, triggers = _triggers(kernel, stores)
+        tables = connect(settings)
         return part(
             ArchiveServices(
                 media=media,
                 triggers=triggers,
                 secret=settings.archive_trigger_secret,
-                check_identity=_check_of_identities(settings),
+                check_identity=_check_of_identities(settings, tables),
                 wake=partial(calls.wake, kind.NAME),
                 stop=partial(calls.stop, kind.NAME),
                 status=calls.status,
                 stores=len(stores.names),
                 url=settings.archive_url,
                 port=settings.archive_port,
+                earlier=_earlier(kernel, tables, media, stores),
             )
         )
 
@@ -229,9 +232,17 @@ def _triggers(kernel: Kernel, stores: MediaStores) -> tuple[MediaStore, Triggers
     return media, Triggers(jobs, media, allowed, kernel.clock)
 
 
-def _check_of_identities(settings: Settings) -> CheckIdentity:
+def _earlier(
+    kernel: Kernel, tables: Tables | None, media: MediaStore, stores: MediaStores
+) -> Earlier | None:
+    if tables is None:
+        return None
+    repositories = {stores.facts(name).repository for name in stores.names}
+    return Earlier(OldTables(tables, kernel.clock), media, repositories)
+
+
+def _check_of_identities(settings: Settings, tables: Tables | None) -> CheckIdentity:
     """Return the check of what the old API's tables have room for, if there are any."""
-    tables = connect(settings)
     providers = Providers(settings.archive_providers, tables)
 
     def check(identity: Identity) -> None:

@@ -58,7 +58,10 @@ def parse(header: str, size_bytes: int) -> ByteRange | None:
 def is_single(header: str) -> bool:
     """Whether a Range header is one range, which other servers understand alike."""
     match = _ONE_RANGE.fullmatch(header.strip())
-    return match is not None and any(match.groups())
+    if match is None:
+        return False
+    first, last = match.groups()
+    return bool(last) if not first else not last or _number(first) <= _number(last)
 
 
 def requested(

@@ -1,10 +1,12 @@
 """What media is: an episode of a provider, or any key of a newer client."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 UNKNOWN = "unknown"
 _NAME_CHARACTERS = 32
+_EPISODE = re.compile(r"([1-9]\d{0,9}):([1-9]\d{0,9}):(.+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,17 @@ class Identity:
         """The key of the media."""
         resolution = self.resolution or UNKNOWN
         return f"{self.mal_id}:{self.episode}:{self.provider}:{resolution}"
+
+
+def identity_of(key: str) -> Identity | None:
+    """Return the episode whose key this is, or None if it is that of other media."""
+    numbers, _, resolution = key.rpartition(":")
+    found = _EPISODE.fullmatch(numbers)
+    if found is None or not resolution:
+        return None
+    mal_id, episode, provider = found.groups()
+    named = None if resolution == UNKNOWN else resolution
+    return Identity(int(mal_id), int(episode), provider, named)
 
 
 def object_key(identity: Identity, salt: str) -> str:

@@ -18,7 +18,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
+    exists,
     func,
+    not_,
+    or_,
     select,
     update,
 )
@@ -26,16 +30,18 @@ from sqlalchemy import (
 from serve_app.archive import copy_rows
 from serve_app.archive.errors import MediaBlocked, MediaNotFound
 from serve_app.archive.identity import Identity, digest
-from serve_app.archive.kind import ArchiveJob, Fetch, Stage, Stored
+from serve_app.archive.kind import NAME, ArchiveJob, Fetch, Stage, Stored
 from serve_app.database import Database
 from serve_app.database.columns import UtcDateTime, metadata
 from serve_app.database.upsert import insert_into
 from serve_app.errors import AppError
 from serve_app.jobs.job import State
-from serve_app.jobs.table import queue
+from serve_app.jobs.table import lanes, queue
 
 # A job that failed is followed by another one after these times, and then by none.
 RETRY_SECONDS = (600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
+# Dispatchers poll far more often.
+_STUCK_SECONDS = 60.0
 # Nothing changes for these by waiting.
 _HOPELESS = frozenset({"protected_media", "live_media", "not_allowed", "refused_url"})
 
@@ -162,6 +168,44 @@ class MediaStore:
         with self._database.reading() as connection:
             return _state(connection, media)
 
+    def waits_until(self, media: Media) -> datetime | None:
+        """Return until when the source of media is left alone, or None if it is not."""
+        query = (
+            select(lanes.c.paused_until)
+            .join(
+                queue,
+                and_(queue.c.kind == lanes.c.kind, queue.c.lane == lanes.c.lane),
+            )
+            .where(queue.c.id == media.job_id, lanes.c.paused_until > self._clock())
+        )
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar()
+
+    def is_stuck(self) -> bool:
+        """Whether media could be fetched for a while now, and none is."""
+        of_archive = queue.c.kind == NAME
+        since = self._clock() - timedelta(seconds=_STUCK_SECONDS)
+        paused = exists().where(
+            lanes.c.kind == queue.c.kind,
+            lanes.c.lane == queue.c.lane,
+            # A while ago: its jobs have not been free for longer.
+            lanes.c.paused_until > since,
+        )
+        waits = exists().where(
+            of_archive,
+            queue.c.state == State.QUEUED.value,
+            queue.c.updated_at < since,
+            or_(queue.c.available_at.is_(None), queue.c.available_at < since),
+            not_(paused),
+        )
+        runs = exists().where(
+            of_archive,
+            queue.c.state == State.RUNNING.value,
+            queue.c.lease_expires_at > self._clock(),
+        )
+        with self._database.reading() as connection:
+            return bool(connection.execute(select(and_(waits, not_(runs)))).scalar())
+
     def counts(self) -> dict[MediaState, int]:
         """Return how many media are in each state; what was taken down is in none."""
         query = (
@@ -258,6 +302,27 @@ class MediaStore:
             blocked = {"blocked_at": now, "next_try_at": None}
             self._unstore(connection, found, now, blocked)
         return found
+
+    def block_earlier(self, identity: Identity, url: str, object_key: str) -> Media:
+        """Refuse the key of media that is stored, but has no row here.
+
+        `url` is where players got it, and `object_key` where it is, if in a store.
+        """
+        key, now = identity.key, self._clock()
+        row = {
+            "id": digest(key),
+            "key": key,
+            "url": url,
+            "created_at": now,
+            "updated_at": now,
+            "failures": 0,
+            **asdict(identity),
+        }
+        with self._database.writing() as connection:
+            added = insert_into(connection, archive_media).values(**row)
+            connection.execute(added.on_conflict_do_nothing(index_elements=["id"]))
+            copy_rows.forget(connection, object_key, self._stores, now)
+        return self.block(key)
 
     def allow(self, key: str) -> None:
         """Let media that was taken down be asked for again."""

@@ -1,5 +1,7 @@
 """All settings of the service, in sections of the kernel and of each system."""
 
+from urllib.parse import urlsplit
+
 from serve_app.settings.access import AccessSettings
 from serve_app.settings.archive import ArchiveSettings
 from serve_app.settings.kernel import KernelSettings
@@ -12,6 +14,15 @@ class Settings(
     ArchiveSettings, LibrarySettings, StemsSettings, AccessSettings, KernelSettings
 ):
     """The settings of an operator. A system adds its section to the bases."""
+
+    @property
+    def effective_hosts(self) -> tuple[str, ...]:
+        """The allowed Host headers; empty if all are allowed.
+
+        Where the archive has a public URL, one address may lead to both its processes.
+        """
+        allowed, host = super().effective_hosts, urlsplit(self.archive_url).hostname
+        return (*allowed, host) if allowed and host else allowed
 
     @property
     def default_systems(self) -> tuple[str, ...]:

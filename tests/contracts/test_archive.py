@@ -252,6 +252,57 @@ def test_nothing_is_fetched_from_hosts_that_are_not_allowed(archive: Archive) ->
         archive.media.find("a")
 
 
+def test_media_is_stuck_if_nothing_fetches_what_could_be(
+    archive: Archive, clock: ManualClock
+) -> None:
+    archive.triggers.add(FETCH)
+    clock.advance(59)
+    assert not archive.media.is_stuck()
+    clock.advance(2)
+    assert archive.media.is_stuck()
+    archive.jobs.pause("cdn.example.com", 3600)
+    assert not archive.media.is_stuck()
+    clock.advance(3600 + 59)
+    assert not archive.media.is_stuck()
+    clock.advance(2)
+    assert archive.media.is_stuck()
+    archive.claimed()
+    assert not archive.media.is_stuck()
+    clock.advance(31)
+    archive.triggers.add(Fetch("other", URL))
+    clock.advance(61)
+    assert archive.media.is_stuck()
+
+
+def test_media_waits_for_its_own_source_only(
+    archive: Archive, clock: ManualClock
+) -> None:
+    archive.triggers.add(FETCH)
+    archive.triggers.add(Fetch("other", "https://other.example.com/a.mp4"))
+    archive.jobs.pause("cdn.example.com", 60)
+    waits, other = archive.media.find(EPISODE.key), archive.media.find("other")
+    until = archive.media.waits_until(waits)
+    assert until is not None
+    assert (until - clock()).total_seconds() == 60
+    assert archive.media.waits_until(other) is None
+    clock.advance(61)
+    assert archive.media.waits_until(waits) is None
+
+
+def test_what_was_stored_before_is_deleted_and_kept_out(archive: Archive) -> None:
+    media = archive.media.block_earlier(EPISODE, URL, STORED.object_key)
+    assert media.key == EPISODE.key
+    with pytest.raises(MediaBlocked):
+        archive.triggers.add(FETCH)
+    with archive.database.reading() as connection:
+        rows = connection.execute(select(archive_copies)).all()
+    assert {row.store for row in rows} == {"one", "two", "three"}
+    assert {(row.object_key, row.wanted) for row in rows} == {
+        (STORED.object_key, False)
+    }
+    assert archive.media.urls_taken_down() == {URL}
+
+
 def test_keys_of_any_length_and_script_are_kept_apart(archive: Archive) -> None:
     for key in ("ü" * 900, "ü" * 901, "a b", "a  b"):
         assert archive.triggers.add(Fetch(key, URL)) is None

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
-from serve_app.archive.errors import NotAllowed
+from serve_app.archive.errors import MediaNotFound, NotAllowed
 from serve_app.archive.identity import Identity, object_key
 from serve_app.archive.kind import ArchiveJob, Fetch, Stage, Stored, configured
 from serve_app.archive.media import (
@@ -26,6 +26,7 @@ from serve_app.archive.media import (
 )
 from serve_app.archive.old_tables import mirror
 from serve_app.archive.old_tables.changes import Changes
+from serve_app.archive.old_tables.earlier import Earlier
 from serve_app.archive.old_tables.errors import TablesUnavailable
 from serve_app.archive.old_tables.mirror import OldTablesLoop
 from serve_app.archive.old_tables.outward import Archive
@@ -95,6 +96,10 @@ class Service:
             self.add, self.jobs.cancel, self.give_up, place, PUBLIC, self.clock
         )
         return OldTablesLoop(self.old, changes, archive)
+
+    def earlier(self, *repositories: str) -> Earlier:
+        """Return what the API reads of the tables."""
+        return Earlier(self.old, self.media, repositories)
 
     def give_up(self, key: str, error: AppError) -> None:
         """Record why media is not tried again."""
@@ -519,6 +524,64 @@ def test_what_the_original_stored_is_ready_and_not_fetched(
     service.step()
     assert (status(api, NULL), service.unfinished()) == ("ready", 0)
     assert (api.stored(NULL) or {})["hf_direct_url"] == "https://hub.example/old.mp4"
+
+
+OLD_ROW = (
+    "SELECT upsert_video_store(1234, 5, 'first', '720p', 'k', 3, 'r', 'a/ep/k.mp4', "
+    "'https://hub.example/old.mp4', 's')"
+)
+
+
+def test_a_row_of_the_original_stays_if_its_media_is_fetched_all_the_same(
+    service: Service, api: ApiServer
+) -> None:
+    """As by a trigger while the tables were away."""
+    service.trigger(KNOWN, URL)
+    job = service.start()
+    api.run(OLD_ROW)
+    service.succeed(job)
+    service.step(LATER)
+    assert (api.stored(KNOWN) or {})["hf_direct_url"] == "https://hub.example/old.mp4"
+    assert status(api) == "ready"
+
+
+def test_what_the_original_stored_is_known_until_it_has_a_row_here(
+    service: Service, api: ApiServer
+) -> None:
+    earlier = service.earlier()
+    assert not earlier.has(KNOWN)
+    api.run(OLD_ROW)
+    assert earlier.has(KNOWN)
+    service.tables.is_away = True
+    assert not earlier.has(KNOWN)
+    service.tables.is_away = False
+    service.trigger(KNOWN, URL)
+    assert not earlier.has(KNOWN)
+
+
+def test_what_the_original_stored_can_be_taken_down(
+    service: Service, api: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.run(OLD_ROW)
+    earlier = service.earlier("r")
+    for key in (NULL.key, "a song", "0:1:a:b", "1:2:3"):
+        with pytest.raises(MediaNotFound):
+            earlier.take_down(key)
+    assert earlier.take_down(KNOWN.key).key == KNOWN.key
+    assert "delete it by hand" not in caplog.text
+    service.step(LATER)
+    assert (api.stored(KNOWN), status(api)) == (None, "failed")
+    set_pending(api)
+    service.step(60.0)
+    assert (status(api), service.unfinished()) == ("failed", 0)
+
+
+def test_a_take_down_says_what_the_stores_do_not_have(
+    service: Service, api: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.run(OLD_ROW)
+    service.earlier("another").take_down(KNOWN.key)
+    assert 'repository="r" path="a/ep/k.mp4"' in caplog.text
 
 
 def test_a_host_that_is_not_allowed_fails_the_row(

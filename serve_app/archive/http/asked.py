@@ -7,7 +7,8 @@ from serve_app.archive.identity import Identity
 from serve_app.archive.kind import Fetch
 from serve_app.errors import BadRequest
 
-_LARGEST = 2**63 - 1
+# As in the old API's tables, and in players' numbers.
+_LARGEST = 2**31 - 1
 _LONGEST_KEY = 1000
 _LONGEST_NAME = 200
 
@@ -31,7 +32,7 @@ def parsed(body: bytes) -> Fetch:
     identity = Identity(
         _number(value, "mal_id"),
         _number(value, "episode"),
-        _text(value, "provider", _LONGEST_NAME),
+        _segment(value, "provider"),
         _resolution(value),
     )
     return Fetch(identity.key, _text(value, "video_url", _LONGEST_KEY * 4), identity)
@@ -42,7 +43,7 @@ def _number(value: dict[str, Any], name: str) -> int:
     if not isinstance(found, int) or isinstance(found, bool):
         raise BadRequest(f"`{name}` must be a whole number.")
     if not 1 <= found <= _LARGEST:
-        raise BadRequest(f"`{name}` must be at least 1.")
+        raise BadRequest(f"`{name}` must be 1 to {_LARGEST}.")
     return found
 
 
@@ -50,14 +51,22 @@ def _text(value: dict[str, Any], name: str, longest: int) -> str:
     found = value.get(name)
     if not isinstance(found, str) or not found.strip():
         raise BadRequest(f"`{name}` must be a text that is not empty.")
-    if len(found) > longest or "\0" in found:
+    if len(found) > longest or not found.isprintable():
         raise BadRequest(
-            f"`{name}` must have at most {longest} characters, and no NUL."
+            f"`{name}` must have at most {longest} characters, all of them printable."
         )
+    return found
+
+
+def _segment(value: dict[str, Any], name: str) -> str:
+    """Return a text that is one segment of the path of `/stream`."""
+    found = _text(value, name, _LONGEST_NAME)
+    if "/" in found or found in (".", ".."):
+        raise BadRequest(f"`{name}` must have no slash, got {found!r}.")
     return found
 
 
 def _resolution(value: dict[str, Any]) -> str | None:
     if value.get("resolution") in (None, ""):
         return None
-    return _text(value, "resolution", _LONGEST_NAME)
+    return _segment(value, "resolution")

@@ -19,10 +19,9 @@ def part(services: ArchiveServices) -> ApiPart:
     """Return the part that uses `services`."""
     return ApiPart(
         name="archive",
-        self_checked_routers=(trigger.router,),
+        self_checked_routers=(trigger.router, routes.secret_router),
         public_routers=(routes.public_router,),
         routers=(routes.router,),
-        admin_routers=(routes.admin_router,),
         is_linkable=False,
         state={"archive": services},
         health=partial(health.of, services),

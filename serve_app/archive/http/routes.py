@@ -3,12 +3,13 @@
 from datetime import timedelta
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from serve_app.api.problems import documented
 from serve_app.api.threads import run_in_thread
 from serve_app.archive.errors import MediaNotFound
+from serve_app.archive.http import bearer
 from serve_app.archive.http.services import ArchiveServices
 from serve_app.archive.http.wire import (
     ArchiveStatus,
@@ -21,7 +22,8 @@ from serve_app.archive.media import Media, MediaState
 
 public_router = APIRouter(tags=["archive"])
 router = APIRouter(tags=["archive"])
-admin_router = APIRouter(tags=["archive"])
+# What changes the archive needs its own secret, as `/trigger` does.
+secret_router = APIRouter(tags=["archive"], dependencies=[Depends(bearer.required)])
 
 _TEMPORARY_REDIRECT, _NO_CONTENT = 307, 204
 
@@ -55,6 +57,7 @@ async def describe(key: str, request: Request) -> MediaView:
     services: ArchiveServices = request.app.state.archive
     media = await run_in_thread(services.media.find, key)
     state = await run_in_thread(services.media.state, media)
+    is_pending = state is MediaState.PENDING
     return MediaView(
         key=media.key,
         state=state.value,
@@ -69,11 +72,16 @@ async def describe(key: str, request: Request) -> MediaView:
         error=media.error,
         error_code=media.error_code,
         next_try_at=media.next_try_at,
+        waits_until=(
+            await run_in_thread(services.media.waits_until, media)
+            if is_pending
+            else None
+        ),
         is_blocked=media.blocked_at is not None,
     )
 
 
-@router.post("/retry", summary="Try media again")
+@secret_router.post("/retry", summary="Try media again")
 async def retry(given: Retry, request: Request) -> Retried:
     """Fetch media again that failed, now rather than at its time."""
     services: ArchiveServices = request.app.state.archive
@@ -86,8 +94,8 @@ async def retry(given: Retry, request: Request) -> Retried:
 
 
 # Where one address leads to both processes, `/media` is the streaming one's.
-@router.delete("/archive/media/{key:path}", include_in_schema=False)
-@router.delete(
+@secret_router.delete("/archive/media/{key:path}", include_in_schema=False)
+@secret_router.delete(
     "/media/{key:path}",
     summary="Take media down",
     status_code=_NO_CONTENT,
@@ -102,7 +110,7 @@ async def take_down(key: str, request: Request) -> Response:
     return Response(status_code=_NO_CONTENT)
 
 
-@admin_router.post(
+@secret_router.post(
     "/archive/allow/{key:path}",
     summary="Allow media that was taken down",
     status_code=_NO_CONTENT,
@@ -116,7 +124,12 @@ async def allow(key: str, request: Request) -> Response:
 
 
 def _blocked(services: ArchiveServices, key: str) -> Media:
-    media = services.media.block(key)
+    try:
+        media = services.media.block(key)
+    except MediaNotFound:
+        if services.earlier is None:
+            raise
+        return services.earlier.take_down(key)
     services.triggers.cancel(media)
     return media
 

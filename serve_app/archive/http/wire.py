@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from serve_app.api.wire import UtcTime, Wire
 
@@ -26,6 +26,8 @@ class ArchiveStatus(Wire):
 
 class Retry(Wire):
     """Which media to try again."""
+
+    model_config = ConfigDict(extra="forbid")
 
     state: Literal["failed"] = "failed"
     host: str = Field(default="", description="Only media of this host.")
@@ -59,4 +61,7 @@ class MediaView(Wire):
     error: str | None = Field(default=None, description="Why the last attempt failed.")
     error_code: str | None = None
     next_try_at: UtcTime | None = None
+    waits_until: UtcTime | None = Field(
+        default=None, description="Its source asked to be left alone until then."
+    )
     is_blocked: bool = Field(default=False, description="It was taken down.")

@@ -83,13 +83,22 @@ class Outward:
         was_ready = shown.before is not None and shown.before.state == MediaState.READY
         # The row of `video_store` comes first: with it the API sees ready media.
         if shown.state is MediaState.READY:
-            self._tables.put_stored(self._stored(shown))
+            self._put_stored(shown, was_ready=was_ready)
         elif shown.is_blocked or was_ready:
             self._tables.remove_stored(shown.identity)
         row = self._tables.queue_row(shown.identity)
         is_written = self._insert(shown) if row is None else self._update(row, shown)
         if is_written:
             self._changes.written(shown.key, shown.now)
+
+    def _put_stored(self, shown: Shown, *, was_ready: bool) -> None:
+        row = self._stored(shown)
+        if not was_ready:
+            found = self._tables.find_stored(shown.identity)
+            if found is not None and found.hf_path != row.hf_path:
+                # Of the archive before this one. Its readers go on with that.
+                return
+        self._tables.put_stored(row)
 
     def _try_to_write(self, shown: Shown) -> None:
         """Write media; one that the tables refuse holds up no other."""

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from typing import Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 from serve_app.archive.errors import MediaNotFound, NotAllowed
 from serve_app.archive.identity import Identity
@@ -63,7 +62,7 @@ class Admission:
         except SourceNotAllowed:
             if not self._is_of_archive(url):
                 raise
-        if _plain(url) in self._out():
+        if url in self._out():
             raise MediaNotFound("This media was taken down.")
 
     def _is_of_archive(self, url: str) -> bool:
@@ -72,12 +71,12 @@ class Admission:
         )
 
     def _out(self) -> frozenset[str]:
-        """Return the URLs of what was taken down, without queries."""
+        """Return the URLs of what was taken down."""
         known, now = self._known, self._clock_seconds()
         if known is not None and now < known[0]:
             return known[1]
         try:
-            found = frozenset(map(_plain, self._taken_down()))
+            found = frozenset(self._taken_down())
         except Unavailable:
             # Sources are passed on without the database, if it was there once.
             if known is None:
@@ -94,9 +93,3 @@ def refused() -> Iterator[None]:
         yield
     except (NotAllowed, RefusedUrl) as err:
         raise SourceNotAllowed(err.detail) from err
-
-
-def _plain(url: str) -> str:
-    """Return a URL without its query, in which tokens change."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), parts.path, "", ""))

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -96,9 +95,6 @@ def _proxied(
 
 def _middleware(settings: Settings) -> list[Middleware]:
     """Return the middleware, outermost first."""
-    allowed_hosts = settings.effective_hosts
-    if allowed_hosts and (host := urlsplit(settings.archive_url).hostname):
-        allowed_hosts = (*allowed_hosts, host)
     return [
         Middleware(ResponseHeaders),
         Middleware(ForwardedHeaders, trusted=settings.trusted_proxies),
@@ -107,7 +103,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(ErrorMembers),
         Middleware(Failures),
         Middleware(CheckedPath),
-        Middleware(CheckedHost, allowed_hosts),
+        Middleware(CheckedHost, settings.effective_hosts),
         Middleware(UntilClientLeaves),
     ]
 

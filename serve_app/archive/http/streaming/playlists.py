@@ -11,7 +11,6 @@ MAX_BYTES = 5_000_000
 _MAX_CHARACTERS = 64_000_000
 _BOM = b"\xef\xbb\xbf"
 _URI = re.compile(r'([A-Z0-9-]*URI=")([^"]*)(")')
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 # Reserved characters and percent signs stay as they are; others are encoded.
 _KEPT = "!#$%&'()*+,/:;=?@[]~"
 
@@ -19,8 +18,8 @@ _KEPT = "!#$%&'()*+,/:;=?@[]~"
 def rewritten(body: bytes, url: str, proxied: Callable[[str], str]) -> bytes:
     """Return the playlist at `url` with `proxied` URLs: its lines and `URI=` values.
 
-    Relative ones are resolved against `url`. URIs that are not fetched over HTTP, as
-    `data:`, are kept. Raises SourceFailed for what is no playlist, or too large.
+    Relative ones are resolved against `url`. Those of `data:` are kept: nothing is
+    fetched for them. Raises SourceFailed for what is no playlist, or too large.
     """
     text = body.removeprefix(_BOM).decode("utf-8", "replace")
     if not text.lstrip().startswith("#EXTM3U"):
@@ -52,8 +51,7 @@ def encoded(url: str) -> str:
 
 def _rewritten(line: str, url: str, proxied: Callable[[str], str]) -> str:
     def replaced(uri: str) -> str:
-        scheme = _SCHEME.match(uri)
-        if scheme is not None and scheme[1].lower() not in ("http", "https"):
+        if uri.lstrip()[:5].lower() == "data:":
             return uri
         return proxied(absolute(uri, url))
 

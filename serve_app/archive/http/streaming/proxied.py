@@ -141,10 +141,10 @@ class ProxiedMedia:
 
 def _asked(request: Request, url: str) -> dict[str, str]:
     """Return the headers that a source gets of a request: none but those of ranges."""
-    wanted = request.headers.get("range", "")
+    wanted = request.headers.get("range", "").strip()
     if not ranges.is_single(wanted) or urlsplit(url).path.endswith(".m3u8"):
         return {}
-    condition = request.headers.get("if-range", "")
+    condition = request.headers.get("if-range", "").strip()
     if not condition:
         return {"Range": wanted}
     # One that can't be met: the whole media is sent.

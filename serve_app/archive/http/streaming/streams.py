@@ -15,7 +15,7 @@ from serve_app.archive.http.streaming.proxied import ProxiedMedia
 from serve_app.archive.http.streaming.public_urls import PublicUrls
 from serve_app.archive.http.streaming.stored import StoredMedia
 from serve_app.archive.identity import UNKNOWN, Identity
-from serve_app.archive.media import Media, MediaState, MediaStore
+from serve_app.archive.media import Media, MediaStore
 from serve_app.errors import Unavailable
 
 _MOST_DIGITS = 18
@@ -67,13 +67,12 @@ class Streams:
         raise MediaNotFound("The URL is one of this server, but names no media on it.")
 
     async def health(self) -> dict[str, bool]:
-        """Return whether media is fetched: not if some waits and none is fetched."""
+        """Return whether media is fetched: not if some could be and none is."""
         try:
-            counts = await self._run(self.media.counts)
+            is_stuck = await self._run(self.media.is_stuck)
         except Unavailable:
-            return {"worker_running": False}
-        running = counts[MediaState.DOWNLOADING] + counts[MediaState.UPLOADING]
-        return {"worker_running": running > 0 or counts[MediaState.PENDING] == 0}
+            is_stuck = True
+        return {"worker_running": not is_stuck}
 
     async def _of_source(
         self, request: Request, media: Media | None, urls: PublicUrls

@@ -413,6 +413,9 @@ def test_a_disk_that_fills_up_in_the_middle_fails_with_the_reason(
     small_disk.fill(6_000_000)
     with pytest.raises(DiskFull, match="The operator must free some"):
         here.fetch(url)
+    # What it took is free again: the failure must be recorded somewhere.
+    assert small_disk.free_bytes > 5_000_000
+    assert list(here.folder.glob("[!.]*")) == []
     small_disk.empty()
     assert here.fetch(url).size_bytes == 12_000_000
 

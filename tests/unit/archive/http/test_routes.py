@@ -1,8 +1,9 @@
 """The calls of the API server, of newer clients and of operators."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import pytest
 from serve_app.api.app import create_app
 from serve_app.api.services import Services
 from serve_app.archive import kind
-from serve_app.archive.errors import NotAllowed
+from serve_app.archive.errors import MediaNotFound, NotAllowed
 from serve_app.archive.http.part import part
 from serve_app.archive.http.services import ArchiveServices
 from serve_app.archive.identity import Identity
 from serve_app.archive.kind import ArchiveJob, Stage, Stored
-from serve_app.archive.media import MediaStore
+from serve_app.archive.media import Media, MediaStore
 from serve_app.archive.sources import Sources
 from serve_app.archive.triggers import Triggers
 from serve_app.database import Database
@@ -88,12 +89,18 @@ def services(tmp_path: Path, around: Around) -> Iterator[ArchiveServices]:
         )
 
 
-@pytest.fixture
-async def client(services: ArchiveServices) -> AsyncIterator[httpx.AsyncClient]:
+def connected(
+    services: ArchiveServices,
+) -> AbstractAsyncContextManager[httpx.AsyncClient]:
     clock: Any = services.triggers.clock
     jobs = services.triggers.jobs
     shared = Services(StoredResponses(jobs._database, clock), clock)
-    async with connect(create_app(shared, [part(services)])) as client:
+    return connect(create_app(shared, [part(services)]))
+
+
+@pytest.fixture
+async def client(services: ArchiveServices) -> AsyncIterator[httpx.AsyncClient]:
+    async with connected(services) as client:
         yield client
 
 
@@ -179,7 +186,11 @@ async def test_without_the_secret_nothing_is_triggered(
         *(({name: ""}, name) for name in ("provider", "video_url")),
         ({"mal_id": "1234"}, "mal_id"),
         ({"episode": True}, "episode"),
-        ({"episode": 2**63}, "episode"),
+        ({"episode": 2**31}, "episode"),
+        ({"provider": "a/b"}, "provider"),
+        ({"provider": "a\r\nX: 1"}, "provider"),
+        ({"resolution": "../x"}, "resolution"),
+        ({"video_url": "https://cdn.example.com/a\n.mp4"}, "video_url"),
         ({"resolution": 720}, "resolution"),
         ({"provider": "third"}, "video_queue_provider_check"),
         ({"video_url": "https://evil.org/a.mp4"}, "evil.org"),
@@ -253,13 +264,15 @@ async def test_failures_are_tried_again_in_bulk(
 ) -> None:
     await trigger(client)
     services.triggers.jobs.fail(claimed(services).claim, "source_failed", "It is so.")
-    other = await client.post("/retry", json={"host": "other.example.com"})
-    assert other.json() == {"queued": 0}
-    answer = await client.post("/retry", json={"host": "CDN.example.com"})
-    assert answer.json() == {"queued": 1}
-    assert (await client.post("/retry", json={})).json() == {"queued": 0}
-    wrong = await client.post("/retry", json={"state": "ready"})
-    assert wrong.status_code == 422
+
+    async def retry(**body: Any) -> httpx.Response:
+        return await client.post("/retry", json=body, headers=BEARER)
+
+    assert (await retry(host="other.example.com")).json() == {"queued": 0}
+    assert (await retry(host="CDN.example.com")).json() == {"queued": 1}
+    assert (await retry()).json() == {"queued": 0}
+    for wrong in ({"state": "ready"}, {"hosts": "cdn.example.com"}):
+        assert (await retry(**wrong)).status_code == 422
 
 
 @pytest.mark.parametrize("path", ["/media", "/archive/media"])
@@ -269,13 +282,80 @@ async def test_a_take_down_deletes_stops_and_keeps_out(
     await trigger(client)
     services.triggers.jobs.succeed(claimed(services).claim, STORED)
     key = "1234:5:example:720p"
-    assert (await client.delete(f"{path}/{key}")).status_code == 204
+    assert (await client.delete(f"{path}/{key}", headers=BEARER)).status_code == 204
     assert services.media.find_object(STORED.object_key) is None
     assert len(around.stopped) == 1
     assert_problem(await trigger(client), 410, "media_blocked")
-    assert (await client.post(f"/archive/allow/{key}")).status_code == 204
+    assert (
+        await client.post(f"/archive/allow/{key}", headers=BEARER)
+    ).status_code == 204
     assert (await trigger(client)).json() == QUEUED
-    assert_problem(await client.delete("/media/unknown"), 404, "media_not_found")
+    unknown = await client.delete("/media/unknown", headers=BEARER)
+    assert_problem(unknown, 404, "media_not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/media/1234:5:example:720p"),
+        ("DELETE", "/archive/media/1234:5:example:720p"),
+        ("POST", "/archive/allow/1234:5:example:720p"),
+        ("POST", "/retry"),
+    ],
+)
+async def test_without_the_secret_nothing_is_changed(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    await trigger(client)
+    for headers in ({}, {"Authorization": f"Bearer {SAID}x"}):
+        answer = await client.request(method, path, headers=headers)
+        assert_problem(answer, 401, "unauthorized")
+        assert "HF_FILE_SALT" in answer.json()["detail"]
+
+
+class Earlier:
+    """An archive before this one that has stored the episode."""
+
+    def __init__(self, media: MediaStore) -> None:
+        self.media = media
+
+    def has(self, identity: Identity) -> bool:
+        return identity == Identity(1234, 5, "example", "720p")
+
+    def take_down(self, key: str) -> Media:
+        identity = Identity(1234, 5, "example", "720p")
+        if key != identity.key:
+            raise MediaNotFound(f"There is no media {key!r}.")
+        return self.media.block_earlier(identity, "https://hub.example/a.mp4", "a.mp4")
+
+
+async def test_what_was_stored_before_is_ready_and_can_be_taken_down(
+    services: ArchiveServices,
+) -> None:
+    services = replace(services, earlier=Earlier(services.media))
+    async with connected(services) as client:
+        ready = (await trigger(client)).json()
+        assert ready == {"queued": False, "reason": "ready"}
+        assert (await trigger(client, resolution=None)).json() == QUEUED
+        key = "1234:5:example:720p"
+        answer = await client.delete(f"/archive/media/{key}", headers=BEARER)
+        assert answer.status_code == 204
+        found = (await client.get(f"/archive/media/{key}")).json()
+        assert found["is_blocked"] is True
+        unknown = await client.delete("/archive/media/1:1:a:b", headers=BEARER)
+        assert_problem(unknown, 404, "media_not_found")
+
+
+async def test_media_that_waits_for_its_source_says_until_when(
+    client: httpx.AsyncClient, services: ArchiveServices
+) -> None:
+    await trigger(client)
+    path = "/archive/media/1234:5:example:720p"
+    assert "waits_until" not in (await client.get(path)).json()
+    services.triggers.jobs.pause("cdn.example.com", 3600.0)
+    found = (await client.get(path)).json()
+    wanted = services.triggers.clock() + timedelta(seconds=3600)
+    assert datetime.fromisoformat(found["waits_until"]) == wanted
 
 
 async def test_what_became_of_media_is_told(

@@ -64,12 +64,14 @@ def test_other_lines_stay_as_they_are() -> None:
     assert rewritten(*lines) == lines
 
 
-def test_uris_that_are_not_fetched_over_http_are_kept() -> None:
-    lines = [
-        '#EXT-X-KEY:METHOD=AES-128,URI="data:text/plain;base64,AAAA"',
-        '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://asset"',
-    ]
-    assert rewritten(*lines) == lines
+def test_only_uris_of_data_are_kept() -> None:
+    """Others lead to the proxy, which refuses what is not http."""
+    data = '#EXT-X-KEY:METHOD=AES-128,URI="data:text/plain;base64,AAAA"'
+    assert rewritten(data) == [data]
+    for uri in ("skd://asset", "javascript:alert(1)", "file:///etc/passwd"):
+        assert rewritten(uri) == [proxied(uri)]
+        [line] = rewritten(f'#EXT-X-KEY:METHOD=AES-128,URI="{uri}"')
+        assert line == f'#EXT-X-KEY:METHOD=AES-128,URI="{proxied(uri)}"'
 
 
 def test_a_playlist_may_begin_with_a_byte_order_mark() -> None:
