@@ -50,7 +50,8 @@ class ArchiveSettings(Section):
         "comma-separated, as in `10.1.0.0/16`; over plain http and any port too.",
     )
     archive_secret: SecretStr = _secret(
-        "Bearer of `POST /trigger`. Default: the archive's salt.",
+        "Bearer of what changes the archive, as `POST /trigger`. Default: the "
+        "archive's salt.",
         *("STEMSERVE_ARCHIVE_SECRET", "ARCHIVE_SECRET"),
     )
     archive_salt: SecretStr = _secret(

@@ -27,6 +27,7 @@ TRIGGERS = int(os.environ.get("ARCHIVE_TRIGGERS", "30"))
 FULL_SIZE = TRIGGERS >= 200
 KILL_EVERY_SECONDS = 20.0 if FULL_SIZE else 6.0
 SAID = "what only the API server knows"
+BEARER = {"Authorization": f"Bearer {SAID}"}
 TROUBLE = Trouble(seed=7, cuts=0.1, stalls=0.02, errors=0.04, refusals=0.02)
 # A third of the media are playlists.
 PLAYLIST_EVERY = 3
@@ -48,9 +49,8 @@ class Archive:
             "video_url": self.origin.url + path,
             "resolution": None,
         }
-        headers = {"Authorization": f"Bearer {SAID}"}
         url = f"{self.service.url}/trigger"
-        return httpx.post(url, json=body, headers=headers, timeout=60)
+        return httpx.post(url, json=body, headers=BEARER, timeout=60)
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = httpx.get(
@@ -208,7 +208,8 @@ def test_a_take_down_deletes_every_copy(archive: Archive) -> None:
     stored = archive.service.data_dir / "archive" / place
     assert stored.exists()
     url = f"{archive.service.url}/media/{key}"
-    assert httpx.delete(url, timeout=60).status_code == 204
+    assert httpx.delete(url, timeout=60).status_code == 401
+    assert httpx.delete(url, headers=BEARER, timeout=60).status_code == 204
     wait_for(lambda: not stored.exists(), 60)
     assert archive.trigger(1, "/1.mp3").status_code == 410
     time.sleep(1)
