@@ -10,7 +10,7 @@ from serve_app.archive.identity import Identity
 from serve_app.archive.sources import Sources
 from serve_app.errors import AppError, RefusedUrl, Unavailable
 
-_KEPT_SECONDS = 10.0
+_KEPT_SECONDS = 5.0
 
 
 class SourceNotAllowed(AppError):
