@@ -274,8 +274,8 @@ def _check_secrets(settings: Settings) -> None:
     signing.keys_of([each.get_secret_value() for each in settings.webhook_secrets])
 
 
-def _check_origins(settings: Settings) -> None:
-    for each in settings.cors_origins:
+def check_origins(origins: Sequence[str]) -> None:
+    for each in origins:
         if not _ORIGIN.fullmatch(each):
             raise ValueError(
                 f"{shown(each)} must be `*`, or an origin without a path, such as "
@@ -398,7 +398,7 @@ _RULES: Mapping[str, Rule] = {
     "jwks_url": _check_jwks_url,
     "webhook_secrets": _check_secrets,
     "webhook_hosts": lambda settings: check_hosts(settings.webhook_hosts),
-    "cors_origins": _check_origins,
+    "cors_origins": lambda settings: check_origins(settings.cors_origins),
     "allowed_hosts": _check_allowed_hosts,
     "log_level": _check_log_level,
     "traces": _check_traces,
