@@ -23,11 +23,13 @@ from deployments.config import CheckedApplication
 from deployments.console import Console
 from deployments.local_ray import RayDidNotStart, RayDied
 from serve_app.separation import allocator
+from serve_app.settings import Settings, serve_config
 from serve_app.settings import check as settings_check
-from serve_app.settings import serve_config
 from serve_app.settings.access import LOOPBACK_HOSTS
 
 _RAY_DIED = 3
+# The system whose pages may come from any port of this machine.
+_IMAGES = "images"
 
 # Addresses of a server that listens on all interfaces: its URL is localhost.
 _ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
@@ -49,7 +51,9 @@ def main() -> int:
     all_settings = [each.args.resolved_settings() for each in applications]
     # Serve's proxies read the environment, not `args`.
     origins = dict.fromkeys(
-        origin for each in all_settings for origin in each.cors_origins
+        origin
+        for each, settings in zip(applications, all_settings, strict=True)
+        for origin in _origins(each, settings)
     )
     os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(origins)
     # Each application keeps its own, whatever the environment says now.
@@ -178,6 +182,13 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _origins(application: CheckedApplication, settings: Settings) -> tuple[str, ...]:
+    """Return the origins of pages that may read that an application is starting."""
+    if _IMAGES not in application.args.systems:
+        return settings.cors_origins
+    return (*settings.cors_origins, *settings.images_cors_origins)
 
 
 def _check_port(

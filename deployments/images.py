@@ -2,11 +2,10 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationInfo, field_validator
@@ -15,12 +14,13 @@ from ray.serve.handle import DeploymentHandle
 from deployments import memory, niceness, nodes, replica_ports
 from deployments.kernel import Kernel
 from deployments.logs import configure_logging
-from deployments.pool import RequestPool, Strict, bind, over_defaults, Pool
+from deployments.pool import Pool, RequestPool, Strict, bind, over_defaults
 from deployments.pools import answer_of
 from deployments.ray_errors import Failed, translated, value_of
 from deployments.system import Calls, DispatcherPart, Handles, Pools
 from serve_app.api.limits import Limit
 from serve_app.api.part import ApiPart
+from serve_app.diffusion.options import ModelOptions
 from serve_app.diffusion.port import Facts, ImageRequest, Made, Step
 from serve_app.errors import AppError, Unavailable
 from serve_app.images import limits
@@ -32,3 +32,193 @@ from serve_app.settings.check import Rule
 
 if TYPE_CHECKING:
     from serve_app.diffusion.batcher import Batcher
+
+_AWAY = "The engine of images can't be reached now. Try again in a few seconds."
+_LOADING = "The model of images is being loaded. Try again in a few seconds."
+# A model that could not be loaded, because the hub was away, is tried again.
+_RETRY_LOADING_SECONDS = 30.0
+# Images that are read and written at once, and bodies with images that are read: both
+# take memory.
+_THREADS, _BODIES = 4, 16
+_STARTED = Step(0, 0)
+
+
+class Images:
+    """Makes images, some requests at once; the others wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        replica_ports.keep_from_network()
+        nodes.refuse_several(settings)
+        configure_logging(settings)
+        # Threads have the niceness of the one that starts them.
+        os.nice(niceness.IMAGES)
+        self._settings = settings
+        # Serve calls constructors on the replica's event loop.
+        self._begin_loading()
+        self._giving_back = asyncio.ensure_future(memory.keep_giving_back())
+
+    async def generate(self, request: ImageRequest) -> Made | Failed:
+        """Return the images of a request; its cancellation frees the device."""
+        try:
+            ticket = (await self._batcher()).submit(request)
+            return await asyncio.wrap_future(ticket.future)
+        except AppError as error:
+            return Failed(error)
+
+    async def stream(
+        self, request: ImageRequest
+    ) -> AsyncIterator[Step | Made | Failed]:
+        """Yield the steps of a request, step 0 at once, and finally its images."""
+        loop = asyncio.get_running_loop()
+        steps: asyncio.Queue[Step | None] = asyncio.Queue()
+
+        def on_step(step: Step) -> None:
+            loop.call_soon_threadsafe(steps.put_nowait, step)
+
+        try:
+            batcher = await self._batcher()
+            ticket = batcher.submit(request, on_step, with_preview=True)
+        except AppError as error:
+            yield Failed(error)
+            return
+        made = asyncio.wrap_future(ticket.future)
+        made.add_done_callback(lambda _: steps.put_nowait(None))
+        try:
+            yield _STARTED
+            while (step := await steps.get()) is not None:
+                yield step
+            yield await made
+        except AppError as error:
+            yield Failed(error)
+        finally:
+            ticket.cancel()
+
+    async def describe(self) -> Facts | Failed:
+        """Return what the engine says of itself; it does not wait for it."""
+        if not self._loading.done():
+            return Failed(Unavailable(_LOADING))
+        try:
+            return self._loading.result().facts()
+        except AppError as error:
+            return Failed(error)
+
+    async def _batcher(self) -> "Batcher":
+        """Return the batcher, once the model is loaded; begin again if it was not."""
+        has_failed = self._loading.done() and self._loading.exception() is not None
+        if has_failed and time.monotonic() >= self._retries_at:
+            self._begin_loading()
+        return await asyncio.shield(self._loading)
+
+    def _begin_loading(self) -> None:
+        self._retries_at = time.monotonic() + _RETRY_LOADING_SECONDS
+        loading = asyncio.to_thread(_loaded, self._settings)
+        self._loading = asyncio.ensure_future(loading)
+
+
+class ImagesPool:
+    """Calls to the pool, as the routes make them."""
+
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._handle = handle
+        self._streaming = handle.options(stream=True)
+
+    async def generate(self, request: ImageRequest) -> Made:
+        """Return the images of a request."""
+        made: Made = await answer_of(self._handle.generate.remote(request), _AWAY)
+        return made
+
+    async def stream(self, request: ImageRequest) -> AsyncGenerator[Step | Made, None]:
+        """Yield the steps of a request, and finally its images."""
+        coming = self._streaming.stream.remote(request)
+        try:
+            with translated(lambda _: Unavailable(_AWAY)):
+                async for event in coming:
+                    yield value_of(event)
+        finally:
+            coming.cancel()
+
+    async def describe(self) -> Facts:
+        """Return what one of the engines says of itself."""
+        facts: Facts = await answer_of(self._handle.describe.remote(), _AWAY)
+        return facts
+
+
+class ImagesArgs(Strict):
+    """The pool of the system."""
+
+    images: RequestPool = Pool(
+        num_cpus=1, max_ongoing_requests=64, graceful_shutdown_timeout_s=120
+    )
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _over_defaults(cls, given: Any, info: ValidationInfo) -> Any:
+        return over_defaults(cls, given, info)
+
+
+@dataclass(frozen=True)
+class ImagesSystem:
+    """Makes images of texts, and of texts and images."""
+
+    Args: ClassVar[type[ImagesArgs]] = ImagesArgs
+    settings_rules: ClassVar[Mapping[str, Rule]] = RULES
+
+    args: ImagesArgs
+
+    def pools(self, settings: Settings) -> Pools:
+        """Return the pool, bound. Raises ValueError if it takes too few requests."""
+        pool = self.args.images
+        if pool.max_ongoing_requests <= settings.images_queue:
+            raise ValueError(
+                "max_ongoing_requests of the pool `images` must be more than "
+                f"STEMSERVE_IMAGES_QUEUE={settings.images_queue}: a replica refuses "
+                "more requests than that, and they must reach it"
+            )
+        return {"images": bind(Images, pool, settings)}
+
+    def in_api(self, kernel: Kernel, handles: Handles, calls: Calls) -> ApiPart:
+        """Return the routes, and what they need."""
+        replicas, settings = ImagesPool(handles["images"]), kernel.settings
+        return part(
+            ImagesServices(
+                replicas,
+                KnownFacts(replicas.describe),
+                threads=ThreadPoolExecutor(_THREADS, "images"),
+                reading=Limit("requests with images", _BODIES),
+                limits=limits.configured(settings),
+                cors_origins=settings.images_cors_origins,
+            )
+        )
+
+    def in_dispatcher(self, kernel: Kernel, handles: Handles) -> DispatcherPart:
+        """Return nothing: images are no jobs."""
+        return DispatcherPart()
+
+
+SYSTEM = ImagesSystem
+
+
+def _loaded(settings: Settings) -> "Batcher":
+    """Return the queue before the model, which is loaded for it."""
+    # Imported here: a process that only binds the pool does not need them.
+    from serve_app.diffusion.batcher import Batcher
+    from serve_app.diffusion.loading import load
+
+    return Batcher(
+        load(_options(settings)), settings.images_queue, settings.images_batch
+    )
+
+
+def _options(settings: Settings) -> ModelOptions:
+    return ModelOptions(
+        model_id=settings.images_model_id,
+        lora_id=settings.images_lora,
+        weights_dir=settings.images_weights_dir,
+        steps=settings.images_steps,
+        guidance=settings.images_guidance,
+        scheduler=settings.images_scheduler,
+        precision=settings.images_precision,
+        device=settings.images_device,
+        compiled=settings.images_compile,
+        threads=settings.images_threads,
+    )

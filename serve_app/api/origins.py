@@ -12,13 +12,12 @@ from serve_app.api.part import ApiPart
 from serve_app.api.route_rules import SAFE_METHODS
 from serve_app.errors import ForeignOrigin
 
-
 # An origin that ends with this stands for all ports of its host, and for none.
 _ANY_PORT = ":*"
 
 
 def any_port_pattern(origins: tuple[str, ...]) -> str | None:
-    """Return the pattern of those `origins` that may have any port, if there are any."""
+    """Return the pattern of those `origins` that may have any port, or None."""
     names = [
         re.escape(each.removesuffix(_ANY_PORT))
         for each in origins
@@ -72,7 +71,9 @@ class OriginsByRoute:
         if is_listed(origin, self._origins):
             return self._origins
         of_parts = (origins for _, origins in self._of_routes)
-        return next((each for each in of_parts if is_listed(origin, each)), self._origins)
+        return next(
+            (each for each in of_parts if is_listed(origin, each)), self._origins
+        )
 
 
 class CheckedOrigin:

@@ -2,16 +2,14 @@
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from serve_app.diffusion.port import Made, Step
 from serve_app.pictures import pixels
 
 # https://cv.iptc.org/newscodes/digitalsourcetype/
-SOURCE_TYPE = (
-    "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-)
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 # The keyword of XMP in PNG: https://github.com/adobe/xmp-docs/tree/master/XMPToolkitSDK
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _XMP = (
@@ -33,14 +31,13 @@ _SOURCE: Mapping[str, str] = {
 
 def encoded(made: Made) -> bytes:
     """Return the JSON with the images of a request, and what was really used."""
-    warnings = [*made.warnings, *_blackened(made)]
     used: dict[str, Any] = {
         "model": made.model,
         "licence": made.licence,
         "steps": made.steps,
         "guidanceScale": made.guidance,
         "scheduler": made.scheduler,
-        "warnings": warnings,
+        "warnings": list(made.warnings),
     }
     files = [
         pixels.png(image, _texts({"seed": seed, **used}))
@@ -67,14 +64,5 @@ def _text(value: Any) -> str:
     return "\n".join(value) if isinstance(value, list) else str(value)
 
 
-def _blackened(made: Made) -> Sequence[str]:
-    return [
-        f"Image {number} was made black by the model's safety checker."
-        for number, is_flagged in enumerate(made.flagged, 1)
-        if is_flagged
-    ]
-
-
 def _base64(file: bytes) -> str:
     return base64.b64encode(file).decode()
-

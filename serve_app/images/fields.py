@@ -25,15 +25,17 @@ class Fields:
     """
 
     def __init__(self, values: Mapping[str, Any], in_config: Collection[str]) -> None:
-        config = values.get("config")
-        if config is not None and not isinstance(config, dict):
+        config = {} if values.get("config") is None else values["config"]
+        if not isinstance(config, dict):
             raise InvalidField("`config` must be an object.", "config")
-        below = {name: config[name] for name in in_config if name in (config or {})}
+        below = {name: config[name] for name in in_config if name in config}
         self._values = {**_present(below), **_present(values)}
 
     def find(self, *names: str) -> Any:
         """Return the first of several names that is there, or None."""
-        return next((self._values[name] for name in names if name in self._values), None)
+        return next(
+            (self._values[name] for name in names if name in self._values), None
+        )
 
     def text(self, *names: str, longest: int) -> str:
         """Return a required text that is not empty."""

@@ -39,7 +39,7 @@ def _check_place(place: str) -> None:
 
 def _check_weights_dir(settings: Settings) -> None:
     found = settings.images_weights_dir
-    if found and not Path(found).is_dir():
+    if found is not None and not found.is_dir():
         raise WrongHere(f"{found} is not a directory")
 
 

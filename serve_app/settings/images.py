@@ -1,5 +1,6 @@
 """The section of the system `images`."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -34,8 +35,8 @@ class ImagesSettings(Section):
         description="LCM LoRA with which the model needs few steps: an id of the hub, "
         "or a directory. One that does not load is a warning.",
     )
-    images_weights_dir: str = Field(
-        default="",
+    images_weights_dir: Path | None = Field(
+        default=None,
         description="Directory with models in folders named as on the hub, such as "
         "`CompVis/stable-diffusion-v1-4`, which are loaded from there.",
     )
@@ -84,6 +85,9 @@ class ImagesSettings(Section):
         description="Compile the model: `1`, `true` or `yes`. The first images of each "
         "size then take minutes.",
     )
+    images_threads: int = Field(
+        default=0, ge=0, description="CPU threads of a replica; 0: one per core."
+    )
     images_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         validation_alias=either("STEMSERVE_IMAGES_ORIGINS", "ALLOW_ORIGINS"),
@@ -97,7 +101,8 @@ class ImagesSettings(Section):
     images_queue: int = Field(
         default=8,
         ge=1,
-        description="Maximum number of waiting requests of a replica; beyond it, 429.",
+        description="Maximum number of requests that wait or run on a replica; beyond "
+        "it, 429.",
     )
     images_max_prompt: int = Field(
         default=2000, ge=1, description="Maximum length of a prompt, in characters."

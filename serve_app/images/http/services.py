@@ -1,7 +1,7 @@
 """What the routes of images need."""
 
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,6 +41,6 @@ class ImagesServices:
     facts: KnownFacts
     threads: Executor
     reading: Limit
-    limits: Limits = Limits()
-    cors_origins: tuple[str, ...] = ()
+    limits: Limits
+    cors_origins: tuple[str, ...]
     random: RandomBelow = secrets.randbelow

@@ -16,7 +16,7 @@ class Images(Wire):
     model: str
     licence: str = Field(description="The licence of the model.")
     steps: int
-    guidanceScale: float  # noqa: N815  as the clients spell it
+    guidanceScale: float
     scheduler: str
     warnings: list[str] = Field(
         description="What the model did not do as it was asked to."
