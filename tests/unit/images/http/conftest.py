@@ -1,5 +1,6 @@
 """The routes of images over a stand-in for the engine."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -56,6 +57,16 @@ def app(services: ImagesServices) -> FastAPI:
         Services(NoAnswers(), Clock(), cors_origins=("https://stems.example",)),
         [part(services)],
     )
+
+
+@pytest.fixture
+async def asking(services: ImagesServices) -> AsyncIterator[None]:
+    """Ask the engine, as the application does by itself."""
+    task = asyncio.ensure_future(services.facts.keep_asking())
+    await asyncio.sleep(0.05)
+    yield
+    task.cancel()
+    await asyncio.wait({task})
 
 
 @pytest.fixture

@@ -59,11 +59,10 @@ async def test_before_the_first_answer_it_is_starting(
     assert "device" not in found
 
 
+@pytest.mark.usefixtures("asking")
 async def test_while_the_engine_hangs_it_answers_soon_with_what_is_known(
-    client: httpx.AsyncClient, services: ImagesServices, replicas: Replicas
+    client: httpx.AsyncClient, services: ImagesServices
 ) -> None:
-    asking = asyncio.ensure_future(services.facts.keep_asking())
-    await asyncio.sleep(0.05)
     hangs = asyncio.Event()
 
     async def describe() -> Facts:
@@ -80,9 +79,9 @@ async def test_while_the_engine_hangs_it_answers_soon_with_what_is_known(
     # It has hung for longer than the timeout.
     assert (found["ready"], found["status"]) == (False, "unavailable")
     assert "does not respond" in found["reason"]
-    asking.cancel()
 
 
+@pytest.mark.usefixtures("asking")
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -92,7 +91,6 @@ async def test_while_the_engine_hangs_it_answers_soon_with_what_is_known(
 )
 async def test_an_engine_that_fails_is_asked_again(
     client: httpx.AsyncClient,
-    services: ImagesServices,
     replicas: Replicas,
     error: Exception,
     reason: str,
@@ -101,7 +99,6 @@ async def test_an_engine_that_fails_is_asked_again(
         raise error
 
     replicas.facts = fail
-    asking = asyncio.ensure_future(services.facts.keep_asking())
     await asyncio.sleep(0.05)
     found = (await client.get("/health")).json()
     assert (found["ready"], found["status"]) == (False, "unavailable")
@@ -111,22 +108,19 @@ async def test_an_engine_that_fails_is_asked_again(
     await asyncio.sleep(0.1)
     found = (await client.get("/health")).json()
     assert (found["status"], found["device"]) == ("healthy", "cuda:0")
-    asking.cancel()
 
 
+@pytest.mark.usefixtures("asking")
 async def test_beside_other_systems_its_names_are_its_own(
     services: ImagesServices,
 ) -> None:
     async def of_stems() -> dict[str, object]:
         return {"ready": True, "model": "demo", "device": "cpu:7", "jobs_count": 3}
 
-    asking = asyncio.ensure_future(services.facts.keep_asking())
-    await asyncio.sleep(0.05)
     parts = [part(services), ApiPart("stems", (), health=of_stems)]
     app = create_app(Services(NoAnswers(), Clock()), parts)
     async with connect(app) as client:
         found = (await client.get("/health")).json()
-    asking.cancel()
     # `ok` is the word of the others.
     assert (found["status"], found["ready"], found["jobs_count"]) == ("ok", True, 3)
     assert (found["device"], found["model"]) == ("cpu", "tiny")

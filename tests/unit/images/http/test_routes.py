@@ -309,13 +309,11 @@ async def test_few_bodies_with_images_are_read_at_once(
         await asyncio.wait_for(call.task, 5)
 
 
+@pytest.mark.usefixtures("asking")
 async def test_a_benchmark_is_one_timed_image_of_512_pixels(
-    client: httpx.AsyncClient, services: ImagesServices, replicas: Replicas
+    client: httpx.AsyncClient, replicas: Replicas
 ) -> None:
-    asking = asyncio.ensure_future(services.facts.keep_asking())
-    await asyncio.sleep(0.05)
     answer = await client.get("/benchmark")
-    asking.cancel()
     assert answer.status_code == 200
     found = answer.json()
     assert found.pop("generation_time_seconds") >= 0
