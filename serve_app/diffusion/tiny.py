@@ -54,7 +54,9 @@ def stable_diffusion() -> Any:
             text_encoder=CLIPTextModel(_text_config()).eval(),
             tokenizer=_tokenizer(),
             unet=_unet(cross_attention_dim=_WIDTH),
-            scheduler=PNDMScheduler(**_NOISE, skip_prk_steps=True, set_alpha_to_one=False),
+            scheduler=PNDMScheduler(
+                **_NOISE, skip_prk_steps=True, set_alpha_to_one=False
+            ),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
