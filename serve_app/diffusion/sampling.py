@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 class Sampling:
     """The steps and guidance of requests that name none, and what else a model obeys.
 
-    Models for few steps have a range of both, inclusive; others obey any.
+    Models for few steps have a range of both, inclusive; others obey any. `scheduler`
+    is the name of the one they need, if it is not part of them; `trailing` ones take
+    timesteps from the end.
     """
 
     steps: int
     guidance: float
     steps_range: tuple[int, int] | None = None
     guidance_range: tuple[float, float] | None = None
+    scheduler: str = ""
+    trailing: bool = False
 
     @property
     def few_steps(self) -> bool:
@@ -59,10 +63,10 @@ class Sampling:
 
 USUAL = Sampling(20, 7.5)
 # Latent consistency, as a LoRA: arXiv 2311.05556.
-LCM = Sampling(6, 1.0, (1, 8), (0.0, 2.0))
+LCM = Sampling(6, 1.0, (1, 8), (0.0, 2.0), "lcm")
 # Latent consistency models: guidance is an input of their networks; arXiv 2310.04378.
-LCM_DISTILLED = Sampling(4, 8.0, (1, 8), (1.0, 14.0))
+LCM_DISTILLED = Sampling(4, 8.0, (1, 8), (1.0, 14.0), "lcm")
 # SDXL-Lightning (arXiv 2402.13929) and Turbo (arXiv 2311.17042) are trained without
 # classifier-free guidance, which 1 and less turn off.
-LIGHTNING = Sampling(4, 1.0, (1, 8), (0.0, 1.0))
+LIGHTNING = Sampling(4, 1.0, (1, 8), (0.0, 1.0), "euler", trailing=True)
 TURBO = Sampling(2, 1.0, (1, 4), (0.0, 1.0))
