@@ -3,10 +3,11 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 from pydantic import ValidationInfo, field_validator
 from ray.serve.handle import DeploymentHandle
@@ -20,8 +21,9 @@ from deployments.ray_errors import Failed, translated, value_of
 from deployments.system import Calls, DispatcherPart, Handles, Pools
 from serve_app.api.limits import Limit
 from serve_app.api.part import ApiPart
+from serve_app.diffusion.batcher import Batcher
 from serve_app.diffusion.options import ModelOptions
-from serve_app.diffusion.port import Facts, ImageRequest, Made, Step
+from serve_app.diffusion.port import Engine, Facts, ImageRequest, Made, Step
 from serve_app.errors import AppError, Unavailable
 from serve_app.images import limits
 from serve_app.images.http.known_facts import KnownFacts
@@ -29,9 +31,6 @@ from serve_app.images.http.part import ImagesServices, part
 from serve_app.images.settings_rules import RULES
 from serve_app.settings import Settings
 from serve_app.settings.check import Rule
-
-if TYPE_CHECKING:
-    from serve_app.diffusion.batcher import Batcher
 
 _AWAY = "The engine of images can't be reached now. Try again in a few seconds."
 _LOADING = "The model of images is being loaded. Try again in a few seconds."
@@ -43,19 +42,28 @@ _THREADS, _BODIES = 4, 16
 _STARTED = Step(0, 0)
 
 
-class Images:
-    """Makes images, some requests at once; the others wait."""
+@dataclass(frozen=True)
+class _Loaded:
+    """A model, and the queue before it."""
 
-    def __init__(self, settings: Settings) -> None:
-        replica_ports.keep_from_network()
-        nodes.refuse_several(settings)
-        configure_logging(settings)
-        # Threads have the niceness of the one that starts them.
-        os.nice(niceness.IMAGES)
-        self._settings = settings
-        # Serve calls constructors on the replica's event loop.
+    engine: Engine
+    batcher: Batcher
+
+
+class Making:
+    """Makes images with the engine that `load` returns, which takes its time.
+
+    Requests wait until it is loaded. At most `most_requests` then wait or run, and up
+    to `most_images` are made together. To be made on an event loop.
+    """
+
+    def __init__(
+        self, load: Callable[[], Engine], most_requests: int, most_images: int
+    ) -> None:
+        self._load = load
+        self._most_requests = most_requests
+        self._most_images = most_images
         self._begin_loading()
-        self._giving_back = asyncio.ensure_future(memory.keep_giving_back())
 
     async def generate(self, request: ImageRequest) -> Made | Failed:
         """Return the images of a request; its cancellation frees the device."""
@@ -98,21 +106,40 @@ class Images:
         if not self._loading.done():
             return Failed(Unavailable(_LOADING))
         try:
-            return self._loading.result().facts()
+            return self._loading.result().engine.facts()
         except AppError as error:
             return Failed(error)
 
-    async def _batcher(self) -> "Batcher":
-        """Return the batcher, once the model is loaded; begin again if it was not."""
+    async def _batcher(self) -> Batcher:
+        """Return the queue, once the model is loaded; begin again if it was not."""
         has_failed = self._loading.done() and self._loading.exception() is not None
         if has_failed and time.monotonic() >= self._retries_at:
             self._begin_loading()
-        return await asyncio.shield(self._loading)
+        return (await asyncio.shield(self._loading)).batcher
 
     def _begin_loading(self) -> None:
         self._retries_at = time.monotonic() + _RETRY_LOADING_SECONDS
-        loading = asyncio.to_thread(_loaded, self._settings)
-        self._loading = asyncio.ensure_future(loading)
+        self._loading = asyncio.ensure_future(asyncio.to_thread(self._loaded))
+
+    def _loaded(self) -> _Loaded:
+        engine = self._load()
+        return _Loaded(engine, Batcher(engine, self._most_requests, self._most_images))
+
+
+class Images(Making):
+    """The deployment with the model: some requests at once, the others wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        replica_ports.keep_from_network()
+        nodes.refuse_several(settings)
+        configure_logging(settings)
+        # Threads have the niceness of the one that starts them.
+        os.nice(niceness.IMAGES)
+        # Serve calls constructors on the replica's event loop.
+        super().__init__(
+            partial(_engine, settings), settings.images_queue, settings.images_batch
+        )
+        self._giving_back = asyncio.ensure_future(memory.keep_giving_back())
 
 
 class ImagesPool:
@@ -198,15 +225,11 @@ class ImagesSystem:
 SYSTEM = ImagesSystem
 
 
-def _loaded(settings: Settings) -> "Batcher":
-    """Return the queue before the model, which is loaded for it."""
-    # Imported here: a process that only binds the pool does not need them.
-    from serve_app.diffusion.batcher import Batcher
+def _engine(settings: Settings) -> Engine:
+    # Imported here: a process that only binds the pool does not need it.
     from serve_app.diffusion.loading import load
 
-    return Batcher(
-        load(_options(settings)), settings.images_queue, settings.images_batch
-    )
+    return load(_options(settings))
 
 
 def _options(settings: Settings) -> ModelOptions:

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from serve_app.diffusion.options import TINY
 from serve_app.settings import Settings
 from serve_app.settings.check import Rule, WrongHere, check_origins, needs
 
-TINY = "tiny"
 # Pickles run what is in them when they are loaded.
 _PICKLES = (".ckpt", ".bin", ".pt", ".pth")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -21,14 +21,15 @@ def _check_model(settings: Settings) -> None:
 
 def _check_lora(settings: Settings) -> None:
     if settings.images_lora:
+        _check_place(settings.images_lora)
         needs("peft", "images")
 
 
 def _check_place(place: str) -> None:
     if place.endswith(_PICKLES):
         raise ValueError(
-            "must be a model with safetensors: an id of the hub, or the directory of a "
-            "pipeline"
+            "must be in a format with safetensors: an id of the hub, or a directory; "
+            "other weights are programs, which are not run"
         )
     if not _HUB_ID.fullmatch(place) and not Path(place).is_absolute():
         raise ValueError(

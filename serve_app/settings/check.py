@@ -35,6 +35,7 @@ _OTLP_PROTOCOLS = (
     *("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"),
 )
 _OTLP_HTTP = "http/protobuf"
+_WITHOUT_NONE: Mapping[Any, Any] = {int | None: int, float | None: float}
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 # Raises ValueError, with what is allowed.
@@ -127,7 +128,7 @@ def _unreadable(
 
 def _allowed(field: FieldInfo) -> str:
     """Return a description of a field's allowed values, or "" if there is none."""
-    kind = field.annotation
+    kind = _WITHOUT_NONE.get(field.annotation, field.annotation)
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     if kind is bool:
