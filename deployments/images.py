@@ -173,9 +173,7 @@ class ImagesPool:
 class ImagesArgs(Strict):
     """The pool of the system."""
 
-    images: RequestPool = Pool(
-        num_cpus=1, max_ongoing_requests=64, graceful_shutdown_timeout_s=120
-    )
+    images: RequestPool = Pool(graceful_shutdown_timeout_s=120)
 
     @field_validator("images", mode="before")
     @classmethod

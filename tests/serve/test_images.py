@@ -109,9 +109,16 @@ def test_a_client_that_leaves_frees_the_model(images: Service, path: str) -> Non
 def test_a_stream_ends_with_the_images(images: Service) -> None:
     url = f"{images.url}/refine?stream=1"
     answer = httpx.post(url, json={**REFINE, "strength": 1}, timeout=SOON_SECONDS)
-    names = [line for line in answer.text.splitlines() if line.startswith("event: ")]
-    assert names == ["event: step"] * 5 + ["event: images"]
-    last = json.loads(answer.text.splitlines()[-2].removeprefix("data: "))
+    lines = answer.text.splitlines()
+    names = [line for line in lines if line.startswith("event: ")]
+    *steps, last = [
+        json.loads(line.removeprefix("data: "))
+        for line in lines
+        if line.startswith("data: ")
+    ]
+    assert names == ["event: step"] * len(steps) + ["event: images"]
+    assert [step["step"] for step in steps] == list(range(steps[-1]["steps"] + 1))
+    assert opened(steps[-1]["previews"][0]).size == (8, 8)
     assert opened(last["images"][0]).size == (64, 64)
 
 

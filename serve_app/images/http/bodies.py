@@ -1,8 +1,8 @@
 """Bodies with JSON, and clients that leave before their answer."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from fastapi import Request
 
@@ -24,7 +24,7 @@ async def read(request: Request, most_bytes: int) -> bytes:
     return bytes(body)
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
     """Return the result of `work`, which is cancelled as soon as the client leaves.
 
     The body must have been read. Raises Cancelled, which nobody receives.

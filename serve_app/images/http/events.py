@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Executor
+from contextlib import aclosing
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from serve_app.api import problems
@@ -13,6 +14,7 @@ from serve_app.api.threads import run_in
 from serve_app.diffusion.port import ImageRequest, Made, Step
 from serve_app.errors import AppError
 from serve_app.images import answer
+from serve_app.images.http import bodies
 from serve_app.images.http.services import ImagesServices
 
 logger = logging.getLogger(__name__)
@@ -24,11 +26,13 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 Coming = AsyncGenerator[Step | Made, None]
 
 
-async def streamed(services: ImagesServices, asked: ImageRequest) -> Response:
+async def streamed(
+    request: Request, services: ImagesServices, asked: ImageRequest
+) -> Response:
     """Return the response with all steps; errors before the first one are raised."""
     coming = services.replicas.stream(asked)
-    # Sent as soon as the request waits, so that a full queue is a status.
-    first = await anext(coming)
+    # It comes as soon as the request waits, so that a full queue is a status.
+    first = await bodies.while_connected(request, anext(coming))
     return EventSourceResponse(
         _events(first, coming, services.threads), headers=_HEADERS
     )
@@ -43,8 +47,10 @@ async def _events(
     """
     try:
         yield await _event(first, threads)
-        async for step in _or_keepalive(coming):
-            yield KEEPALIVE_COMMENT if step is None else await _event(step, threads)
+        async with aclosing(_or_keepalive(coming)) as steps:
+            async for step in steps:
+                event = step and await _event(step, threads)
+                yield event or KEEPALIVE_COMMENT
     except AppError as err:
         problem = problems.of(err).model_dump_json(exclude_none=True)
         yield format_sse_event(event="error", data_str=problem)
@@ -56,7 +62,7 @@ async def _events(
         await coming.aclose()
 
 
-async def _or_keepalive(coming: Coming) -> AsyncIterator[Step | Made | None]:
+async def _or_keepalive(coming: Coming) -> AsyncGenerator[Step | Made | None, None]:
     """Yield what comes, and None whenever nothing has come for a while."""
     while True:
         task = asyncio.ensure_future(anext(coming, None))

@@ -52,10 +52,8 @@ async def generate(request: Request, stream: bool = False) -> Response:
     previews, and ends with `images`, which has the same as the other response, or with
     `error`.
     """
-    services: ImagesServices = request.app.state.images
-    body = await bodies.read(request, MAX_PLAIN_BYTES)
-    asked = await _parsed(services, generation, body)
-    return await _answered(request, services, asked, stream)
+    asked = await _asked(request, generation, MAX_PLAIN_BYTES)
+    return await _answered(request, asked, stream)
 
 
 @router.post(
@@ -74,9 +72,8 @@ async def refine(
     """
     services: ImagesServices = request.app.state.images
     with services.reading.held(client.name):
-        body = await bodies.read(request, services.limits.max_body_bytes)
-        asked = await _parsed(services, refinement, body)
-    return await _answered(request, services, asked, stream)
+        asked = await _asked(request, refinement, services.limits.max_body_bytes)
+    return await _answered(request, asked, stream)
 
 
 @router.get("/benchmark", summary="Time an image", response_model_exclude_none=True)
@@ -109,16 +106,18 @@ async def benchmark(request: Request, response: Response) -> Benchmark:
     )
 
 
-async def _parsed(services: ImagesServices, parse: Parse, body: bytes) -> ImageRequest:
+async def _asked(request: Request, parse: Parse, most_bytes: int) -> ImageRequest:
+    """Return what a request asks for; its body is not kept any longer."""
+    services: ImagesServices = request.app.state.images
+    body = await bodies.read(request, most_bytes)
     arguments = body, services.limits, services.random
     return await run_in(services.threads, parse, *arguments)
 
 
-async def _answered(
-    request: Request, services: ImagesServices, asked: ImageRequest, is_stream: bool
-) -> Response:
+async def _answered(request: Request, asked: ImageRequest, is_stream: bool) -> Response:
+    services: ImagesServices = request.app.state.images
     if is_stream:
-        return await events.streamed(services, asked)
+        return await events.streamed(request, services, asked)
     work = services.replicas.generate(asked)
     made = await bodies.while_connected(request, work)
     content = await run_in(services.threads, answer.encoded, made)
