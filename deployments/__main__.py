@@ -28,8 +28,6 @@ from serve_app.settings import check as settings_check
 from serve_app.settings.access import LOOPBACK_HOSTS
 
 _RAY_DIED = 3
-# The system whose pages may come from any port of this machine.
-_IMAGES = "images"
 
 # Addresses of a server that listens on all interfaces: its URL is localhost.
 _ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
@@ -53,7 +51,7 @@ def main() -> int:
     origins = dict.fromkeys(
         origin
         for each, settings in zip(applications, all_settings, strict=True)
-        for origin in _origins(each, settings)
+        for origin in config.page_origins(each, settings)
     )
     os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(origins)
     # Each application keeps its own, whatever the environment says now.
@@ -182,13 +180,6 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _origins(application: CheckedApplication, settings: Settings) -> tuple[str, ...]:
-    """Return the origins of pages that may read that an application is starting."""
-    if _IMAGES not in application.args.systems:
-        return settings.cors_origins
-    return (*settings.cors_origins, *settings.images_cors_origins)
 
 
 def _check_port(
