@@ -23,8 +23,8 @@ from deployments.config import CheckedApplication
 from deployments.console import Console
 from deployments.local_ray import RayDidNotStart, RayDied
 from serve_app.separation import allocator
-from serve_app.settings import Settings, serve_config
 from serve_app.settings import check as settings_check
+from serve_app.settings import serve_config
 from serve_app.settings.access import LOOPBACK_HOSTS
 
 _RAY_DIED = 3
