@@ -83,10 +83,9 @@ def _pipeline(options: ModelOptions, dtype: torch.dtype) -> tuple[Any, Facts]:
             f"{str(err).strip()} It must be a model for text to image, complete and in "
             "diffusers' format."
         ) from err
-    model = sources.current_id(options.model_id)
-    return pipeline, replace(
-        unknown, model=model, licence=sources.licence(directory, model)
-    )
+    model = sources.shown_name(options.model_id)
+    licence = sources.licence(directory, options.model_id)
+    return pipeline, replace(unknown, model=model, licence=licence)
 
 
 def _with_lora(pipeline: Any, options: ModelOptions) -> tuple[bool, tuple[str, ...]]:
@@ -149,7 +148,7 @@ def _set_scheduler(pipeline: Any, options: ModelOptions, chosen: Sampling) -> No
 def _spare_memory(pipeline: Any, device: torch.device) -> tuple[str, ...]:
     """Decode images one by one, and on small devices in tiles; return what is on."""
     found = []
-    vae = getattr(pipeline, "vae", None)
+    vae: Any = getattr(pipeline, "vae", None)
     if hasattr(vae, "enable_slicing"):
         vae.enable_slicing()
         found.append("vae_slicing")
