@@ -97,7 +97,8 @@ def test_sdxl_gets_its_second_text_encoder_and_its_time_ids(
     with recorded() as ours:
         make(engine, replace(CAT, seeds=(1,), width=128))
     with recorded() as theirs:
-        script(CAT.prompt, 64, 128, num_inference_steps=3, guidance_scale=2.0)
+        size = {"width": 128, "height": 64}
+        script(CAT.prompt, **size, num_inference_steps=3, guidance_scale=2.0)
     for one, other in zip(ours.conditions, theirs.conditions, strict=True):
         assert one["time_ids"].tolist() == [[64, 128, 0, 0, 64, 128]] * 2
         assert torch.equal(one["time_ids"], other["time_ids"])

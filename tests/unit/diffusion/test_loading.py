@@ -10,10 +10,9 @@ import torch
 from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from serve_app.diffusion import devices, sources, tiny
+from serve_app.diffusion import devices, sources
 from serve_app.diffusion.errors import ModelUnavailable
 from serve_app.diffusion.loading import load
-from serve_app.diffusion.options import ModelOptions
 from serve_app.diffusion.port import ImageRequest
 from serve_app.errors import InvalidInput
 from tests.unit.diffusion.conftest import options
@@ -283,7 +282,23 @@ def test_models_and_loras_have_known_licences(tmp_path: Path) -> None:
     assert sources.licence(tmp_path, "someone/model") == "unknown"
 
 
-def test_tiny_pipelines_have_the_parts_of_real_ones() -> None:
-    parts = tiny.stable_diffusion_xl().components
-    assert {"text_encoder_2", "tokenizer_2", "unet", "vae"} <= parts.keys()
-    assert isinstance(load(ModelOptions("tiny", threads=1)).facts().precision, str)
+def test_the_network_is_compiled_if_asked(
+    sd_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[type] = []
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda network: compiled.append(type(network))
+    )
+    load(options(sd_directory))
+    assert compiled == []
+    load(options(sd_directory, compiled=True))
+    assert compiled == [UNet2DConditionModel]
+
+
+def test_memory_is_spared_where_there_is_little(
+    sd_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "is_small", lambda _: True)
+    engine = load(options(sd_directory))
+    assert engine.facts().memory_optimizations == ("vae_slicing", "vae_tiling")
+    assert make(engine, replace(CAT, width=128))[0].images[0].shape == (64, 128, 3)
