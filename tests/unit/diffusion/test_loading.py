@@ -7,7 +7,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
+from diffusers import EulerDiscreteScheduler, LCMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from serve_app.diffusion import devices, sources
@@ -23,6 +23,7 @@ from tests.unit.diffusion.pipelines import (
     make,
     picture,
     plain,
+    recorded,
 )
 
 CAT = ImageRequest("a cat", 64, 64, (1,), steps=3, guidance=2.0)
@@ -302,3 +303,49 @@ def test_memory_is_spared_where_there_is_little(
     engine = load(options(sd_directory))
     assert engine.facts().memory_optimizations == ("vae_slicing", "vae_tiling")
     assert make(engine, replace(CAT, width=128))[0].images[0].shape == (64, 128, 3)
+
+
+def test_a_distilled_model_takes_guidance_as_an_input(
+    sd_directory: Path, tmp_path: Path
+) -> None:
+    """Latent consistency models compute each image once, whatever the guidance."""
+    pipeline = plain(sd_directory)
+    pipeline.unet = UNet2DConditionModel.from_config(
+        pipeline.unet.config, time_cond_proj_dim=8
+    )
+    pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
+    pipeline.save_pretrained(tmp_path)
+    engine = load(options(tmp_path))
+    assert (engine.facts().steps, engine.facts().guidance) == (4, 8.0)
+    with recorded() as calls:
+        made = make(engine, replace(CAT, steps=3, guidance=9.0))[0]
+    assert calls.steps == [1] * 3
+    assert (made.scheduler, made.guidance) == ("LCMScheduler", 9.0)
+
+
+def test_a_turbo_model_takes_few_steps(sd_directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "sd-turbo").symlink_to(sd_directory)
+    facts = load(options(tmp_path / "sd-turbo")).facts()
+    assert (facts.steps, facts.guidance, facts.few_steps) == (2, 1.0, True)
+
+
+def test_a_lora_comes_from_the_hub_under_its_name_there(
+    lora: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def download(repository: str, name: str) -> str:
+        asked.append((repository, name))
+        if repository == "someone/missing":
+            raise FileNotFoundError("no such repository.\nTraceback")
+        return str(lora / "pytorch_lora_weights.safetensors")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    for lora_id in ("latent-consistency/lcm-lora-sdv1-5", "ByteDance/SDXL-Lightning"):
+        assert sources.lora_file(lora_id, None).parent == lora
+    assert asked == [
+        ("latent-consistency/lcm-lora-sdv1-5", "pytorch_lora_weights.safetensors"),
+        ("ByteDance/SDXL-Lightning", "sdxl_lightning_4step_lora.safetensors"),
+    ]
+    with pytest.raises(ModelUnavailable, match=r"no such repository\. Check the id"):
+        sources.lora_file("someone/missing", None)
