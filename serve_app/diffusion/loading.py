@@ -126,7 +126,8 @@ def _kind(pipeline: Any, options: ModelOptions, has_lora: bool) -> Sampling:
     name = (options.lora_id if has_lora else options.model_id).lower()
     if "lightning" in name:
         return sampling.LIGHTNING
-    if has_lora or type(pipeline.scheduler).__name__ == "LCMScheduler":
+    is_lcm = options.scheduler.lower().startswith("lcm")
+    if has_lora or is_lcm or type(pipeline.scheduler).__name__ == "LCMScheduler":
         config = networks.denoiser(pipeline).config
         distilled = getattr(config, "time_cond_proj_dim", None) is not None
         return sampling.LCM_DISTILLED if distilled else sampling.LCM

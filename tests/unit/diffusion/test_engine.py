@@ -188,6 +188,33 @@ def test_a_few_step_model_is_not_spoilt_by_untouched_sliders(
     assert (usual.steps, usual.guidance, usual.warnings) == (6, 1.0, ())
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.5, 0.1, 0.0001])
+def test_lcm_changes_images_at_any_strength(
+    strength: float, sd_directory: Path, lora: Path
+) -> None:
+    engine = load(options(sd_directory, lora_id=str(lora)))
+    with recorded() as calls:
+        make(engine, replace(CAT, images=(picture(1),), strength=strength, steps=4))
+    assert len(calls.steps) == max(1, int(4 * strength))
+
+
+def test_a_model_that_overflows_says_so(
+    engine: DiffusersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = AutoencoderKL.decode
+
+    def decode(vae: Any, latents: Any, **options: Any) -> Any:
+        [pixels] = real(vae, latents, **options)
+        pixels[1] = float("nan")
+        return (pixels,)
+
+    monkeypatch.setattr(AutoencoderKL, "decode", decode)
+    fine, broken = make(engine, replace(CAT, seeds=(1,)), replace(CAT, seeds=(2,)))
+    assert fine.warnings == ()
+    assert "overflowed in fp32" in broken.warnings[0]
+    assert not broken.images[0].any()
+
+
 def test_other_models_obey(engine: DiffusersEngine) -> None:
     made = make(engine, replace(CAT, steps=23, guidance=9.5))[0]
     assert (made.steps, made.guidance, made.warnings) == (23, 9.5, ())
@@ -386,6 +413,8 @@ def test_changed_images_are_made_together_at_one_strength(
         ({"strength": 0.0}, "above 0 and at most 1"),
         ({"strength": 1.1}, "above 0 and at most 1"),
         ({"seeds": ()}, "at least one seed"),
+        ({"steps": 0}, "from 1 to 1000, got 0"),
+        ({"steps": 1001}, "from 1 to 1000, got 1001"),
     ],
 )
 def test_what_can_not_be_made_is_refused_with_what_is_allowed(

@@ -323,6 +323,13 @@ def test_a_distilled_model_takes_guidance_as_an_input(
     assert (made.scheduler, made.guidance) == ("LCMScheduler", 9.0)
 
 
+def test_the_scheduler_of_lcm_is_for_models_of_lcm(sd_directory: Path) -> None:
+    """It has a schedule of 50 steps, so that 150 would fail."""
+    engine = load(options(sd_directory, scheduler="LCM"))
+    assert engine.facts().few_steps
+    assert make(engine, replace(CAT, steps=150))[0].steps == 8
+
+
 def test_a_turbo_model_takes_few_steps(sd_directory: Path, tmp_path: Path) -> None:
     (tmp_path / "sd-turbo").symlink_to(sd_directory)
     facts = load(options(tmp_path / "sd-turbo")).facts()
