@@ -112,8 +112,8 @@ class Batcher:
         batches = 1 + images / self._most_images
         seconds = math.ceil(batches * self._mean_seconds)
         return QueueFull(
-            f"{self._most_requests} requests for images wait already. Try again in "
-            f"{seconds} s.",
+            f"The queue for images is full: it holds {self._most_requests} requests. "
+            f"Try again in {seconds} s.",
             seconds,
         )
 

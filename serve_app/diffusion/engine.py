@@ -18,6 +18,8 @@ OnStep = Callable[[Mapping[int, Step]], None]
 
 # The least share of noise that an image gets: one step of so many.
 _LEAST_STRENGTH = 1 / 50
+# Models are trained with so many; a scheduler takes some of them.
+_MOST_STEPS = 1_000
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,20 @@ class DiffusersEngine:
         pipeline = self._changing if requests[0].images else self._pipeline
         plan = self._plan(requests[0])
         result = self._run(pipeline, self._call(requests, plan), watch)
-        levels = (np.asarray(result.images) * 255).round().astype(np.uint8)
+        pixels = np.asarray(result.images)
+        broken = ~np.isfinite(pixels).all(axis=(1, 2, 3))
+        levels = (np.nan_to_num(pixels) * 255).round().astype(np.uint8)
         flags = getattr(result, "nsfw_content_detected", None) or [False] * len(levels)
         made, start = [], 0
         for request in requests:
             part = slice(start, start + len(request.seeds))
             start = part.stop
             warnings = self._warnings(pipeline, request, flags[part])
+            if broken[part].any():
+                warnings.append(
+                    f"The model overflowed in {self._facts.precision}: parts of images "
+                    "are black. Run it in fp32."
+                )
             made.append(
                 Made(
                     images=tuple(levels[part]),
@@ -186,6 +195,10 @@ class DiffusersEngine:
         if not request.seeds:
             raise InvalidInput("There must be at least one seed.")
         factor = getattr(self._pipeline, "vae_scale_factor", 8)
+        if request.steps is not None and not 1 <= request.steps <= _MOST_STEPS:
+            raise InvalidInput(
+                f"The steps must be from 1 to {_MOST_STEPS}, got {request.steps}."
+            )
         if request.width % factor or request.height % factor:
             raise InvalidInput(
                 f"The width and the height must be multiples of {factor}, got "

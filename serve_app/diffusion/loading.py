@@ -83,10 +83,9 @@ def _pipeline(options: ModelOptions, dtype: torch.dtype) -> tuple[Any, Facts]:
             f"{str(err).strip()} It must be a model for text to image, complete and in "
             "diffusers' format."
         ) from err
-    model = sources.current_id(options.model_id)
-    return pipeline, replace(
-        unknown, model=model, licence=sources.licence(directory, model)
-    )
+    model = sources.shown_name(options.model_id)
+    licence = sources.licence(directory, options.model_id)
+    return pipeline, replace(unknown, model=model, licence=licence)
 
 
 def _with_lora(pipeline: Any, options: ModelOptions) -> tuple[bool, tuple[str, ...]]:
@@ -127,7 +126,8 @@ def _kind(pipeline: Any, options: ModelOptions, has_lora: bool) -> Sampling:
     name = (options.lora_id if has_lora else options.model_id).lower()
     if "lightning" in name:
         return sampling.LIGHTNING
-    if has_lora or type(pipeline.scheduler).__name__ == "LCMScheduler":
+    is_lcm = options.scheduler.lower().startswith("lcm")
+    if has_lora or is_lcm or type(pipeline.scheduler).__name__ == "LCMScheduler":
         config = networks.denoiser(pipeline).config
         distilled = getattr(config, "time_cond_proj_dim", None) is not None
         return sampling.LCM_DISTILLED if distilled else sampling.LCM
@@ -149,7 +149,7 @@ def _set_scheduler(pipeline: Any, options: ModelOptions, chosen: Sampling) -> No
 def _spare_memory(pipeline: Any, device: torch.device) -> tuple[str, ...]:
     """Decode images one by one, and on small devices in tiles; return what is on."""
     found = []
-    vae = getattr(pipeline, "vae", None)
+    vae: Any = getattr(pipeline, "vae", None)
     if hasattr(vae, "enable_slicing"):
         vae.enable_slicing()
         found.append("vae_slicing")

@@ -7,10 +7,12 @@ import diffusers
 from serve_app.errors import InvalidInput
 
 _KARRAS = {"use_karras_sigmas": True}
+# Clipping is for pixels; latents go beyond [-1, 1].
+_UNCLIPPED = {"clip_sample": False}
 # Names that people use, the classes, and options of theirs.
 _NAMES: dict[str, tuple[str, dict[str, Any]]] = {
-    "ddim": ("DDIMScheduler", {}),
-    "ddpm": ("DDPMScheduler", {}),
+    "ddim": ("DDIMScheduler", _UNCLIPPED),
+    "ddpm": ("DDPMScheduler", _UNCLIPPED),
     "deis": ("DEISMultistepScheduler", {}),
     "dpm++": ("DPMSolverMultistepScheduler", {}),
     "dpm++ karras": ("DPMSolverMultistepScheduler", _KARRAS),
@@ -22,7 +24,11 @@ _NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "pndm": ("PNDMScheduler", {}),
     "unipc": ("UniPCMultistepScheduler", {}),
 }
-_CLASSES = {name.lower(): (name, {}) for name, _ in _NAMES.values()}
+_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
+    name.lower(): (name, extra)
+    for name, extra in _NAMES.values()
+    if extra is not _KARRAS
+}
 
 
 def by_name(name: str, current: Any, **options: Any) -> Any:

@@ -46,6 +46,12 @@ def current_id(model_id: str) -> str:
     return _MOVED.get(model_id, model_id)
 
 
+def shown_name(model_id: str) -> str:
+    """Return the name of a model for its users: its id, or its directory's name."""
+    path = Path(model_id).expanduser()
+    return path.resolve().name if path.exists() else current_id(model_id)
+
+
 def model_directory(model_id: str, mirror: Path | None) -> Path:
     """Return the directory of a model, downloaded if need be.
 

@@ -52,7 +52,7 @@ def stable_diffusion() -> Any:
         return StableDiffusionPipeline(
             vae=_vae(0.18215),
             text_encoder=CLIPTextModel(_text_config()).eval(),
-            tokenizer=_tokenizer(),
+            tokenizer=tokenizer(),
             unet=_unet(cross_attention_dim=_WIDTH),
             scheduler=PNDMScheduler(
                 **_NOISE, skip_prk_steps=True, set_alpha_to_one=False
@@ -71,8 +71,8 @@ def stable_diffusion_xl() -> Any:
             vae=_vae(0.13025),
             text_encoder=CLIPTextModel(_text_config()).eval(),
             text_encoder_2=CLIPTextModelWithProjection(_text_config()).eval(),
-            tokenizer=_tokenizer(),
-            tokenizer_2=_tokenizer(),
+            tokenizer=tokenizer(),
+            tokenizer_2=tokenizer(),
             unet=_unet(
                 # Both encoders' states, side by side.
                 cross_attention_dim=2 * _WIDTH,
@@ -134,7 +134,7 @@ def _text_config() -> CLIPTextConfig:
     )
 
 
-def _tokenizer() -> CLIPTokenizer:
+def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(
         vocab=_vocabulary(), merges=[], model_max_length=_TOKENS, pad_token=_EOS
     )
