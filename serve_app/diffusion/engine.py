@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoPipelineForImage2Image
+from numpy.typing import NDArray
 
 from serve_app.diffusion import devices, fitting, networks, previews
 from serve_app.diffusion.errors import OutOfDeviceMemory, Stopped
@@ -36,7 +37,8 @@ class DiffusersEngine:
     """An `Engine` over a text-to-image pipeline, and one that changes images with it.
 
     Both share their weights. Each image has a generator of its own, which draws its
-    noise as a pipeline does for one image, so it does not depend on the batch.
+    noise as a pipeline does for one image, so it hardly depends on the batch. Noise is
+    drawn in the model's precision: the same seed is another image in bf16 than in fp32.
     """
 
     def __init__(
@@ -102,37 +104,47 @@ class DiffusersEngine:
 
     def _make(self, requests: Sequence[ImageRequest], watch: "_Watch") -> list[Made]:
         pipeline = self._changing if requests[0].images else self._pipeline
-        plan = self._plan(requests[0])
-        result = self._run(pipeline, self._call(requests, plan), watch)
+        call = self._call(requests, self._plan(requests[0]))
+        result = self._run(pipeline, call, watch)
         pixels = np.asarray(result.images)
-        broken = ~np.isfinite(pixels).all(axis=(1, 2, 3))
-        levels = (np.nan_to_num(pixels) * 255).round().astype(np.uint8)
-        flags = getattr(result, "nsfw_content_detected", None) or [False] * len(levels)
+        flags = getattr(result, "nsfw_content_detected", None) or [False] * len(pixels)
         made, start = [], 0
         for request in requests:
             part = slice(start, start + len(request.seeds))
+            made.append(self._made(pipeline, request, pixels[part], flags[part]))
             start = part.stop
-            warnings = self._warnings(pipeline, request, flags[part])
-            if broken[part].any():
-                warnings.append(
-                    f"The model overflowed in {self._facts.precision}: parts of images "
-                    "are black. Run it in fp32."
-                )
-            made.append(
-                Made(
-                    images=tuple(levels[part]),
-                    seeds=request.seeds,
-                    # As the pipeline's call left them.
-                    steps=pipeline.scheduler.num_inference_steps,
-                    guidance=getattr(pipeline, "guidance_scale", plan.guidance),
-                    scheduler=type(pipeline.scheduler).__name__,
-                    model=self._facts.model,
-                    licence=self._facts.licence,
-                    warnings=(*self._plan(request).warnings, *warnings),
-                    flagged=tuple(bool(flag) for flag in flags[part]),
-                )
-            )
         return made
+
+    def _made(
+        self,
+        pipeline: Any,
+        request: ImageRequest,
+        pixels: NDArray[np.float32],
+        flags: Sequence[bool],
+    ) -> Made:
+        """Return a request's images, of pixels in [0, 1], and what was used."""
+        plan = self._plan(request)
+        warnings = [*plan.warnings, *self._warnings(pipeline, request)]
+        if any(flags):
+            warnings.append("The model's safety checker has blackened images.")
+        if not np.isfinite(pixels).all():
+            warnings.append(
+                f"The model overflowed in {self._facts.precision}: parts of images are "
+                "black. Run it in fp32."
+            )
+        levels = (np.nan_to_num(pixels) * 255).round().astype(np.uint8)
+        return Made(
+            images=tuple(levels),
+            seeds=request.seeds,
+            # As the pipeline's call left them.
+            steps=pipeline.scheduler.num_inference_steps,
+            guidance=getattr(pipeline, "guidance_scale", plan.guidance),
+            scheduler=type(pipeline.scheduler).__name__,
+            model=self._facts.model,
+            licence=self._facts.licence,
+            warnings=tuple(warnings),
+            flagged=tuple(bool(flag) for flag in flags),
+        )
 
     def _call(self, requests: Sequence[ImageRequest], plan: _Plan) -> dict[str, Any]:
         """Return the arguments of the pipeline's call."""
@@ -230,9 +242,8 @@ class DiffusersEngine:
             )
         return _Plan(steps, guidance, strength, warnings)
 
-    def _warnings(
-        self, pipeline: Any, request: ImageRequest, flags: Sequence[bool]
-    ) -> list[str]:
+    def _warnings(self, pipeline: Any, request: ImageRequest) -> list[str]:
+        """Return what the model did not read of the texts."""
         found = []
         texts = {"prompt": request.prompt, "negative prompt": request.negative_prompt}
         for name, text in texts.items():
@@ -247,8 +258,6 @@ class DiffusersEngine:
                 "The negative prompt was ignored: it needs a guidance above 1, and a "
                 "model that reads it."
             )
-        if any(flags):
-            found.append("The model's safety checker has blackened images.")
         return found
 
     def _recover(self) -> None:

@@ -33,7 +33,7 @@ def load(options: ModelOptions) -> DiffusersEngine:
     has_lora, lora_notes = _with_lora(pipeline, options)
     chosen = _sampling(pipeline, options, has_lora)
     _set_scheduler(pipeline, options, chosen)
-    pipeline.to(device)
+    _move(pipeline, device, options)
     facts = replace(
         facts,
         device=str(device),
@@ -144,6 +144,18 @@ def _set_scheduler(pipeline: Any, options: ModelOptions, chosen: Sampling) -> No
     if name := options.scheduler or chosen.scheduler:
         extra = {"timestep_spacing": "trailing"} if chosen.trailing else {}
         pipeline.scheduler = schedulers.by_name(name, pipeline.scheduler, **extra)
+
+
+def _move(pipeline: Any, device: torch.device, options: ModelOptions) -> None:
+    try:
+        pipeline.to(device)
+    except RuntimeError as err:
+        if not devices.is_out_of_memory(err):
+            raise
+        raise ModelUnavailable(
+            f"{device} has too little memory for {options.model_id}. Use a smaller "
+            "model, half precision or another device."
+        ) from err
 
 
 def _spare_memory(pipeline: Any, device: torch.device) -> tuple[str, ...]:

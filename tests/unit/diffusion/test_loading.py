@@ -7,7 +7,12 @@ from typing import Any
 import huggingface_hub
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, LCMScheduler, UNet2DConditionModel
+from diffusers import (
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.torch import load_file, save_file
 
 from serve_app.diffusion import devices, sources
@@ -294,6 +299,27 @@ def test_the_network_is_compiled_if_asked(
     assert compiled == []
     load(options(sd_directory, compiled=True))
     assert compiled == [UNet2DConditionModel]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), ModelUnavailable),
+        (RuntimeError("no kernel image"), RuntimeError),
+    ],
+)
+def test_a_model_that_is_too_large_for_its_device_says_so(
+    error: Exception,
+    expected: type[Exception],
+    sd_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def move(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(StableDiffusionPipeline, "to", move)
+    with pytest.raises(expected, match=r"cpu has too little memory|no kernel image"):
+        load(options(sd_directory))
 
 
 def test_memory_is_spared_where_there_is_little(
