@@ -42,9 +42,9 @@ class KnownFacts:
 
     async def _ask(self) -> None:
         try:
-            self.newest = await asyncio.wait_for(
-                self._describe(), self._timeout_seconds
-            )
+            # Not `wait_for`, which before Python 3.12 may lose a cancellation.
+            async with asyncio.timeout(self._timeout_seconds):
+                self.newest = await self._describe()
             self.trouble = None
         except AppError as err:
             self.trouble = err.detail

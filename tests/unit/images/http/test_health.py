@@ -14,6 +14,7 @@ from serve_app.api.part import ApiPart
 from serve_app.api.services import Services
 from serve_app.diffusion.port import Facts
 from serve_app.errors import Unavailable
+from serve_app.images.http.known_facts import KnownFacts
 from serve_app.images.http.part import part
 from serve_app.images.http.services import ImagesServices
 from tests.images import FACTS, Replicas
@@ -46,6 +47,17 @@ def test_the_application_asks_the_engine_by_itself(app: FastAPI) -> None:
     assert (found["device"], found["model"]) == ("cpu", "tiny")
     assert found["optimizations"] == OPTIMIZATIONS
     assert (found["ready"], found["licence"]) == (True, "MIT")
+
+
+async def test_the_asking_ends_whenever_it_is_cancelled(replicas: Replicas) -> None:
+    for yields in range(200):
+        known = KnownFacts(replicas.describe, period_seconds=0.0)
+        asking = asyncio.ensure_future(known.keep_asking())
+        for _ in range(yields % 20):
+            await asyncio.sleep(0)
+        asking.cancel()
+        done, _ = await asyncio.wait({asking}, timeout=1)
+        assert done, yields
 
 
 async def test_before_the_first_answer_it_is_starting(
