@@ -49,7 +49,9 @@ def main() -> int:
     all_settings = [each.args.resolved_settings() for each in applications]
     # Serve's proxies read the environment, not `args`.
     origins = dict.fromkeys(
-        origin for each in all_settings for origin in each.cors_origins
+        origin
+        for each, settings in zip(applications, all_settings, strict=True)
+        for origin in config.page_origins(each, settings)
     )
     os.environ["STEMSERVE_CORS_ORIGINS"] = ",".join(origins)
     # Each application keeps its own, whatever the environment says now.

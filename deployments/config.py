@@ -12,7 +12,10 @@ from deployments.args import AppArgs
 from deployments.checking.fault import Fault, Place, hint, written
 from deployments.pool import Autoscaling, Pool
 from deployments.stems import StemsArgs
-from serve_app.settings import serve_config
+from serve_app.settings import Settings, serve_config
+
+# The system whose routes have origins of their own.
+_IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,18 @@ class CheckedApplication:
     name: str
     route_prefix: str
     args: AppArgs
+
+
+def page_origins(
+    application: CheckedApplication, settings: Settings
+) -> tuple[str, ...]:
+    """Return the origins of pages that may use a system of an application.
+
+    Serve's proxies answer in its place while it starts.
+    """
+    if _IMAGES not in application.args.systems:
+        return settings.cors_origins
+    return (*settings.cors_origins, *settings.images_cors_origins)
 
 
 def read(config: str | Path) -> Sequence[CheckedApplication]:

@@ -101,7 +101,7 @@ def find(name: str) -> type[System]:
                 return found
     raise ValueError(
         f"unknown system `{name}` in `systems`; name `stems`, `library`, "
-        f"`archive` or a module that can be imported and has a {_NAME}"
+        f"`archive`, `images` or a module that can be imported and has a {_NAME}"
     )
 
 

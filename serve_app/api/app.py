@@ -104,6 +104,9 @@ def create_app(
     app.state.rules = rules
     app.state.health = HealthProbe(parts, services.clock, services.door.is_open)
     # Probes and the documentation require no credentials.
+    before = len(app.routes)
+    app.include_router(service.health_router)
+    origins.share(app.routes[before:])
     app.include_router(service.router)
     docs.serve(app)
     rules.add(app.routes, RouteRule(Need.NOTHING))
@@ -158,5 +161,5 @@ def _middleware(
         Middleware(CheckedHost, services.allowed_hosts),
         Middleware(CheckedOrigin, origins, services.public_url),
         Middleware(CheckedDoor, services.door, rules),
-        Middleware(Bodies, bodies),
+        Middleware(Bodies, rules, bodies),
     ]

@@ -12,10 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.api import problems
 from serve_app.api.door import client_of
 from serve_app.api.limits import Limit
+from serve_app.api.route_rules import MAX_PLAIN_BYTES, RouteRules
 from serve_app.errors import AppError, BodyTooSlow, UploadTooLarge
-
-# As long as a message of SQS may be: the library takes the same over HTTP.
-MAX_PLAIN_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,18 +35,20 @@ class Bodies:
     """Count requests with a body against `limit`, and abort those that are too slow.
 
     When all places are taken, the slowest slow body is aborted for a new one. A body
-    that is not a form is kept in memory, so it may be at most MAX_PLAIN_BYTES long. A
-    request counts from its headers to its response. When no place is free, the refusal
-    is sent before the body is read.
+    that is not a form is kept in memory, so it may be at most as long as the rule of
+    its route says. A request counts from its headers to its response. When no place is
+    free, the refusal is sent before the body is read.
     """
 
     def __init__(
         self,
         app: ASGIApp,
+        rules: RouteRules,
         limit: Limit,
         pace: Pace = Pace(),
     ) -> None:
         self._app = app
+        self._rules = rules
         self._limit = limit
         self._pace = pace
         self._arriving: set[_CheckedBody] = set()
@@ -78,7 +78,9 @@ class Bodies:
 
         The application sees a client that disconnected.
         """
-        most_bytes = inf if _is_form(scope) else MAX_PLAIN_BYTES
+        rule = self._rules.of(scope)
+        plain_bytes = MAX_PLAIN_BYTES if rule is None else rule.max_body_bytes
+        most_bytes = inf if _is_form(scope) else plain_bytes
         body, has_started = _CheckedBody(receive, self._pace, most_bytes), False
 
         async def send_unless_wrong(message: Message) -> None:
@@ -107,7 +109,7 @@ class _CheckedBody:
         self.error: AppError | None = None
         self._receive = receive
         self._pace = pace
-        self._left_bytes = most_bytes
+        self._most_bytes = self._left_bytes = most_bytes
         self._is_complete = False
         # Only time spent waiting for the client counts. Reset after `size_bytes`.
         self._waited_seconds = 0.0
@@ -161,11 +163,7 @@ class _CheckedBody:
                 self.error = BodyTooSlow(self._detail())
             self._left_bytes -= len(message.get("body", b""))
             if self._left_bytes < 0:
-                self.error = UploadTooLarge(
-                    f"A body that is not multipart/form-data must be at most "
-                    f"{MAX_PLAIN_BYTES} bytes. Send a song as a form: "
-                    "curl -F file=@song.mp3."
-                )
+                self.error = UploadTooLarge(self._too_large())
         finally:
             self._wait = None
         if self.error is not None:
@@ -182,6 +180,14 @@ class _CheckedBody:
             self._waited_seconds, self._received_bytes = 0.0, 0
         self._is_complete = not message.get("more_body", False)
         return message
+
+    def _too_large(self) -> str:
+        if self._most_bytes > MAX_PLAIN_BYTES:
+            return f"The body must be at most {self._most_bytes} bytes. Send less."
+        return (
+            f"A body that is not multipart/form-data must be at most "
+            f"{self._most_bytes} bytes. Send a song as a form: curl -F file=@song.mp3."
+        )
 
     def _detail(self) -> str:
         if self._is_aborted:

@@ -46,6 +46,8 @@ class HealthProbe:
         self._owners = {
             name: part.name for part in self._parts for name in part.health_names
         }
+        only = self._parts[0] if len(self._parts) == 1 else None
+        self._healthy = "ok" if only is None else only.healthy_status
         self._clock = clock
         self._is_open = is_open
         self._access: str | None = None
@@ -95,7 +97,7 @@ class HealthProbe:
         is_ready = all(fields.get("ready", False) for fields in systems)
         all_reasons = (fields.get("reason") for fields in systems)
         reasons = list(dict.fromkeys(str(reason) for reason in all_reasons if reason))
-        status = "degraded" if reasons else "ok"
+        status = "degraded" if reasons else self._healthy
         if len(reports) > 1:
             report["systems"] = {name: dict(fields) for name, fields in reports.items()}
         return {

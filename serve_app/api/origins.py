@@ -1,5 +1,6 @@
 """The check of Origin: which web pages may send requests that change something."""
 
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
@@ -11,16 +12,43 @@ from serve_app.api.part import ApiPart
 from serve_app.api.route_rules import SAFE_METHODS
 from serve_app.errors import ForeignOrigin
 
+# An origin that ends with this stands for all ports of its host, and for none.
+_ANY_PORT = ":*"
+
+
+def any_port_pattern(origins: tuple[str, ...]) -> str | None:
+    """Return the pattern of those `origins` that may have any port, or None."""
+    names = [
+        re.escape(each.removesuffix(_ANY_PORT))
+        for each in origins
+        if each.endswith(_ANY_PORT)
+    ]
+    return rf"({'|'.join(names)})(:[0-9]{{1,5}})?" if names else None
+
+
+def is_listed(origin: str, origins: tuple[str, ...]) -> bool:
+    """Whether `origins` allow an origin."""
+    if hosts.ANY in origins or origin in origins:
+        return True
+    pattern = any_port_pattern(origins)
+    return pattern is not None and re.fullmatch(pattern, origin) is not None
+
 
 class OriginsByRoute:
     """The origins that may use each route: those of its system, or else the default.
 
-    It is filled after the routes are added; the middleware is created before them.
+    /health, which the systems share, may be read by the origins of each of them. It
+    is filled after the routes are added; the middleware is created before them.
     """
 
     def __init__(self, origins: tuple[str, ...]) -> None:
         self._origins = origins
         self._of_routes: list[tuple[Sequence[BaseRoute], tuple[str, ...]]] = []
+        self._shared: Sequence[BaseRoute] = ()
+
+    def share(self, routes: Sequence[BaseRoute]) -> None:
+        """Let the origins of all parts read `routes`."""
+        self._shared = tuple(routes)
 
     def add(self, part: ApiPart, routes: Sequence[BaseRoute]) -> None:
         """Restrict the routes of a part to its `cors_origins`, if it has any."""
@@ -32,9 +60,20 @@ class OriginsByRoute:
         if scope["type"] == "http":
             for routes, origins in self._of_routes:
                 # By the path alone: the method of a preflight is OPTIONS.
-                if any(route.matches(scope)[0] is not Match.NONE for route in routes):
+                if _has(routes, scope):
                     return origins
+            if _has(self._shared, scope):
+                return self._of_reader(Headers(scope=scope).get("origin", ""))
         return self._origins
+
+    def _of_reader(self, origin: str) -> tuple[str, ...]:
+        """Return the origins for a shared route: those of a part that allows it."""
+        if is_listed(origin, self._origins):
+            return self._origins
+        of_parts = (origins for _, origins in self._of_routes)
+        return next(
+            (each for each in of_parts if is_listed(origin, each)), self._origins
+        )
 
 
 class CheckedOrigin:
@@ -65,11 +104,15 @@ class CheckedOrigin:
 
     def _may_call(self, origin: str, headers: Headers, scope: Scope) -> bool:
         origins = self._origins.of(scope)
-        if hosts.ANY in origins or origin in origins:
+        if is_listed(origin, origins):
             return True
         # The scheme is not compared: a proxy that terminates TLS may not forward it.
         own = {self._public_host, headers.get("host", "").lower()} - {""}
         return _host(origin) in own
+
+
+def _has(routes: Sequence[BaseRoute], scope: Scope) -> bool:
+    return any(route.matches(scope)[0] is not Match.NONE for route in routes)
 
 
 def _host(url: str) -> str:

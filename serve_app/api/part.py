@@ -8,13 +8,13 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 
-from serve_app.api.route_rules import Need, RouteRule
+from serve_app.api.route_rules import MAX_PLAIN_BYTES, Need, RouteRule
 
 Health = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -35,14 +35,16 @@ class ApiPart:
     check credentials of their own. If the part `is_linkable`, signed links open what
     its `routers` GET.
 
-    The tasks in `background` run as long as the application does.
+    The bodies of its requests that are no forms may have `max_body_bytes`. The tasks in
+    `background` run as long as the application does.
 
     The names in `state` must be unique in the application. `health` returns the
     system's fields of /health: `ready`, and `reason` if it is not ready; the
-    `health_names` at the top level are never another system's. Pages of `cors_origins`
-    may use its routes; None means the origins of the whole application. `description`
-    is Markdown for /docs, `sent` describes requests that the system sends, and
-    `examples` are in `examples_dir`. Its jobs are of the `kinds`.
+    `health_names` at the top level are never another system's. Where no other part has
+    a health, `healthy_status` is the status of one that is ready. Pages of
+    `cors_origins` may use its routes; None means the origins of the whole application.
+    `description` is Markdown for /docs, `sent` describes requests that the system
+    sends, and `examples` are in `examples_dir`. Its jobs are of the `kinds`.
     """
 
     name: str
@@ -54,11 +56,13 @@ class ApiPart:
     operator_routers: Sequence[APIRouter] = ()
     self_checked_routers: Sequence[APIRouter] = ()
     scope: str | None = None
+    max_body_bytes: int = MAX_PLAIN_BYTES
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
     is_linkable: bool = True
     state: Mapping[str, Any] = field(default_factory=dict)
     health: Health | None = None
     health_names: tuple[str, ...] = ()
+    healthy_status: Literal["ok", "healthy"] = "ok"
     cors_origins: tuple[str, ...] | None = None
     description: str = ""
     sent: APIRouter | None = None
@@ -73,11 +77,11 @@ class ApiPart:
 
     def routers_by_rule(self) -> Iterator[tuple[RouteRule, Sequence[APIRouter]]]:
         """Yield the routers, with what their routes require."""
-        links = self.is_linkable
-        yield RouteRule(Need.NOTHING, self.system), self.public_routers
-        yield RouteRule(Need.SCOPE, self.system, is_linkable=links), self.routers
-        yield RouteRule(Need.SCOPE, self.system, only_reads=True), self.reading_routers
-        yield RouteRule(Need.CREDENTIALS, self.system), self.known_routers
-        yield RouteRule(Need.ADMIN, self.system), self.admin_routers
-        yield RouteRule(Need.OPERATOR, self.system), self.operator_routers
-        yield RouteRule(Need.OWN, self.system), self.self_checked_routers
+        rule = RouteRule(Need.SCOPE, self.system, max_body_bytes=self.max_body_bytes)
+        yield replace(rule, need=Need.NOTHING), self.public_routers
+        yield replace(rule, is_linkable=self.is_linkable), self.routers
+        yield replace(rule, only_reads=True), self.reading_routers
+        yield replace(rule, need=Need.CREDENTIALS), self.known_routers
+        yield replace(rule, need=Need.ADMIN), self.admin_routers
+        yield replace(rule, need=Need.OPERATOR), self.operator_routers
+        yield replace(rule, need=Need.OWN), self.self_checked_routers

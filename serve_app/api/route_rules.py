@@ -9,6 +9,8 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 READ, WRITE = "read", "write"
+# As long as a message of SQS may be: the library takes the same over HTTP.
+MAX_PLAIN_BYTES = 256 * 1024
 # They change nothing (RFC 9110, section 9.2.1).
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LINKED = ("GET", "HEAD")
@@ -38,6 +40,7 @@ class RouteRule:
     system: str = ""
     only_reads: bool = False
     is_linkable: bool = False
+    max_body_bytes: int = MAX_PLAIN_BYTES
 
     def scope(self, method: str) -> str:
         """Return the scope that a request by `method` requires, or ""."""

@@ -8,6 +8,8 @@ from serve_app.api.problems import documented
 from serve_app.api.wire import Health, Ping, Root
 
 router = APIRouter(tags=["service"], responses=documented())
+# Pages of every system may read it.
+health_router = APIRouter(tags=["service"], responses=documented())
 
 
 @router.head("/", include_in_schema=False)
@@ -36,8 +38,8 @@ async def livez() -> Ping:
     return Ping()
 
 
-@router.head("/health", include_in_schema=False)
-@router.get(
+@health_router.head("/health", include_in_schema=False)
+@health_router.get(
     "/health",
     summary="Get the health report",
     response_model_exclude_none=True,

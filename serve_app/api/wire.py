@@ -125,7 +125,9 @@ class Health(Wire):
         }
     )
 
-    status: Literal["ok", "degraded", "unavailable"]
+    status: Literal["ok", "healthy", "degraded", "unavailable"] = Field(
+        description="`healthy` is `ok` where images are all that the service makes."
+    )
     timestamp: UtcTime
     ready: bool
     access: Literal["open", "required"] | None = Field(

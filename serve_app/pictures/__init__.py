@@ -1,1 +1,1 @@
-"""Waveforms and reports of songs, drawn as PNG and SVG from plain numbers."""
+"""Waveforms and reports of songs as PNG and SVG, and pictures read and written."""

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from serve_app.settings.access import AccessSettings
 from serve_app.settings.archive import ArchiveSettings
+from serve_app.settings.images import ImagesSettings
 from serve_app.settings.kernel import KernelSettings
 from serve_app.settings.library import LibrarySettings
 from serve_app.settings.section import variables
@@ -11,7 +12,12 @@ from serve_app.settings.stems import StemsSettings
 
 
 class Settings(
-    ArchiveSettings, LibrarySettings, StemsSettings, AccessSettings, KernelSettings
+    ImagesSettings,
+    ArchiveSettings,
+    LibrarySettings,
+    StemsSettings,
+    AccessSettings,
+    KernelSettings,
 ):
     """The settings of an operator. A system adds its section to the bases."""
 
@@ -32,6 +38,8 @@ class Settings(
             found.append("library")
         if self.archive_hosts:
             found.append("archive")
+        if self.images_model:
+            found.append("images")
         return tuple(found)
 
 

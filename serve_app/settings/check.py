@@ -35,6 +35,7 @@ _OTLP_PROTOCOLS = (
     *("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"),
 )
 _OTLP_HTTP = "http/protobuf"
+_WITHOUT_NONE: Mapping[Any, Any] = {int | None: int, float | None: float}
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 # Raises ValueError, with what is allowed.
@@ -127,7 +128,7 @@ def _unreadable(
 
 def _allowed(field: FieldInfo) -> str:
     """Return a description of a field's allowed values, or "" if there is none."""
-    kind = field.annotation
+    kind = _WITHOUT_NONE.get(field.annotation, field.annotation)
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     if kind is bool:
@@ -274,8 +275,8 @@ def _check_secrets(settings: Settings) -> None:
     signing.keys_of([each.get_secret_value() for each in settings.webhook_secrets])
 
 
-def _check_origins(settings: Settings) -> None:
-    for each in settings.cors_origins:
+def check_origins(origins: Sequence[str]) -> None:
+    for each in origins:
         if not _ORIGIN.fullmatch(each):
             raise ValueError(
                 f"{shown(each)} must be `*`, or an origin without a path, such as "
@@ -398,7 +399,7 @@ _RULES: Mapping[str, Rule] = {
     "jwks_url": _check_jwks_url,
     "webhook_secrets": _check_secrets,
     "webhook_hosts": lambda settings: check_hosts(settings.webhook_hosts),
-    "cors_origins": _check_origins,
+    "cors_origins": lambda settings: check_origins(settings.cors_origins),
     "allowed_hosts": _check_allowed_hosts,
     "log_level": _check_log_level,
     "traces": _check_traces,

@@ -109,7 +109,7 @@ class KernelSettings(Section):
             "STEMSERVE_CORS_ORIGINS", "CORS_ORIGINS", "ALLOW_ORIGINS"
         ),
         description="Allowed origins of web pages besides the server's own, "
-        "comma-separated; `*` allows all.",
+        "comma-separated; `http://localhost:*` has any port, and `*` allows all.",
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

@@ -24,7 +24,7 @@ KERNEL = (
     "scaling",
 )
 # Arrays in, arrays out.
-ENGINES = ("audio", "separation", "analysis", "pictures")
+ENGINES = ("audio", "separation", "analysis", "diffusion", "pictures")
 # What people and programs use the service by.
 CLIENTS = ("cli", "client")
 # What clients use: every other folder. A new one has its rules without a change here.
@@ -42,7 +42,15 @@ WITHOUT_JOBS = ("errors", "filenames", "database", "storage", "outbound", "usage
 # Libraries that are heavy or a choice of ours, and the only rooms that know them.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     # What hears beats in numpy is all that an analysis needs; Beat This needs torch.
-    "torch": ("serve_app.separation", "serve_app.analysis.beat_this"),
+    "torch": (
+        "serve_app.separation",
+        "serve_app.analysis.beat_this",
+        "serve_app.diffusion",
+    ),
+    "diffusers": ("serve_app.diffusion",),
+    "transformers": ("serve_app.diffusion",),
+    "tokenizers": ("serve_app.diffusion",),
+    "peft": ("serve_app.diffusion",),
     "beat_this": ("serve_app.analysis.beat_this",),
     "torchaudio": ("serve_app.separation",),
     "safetensors": ("serve_app.separation",),
@@ -68,7 +76,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "soundfile": ("serve_app.audio",),
     "boto3": ("serve_app.storage", "serve_app.library.inlet"),
     "botocore": ("serve_app.storage", "serve_app.library.inlet"),
-    "huggingface_hub": ("serve_app.storage",),
+    "huggingface_hub": ("serve_app.storage", "serve_app.diffusion"),
     "sqlalchemy": (
         "serve_app.access",
         "serve_app.archive",

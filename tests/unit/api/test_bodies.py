@@ -16,6 +16,7 @@ from serve_app.api import bodies, clients
 from serve_app.api.bodies import Bodies, Pace, _CheckedBody
 from serve_app.api.door import let_in
 from serve_app.api.limits import Limit
+from serve_app.api.route_rules import RouteRules
 from tests.unit.live import serving
 from tests.unit.server import Server, refuse_to_read
 
@@ -237,7 +238,9 @@ SLOW, FAST = 100, 100_000
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_slow_bodies_give_their_places_to_new_ones() -> None:
-    app = Bodies(read_whole, Limit("requests with a body", 128), Pace(0.3, 10))
+    app = Bodies(
+        read_whole, RouteRules(), Limit("requests with a body", 128), Pace(0.3, 10)
+    )
     may_end, now = asyncio.Event(), asyncio.Event()
     now.set()
     sizes = [FAST] * 10 + [SLOW] * 117 + [SLOW // 10]

@@ -97,7 +97,7 @@ async def test_any_page_may_where_any_origin_is_configured(server: Server) -> No
         assert answer.headers["access-control-allow-origin"] == "*"
 
 
-OWN = "https://echo.example"
+OWN, LOCAL = "https://echo.example", "http://localhost"
 router, own_router, closed_router = APIRouter(), APIRouter(), APIRouter()
 
 
@@ -113,7 +113,7 @@ async def _nothing() -> None:
 
 PARTS = (
     ApiPart("all", (router,)),
-    ApiPart("own", (own_router,), cors_origins=(OWN,)),
+    ApiPart("own", (own_router,), cors_origins=(OWN, f"{LOCAL}:*")),
     ApiPart("closed", (), (closed_router,), cors_origins=()),
 )
 
@@ -130,6 +130,12 @@ async def parted(server: Server) -> AsyncIterator[httpx.AsyncClient]:
 BY_ROUTE = [
     *(("/all/a", ORIGIN, True), ("/all/a", OWN, False)),
     *(("/own/a", OWN, True), ("/own/a", ORIGIN, False)),
+    *(("/own/a", LOCAL, True), ("/own/a", f"{LOCAL}:8081", True)),
+    *(("/own/a", f"{LOCAL}:80a", False), ("/own/a", f"{LOCAL}.example:80", False)),
+    *(("/own/a", "https://localhost:81", False), ("/all/a", f"{LOCAL}:81", False)),
+    # What all systems share may be read by the pages of each.
+    *(("/health", ORIGIN, True), ("/health", OWN, True)),
+    *(("/health", f"{LOCAL}:81", True), ("/health", "https://other.example", False)),
     *(("/closed", ORIGIN, False), ("/closed", OWN, False)),
     *(("/ping", ORIGIN, True), ("/ping", OWN, False)),
     *(("/nowhere", ORIGIN, True), ("/nowhere", OWN, False)),

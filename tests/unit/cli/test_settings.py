@@ -25,6 +25,8 @@ SAMPLES = {
     "input_buckets": "s3://songs",
     "webhook_secrets": SECRET,
     "cors_origins": "https://example.com",
+    "images_origins": "https://example.com",
+    "images_max_pixels": "1000000",
     "allowed_hosts": "stems.example.com",
     "public_url": "https://example.com",
     "trusted_proxies": "10.0.0.0/8",

@@ -201,3 +201,18 @@ def test_a_system_that_cannot_be_imported_is_named(
         path = written(tmp_path, yaml.safe_dump({"applications": [faulty]}))
         with pytest.raises(ValueError, match=words):
             config.read(path)
+
+
+@pytest.mark.parametrize(
+    ("systems", "has_any_port"), [("stems", False), ("images", True)]
+)
+def test_proxies_answer_the_pages_of_each_system(
+    tmp_path: Path, systems: str, has_any_port: bool
+) -> None:
+    [application] = config.read(
+        written(tmp_path, f"applications: [{{args: {{systems: {{{systems}: {{}}}}}}}}]")
+    )
+    settings = application.args.resolved_settings()
+    origins = config.page_origins(application, settings)
+    assert set(settings.cors_origins) <= set(origins)
+    assert ("http://localhost:*" in origins) == has_any_port

@@ -1,0 +1,1 @@
+"""Images from texts, and from texts and images."""
