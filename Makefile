@@ -128,7 +128,7 @@ sbom: setup
 COMPILE = $(PYTHON) -m uv pip compile --quiet --no-emit-index-url --no-emit-find-links \
 	--no-header --universal --fork-strategy fewest --python-version 3.11
 SERVING := --extra postgres --extra s3 --extra openvino --extra demucs --extra beats \
-	--extra traces --extra archive --extra hub
+	--extra traces --extra archive --extra hub --extra images
 
 lock:
 	@[ -x $(PYTHON) ] || $(MAKE) $(READY)
