@@ -9,7 +9,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SERVING = ("postgres", "s3", "openvino", "demucs", "beats", "traces")
+# As the Makefile names them.
+SERVING = tuple(re.findall(r"--extra (\w+)", (ROOT / "Makefile").read_text()))
 
 
 def pins(name: str) -> dict[str, str]:
