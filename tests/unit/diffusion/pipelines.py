@@ -81,11 +81,15 @@ def save_lora(directory: Path) -> Path:
 
 @dataclass
 class Calls:
-    """The calls of the networks: images in each step and their conditions."""
+    """The calls of the networks: images in each step and their conditions.
+
+    `left_at` is the number of steps that had begun when a client left.
+    """
 
     steps: list[int] = field(default_factory=list)
     conditions: list[Any] = field(default_factory=list)
     decoded: int = 0
+    left_at: int = 0
 
 
 @contextmanager
