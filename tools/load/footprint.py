@@ -1,10 +1,12 @@
 """What a server takes while it is loaded: memory, descriptors, disk and rows."""
 
+import os
+import re
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from scipy.stats import theilslopes
 
 _PERIOD_SECONDS = 5.0
 _MB = 1e6
+_PSS = re.compile(r"^(Pss\w*): +(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class LocalServer:
 
 
 # The unit of each measured thing.
-UNITS = {"memory": "MB", "descriptors": "", "disk": "MB", "rows": ""}
+UNITS = {"memory": "MB", "own": "MB", "descriptors": "", "disk": "MB", "rows": ""}
 
 
 @dataclass
@@ -36,7 +39,9 @@ class Footprint:
     """Samples over time: seconds since the load began, and each thing in its unit.
 
     The memory is the proportional set size of all processes: pages that they share
-    count once. The rows are those of all tables.
+    count once. Pages of files count less while other programs map them, so run none
+    from the same environment; `own` is the memory without them. The rows are those of
+    all tables.
     """
 
     at_seconds: list[float] = field(default_factory=list)
@@ -55,8 +60,10 @@ class Footprint:
     def look(self, server: LocalServer, at_seconds: float) -> None:
         """Add a sample."""
         family = server.family()
+        memory = [_memory_bytes(process) for process in family]
         found = {
-            "memory": sum(map(_pss_bytes, family)) / _MB,
+            "memory": sum(total for total, _ in memory) / _MB,
+            "own": sum(own for _, own in memory) / _MB,
             "descriptors": sum(map(_descriptors, family)),
             "disk": _disk_bytes(server.data_dir) / _MB,
             "rows": _rows(server.data_dir / "jobs.sqlite3"),
@@ -106,11 +113,18 @@ def watched(server: LocalServer) -> Iterator[Footprint]:
         thread.join()
 
 
-def _pss_bytes(process: psutil.Process) -> int:
+def _memory_bytes(process: psutil.Process) -> tuple[int, int]:
+    """Return the proportional set size, and that without pages of files.
+
+    See `smaps_rollup` in proc(5).
+    """
     try:
-        return int(process.memory_full_info().pss)
-    except psutil.NoSuchProcess:
-        return 0
+        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, 0
+    found = {name: int(kib) * 1024 for name, kib in _PSS.findall(text)}
+    total = found.get("Pss", 0)
+    return total, total - found.get("Pss_File", 0)
 
 
 def _descriptors(process: psutil.Process) -> int:
@@ -123,11 +137,11 @@ def _descriptors(process: psutil.Process) -> int:
 def _disk_bytes(folder: Path) -> int:
     """Return the bytes of all files; those that are deleted meanwhile don't count."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except FileNotFoundError:
-            continue
+    # Unlike `Path.rglob`, it goes on if a folder is deleted meanwhile.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size
     return total
 
 

@@ -17,7 +17,7 @@ class Jobs:
     def __init__(self) -> None:
         self._lock = Lock()
         self._recent: deque[tuple[float, str]] = deque(maxlen=_RECENT)
-        self._to_download: deque[str] = deque(maxlen=_RECENT)
+        self._to_download: deque[tuple[float, str]] = deque(maxlen=_RECENT)
         self._to_cancel: deque[tuple[float, str]] = deque()
         self._cancelled = set[str]()
         # What is left of the shares of jobs that were not cancelled.
@@ -33,7 +33,7 @@ class Jobs:
                 due = time.monotonic() + _CANCEL_AFTER_SECONDS
                 self._to_cancel.append((due, job_id))
             else:
-                self._to_download.append(job_id)
+                self._to_download.append((time.monotonic(), job_id))
 
     def any(self) -> str | None:
         """Return one of the newest jobs that were not cancelled, or None."""
@@ -44,9 +44,14 @@ class Jobs:
         return random.choice(left) if left else None
 
     def take_to_download(self) -> str | None:
-        """Take a job that no one has taken yet, or None."""
+        """Take a job that no one has taken yet and that is not too old, or None."""
+        oldest = time.monotonic() - _RECENT_SECONDS
         with self._lock:
-            return self._to_download.popleft() if self._to_download else None
+            while self._to_download:
+                at, job_id = self._to_download.popleft()
+                if at >= oldest:
+                    return job_id
+            return None
 
     def take_to_cancel(self) -> str | None:
         """Take a job that is due to be cancelled, or None; it counts as cancelled."""
