@@ -14,7 +14,7 @@ from typing import Any
 import ray
 from ray import serve
 
-from deployments import niceness, nodes, replica_ports, tracing
+from deployments import memory, niceness, nodes, replica_ports, tracing
 from deployments.files import file_storage
 from deployments.heartbeats import Heartbeat, period_seconds
 from deployments.logs import configure_logging
@@ -65,7 +65,10 @@ class Separator:
         self._actor = str(ray.get_runtime_context().get_actor_name())
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
         # Serve calls constructors on the replica's event loop.
-        self._renewing = asyncio.ensure_future(self._keep_gauges())
+        self._loops = [
+            asyncio.ensure_future(self._keep_gauges()),
+            asyncio.ensure_future(memory.keep_giving_back()),
+        ]
 
     def describe(self) -> dict[str, Any]:
         """Return the loaded model and device, for /health."""
