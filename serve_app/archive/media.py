@@ -308,21 +308,13 @@ class MediaStore:
 
         `url` is where players got it, and `object_key` where it is, if in a store.
         """
-        key, now = identity.key, self._clock()
-        row = {
-            "id": digest(key),
-            "key": key,
-            "url": url,
-            "created_at": now,
-            "updated_at": now,
-            "failures": 0,
-            **asdict(identity),
-        }
+        now = self._clock()
+        row = _new_row(identity.key, url, asdict(identity), now)
         with self._database.writing() as connection:
             added = insert_into(connection, archive_media).values(**row)
             connection.execute(added.on_conflict_do_nothing(index_elements=["id"]))
             copy_rows.forget(connection, object_key, self._stores, now)
-        return self.block(key)
+        return self.block(identity.key)
 
     def allow(self, key: str) -> None:
         """Let media that was taken down be asked for again."""
@@ -422,15 +414,7 @@ class Asked:
     def _kept(self, connection: Connection, now: datetime) -> Media:
         fetch, identity = self.fetch, self.fetch.identity
         named = asdict(identity) if identity is not None else {}
-        row = {
-            "id": digest(fetch.key),
-            "key": fetch.key,
-            "url": fetch.url,
-            "created_at": now,
-            "updated_at": now,
-            "failures": 0,
-            **named,
-        }
+        row = _new_row(fetch.key, fetch.url, named, now)
         added = insert_into(connection, archive_media).values(**row)
         # Named anew: a newer client may have asked for an episode by its key alone.
         newest = {"url": fetch.url, "updated_at": now, **named}
@@ -458,6 +442,14 @@ _STORED = (
     *("stored_at", "object_key", "store", "size_bytes", "sha256", "media_type"),
     "duration_seconds",
 )
+
+
+def _new_row(
+    key: str, url: str, named: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Return the row of media that has no job yet; `named` is its identity, if any."""
+    times = {"created_at": now, "updated_at": now}
+    return {"id": digest(key), "key": key, "url": url, "failures": 0, **times, **named}
 
 
 def _find(

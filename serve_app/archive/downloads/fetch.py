@@ -13,14 +13,13 @@ from serve_app.archive.downloads import folder, joining, playlist
 from serve_app.archive.downloads.folder import Held
 from serve_app.archive.downloads.playlist import MAX_PLAYLIST_BYTES, MediaPlaylist
 from serve_app.archive.downloads.remux import VIDEO, Plan
-from serve_app.archive.downloads.room import Room
+from serve_app.archive.downloads.room import Room, disk_errors
 from serve_app.archive.downloads.source import Document, Source, Tally
 from serve_app.archive.downloads.track import Fetching, Track
 from serve_app.archive.downloads.transfer import Transfer, Whole, digest
 from serve_app.archive.errors import BrokenMedia, DiskFull, NotMedia
 from serve_app.archive.media_types import MediaType
 from serve_app.audio.truncation import is_cut_short
-from serve_app.errors import is_disk_full
 from serve_app.outbound.client import OutboundClient
 
 _REPORT_SECONDS = 0.2
@@ -111,13 +110,13 @@ class Downloads:
             room = Room(found.path, limits.max_bytes, limits.reserve_bytes)
             attempt = _Attempt(source, room, found, limits, _Reports(report))
             try:
-                room.check_disk(0)
-                return attempt.fetch(url)
-            except (DiskFull, OSError) as err:
-                if isinstance(err, DiskFull) or is_disk_full(err):
-                    # Else a full disk stays full, and not even the failure of the job
-                    # can be recorded.
-                    shutil.rmtree(found.path, ignore_errors=True)
+                with disk_errors():
+                    room.check_disk(0)
+                    return attempt.fetch(url)
+            except DiskFull:
+                # Else a full disk stays full, and not even the failure of the job can
+                # be recorded.
+                shutil.rmtree(found.path, ignore_errors=True)
                 raise
 
     def discard(self, key: str) -> None:
