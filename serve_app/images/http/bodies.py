@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from fastapi import Request
 
+from serve_app.api.leaving import disconnected
 from serve_app.errors import Cancelled, UploadTooLarge
 
 T = TypeVar("T")
@@ -29,7 +30,8 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
 
     The body must have been read. Raises Cancelled, which nobody receives.
     """
-    task, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    task = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(disconnected(request.receive))
     try:
         await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -41,8 +43,3 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()  # Marks it as retrieved.
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

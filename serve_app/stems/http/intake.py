@@ -16,6 +16,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from serve_app.api.clients import Client
+from serve_app.api.leaving import disconnected
 from serve_app.api.multipart import Form, FormReader, FormRules, too_large
 from serve_app.api.shares import Shares
 from serve_app.api.threads import run_in, run_in_thread
@@ -230,7 +231,7 @@ def upload_place(upload_id: str, client: Client) -> str:
 async def _wanted(request: Request) -> AsyncIterator[Callable[[], bool]]:
     """Yield a thread-safe function that returns whether the client still waits."""
     task = asyncio.current_task()
-    leaving = asyncio.ensure_future(_disconnected(request))
+    leaving = asyncio.ensure_future(disconnected(request.receive))
 
     def is_wanted() -> bool:
         return not (leaving.done() or (task is not None and task.cancelling()))
@@ -239,12 +240,6 @@ async def _wanted(request: Request) -> AsyncIterator[Callable[[], bool]]:
         yield is_wanted
     finally:
         leaving.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the client has disconnected; its body must have been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _form(

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.api.leaving import disconnected
 from serve_app.errors import AppError
 
 logger = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ class UntilClientLeaves:
             await self._app(scope, receive, send)
             return
         work = asyncio.ensure_future(self._app(scope, _no_body, send))
-        leaving = asyncio.ensure_future(_left(receive))
+        leaving = asyncio.ensure_future(disconnected(receive))
         try:
             await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -151,8 +152,3 @@ class UntilClientLeaves:
 
 async def _no_body() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
