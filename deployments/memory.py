@@ -4,14 +4,12 @@ import asyncio
 
 from serve_app.separation import allocator
 
-_PERIOD_SECONDS = 60.0
 
-
-async def keep_giving_back() -> None:
-    """Give freed memory back once a minute, until cancelled.
+async def keep_giving_back(period_seconds: float = 10.0) -> None:
+    """Give freed memory back once a period, until cancelled.
 
     Otherwise the C library keeps what was used at once at the busiest moment so far.
     """
     while True:
-        await asyncio.sleep(_PERIOD_SECONDS)
+        await asyncio.sleep(period_seconds)
         await asyncio.to_thread(allocator.give_back)

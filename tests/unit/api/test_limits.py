@@ -1,8 +1,7 @@
 """Long requests leave room for short ones, and one client leaves room for others."""
 
-import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from time import monotonic
 
@@ -76,6 +75,23 @@ def ask(url: str, path: str) -> socket.socket:
     return connection
 
 
+def first_words(connection: socket.socket, seconds: float) -> str:
+    """Return what comes within `seconds`, which may be nothing."""
+    connection.settimeout(seconds)
+    try:
+        return connection.recv(65536).decode(errors="replace")
+    except TimeoutError:
+        return ""
+
+
+def until(said: Callable[[], str], start: str) -> str:
+    """Ask again until the answer starts with `start`."""
+    end = monotonic() + 30
+    while not (answer := said()).startswith(start):
+        assert monotonic() < end, f"nothing that starts with {start!r}: {answer!r}"
+    return answer
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/events", "?wait=2", "/stems/drums?follow=true"])
 async def test_a_client_has_its_share_of_those_that_wait_and_can_still_ask(
@@ -86,23 +102,18 @@ async def test_a_client_has_its_share_of_those_that_wait_and_can_still_ask(
         max_ongoing_requests=ONGOING, follow=lambda job, stem: Waiting()
     )
     server.claim()
-    with serving(app) as url:
-        # Half of half of them.
-        first = [ask(url, f"/job/{job_id}{path}") for _ in range(ONGOING // 4)]
-        await asyncio.sleep(0.3)
-        with ask(url, f"/job/{job_id}{path}") as refused:
-            said = refused.recv(65536).decode()
-        assert said.startswith("HTTP/1.1 429 ")
+    with serving(app) as url, ExitStack() as held:
+
+        def asked(seconds: float) -> str:
+            connection = held.enter_context(ask(url, f"/job/{job_id}{path}"))
+            return first_words(connection, seconds)
+
+        said = until(lambda: asked(0.3), "HTTP/1.1 429 ")
         assert "retry-after: " in said.lower()
+        # Half of half of them.
         assert f"{ONGOING // 4} requests that wait for a job" in said
         with ask(url, f"/job/{job_id}") as short:
             assert short.recv(65536).startswith(b"HTTP/1.1 200 ")
         # Those who have left make room.
-        for each in first:
-            each.close()
-        end = monotonic() + 10
-        while not said.startswith("HTTP/1.1 200 ") and monotonic() < end:
-            await asyncio.sleep(0.3)
-            with ask(url, f"/job/{job_id}{path}") as again:
-                said = again.recv(65536).decode(errors="replace")
-        assert said.startswith("HTTP/1.1 200 ")
+        held.close()
+        until(lambda: asked(5), "HTTP/1.1 200 ")
