@@ -34,9 +34,6 @@ logger = logging.getLogger(__name__)
 # fast device, stem tags wait this long for it; the job waits for it in any case.
 _REPORT_TIMEOUT_SECONDS = 2.0
 
-# A network works in memory that was just given back more slowly, so not often.
-_GIVE_BACK_SECONDS = 60.0
-
 
 class Separator:
     """Separates the song of a job into stem files. Gets storage keys, never audio."""
@@ -70,7 +67,7 @@ class Separator:
         # Serve calls constructors on the replica's event loop.
         self._loops = [
             asyncio.ensure_future(self._keep_gauges()),
-            asyncio.ensure_future(memory.keep_giving_back(_GIVE_BACK_SECONDS)),
+            asyncio.ensure_future(memory.keep_giving_back()),
         ]
 
     def describe(self) -> dict[str, Any]:
