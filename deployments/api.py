@@ -19,6 +19,7 @@ from deployments import (
     kernel,
     metrics,
     nodes,
+    page,
     replica_ports,
     tracing,
 )
@@ -29,6 +30,7 @@ from deployments.system import Handles, System
 from serve_app.api.app import create_app
 from serve_app.api.services import Services
 from serve_app.api.streams import Streams
+from serve_app.page.http.part import PATH
 from serve_app.separation import allocator
 from serve_app.settings import Settings
 from serve_app.webhooks.http import part as webhooks
@@ -118,10 +120,12 @@ class Api:
             for name, system in self._systems.items()
         ]
         gate = access.built(settings, shared, [part.system for part in systems])
+        page_parts = page.parts(settings, tuple(self._systems))
         parts = [
             *gate.parts,
             webhooks.part(WebhookServices(shared.outbox, shared.owners)),
             *metrics.parts(shared, systems),
+            *page_parts,
             *systems,
         ]
         streams = Streams(self._limits.stream_seconds)
@@ -141,6 +145,7 @@ class Api:
                 on_request=shared.recorder.request_ended,
                 trace=shared.traces.request if shared.traces.is_on else None,
                 streams=streams,
+                home=PATH if page_parts else "",
             ),
             parts,
             # Serve sends the header itself; it must not be sent twice.

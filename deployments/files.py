@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from serve_app.database import engine
 from serve_app.outbound.client import OutboundClient
@@ -53,6 +54,16 @@ def disk_reserve(settings: Settings) -> DiskReserve:
     if database.get_backend_name() == "sqlite":
         directories["database"] = Path(str(database.database)).parent
     return DiskReserve(directories, settings.disk_reserve_bytes)
+
+
+def link_origins(settings: Settings) -> tuple[str, ...]:
+    """Return the origins of signed URLs of stems, or none if there are no such URLs."""
+    if not settings.download_link_seconds:
+        return ()
+    stores = map(_store, settings.effective_storage)
+    links = (store.link("stems/any", "", "", 1) for store in stores)
+    origins = (urlsplit(link)[:2] for link in links if link is not None)
+    return tuple(dict.fromkeys(f"{scheme}://{host}" for scheme, host in origins))
 
 
 def direct_uploads(settings: Settings) -> DirectUploads | None:

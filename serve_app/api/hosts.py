@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from ipaddress import IPv6Address
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -33,8 +34,20 @@ def base_url(scope: Scope) -> str:
     For a client that sends no Host it is the server's own address.
     """
     host = Headers(scope=scope).get("host") or _own(scope)
-    root_path = scope.get("root_path", "").rstrip("/")
-    return f"{scope.get('scheme', 'http')}://{host}{root_path}"
+    return f"{scope.get('scheme', 'http')}://{host}{root_path(scope)}"
+
+
+def root_path(scope: Scope, public_url: str = "") -> str:
+    """Return the path of the application's root, as the client addressed it.
+
+    It is that of `public_url` for requests to its host: a proxy may have removed it.
+    """
+    public = urlsplit(public_url)
+    host = Headers(scope=scope).get("host", "")
+    if public_url and host.lower() == public.netloc.lower():
+        return public.path.rstrip("/")
+    path: str = scope.get("root_path", "")
+    return path.rstrip("/")
 
 
 class CheckedHost:

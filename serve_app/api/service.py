@@ -1,22 +1,41 @@
 """The service's own routes: its root, and the probes."""
 
-from fastapi import APIRouter, Request, Response
+from urllib.parse import quote
 
-from serve_app.api.dependencies import InjectedBaseUrl
+from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
+
+from serve_app.api import hosts, negotiation
+from serve_app.api.dependencies import InjectedBaseUrl, InjectedServices
 from serve_app.api.health import READY_SECONDS, HealthProbe
 from serve_app.api.problems import documented
 from serve_app.api.wire import Health, Ping, Root
+
+_HTML = "text/html"
 
 router = APIRouter(tags=["service"], responses=documented())
 # Pages of every system may read it.
 health_router = APIRouter(tags=["service"], responses=documented())
 
 
-@router.head("/", include_in_schema=False)
-@router.get("/", summary="Describe the service")
-async def root(request: Request, response: Response, base_url: InjectedBaseUrl) -> Root:
-    """Return the service's name and version, and the URLs of its documentation."""
+@router.head("/", include_in_schema=False, response_model=Root)
+@router.get("/", summary="Describe the service", response_model=Root)
+async def root(
+    request: Request,
+    response: Response,
+    services: InjectedServices,
+    base_url: InjectedBaseUrl,
+) -> Root | Response:
+    """Return the service's name and version, and the URLs of its documentation.
+
+    A client that prefers HTML is redirected to the page, if there is one.
+    """
     response.headers["Cache-Control"] = "no-store"
+    if services.home:
+        response.headers["Vary"] = "Accept"
+        if negotiation.prefers(request.headers, _HTML, "application/json"):
+            path = quote(hosts.root_path(request.scope, services.public_url))
+            return RedirectResponse(f"{path}{services.home}", headers=response.headers)
     return Root(
         version=request.app.version,
         docs=f"{base_url}/docs",

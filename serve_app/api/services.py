@@ -32,7 +32,8 @@ class Services:
     may come in. With `has_pieces` the server's proxy requests files in pieces.
     `max_ongoing_requests` is how many requests the server takes at once; long ones get
     shares of it, and `streams` ends them. `on_request` gets the end of each request,
-    and `trace` begins to trace one.
+    and `trace` begins to trace one. `home` is the path of a page that browsers are
+    redirected to from the root, or empty.
     """
 
     answers: StoredResponses
@@ -47,3 +48,4 @@ class Services:
     on_request: OnRequest = lambda _: None
     trace: Trace | None = None
     streams: Streams = field(default_factory=Streams)
+    home: str = ""

@@ -152,6 +152,18 @@ class KernelSettings(Section):
         "`admin`; where access is open, everyone), `open` (everyone), or `off` (404).",
     )
 
+    page: bool = Field(
+        default=True,
+        description="Serve a page for people at `/page`, where `stems` run. Browsers "
+        "are redirected to it from `/`.",
+    )
+    hf_space: str = Field(
+        default="",
+        validation_alias=either("STEMSERVE_HF_SPACE", "SPACE_ID"),
+        description="The Hugging Face Space in which the server runs. The Space sets "
+        "it itself; then huggingface.co may show the page in a frame.",
+    )
+
     traces: Literal["off", "otlp"] = Field(
         default="off",
         description="`otlp` exports traces (an extra) to the collector that the "

@@ -71,6 +71,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "opentelemetry": ("serve_app.telemetry.tracing.otlp",),
     "httpcore": ("serve_app.outbound",),
     "jwt": ("serve_app.access",),
+    "brotli": ("serve_app.page",),
     "av": ("serve_app.audio", "serve_app.archive.downloads"),
     "m3u8": ("serve_app.archive",),
     "soundfile": ("serve_app.audio",),

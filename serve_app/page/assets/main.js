@@ -1,0 +1,3 @@
+// @ts-check
+
+document.title = 'stemserve'
