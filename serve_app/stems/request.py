@@ -84,7 +84,10 @@ class SeparationRequest:
 
 @dataclass(frozen=True)
 class StemFile:
-    """A finished stem: its key in storage, and the metadata of a download."""
+    """A finished stem: its key in storage, and the metadata of a download.
+
+    Stems that an older version made have no `crc32`.
+    """
 
     name: str
     key: str
@@ -92,6 +95,7 @@ class StemFile:
     size_bytes: int
     sha256: str
     media_type: str
+    crc32: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from fastapi import Depends, Query, Request
 
 from serve_app.api.dependencies import InjectedBaseUrl, InjectedClient
 from serve_app.stems.analysis_jobs.request import AnalysisJob
+from serve_app.stems.http.checksums import Checksums
 from serve_app.stems.http.derived import Derived
 from serve_app.stems.http.intake import Intake
 from serve_app.stems.http.services import StemsServices
@@ -42,11 +43,17 @@ async def _derived(request: Request) -> Derived:
     return derived
 
 
+async def _checksums(request: Request) -> Checksums:
+    checksums: Checksums = request.app.state.stems_checksums
+    return checksums
+
+
 InjectedStems = Annotated[StemsServices, Depends(_services)]
 InjectedIntake = Annotated[Intake, Depends(_intake)]
 InjectedWatch = Annotated[JobWatch[SeparationJob], Depends(_watch)]
 InjectedAnalysisWatch = Annotated[JobWatch[AnalysisJob], Depends(_analysis_watch)]
 InjectedDerived = Annotated[Derived, Depends(_derived)]
+InjectedChecksums = Annotated[Checksums, Depends(_checksums)]
 
 
 async def _song_request(

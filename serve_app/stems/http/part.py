@@ -6,6 +6,7 @@ from pathlib import Path
 from serve_app.api.part import ApiPart, Examples
 from serve_app.stems.analysis_jobs.kind import NAME as ANALYSIS
 from serve_app.stems.http import health, webhook
+from serve_app.stems.http.checksums import Checksums
 from serve_app.stems.http.derived import Derived
 from serve_app.stems.http.intake import Intake
 from serve_app.stems.http.routers import (
@@ -17,6 +18,7 @@ from serve_app.stems.http.routers import (
     reports,
     stems,
     uploads,
+    zipped,
 )
 from serve_app.stems.http.services import StemsServices
 from serve_app.stems.http.watch import JobWatch
@@ -57,6 +59,7 @@ def part(services: StemsServices) -> ApiPart:
             jobs.router,
             events.router,
             stems.router,
+            zipped.router,
             reports.router,
             uploads.router,
             analyze.router,
@@ -66,6 +69,7 @@ def part(services: StemsServices) -> ApiPart:
             "stems": services,
             "stems_intake": Intake(services.arrivals),
             "stems_derived": Derived(services),
+            "stems_checksums": Checksums(services.storage),
             "stems_watch": JobWatch(services.jobs),
             "stems_analysis_watch": JobWatch(services.analysis_jobs),
         },

@@ -24,7 +24,7 @@ from fastapi.routing import iter_route_contexts
 from serve_app.api.route_rules import Need, RouteRule
 from serve_app.database import Database
 from tests import media
-from tests.unit.access.gate import Gate, guarded
+from tests.unit.access.gate import BUNDLE, Gate, guarded
 from tests.unit.pools import DirectUploads, StoredReports
 from tests.unit.server import Server, running
 
@@ -124,7 +124,7 @@ class Scene:
 def calls(app: FastAPI) -> list[Call]:
     """Return all routes of an application, by path."""
     found = {
-        Call(method, str(route.path))
+        Call(method, str(route.path).replace(":path}", "}"))
         for route in iter_route_contexts(app.routes)
         for method in route.methods or ("GET",)
     }
@@ -192,6 +192,9 @@ async def set_up(server: Server, song: bytes) -> AsyncIterator[Scene]:
             "delivery_id": server.outbox.of_job(job.id)[0].id,
             "upload_id": begun.json()["upload_id"],
             "key_id": gate.key(tenant="acme")[0].id,
+            "song_id": job.id,
+            "digest": BUNDLE.digest,
+            "path": "main.js",
         }
         yield Scene(gate, song, names, made.json()["job_id"])
 

@@ -36,6 +36,7 @@ CALLS = {
     ("GET", "/job/{job_id}/analysis"),
     ("GET", "/job/{job_id}/deliveries"),
     ("GET", "/job/{job_id}/export"),
+    ("GET", "/job/{job_id}/stems.zip"),
     ("GET", "/job/{job_id}/waveform"),
     ("POST", "/job/{job_id}/deliveries/{delivery_id}/replay"),
     ("GET", "/job/{job_id}/events"),
