@@ -26,6 +26,8 @@ from serve_app.separation import allocator
 from serve_app.settings import Settings
 from serve_app.stems.analysis_jobs.request import AnalysisJob, AnalysisResult, Stage
 from serve_app.stems.exporter import Exporter
+from serve_app.stems.mixer import Mixer
+from serve_app.stems.mixes import MixRequest
 from serve_app.stems.reporter import OnSamples, Reporter
 from serve_app.stems.reports import ExportRequest, Request
 from serve_app.telemetry import log_context
@@ -68,6 +70,7 @@ class Analyzer:
             partial(song.SongListener, make_engine=make_engine),
         )
         self._exporter = Exporter(storage, settings.working_dir)
+        self._mixer = Mixer(storage, settings.working_dir)
         song.warm_up(make_engine)
         allocator.give_back()
         self._actor = str(ray.get_runtime_context().get_actor_name())
@@ -140,6 +143,10 @@ class Analyzer:
     async def export(self, request: ExportRequest) -> Failed | None:
         """Create an export of a job."""
         return await _result(partial(self._exporter.export, request))
+
+    async def mix(self, request: MixRequest) -> Failed | None:
+        """Render a mix of a job's stems."""
+        return await _result(partial(self._mixer.mix, request))
 
 
 async def _result(work: Callable[[Event], T]) -> T | Failed:

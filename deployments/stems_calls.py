@@ -20,6 +20,7 @@ from serve_app.jobs.runner import Finished, RunnerEvent
 from serve_app.scaling.speed import Speed
 from serve_app.stems import reports
 from serve_app.stems.analysis_jobs.request import AnalysisJob
+from serve_app.stems.mixes import MixRequest
 from serve_app.stems.reports import ExportRequest, Request
 from serve_app.stems.request import SeparationJob
 
@@ -159,6 +160,10 @@ class Analyses:
     async def export(self, request: ExportRequest) -> None:
         """Create an export of a job."""
         await answer_of(self._analyzer.export.remote(request), _NO_ANALYZER)
+
+    async def mix(self, request: MixRequest) -> None:
+        """Render a mix of a job's stems."""
+        await answer_of(self._analyzer.mix.remote(request), _NO_ANALYZER)
 
 
 class AnalysisRunner:

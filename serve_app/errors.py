@@ -9,6 +9,7 @@ AppError
 ├── ForeignOrigin         403  a web page of an origin that is not allowed
 ├── JobNotFound           404  unknown or expired
 ├── StemNotFound          404  the job has no such stem
+├── MixNotFound           404  the job has no such mix
 ├── UploadNotFound        404  unknown, used, cancelled or expired
 ├── DeliveryNotFound      404  the job has no such delivery
 ├── KeyNotFound           404  there is no such API key
@@ -131,6 +132,17 @@ class JobExists(AppError):
 
 class StemNotFound(AppError):
     code, status = "stem_not_found", 404
+
+
+class MixNotFound(AppError):
+    code, status = "mix_not_found", 404
+
+    def __init__(
+        self,
+        detail: str = "There is no such mix: newer ones have replaced it, or the id is "
+        "wrong. Request it again with POST /job/{job_id}/mix.",
+    ) -> None:
+        super().__init__(detail)
 
 
 class DeliveryNotFound(AppError):

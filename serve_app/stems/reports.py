@@ -4,6 +4,7 @@ A job's song (`mix`) and each stem have two files: the report, as JSON, and the
 waveform.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from serve_app.errors import InvalidInput
 from serve_app.stems.kind import DERIVED
 from serve_app.stems.request import SeparationJob, StemFile
+from serve_app.storage.port import Storage
 
 MIX = "mix"
 # One number a second: pictures need them, but they are too long for a job's view.
@@ -91,6 +93,16 @@ def of_stem(job: SeparationJob, stem: StemFile) -> Request:
 def _place(job: SeparationJob, name: str) -> str:
     """Return the key of a derived file, without its suffix."""
     return f"{DERIVED}/{job.id}/{name}"
+
+
+def stored(storage: Storage, job: SeparationJob) -> Mapping[str, Any]:
+    """Return the stored report of a job's song.
+
+    Raises FileNotFoundError if there is none, and ValueError if it is damaged.
+    """
+    data = b"".join(storage.read(report_key(of_song(job).place)))
+    report: Mapping[str, Any] = json.loads(data)
+    return report
 
 
 def report_key(place: str) -> str:

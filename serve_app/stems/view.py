@@ -151,6 +151,11 @@ def stem_path(job_id: str, stem: StemFile) -> str:
     return f"/job/{job_id}/stems/{stem.name}"
 
 
+def mix_path(job_id: str, mix_id: str) -> str:
+    """Return the path of a mix below the service's base URL."""
+    return f"/job/{job_id}/mix/{mix_id}"
+
+
 def _stem(stem: StemFile, url: str) -> Stem:
     return Stem(
         filename=stem.filename,

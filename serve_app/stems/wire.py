@@ -21,6 +21,9 @@ from serve_app.filenames import titles
 from serve_app.separation import licences
 
 EXAMPLE_JOB_URL = f"{EXAMPLE_BASE_URL}/job/{EXAMPLE_JOB_ID}"
+# More stems than any model makes.
+_MOST_GAINS = 32
+Gain = Annotated[float, Field(strict=True, ge=0, le=2, allow_inf_nan=False)]
 _LICENCES = asdict(licences.BY_MODEL["hdemucs_high_musdb_plus"])
 
 
@@ -140,6 +143,45 @@ class Stem(WebhookStem):
     """A finished stem."""
 
     download_url: str = Field(description="The absolute URL of the stem.")
+
+
+class NewMix(BaseModel):
+    """A mix of stems to make."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gains: Mapping[str, Gain] = Field(
+        max_length=_MOST_GAINS,
+        description="The gain of each stem that is heard: 0 to 2, linear.",
+        examples=[{"drums": 1.0, "vocals": 0.5}],
+    )
+    format: str = Field(
+        default="wav", description="The file format, one of those of stems."
+    )
+
+
+class MixView(Wire):
+    """A finished mix."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "download_url": f"{EXAMPLE_JOB_URL}/mix/{'a' * 32}",
+                "filename": "song (drums + vocals).wav",
+                "size_bytes": 35509364,
+                "format": "wav",
+                "gain": 1.0,
+            }
+        }
+    )
+
+    download_url: str = Field(description="The absolute URL of the mix.")
+    filename: str
+    size_bytes: int
+    format: str
+    gain: float = Field(
+        description="The factor of the whole mix that prevents clipping."
+    )
 
 
 class Licence(Wire):

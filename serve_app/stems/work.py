@@ -1,7 +1,6 @@
 """The work of a Separator: fetch the song of a job, separate it, store its stems."""
 
 import hashlib
-import json
 import logging
 import time
 import zlib
@@ -124,14 +123,10 @@ class SongWorker:
 
     def _report(self, job: SeparationJob, cancelled: Event) -> Mapping[str, Any] | None:
         """Return the song's report, which the Analyzer makes meanwhile, or None."""
-        key = reports.report_key(reports.of_song(job).place)
         until = time.monotonic() + self._report_patience_seconds
         while True:
             try:
-                report: Mapping[str, Any] = json.loads(
-                    b"".join(self._storage.read(key))
-                )
-                return report
+                return reports.stored(self._storage, job)
             except FileNotFoundError:
                 if time.monotonic() >= until or cancelled.wait(_REPORT_PAUSE_SECONDS):
                     return None

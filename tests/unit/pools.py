@@ -1,7 +1,9 @@
 """Stand-ins for pools and stores that keep what they are asked for."""
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import numpy as np
 
 from serve_app.analysis.waveform import Pixels, Span, WaveformListener
 from serve_app.errors import UploadNotFound
-from serve_app.stems import reports
+from serve_app.stems import mixes, reports
+from serve_app.stems.mixes import Mix, MixRequest
 from serve_app.storage.local import LocalStorage
 from serve_app.storage.port import Offer
 
@@ -40,6 +43,14 @@ class StoredReports:
     async def export(self, request: reports.ExportRequest) -> None:
         """Store an export."""
         self._keep(request.key, b"cue")
+
+    async def mix(self, request: MixRequest) -> None:
+        """Store a mix of three bytes, and its record."""
+        mix = Mix(request.id, request.format, request.filename, 3, 1.0)
+        job_id = request.job.id
+        self._keep(mixes.file_key(job_id, mix.id, mix.format), b"mix")
+        record = json.dumps(asdict(mix)).encode()
+        self._keep(mixes.record_key(job_id, mix.id), record)
 
     def _keep(self, key: str, data: bytes) -> None:
         self._path.write_bytes(data)

@@ -112,7 +112,7 @@ class Pools:
         """Stand in for what only tests of its own ask for."""
         raise AssertionError(request)
 
-    analyze_stem = exact_peaks = export = _not_asked
+    analyze_stem = exact_peaks = export = mix = _not_asked
 
     def fetch(self, url: str, path: Path, is_wanted: Callable[[], bool]) -> str:
         """Find nothing anywhere."""

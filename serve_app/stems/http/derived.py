@@ -1,4 +1,4 @@
-"""Derived files of a job: reports, waveforms, exports, made at the first request."""
+"""Derived files of a job, made at the first request: reports, exports, mixes."""
 
 import asyncio
 import json
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from serve_app.api.clients import Client
 from serve_app.api.threads import run_in_thread
-from serve_app.stems import reports
+from serve_app.errors import JobNotFound, MixNotFound
+from serve_app.stems import mixes, reports
 from serve_app.stems.exports.forms import Export
 from serve_app.stems.http import lookup
 from serve_app.stems.http.services import StemsServices
+from serve_app.stems.mixes import Mix
 from serve_app.stems.request import SeparationJob
 from serve_app.storage.port import StoredFile
 
@@ -58,10 +60,48 @@ class Derived:
         await self._ensure(request.key, lambda: self._services.analyses.export(request))
         return job, await run_in_thread(self._stored, request.key)
 
+    async def mix(
+        self, client: Client, job_id: str, gains: Mapping[str, float], format: str
+    ) -> tuple[SeparationJob, Mix]:
+        """Return a job and a mix of its stems, once that is stored.
+
+        Raises InvalidInput for a mix that the job can't have.
+        """
+        job = await run_in_thread(lookup.find_job, self._services, client, job_id)
+        lookup.check_stems(job)
+        request = mixes.request_of(job, gains, format)
+        found = await run_in_thread(self._stored_mix, job.id, request.id)
+        if found is None:
+            await run_in_thread(self._services.arrivals.reserve.check)
+            key = mixes.record_key(job.id, request.id)
+            await self._once(key, lambda: self._services.analyses.mix(request))
+            found = await run_in_thread(self._stored_mix, job.id, request.id)
+        if found is None:
+            raise JobNotFound
+        return job, found[0]
+
+    async def find_mix(
+        self, client: Client, job_id: str, mix_id: str
+    ) -> tuple[Mix, StoredFile]:
+        """Return a mix of a job that was made before; raise MixNotFound."""
+        job = await run_in_thread(lookup.find_job, self._services, client, job_id)
+        found = None
+        if mixes.is_id(mix_id):
+            found = await run_in_thread(self._stored_mix, job.id, mix_id)
+        if found is None:
+            raise MixNotFound
+        return found
+
+    def _stored_mix(self, job_id: str, mix_id: str) -> tuple[Mix, StoredFile] | None:
+        return mixes.find(self._services.storage, job_id, mix_id)
+
     async def _ensure(self, key: str, make: Callable[[], Awaitable[object]]) -> None:
         """Return once the file is stored; concurrent requests make it once."""
-        if await run_in_thread(self._is_stored, key):
-            return
+        if not await run_in_thread(self._is_stored, key):
+            await self._once(key, make)
+
+    async def _once(self, key: str, make: Callable[[], Awaitable[object]]) -> None:
+        """Make a file, or wait for a request that is making it."""
         making = self._making.get(key)
         if making is None:
             making = self._making[key] = asyncio.ensure_future(make())

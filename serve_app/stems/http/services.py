@@ -15,6 +15,7 @@ from serve_app.jobs.job import AnyJob, State
 from serve_app.jobs.kind import Rules, Share
 from serve_app.separation.licences import Licences
 from serve_app.stems.analysis_jobs.request import AnalysisJob
+from serve_app.stems.mixes import MixRequest
 from serve_app.stems.reports import ExportRequest, Request
 from serve_app.stems.request import Result, SeparationJob
 from serve_app.storage.disk_reserve import DiskReserve
@@ -111,6 +112,9 @@ class Analyses(Protocol):
 
     async def export(self, request: ExportRequest) -> None:
         """Make and store an export of a job."""
+
+    async def mix(self, request: MixRequest) -> None:
+        """Render and store a mix of a job's stems."""
 
 
 class Follower(Protocol):

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -24,7 +25,7 @@ from fastapi.routing import iter_route_contexts
 from serve_app.api.route_rules import Need, RouteRule
 from serve_app.database import Database
 from tests import media
-from tests.unit.access.gate import BUNDLE, Gate, guarded
+from tests.unit.access.gate import Gate, guarded
 from tests.unit.pools import DirectUploads, StoredReports
 from tests.unit.server import Server, running
 
@@ -41,8 +42,10 @@ HEADING = f"""\
 STEMS = {name: name.encode() for name in ("drums", "bass", "other", "vocals")}
 _NEW_KEY = {"name": "app"}
 _NEW_UPLOAD = {"filename": "song.wav", "size_bytes": 1_000}
+_NEW_MIX = {"gains": {"drums": 0.5}}
 _JSON: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("POST", "/keys"): _NEW_KEY,
+    ("POST", "/job/{job_id}/mix"): _NEW_MIX,
     ("POST", "/links"): {"paths": ["/jobs"]},
     ("POST", "/uploads"): _NEW_UPLOAD,
 }
@@ -124,7 +127,7 @@ class Scene:
 def calls(app: FastAPI) -> list[Call]:
     """Return all routes of an application, by path."""
     found = {
-        Call(method, str(route.path).replace(":path}", "}"))
+        Call(method, str(route.path))
         for route in iter_route_contexts(app.routes)
         for method in route.methods or ("GET",)
     }
@@ -186,15 +189,17 @@ async def set_up(server: Server, song: bytes) -> AsyncIterator[Scene]:
         assert made.json()["job_id"] == job.id
         made = await gate.client.post("/analyze?async=true", files=files, headers=owner)
         begun = await gate.client.post("/uploads", json=_NEW_UPLOAD, headers=owner)
+        mixed = await gate.client.post(
+            f"/job/{job.id}/mix", json=_NEW_MIX, headers=owner
+        )
+        mix_path = urlsplit(mixed.json()["download_url"]).path
         names = {
             "job_id": job.id,
+            "mix_id": mix_path.rpartition("/")[2],
             "stem_name": "drums",
             "delivery_id": server.outbox.of_job(job.id)[0].id,
             "upload_id": begun.json()["upload_id"],
             "key_id": gate.key(tenant="acme")[0].id,
-            "song_id": job.id,
-            "digest": BUNDLE.digest,
-            "path": "main.js",
         }
         yield Scene(gate, song, names, made.json()["job_id"])
 

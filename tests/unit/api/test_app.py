@@ -36,6 +36,8 @@ CALLS = {
     ("GET", "/job/{job_id}/analysis"),
     ("GET", "/job/{job_id}/deliveries"),
     ("GET", "/job/{job_id}/export"),
+    ("POST", "/job/{job_id}/mix"),
+    ("GET", "/job/{job_id}/mix/{mix_id}"),
     ("GET", "/job/{job_id}/stems.zip"),
     ("GET", "/job/{job_id}/waveform"),
     ("POST", "/job/{job_id}/deliveries/{delivery_id}/replay"),

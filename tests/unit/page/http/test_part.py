@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from serve_app.api.app import create_app
+from serve_app.api.route_rules import Need, RouteRules
 from serve_app.page.bundle import Bundle
 from serve_app.page.http.part import PATH, Page, part
 from tests.unit.server import Server, assert_problem, connect
@@ -181,3 +182,17 @@ async def test_the_page_is_not_in_the_description_of_the_api(
 ) -> None:
     description = (await client.get("/openapi.json")).json()
     assert not [path for path in description["paths"] if path.startswith(PATH)]
+
+
+async def test_everyone_may_have_the_page_and_nobody_may_change_it(
+    server: Server, bundle: Bundle
+) -> None:
+    rules: RouteRules = app_of(server, bundle).state.rules
+    for path in (*VIEWS, *(f"{view}/" for view in VIEWS), "/page/a/b/c.js"):
+        for method in ("GET", "HEAD"):
+            scope = {"type": "http", "method": method, "path": path}
+            rule = rules.of(scope)
+            assert rule is not None
+            assert rule.need is Need.NOTHING
+            assert not rule.opens_by_link(method)
+        assert rules.of({"type": "http", "method": "POST", "path": path}) is None
