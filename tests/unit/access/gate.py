@@ -20,10 +20,6 @@ from serve_app.access.keys import ApiKey, KeyStore, NewKey
 from serve_app.access.links import Links
 from serve_app.api.app import create_app
 from serve_app.api.door import Door
-from serve_app.page.bundle import Bundle
-from serve_app.page.http.part import Page
-from serve_app.page.http.part import part as page_part
-from serve_app.page.policy import content_security_policy
 from serve_app.stems.http.part import part as stems_part
 from serve_app.storage.probe import probe
 from serve_app.telemetry.exposition import Service
@@ -38,7 +34,6 @@ SECRET = b"a secret of this server's own, of 32 bytes"
 ADMIN_KEY = "an-operators-key-of-enough-characters"
 LINK_SECONDS = 3600
 REQUIRED = AccessPolicy(is_required=True)
-BUNDLE = Bundle()
 SERVICE = Service("1", {"separation": "stems", "analysis": "stems"})
 
 
@@ -110,7 +105,6 @@ def application(server: Server, door: Door, keys: KeyStore) -> FastAPI:
             access_part(AccessServices(keys, server.clock, ("stems",))),
             webhooks_part(server.webhooks),
             *metrics_parts(Metrics(Scraper(sources), SERVICE), "admin"),
-            page_part(Page(BUNDLE, content_security_policy())),
             stems_part(server.stems),
         ],
     )

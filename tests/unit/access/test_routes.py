@@ -20,10 +20,7 @@ ROWS = {
     if not row.startswith("#")
 }
 OF_SOMETHING = [
-    call
-    for call in ROWS
-    # Everyone may have the page, whatever it will show.
-    if call.names and not call.path.startswith(("/keys", "/page"))
+    call for call in ROWS if call.names and not call.path.startswith("/keys")
 ]
 PROBES = ("/livez", "/readyz", "/health", "/ping")
 
