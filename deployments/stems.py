@@ -212,7 +212,7 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
 
     def follow(job: SeparationJob, stem: str) -> Follower:
         look = partial(store.get, job.id)
-        return Follower(look, kernel.storage, settings.working_dir, stem)
+        return Follower(look, kernel.storage, stem)
 
     return StemsServices(
         jobs=store,

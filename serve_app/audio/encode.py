@@ -79,7 +79,8 @@ _RECIPES: Mapping[str, _Recipe] = MappingProxyType(
             *("ipod", "aac", "fltp", None, _AAC_RATES, lambda _: 256_000),
             # The index comes first, so that players can start before the download ends.
             container_options={"movflags": "+faststart"},
-            codec_options={"aac_coder": "fast"},
+            # Substituted noise would differ when a stem is decoded from its middle on.
+            codec_options={"aac_coder": "fast", "aac_pns": "0"},
         ),
         "opus": _Recipe("ogg", "libopus", "flt", None, (48_000,), lambda _: 160_000),
     }

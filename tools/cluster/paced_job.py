@@ -83,7 +83,7 @@ class PacedJob:
 
     def heard(self) -> bytes:
         """Return the wav of a playback that was never interrupted."""
-        follower = Follower(lambda: self._job, self._storage, self._folder, STEM)
+        follower = Follower(lambda: self._job, self._storage, STEM)
         chunks, heard = follower.chunks(), []
         while follower.is_ready():
             heard.append(next(chunks))

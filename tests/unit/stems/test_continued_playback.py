@@ -56,7 +56,7 @@ def playback(
         store(storage, tmp_path, job.id, layout, len(plan(samples, spec)))
 
         def play(start_bytes: int) -> bytes:
-            follower = Follower(lambda: job, storage, tmp_path, "drums")
+            follower = Follower(lambda: job, storage, "drums")
             chunks, heard = follower.chunks(start_bytes), []
             while follower.is_ready():
                 heard.append(next(chunks))

@@ -11,8 +11,10 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from serve_app.audio.formats import FORMATS
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
+from serve_app.audio.seek import read_from
 from serve_app.errors import Cancelled, NotReady
 from serve_app.jobs.job import State
 from serve_app.separation.windows import WindowSpec
@@ -47,7 +49,7 @@ class Running:
     results: list[Result]
 
     def follower(self, stem: str) -> Follower:
-        return Follower(self.look, self.storage, self.directory, stem)
+        return Follower(self.look, self.storage, stem)
 
     def look(self) -> SeparationJob:
         if self.results and not self.thread.is_alive():
@@ -231,6 +233,40 @@ def test_a_gain_that_came_at_the_end_is_taken_back(start: Start) -> None:
     assert np.abs(wave - expected).max() < 3
 
 
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("sample_rate", [44_100, 48_000])
+def test_a_completed_job_is_played_from_any_byte_on(
+    start: Start, form: str, sample_rate: int
+) -> None:
+    """Without its file being decoded from the start, and in the same samples."""
+    running = start(form=form, sample_rate=sample_rate)
+    running.finish()
+    whole = b"".join(running.follower("drums").chunks())
+    for start_bytes in (0, 47, 200_001, 400_000, 500_002, len(whole) - 1):
+        rest = running.follower("drums").chunks(start_bytes)
+        assert b"".join(rest) == whole[start_bytes:], start_bytes
+
+
+def test_an_m4a_of_an_older_version_is_played_from_its_start(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its substituted noise depends on all that comes before."""
+    running = start(form="m4a")
+    result = running.finish()
+    read: list[int] = []
+
+    def watched(file: object, form: object, first: int) -> object:
+        read.append(first)
+        return read_from(file, form, first)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(follow_module, "read_from", watched)
+    b"".join(running.follower("drums").chunks(400_000))
+    old = tuple(replace(stem, crc32=None) for stem in result.stems)
+    running.results[0] = replace(result, stems=old)
+    b"".join(running.follower("drums").chunks(400_000))
+    assert read == [(400_000 - 44) // 4, 0]
+
+
 @pytest.mark.parametrize("form", ["wav", "flac"])
 def test_a_playback_is_continued_from_the_finished_file(
     start: Start, form: str
@@ -281,7 +317,6 @@ def test_a_job_that_fails_is_not_passed_off_as_a_whole_song(start: Start) -> Non
     follower = Follower(
         lambda: next(looks, failed),
         running.storage,
-        running.directory,
         "drums",
     )
     with pytest.raises(NotReady, match="It is damaged"):
@@ -296,7 +331,6 @@ def test_a_job_that_is_deleted_ends_its_readers_at_once(start: Start) -> None:
     follower = Follower(
         lambda: next(looks, deleted),
         running.storage,
-        running.directory,
         "drums",
     )
     with pytest.raises(NotReady, match="cancelled"):
