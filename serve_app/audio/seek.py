@@ -6,8 +6,9 @@ every sample is bit-identical. AAC with noise substitution is an exception: its 
 numbers depend on everything before. Our encoder does not use it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
+from io import RawIOBase
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -34,7 +35,9 @@ _LEAD_SECONDS = 1
 _LEAST_LEAD_SECONDS = Fraction(1, 8)
 
 
-def read_from(file: BinaryIO, format: StemFormat, start: int) -> Iterator[Wave]:
+def read_from(
+    file: BinaryIO | RawIOBase, format: StemFormat, start: int
+) -> Generator[Wave]:
     """Yield a stem of ours from sample `start` on, as float32 (2, n) at its own rate.
 
     Only the neighbourhood of `start` and the index are read from `file`. Samples behind

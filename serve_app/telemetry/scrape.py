@@ -49,13 +49,11 @@ class Scraper:
     """Reads the values for scrapes. For one event loop."""
 
     def __init__(self, sources: Sources, wait_seconds: float = WAIT_SECONDS) -> None:
-        self._database = _Source("database", sources.read_database, wait_seconds)
-        self._storage = _Source(
+        self._database = Source("database", sources.read_database, wait_seconds)
+        self._storage = Source(
             "storage", lambda: _succeeds(sources.probe_storage), wait_seconds
         )
-        self._disks = _Source(
-            "disks", lambda: usages(sources.directories), wait_seconds
-        )
+        self._disks = Source("disks", lambda: usages(sources.directories), wait_seconds)
         self._facts: Facts | None = None
         self._read_at = float("-inf")
 
@@ -70,7 +68,7 @@ class Scraper:
         return self._facts
 
 
-class _Source(Generic[T]):
+class Source(Generic[T]):
     """A blocking call, of which at most one runs at a time, however long it takes."""
 
     def __init__(self, name: str, call: Callable[[], T], wait_seconds: float) -> None:

@@ -23,8 +23,12 @@ from serve_app.api.door import Door
 from serve_app.stems.http.part import part as stems_part
 from serve_app.storage.probe import probe
 from serve_app.telemetry.exposition import Service
+from serve_app.telemetry.http.operations import OperationsServices
+from serve_app.telemetry.http.operations import part as operations_part
 from serve_app.telemetry.http.part import Metrics
 from serve_app.telemetry.http.part import parts as metrics_parts
+from serve_app.telemetry.operations import Operations
+from serve_app.telemetry.recent import RecentStore
 from serve_app.telemetry.scrape import Scraper, Sources
 from serve_app.telemetry.store import TelemetryStore
 from serve_app.webhooks.http.part import part as webhooks_part
@@ -99,12 +103,16 @@ def application(server: Server, door: Door, keys: KeyStore) -> FastAPI:
     """Return the whole application behind `door`."""
     telemetry = TelemetryStore(server.database, server.clock)
     sources = Sources(telemetry.facts, partial(probe, server.storage))
+    scraper = Scraper(sources)
+    recent = RecentStore(server.database, server.clock)
+    operations = Operations(scraper, recent.facts, dict)
     return create_app(
         replace(server.services, door=door),
         [
             access_part(AccessServices(keys, server.clock, ("stems",))),
             webhooks_part(server.webhooks),
-            *metrics_parts(Metrics(Scraper(sources), SERVICE), "admin"),
+            *metrics_parts(Metrics(scraper, SERVICE), "admin"),
+            operations_part(OperationsServices(operations, SERVICE.systems)),
             stems_part(server.stems),
         ],
     )
