@@ -60,6 +60,17 @@ for _ in range(600):
 sys.exit("the server was not ready within 2 minutes; its output:")
 READY
 stemserve separate song.wav --out served
+python - <<'PAGE'
+import os, re
+import httpx
+
+url = os.environ["STEMSERVE_URL"]
+browser = httpx.Client(base_url=url, headers={"Accept": "text/html"})
+page = browser.get("/", follow_redirects=True)
+assert page.url.path == "/page", page.url
+for path in re.findall(r'(?:href|src)="([^"]*)"', page.text):
+    browser.get(path).raise_for_status()
+PAGE
 kill -TERM "$server"
 wait "$server" || { cat server.log; echo "the server exited with an error" >&2; exit 1; }
 server=""
