@@ -7,6 +7,8 @@ const AT_ONCE = 2
 // Of one song, with a server that answers otherwise.
 const MOST_LOSSES = 5
 const DEFAULT_WAIT_SECONDS = 5
+// Timers may fire a little early.
+const TIMER_MS = 20
 
 /**
  * @typedef {object} Item
@@ -132,7 +134,8 @@ export class Uploads extends EventTarget {
     this.heldUntil = Math.max(this.heldUntil, until)
     Object.assign(item, { state: 'held', error, heldUntil: until, sent: 0 })
     this.#changed()
-    await pause(until - Date.now(), item.stop.signal).catch(() => {})
+    // Not with the item's signal: the others wait for this too.
+    await pause(until - Date.now() + TIMER_MS)
     if (item.state === 'held') Object.assign(item, { state: 'waiting', error: null })
     this.#changed()
   }
