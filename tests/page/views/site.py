@@ -60,7 +60,9 @@ class Site:
         """Serve until `stop`."""
         port = int(self.url.rsplit(":", 1)[1].partition("/")[0])
         app = with_page(self.app(), self.answers, self.root)
-        config = uvicorn.Config(app, port=port, ws="none", log_config=None)
+        config = uvicorn.Config(
+            app, port=port, ws="none", log_config=None, timeout_graceful_shutdown=0
+        )
         self._http = uvicorn.Server(config)
         self._thread = Thread(target=self._http.run)
         self._thread.start()
@@ -71,26 +73,44 @@ class Site:
     def stop(self) -> None:
         """Cut all connections, as a crash does."""
         if self._http is not None and self._thread is not None:
-            self._http.should_exit = self._http.force_exit = True
+            self._http.should_exit = True
             self._thread.join()
             self._http = None
 
     def claim(self) -> Claim:
         """Take up the oldest job that waits, as soon as there is one."""
+        self._tick()
         ends_at = time.monotonic() + 20
         while time.monotonic() < ends_at:
-            claimed = self.server.store.claim("me", 60.0, include_alone=True)
+            claimed = self.server.store.claim(
+                "me", lease_seconds=60.0, include_alone=True
+            )
             if claimed:
                 return claimed[0].claim
             time.sleep(0.02)
         raise AssertionError("no job came")
 
+    def report(self, claim: Claim, progress: float, stage: str = "separate") -> None:
+        """Record a job's progress, from 0 to 1."""
+        self._tick()
+        self.server.store.report(claim, stage, progress)
+
+    def fail(self, claim: Claim, code: str, error: str) -> None:
+        """Fail a job."""
+        self._tick()
+        self.server.store.fail(claim, code, error)
+
     def succeed(self, claim: Claim) -> None:
         """Finish a job with the stems that it shall have."""
+        self._tick()
         job = self.server.store.get(claim.job_id)
         made = {name: name.encode() * 50 for name in job.request.options.stems}
         self.server.store.release(claim)
         self.server.succeed(made)
+
+    def _tick(self) -> None:
+        # Jobs have changed if their times have.
+        self.server.clock.now = datetime.now(UTC)
 
     def key(self, *scopes: str) -> str:
         """Create an API key."""

@@ -20,7 +20,7 @@ class Operations {
     this.stop = new AbortController()
     context.title(t('operations.title'))
     this.error = el('p', { class: 'error large', role: 'alert' })
-    this.at = el('p', { class: 'muted' }, t('operations.loading'))
+    this.at = el('p', { class: 'lead' }, t('operations.loading'))
     this.health = el('section', { class: 'figures', 'aria-label': t('operations.health') })
     this.figures = el('section', { class: 'figures', 'aria-label': t('operations.figures') })
     this.tables = el('div', { class: 'tables' })
