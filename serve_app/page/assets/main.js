@@ -3,6 +3,7 @@
 import { Api } from './lib/api.js'
 import { History } from './lib/history.js'
 import { Keys } from './lib/keys.js'
+import { pause } from './lib/pause.js'
 import { Store } from './lib/store.js'
 import { preferred, setLanguage, t } from './lib/texts.js'
 import { Uploads } from './lib/uploads.js'
@@ -12,6 +13,7 @@ import * as operations from './views/operations.js'
 import * as song from './views/song.js'
 import * as start from './views/start.js'
 
+const STARTING_MS = 1000
 const ROUTES = [
   { pattern: /^\/page\/?$/, view: start },
   { pattern: /^\/page\/songs\/([^/]+)\/?$/, view: song },
@@ -40,6 +42,11 @@ askIfRequired()
 
 /** Ask for a key at once where nothing works without one. */
 async function askIfRequired() {
-  const health = await api.patiently('/health')
+  let health = await api.patiently('/health')
+  while (health.access === undefined) {
+    // The server is starting, and does not know it yet.
+    await pause(STARTING_MS)
+    health = await api.patiently('/health')
+  }
   if (health.access === 'required' && !keys.value) await keys.ask('').catch(() => {})
 }

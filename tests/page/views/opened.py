@@ -1,5 +1,7 @@
 """A page in the browser, and what must not happen in it."""
 
+import time
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,10 +52,15 @@ class Opened:
         """Wait until a text can be seen."""
         self.page.get_by_text(text, **options).first.wait_for()
 
+    def until(self, expression: str) -> None:
+        """Wait until an expression is true. The policy lets no page evaluate one."""
+        ends_at = time.monotonic() + TIMEOUT_MS / 1000
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < ends_at, expression
+            time.sleep(0.02)
+
     def drop(self, *files: tuple[str, bytes], is_folder: bool = False) -> None:
         """Drop files on the page."""
-        from base64 import b64encode
-
         names = [name for name, _ in files]
         contents = [b64encode(data).decode() for _, data in files]
         self.page.evaluate(_DROP, [names, contents, is_folder])

@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
+from itertools import count
 from mimetypes import guess_type
 from pathlib import Path
 from threading import Thread
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.access.authenticator import Authenticator
 from serve_app.access.http.door import AccessDoor, AccessPolicy
-from serve_app.access.key_cache import KeyCache
+from serve_app.access.key_cache import FRESH_SECONDS, KeyCache
 from serve_app.access.keys import KeyStore, NewKey
 from serve_app.access.links import Links
 from serve_app.database import Database
@@ -55,6 +56,7 @@ class Site:
     root: str = ""
     _http: uvicorn.Server | None = None
     _thread: Thread | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
         """Serve until `stop`."""
@@ -64,7 +66,7 @@ class Site:
             app, port=port, ws="none", log_config=None, timeout_graceful_shutdown=0
         )
         self._http = uvicorn.Server(config)
-        self._thread = Thread(target=self._http.run)
+        self._thread = Thread(target=asyncio.run, args=[self._serve(self._http)])
         self._thread.start()
         while not self._http.started:
             assert self._thread.is_alive(), "the server ended before it had started"
@@ -73,9 +75,20 @@ class Site:
     def stop(self) -> None:
         """Cut all connections, as a crash does."""
         if self._http is not None and self._thread is not None:
-            self._http.should_exit = True
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._abort, self._http)
             self._thread.join()
             self._http = None
+
+    async def _serve(self, http: uvicorn.Server) -> None:
+        self._loop = asyncio.get_running_loop()
+        await http.serve()
+
+    def _abort(self, http: uvicorn.Server) -> None:
+        for connection in list(http.server_state.connections):
+            transport: Any = connection.transport
+            transport.abort()
+        http.should_exit = True
 
     def claim(self) -> Claim:
         """Take up the oldest job that waits, as soon as there is one."""
@@ -111,6 +124,12 @@ class Site:
     def _tick(self) -> None:
         # Jobs have changed if their times have.
         self.server.clock.now = datetime.now(UTC)
+
+    def revoke_keys(self) -> None:
+        """Revoke all API keys."""
+        keys = KeyStore(self.server.database, self.server.clock, gate.SECRET)
+        for key in keys.listed():
+            keys.revoke(key.id)
 
     def key(self, *scopes: str) -> str:
         """Create an API key."""
@@ -153,7 +172,10 @@ def guarded(server: Server) -> ASGIApp:
     """Return the application behind a door that wants a key."""
     keys = KeyStore(server.database, server.clock, gate.SECRET)
     authenticator = Authenticator(
-        KeyCache(keys), server.clock, admin_key=gate.ADMIN_KEY
+        # Never cached: tests don't wait for a key to become old.
+        KeyCache(keys, count(step=2 * FRESH_SECONDS).__next__),
+        server.clock,
+        admin_key=gate.ADMIN_KEY,
     )
     links = Links(gate.SECRET, server.clock, gate.LINK_SECONDS)
     door = AccessDoor(authenticator, AccessPolicy(is_required=True), links)
@@ -192,12 +214,3 @@ def _file(path: str, root: str) -> Response | None:
             kind = guess_type(name)[0] or "application/octet-stream"
             return Response((folder / name).read_bytes(), media_type=kind)
     return None
-
-
-def model_infos(server: Server) -> Any:
-    """Return the models, with the licences of a real one."""
-    from serve_app.stems.models import model_infos as infos
-
-    return replace(
-        server.stems.models, infos=infos("hdemucs_high_musdb_plus"), default="demo"
-    )

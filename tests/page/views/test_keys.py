@@ -26,7 +26,7 @@ def test_a_wrong_key_is_said_and_a_right_one_is_used(
     opened = browse(guarded)
     opened.page.get_by_role("dialog").wait_for()
     give(opened, "wrong")
-    opened.see("not valid")
+    opened.see("The credentials are not an API key of this server.")
     give(opened, "not ascii ✗")
     opened.see("A key has only ASCII characters")
     key = guarded.key()
@@ -83,10 +83,24 @@ def test_songs_of_the_key_are_listed(guarded: Site, browse: Any, song: Path) -> 
     second.page.get_by_role("heading", name="song.mp3").wait_for()
 
 
-def test_a_key_that_does_not_suffice_is_said(guarded: Site, browse: Any) -> None:
-    opened = browse(guarded, "/page/operations")
-    guarded.answers.clear()
+def test_a_key_that_is_revoked_is_asked_for_again(
+    guarded: Site, browse: Any, song: Path
+) -> None:
+    opened = browse(guarded)
+    give(opened, guarded.key())
+    opened.see("API key is set")
+    guarded.revoke_keys()
+    opened.drop(("song.mp3", song.read_bytes()))
+    opened.see("The API key was revoked.")
+    give(opened, guarded.key())
+    opened.page.wait_for_url("**/page/songs/*")
+
+
+def test_a_key_that_does_not_suffice_is_said(
+    guarded: Site, browse: Any, song: Path
+) -> None:
+    opened = browse(guarded)
     give(opened, guarded.key("stems:read"))
     opened.see("API key is set")
-    opened.page.goto(f"{guarded.url}/page")
-    opened.page.get_by_role("dialog").wait_for()
+    opened.drop(("song.mp3", song.read_bytes()))
+    opened.see("stems:write")

@@ -31,12 +31,18 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
     report = dict(REPORT)
     site.answers["/operations"] = lambda: report
     opened = browse(site, "/page/operations")
-    for text in ("27 minutes", "18.4 ×", "82%", "52.6 GB free", "does not respond"):
+    for text in (
+        "27 minutes",
+        "18.4 \u00d7",
+        "82%",
+        "52.6 GB free",
+        "does not respond",
+    ):
         opened.see(text)
     opened.see("The <b>weights</b> can't be downloaded.")
     opened.page.get_by_role("row", name="Separator 2 1 3").wait_for()
     report["speed_times_real_time"] = 20.0
-    opened.see("20 ×")
+    opened.see("20 \u00d7")
     opened.page.get_by_role("link", name="Songs").click()
     opened.page.get_by_role("link", name="Operations").click()
     # The course of the figures outlives a look at another view.
@@ -50,7 +56,7 @@ def test_missing_figures_are_said_to_be_unknown(site: Site, browse: Any) -> None
     site.answers["/operations"] = dict
     opened = browse(site, "/page/operations")
     opened.see("None.")
-    assert opened.page.locator(".figure .value").all_inner_texts() == ["–"] * 7
+    assert opened.page.locator(".figure .value").all_inner_texts() == ["\u2013"] * 7
 
 
 def test_a_refusal_is_said(site: Site, browse: Any) -> None:

@@ -1,6 +1,5 @@
 """The frame of the views: languages, themes, keyboard, prefix, accessibility."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,8 @@ def test_below_a_prefix(
 
 def press(opened: Opened, key: str, until: str) -> None:
     """Press a key until the focused element has a name."""
-    name = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText"
+    name = """(({ activeElement: { ariaLabel, innerText }, activeElement }) =>
+      activeElement.matches('a, button') ? ariaLabel ?? innerText : '')(document)"""
     for _ in range(30):
         if until in (opened.page.evaluate(name) or ""):
             return
@@ -113,10 +113,10 @@ def test_everything_is_reached_by_keyboard(site: Site, browse: Any, song: Path) 
 
 
 @pytest.fixture(scope="module")
-def axe() -> Iterator[str]:
+def axe() -> str:
     """The source of axe, which finds barriers."""
     modules = modules_of(Path(__file__).parent / "audit")
-    yield (modules / "axe-core" / "axe.min.js").read_text()
+    return (modules / "axe-core" / "axe.min.js").read_text()
 
 
 def barriers(opened: Opened, axe: str) -> list[str]:

@@ -38,8 +38,7 @@ def test_progress_moves_until_the_song_is_ready(site: Site, opened: Opened) -> N
     opened.see("Take away")
     opened.see("Kept until")
     assert bar(opened).is_hidden()
-    said = opened.page.locator("#announcer")
-    assert said.inner_text() == "ready"
+    opened.until("document.getElementById('announcer').innerText === 'ready'")
 
 
 def test_a_restart_in_the_middle_of_a_job(site: Site, opened: Opened) -> None:

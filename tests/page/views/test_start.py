@@ -1,6 +1,5 @@
 """Songs on their way: dropped, chosen, fetched, refused, cancelled, interrupted."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,16 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return found
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytes]]:
+    """Songs of 0.9 MB, whose upload can be watched."""
+    path, found = tmp_path_factory.mktemp("songs") / "song.wav", []
+    for seed in range(3):
+        media.write_wave(path, media.song(5.0, seed=seed), 44_100)
+        found.append((f"{seed}.wav", path.read_bytes()))
+    return found
+
+
 def slow_down(opened: Opened, bytes_per_second: int) -> Any:
     """Let uploads take their time; return what ends it."""
     session = opened.context.new_cdp_session(opened.page)
@@ -45,10 +54,10 @@ def slow_down(opened: Opened, bytes_per_second: int) -> Any:
 
 
 @pytest.fixture
-def opened(site: Site, browse: Any) -> Iterator[Opened]:
-    page = browse(site)
+def opened(site: Site, browse: Any) -> Opened:
+    page: Opened = browse(site)
     page.see("Small, for trying the system out.")
-    yield page
+    return page
 
 
 def test_a_dropped_song_is_sent_and_its_view_opens(
@@ -104,21 +113,21 @@ def test_a_folder_is_searched_for_songs(
 
 
 def test_two_are_sent_at_a_time_and_one_is_cancelled(
-    site: Site, opened: Opened, songs: list[bytes]
+    site: Site, opened: Opened, large: list[tuple[str, bytes]]
 ) -> None:
-    full_speed = slow_down(opened, 2_000)
-    opened.drop(*((f"{number}.mp3", songs[number]) for number in range(3)))
+    full_speed = slow_down(opened, 100_000)
+    opened.drop(*large)
     rows = opened.page.locator(".rows li:has(progress)")
-    opened.page.wait_for_function(
+    opened.until(
         "[...document.querySelectorAll('progress')].some((bar) => bar.value > 0.1)"
     )
     assert rows.count() == 3
     assert opened.page.get_by_text("waits for the songs before it").count() == 1
-    opened.page.get_by_role("button", name="Cancel 0.mp3").click()
+    opened.page.get_by_role("button", name="Cancel 0.wav").click()
     full_speed()
     opened.page.locator("a.name").nth(1).wait_for()
     names = {job.request.source.filename for job in site.server.store.listed("", 9)}
-    assert names == {"1.mp3", "2.mp3"}
+    assert names == {"1.wav", "2.wav"}
 
 
 def test_refusals_are_said_as_the_api_says_them(opened: Opened) -> None:
@@ -153,11 +162,11 @@ def test_a_full_queue_is_waited_for(
 
 
 def test_a_restart_in_the_middle_of_an_upload(
-    site: Site, opened: Opened, songs: list[bytes]
+    site: Site, opened: Opened, large: list[tuple[str, bytes]]
 ) -> None:
-    full_speed = slow_down(opened, 2_000)
-    opened.drop(("song.mp3", songs[0]), ("other.mp3", songs[1]))
-    opened.page.wait_for_function(
+    full_speed = slow_down(opened, 100_000)
+    opened.drop(*large[:2])
+    opened.until(
         "[...document.querySelectorAll('progress')].some((bar) => bar.value > 0.1)"
     )
     site.stop()

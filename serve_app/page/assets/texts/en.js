@@ -90,6 +90,7 @@ export default {
   'queue.title': 'Uploads',
   'queue.progress': 'Upload of {name}',
   'queue.cancelName': 'Cancel {name}',
+  'queue.removeName': 'Remove {name}',
   'queue.waiting': 'waits for the songs before it',
   'queue.sending': '{share} of {size} sent',
   'queue.checking': 'sent; the server checks the song',

@@ -88,6 +88,7 @@ export default {
   'queue.title': 'Unggahan',
   'queue.progress': 'Unggahan {name}',
   'queue.cancelName': 'Batalkan {name}',
+  'queue.removeName': 'Keluarkan {name}',
   'queue.waiting': 'menunggu lagu sebelumnya',
   'queue.sending': '{share} dari {size} terkirim',
   'queue.checking': 'terkirim; server memeriksa lagu',

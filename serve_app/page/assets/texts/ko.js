@@ -88,6 +88,7 @@ export default {
   'queue.title': '업로드',
   'queue.progress': '{name} 업로드',
   'queue.cancelName': '{name} 취소',
+  'queue.removeName': '{name} 지우기',
   'queue.waiting': '앞의 곡을 기다리는 중',
   'queue.sending': '{size} 중 {share} 전송됨',
   'queue.checking': '전송 완료, 서버가 곡을 확인하는 중',

@@ -29,12 +29,13 @@ export function list({ uploads }) {
 class Row {
   constructor(item, uploads) {
     this.item = item
-    const name = tidy(item.name)
+    this.name = tidy(item.name)
+    const { name } = this
     this.bar = el('progress', { max: '1', 'aria-label': t('queue.progress', { name }) })
     this.state = el('span', { class: 'state' })
     this.error = el('p', { class: 'error' })
     this.again = el('button', { type: 'button', hidden: true, on: { click: () => uploads.again(item) } }, t('action.retry'))
-    this.cancel = el('button', { type: 'button', class: 'quiet', 'aria-label': t('queue.cancelName', { name }), on: { click: () => uploads.cancel(item) } }, t('action.cancel'))
+    this.cancel = el('button', { type: 'button', class: 'quiet', on: { click: () => uploads.cancel(item) } }, t('action.cancel'))
     this.node = el('li', { class: 'row' },
       el('bdi', { class: 'name', title: name }, name), this.state,
       el('div', { class: 'actions' }, this.again, this.cancel), this.bar, this.error)
@@ -47,7 +48,9 @@ class Row {
     put(this.error, error?.detail ?? (state === 'failed' ? t('queue.broken') : ''))
     this.node.classList.toggle('failed', state === 'failed')
     this.again.hidden = state !== 'failed'
-    put(this.cancel, t(state === 'failed' ? 'action.remove' : 'action.cancel'))
+    const isOver = state === 'failed'
+    put(this.cancel, t(isOver ? 'action.remove' : 'action.cancel'))
+    this.cancel.setAttribute('aria-label', t(isOver ? 'queue.removeName' : 'queue.cancelName', { name: this.name }))
   }
 
   #progress(state, sent) {

@@ -11,7 +11,9 @@ import { TakeAway } from './take_away.js'
 
 // How often screen readers hear of the progress, in per cent.
 const STEP = 25
-const TICK_MS = 30_000
+const EXPIRY_MS = 30_000
+// The report that says how many songs wait is cached for a second.
+const WAITING_MS = 2000
 
 /** @param {Element} main @param {any} context */
 export function show(main, context) {
@@ -25,15 +27,20 @@ class Song {
     this.id = context.parameters[0]
     this.stop = new AbortController()
     this.said = ''
+    /** @type {string | null} */
+    this.position = null
     this.#build(main)
     context.title(t('song.title'))
-    this.timer = setInterval(() => this.#expiry(), TICK_MS)
+    this.timers = [
+      setInterval(() => this.#expiry(), EXPIRY_MS),
+      setInterval(() => this.#waiting(), WAITING_MS),
+    ]
     this.#follow()
   }
 
   close() {
     this.stop.abort()
-    clearInterval(this.timer)
+    this.timers.forEach(clearInterval)
     this.player?.close()
   }
 
@@ -102,27 +109,27 @@ class Song {
     if (job.status === 'processing') this.bar.value = job.progress
     else this.bar.removeAttribute('value')
     this.state.textContent = this.#state(job)
-    if (job.status === 'pending') this.#waiting(job)
     this.#announce(job)
   }
 
   #state(job) {
-    if (job.status === 'pending') return this.position ?? t('status.pending')
+    if (job.status === 'pending') {
+      const { queue_position: position } = job
+      return typeof position === 'number' ? t('song.position', { count: position }) : this.position ?? t('status.pending')
+    }
     const stage = has(`stage.${job.stage}`) ? t(`stage.${job.stage}`) : t('status.processing')
     const left = job.eta_seconds === undefined ? '' : t('song.left', { time: span(Math.max(1, job.eta_seconds)) })
     return [stage, percent(job.progress / 100), left].filter(Boolean).join(' · ')
   }
 
-  /** The position if the API tells it, else how many songs wait in all. */
-  async #waiting(job) {
-    if (typeof job.queue_position === 'number') {
-      this.position = t('song.position', { count: job.queue_position })
-    } else {
-      const health = await this.context.api.json('/health', { signal: this.stop.signal }).catch(() => null)
-      const queued = health?.queue?.queued
-      this.position = queued > 0 ? t('song.waiting', { count: queued }) : t('status.pending')
-    }
-    if (this.job.status === 'pending') this.state.textContent = this.position
+  /** Say the position if the API tells it, else how many songs wait in all. */
+  async #waiting() {
+    if (this.job?.status !== 'pending' || document.hidden) return
+    const health = await this.context.api.json('/health', { signal: this.stop.signal }).catch(() => null)
+    const queued = health?.queue?.queued
+    if (!queued || this.job.status !== 'pending') return
+    this.position = t('song.waiting', { count: queued })
+    this.state.textContent = this.#state(this.job)
   }
 
   /** Say the state to screen readers when it is another, not each per cent. */
