@@ -175,9 +175,9 @@ export class Api extends EventTarget {
   }
 
   async #keyed(key, response) {
-    // Another request may have got a new key meanwhile.
-    if (this.keys.value !== key) return
     const refusal = await problem(response)
+    // A person may have given another key meanwhile.
+    if (this.keys.value !== key) return
     await this.keys.ask(refusal.detail).catch(() => { throw refusal })
   }
 }
