@@ -24,7 +24,8 @@ export class Router {
   /** Show the present view, and those that people go to. @param {import('./shell.js').Shell} shell */
   start(shell) {
     this.shell = shell
-    addEventListener('popstate', () => this.show())
+    // Not for another fragment of the same view.
+    addEventListener('popstate', () => { if (this.path !== this.shown) this.show() })
     document.addEventListener('click', (event) => this.#follow(event))
     this.show({ isFirst: true })
   }
@@ -39,6 +40,7 @@ export class Router {
   /** @param {{isFirst?: boolean}} [options] the first view does not take the focus */
   show({ isFirst = false } = {}) {
     const { view, parameters } = this.#found()
+    this.shown = this.path
     this.shell?.showView(view, parameters, { takesFocus: !isFirst })
   }
 

@@ -29,7 +29,7 @@ export class Shell {
     this.notice = el('p', { class: 'notice', role: 'status', hidden: true }, t('connection.lost'))
     document.querySelectorAll('body > :not(noscript)').forEach((node) => node.remove())
     document.body.append(
-      el('a', { class: 'skip', href: '#main' }, t('shell.skip')),
+      el('a', { class: 'skip', href: '#main', on: { click: (event) => this.#skip(event) } }, t('shell.skip')),
       this.#header(), this.main, this.notice,
       el('div', { id: 'announcer', class: 'unseen', 'aria-live': 'polite' }),
       this.dialog.build(),
@@ -72,6 +72,12 @@ export class Shell {
 
   #keyChanged() {
     if (this.keyLabel) this.keyLabel.textContent = this.#keyText()
+  }
+
+  /** Not by the address, which would change. */
+  #skip(event) {
+    event.preventDefault()
+    this.main.focus()
   }
 
   #markCurrent() {

@@ -1,12 +1,16 @@
 """Modules of the page on their own: streams of events, elements, texts."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import ports
+from tests.page.views import site as sites
 from tests.page.views.opened import Opened
-from tests.page.views.site import Site
+from tests.page.views.opened import opened as open_page
 
 READ = """async ([module, chunks]) => {
   const { messages } = await import(module)
@@ -24,10 +28,18 @@ MAKE = """async ([module, tag, props]) => {
 }"""
 
 
-@pytest.fixture
-def opened(site: Site, browse: Any) -> Opened:
-    page: Opened = browse(site)
-    return page
+@pytest.fixture(scope="module")
+def opened(
+    chromium: Any, tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+) -> Iterator[Opened]:
+    """One page for all: these change nothing in it."""
+    folder = tmp_path_factory.mktemp("site")
+    database = Path(shutil.copy(empty_database, folder / "jobs.sqlite3"))
+    with sites.serving(folder, database, ports.free_port()) as site:
+        page = open_page(chromium, site, "/page")
+        yield page
+        page.context.close()
+        page.check()
 
 
 def module(opened: Opened, name: str) -> str:
@@ -87,3 +99,44 @@ def test_elements_run_no_text(
 ) -> None:
     made = opened.page.evaluate(MAKE, [module(opened, "lib/dom.js"), "p", props])
     assert made.replace("<b>", "&lt;b&gt;") == expected.replace("<b>", "&lt;b&gt;")
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        (["id-ID", "en"], "id"),
+        (["in"], "id"),
+        (["fr-FR", "KO"], "ko"),
+        (["fr-FR"], "en"),
+        ([], "en"),
+    ],
+)
+def test_the_first_known_language_is_preferred(
+    opened: Opened, codes: list[str], expected: str
+) -> None:
+    choose = "([module, codes]) => import(module).then((it) => it.preferred(codes))"
+    found = opened.page.evaluate(choose, [module(opened, "lib/texts.js"), codes])
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("clock", 207.4, "3:27"),
+        ("clock", 3723, "1:02:03"),
+        ("span", 1, "1 second"),
+        ("span", 200, "3 minutes"),
+        ("span", 5400, "1.5 hours"),
+        ("size", 1, "1 byte"),
+        ("size", 12_345_678, "12.3 MB"),
+        ("size", 999_999_999_999, "1,000 GB"),
+        ("percent", 0.425, "43%"),
+        ("tidy", "\u202egpm.\u2066exe\n\x00a", "gpm.exe a"),
+    ],
+)
+def test_values_are_written_for_people(
+    opened: Opened, name: str, value: object, expected: str
+) -> None:
+    write = "([module, name, value]) => import(module).then((it) => it[name](value))"
+    found = opened.page.evaluate(write, [module(opened, "lib/format.js"), name, value])
+    assert found == expected
