@@ -71,6 +71,10 @@ class Opened:
             self.page.get_by_role("button", name="Choose files").click()
         chooser.value.set_files(list(paths))
 
+    def file(self, name: str) -> Any:
+        """Return the link to a file that can be taken away."""
+        return self.page.get_by_label("Take away").get_by_role("link", name=name)
+
     def paths(self) -> Sequence[str]:
         """Return the paths that were requested, with their queries."""
         return [url.removeprefix(self.site.url) for url in self.requests]

@@ -37,7 +37,7 @@ def test_a_wrong_key_is_said_and_a_right_one_is_used(
     opened.page.wait_for_url("**/page/songs/*")
     guarded.succeed(guarded.claim())
     with opened.page.expect_download() as download:
-        opened.page.get_by_role("link", name="Drums").click()
+        opened.file("Drums").click()
     assert Path(download.value.path()).read_bytes() == b"drums" * 50
     assert "token=" in download.value.url
     assert [url for url in opened.requests if key in url] == []

@@ -99,7 +99,7 @@ def test_an_unknown_song_is_said_to_be_gone(site: Site, browse: Any) -> None:
 def test_stems_and_the_analysis_are_downloaded(site: Site, opened: Opened) -> None:
     site.succeed(site.claim())
     with opened.page.expect_download() as download:
-        opened.page.get_by_role("link", name="Drums").click()
+        opened.file("Drums").click()
     assert download.value.suggested_filename == "song_drums.wav"
     assert Path(download.value.path()).read_bytes() == b"drums" * 50
     opened.page.route(
@@ -108,7 +108,7 @@ def test_stems_and_the_analysis_are_downloaded(site: Site, opened: Opened) -> No
             status=404, body=json.dumps({"detail": "It has expired."})
         ),
     )
-    opened.page.get_by_role("link", name="Bass").click()
+    opened.file("Bass").click()
     opened.see("It has expired.")
     assert "/page/songs/" in opened.page.url
 
