@@ -49,12 +49,13 @@ export class Shell {
   #header() {
     const { router } = this.context
     const place = (path, ...children) => el('a', { href: router.href(path), dataset: { view: path } }, ...children)
+    this.languages = choice(t('shell.language'), Object.entries(LANGUAGES), language(), (code) => this.#speak(code))
     this.links = [place('/page', t('nav.songs')), place('/page/operations', t('nav.operations'))]
     return el('header', { class: 'top' },
       el('a', { class: 'brand', href: router.href('/page'), dataset: { view: '/page' } }, mark(), 'stemserve'),
       el('nav', { 'aria-label': t('nav.label') }, ...this.links),
       el('div', { class: 'settings' },
-        choice(t('shell.language'), Object.entries(LANGUAGES), language(), (code) => this.#speak(code)),
+        this.languages,
         choice(t('shell.theme'), THEMES.map((name) => [name, t(`theme.${name}`)]), this.theme, (name) => this.#theme(name)),
         this.#keyButton()),
     )
@@ -92,7 +93,7 @@ export class Shell {
     setLanguage(code)
     this.show()
     this.showView(this.view, this.parameters, { takesFocus: false })
-    document.querySelector('.settings select')?.focus()
+    this.languages.querySelector('select').focus()
   }
 
   #theme(name) {

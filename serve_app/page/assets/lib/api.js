@@ -168,7 +168,7 @@ export class Api extends EventTarget {
     }
   }
 
-  /** Say that the connection is lost, unless the request was aborted. */
+  /** Say that the connection is lost, unless the request was aborted. @returns {never} */
   #lost(error, signal) {
     if (!signal?.aborted) this.back()
     throw error

@@ -34,7 +34,8 @@ function field(line) {
  */
 async function* lines(stream) {
   // It also drops a byte order mark.
-  const reader = stream.pipeThrough(new TextDecoderStream()).getReader()
+  const decoder = /** @type {ReadableWritablePair<string, Uint8Array>} */ (new TextDecoderStream())
+  const reader = stream.pipeThrough(decoder).getReader()
   let text = ''
   try {
     for (;;) {

@@ -30,7 +30,10 @@ export async function follow(api, id, options) {
 
 class Following {
   constructor(api, id, { onJob, signal, onConnection }) {
-    Object.assign(this, { api, onJob, signal, onConnection })
+    this.api = api
+    this.onJob = onJob
+    this.signal = signal
+    this.onConnection = onConnection
     this.path = `/job/${encodeURIComponent(id)}`
     this.lastId = ''
     this.retryMs = 1000

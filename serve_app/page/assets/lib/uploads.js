@@ -64,10 +64,11 @@ export class Uploads extends EventTarget {
     this.#changed()
   }
 
+  /** @returns {Item} */
   #item(name, file, url, options) {
     this.count += 1
-    const fresh = { state: 'waiting', sent: 0, error: null, heldUntil: 0, losses: 0 }
-    return { number: this.count, name, file, url, options, ...fresh, once: uuid(), stop: new AbortController() }
+    const fresh = { sent: 0, error: null, heldUntil: 0, losses: 0, once: uuid(), stop: new AbortController() }
+    return { number: this.count, name, file, url, options, state: 'waiting', ...fresh }
   }
 
   #changed() {

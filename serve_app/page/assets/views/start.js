@@ -20,7 +20,7 @@ class Start {
     this.stop = new AbortController()
     this.config = null
     context.title('')
-    this.options = new Options(context, this.stop.signal)
+    this.options = new Options(context)
     this.queue = queue.list(context)
     this.history = history.list(context)
     main.append(
