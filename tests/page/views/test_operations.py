@@ -5,30 +5,35 @@ from typing import Any
 from tests.page.views.site import Site
 
 REPORT = {
-    "queue": {
-        "separation": {"depth": 7, "oldest_seconds": 41.2, "audio_seconds": 1620.0},
-        "analysis": {"depth": 0, "oldest_seconds": 0, "audio_seconds": 0},
-    },
-    "replicas": [{"pool": "Separator", "running": 2, "starting": 1, "wanted": 3}],
-    "speed_times_real_time": 18.4,
-    "batch_fill_ratio": 0.82,
+    "database_up": False,
+    "storage_up": True,
+    "queues": [
+        {
+            "system": "stems",
+            "kind": "separation",
+            "queued": 7,
+            "running": 3,
+            "oldest_seconds": 41.2,
+            "audio_seconds": 1620.0,
+        }
+    ],
+    "pools": [{"name": "Separator", "running": 2, "starting": 1}],
+    "speed": [{"system": "stems", "kind": "separation", "times_real_time": 18.4}],
     "failures": [
         {
-            "time": "2026-11-27T14:58:00Z",
+            "at": "2026-11-27T14:58:00Z",
             "kind": "separation",
             "reason": "weights_unavailable",
             "detail": "The <b>weights</b> can't be downloaded.",
         }
     ],
-    "storage": {"up": True},
-    "database": {"up": False},
+    "outbox": [],
     "disks": [{"place": "data", "free_bytes": 52_613_349_376, "size_bytes": 10**11}],
-    "outbox": [{"channel": "webhooks", "waiting": 2, "dead": 0}],
 }
 
 
 def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
-    report = dict(REPORT)
+    report: dict[str, Any] = dict(REPORT)
     site.answers["/operations"] = lambda: report
     opened = browse(site, "/page/operations")
     for text in (
@@ -40,13 +45,17 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
     ):
         opened.see(text)
     opened.see("The <b>weights</b> can't be downloaded.")
-    opened.page.get_by_role("row", name="Separator 2 1 3").wait_for()
-    report["speed_times_real_time"] = 20.0
+    opened.page.get_by_role("row", name="Separator 2 1").wait_for()
+    report["speed"] = [{"times_real_time": 19}, {"times_real_time": 1}]
+    report["batch_fill_ratio"] = 0.82
     opened.see("20 \u00d7")
+    opened.see("82%")
     opened.page.get_by_role("link", name="Songs").click()
     opened.page.get_by_role("link", name="Operations").click()
     # The course of the figures outlives a look at another view.
-    course = opened.page.get_by_role("img", name="Batch fill, last ten minutes")
+    course = opened.page.get_by_role(
+        "img", name="Speed, times real time, last ten minutes"
+    )
     course.locator("polyline").wait_for(state="attached")
     points = course.locator("polyline").get_attribute("points")
     assert len(points.split()) >= 3
@@ -55,8 +64,9 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
 def test_missing_figures_are_said_to_be_unknown(site: Site, browse: Any) -> None:
     site.answers["/operations"] = dict
     opened = browse(site, "/page/operations")
-    opened.see("None.")
-    assert opened.page.locator(".figure .value").all_inner_texts() == ["\u2013"] * 7
+    opened.see("The server could not read this.")
+    assert opened.page.locator(".figure .value").all_inner_texts() == ["\u2013"] * 6
+    assert opened.page.get_by_text("The server could not read this.").count() == 4
 
 
 def test_a_refusal_is_said(site: Site, browse: Any) -> None:
@@ -67,10 +77,10 @@ def test_a_refusal_is_said(site: Site, browse: Any) -> None:
 def test_the_figures_come_back_after_a_restart(site: Site, browse: Any) -> None:
     site.answers["/operations"] = lambda: REPORT
     opened = browse(site, "/page/operations")
-    opened.see("82%")
+    opened.see("27 minutes")
     site.stop()
     opened.see("The server does not answer.")
     site.start()
     notice = opened.page.get_by_text("The server does not answer.")
     notice.wait_for(state="hidden")
-    opened.see("82%")
+    opened.see("27 minutes")

@@ -8,6 +8,23 @@ import { sparkline } from './sparkline.js'
 const REFRESH_MS = 5000
 const MOST_SAMPLES = 120
 
+/** The figures with a course, and how each is written. */
+const FIGURES = {
+  queued: (value) => number(value),
+  audio: span,
+  running: (value) => number(value),
+  speed: (value) => t('operations.times', { times: number(value) }),
+  fill: percent,
+}
+
+const text = (value) => String(value)
+const count = (value) => number(value)
+const COLUMNS = {
+  queues: { system: text, kind: text, queued: count, running: count, oldest_seconds: span, audio_seconds: span },
+  pools: { name: text, running: count, starting: count },
+  outbox: { channel: text, waiting: count, dead: count, oldest_seconds: span },
+}
+
 /** @param {Element} main @param {any} context */
 export function show(main, context) {
   const view = new Operations(main, context)
@@ -59,62 +76,52 @@ class Operations {
     clear(this.health).append(...this.#states(report))
     clear(this.figures).append(...this.#numbers())
     redraw(this.tables, ...tables(report))
-    redraw(this.failures, el('h2', { id: 'failures-title' }, t('operations.failures')), failures(listed(report.failures)))
+    redraw(this.failures, el('h2', { id: 'failures-title' }, t('operations.failures')), failures(report.failures))
   }
 
   /** Keep the figures of the last ten minutes, also while another view is shown. */
-  #sample(report) {
-    const queues = listed(report.queue, 'kind')
-    const pools = listed(report.replicas, 'pool')
-    this.#keep('queued', total(queues, 'depth'))
+  #sample({ queues, pools, speed, batch_fill_ratio: fill }) {
+    this.#keep('queued', total(queues, 'queued'))
     this.#keep('audio', total(queues, 'audio_seconds'))
     this.#keep('running', total(pools, 'running'))
-    this.#keep('speed', report.speed_times_real_time)
-    this.#keep('fill', report.batch_fill_ratio)
+    this.#keep('speed', total(speed, 'times_real_time'))
+    this.#keep('fill', fill ?? null)
   }
 
   #keep(name, value) {
     const { samples } = this.context
     const kept = samples.get(name) ?? []
-    samples.set(name, [...kept, typeof value === 'number' ? value : null].slice(-MOST_SAMPLES))
+    samples.set(name, [...kept, value].slice(-MOST_SAMPLES))
   }
 
   #states(report) {
     return [
-      state(t('operations.database'), report.database?.up),
-      state(t('operations.storage'), report.storage?.up),
-      ...listed(report.disks, 'place').map(disk),
+      state(t('operations.database'), report.database_up),
+      state(t('operations.storage'), report.storage_up),
+      ...(report.disks ?? []).map(disk),
     ]
   }
 
   #numbers() {
-    const figure = (name, form) => {
-      const kept = this.context.samples.get(name) ?? []
-      const last = kept.at(-1)
-      return el('div', { class: 'figure' },
-        el('span', { class: 'label' }, t(`operations.${name}`)),
-        el('span', { class: 'value' }, typeof last === 'number' ? form(last) : t('operations.unknown')),
-        sparkline(kept, t('operations.trend', { name: t(`operations.${name}`) })))
-    }
-    return [
-      figure('queued', (value) => number(value)),
-      figure('audio', (value) => span(value)),
-      figure('running', (value) => number(value)),
-      figure('speed', (value) => t('operations.times', { times: number(value) })),
-      figure('fill', percent),
-    ]
+    return Object.entries(FIGURES).map(([name, form]) => this.#figure(name, form)).filter(Boolean)
+  }
+
+  #figure(name, form) {
+    const kept = this.context.samples.get(name) ?? []
+    // Not every server tells how full its batches are.
+    if (name === 'fill' && kept.every((value) => value === null)) return null
+    const last = kept.at(-1) ?? null
+    const label = t(`operations.${name}`)
+    return el('div', { class: 'figure' },
+      el('span', { class: 'label' }, label),
+      el('span', { class: 'value' }, last === null ? t('operations.unknown') : form(last)),
+      sparkline(kept, t('operations.trend', { name: label })))
   }
 }
 
-/** A mapping by name, or a list, as a list; empty if it is neither. */
-function listed(value, name = 'name') {
-  if (Array.isArray(value)) return value
-  return Object.entries(value ?? {}).map(([key, each]) => ({ [name]: key, ...each }))
-}
-
+/** The sum of a figure; null if the server could not read it. */
 function total(rows, name) {
-  const known = rows.map((row) => row[name]).filter((value) => typeof value === 'number')
-  return known.length ? known.reduce((sum, value) => sum + value, 0) : null
+  return Array.isArray(rows) ? rows.reduce((sum, row) => sum + (row[name] ?? 0), 0) : null
 }
 
 function state(label, isUp) {
@@ -134,37 +141,31 @@ function disk({ place, free_bytes: free, size_bytes: whole }) {
 }
 
 function tables(report) {
-  const seconds = (value) => span(value)
-  return [
-    table(t('operations.queue'), listed(report.queue, 'kind'), [
-      ['kind', String], ['depth', number], ['running', number], ['oldest_seconds', seconds], ['audio_seconds', seconds]]),
-    table(t('operations.replicas'), listed(report.replicas, 'pool'), [
-      ['pool', String], ['running', number], ['starting', number], ['wanted', number]]),
-    table(t('operations.outbox'), listed(report.outbox, 'channel'), [
-      ['channel', String], ['waiting', number], ['dead', number], ['oldest_seconds', seconds]]),
-  ].filter(Boolean)
+  return Object.entries(COLUMNS).map(([name, columns]) => table(t(`operations.${name}`), report[name], columns))
 }
 
-/** A table of those columns that any row has. */
 function table(title, rows, columns) {
-  if (!rows.length) return null
-  const shown = columns.filter(([name]) => rows.some((row) => row[name] !== undefined && row[name] !== null))
+  const names = Object.keys(columns)
   return el('section', { class: 'panel scroll', tabindex: '0', 'aria-label': title },
     el('h2', {}, title),
-    el('table', {},
-      el('thead', {}, el('tr', {}, ...shown.map(([name]) => el('th', { scope: 'col' }, t(`column.${name}`))))),
-      el('tbody', {}, ...rows.map((row) => el('tr', {}, ...shown.map(([name, form]) => cell(row[name], form)))))))
+    rows?.length ? el('table', {},
+      el('thead', {}, el('tr', {}, ...names.map((name) => el('th', { scope: 'col' }, t(`column.${name}`))))),
+      el('tbody', {}, ...rows.map((row) => el('tr', {}, ...names.map((name) => cell(row[name], columns[name])))))) : nothing(rows))
+}
+
+/** What is said of a list that is empty, or that the server could not read. */
+function nothing(rows) {
+  return el('p', { class: 'muted' }, t(rows ? 'operations.none' : 'operations.unreadable'))
 }
 
 function cell(value, form) {
-  const isKnown = value !== undefined && value !== null
-  return el('td', { class: typeof value === 'number' ? 'number' : null }, isKnown ? form(value) : t('operations.unknown'))
+  return el('td', {}, value === undefined || value === null ? t('operations.unknown') : form(value))
 }
 
 function failures(rows) {
-  if (!rows.length) return el('p', { class: 'muted' }, t('operations.noFailures'))
+  if (!rows?.length) return nothing(rows)
   return el('ul', { class: 'rows' }, ...rows.map((each) => el('li', { class: 'failure' },
-    el('span', { class: 'muted' }, each.time ? moment(each.time) : ''),
+    el('span', { class: 'muted' }, each.at ? moment(each.at) : ''),
     el('span', {}, each.kind ?? '', ' ', el('code', {}, each.reason ?? t('operations.unknown'))),
     each.detail ? el('p', { lang: 'en' }, each.detail) : null)))
 }
