@@ -17,16 +17,21 @@ _MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
 
 def node_of(project: Path) -> Path:
     """Return the Node of a project; install the project if its lock has changed."""
+    machine = _MACHINES.get(platform.machine(), platform.machine())
+    node = modules_of(project) / f"node-linux-{machine}" / "bin" / "node"
+    if not node.exists() and not NPM:
+        pytest.skip(f"the project has no Node for this machine: {node.name}")
+    return node
+
+
+def modules_of(project: Path) -> Path:
+    """Return the packages of a project; install them if its lock has changed."""
     modules, lock = project / "node_modules", project / "package-lock.json"
     installed = modules / "installed.json"
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():
         _install(project)
         shutil.copy(lock, installed)
-    machine = _MACHINES.get(platform.machine(), platform.machine())
-    node = modules / f"node-linux-{machine}" / "bin" / "node"
-    if not node.exists() and not NPM:
-        pytest.skip(f"the project has no Node for this machine: {node.name}")
-    return node
+    return modules
 
 
 def _install(project: Path) -> None:

@@ -1,0 +1,105 @@
+// What can be taken away of a completed song: stems, a mix, files for DJ programs.
+
+import { clear, el } from '../lib/dom.js'
+import { number, size, tidy } from '../lib/format.js'
+import { has, t } from '../lib/texts.js'
+
+const EXPORTS = ['stem.mp4', 'rekordbox']
+
+export class TakeAway {
+  /**
+   * @param {any} context
+   * @param {any} job completed
+   * @param {() => Record<string, number>} gains the factor of each stem as it is heard
+   */
+  constructor({ api }, job, gains) {
+    this.api = api
+    this.job = job
+    this.gains = gains
+    this.path = `/job/${encodeURIComponent(job.job_id)}`
+    this.error = el('p', { class: 'error', role: 'alert' })
+    this.node = el('section', { class: 'panel take-away', 'aria-labelledby': 'take-title' },
+      el('h2', { id: 'take-title' }, t('take.title')),
+      el('div', { class: 'groups' },
+        group(t('take.stems'), ...this.#stems()),
+        group(t('take.mix'), this.#mix()),
+        group(t('take.programs'), ...this.#programs())),
+      this.error)
+  }
+
+  #stems() {
+    const files = Object.entries(this.job.stems ?? {}).map(([name, stem]) =>
+      this.#link(`${this.path}/stems/${encodeURIComponent(name)}`, named(name), size(stem.size), stem.filename))
+    return [...files, this.#link(`${this.path}/stems.zip`, t('take.zip'), '', '')]
+  }
+
+  #programs() {
+    const file = `${tidy(this.job.filename)}.analysis.json`
+    return [
+      ...EXPORTS.map((format) => this.#link(`${this.path}/export?format=${format}`, t(`export.${format}`), '', '')),
+      this.job.analysis ? this.#link(`${this.path}/analysis`, t('take.analysis'), '', file) : null,
+    ]
+  }
+
+  #mix() {
+    this.mixed = el('p', { class: 'muted', role: 'status' }, t('take.mixHelp'))
+    this.mixButton = el('button', { type: 'button', on: { click: () => this.#render() } }, t('take.mixMake'))
+    return el('div', {}, this.mixButton, this.mixed)
+  }
+
+  #link(path, label, note, file) {
+    const link = el('a', { class: 'file', href: this.api.url(path), download: file, on: { click: (event) => this.#open(event, path, file) } },
+      el('span', {}, label), note ? el('span', { class: 'muted' }, note) : null)
+    return link
+  }
+
+  /** Download a file, unless the API refuses it: then its reason is said here. */
+  async #open(event, path, file) {
+    event.preventDefault()
+    const link = event.currentTarget
+    if (link.ariaBusy === 'true') return
+    link.ariaBusy = 'true'
+    await this.#try(async () => {
+      await this.api.check(path)
+      download(await this.api.link(path), file)
+    })
+    link.ariaBusy = null
+  }
+
+  async #render() {
+    this.mixButton.disabled = true
+    this.mixed.textContent = t('take.mixing')
+    await this.#try(async () => {
+      const made = await this.api.post(`${this.path}/mix`, { gains: this.gains(), format: this.job.format })
+      const facts = [size(made.size_bytes)]
+      if (made.gain < 1) facts.push(t('take.mixGain', { gain: number(made.gain, { maximumFractionDigits: 2 }) }))
+      clear(this.mixed).append(
+        el('a', { href: made.download_url, download: made.filename }, el('bdi', {}, tidy(made.filename))), ` ${facts.join(' · ')}`)
+      download(made.download_url, made.filename)
+    }, () => { this.mixed.textContent = t('take.mixHelp') })
+    this.mixButton.disabled = false
+  }
+
+  async #try(work, undo = () => {}) {
+    clear(this.error)
+    try {
+      await work()
+    } catch (error) {
+      undo()
+      this.error.textContent = error.message
+    }
+  }
+}
+
+function group(title, ...children) {
+  return el('div', { class: 'group' }, el('h3', {}, title), ...children)
+}
+
+function named(name) {
+  return has(`stem.${name}`) ? t(`stem.${name}`) : name
+}
+
+/** Save a file under its name, which the server's own goes before. */
+function download(url, file) {
+  el('a', { href: url, download: file }).click()
+}

@@ -1,0 +1,216 @@
+"""The real application with the page in front of it, on a port that it keeps."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from itertools import count
+from mimetypes import guess_type
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import uvicorn
+from anyio.from_thread import start_blocking_portal
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serve_app.access.authenticator import Authenticator
+from serve_app.access.http.door import AccessDoor, AccessPolicy
+from serve_app.access.key_cache import FRESH_SECONDS, KeyCache
+from serve_app.access.keys import KeyStore, NewKey
+from serve_app.access.links import Links
+from serve_app.database import Database
+from serve_app.jobs.job import Claim
+from tests.unit.access import gate
+from tests.unit.server import Server, running
+
+ASSETS = Path(__file__).parents[3] / "serve_app" / "page" / "assets"
+HARNESS = Path(__file__).parent / "harness"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+_VIEWS = ("/page", "/page/operations")
+_BASE = "/page/0123456789abcdef"
+KEYS = ("*:read", "*:write")
+
+Answer = Callable[[], Mapping[str, Any]]
+
+
+@dataclass
+class Site:
+    """A server with the page, which can be stopped and started again.
+
+    `answers` are of paths that the application does not have.
+    """
+
+    server: Server
+    url: str
+    app: Callable[[], ASGIApp]
+    answers: dict[str, Answer]
+    root: str = ""
+    _http: uvicorn.Server | None = None
+    _thread: Thread | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Serve until `stop`."""
+        port = int(self.url.rsplit(":", 1)[1].partition("/")[0])
+        app = with_page(self.app(), self.answers, self.root)
+        config = uvicorn.Config(
+            app, port=port, ws="none", log_config=None, timeout_graceful_shutdown=0
+        )
+        self._http = uvicorn.Server(config)
+        self._thread = Thread(target=asyncio.run, args=[self._serve(self._http)])
+        self._thread.start()
+        while not self._http.started:
+            assert self._thread.is_alive(), "the server ended before it had started"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Cut all connections, as a crash does."""
+        if self._http is not None and self._thread is not None:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._abort, self._http)
+            self._thread.join()
+            self._http = None
+
+    async def _serve(self, http: uvicorn.Server) -> None:
+        self._loop = asyncio.get_running_loop()
+        await http.serve()
+
+    def _abort(self, http: uvicorn.Server) -> None:
+        for connection in list(http.server_state.connections):
+            transport: Any = connection.transport
+            transport.abort()
+        http.should_exit = True
+
+    def claim(self) -> Claim:
+        """Take up the oldest job that waits, as soon as there is one."""
+        self._tick()
+        ends_at = time.monotonic() + 20
+        while time.monotonic() < ends_at:
+            claimed = self.server.store.claim(
+                "me", lease_seconds=60.0, include_alone=True
+            )
+            if claimed:
+                return claimed[0].claim
+            time.sleep(0.02)
+        raise AssertionError("no job came")
+
+    def report(self, claim: Claim, progress: float, stage: str = "separate") -> None:
+        """Record a job's progress, from 0 to 1."""
+        self._tick()
+        self.server.store.report(claim, stage, progress)
+
+    def fail(self, claim: Claim, code: str, error: str) -> None:
+        """Fail a job."""
+        self._tick()
+        self.server.store.fail(claim, code, error)
+
+    def succeed(self, claim: Claim) -> None:
+        """Finish a job with the stems that it shall have."""
+        self._tick()
+        job = self.server.store.get(claim.job_id)
+        made = {name: name.encode() * 50 for name in job.request.options.stems}
+        self.server.store.release(claim)
+        self.server.succeed(made)
+
+    def _tick(self) -> None:
+        # Jobs have changed if their times have.
+        self.server.clock.now = datetime.now(UTC)
+
+    def revoke_keys(self) -> None:
+        """Revoke all API keys."""
+        keys = KeyStore(self.server.database, self.server.clock, gate.SECRET)
+        for key in keys.listed():
+            keys.revoke(key.id)
+
+    def key(self, *scopes: str) -> str:
+        """Create an API key."""
+        keys = KeyStore(self.server.database, self.server.clock, gate.SECRET)
+        _, text = keys.create(NewKey("test", "acme", frozenset(scopes or KEYS), None))
+        return text.text
+
+
+@contextmanager
+def serving(
+    directory: Path,
+    database: Path,
+    port: int,
+    *,
+    needs_key: bool = False,
+    root: str = "",
+    **changes: Any,
+) -> Iterator[Site]:
+    """Run a site whose files are in `directory`."""
+    with (
+        Database(f"sqlite:///{database}") as opened,
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(running(directory, opened)) as server,
+    ):
+        # Browsers compare the server's times with their own.
+        server.clock.now = datetime.now(UTC)
+
+        def app() -> ASGIApp:
+            return guarded(server) if needs_key else server.app_with(**changes)
+
+        site = Site(server, f"http://127.0.0.1:{port}{root}", app, {}, root)
+        site.start()
+        try:
+            yield site
+        finally:
+            site.stop()
+
+
+def guarded(server: Server) -> ASGIApp:
+    """Return the application behind a door that wants a key."""
+    keys = KeyStore(server.database, server.clock, gate.SECRET)
+    authenticator = Authenticator(
+        # Never cached: tests don't wait for a key to become old.
+        KeyCache(keys, count(step=2 * FRESH_SECONDS).__next__),
+        server.clock,
+        admin_key=gate.ADMIN_KEY,
+    )
+    links = Links(gate.SECRET, server.clock, gate.LINK_SECONDS)
+    door = AccessDoor(authenticator, AccessPolicy(is_required=True), links)
+    return gate.application(server, door, keys)
+
+
+def with_page(app: ASGIApp, answers: Mapping[str, Answer], root: str = "") -> ASGIApp:
+    """Return an application that serves the page and `answers`, or else is `app`."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(root)
+        found = _file(path, root)
+        if path in answers:
+            # Not in the event loop: an answer may wait for the test.
+            found = JSONResponse(await asyncio.to_thread(answers[path]))
+        await (found or app)({**scope, "root_path": root}, receive, send)
+
+    return serve
+
+
+def _file(path: str, root: str) -> Response | None:
+    if path in _VIEWS or path.startswith("/page/songs/"):
+        text = (ASSETS / "page.html").read_text()
+        base = escape(root + _BASE)
+        text = text.replace("{root}", escape(root)).replace("{base}", base)
+        headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
+        return Response(text, headers=headers, media_type="text/html")
+    if not path.startswith(f"{_BASE}/"):
+        return None
+    name = path.removeprefix(f"{_BASE}/")
+    for folder in (ASSETS, HARNESS):
+        if (folder / name).is_file():
+            kind = guess_type(name)[0] or "application/octet-stream"
+            return Response((folder / name).read_bytes(), media_type=kind)
+    return None
