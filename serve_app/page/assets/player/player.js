@@ -123,7 +123,7 @@ export class Player extends EventTarget {
     try {
       const context = this.#ensureContext()
       // Within the user's gesture: browsers allow sound only then.
-      const resuming = context.state === 'suspended' && 'resume' in context ? context.resume() : null
+      const resuming = context instanceof AudioContext && context.state !== 'running' ? context.resume() : null
       await Promise.all([resuming, this.#open()])
     } catch (error) {
       this.#fail(error)
@@ -214,8 +214,7 @@ export class Player extends EventTarget {
     this.isPlaying = false
     this.#schedule?.stop()
     for (const blocks of this.#blocks.values()) blocks.close()
-    const context = /** @type {AudioContext | null} */ (this.#context)
-    if (context && 'close' in context && context.state !== 'closed') context.close()
+    if (this.#context instanceof AudioContext) this.#context.close()
   }
 
   /** @param {number} seconds */
@@ -272,7 +271,7 @@ export class Player extends EventTarget {
 
   #ensureContext() {
     this.#context ??= newContext(this.#job.sample_rate)
-    return /** @type {AudioContext} */ (this.#context)
+    return this.#context
   }
 
   #begin() {
@@ -371,8 +370,7 @@ export class Player extends EventTarget {
   }
 
   #suspend() {
-    const context = /** @type {AudioContext | null} */ (this.#context)
-    if (context && 'suspend' in context && context.state === 'running') context.suspend()
+    if (this.#context instanceof AudioContext) this.#context.suspend()
   }
 
   /** @param {unknown} error */

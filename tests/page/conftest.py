@@ -1,0 +1,63 @@
+"""A browser and a server for the tests of the page."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from tests.page import server as page_server
+from tests.page.server import Server
+
+# As for the archive's player: required in CI, else skipped where there is none.
+CHROMIUM = os.environ.get("CHROMIUM")
+TIMEOUT_MS = 30_000
+# As root in a container, Chromium has no sandbox and little /dev/shm.
+FLAGS = (
+    *("--no-sandbox", "--disable-dev-shm-usage"),
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser."""
+    path = CHROMIUM or shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    imported = import_module if CHROMIUM else pytest.importorskip
+    playwright: Any = imported("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server without jobs."""
+    with page_server.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def page(chromium: Any, server: Server) -> Iterator[Any]:
+    """The player's page, empty; errors in its console fail the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    opened = context.new_page()
+    opened.set_default_timeout(TIMEOUT_MS)
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda said: _note(said, errors))
+    opened.goto(f"{server.url}/page/player.html")
+    yield opened
+    context.close()
+    assert errors == []
+
+
+def _note(said: Any, errors: list[str]) -> None:
+    # Chromium itself reports each response with an error; tests send them on purpose.
+    if said.type == "error" and "Failed to load resource" not in said.text:
+        errors.append(said.text)
