@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -35,7 +36,7 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A server without jobs."""
     with page_server.serving() as running:
@@ -44,8 +45,16 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def page(chromium: Any, server: Server) -> Iterator[Any]:
-    """The player's page, empty; errors in its console fail the test."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    """The player's page, empty."""
+    with player_page(chromium, server) as opened:
+        yield opened
+
+
+@contextmanager
+def player_page(chromium: Any, server: Server, **options: Any) -> Iterator[Any]:
+    """Open the player's page, empty; errors in its console fail the test."""
+    size = {"viewport": {"width": 1280, "height": 800}}
+    context = chromium.new_context(**(size | options))
     opened = context.new_page()
     opened.set_default_timeout(TIMEOUT_MS)
     errors: list[str] = []

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from threading import Condition
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +63,7 @@ class FakeJob:
     view: dict[str, Any]
     stems: Mapping[str, Content]
     playbacks: Mapping[str, Content]
-    waveforms: Mapping[str, Waveform]
+    waveforms: Mapping[str, Callable[[], Waveform]]
     growing: Growing | None = None
 
 
@@ -73,8 +75,7 @@ def song(seconds: float, rate: int = RATE, seed: int = 1) -> dict[str, Samples]:
     swell = 0.5 + 0.5 * np.sin(2 * np.pi * time / 7)
     shapes = {"vocals": swell, "drums": beat, "bass": 0.6 + 0.4 * beat, "other": swell}
     return {
-        name: _stem(random, time, shapes[name], hertz)
-        for name, hertz in _HERTZ.items()
+        name: _stem(random, time, shapes[name], hertz) for name, hertz in _HERTZ.items()
     }
 
 
@@ -140,9 +141,9 @@ def job_of(
     format: str = "wav",
     rate: int = RATE,
     gain: float = 1.0,
-    job_id: str = "a" * 32,
 ) -> FakeJob:
     """Return a completed job. `gain` is in the stored wavs, and not in playbacks."""
+    job_id = uuid4().hex
     length = next(iter(stems.values())).shape[1]
     files = {
         name: content(written(samples * np.float32(gain), format, rate, folder))
@@ -171,7 +172,9 @@ def job_of(
     playbacks = {
         name: content(playback(samples, rate)) for name, samples in stems.items()
     }
-    waveforms = {name: waveform(samples, rate) for name, samples in stems.items()}
+    waveforms = {
+        name: cache(partial(waveform, samples, rate)) for name, samples in stems.items()
+    }
     return FakeJob(json.loads(json.dumps(view)), files, playbacks, waveforms)
 
 
@@ -180,6 +183,7 @@ def running(job: FakeJob, ready_samples: int) -> FakeJob:
     done = ready_samples / (job.view["duration"] * job.view["sample_rate"])
     view = {
         **job.view,
+        "job_id": uuid4().hex,
         "status": "processing",
         "progress": round(100 * done, 1),
         "stems": None,

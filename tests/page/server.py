@@ -94,7 +94,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, name: str) -> None:
         # The shell's own modules, once they are there.
-        places = (ASSETS / name, HARNESS / name, HARNESS / name.removeprefix("harness/"))
+        places = (
+            ASSETS / name,
+            HARNESS / name,
+            HARNESS / name.removeprefix("harness/"),
+        )
         found = next((place for place in places if place.is_file()), None)
         if found is None:
             self._problem(404, "There is no such file.")
@@ -140,10 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _waveform(self, job_id: str) -> None:
         job, query = self.server.jobs[job_id], self._query
-        waveform = job.waveforms.get(query["stem"])
-        if waveform is None:
+        if query["stem"] not in job.waveforms:
             self._problem(409, "The job has no result yet.")
             return
+        waveform = job.waveforms[query["stem"]]()
         start, end = float(query.get("start", 0)), query.get("end")
         part = waveform_forms.part(
             waveform.sample_rate,

@@ -113,8 +113,9 @@ class Controls {
 
   /** The colours of what is drawn; those of the bands are explained. */
   #buildLegend() {
-    const bands = ['low', 'mid', 'high'].map(band => el('span', { class: `band band-${band}` }, this.#t(`player.band.${band}`)))
-    const drawn = ['beat', 'bar', 'rest', 'label'].map(name => el('span', { class: `drawn-${name}`, hidden: true }))
+    const colour = (/** @type {string} */ name) => el('i', { class: 'swatch', dataset: { colour: name } })
+    const bands = ['low', 'mid', 'high'].map(band => el('span', {}, colour(band), this.#t(`player.band.${band}`)))
+    const drawn = ['beat', 'bar', 'rest', 'text'].map(name => el('span', { hidden: true }, colour(name)))
     return el('div', { class: 'legend' }, ...bands, ...drawn)
   }
 

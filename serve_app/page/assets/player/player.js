@@ -286,8 +286,7 @@ export class Player extends EventTarget {
   }
 
   #start() {
-    const isOffline = this.#context instanceof OfflineAudioContext
-    this.#schedule?.start(this.#frames(this.#rest), ...(isOffline ? [0] : []))
+    this.#schedule?.start(this.#frames(this.#rest))
     this.#isScheduled = true
     this.#tick()
   }
@@ -397,11 +396,11 @@ function newContext(sampleRate) {
 
 /** @param {AudioParam} gain @param {number} value @param {BaseAudioContext} context */
 function ramp(gain, value, context) {
-  if (context instanceof OfflineAudioContext) {
+  const { currentTime } = context
+  if (currentTime === 0) {
     gain.value = value
     return
   }
-  const { currentTime } = context
   gain.cancelScheduledValues(currentTime)
   gain.setValueAtTime(gain.value, currentTime)
   gain.linearRampToValueAtTime(value, currentTime + RAMP_SECONDS)

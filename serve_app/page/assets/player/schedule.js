@@ -78,9 +78,9 @@ export class Schedule {
     return this.#cursor?.frame ?? this.now
   }
 
-  /** Play from a sample on, as soon as possible or from a frame on. @param {number} sample @param {number} [frame] */
-  start(sample, frame = this.#soon()) {
-    this.#cursor = { frame, sample }
+  /** Play from a sample on, as soon as possible. @param {number} sample */
+  start(sample) {
+    this.#cursor = { frame: this.#soon(), sample }
     this.#fadesIn = sample > 0
     this.isStalled = false
   }
@@ -163,8 +163,11 @@ export class Schedule {
     return Math.ceil(seconds * this.#context.sampleRate)
   }
 
+  /** The first frame at which a sound can begin; an OfflineAudioContext waits for all that begins with it. */
   #soon() {
-    return Math.ceil(Math.max(this.#context.currentTime + LEAD_SECONDS, this.#fadedUntil) * this.#context.sampleRate)
+    const { currentTime, sampleRate } = this.#context
+    if (this.#context instanceof OfflineAudioContext && currentTime === 0) return 0
+    return Math.ceil(Math.max(currentTime + LEAD_SECONDS, this.#fadedUntil) * sampleRate)
   }
 
   /** @param {number} sample */

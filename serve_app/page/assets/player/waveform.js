@@ -21,7 +21,7 @@ const KEPT_PICTURES = 16
 const FULL_AMPLITUDE = 127
 // Quiet sounds are drawn higher than they are, so that a pad can be seen beside a drum.
 const CURVE = 0.75
-const LEAST_BEAT_PIXELS = 8
+const LEAST_BEAT_PIXELS = 14
 const LEAST_LABEL_PIXELS = 90
 const LABEL_SECONDS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600]
 

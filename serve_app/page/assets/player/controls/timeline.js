@@ -29,7 +29,7 @@ export class Timeline {
    * @param {import('../player.js').Player} options.player
    * @param {any} options.job
    * @param {import('./loop.js').Loop} options.loop
-   * @param {HTMLElement} options.legend its children have the colours of the bands, of beats, bars, rest and text
+   * @param {HTMLElement} options.legend has an element with `data-colour` for each colour
    * @param {() => void} options.onFrame called in each frame that is drawn
    */
   constructor({ player, job, loop, legend, onFrame }) {
@@ -316,7 +316,8 @@ export class Timeline {
   }
 
   #readColours() {
-    const [low, mid, high, beat, bar, rest, text] = [...this.#legend.children].map(node => getComputedStyle(node).color)
-    return { bands: [low, mid, high], beat, bar, rest, text }
+    const swatches = [.../** @type {NodeListOf<HTMLElement>} */ (this.#legend.querySelectorAll('[data-colour]'))]
+    const found = Object.fromEntries(swatches.map(node => [node.dataset.colour, getComputedStyle(node).color]))
+    return { ...found, bands: [found.low, found.mid, found.high] }
   }
 }

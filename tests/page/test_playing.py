@@ -1,0 +1,181 @@
+"""Playing in real time: how soon, through stalls and restarts, and while a job runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.page.fake_jobs import (
+    RATE,
+    Content,
+    FakeJob,
+    job_of,
+    playback,
+    running,
+    song,
+)
+from tests.page.server import Server
+
+OPEN = """async id => {
+  const { Player } = await import('/page/player/player.js')
+  const { Api } = await import('/page/lib/api.js')
+  const job = await (await fetch(`/job/${id}`)).json()
+  const api = new Api('', { value: '', headers: {} })
+  window.events = []
+  window.player = new Player({ api, job })
+  for (const name of ['stall', 'error']) {
+    player.addEventListener(name, ({ detail }) => {
+      events.push(name === 'stall' ? `stall ${player.isStalled}` : detail.message)
+    })
+  }
+}"""
+# The time from the call until a sample that is not silent is at the output.
+FIRST_SOUND = """async id => {
+  const { Player } = await import('/page/player/player.js')
+  const { Api } = await import('/page/lib/api.js')
+  const began = performance.now()
+  const job = await (await fetch(`/job/${id}`)).json()
+  const api = new Api('', { value: '', headers: {} })
+  window.player = new Player({ api, job })
+  await player.play()
+  while (Math.max(...player.levels()) < 0.01) {
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+  return performance.now() - began
+}"""
+
+
+def wait_until(page: Any, condition: str, seconds: float = 15.0) -> None:
+    page.wait_for_function(condition, timeout=1000 * seconds)
+
+
+@pytest.fixture
+def job(server: Server, tmp_path: Path) -> FakeJob:
+    made = job_of(song(8.0), tmp_path)
+    server.add(made)
+    return made
+
+
+def endless(seconds: float, folder: Path) -> FakeJob:
+    """A completed wav job of any length, whose sound repeats each 5 seconds."""
+    period = {name: playback(each, RATE)[44:] for name, each in song(5.0).items()}
+    samples = round(seconds * RATE)
+    head = playback(song(0.0)["bass"], RATE)[:40]
+    header = head + (4 * samples).to_bytes(4, "little")
+
+    def reader(data: bytes) -> Callable[[int, int], bytes]:
+        def read(start: int, end: int) -> bytes:
+            if start < 44:
+                return (header + data)[start:end]
+            first = (start - 44) % len(data)
+            times = (first + end - start) // len(data) + 1
+            return (data * times)[first : first + end - start]
+
+        return read
+
+    made = job_of(song(1.0), folder)
+    stems = {
+        name: Content(44 + 4 * samples, reader(each)) for name, each in period.items()
+    }
+    made.view["duration"] = seconds
+    for name, content in stems.items():
+        made.view["stems"][name]["size"] = content.size
+    return FakeJob(made.view, stems, made.playbacks, made.waveforms)
+
+
+def test_the_first_sound_of_a_song_of_4_minutes_comes_within_2_seconds(
+    page: Any, server: Server, tmp_path: Path
+) -> None:
+    job = endless(240.0, tmp_path)
+    milliseconds = page.evaluate(FIRST_SOUND, server.add(job))
+    print(f"first sound after {milliseconds:.0f} ms")
+    assert milliseconds < 2_000
+
+
+def test_a_running_job_is_played_as_far_as_it_is_done(
+    page: Any, server: Server, job: FakeJob
+) -> None:
+    growing = running(job, 2 * RATE)
+    page.evaluate(OPEN, server.add(growing))
+    assert page.evaluate("player.ready") == pytest.approx(2.0, abs=0.01)
+    page.evaluate("player.play()")
+    wait_until(page, "player.isStalled")
+    # What is done has been played to its end, which lies in the block before.
+    assert 1.4 < page.evaluate("player.position") <= 2.0
+    assert growing.growing is not None
+    growing.growing.grow(5 * RATE)
+    wait_until(page, "player.position > 2.5")
+    assert page.evaluate("events") == ["stall true", "stall false"]
+    assert page.evaluate("player.ready") >= 4.5
+
+
+def test_a_job_that_is_completed_meanwhile_plays_on_from_its_files(
+    page: Any, server: Server, job: FakeJob
+) -> None:
+    growing = running(job, 2 * RATE)
+    page.evaluate(OPEN, server.add(growing))
+    page.evaluate("player.play()")
+    wait_until(page, "player.isStalled")
+    growing.stems = job.stems
+    done = {**job.view, "job_id": growing.view["job_id"], "gain": 0.9}
+    page.evaluate("job => player.update(job)", done)
+    wait_until(page, "player.position > 2.5")
+    stored = [path for path, _ in server.requests if path.endswith("/stems/drums")]
+    assert any(growing.view["job_id"] in path for path in stored)
+    assert growing.growing is not None
+    growing.growing.grow(8 * RATE)
+
+
+def test_a_server_that_restarts_only_delays_the_sound(
+    page: Any, server: Server, job: FakeJob
+) -> None:
+    page.evaluate(OPEN, server.add(job))
+    wait_until(page, "player.isPlaying === false")
+    page.wait_for_timeout(300)
+    server.failures = [503] * 6
+    page.evaluate("player.seek(6)")
+    page.evaluate("player.play()")
+    wait_until(page, "player.position > 6.3")
+    assert server.failures == []
+    assert not [event for event in page.evaluate("events") if "stall" not in event]
+
+
+def test_an_error_that_stays_is_told_and_play_tries_again(
+    page: Any, server: Server, job: FakeJob
+) -> None:
+    page.evaluate(OPEN, server.add(job))
+    page.wait_for_timeout(300)
+    server.failures = [404] * 4
+    page.evaluate("player.seek(6)")
+    wait_until(page, "events.includes('The server is busy.')")
+    assert page.evaluate("player.isPlaying") is False
+    wait_until(page, "true")
+    server.failures = []
+    page.evaluate("player.play()")
+    wait_until(page, "player.position > 6.3")
+
+
+def test_the_end_of_a_song_stops_the_player_and_play_begins_anew(
+    page: Any, server: Server, job: FakeJob
+) -> None:
+    page.evaluate(OPEN, server.add(job))
+    page.evaluate("player.seek(7.6)")
+    page.evaluate("player.play()")
+    wait_until(page, "!player.isPlaying && player.position === 8")
+    page.evaluate("player.play()")
+    wait_until(page, "player.position > 0.2 && player.position < 4")
+
+
+def test_few_connections_are_open_while_windows_are_awaited(
+    page: Any, server: Server, job: FakeJob
+) -> None:
+    growing = running(job, 0)
+    page.evaluate(OPEN, server.add(growing))
+    page.evaluate("player.play()")
+    page.wait_for_timeout(500)
+    path = f"/job/{growing.view['job_id']}/stems/"
+    assert len([each for each, _ in server.requests if each.startswith(path)]) == 2
+    assert growing.growing is not None
+    growing.growing.grow(8 * RATE)
+    wait_until(page, "player.position > 0.2")
