@@ -136,7 +136,7 @@ export class Schedule {
 
   /** Schedule sound up to a frame, waiting for what is not loaded: for contexts that don't run yet. @param {number} until */
   async fill(until) {
-    for (this.pump(until); this.end < until && !this.isAtEnd; this.pump(until)) {
+    for (this.pump(until); this.#cursor && this.end < until && !this.isAtEnd; this.pump(until)) {
       await new Promise(resolve => this.#waiting.push(() => resolve(undefined)))
     }
   }
