@@ -22,12 +22,14 @@ MOUNT = """async ([id, language]) => {
   const api = new Api('', { value: '', headers: {} })
   window.player?.close()
   window.player = mountPlayer(document.getElementById('main'), { api, job, t })
-  window.at = () => Number(document.querySelector('.ruler').getAttribute('aria-valuenow'))
+  const ruler = document.querySelector('.ruler')
+  window.at = () => Number(ruler.getAttribute('aria-valuenow'))
 }"""
 # The number of pixels of a canvas that are not transparent or of the grid.
 PAINTED = """selector => {
   const canvas = document.querySelector(selector)
-  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+  const context = canvas.getContext('2d')
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height)
   let painted = 0
   for (let at = 3; at < data.length; at += 4) painted += Number(data[at] > 200)
   return painted
@@ -145,7 +147,12 @@ def test_the_tempo_is_shown_at_half_and_double(page: Any) -> None:
     for _ in range(4):
         shown.append(tempo.text_content())
         tempo.click()
-    assert shown == ["120.0 BPM", "60.0 BPM ×½", "240.0 BPM ×2", "120.0 BPM"]
+    times = "\N{MULTIPLICATION SIGN}"
+    half, double = (
+        f"60.0 BPM {times}\N{VULGAR FRACTION ONE HALF}",
+        f"240.0 BPM {times}2",
+    )
+    assert shown == ["120.0 BPM", half, double, "120.0 BPM"]
 
 
 def test_keys_can_be_turned_off_except_on_the_position(page: Any) -> None:

@@ -13,6 +13,8 @@ const MOST_HEADER_BYTES = 2 ** 20
 // One request loads this much. Playbacks begin two windows earlier on the server, so few long ones are cheaper.
 const WAV_REQUEST_SECONDS = 2
 const PLAYBACK_REQUEST_SECONDS = 16
+// Where the job has not come to yet, requests wait for it one after the other: short ones let all stems advance.
+const AWAITED_REQUEST_SECONDS = 2
 const PLAYBACK_HEADERS = { 'If-Range': '"playback"' }
 const LONGEST_PAUSE_SECONDS = 5
 // Responses after which the same request can succeed.
@@ -120,14 +122,15 @@ export class Blocks {
   /**
    * @param {any} api
    * @param {Source} source
-   * @param {{capacity: number, gate: Gate, onBlock: () => void, onError: (error: Error) => void}} options
-   *   `capacity` is the number of blocks that are kept
+   * @param {{capacity: number, gate: Gate, ready: () => number, onBlock: () => void, onError: (error: Error) => void}} options
+   *   `capacity` is the number of blocks that are kept; `ready` returns how many seconds of the song are done
    */
-  constructor(api, source, { capacity, gate, onBlock, onError }) {
+  constructor(api, source, { capacity, gate, ready, onBlock, onError }) {
     this.#api = api
     this.#source = source
     this.#capacity = capacity
     this.#gate = gate
+    this.#ready = ready
     this.#onBlock = onBlock
     this.#onError = onError
   }
@@ -136,6 +139,7 @@ export class Blocks {
   #source
   #capacity
   #gate
+  #ready
   #onBlock
   #onError
   /** The end of the loaded blocks that is furthest in the song, in samples. */
@@ -197,11 +201,18 @@ export class Blocks {
     if (this.#request || this.#isFailed) return
     const first = this.#wanted.find(index => !this.#kept.has(index))
     if (first === undefined) return
-    const most = Math.max(1, Math.round(this.#source.requestSeconds / BLOCK_SECONDS))
+    const most = this.#requestEnd(first)
     let end = first + 1
-    while (end < first + most && this.#wanted.includes(end) && !this.#kept.has(end)) end++
+    while (end < most && this.#wanted.includes(end) && !this.#kept.has(end)) end++
     this.#request = { next: first, end, controller: new AbortController() }
     this.#run(this.#request)
+  }
+
+  /** The last block, exclusive, that may be in a request from a block on. @param {number} first */
+  #requestEnd(first) {
+    const done = Math.floor(this.#ready() / BLOCK_SECONDS)
+    const awaited = first + AWAITED_REQUEST_SECONDS / BLOCK_SECONDS
+    return Math.min(first + this.#source.requestSeconds / BLOCK_SECONDS, Math.max(done, awaited))
   }
 
   /** @param {Request} request */

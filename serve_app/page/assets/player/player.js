@@ -246,7 +246,13 @@ export class Player extends EventTarget {
     const bytes = rate * BLOCK_SECONDS * 4 * sources[0].header.channels
     const capacity = Math.max(12, Math.floor(MOST_BLOCK_BYTES / sources.length / bytes))
     const gate = new Gate(isStoredWav(this.#job) ? MOST_CONNECTIONS : MOST_WAITING_CONNECTIONS)
-    const options = { capacity, gate, onBlock: () => this.#arrived(), onError: (/** @type {Error} */ error) => this.#fail(error) }
+    const options = {
+      capacity,
+      gate,
+      ready: () => this.ready,
+      onBlock: () => this.#arrived(),
+      onError: (/** @type {Error} */ error) => this.#fail(error),
+    }
     names.forEach((name, number) => this.#blocks.set(name, new Blocks(this.#api, sources[number], options)))
     if (this.#job.status === 'completed') this.#prepareBlocks()
   }
