@@ -211,8 +211,8 @@ export class Blocks {
   /** The last block, exclusive, that may be in a request from a block on. @param {number} first */
   #requestEnd(first) {
     const done = Math.floor(this.#ready() / BLOCK_SECONDS)
-    const awaited = first + AWAITED_REQUEST_SECONDS / BLOCK_SECONDS
-    return Math.min(first + this.#source.requestSeconds / BLOCK_SECONDS, Math.max(done, awaited))
+    if (first >= done) return first + AWAITED_REQUEST_SECONDS / BLOCK_SECONDS
+    return Math.min(first + this.#source.requestSeconds / BLOCK_SECONDS, done)
   }
 
   /** @param {Request} request */
