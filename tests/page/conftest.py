@@ -1,20 +1,15 @@
-"""A browser and a server for the tests of the page."""
+"""A browser for the tests of the page."""
 
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import pytest
 
-from tests.page import server as page_server
-from tests.page.server import Server
-
 # As for the archive's player: required in CI, else skipped where there is none.
 CHROMIUM = os.environ.get("CHROMIUM")
-TIMEOUT_MS = 30_000
 # As root in a container, Chromium has no sandbox and little /dev/shm.
 FLAGS = (
     *("--no-sandbox", "--disable-dev-shm-usage"),
@@ -34,39 +29,3 @@ def chromium() -> Iterator[Any]:
         browser = running.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """A server without jobs."""
-    with page_server.serving() as running:
-        yield running
-
-
-@pytest.fixture
-def page(chromium: Any, server: Server) -> Iterator[Any]:
-    """The player's page, empty."""
-    with player_page(chromium, server) as opened:
-        yield opened
-
-
-@contextmanager
-def player_page(chromium: Any, server: Server, **options: Any) -> Iterator[Any]:
-    """Open the player's page, empty; errors in its console fail the test."""
-    size = {"viewport": {"width": 1280, "height": 800}}
-    context = chromium.new_context(**(size | options))
-    opened = context.new_page()
-    opened.set_default_timeout(TIMEOUT_MS)
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda said: _note(said, errors))
-    opened.goto(f"{server.url}/page/player.html")
-    yield opened
-    context.close()
-    assert errors == []
-
-
-def _note(said: Any, errors: list[str]) -> None:
-    # Chromium itself reports each response with an error; tests send them on purpose.
-    if said.type == "error" and "Failed to load resource" not in said.text:
-        errors.append(said.text)

@@ -78,6 +78,12 @@ async function readHeader(api, path, size, signal) {
   }
 }
 
+/** Whether a request that failed would fail again: it was wrong, or what it reads is. @param {any} error */
+export function isFinal(error) {
+  const { status = 0 } = error
+  return error instanceof WavError || (status >= 400 && status < 500 && !TEMPORARY.has(status))
+}
+
 /** Lets at most `places` requests run at once: browsers open few connections to a server, and the page needs some. */
 export class Gate {
   /** @type {(() => void)[]} */
@@ -294,8 +300,7 @@ export class Blocks {
   async #recover(request, error) {
     const { signal } = request.controller
     if (signal.aborted) return
-    const { status = 0 } = error
-    if (error instanceof WavError || (status >= 400 && status < 500 && !TEMPORARY.has(status))) {
+    if (isFinal(error)) {
       this.#isFailed = true
       this.#onError(error)
       return

@@ -1,6 +1,8 @@
 // @ts-check
 // Waveforms of the service: an overview of each stem, and tiles of it where it is zoomed.
 
+import { isFinal } from './blocks.js'
+
 export const TILE_PIXELS = 512
 export const BANDS = 3
 
@@ -52,6 +54,7 @@ export class StemPeaks {
   #waiting = []
   #running = 0
   #closing = new AbortController()
+  #isOver = false
 
   /**
    * @param {any} api
@@ -72,9 +75,11 @@ export class StemPeaks {
   #onLoad
   #onError
 
+  /** Load the overview; wait for a server that is away. */
   async open() {
     this.overview = await this.#read(`num_peaks=${OVERVIEW_PIXELS}`)
     if (this.overview) this.#onLoad()
+    else if (!this.#isOver) setTimeout(() => this.open(), RETRY_MS)
   }
 
   /** Return a tile at the overview's rate, or null until it is loaded. @param {number} samplesPerPixel @param {number} index */
@@ -93,6 +98,7 @@ export class StemPeaks {
   }
 
   close() {
+    this.#isOver = true
     this.#closing.abort()
     this.#waiting = []
     this.#tiles.clear()
@@ -100,7 +106,7 @@ export class StemPeaks {
 
   /** Load the tiles that were asked for last: after a fast scroll the earlier ones are out of view. */
   #next() {
-    while (this.#running < MOST_REQUESTS && this.#waiting.length) {
+    while (this.#running < MOST_REQUESTS && this.#waiting.length && !this.#isOver) {
       const name = /** @type {string} */ (this.#waiting.pop())
       this.#running++
       this.#load(name).finally(() => {
@@ -139,7 +145,10 @@ export class StemPeaks {
       const response = await this.#api.bytes(`${this.#path}&${query}`, { start: 0, signal: this.#closing.signal })
       return parseDat(await response.arrayBuffer())
     } catch (error) {
-      if (!this.#closing.signal.aborted) this.#onError(/** @type {Error} */ (error))
+      if (!this.#isOver && isFinal(error)) {
+        this.#isOver = true
+        this.#onError(/** @type {Error} */ (error))
+      }
       return null
     }
   }

@@ -212,7 +212,7 @@ export class Player extends EventTarget {
     clearInterval(this.#timer)
     clearTimeout(this.#idle)
     this.isPlaying = false
-    this.#schedule?.stop()
+    this.#stop()
     for (const blocks of this.#blocks.values()) blocks.close()
     if (this.#context instanceof AudioContext) this.#context.close()
   }
@@ -276,8 +276,17 @@ export class Player extends EventTarget {
   }
 
   #ensureContext() {
-    this.#context ??= newContext(this.#job.sample_rate)
+    this.#context ??= this.#newContext()
     return this.#context
+  }
+
+  #newContext() {
+    const context = newContext(this.#job.sample_rate)
+    // Phones take the sound away for a call.
+    context.addEventListener('statechange', () => {
+      if (this.#isScheduled && context.state !== 'running') this.pause()
+    })
+    return context
   }
 
   #begin() {

@@ -17,6 +17,8 @@ const SNAP_PIXELS = 8
 export class Timeline {
   /** @type {Lane[]} */
   #lanes = []
+  /** @type {HTMLElement[]} */
+  handles = []
   #queued = 0
   #isFollowing = true
   #drawnRuler = ''

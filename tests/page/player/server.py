@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from serve_app.analysis import waveform_forms
 from serve_app.audio.wave import FRAME_BYTES, HEADER_BYTES
-from tests.page.fake_jobs import Content, FakeJob
+from tests.page.player.fake_jobs import Content, FakeJob
 
-ASSETS = Path(__file__).parents[2] / "serve_app" / "page" / "assets"
+ASSETS = Path(__file__).parents[3] / "serve_app" / "page" / "assets"
 HARNESS = Path(__file__).parent / "harness"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

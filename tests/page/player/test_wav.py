@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.page.conftest import player_page
-from tests.page.server import Server
+from tests.page.player.conftest import player_page
+from tests.page.player.server import Server
 
 PARSE = """async ([text, size]) => {
   const { parseHeader } = await import('/page/player/wav.js')

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.fake_jobs import (
+from tests.page.player.fake_jobs import (
     RATE,
     Content,
     FakeJob,
@@ -16,7 +16,7 @@ from tests.page.fake_jobs import (
     running,
     song,
 )
-from tests.page.server import Server
+from tests.page.player.server import Server
 
 OPEN = """async id => {
   const { Player } = await import('/page/player/player.js')

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.page.conftest import player_page
-from tests.page.fake_jobs import RATE, FakeJob, job_of, running, song
-from tests.page.server import Server
-from tests.page.test_playing import wait_until
+from tests.page.player.conftest import player_page
+from tests.page.player.fake_jobs import RATE, FakeJob, job_of, running, song
+from tests.page.player.server import Server
+from tests.page.player.test_playing import wait_until
 
 MOUNT = """async ([id, language]) => {
   const { mountPlayer } = await import('/page/player/controls.js')

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.page.conftest import player_page
-from tests.page.fake_jobs import RATE, FakeJob, Samples, job_of, song
-from tests.page.server import Server
+from tests.page.player.conftest import player_page
+from tests.page.player.fake_jobs import RATE, FakeJob, Samples, job_of, song
+from tests.page.player.server import Server
 
 SECONDS = 6.0
 # As JavaScript rounds: halves up.
