@@ -100,29 +100,32 @@ def work_by_frame(events: list[dict[str, Any]], clock: str) -> list[float]:
     return [float(each) for each in work[1:-1]]
 
 
-def memory_mb(page: Any, session: Any) -> dict[str, float]:
-    """Return the memory of the page, in MB."""
-    usage = session.send("Runtime.getHeapUsage")
-    script = usage["usedSize"] + usage.get("backingStorageSize", 0)
-    return {"script": script / 1e6, "process": _renderer_mb(page)}
+def memory_mb(browser: Any, page: Any) -> dict[str, float]:
+    """Return the memory of the page, in MB.
+
+    `script` is what JavaScript holds, with its buffers; `process` is the private memory
+    of the process that renders the page.
+    """
+    usage = page.send("Runtime.getHeapUsage")
+    script = usage["usedSize"] + usage["backingStorageSize"]
+    processes = browser.send("SystemInfo.getProcessInfo")["processInfo"]
+    renderers = [each["id"] for each in processes if each["type"] == "renderer"]
+    return {"script": script / 1e6, "process": max(map(_private_mb, renderers))}
 
 
-def _renderer_mb(page: Any) -> float:
-    """Return the private memory of the process that renders: the largest of them."""
-    largest = 0.0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes()
-            if b"--type=renderer" not in command:
-                continue
-            lines = (folder / "smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        private = sum(
-            int(line.split()[1]) for line in lines if line.startswith("Private")
-        )
-        largest = max(largest, private / 1000)
-    return largest
+def _private_mb(process: int) -> float:
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("Private")]
+    return sum(kilobytes) / 1000
+
+
+def seek(page: Any, share: float, zoom: int) -> None:
+    """Go to a share of the mix by a click, and zoom in there."""
+    page.keyboard.press("0")
+    box = page.locator(".ruler").bounding_box()
+    page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] - 5)
+    for _ in range(zoom):
+        page.keyboard.press("+")
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -140,20 +143,19 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{server.url}/page/player.html")
         session = page.context.new_cdp_session(page)
-        before = memory_mb(page, session)
+        browser = chromium.new_browser_cdp_session()
+        before = memory_mb(browser, session)
         page.evaluate(MOUNT, [server.add(job), "en"])
-        for _ in range(options.zoom):
-            page.keyboard.press("+")
         page.keyboard.press("Space")
+        seek(page, 0.5, options.zoom)
         page.wait_for_timeout(2_000)
         with traced(session) as events:
             page.wait_for_timeout(1000 * options.seconds)
-        most = {name: 0.0 for name in before}
-        for number in range(options.seeks):
-            page.evaluate("seconds => document.querySelector('.ruler').focus()", number)
-            page.keyboard.press("PageUp")
+        most = memory_mb(browser, session)
+        for share in np.linspace(0.05, 0.95, options.seeks):
+            seek(page, float(share), options.zoom)
             page.wait_for_timeout(1_000)
-            now = memory_mb(page, session)
+            now = memory_mb(browser, session)
             most = {name: max(most[name], now[name]) for name in now}
         heard = page.locator(".position").text_content()
         chromium.close()

@@ -19,13 +19,6 @@ def server() -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture
-def page(chromium: Any, server: Server) -> Iterator[Any]:
-    """The player's page, empty."""
-    with player_page(chromium, server) as opened:
-        yield opened
-
-
 @contextmanager
 def player_page(chromium: Any, server: Server, **options: Any) -> Iterator[Any]:
     """Open the player's page, empty; errors in its console fail the test."""

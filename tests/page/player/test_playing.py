@@ -1,12 +1,13 @@
 """Playing in real time: how soon, through stalls and restarts, and while a job runs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.page.player.conftest import player_page
 from tests.page.player.fake_jobs import (
     RATE,
     Content,
@@ -23,6 +24,7 @@ OPEN = """async id => {
   const { Api } = await import('/page/lib/api.js')
   const job = await (await fetch(`/job/${id}`)).json()
   const api = new Api('', { value: '', headers: {} })
+  window.player?.close()
   window.events = []
   window.player = new Player({ api, job })
   for (const name of ['stall', 'error']) {
@@ -55,11 +57,17 @@ def wait_until(page: Any, condition: str, seconds: float = 10.0) -> None:
         page.wait_for_timeout(20)
 
 
-@pytest.fixture
-def job(server: Server, tmp_path: Path) -> FakeJob:
-    made = job_of(song(8.0), tmp_path)
+@pytest.fixture(scope="module")
+def job(server: Server, tmp_path_factory: pytest.TempPathFactory) -> FakeJob:
+    made = job_of(song(8.0), tmp_path_factory.mktemp("stems"))
     server.add(made)
     return made
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Any, server: Server) -> Iterator[Any]:
+    with player_page(chromium, server) as opened:
+        yield opened
 
 
 def endless(seconds: float, folder: Path) -> FakeJob:

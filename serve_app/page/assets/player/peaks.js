@@ -31,7 +31,7 @@ export function zoomLevels(rate, fitSamples) {
 /** Read audiowaveform's `dat`, version 2, with 8 bits and three channels. @param {ArrayBuffer} buffer @returns {Peaks} */
 export function parseDat(buffer) {
   const view = new DataView(buffer)
-  const [version, flags, rate, samplesPerPixel, pixels, channels] = [0, 4, 8, 12, 16, 20].map(at => view.getInt32(at, true))
+  const [version, flags, rate, samplesPerPixel, pixels, channels] = [0, 4, 8, 12, 16, 20].map(at => view.getUint32(at, true))
   if (version !== 2 || (flags & 1) !== 1 || channels !== BANDS || buffer.byteLength < 24 + 2 * BANDS * pixels) {
     throw new TypeError('The waveform is not in the requested format.')
   }

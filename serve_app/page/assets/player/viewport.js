@@ -9,6 +9,8 @@ export class Viewport {
   start = 0
   /** The device's pixels from edge to edge. */
   width = 1
+  /** The device's pixels of a pixel of CSS. */
+  ratio = 1
   /** @type {number[]} */
   #levels = []
   // An index of the levels; their number if the whole song is in view.
@@ -27,7 +29,7 @@ export class Viewport {
     this.rate = rate
     this.samples = Math.round(this.duration * rate)
     this.#level = Infinity
-    this.resize(this.width)
+    this.resize(this.width, this.ratio)
   }
 
   get isWhole() {
@@ -47,9 +49,10 @@ export class Viewport {
     return this.samplesPerPixel * this.width
   }
 
-  /** @param {number} width in the device's pixels */
-  resize(width) {
+  /** @param {number} width in the device's pixels @param {number} ratio */
+  resize(width, ratio) {
     const { isWhole } = this
+    this.ratio = ratio
     this.width = Math.max(width, 1)
     this.#levels = zoomLevels(this.rate, this.samples / this.width)
     this.#level = isWhole ? this.#levels.length : Math.min(this.#level, this.#levels.length)

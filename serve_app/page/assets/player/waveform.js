@@ -180,24 +180,25 @@ function drawLines(context, viewport, times, colour, height) {
   const end = viewport.secondsAt(viewport.width)
   const first = firstFrom(times, viewport.secondsAt(0))
   const last = firstFrom(times, end)
-  if (last - first > viewport.width / LEAST_BEAT_PIXELS) return
+  if (last - first > viewport.width / (LEAST_BEAT_PIXELS * viewport.ratio)) return
   context.fillStyle = colour
-  for (let at = first; at < last; at++) context.fillRect(Math.round(viewport.pixelOf(times[at])), 0, 1, height)
+  for (let at = first; at < last; at++) context.fillRect(Math.round(viewport.pixelOf(times[at])), 0, Math.round(viewport.ratio), height)
 }
 
-/** Draw sections and times. @param {HTMLCanvasElement} canvas @param {Viewport} viewport @param {Beats} beats @param {Colours} colours @param {number} ratio the device's pixels of a pixel of CSS @param {(seconds: number, isFine: boolean) => string} format */
-export function drawRuler(canvas, viewport, beats, colours, ratio, format) {
+/** Draw sections and times. @param {HTMLCanvasElement} canvas @param {Viewport} viewport @param {Beats} beats @param {Colours} colours @param {(seconds: number, isFine: boolean) => string} format */
+export function drawRuler(canvas, viewport, beats, colours, format) {
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'))
   const { width, height } = canvas
   context.clearRect(0, 0, width, height)
-  context.font = `${11 * ratio}px system-ui, sans-serif`
+  context.font = `${11 * viewport.ratio}px system-ui, sans-serif`
   context.textBaseline = 'middle'
-  drawTimes(context, viewport, colours, ratio, format)
-  drawSections(context, viewport, beats, colours, ratio)
+  drawTimes(context, viewport, colours, format)
+  drawSections(context, viewport, beats, colours)
 }
 
-/** @param {CanvasRenderingContext2D} context @param {Viewport} viewport @param {Colours} colours @param {number} ratio @param {(seconds: number, isFine: boolean) => string} format */
-function drawTimes(context, viewport, colours, ratio, format) {
+/** @param {CanvasRenderingContext2D} context @param {Viewport} viewport @param {Colours} colours @param {(seconds: number, isFine: boolean) => string} format */
+function drawTimes(context, viewport, colours, format) {
+  const { ratio } = viewport
   const { width, height } = context.canvas
   const seconds = viewport.length / viewport.rate
   const least = (LEAST_LABEL_PIXELS * ratio * seconds) / width
@@ -212,8 +213,9 @@ function drawTimes(context, viewport, colours, ratio, format) {
   }
 }
 
-/** @param {CanvasRenderingContext2D} context @param {Viewport} viewport @param {Beats} beats @param {Colours} colours @param {number} ratio */
-function drawSections(context, viewport, beats, colours, ratio) {
+/** @param {CanvasRenderingContext2D} context @param {Viewport} viewport @param {Beats} beats @param {Colours} colours */
+function drawSections(context, viewport, beats, colours) {
+  const { ratio } = viewport
   const { width, height } = context.canvas
   for (const { start, end, label } of beats.sections) {
     const from = Math.max(viewport.pixelOf(start), 0)

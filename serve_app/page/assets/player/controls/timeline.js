@@ -229,7 +229,7 @@ export class Timeline {
       const [width, height] = sizes[number].map(size => Math.round(size * this.#ratio))
       Object.assign(canvas, { width, height })
     })
-    this.viewport.resize(this.rulerCanvas.width)
+    this.viewport.resize(this.rulerCanvas.width, this.#ratio)
     for (const { wave } of this.#lanes) wave.reset()
     this.#redraw()
   }
@@ -265,7 +265,7 @@ export class Timeline {
     if (view === this.#drawnRuler || !this.#beats || !this.#colours) return
     this.#drawnRuler = view
     const format = (/** @type {number} */ seconds, /** @type {boolean} */ isFine) => clock(seconds, isFine ? 2 : 0)
-    drawRuler(this.rulerCanvas, this.viewport, this.#beats, this.#colours, this.#ratio, format)
+    drawRuler(this.rulerCanvas, this.viewport, this.#beats, this.#colours, format)
   }
 
   #drawLanes() {
