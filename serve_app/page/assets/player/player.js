@@ -15,7 +15,7 @@ const SCHEDULED_SECONDS = 2.5
 const MOST_AHEAD_SECONDS = 10
 // Until play is pressed, only so much is loaded.
 const PREPARED_BLOCKS = 4
-const MOST_BLOCK_BYTES = 48e6
+const MOST_BLOCK_BYTES = 24e6
 const MOST_CONNECTIONS = 4
 // While windows are awaited, connections stay open: leave some of the browser's six to the rest of the page.
 const MOST_WAITING_CONNECTIONS = 2

@@ -260,7 +260,10 @@ export class Schedule {
     source.buffer = this.#context.createBuffer(channels.length, channels[0].length, sampleRate)
     channels.forEach((channel, number) => source.buffer?.copyToChannel(/** @type {any} */ (channel), number))
     source.connect(output)
-    source.onended = () => source.disconnect()
+    source.onended = () => {
+      source.disconnect()
+      source.buffer = null
+    }
     source.start(frame / sampleRate)
     return source
   }

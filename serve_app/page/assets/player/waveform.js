@@ -17,7 +17,8 @@ import { TILE_PIXELS } from './peaks.js'
  * @property {string} text
  */
 
-const KEPT_PICTURES = 16
+// More than the tiles in view.
+const SPARE_PICTURES = 3
 const FULL_AMPLITUDE = 127
 // Quiet sounds are drawn higher than they are, so that a pad can be seen beside a drum.
 const CURVE = 0.75
@@ -27,7 +28,7 @@ const LABEL_SECONDS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1
 
 /** The waveform of one stem on its canvas. Tiles are drawn once, and then only moved. */
 export class Waveform {
-  /** @type {Map<string, HTMLCanvasElement | OffscreenCanvas>} */
+  /** The drawn tiles, the one that was used last at the end. @type {Map<string, OffscreenCanvas>} */
   #pictures = new Map()
   #drawn = ''
   /** The waveform, or null while there is none. @type {import('./peaks.js').StemPeaks | null} */
@@ -96,10 +97,10 @@ export class Waveform {
       const tile = this.peaks?.tile(samplesPerPixel, index)
       const at = index * TILE_PIXELS - first
       if (tile && !this.#pictures.has(name) && !isLeft) {
-        this.#keep(name, this.#picture(tile, colours))
+        this.#drawTile(name, tile, colours)
         isLeft = true
       }
-      const picture = this.#pictures.get(name)
+      const picture = this.#used(name)
       if (picture) this.#context.drawImage(picture, at, 0)
       else this.#drawOverview(overview, Math.max(at, 0), Math.min(at + TILE_PIXELS, width), colours)
     }
@@ -110,18 +111,29 @@ export class Waveform {
     return isLeft
   }
 
-  /** @param {string} name @param {OffscreenCanvas} picture */
-  #keep(name, picture) {
+  /** Draw a tile, where one was that has long been out of view: pictures are large, and collected late.
+   * @param {string} name @param {Peaks} tile @param {Colours} colours */
+  #drawTile(name, tile, colours) {
+    const picture = this.#spare() ?? new OffscreenCanvas(TILE_PIXELS, this.#canvas.height)
+    const context = /** @type {any} */ (picture.getContext('2d'))
+    context.clearRect(0, 0, picture.width, picture.height)
+    this.#drawBands(context, tile, colours, { from: 0, to: tile.pixels, first: 0, step: 1 })
     this.#pictures.set(name, picture)
-    const [oldest] = this.#pictures.keys()
-    if (this.#pictures.size > KEPT_PICTURES) this.#pictures.delete(oldest)
   }
 
-  /** @param {Peaks} tile @param {Colours} colours */
-  #picture(tile, colours) {
-    const picture = new OffscreenCanvas(TILE_PIXELS, this.#canvas.height)
-    const context = /** @type {any} */ (picture.getContext('2d'))
-    this.#drawBands(context, tile, colours, { from: 0, to: tile.pixels, first: 0, step: 1 })
+  /** The picture of a tile, which is then the one used last. @param {string} name */
+  #used(name) {
+    const picture = this.#pictures.get(name)
+    if (!picture) return null
+    this.#pictures.delete(name)
+    this.#pictures.set(name, picture)
+    return picture
+  }
+
+  #spare() {
+    if (this.#pictures.size < this.#canvas.width / TILE_PIXELS + SPARE_PICTURES) return null
+    const [[oldest, picture]] = this.#pictures
+    this.#pictures.delete(oldest)
     return picture
   }
 
