@@ -124,18 +124,25 @@ def test_a_running_job_is_played_as_far_as_it_is_done(
 
 
 def test_a_job_that_is_completed_meanwhile_plays_on_from_its_files(
-    page: Any, server: Server, job: FakeJob
+    page: Any, server: Server, tmp_path: Path
 ) -> None:
+    """At the gain that is known only then, which is in the files."""
+    job = job_of(song(8.0), tmp_path, gain=0.25)
     growing = running(job, 2 * RATE)
     page.evaluate(OPEN, server.add(growing))
     page.evaluate("player.play()")
+    wait_until(page, "Math.max(...player.levels()) > 0.15")
     wait_until(page, "player.isStalled && player.position > 1.4")
     growing.stems = job.stems
-    done = {**job.view, "job_id": growing.view["job_id"], "gain": 0.9}
+    server.requests.clear()
+    done = {**job.view, "job_id": growing.view["job_id"]}
     page.evaluate("job => player.update(job)", done)
     wait_until(page, "player.position > 2.5")
-    stored = [path for path, _ in server.requests if path.endswith("/stems/drums")]
-    assert any(growing.view["job_id"] in path for path in stored)
+    levels = [max(page.evaluate("[...player.levels()]")) for _ in range(20)]
+    assert 0 < max(levels) <= 0.25 * 0.25 + 0.001
+    paths = {path for path, _ in server.requests if "/stems/" in path}
+    assert len(paths) == 4
+    assert not any("follow" in path for path in paths)
     assert growing.growing is not None
     growing.growing.grow(8 * RATE)
 

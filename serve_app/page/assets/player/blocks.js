@@ -181,9 +181,10 @@ export class Blocks {
     this.#pull()
   }
 
-  /** Read from another source of the same samples. Blocks with another gain are dropped. @param {Source} source */
-  replace(source) {
-    if (source.gain !== this.#source.gain) this.#kept.clear()
+  /** Read from another source of the same samples; drop what is kept if they have another gain there.
+   * @param {Source} source @param {boolean} isOtherGain */
+  replace(source, isOtherGain) {
+    if (isOtherGain) this.#kept.clear()
     this.#source = source
     this.#request?.controller.abort()
     this.retry()

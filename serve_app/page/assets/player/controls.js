@@ -151,7 +151,6 @@ class Controls {
     const { play, loop, closer, wider, whole, help } = this.#actions()
     return {
       ' ': play,
-      k: play,
       l: loop,
       '+': closer,
       '=': closer,

@@ -270,8 +270,8 @@ export class Player extends EventTarget {
     if (!this.#blocks.size) return this.#prepare()
     const names = [...this.#blocks.keys()]
     const sources = await Promise.all(names.map(name => openSource(this.#api, this.#job, name, this.#closing.signal)))
-    names.forEach((name, number) => this.#blocks.get(name)?.replace(sources[number]))
-    // What is scheduled has the gain of before: fade over to the new one.
+    names.forEach((name, number) => this.#blocks.get(name)?.replace(sources[number], isOtherGain))
+    // What is scheduled has the gain of before: it fades out.
     if (isOtherGain && this.isPlaying) this.seek(this.position)
   }
 
