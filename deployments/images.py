@@ -1,6 +1,7 @@
 """Images: the pool with the model, and its routes."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -32,6 +33,8 @@ from serve_app.images.http.part import ImagesServices, part
 from serve_app.images.settings_rules import RULES
 from serve_app.settings import Settings
 from serve_app.settings.check import Rule
+
+logger = logging.getLogger(__name__)
 
 _AWAY = "The engine of images can't be reached now. Try again in a few seconds."
 _LOADING = "The model of images is being loaded. Try again in a few seconds."
@@ -139,7 +142,12 @@ class Making:
         self._loading = asyncio.ensure_future(asyncio.to_thread(self._loaded))
 
     def _loaded(self) -> _Loaded:
-        engine = self._load()
+        try:
+            engine = self._load()
+        except Exception as error:
+            # Nobody may ask for images, or for /health, for hours.
+            logger.error("image model not loaded error=%s", error)
+            raise
         return _Loaded(engine, Batcher(engine, self._most_requests, self._most_images))
 
 

@@ -117,7 +117,9 @@ async def test_a_request_waits_for_the_model(engine: Engine) -> None:
 
 
 async def test_a_model_that_could_not_be_loaded_is_tried_again(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     times = 0
 
@@ -132,6 +134,9 @@ async def test_a_model_that_could_not_be_loaded_is_tried_again(
     for said in (await pool.generate(REQUEST), await pool.describe()):
         assert isinstance(said, Failed)
         assert said.error.code == "model_unavailable"
+    assert caplog.messages == [
+        "image model not loaded error=The hub does not answer. Try again later."
+    ]
     # Not at each request.
     assert isinstance(await pool.generate(REQUEST), Failed)
     assert times == 1
