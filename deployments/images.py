@@ -1,12 +1,14 @@
 """Images: the pool with the model, and its routes."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any, ClassVar
 
 from pydantic import ValidationInfo, field_validator
@@ -32,6 +34,8 @@ from serve_app.images.settings_rules import RULES
 from serve_app.settings import Settings
 from serve_app.settings.check import Rule
 
+logger = logging.getLogger(__name__)
+
 _AWAY = "The engine of images can't be reached now. Try again in a few seconds."
 _LOADING = "The model of images is being loaded. Try again in a few seconds."
 # A model that could not be loaded, because the hub was away, is tried again.
@@ -54,15 +58,21 @@ class Making:
     """Makes images with the engine that `load` returns, which takes its time.
 
     Requests wait until it is loaded. At most `most_requests` then wait or run, and up
-    to `most_images` are made together. To be made on an event loop.
+    to `most_images` are made together. Serve ends a replica whose steps take longer
+    than `step_timeout_seconds`. To be made on an event loop.
     """
 
     def __init__(
-        self, load: Callable[[], Engine], most_requests: int, most_images: int
+        self,
+        load: Callable[[], Engine],
+        most_requests: int,
+        most_images: int,
+        step_timeout_seconds: float = inf,
     ) -> None:
         self._load = load
         self._most_requests = most_requests
         self._most_images = most_images
+        self._step_timeout_seconds = step_timeout_seconds
         self._begin_loading()
 
     async def generate(self, request: ImageRequest) -> Made | Failed:
@@ -110,6 +120,16 @@ class Making:
         except AppError as error:
             return Failed(error)
 
+    async def check_health(self) -> None:
+        """Raise TimeoutError if the engine hangs; Serve calls this."""
+        if not self._loading.done() or self._loading.exception() is not None:
+            return
+        stalled_seconds = self._loading.result().batcher.stalled_seconds()
+        if stalled_seconds > self._step_timeout_seconds:
+            raise TimeoutError(
+                f"image engine hangs seconds_without_step={stalled_seconds:.0f}"
+            )
+
     async def _batcher(self) -> Batcher:
         """Return the queue, once the model is loaded; begin again if it was not."""
         has_failed = self._loading.done() and self._loading.exception() is not None
@@ -122,7 +142,12 @@ class Making:
         self._loading = asyncio.ensure_future(asyncio.to_thread(self._loaded))
 
     def _loaded(self) -> _Loaded:
-        engine = self._load()
+        try:
+            engine = self._load()
+        except Exception as error:
+            # Nobody may ask for images, or for /health, for hours.
+            logger.error("image model not loaded error=%s", error)
+            raise
         return _Loaded(engine, Batcher(engine, self._most_requests, self._most_images))
 
 
@@ -137,7 +162,10 @@ class Images(Making):
         os.nice(niceness.IMAGES)
         # Serve calls constructors on the replica's event loop.
         super().__init__(
-            partial(_engine, settings), settings.images_queue, settings.images_batch
+            partial(_engine, settings),
+            settings.images_queue,
+            settings.images_batch,
+            settings.images_step_timeout_seconds,
         )
         self._giving_back = asyncio.ensure_future(memory.keep_giving_back())
 

@@ -1,5 +1,6 @@
 """Translate errors between replicas."""
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,10 @@ from ray.serve.exceptions import RayServeException
 from serve_app.errors import AppError
 from serve_app.jobs.runner import ReplicaDied
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+_DIED = "The process that did the work ended unexpectedly. Try again."
 
 # The class and module at the start of the last line of a traceback.
 _CLASS = re.compile(r"^[\w.]+: ")
@@ -66,7 +70,9 @@ def translated(unreachable: Callable[[Exception], AppError]) -> Iterator[None]:
     try:
         yield
     except (RayActorError, WorkerCrashedError) as error:
-        raise ReplicaDied(str(error)) from error
+        # Ray's text names addresses and processes, which are not for clients.
+        logger.warning("replica died: %s", " ".join(str(error).split()))
+        raise ReplicaDied(_DIED) from error
     except RayTaskError as error:
         raise cause_of(error) from error
     except (RayError, RayServeException) as error:

@@ -46,8 +46,8 @@ class HealthProbe:
         self._owners = {
             name: part.name for part in self._parts for name in part.health_names
         }
-        only = self._parts[0] if len(self._parts) == 1 else None
-        self._healthy = "ok" if only is None else only.healthy_status
+        statuses = {part.healthy_status for part in self._parts}
+        self._healthy = "healthy" if "healthy" in statuses else "ok"
         self._clock = clock
         self._is_open = is_open
         self._access: str | None = None

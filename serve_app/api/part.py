@@ -40,8 +40,8 @@ class ApiPart:
 
     The names in `state` must be unique in the application. `health` returns the
     system's fields of /health: `ready`, and `reason` if it is not ready; the
-    `health_names` at the top level are never another system's. Where no other part has
-    a health, `healthy_status` is the status of one that is ready. Pages of
+    `health_names` at the top level are never another system's. An application that is
+    ready has the status `healthy` if that is the `healthy_status` of any part. Pages of
     `cors_origins` may use its routes; None means the origins of the whole application.
     `description` is Markdown for /docs, `sent` describes requests that the system
     sends, and `examples` are in `examples_dir`. Its jobs are of the `kinds`.

@@ -59,6 +59,7 @@ class Batcher:
         self._running: list[Ticket] = []
         self._closed = False
         self._mean_seconds = _FIRST_GUESS_SECONDS
+        self._stepped_at = 0.0
         self._thread = Thread(target=self._serve, name="images", daemon=True)
         self._thread.start()
 
@@ -71,6 +72,10 @@ class Batcher:
     def mean_batch_seconds(self) -> float:
         """The mean duration of a batch; newer ones count more."""
         return self._mean_seconds
+
+    def stalled_seconds(self) -> float:
+        """Return for how long the running batch has made no step; 0 if none runs."""
+        return time.monotonic() - self._stepped_at if self._running else 0.0
 
     def submit(
         self,
@@ -150,6 +155,7 @@ class Batcher:
                     batch.append(ticket)
                     images += more
             self._waiting = [one for one in self._waiting if one not in batch]
+            self._stepped_at = time.monotonic()
             self._running = batch
             return batch
 
@@ -174,11 +180,16 @@ class Batcher:
         return self._engine.make(
             [ticket.request for ticket in batch],
             partial(_report, batch),
-            lambda: not all(ticket.future.cancelled() for ticket in batch),
+            partial(self._is_wanted, batch),
             frozenset(
                 index for index, ticket in enumerate(batch) if ticket.with_preview
             ),
         )
+
+    def _is_wanted(self, batch: Sequence[Ticket]) -> bool:
+        """Whether anyone waits for a batch; engines ask once a step."""
+        self._stepped_at = time.monotonic()
+        return not all(ticket.future.cancelled() for ticket in batch)
 
     def _run_again(self, batch: Sequence[Ticket], err: Exception) -> None:
         """Make a failed batch one by one, to isolate the request that fails."""

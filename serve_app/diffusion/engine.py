@@ -238,7 +238,7 @@ class DiffusersEngine:
                 steps += 1
             warnings += (
                 f"A strength of {request.strength:g} leaves no step of {few}: one step "
-                f"of {steps} was made.",
+                f"of {steps} was made, by a strength of {strength:g}.",
             )
         return _Plan(steps, guidance, strength, warnings)
 

@@ -68,6 +68,7 @@ def _pipeline(options: ModelOptions, dtype: torch.dtype) -> tuple[Any, Facts]:
 
         facts = replace(unknown, model=tiny.NAME, licence="MIT", notes=(tiny.NOTE,))
         return tiny.stable_diffusion().to(dtype), facts
+    model = sources.shown_name(options.model_id)
     directory = sources.model_directory(options.model_id, options.weights_dir)
     try:
         pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
@@ -78,12 +79,11 @@ def _pipeline(options: ModelOptions, dtype: torch.dtype) -> tuple[Any, Facts]:
             variant=sources.variant(directory),
         )
     except Exception as err:
+        reason = sources.without_path(str(err).strip(), directory)
         raise ModelUnavailable(
-            f"The model {options.model_id} can't be loaded from {directory}: "
-            f"{str(err).strip()} It must be a model for text to image, complete and in "
-            "diffusers' format."
+            f"The model {model} can't be loaded: {reason} It must be a model for text "
+            "to image, complete and in diffusers' format."
         ) from err
-    model = sources.shown_name(options.model_id)
     licence = sources.licence(directory, options.model_id)
     return pipeline, replace(unknown, model=model, licence=licence)
 
@@ -92,6 +92,7 @@ def _with_lora(pipeline: Any, options: ModelOptions) -> tuple[bool, tuple[str, .
     """Add the LoRA to the weights; return whether there is one, and notes."""
     if not options.lora_id:
         return False, ()
+    name, file = sources.shown_name(options.lora_id), None
     try:
         file = sources.lora_file(options.lora_id, options.weights_dir)
         pipeline.load_lora_weights(
@@ -109,9 +110,11 @@ def _with_lora(pipeline: Any, options: ModelOptions) -> tuple[bool, tuple[str, .
         if hasattr(pipeline, "unload_lora_weights"):
             pipeline.unload_lora_weights()
         reason = str(err).strip().split("\n")[0]
+        if file is not None:
+            reason = sources.without_path(reason, file.parent)
         return False, (
-            f"The LoRA {options.lora_id} was not loaded, so the model needs more steps "
-            f"than with it: {reason}",
+            f"The LoRA {name} was not loaded, so the model needs more steps than with "
+            f"it: {reason}",
         )
     return True, ()
 
@@ -153,8 +156,8 @@ def _move(pipeline: Any, device: torch.device, options: ModelOptions) -> None:
         if not devices.is_out_of_memory(err):
             raise
         raise ModelUnavailable(
-            f"{device} has too little memory for {options.model_id}. Use a smaller "
-            "model, half precision or another device."
+            f"{device} has too little memory for the model. Use a smaller model, half "
+            "precision or another device."
         ) from err
 
 

@@ -49,7 +49,12 @@ def current_id(model_id: str) -> str:
 def shown_name(model_id: str) -> str:
     """Return the name of a model for its users: its id, or its directory's name."""
     path = Path(model_id).expanduser()
-    return path.resolve().name if path.exists() else current_id(model_id)
+    return path.resolve().name if _is_path(model_id) else current_id(model_id)
+
+
+def without_path(text: str, directory: Path) -> str:
+    """Return a message with only the name of a directory: clients read it too."""
+    return text.replace(str(directory), directory.name)
 
 
 def model_directory(model_id: str, mirror: Path | None) -> Path:
@@ -58,15 +63,21 @@ def model_directory(model_id: str, mirror: Path | None) -> Path:
     Raises ModelUnavailable if it can't be found, is not in diffusers' format, has
     pickled weights only, or needs code of its own.
     """
-    found = _local(model_id, mirror) or _downloaded(current_id(model_id))
+    name = shown_name(model_id)
+    found = _local(model_id, mirror)
+    if found is None and _is_path(model_id):
+        raise ModelUnavailable(
+            f"The directory {name} of the model does not exist. Correct SD_MODEL_ID."
+        )
+    found = found or _downloaded(current_id(model_id))
     if not found.is_dir():
         raise ModelUnavailable(
-            f"The model {model_id} is a single file. Convert it to a directory in "
+            f"The model {name} is a single file. Convert it to a directory in "
             "diffusers' format: load it with `from_single_file` and save it with "
             "`save_pretrained`."
         )
-    _refuse_code(found, model_id)
-    _refuse_pickles(found, model_id)
+    _refuse_code(found, name)
+    _refuse_pickles(found, name)
     return found
 
 
@@ -77,6 +88,8 @@ def lora_file(lora_id: str, mirror: Path | None) -> Path:
     """
     name = _LORA_FILES.get(lora_id, _LORA)
     found = _local(lora_id, mirror)
+    if found is None and _is_path(lora_id):
+        raise ModelUnavailable("There is no such file or directory.")
     if found is None:
         try:
             return Path(huggingface_hub.hf_hub_download(lora_id, name))
@@ -87,7 +100,7 @@ def lora_file(lora_id: str, mirror: Path | None) -> Path:
     files = named or [file for file in files if file.suffix == ".safetensors"]
     if len(files) != 1:
         raise ModelUnavailable(
-            f"{found} must have one LoRA in safetensors, such as {_LORA}; it has "
+            f"{found.name} must have one LoRA in safetensors, such as {_LORA}; it has "
             f"{len(files)}."
         )
     return files[0]
@@ -153,22 +166,29 @@ def _not_downloaded(model_id: str, err: Exception) -> ModelUnavailable:
     )
 
 
-def _index(directory: Path, model_id: str) -> dict[str, Any]:
+def _is_path(model_id: str) -> bool:
+    """Whether it is a path, of something that may not exist, and no id of the Hub."""
+    path = Path(model_id).expanduser()
+    is_id = len(path.parts) <= 2 and not model_id.startswith((".", "~", "/"))
+    return path.exists() or not is_id
+
+
+def _index(directory: Path, name: str) -> dict[str, Any]:
     try:
         index = json.loads((directory / _INDEX).read_text())
     except (OSError, ValueError) as err:
         raise ModelUnavailable(
-            f"The model {model_id} has no valid {_INDEX} in {directory}. It must be a "
-            "directory in diffusers' format."
+            f"The model {name} has no valid {_INDEX}. It must be a directory in "
+            "diffusers' format."
         ) from err
     if not isinstance(index, dict):
-        raise ModelUnavailable(f"{directory / _INDEX} must be a JSON object.")
+        raise ModelUnavailable(f"The {_INDEX} of {name} must be a JSON object.")
     return index
 
 
-def _refuse_code(directory: Path, model_id: str) -> None:
+def _refuse_code(directory: Path, model: str) -> None:
     """Refuse a model with parts that are classes of other libraries than ours."""
-    index = _index(directory, model_id)
+    index = _index(directory, model)
     libraries = {
         part[0]
         for name, part in index.items()
@@ -178,7 +198,7 @@ def _refuse_code(directory: Path, model_id: str) -> None:
     if foreign or not isinstance(index.get("_class_name"), str):
         named = f" ({', '.join(sorted(map(str, foreign)))})" if foreign else ""
         raise ModelUnavailable(
-            f"The model {model_id} needs code of its own{named}, which is never run. "
+            f"The model {model} needs code of its own{named}, which is never run. "
             "Use a model with the pipelines of diffusers."
         )
 
@@ -190,12 +210,12 @@ def _is_known(library: object) -> bool:
     )
 
 
-def _refuse_pickles(directory: Path, model_id: str) -> None:
+def _refuse_pickles(directory: Path, model: str) -> None:
     for folder in _components(directory):
         suffixes = {file.suffix for file in folder.iterdir()}
         if suffixes & _PICKLES and ".safetensors" not in suffixes:
             raise ModelUnavailable(
-                f"The model {model_id} has pickled weights in `{folder.name}`, which "
+                f"The model {model} has pickled weights in `{folder.name}`, which "
                 "are not loaded: they can run code. Convert them to safetensors with "
                 "`save_pretrained`, or use a model that has them."
             )

@@ -80,6 +80,8 @@ class Fields:
                 "image.",
                 name,
             )
+        if not all(found):
+            raise InvalidField(f"`{name}` must not have empty texts.", name)
         return list(found)
 
     def _text(self, name: str, found: Any, longest: int) -> str:

@@ -19,6 +19,7 @@ _RATIO = ("aspectRatio", "aspect_ratio", "aspectratio")
 _IN_CONFIG = ("n", "seed", "steps", "guidanceScale", "negativePrompt", "strength")
 _DEFAULT_STRENGTH = 0.6
 _RANDOM_SEEDS = 2**32
+_URL_SAFE = str.maketrans("-_", "+/")
 # Images in /refine are made no larger than the largest ones of /generate.
 _LARGEST_PIXELS = 1024 * 1024
 
@@ -108,8 +109,10 @@ def _bytes(text: str) -> bytes:
     """Return what base64 stands for, with or without the prefix of a data URL."""
     if text[:5].lower() == "data:":
         text = text.partition(",")[2]
+    # Some write it without padding, or in the alphabet for URLs (RFC 4648, 5).
+    text = "".join(text.split()).rstrip("=").translate(_URL_SAFE)
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as err:
         raise BadRequest(
             "An image must be valid base64, with or without the prefix of a data URL."

@@ -44,14 +44,18 @@ def of_ratio(ratio: object, resolution: object) -> tuple[int, int]:
 def near(width: int, height: int, max_pixels: int) -> tuple[int, int]:
     """Return the size of an image, scaled down to `max_pixels` if it is larger.
 
-    Each side is at least 64, so extreme ratios become less extreme.
+    Each side is the nearest multiple of 8, or the one below where there is no room, and
+    at least 64, so extreme ratios become less extreme.
     """
     scale = min(1.0, math.sqrt(max_pixels / (width * height)))
     longest = max_pixels // _LEAST_PIXELS
-    return _near(width * scale, longest), _near(height * scale, longest)
-
-
-def _near(length: float, longest: int) -> int:
-    steps = min(max(length, _LEAST_PIXELS), longest) / STEP_PIXELS
+    sides = [
+        min(max(length * scale, _LEAST_PIXELS), longest) / STEP_PIXELS
+        for length in (width, height)
+    ]
+    nearest = [round(side) * STEP_PIXELS for side in sides]
+    if math.prod(nearest) <= max_pixels:
+        return nearest[0], nearest[1]
     # The tolerance is for lengths that scaling made a little too short.
-    return int(steps + 1e-6) * STEP_PIXELS
+    below = [int(side + 1e-6) * STEP_PIXELS for side in sides]
+    return below[0], below[1]

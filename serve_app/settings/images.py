@@ -104,6 +104,12 @@ class ImagesSettings(Section):
         description="Maximum number of requests that wait or run on a replica; beyond "
         "it, 429.",
     )
+    images_step_timeout_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="Maximum duration of a step, in seconds: a replica that takes "
+        "longer hangs, and another one takes its place.",
+    )
     images_max_prompt: int = Field(
         default=2000, ge=1, description="Maximum length of a prompt, in characters."
     )

@@ -6,11 +6,22 @@ from typing import Any
 from serve_app.images.http.known_facts import KnownFacts
 
 NAMES = ("device", "model", "optimizations")
+# Before the engine has said anything: clients read these fields in any case.
+_UNKNOWN: Mapping[str, Any] = {
+    "device": "unknown",
+    "model": "unknown",
+    "optimizations": {
+        "scheduler": "unknown",
+        "steps": None,
+        "guidance_scale": None,
+        "memory_optimizations": [],
+    },
+}
 
 
 async def of(known: KnownFacts) -> Mapping[str, Any]:
     """Return the fields of /health, from what the engine said last."""
-    report: dict[str, Any] = {"ready": known.trouble is None}
+    report: dict[str, Any] = {"ready": known.trouble is None, **_UNKNOWN}
     if known.trouble is not None:
         report["reason"] = known.trouble
     if (facts := known.newest) is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -193,6 +194,14 @@ async def test_the_worst_status_is_the_service_s(
 ) -> None:
     parts = [Part("a", songs), Part("b", pictures)][:: 1 if is_first else -1]
     assert (await report_of(*parts))["status"] == status
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_clients_of_one_system_may_expect_healthy(is_first: bool) -> None:
+    pictures = replace(Part("b").api_part, healthy_status="healthy")
+    parts = [Part("a").api_part, pictures][:: 1 if is_first else -1]
+    probe = HealthProbe(parts, lambda: NOON, OpenDoor().is_open)
+    assert (await probe.report(SOON_SECONDS))["status"] == "healthy"
 
 
 async def test_parts_that_say_nothing_are_no_systems() -> None:

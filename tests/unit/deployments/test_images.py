@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -27,6 +28,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.may_step = Event()
+        self.step_seconds: float | None = 0.002
         self.has_stepped = Event()
         self.stopped_at: list[int] = []
 
@@ -49,7 +51,7 @@ class Engine:
         steps = requests[0].steps or 1
         for number in range(1, steps + 1):
             self.has_stepped.set()
-            self.may_step.wait(0.002)
+            self.may_step.wait(self.step_seconds)
             if not is_wanted():
                 self.stopped_at.append(number)
                 raise Stopped
@@ -115,7 +117,9 @@ async def test_a_request_waits_for_the_model(engine: Engine) -> None:
 
 
 async def test_a_model_that_could_not_be_loaded_is_tried_again(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     times = 0
 
@@ -130,6 +134,9 @@ async def test_a_model_that_could_not_be_loaded_is_tried_again(
     for said in (await pool.generate(REQUEST), await pool.describe()):
         assert isinstance(said, Failed)
         assert said.error.code == "model_unavailable"
+    assert caplog.messages == [
+        "image model not loaded error=The hub does not answer. Try again later."
+    ]
     # Not at each request.
     assert isinstance(await pool.generate(REQUEST), Failed)
     assert times == 1
@@ -187,6 +194,29 @@ async def test_more_requests_than_the_queue_has_are_refused_with_a_time(
     assert len(refused) == 42
     assert all(isinstance(error, QueueFull) for error in refused)
     assert min(_after(error) for error in refused) >= 1
+
+
+async def test_a_replica_whose_engine_hangs_says_that_it_is_not_healthy(
+    engine: Engine,
+) -> None:
+    pool = Making(lambda: engine, 8, 4, step_timeout_seconds=0.2)
+    await pool.check_health()
+    # Its steps are quick, though all of them together take longer than one may.
+    slow = replace(REQUEST, steps=200)
+    call = asyncio.ensure_future(pool.generate(slow))
+    while not call.done():
+        await pool.check_health()
+        await asyncio.sleep(0.01)
+    hangs = Event()
+    engine.may_step = hangs
+    engine.step_seconds = None
+    call = asyncio.ensure_future(pool.generate(REQUEST))
+    await asyncio.sleep(0.4)
+    with pytest.raises(TimeoutError, match="image engine hangs"):
+        await pool.check_health()
+    hangs.set()
+    await call
+    await pool.check_health()
 
 
 def _after(error: AppError) -> int:

@@ -154,8 +154,22 @@ def test_a_directory_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_an_incomplete_model_is_refused(copied: Path) -> None:
     shutil.rmtree(copied / "vae")
-    with pytest.raises(ModelUnavailable, match="must be a model for text to image"):
+    with pytest.raises(
+        ModelUnavailable, match="must be a model for text to image"
+    ) as e:
         load(options(copied))
+    # Clients read it too.
+    assert str(copied.parent) not in e.value.detail
+
+
+@pytest.mark.parametrize("place", ["gone/model", "/gone/model", "~/gone", "./gone"])
+def test_a_directory_that_does_not_exist_is_named_as_such(
+    place: str, tmp_path: Path
+) -> None:
+    model_id = str(tmp_path / place) if place == "gone/model" else place
+    with pytest.raises(ModelUnavailable, match=r"^The directory \w+ .*not exist") as e:
+        load(replace(options(tmp_path), model_id=model_id))
+    assert "/" not in e.value.detail
 
 
 def test_weights_in_half_precision_only_are_found(copied: Path) -> None:
@@ -216,6 +230,7 @@ def test_a_lora_that_does_not_load_is_a_note(
     engine = load(options(sd_directory, lora_id=str(broken)))
     [note] = engine.facts().notes
     assert "was not loaded" in note
+    assert str(tmp_path) not in note
     assert not engine.facts().few_steps
     images = make(load(options(sd_directory)), CAT)[0].images
     assert difference(make(engine, CAT)[0].images, images) == 0

@@ -122,6 +122,17 @@ def test_blanks_in_base64_do_not_matter() -> None:
     assert refined({**CHANGE, "images": [f" {broken}\n"]}).images
 
 
+def test_base64_may_be_unpadded_and_of_the_alphabet_for_urls() -> None:
+    plain = refined(CHANGE)
+    noise = encoded(Image.effect_noise((64, 64), 90))
+    assert {"+", "/"} <= set(noise)
+    url_safe = noise.translate(str.maketrans("+/", "-_")).rstrip("=")
+    request = refined({**CHANGE, "images": [encoded(RED).rstrip("="), url_safe]})
+    assert (request.images[0] == plain.images[0]).all()
+    with pytest.raises(BadRequest):
+        refined({**CHANGE, "images": [encoded(RED).replace("A", "*", 1)]})
+
+
 def test_other_images_are_fitted_to_the_first() -> None:
     request = refined({**CHANGE, "images": [encoded(RED), encoded(BLUE)]})
     assert [image.shape for image in request.images] == [(64, 96, 3)] * 2
@@ -193,6 +204,7 @@ WRONG_CHANGES: dict[str, tuple[Any, str]] = {
     "a text as images": ({**CHANGE, "images": encoded(RED)}, "images"),
     "numbers as images": ({**CHANGE, "images": [1]}, "images"),
     "null as image": ({**CHANGE, "images": [None]}, "images"),
+    "an empty image": ({**CHANGE, "images": [encoded(RED), ""]}, "images"),
     "many images": ({**CHANGE, "images": [encoded(RED)] * 9}, "images"),
     "no strength": ({**CHANGE, "strength": 0}, "strength"),
     "large strength": ({**CHANGE, "strength": 1.01}, "strength"),
@@ -210,7 +222,6 @@ def test_a_wrong_field_of_a_refinement_is_named(name: str) -> None:
 
 
 NO_IMAGES = {
-    "empty": "",
     "no base64": "%%%",
     "one character": "A",
     "not ASCII": "größer",
