@@ -32,8 +32,8 @@ const shell = new Shell(context)
 
 setLanguage(store.get('language') ?? preferred(navigator.languages))
 uploads.addEventListener('sent', (event) => {
-  const { job, item } = /** @type {CustomEvent} */ (event).detail
-  history.note({ ...job, created_at: new Date().toISOString(), url: item.url })
+  const { job } = /** @type {CustomEvent} */ (event).detail
+  history.note({ ...job, created_at: new Date().toISOString() })
 })
 addEventListener('beforeunload', (event) => { if (uploads.isBusy) event.preventDefault() })
 shell.show()
