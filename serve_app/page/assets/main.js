@@ -46,11 +46,12 @@ function loadViews() {
 
 /** Ask for a key at once where nothing works without one. */
 async function askIfRequired() {
-  let health = await api.patiently('/health')
-  while (health.access === undefined) {
+  for (;;) {
+    // What fails here fails elsewhere too, and is said there.
+    const { access } = await api.patiently('/health').catch(() => ({}))
+    if (access === 'required' && !keys.value) await keys.ask('').catch(() => {})
+    if (access) return
     // The server is starting, and does not know it yet.
     await pause(STARTING_MS)
-    health = await api.patiently('/health')
   }
-  if (health.access === 'required' && !keys.value) await keys.ask('').catch(() => {})
 }
