@@ -9,15 +9,13 @@ import { preferred, setLanguage, t } from './lib/texts.js'
 import { Uploads } from './lib/uploads.js'
 import { Router } from './router.js'
 import { Shell } from './shell.js'
-import * as operations from './views/operations.js'
-import * as song from './views/song.js'
-import * as start from './views/start.js'
 
 const STARTING_MS = 1000
+// Each view is loaded when it is shown: the player is larger than all others.
 const ROUTES = [
-  { pattern: /^\/page\/?$/, view: start },
-  { pattern: /^\/page\/songs\/([^/]+)\/?$/, view: song },
-  { pattern: /^\/page\/operations\/?$/, view: operations },
+  { pattern: /^\/page\/?$/, load: () => import('./views/start.js') },
+  { pattern: /^\/page\/songs\/([^/]+)\/?$/, load: () => import('./views/song.js') },
+  { pattern: /^\/page\/operations\/?$/, load: () => import('./views/operations.js') },
 ]
 
 const root = (document.querySelector('meta[name="stemserve-root"]')?.getAttribute('content') ?? '').replace(/\/+$/, '')
@@ -32,21 +30,28 @@ const shell = new Shell(context)
 
 setLanguage(store.get('language') ?? preferred(navigator.languages))
 uploads.addEventListener('sent', (event) => {
-  const { job, item } = /** @type {CustomEvent} */ (event).detail
-  history.note({ ...job, created_at: new Date().toISOString(), url: item.url })
+  const { job } = /** @type {CustomEvent} */ (event).detail
+  history.note({ ...job, created_at: new Date().toISOString() })
 })
 addEventListener('beforeunload', (event) => { if (uploads.isBusy) event.preventDefault() })
 shell.show()
-router.start(shell)
+router.start(shell).then(loadViews)
 askIfRequired()
+
+/** Load the other views while nothing happens: an update of the server removes this version. */
+function loadViews() {
+  // One that can't be loaded is said to be missing when it is shown.
+  for (const { load } of ROUTES) load().catch(() => {})
+}
 
 /** Ask for a key at once where nothing works without one. */
 async function askIfRequired() {
-  let health = await api.patiently('/health')
-  while (health.access === undefined) {
+  for (;;) {
+    // What fails here fails elsewhere too, and is said there.
+    const { access } = await api.patiently('/health').catch(() => ({}))
+    if (access === 'required' && !keys.value) await keys.ask('').catch(() => {})
+    if (access) return
     // The server is starting, and does not know it yet.
     await pause(STARTING_MS)
-    health = await api.patiently('/health')
   }
-  if (health.access === 'required' && !keys.value) await keys.ask('').catch(() => {})
 }

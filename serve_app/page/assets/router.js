@@ -4,7 +4,7 @@
 export class Router {
   /**
    * @param {string} root the path before all paths
-   * @param {Array<{pattern: RegExp, view: {show: Function}}>} routes
+   * @param {Array<{pattern: RegExp, load: () => Promise<{show: Function}>}>} routes
    */
   constructor(root, routes) {
     this.root = root
@@ -27,7 +27,7 @@ export class Router {
     // Not for another fragment of the same view.
     addEventListener('popstate', () => { if (this.path !== this.shown) this.show() })
     document.addEventListener('click', (event) => this.#follow(event))
-    this.show({ isFirst: true })
+    return this.show({ isFirst: true })
   }
 
   /** Go to a path of the page. @param {string} path */
@@ -39,17 +39,17 @@ export class Router {
 
   /** @param {{isFirst?: boolean}} [options] the first view does not take the focus */
   show({ isFirst = false } = {}) {
-    const { view, parameters } = this.#found()
+    const { load, parameters } = this.#found()
     this.shown = this.path
-    this.shell?.showView(view, parameters, { takesFocus: !isFirst })
+    return this.shell?.showView(load, parameters, { takesFocus: !isFirst })
   }
 
   #found() {
-    for (const { pattern, view } of this.routes) {
+    for (const { pattern, load } of this.routes) {
       const match = pattern.exec(this.path)
-      if (match) return { view, parameters: match.slice(1).map(decoded) }
+      if (match) return { load, parameters: match.slice(1).map(decoded) }
     }
-    return { view: this.routes[0].view, parameters: [] }
+    return { load: this.routes[0].load, parameters: [] }
   }
 
   /** Show a link to a view here, unless it shall open elsewhere. */

@@ -36,12 +36,18 @@ export class Shell {
     )
   }
 
-  /** @param {any} view @param {string[]} parameters @param {{takesFocus: boolean}} options */
-  showView(view, parameters, { takesFocus }) {
-    this.view = view
-    this.parameters = parameters
+  /**
+   * Close the view that is shown, and show another.
+   * @param {() => Promise<any>} load @param {string[]} parameters @param {{takesFocus: boolean}} options
+   */
+  async showView(load, parameters, { takesFocus }) {
+    const shown = this.shown = { load, parameters }
     this.close()
+    this.close = () => {}
     this.#markCurrent()
+    const view = await load().catch(() => updated)
+    // Another may have been asked for meanwhile.
+    if (this.shown !== shown) return
     this.close = view.show(clear(this.main), { ...this.context, parameters })
     if (takesFocus) this.main.querySelector('h1')?.focus({ preventScroll: true })
   }
@@ -92,7 +98,7 @@ export class Shell {
     this.context.store.set('language', code)
     setLanguage(code)
     this.show()
-    this.showView(this.view, this.parameters, { takesFocus: false })
+    this.showView(this.shown.load, this.shown.parameters, { takesFocus: false })
     this.languages.querySelector('select').focus()
   }
 
@@ -113,6 +119,17 @@ export class Shell {
     this.notice.hidden = true
     announce(t('connection.back'))
   }
+}
+
+/** Shown for a view that this version of the page can't load any more. */
+const updated = {
+  show(main) {
+    main.append(
+      el('h1', { tabindex: '-1' }, t('shell.updated')),
+      el('p', {}, t('shell.updatedHelp')),
+      el('div', { class: 'actions' }, el('button', { type: 'button', class: 'primary', on: { click: () => location.reload() } }, t('shell.reload'))))
+    return () => {}
+  },
 }
 
 function choice(label, options, value, onChange) {

@@ -85,7 +85,7 @@ class Opened:
         # Blobs and data come from the page itself.
         own = (f"{origin}/", "blob:", "data:")
         assert [url for url in self.requests if not url.startswith(own)] == []
-        assert self.errors == []
+        assert not self.errors, self.errors
 
 
 def opened(

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
 from itertools import count
@@ -46,7 +46,8 @@ Answer = Callable[[], Mapping[str, Any]]
 class Site:
     """A server with the page, which can be stopped and started again.
 
-    `answers` are of paths that the application does not have.
+    `answers` are of paths that the application does not have, and `refused` those of
+    them that need a key.
     """
 
     server: Server
@@ -54,6 +55,7 @@ class Site:
     app: Callable[[], ASGIApp]
     answers: dict[str, Answer]
     root: str = ""
+    refused: set[str] = field(default_factory=set)
     _http: uvicorn.Server | None = None
     _thread: Thread | None = None
     _loop: asyncio.AbstractEventLoop | None = None
@@ -61,7 +63,7 @@ class Site:
     def start(self) -> None:
         """Serve until `stop`."""
         port = int(self.url.rsplit(":", 1)[1].partition("/")[0])
-        app = with_page(self.app(), self.answers, self.root)
+        app = with_page(self)
         config = uvicorn.Config(
             app, port=port, ws="none", log_config=None, timeout_graceful_shutdown=0
         )
@@ -182,8 +184,9 @@ def guarded(server: Server) -> ASGIApp:
     return gate.application(server, door, keys)
 
 
-def with_page(app: ASGIApp, answers: Mapping[str, Answer], root: str = "") -> ASGIApp:
-    """Return an application that serves the page and `answers`, or else is `app`."""
+def with_page(site: Site) -> ASGIApp:
+    """Return the application of a site, with the page and the answers of tests."""
+    app, root = site.app(), site.root
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -191,9 +194,10 @@ def with_page(app: ASGIApp, answers: Mapping[str, Answer], root: str = "") -> AS
             return
         path = scope["path"].removeprefix(root)
         found = _file(path, root)
-        if path in answers:
-            # Not in the event loop: an answer may wait for the test.
-            found = JSONResponse(await asyncio.to_thread(answers[path]))
+        if path in site.refused:
+            found = JSONResponse({"detail": "Send a key."}, 401)
+        elif path in site.answers:
+            found = JSONResponse(site.answers[path]())
         await (found or app)({**scope, "root_path": root}, receive, send)
 
     return serve

@@ -104,3 +104,36 @@ def test_a_key_that_does_not_suffice_is_said(
     opened.see("API key is set")
     opened.drop(("song.mp3", song.read_bytes()))
     opened.see("stems:write")
+
+
+def test_a_key_that_is_declined_is_not_asked_for_again(
+    guarded: Site, browse: Any
+) -> None:
+    opened = browse(guarded, "/page/operations")
+    opened.page.clock.install()
+    refused = "/operations"
+    guarded.refused.add(refused)
+    opened.page.reload()
+    opened.page.get_by_role("dialog").wait_for()
+    opened.page.get_by_role("button", name="Close").click()
+    opened.see("Send a key.")
+    before = opened.paths().count(refused)
+    for _ in range(3):
+        opened.page.clock.run_for(6_000)
+    assert opened.paths().count(refused) > before
+    assert opened.page.get_by_role("dialog").count() == 0
+
+
+def test_a_song_is_shown_when_a_key_is_given_later(
+    guarded: Site, browse: Any, song: Path
+) -> None:
+    sender, key = browse(guarded), guarded.key()
+    give(sender, key)
+    sender.drop(("song.mp3", song.read_bytes()))
+    sender.page.wait_for_url("**/page/songs/*")
+    opened = browse(guarded, sender.page.url.removeprefix(guarded.url))
+    opened.page.get_by_role("button", name="Close").click()
+    opened.see("Credentials are required")
+    opened.page.get_by_role("button", name="API key").click()
+    give(opened, key)
+    opened.page.get_by_role("heading", name="song.mp3").wait_for()

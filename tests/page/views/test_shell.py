@@ -56,6 +56,17 @@ def test_below_a_prefix(
         assert opened.page.url == f"{site.url}/page"
 
 
+def test_a_view_of_another_version_asks_for_a_reload(site: Site, browse: Any) -> None:
+    opened = browse(site, "/page/operations")
+    opened.page.route("**/views/start.js", lambda route: route.fulfill(status=404))
+    opened.page.reload()
+    opened.page.get_by_role("link", name="Songs").click()
+    opened.page.get_by_role("heading", name="This page was updated").wait_for()
+    opened.page.unroute("**/views/start.js")
+    opened.page.get_by_role("button", name="Reload").click()
+    opened.page.get_by_role("heading", name="Separate a song").wait_for()
+
+
 def press(opened: Opened, key: str, until: str) -> None:
     """Press a key until the focused element has a name."""
     name = """(({ activeElement: { ariaLabel, innerText }, activeElement }) =>

@@ -115,7 +115,7 @@ def test_a_folder_is_searched_for_songs(
 def test_two_are_sent_at_a_time_and_one_is_cancelled(
     site: Site, opened: Opened, large: list[tuple[str, bytes]]
 ) -> None:
-    full_speed = slow_down(opened, 100_000)
+    full_speed = slow_down(opened, 40_000)
     opened.drop(*large)
     rows = opened.page.locator(".rows li:has(progress)")
     opened.until(
@@ -164,7 +164,7 @@ def test_a_full_queue_is_waited_for(
 def test_a_restart_in_the_middle_of_an_upload(
     site: Site, opened: Opened, large: list[tuple[str, bytes]]
 ) -> None:
-    full_speed = slow_down(opened, 100_000)
+    full_speed = slow_down(opened, 40_000)
     opened.drop(*large[:2])
     opened.until(
         "[...document.querySelectorAll('progress')].some((bar) => bar.value > 0.1)"

@@ -27,7 +27,7 @@ export class Api extends EventTarget {
     return this.root + path
   }
 
-  /** The parsed JSON of a response. @param {string} path @param {RequestInit} [init] */
+  /** The parsed JSON of a response. @param {string} path @param {RequestInit & {isBackground?: boolean}} [init] */
   async json(path, init = {}) {
     const response = await this.request(path, init)
     if (!response.ok) throw await problem(response)
@@ -134,14 +134,18 @@ export class Api extends EventTarget {
     }
   }
 
-  /** Fetch a path with the key; ask for one if the server wants it. @param {string} path @param {RequestInit} [init] */
+  /**
+   * Fetch a path with the key; ask for one if the server wants it, unless nobody waits.
+   * @param {string} path
+   * @param {RequestInit & {isBackground?: boolean}} [init]
+   */
   async request(path, init = {}) {
     for (;;) {
       const key = this.keys.value
       const headers = { ...init.headers, ...this.keys.headers }
       const response = await fetch(this.url(path), { ...init, headers })
         .catch((error) => this.#lost(error, init.signal))
-      if (response.status !== 401) return response
+      if (response.status !== 401 || init.isBackground) return response
       await this.#keyed(key, response)
     }
   }

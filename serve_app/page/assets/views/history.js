@@ -60,7 +60,7 @@ class Songs {
 
   async #refresh(id) {
     try {
-      const job = await this.context.api.json(`/job/${encodeURIComponent(id)}`, { signal: this.stop.signal })
+      const job = await this.context.api.json(`/job/${encodeURIComponent(id)}`, { signal: this.stop.signal, isBackground: true })
       this.context.history.update(job)
     } catch (error) {
       // Others are those of the connection, which the shell shows.

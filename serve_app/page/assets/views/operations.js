@@ -60,7 +60,9 @@ class Operations {
     this.isAsking = true
     const { signal } = this.stop
     try {
-      const report = await this.context.api.json('/operations', { signal, cache: 'no-store' })
+      const isBackground = this.isAsked
+      this.isAsked = true
+      const report = await this.context.api.json('/operations', { signal, cache: 'no-store', isBackground })
       clear(this.error)
       this.#draw(report)
     } catch (error) {

@@ -4,6 +4,9 @@ import { clear, el } from '../lib/dom.js'
 import { number, percent, size, span, tidy } from '../lib/format.js'
 import { t } from '../lib/texts.js'
 
+// The same song would be refused again.
+const FINAL = new Set([400, 413, 422])
+
 /** @param {any} context */
 export function list({ uploads }) {
   const stop = new AbortController()
@@ -47,7 +50,7 @@ class Row {
     put(this.state, this.#said())
     put(this.error, error?.detail ?? (state === 'failed' ? t('queue.broken') : ''))
     this.node.classList.toggle('failed', state === 'failed')
-    this.again.hidden = state !== 'failed'
+    this.again.hidden = state !== 'failed' || FINAL.has(error?.status ?? 0)
     const isOver = state === 'failed'
     put(this.cancel, t(isOver ? 'action.remove' : 'action.cancel'))
     this.cancel.setAttribute('aria-label', t(isOver ? 'queue.removeName' : 'queue.cancelName', { name: this.name }))

@@ -82,6 +82,8 @@ class Song {
     this.#say(error.message)
     this.remove.hidden = this.copy.hidden = true
     clear(this.below).append(this.#back())
+    const { keys, router } = this.context
+    keys.addEventListener('change', () => router.show(), { signal: this.stop.signal })
   }
 
   draw(job) {
