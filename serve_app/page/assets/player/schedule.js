@@ -333,10 +333,8 @@ export class Schedule {
     const { sampleRate } = this.#context
     for (const span of this.#spans) {
       if (!isDropped(span)) continue
-      for (const source of span.sources) {
-        source.stop(frame / sampleRate)
-        if (span.frame >= frame) source.disconnect()
-      }
+      // Not disconnected here: a source that is not connected never ends, and keeps its buffer.
+      for (const source of span.sources) source.stop(frame / sampleRate)
     }
     this.#spans = this.#spans.filter(span => !isDropped(span))
   }
