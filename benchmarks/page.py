@@ -6,6 +6,8 @@ A small server makes the four stems' bytes and waveforms as they are requested. 
 plays, zoomed in, so that all waveforms scroll; and seeks a few times. It prints the
 main thread's work between frames (from a trace), and the memory of the page: what
 JavaScript holds with its buffers, and the private memory of the process that renders.
+The latter includes copies of the responses, which the browser's inspector keeps for
+Playwright: without it the same page took 94 MB at most, in 40 seeks.
 With `--checked` it fails if the limits are exceeded: a median of 8 ms, 16 ms for 95 of
 100 frames, and 300 MB.
 """

@@ -222,12 +222,23 @@ def _sine(time: NDArray[Any], hertz: float) -> Samples:
         ([], [[1.0, "pause"]]),
         ([], [[1.0, "seek", 2.7183]]),
         ([], [[1.0, "seek", 2.7183], [1.01, "seek", 0.333], [1.02, "pause"]]),
-        ([["loop", 0.2, 0.9003]], [[1.0, "unloop"]]),
+        ([["loop", 0.2057, 0.9003]], [[1.0, "unloop"]]),
+        ([["loop", 0.2057, 0.9003]], [[0.866, "unloop"]]),
         ([], [[1.0, "loop", 0.5, 1.7003]]),
         ([], [[1.0, "loop", 0.5, 1.02]]),
         ([], [[1.0, "set", "vocals", {"muted": True}]]),
     ],
-    ids=["loop", "pause", "seek", "seeks", "unloop", "loop later", "loop now", "mute"],
+    ids=[
+        "loop",
+        "pause",
+        "seek",
+        "seeks",
+        "unloop",
+        "unloop late",
+        "loop later",
+        "loop now",
+        "mute",
+    ],
 )
 def test_nothing_clicks(
     page: Any,
@@ -242,6 +253,15 @@ def test_nothing_clicks(
     slope = 2 * np.abs(song).max() / FADE
     assert np.abs(np.diff(heard)).max() <= largest + slope
     assert np.abs(heard[:, : RATE // 2]).max() > 0.3
+
+
+def test_a_loop_that_ends_shortly_before_its_seam_is_left(
+    page: Any, tones: tuple[FakeJob, Samples]
+) -> None:
+    job, song = tones
+    loop, off = ["loop", 0.2, 0.9003], [0.8, "unloop"]
+    heard, _ = rendered(page, job, 2.0, loop, then=[off])
+    assert decibels(heard - song[:, : heard.shape[1]], song) < -80
 
 
 def test_a_pause_is_silent_after_its_fade(

@@ -1,7 +1,7 @@
 // @ts-check
 // The sound of one stem as blocks of half a second, loaded by ranges ahead of where they are needed.
 
-import { parseHeader, toFloats, WavError, WavNeedsMore } from './wav.js'
+import { parseHeader, WavError, WavNeedsMore, writeFloats } from './wav.js'
 
 /** @typedef {import('./wav.js').WavHeader} WavHeader */
 
@@ -118,6 +118,9 @@ export class Gate {
 export class Blocks {
   /** @type {Map<number, Float32Array[]>} */
   #kept = new Map()
+  /** Blocks that were dropped, to be written again: memory that is freed is collected late. @type {Float32Array[][]} */
+  #spare = []
+  #bytes = new Uint8Array(0)
   /** @type {number[]} */
   #wanted = []
   /** @type {Request | null} */
@@ -185,6 +188,9 @@ export class Blocks {
    * @param {Source} source @param {boolean} isOtherGain */
   replace(source, isOtherGain) {
     if (isOtherGain) this.#kept.clear()
+    // The files can have other samples than the playback.
+    this.#spare = []
+    this.#bytes = new Uint8Array(0)
     this.#source = source
     this.#request?.controller.abort()
     this.retry()
@@ -202,6 +208,7 @@ export class Blocks {
     this.#wanted = []
     this.#request?.controller.abort()
     this.#kept.clear()
+    this.#spare = []
   }
 
   #pull() {
@@ -256,11 +263,12 @@ export class Blocks {
 
   /** Keep each block as soon as all of it has come. @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {Request} request */
   async #read(reader, request) {
-    let block = this.#emptyBlock(request.next)
+    let block = this.#blockBytes(request.next)
     let filled = 0
     try {
       while (request.next < request.end) {
         const { value, done } = await reader.read()
+        request.controller.signal.throwIfAborted()
         if (done) throw new TypeError('The response ended early.')
         for (let at = 0; at < value.length && request.next < request.end;) {
           const piece = value.subarray(at, at + block.length - filled)
@@ -269,7 +277,7 @@ export class Blocks {
           filled += piece.length
           if (filled < block.length) continue
           this.#keep(request.next++, block)
-          block = this.#emptyBlock(request.next)
+          block = this.#blockBytes(request.next)
           filled = 0
         }
       }
@@ -279,22 +287,43 @@ export class Blocks {
     }
   }
 
+  /** The place for a block's bytes, always the same one. @param {number} index */
+  #blockBytes(index) {
+    const { frameBytes } = this.#source.header
+    if (!this.#bytes.length) this.#bytes = new Uint8Array(this.blockSamples * frameBytes)
+    return this.#bytes.subarray(0, Math.max(this.#samplesOf(index), 0) * frameBytes)
+  }
+
   /** @param {number} index */
-  #emptyBlock(index) {
-    const samples = Math.min(this.blockSamples, this.samples - index * this.blockSamples)
-    return new Uint8Array(Math.max(samples, 0) * this.#source.header.frameBytes)
+  #samplesOf(index) {
+    return Math.min(this.blockSamples, this.samples - index * this.blockSamples)
   }
 
   /** @param {number} index @param {Uint8Array} bytes */
   #keep(index, bytes) {
-    const channels = toFloats(bytes.buffer, this.#source.header, this.#source.gain)
+    const { header, gain } = this.#source
+    this.#dropOldest()
+    const channels = this.#emptyBlock(index)
+    writeFloats(bytes, header, gain, channels)
     this.#kept.set(index, channels)
     this.loaded = Math.max(this.loaded, index * this.blockSamples + channels[0].length)
-    for (const old of this.#kept.keys()) {
-      if (this.#kept.size <= this.#capacity) break
-      if (!this.#wanted.includes(old)) this.#kept.delete(old)
-    }
     this.#onBlock()
+  }
+
+  /** @param {number} index */
+  #emptyBlock(index) {
+    const samples = this.#samplesOf(index)
+    const spare = samples === this.blockSamples ? this.#spare.pop() : undefined
+    return spare ?? Array.from({ length: this.#source.header.channels }, () => new Float32Array(samples))
+  }
+
+  #dropOldest() {
+    for (const [index, block] of this.#kept) {
+      if (this.#kept.size < this.#capacity) break
+      if (this.#wanted.includes(index)) continue
+      this.#kept.delete(index)
+      if (block[0].length === this.blockSamples) this.#spare.push(block)
+    }
   }
 
   /** Wait until the request can be tried again, or tell an error that stays. @param {Request} request @param {any} error */

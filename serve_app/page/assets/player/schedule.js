@@ -181,12 +181,18 @@ export class Schedule {
     return this.#loop && sample === this.#loop.end ? this.#loop.start : sample
   }
 
-  /** Return the samples from one on that are in one block, and not both before and after the loop's end. @param {number} sample */
+  /** The samples before the loop's end that are cross-faded. */
+  get #seam() {
+    return this.#loop ? Math.min(this.#fade, Math.floor((this.#loop.end - this.#loop.start) / 2)) : 0
+  }
+
+  /** Return the samples from one on that are in one block. A seam is a piece of its own, so that a loop can be ended
+   * until shortly before it. @param {number} sample */
   #piece(sample) {
     const index = Math.floor(sample / this.#blockSamples)
     const end = Math.min((index + 1) * this.#blockSamples, this.#samples)
-    const { start: from, end: to } = this.#loop ?? { start: 0, end: 0 }
-    return { index, start: sample, end: sample < to && from < to ? Math.min(end, to) : end }
+    const edges = this.#loop ? [this.#loop.end - this.#seam, this.#loop.end] : []
+    return { index, start: sample, end: Math.min(end, ...edges.filter(edge => edge > sample)) }
   }
 
   /**
@@ -207,7 +213,7 @@ export class Schedule {
   #seamed(blocks, start, end, channels) {
     if (!this.#loop) return channels
     const loop = this.#loop
-    const fade = Math.min(this.#fade, Math.floor((loop.end - loop.start) / 2))
+    const fade = this.#seam
     const from = Math.max(start, loop.end - fade)
     const to = Math.min(end, loop.end)
     if (from >= to) return channels
@@ -327,10 +333,8 @@ export class Schedule {
     const { sampleRate } = this.#context
     for (const span of this.#spans) {
       if (!isDropped(span)) continue
-      for (const source of span.sources) {
-        source.stop(frame / sampleRate)
-        if (span.frame >= frame) source.disconnect()
-      }
+      // Not disconnected here: a source that is not connected never ends, and keeps its buffer.
+      for (const source of span.sources) source.stop(frame / sampleRate)
     }
     this.#spans = this.#spans.filter(span => !isDropped(span))
   }

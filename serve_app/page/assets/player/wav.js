@@ -64,18 +64,16 @@ export function parseHeader(buffer, fileBytes) {
 }
 
 /**
- * Return the samples of each channel, from -1 to 1, times `gain`.
- * @param {ArrayBufferLike} buffer
+ * Write the samples of each channel, from -1 to 1 and times a gain.
+ * @param {Uint8Array} bytes at the beginning of their buffer
  * @param {WavHeader} header
- * @param {number} [gain]
- * @returns {Float32Array[]}
+ * @param {number} gain
+ * @param {Float32Array[]} channels as long as there are samples
  */
-export function toFloats(buffer, header, gain = 1) {
-  const samples = Math.floor(buffer.byteLength / header.frameBytes)
-  const channels = Array.from({ length: header.channels }, () => new Float32Array(samples))
+export function writeFloats(bytes, header, gain, channels) {
+  const samples = Math.floor(bytes.length / header.frameBytes)
   const read = header.isFloat ? readFloats : header.bits === 16 ? read16 : read24
-  read(buffer, channels, samples, gain)
-  return channels
+  read(bytes.buffer, channels, samples, gain)
 }
 
 /** @param {DataView} view @param {number} start @param {number} size */
