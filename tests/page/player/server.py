@@ -14,14 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from serve_app.analysis import waveform_forms
 from serve_app.audio.wave import FRAME_BYTES, HEADER_BYTES
+from serve_app.page.bundle import ASSETS
+from serve_app.page.policy import content_security_policy
 from tests.page.player.fake_jobs import Content, FakeJob
 
-ASSETS = Path(__file__).parents[3] / "serve_app" / "page" / "assets"
 HARNESS = Path(__file__).parent / "harness"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+POLICY = content_security_policy()
 # What a stream of a running job sends at once.
 _PIECE_BYTES = 32_768
 
@@ -93,12 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _file(self, name: str) -> None:
-        # The shell's own modules, once they are there.
-        places = (
-            ASSETS / name,
-            HARNESS / name,
-            HARNESS / name.removeprefix("harness/"),
-        )
+        places = (ASSETS / name, HARNESS / name)
         found = next((place for place in places if place.is_file()), None)
         if found is None:
             self._problem(404, "There is no such file.")

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from html import escape
 from itertools import count
-from mimetypes import guess_type
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import uvicorn
 from anyio.from_thread import start_blocking_portal
-from starlette.responses import JSONResponse, Response
+from fastapi import FastAPI
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.access.authenticator import Authenticator
@@ -25,18 +24,12 @@ from serve_app.access.keys import KeyStore, NewKey
 from serve_app.access.links import Links
 from serve_app.database import Database
 from serve_app.jobs.job import Claim
+from serve_app.page.bundle import Bundle
+from serve_app.page.http.part import Page, part
+from serve_app.page.policy import content_security_policy
 from tests.unit.access import gate
 from tests.unit.server import Server, running
 
-ASSETS = Path(__file__).parents[3] / "serve_app" / "page" / "assets"
-HARNESS = Path(__file__).parent / "harness"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
-_VIEWS = ("/page", "/page/operations")
-_BASE = "/page/0123456789abcdef"
 KEYS = ("*:read", "*:write")
 
 Answer = Callable[[], Mapping[str, Any]]
@@ -186,35 +179,23 @@ def guarded(server: Server) -> ASGIApp:
 
 def with_page(site: Site) -> ASGIApp:
     """Return the application of a site, with the page and the answers of tests."""
-    app, root = site.app(), site.root
+    app, root, pages = site.app(), site.root, FastAPI()
+    page = part(Page(Bundle(), content_security_policy()))
+    for router in page.public_routers:
+        pages.include_router(router)
+    pages.state.page = page.state["page"]
+    pages.state.services = site.server.services
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
         path = scope["path"].removeprefix(root)
-        found = _file(path, root)
+        found: ASGIApp = pages if path.startswith("/page") else app
         if path in site.refused:
             found = JSONResponse({"detail": "Send a key."}, 401)
         elif path in site.answers:
             found = JSONResponse(site.answers[path]())
-        await (found or app)({**scope, "root_path": root}, receive, send)
+        await found({**scope, "root_path": root}, receive, send)
 
     return serve
-
-
-def _file(path: str, root: str) -> Response | None:
-    if path in _VIEWS or path.startswith("/page/songs/"):
-        text = (ASSETS / "page.html").read_text()
-        base = escape(root + _BASE)
-        text = text.replace("{root}", escape(root)).replace("{base}", base)
-        headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
-        return Response(text, headers=headers, media_type="text/html")
-    if not path.startswith(f"{_BASE}/"):
-        return None
-    name = path.removeprefix(f"{_BASE}/")
-    for folder in (ASSETS, HARNESS):
-        if (folder / name).is_file():
-            kind = guess_type(name)[0] or "application/octet-stream"
-            return Response((folder / name).read_bytes(), media_type=kind)
-    return None

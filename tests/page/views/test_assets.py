@@ -6,7 +6,7 @@ from pathlib import Path
 import brotli
 import pytest
 
-from tests.page.views.site import ASSETS
+from serve_app.page.bundle import ASSETS
 
 SCRIPTS = sorted(ASSETS.rglob("*.js"))
 FORBIDDEN = re.compile(

@@ -39,7 +39,8 @@ export class AnalysisLine {
     const label = hasTempo ? this.#t('player.tempoTap') : this.#t('player.noTempo')
     this.#bpm.setAttribute('title', label)
     this.#bpm.setAttribute('aria-label', `${this.#bpm.textContent}. ${label}`)
-    this.#key.textContent = analysis.key_reason ? this.#t('player.noKey') : `${analysis.camelot} · ${analysis.key}`
+    const named = [analysis.camelot, analysis.key].filter(Boolean).join(' · ')
+    this.#key.textContent = analysis.key_reason || !named ? this.#t('player.noKey') : named
     this.#meter.textContent = hasTempo && analysis.meter ? this.#t('player.metre', { beats: analysis.meter }) : ''
   }
 
