@@ -42,6 +42,7 @@ export class Shell {
    */
   async showView(load, parameters, { takesFocus }) {
     const shown = this.shown = { load, parameters }
+    this.context.keys.reconsider()
     this.close()
     this.close = () => {}
     this.#markCurrent()

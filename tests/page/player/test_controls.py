@@ -92,7 +92,7 @@ def test_digits_mute_and_solo_stems(page: Any) -> None:
     assert page.evaluate("player.gains()") == {
         "vocals": 0, "drums": 0, "bass": 1, "other": 0,
     }  # fmt: skip
-    assert page.locator("#announcer").text_content() == "Bass solo"
+    page.get_by_text("Bass solo", exact=True).wait_for(state="attached")
 
 
 def test_a_loop_is_of_four_bars_and_can_be_written(page: Any) -> None:

@@ -111,6 +111,8 @@ def opened(
     page.on("request", lambda request: found.requests.append(request.url))
     page.on("pageerror", lambda error: found.errors.append(str(error)))
     page.on("console", lambda said: _note(said, found.errors))
+    # Choosers are caught from the first listener on, which takes effect later.
+    page.on("filechooser", lambda _: None)
     page.goto(f"{site.url}{path}")
     return found
 

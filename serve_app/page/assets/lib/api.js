@@ -135,7 +135,8 @@ export class Api extends EventTarget {
   }
 
   /**
-   * Fetch a path with the key; ask for one if the server wants it, unless nobody waits.
+   * Fetch a path with the key; ask for one if the server wants it, unless nobody waits
+   * for the response or a person has just given none.
    * @param {string} path
    * @param {RequestInit & {isBackground?: boolean}} [init]
    */
@@ -145,7 +146,7 @@ export class Api extends EventTarget {
       const headers = { ...init.headers, ...this.keys.headers }
       const response = await fetch(this.url(path), { ...init, headers })
         .catch((error) => this.#lost(error, init.signal))
-      if (response.status !== 401 || init.isBackground) return response
+      if (response.status !== 401 || init.isBackground || this.keys.isDeclined) return response
       await this.#keyed(key, response)
     }
   }

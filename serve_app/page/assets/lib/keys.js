@@ -11,6 +11,8 @@ export class Keys extends EventTarget {
     /** @type {string} */
     this.value = store.get(NAME, '')
     this.reason = ''
+    /** Whether a person gave no key when asked, and has not done anything since that needs one. */
+    this.isDeclined = false
     this.waiting = null
   }
 
@@ -27,6 +29,7 @@ export class Keys extends EventTarget {
   /** @param {string} value @param {boolean} isKept whether this browser keeps it */
   use(value, isKept) {
     this.value = value
+    this.reconsider()
     if (isKept) this.store.set(NAME, value)
     else this.store.remove(NAME)
     this.waiting?.resolve()
@@ -57,8 +60,14 @@ export class Keys extends EventTarget {
     return this.waiting.promise
   }
 
+  /** What needs a key may ask for it again. */
+  reconsider() {
+    this.isDeclined = false
+  }
+
   /** The person gives no key. */
   decline() {
+    this.isDeclined = this.waiting !== null
     this.waiting?.reject(new Error(this.reason))
     this.waiting = null
   }
