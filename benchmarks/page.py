@@ -33,7 +33,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from benchmarks.engine import machine  # noqa: E402
 from serve_app.analysis.waveform import MOST_PIXELS, Waveform  # noqa: E402
-from tests.page.conftest import FLAGS  # noqa: E402
+from tests.browser import FLAGS  # noqa: E402
 from tests.page.player import server as page_server  # noqa: E402
 from tests.page.player.fake_jobs import RATE, FakeJob, analysis  # noqa: E402
 from tests.page.player.test_controls import MOUNT  # noqa: E402

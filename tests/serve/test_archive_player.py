@@ -1,10 +1,7 @@
 """Players in a real browser: they seek and play, from the archive and from a source."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from fractions import Fraction
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from serve_app.archive.identity import Identity
 from serve_app.database import Database
 from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
+from tests import browser
 from tests.unit.archive.http.streaming.service import (
     Client,
     Rows,
@@ -25,20 +23,10 @@ from tests.unit.archive.http.streaming.service import (
     serving,
 )
 
-# As for the console's tests: required in CI, else skipped where there is none.
-CHROMIUM = os.environ.get("CHROMIUM")
-_imported = import_module if CHROMIUM else pytest.importorskip
-playwright: Any = _imported("playwright.sync_api")
-
 SECONDS, RATE = 12, 25
 # Each before or after the last: what a player has not buffered is asked for by a range.
 PLACES = (9.0, 2.5, 6.0)
 TIMEOUT_MS = 60_000
-# As root in a container, Chromium has no sandbox and little /dev/shm.
-_FLAGS = [
-    *("--no-sandbox", "--disable-dev-shm-usage"),
-    "--autoplay-policy=no-user-gesture-required",
-]
 # Seeks to each place and plays on; returns how far it came.
 PLAY = """async ([kind, url, places]) => {
   const player = document.createElement(kind)
@@ -156,15 +144,10 @@ def _stored(
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
-    path = CHROMIUM or shutil.which("chromium")
-    if path is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=path, args=_FLAGS)
+    with browser.launched() as chromium:
         opened = chromium.new_page()
         opened.set_default_timeout(TIMEOUT_MS)
         yield opened
-        chromium.close()
 
 
 @pytest.mark.parametrize("place", ["archive", "source"])

@@ -1,11 +1,8 @@
 """A console in a real browser, from another origin, through proxies and gateways."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +13,11 @@ from ray import serve
 from deployments.api import Api, RequestLimits
 from deployments.args import AppArgs
 from serve_app.settings import Settings
+from tests import browser as browsers
 from tests import media
 from tests.serve.conftest import CONSOLE_PORT, CORS_ORIGINS
 from tests.serve.fronts import INNER_HOST, Front, Gateway, Page, Proxy
 from tests.serve.service import STEMS, Service
-
-# In CI, the required path of Chromium. Without it, tests are skipped if Chromium or
-# Playwright is not installed.
-CHROMIUM = os.environ.get("CHROMIUM")
-_imported = import_module if CHROMIUM else pytest.importorskip
-playwright: Any = _imported("playwright.sync_api")
 
 CONSOLE = Path(__file__).parent / "console" / "index.html"
 TIMEOUT_MS = 100_000
@@ -35,19 +27,12 @@ SEND = """url => {
   body.append('file', document.getElementById('song').files[0])
   return fetch(url, { method: 'POST', mode: 'no-cors', body }).then(() => null)
 }"""
-# As root in a container, Chromium has no sandbox and little /dev/shm.
-_FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = CHROMIUM or shutil.which("chromium")
-    if path is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=path, args=_FLAGS)
+    with browsers.launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -167,7 +152,7 @@ def test_the_page_of_a_stranger_reads_lists_and_changes_nothing(
             ("/separate", "POST"),
         ):
             request = [f"{service.url}{path}", method]
-            with pytest.raises(playwright.Error, match="Failed to fetch"):
+            with pytest.raises(browsers.error(), match="Failed to fetch"):
                 stranger.evaluate(ASK, request)
         # Sent without a preflight, like a form; the page can't read the response.
         stranger.evaluate(SEND, f"{service.url}/separate")
@@ -194,7 +179,7 @@ def test_a_proxy_that_is_not_trusted_is_not_believed(
     console: Any, song: Song, service: Service, proxy: Front
 ) -> None:
     """The stems have the proxy's Host, which this browser can't resolve."""
-    with pytest.raises(playwright.Error, match="Failed to fetch"):
+    with pytest.raises(browsers.error(), match="Failed to fetch"):
         use(console, song, proxy.url)
     newest = service.listed()[0]["job_id"]
     headers = {"Host": INNER_HOST, "X-Forwarded-Host": "evil.example"}

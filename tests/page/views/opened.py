@@ -5,9 +5,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from tests.page.views.site import Site
+from typing import Any, Protocol
 
 TIMEOUT_MS = 15_000
 # Collects what the policy refuses, before any script of the page runs.
@@ -38,11 +36,19 @@ _DROP = """async ([names, contents, folder]) => {
 }"""
 
 
+class Addressed(Protocol):
+    """A server with the page."""
+
+    @property
+    def url(self) -> str:
+        """Its address, without a final slash."""
+
+
 @dataclass
 class Opened:
     """A page of a site, with the requests and errors that were seen."""
 
-    site: Site
+    site: Addressed
     context: Any
     page: Any
     errors: list[str] = field(default_factory=list)
@@ -90,7 +96,7 @@ class Opened:
 
 def opened(
     chromium: Any,
-    site: Site,
+    site: Addressed,
     path: str,
     *,
     scheme: str = "light",

@@ -36,7 +36,7 @@ class Row {
     const { name } = this
     this.bar = el('progress', { max: '1', 'aria-label': t('queue.progress', { name }) })
     this.state = el('span', { class: 'state' })
-    this.error = el('p', { class: 'error' })
+    this.error = el('p', { class: 'error', role: 'alert' })
     this.again = el('button', { type: 'button', hidden: true, on: { click: () => uploads.again(item) } }, t('action.retry'))
     this.cancel = el('button', { type: 'button', class: 'quiet', on: { click: () => uploads.cancel(item) } }, t('action.cancel'))
     this.node = el('li', { class: 'row' },
