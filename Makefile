@@ -9,13 +9,15 @@ HOST ?= 127.0.0.1
 BENCH ?= data/bench
 MUSIC ?= data/music
 IMAGE ?= data/image
+SD15 ?= data/sd15
 DEVICE ?= cpu
 # Stamps of the environment: the packages for serving, and those for development.
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 
 # On up to four cores; all tests of a file in one process, for their shared fixtures.
-UNIT_TESTS := -n logical --maxprocesses 4 --dist loadfile tests/unit tests/contracts
+UNIT_TESTS := -n logical --maxprocesses 4 --dist loadfile tests/unit tests/contracts \
+	tests/page
 
 .PHONY: setup serve test test-unit check format bench loadtest verify chaos night lock \
 	clean try-image sbom try-cluster
@@ -98,6 +100,8 @@ verify: setup
 	$(PYTHON) benchmarks/library_drain.py --check
 	ARCHIVE_TRIGGERS=200 $(PYTHON) -m pytest tests/serve/test_archive.py
 	$(PYTHON) benchmarks/archive_streaming.py --check
+	$(PYTHON) benchmarks/images.py --directory "$(SD15)" --check
+	$(PYTHON) benchmarks/page.py --check
 	$(PYTHON) -m tools.alert_drill
 	$(PYTHON) -m tools.cluster
 

@@ -1,13 +1,14 @@
 """Compare the image engine with a plain script of diffusers: time, memory, exactness.
 
     python benchmarks/images.py --directory DIR [--rounds 5] [--size 256] [--steps 4]
-        [--precision auto] [--device cpu] [--together 4] [--json FILE]
+        [--precision auto] [--device cpu] [--together 4] [--json FILE] [--check]
 
 Both load the same directory. If it is missing it is made: a model with all shapes of
 Stable Diffusion 1.5 and random weights, which cost as much as trained ones (2 GB). Each
 contender runs in a process of its own, and they alternate round by round, so that other
 load on the machine affects both equally. Times are medians; compare ratios of one run,
-not times of several.
+not times of several. With `--check` the exit code is 1 if the engine is slower for one
+image by more than 5 %, slower for several, or needs over 5 % more memory.
 """
 
 import argparse
@@ -236,6 +237,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     if not options.directory.exists():
         make_directory(options.directory)
@@ -247,14 +249,18 @@ def main() -> None:
             f"{each.peak_mebibytes:10.0f}"
         )
     script, ours = figures
+    one = ours.one_seconds / script.one_seconds
+    together = ours.together_seconds / script.together_seconds
+    memory = ours.peak_mebibytes / script.peak_mebibytes
     print(
-        f"the engine takes {ours.one_seconds / script.one_seconds:.3f} of the script's "
-        f"time for one, {ours.together_seconds / script.together_seconds:.3f} for "
-        f"{options.together}, and {ours.peak_mebibytes / script.peak_mebibytes:.3f} of "
-        f"its memory; images differ by at most {difference} of 255"
+        f"the engine takes {one:.3f} of the script's time for one, {together:.3f} for "
+        f"{options.together}, and {memory:.3f} of its memory; images differ by at most "
+        f"{difference} of 255"
     )
     if options.json:
         options.json.write_text(json.dumps([asdict(each) for each in figures]))
+    if options.check and (one > 1.05 or together > 1 or memory > 1.05):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The player's memory and work with a mix of two hours, in Chromium.
 
-    python benchmarks/page.py [--hours 2] [--seconds 20] [--checked]
+    python benchmarks/page.py [--hours 2] [--seconds 20] [--check]
 
 A small server makes the four stems' bytes and waveforms as they are requested. The page
 plays, zoomed in, so that all waveforms scroll; and seeks a few times. It prints the
@@ -8,7 +8,7 @@ main thread's work between frames (from a trace), and the memory of the page: wh
 JavaScript holds with its buffers, and the private memory of the process that renders.
 The latter includes copies of the responses, which the browser's inspector keeps for
 Playwright: without it the same page took 94 MB at most, in 40 seeks.
-With `--checked` it fails if the limits are exceeded: a median of 8 ms, 16 ms for 95 of
+With `--check` it fails if the limits are exceeded: a median of 8 ms, 16 ms for 95 of
 100 frames, and 300 MB.
 """
 
@@ -185,7 +185,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="that are traced")
     parser.add_argument("--seeks", type=int, default=10)
     parser.add_argument("--zoom", type=int, default=8, help="steps of zoom")
-    parser.add_argument("--checked", action="store_true")
+    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     began = time.monotonic()
     found = measure(options)
