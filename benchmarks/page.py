@@ -196,7 +196,7 @@ def main() -> int:
         and found["work_ms_p95"] <= P95_MS
         and found["memory_mb_most"]["process"] <= MOST_MB
     )
-    return int(options.checked and not is_within)
+    return int(options.check and not is_within)
 
 
 if __name__ == "__main__":
