@@ -48,7 +48,7 @@ class Call:
     method: str
     path: str
     query: str = ""
-    json: Mapping[str, str] | None = None
+    json: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -59,6 +59,7 @@ class Call:
 _JOB, _STEM = "/job/{job_id}", "/job/{job_id}/stems/{stem_name}"
 _REPLAY = "/job/{job_id}/deliveries/{delivery_id}/replay"
 _UPLOAD = {"upload_id": "{upload_id}"}
+_GAINS: Mapping[str, Any] = {"gains": {"drums": 1.0}}
 OF_JOBS = [
     Call("GET", _JOB),
     Call("GET", _JOB, "?wait=5"),
@@ -80,6 +81,13 @@ OF_JOBS = [
     Call("HEAD", f"{_JOB}/analysis"),
     Call("HEAD", f"{_JOB}/waveform"),
     Call("HEAD", f"{_JOB}/export", "?format=cue"),
+    Call("GET", f"{_JOB}/stems.zip"),
+    Call("GET", f"{_JOB}/stems.zip", headers=RANGE),
+    Call("HEAD", f"{_JOB}/stems.zip"),
+    Call("POST", f"{_JOB}/mix", json=_GAINS),
+    Call("GET", f"{_JOB}/mix/{{mix_id}}"),
+    Call("GET", f"{_JOB}/mix/{{mix_id}}", headers=RANGE),
+    Call("HEAD", f"{_JOB}/mix/{{mix_id}}"),
     Call("GET", f"{_JOB}/deliveries"),
     Call("POST", _REPLAY),
     Call("POST", _REPLAY, headers={"Idempotency-Key": "one"}),
@@ -132,13 +140,19 @@ async def made_job(
         headers=OWNER,
     )
     job_id, delivery_id = answer.json()["job_id"], f"msg_{uuid4().hex}"
+    mix_id = uuid4().hex
     if state == "running":
         server.store.report(server.claim(), Stage.SEPARATE, 0.5)
     if state == "succeeded":
         server.succeed(STEMS)
         (delivery,) = server.outbox.of_job(job_id)
         delivery_id = delivery.id
-    return {"job_id": job_id, "stem_name": "drums", "delivery_id": delivery_id}
+        mixed = await client.post(f"/job/{job_id}/mix", json=_GAINS, headers=OWNER)
+        mix_id = mixed.json()["download_url"].rpartition("/")[2]
+    return {
+        **{"job_id": job_id, "stem_name": "drums"},
+        **{"delivery_id": delivery_id, "mix_id": mix_id},
+    }
 
 
 async def sent_upload(client: httpx.AsyncClient, song: bytes) -> dict[str, str]:
@@ -157,7 +171,10 @@ async def answer_to(
     names: Mapping[str, str],
     tenant: Mapping[str, str],
 ) -> httpx.Response:
-    body = {name: text.format(**names) for name, text in (call.json or {}).items()}
+    body = {
+        name: value.format(**names) if isinstance(value, str) else value
+        for name, value in (call.json or {}).items()
+    }
     asked = client.request(
         call.method,
         call.path.format(**names) + call.query,
