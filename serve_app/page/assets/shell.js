@@ -89,8 +89,10 @@ export class Shell {
   }
 
   #markCurrent() {
+    const path = this.context.router.path.replace(/\/$/, '')
+    const current = path.startsWith('/page/songs') ? '/page' : path
     for (const link of this.links) {
-      if (link.dataset.view === this.context.router.path.replace(/\/$/, '')) link.setAttribute('aria-current', 'page')
+      if (link.dataset.view === current) link.setAttribute('aria-current', 'page')
       else link.removeAttribute('aria-current')
     }
   }

@@ -109,6 +109,15 @@ def test_a_loop_is_of_four_bars_and_can_be_written(page: Any) -> None:
     assert pressed(page, "Loop")
 
 
+def test_a_loop_before_the_position_is_begun(page: Any) -> None:
+    page.keyboard.press("End")
+    page.get_by_label("Start of the loop").fill("0:02")
+    page.get_by_label("Start of the loop").press("Enter")
+    page.get_by_label("End of the loop").fill("0:04")
+    page.get_by_label("End of the loop").press("Enter")
+    assert page.evaluate("at()") == 2
+
+
 def test_a_drag_seeks_and_with_shift_sets_a_loop_on_beats(page: Any) -> None:
     box = page.locator(".lane").nth(1).bounding_box()
     middle = box["y"] + box["height"] / 2

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.page.views.site import Site
 
 NAMES = ("id", "filename", "status", "created_at", "expires_at")
@@ -76,3 +78,18 @@ def test_expected_times_come_from_ones_own_songs(site: Site, browse: Any) -> Non
     opened.page.evaluate(set_item, song)
     opened.page.reload()
     opened.see("about 30 seconds for a song of 4 minutes")
+
+
+@pytest.mark.parametrize(
+    "kept", ["[null]", '[{"id": "x", "filename": {"a": 1}}]', "[1, [], {}]", "{"]
+)
+def test_what_others_keep_in_the_browser_does_no_harm(
+    site: Site, browse: Any, kept: str
+) -> None:
+    opened = browse(site)
+    opened.see("Songs that you send appear here.")
+    opened.page.evaluate("kept => localStorage.setItem('stemserve:songs', kept)", kept)
+    opened.page.evaluate("localStorage.setItem('stemserve:key', '\"a\\\\nb\"')")
+    opened.page.reload()
+    opened.see("Songs that you send appear here.")
+    opened.see("Small, for trying the system out.")

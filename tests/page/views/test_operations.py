@@ -45,7 +45,10 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
         opened.see(text)
     opened.see("The <b>weights</b> can't be downloaded.")
     opened.page.get_by_role("row", name="Separator 2 1").wait_for()
-    report["speed"] = [{"times_real_time": 19}, {"times_real_time": 1}]
+    report["speed"] = [
+        {"kind": "separation", "times_real_time": 20},
+        {"kind": "analysis", "times_real_time": 1},
+    ]
     report["batch_fill_ratio"] = 0.82
     opened.see("20 \u00d7")
     opened.see("82%")
@@ -53,7 +56,7 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
     opened.page.get_by_role("link", name="Operations").click()
     # The course of the figures outlives a look at another view.
     course = opened.page.get_by_role(
-        "img", name="Speed, times real time, last ten minutes"
+        "img", name="Songs separated in 5 minutes, times real time, last ten minutes"
     )
     course.locator("polyline").wait_for(state="attached")
     points = course.locator("polyline").get_attribute("points")

@@ -16,7 +16,8 @@ export class History extends EventTarget {
   get entries() {
     const now = Date.now()
     const kept = this.store.get(NAME, [])
-    return Array.isArray(kept) ? kept.filter((each) => !each.expires_at || Date.parse(each.expires_at) > now) : []
+    const entries = Array.isArray(kept) ? kept.filter(isEntry) : []
+    return entries.filter((each) => !each.expires_at || Date.parse(each.expires_at) > now)
   }
 
   /** Add a job, or update its entry. @param {Record<string, any>} job as the API returns it */
@@ -60,6 +61,11 @@ export class History extends EventTarget {
     this.store.set(NAME, entries.slice(0, MOST))
     this.dispatchEvent(new Event('change'))
   }
+}
+
+/** Whether it is one of ours: other programs on this host and port share the storage. */
+function isEntry(each) {
+  return typeof each?.id === 'string' && typeof each.filename === 'string'
 }
 
 function sum(values) {

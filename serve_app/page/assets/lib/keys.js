@@ -9,7 +9,7 @@ export class Keys extends EventTarget {
     super()
     this.store = store
     /** @type {string} */
-    this.value = store.get(NAME, '')
+    this.value = usable(store.get(NAME, ''))
     this.reason = ''
     /** Whether a person gave no key when asked, and has not done anything since that needs one. */
     this.isDeclined = false
@@ -71,4 +71,9 @@ export class Keys extends EventTarget {
     this.waiting?.reject(new Error(this.reason))
     this.waiting = null
   }
+}
+
+/** What was kept, unless no header can carry it. */
+function usable(kept) {
+  return typeof kept === 'string' && /^[!-~]*$/.test(kept) ? kept : ''
 }

@@ -173,7 +173,7 @@ export default {
   'operations.queued': 'Jobs that wait',
   'operations.audio': 'Audio that waits',
   'operations.running': 'Replicas that run',
-  'operations.speed': 'Speed, times real time',
+  'operations.speed': 'Songs separated in 5 minutes, times real time',
   'operations.times': '{times} ×',
   'operations.fill': 'Batch fill',
   'operations.trend': '{name}, last ten minutes',

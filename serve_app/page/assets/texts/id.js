@@ -171,7 +171,7 @@ export default {
   'operations.queued': 'Tugas menunggu',
   'operations.audio': 'Audio menunggu',
   'operations.running': 'Replika berjalan',
-  'operations.speed': 'Kecepatan, kali waktu nyata',
+  'operations.speed': 'Lagu dipisahkan dalam 5 menit, kali waktu nyata',
   'operations.times': '{times} ×',
   'operations.fill': 'Isi batch',
   'operations.trend': '{name}, sepuluh menit terakhir',

@@ -171,7 +171,7 @@ export default {
   'operations.queued': '대기 중인 작업',
   'operations.audio': '대기 중인 오디오',
   'operations.running': '실행 중인 레플리카',
-  'operations.speed': '속도(실시간 대비)',
+  'operations.speed': '최근 5분간 분리량(실시간 대비)',
   'operations.times': '{times}배',
   'operations.fill': '배치 충전율',
   'operations.trend': '{name}, 최근 10분',

@@ -86,7 +86,7 @@ class Operations {
     this.#keep('queued', total(queues, 'queued'))
     this.#keep('audio', total(queues, 'audio_seconds'))
     this.#keep('running', total(pools, 'running'))
-    this.#keep('speed', total(speed, 'times_real_time'))
+    this.#keep('speed', total(speed?.filter(({ kind }) => kind === 'separation'), 'times_real_time'))
     this.#keep('fill', fill ?? null)
   }
 

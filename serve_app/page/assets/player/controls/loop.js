@@ -20,8 +20,7 @@ export class Loop extends EventTarget {
 
   /** Set a loop and turn it on. @param {number} start @param {number} end */
   set(start, end) {
-    this.#player.loop(Math.min(start, end), Math.max(start, end))
-    this.range = this.#player.looped
+    this.#begin(Math.min(start, end), Math.max(start, end))
     this.dispatchEvent(new Event('change'))
   }
 
@@ -30,9 +29,16 @@ export class Loop extends EventTarget {
     if (this.isOn) this.#player.unloop()
     else {
       const { start, end } = this.range ?? initial()
-      this.#player.loop(start, end)
-      this.range = this.#player.looped
+      this.#begin(start, end)
     }
     this.dispatchEvent(new Event('change'))
+  }
+
+  /** @param {number} start @param {number} end */
+  #begin(start, end) {
+    this.#player.loop(start, end)
+    this.range = this.#player.looped
+    // Behind its end it would never be heard.
+    if (this.range && this.#player.position >= this.range.end) this.#player.seek(this.range.start)
   }
 }
