@@ -86,7 +86,7 @@ class SeparationRequest:
 class StemFile:
     """A finished stem: its key in storage, and the metadata of a download.
 
-    Stems that an older version made have no `crc32`.
+    Stems of the queue have no `crc32`: their files are read for it.
     """
 
     name: str
@@ -95,7 +95,8 @@ class StemFile:
     size_bytes: int
     sha256: str
     media_type: str
-    crc32: int | None = None
+    # Not stored: the version before could not read it.
+    crc32: Annotated[int | None, Field(exclude=True)] = None
 
 
 @dataclass(frozen=True)

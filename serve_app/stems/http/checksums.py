@@ -1,4 +1,4 @@
-"""CRC-32 of stems, which older versions did not store."""
+"""CRC-32 of stems, which the queue does not keep yet."""
 
 import asyncio
 import zlib
