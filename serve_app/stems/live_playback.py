@@ -200,7 +200,8 @@ class Follower:
         from_hz = encoded_rate(form, source.sample_rate)
         first, begin = _starts(position, from_hz, source.sample_rate)
         if form.name == "m4a" and stem.crc32 is None:
-            # An older version made it; see `audio.seek`.
+            # An older version may have made it, and only the CRC, which the queue does
+            # not keep yet, would tell; see `audio.seek`.
             first, begin = 0, 0
         file = StoredFileReader(self._storage, stem.key, stem.size_bytes)
         with closing(read_from(file, form, first)) as decoded:
