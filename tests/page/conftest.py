@@ -8,8 +8,10 @@ import pytest
 from tests import browser
 
 
-@pytest.fixture(scope="session")
+# Playwright's loop runs in this thread as long as its browser does. Tests of other modules
+# that run their own loops in the same process would fail beside it.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A browser."""
+    """A browser, for one module."""
     with browser.launched() as chromium:
         yield chromium
