@@ -141,6 +141,9 @@ class Hybrid(nn.Module):
                 scales.deviation[..., None],
                 out=spectrum[..., :bins, :],
             )
+            # Real samples have no imaginary part at 0 Hz. CPUs ignore what the network
+            # says there; cuFFT's result with it is undefined.
+            spectrum[..., 0, 1] = 0
             stems[:, source] += self._waves(torch.view_as_complex(spectrum))
         return stems
 

@@ -43,19 +43,19 @@ def rewritten(network: HDemucs, rows: Rows = "blocks", winograd: bool = True) ->
 def _encoder(layer: Any, rows: Rows) -> nn.Module:
     """Return an encoder layer; a norm over the whole spectrum mixes its rows."""
     if not layer.freq or not isinstance(layer.norm2, nn.Identity):
-        return Encoder(layer)
+        return Encoder(layer, rows)
     return SpectrumEncoder(layer) if rows == "in place" else RowsEncoder(layer, rows)
 
 
 class Encoder(nn.Module):
     """An encoder layer over a wave, or over a spectrum if its norms mix rows."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, rows: Rows) -> None:
         super().__init__()
         self.freq, self.stride, self.empty = layer.freq, layer.stride, layer.empty
         self.conv, self.norm1, self.norm2 = layer.conv, layer.norm1, layer.norm2
         self.rewrite = layer.rewrite if self.empty else _pointwise(layer.rewrite)
-        self.dconv = nn.Identity() if self.empty else Residual(layer.dconv)
+        self.dconv = nn.Identity() if self.empty else _residual(layer.dconv, rows)
 
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
         """Encode (batch, channels, bins, frames) or (batch, channels, samples)."""
@@ -86,7 +86,7 @@ class RowsEncoder(nn.Module):
         super().__init__()
         self.in_blocks = rows == "blocks"
         self.conv, self.rewrite = layer.conv, _pointwise(layer.rewrite)
-        self.dconv = Residual(layer.dconv)
+        self.dconv = _residual(layer.dconv, rows)
 
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
         """Encode (batch, channels, bins, frames)."""
@@ -352,6 +352,14 @@ class Upsample(nn.Module):
         return phases.view(shape).transpose(2, 3).flatten(2, 3)
 
 
+def _residual(dconv: Any, rows: Rows) -> "Residual":
+    """Return a `Residual`; whole batches are for devices with thousands of cores."""
+    residual = Residual(dconv)
+    if rows == "batch":
+        residual.layers = nn.ModuleList(_joined(layer) for layer in residual.layers)
+    return residual
+
+
 class Residual(nn.Module):
     """A `_DConv` with its scales folded into its norms, and with `Attention`."""
 
@@ -378,6 +386,56 @@ def _folded(layer: Any) -> nn.Sequential:
         norm.bias[:half] *= scale.scale
     parts = [Attention(one) if hasattr(one, "query_decay") else one for one in before]
     return nn.Sequential(*parts, pointwise, norm, gate)
+
+
+def _joined(layer: Any) -> nn.Sequential:
+    """Return a residual layer with each convolution joined with the norm after it."""
+    parts: list[nn.Module] = []
+    for part in layer:
+        if isinstance(part, nn.GroupNorm):
+            parts.append(NormedConvolution(cast("nn.Conv1d", parts.pop()), part))
+        else:
+            parts.append(part)
+    return nn.Sequential(*parts)
+
+
+class NormedConvolution(nn.Module):
+    """A convolution over frames, then a group norm with one group.
+
+    torch's norm sums up each window in one of a GPU's many multiprocessors, and a
+    convolution adds its bias in a pass of its own. Here the channels of a window are
+    summed up apart, in float32 and without their bias, which joins the norm's.
+    """
+
+    def __init__(self, conv: nn.Conv1d, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        if norm.num_groups != 1:
+            raise ValueError(f"the norm must have one group, got {norm.num_groups}")
+        self.weight, self.inner_bias = conv.weight, cast("nn.Parameter", conv.bias)
+        self.padding, self.dilation = conv.padding[0], conv.dilation[0]
+        self.gain, self.bias, self.epsilon = norm.weight, norm.bias, norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channels, frames) to other channels."""
+        y = self._convolved(x)
+        mean = y.mean(2, dtype=torch.float32)
+        length = torch.linalg.vector_norm(y, dim=2, dtype=torch.float32)
+        power = length.square() / y.shape[2]
+        inner = self.inner_bias.float()
+        whole_mean = (mean + inner).mean(1, keepdim=True)
+        whole_power = (power + 2 * inner * mean + inner.square()).mean(1, keepdim=True)
+        variance = (whole_power - whole_mean.square()).clamp_min(0)
+        gain = self.gain * torch.rsqrt(variance + self.epsilon)
+        bias = self.bias + (inner - whole_mean) * gain
+        gain, bias = gain.to(y.dtype)[..., None], bias.to(y.dtype)[..., None]
+        return torch.addcmul(bias, y, gain)
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        if self.weight.shape[2] > 1:
+            return functional.conv1d(
+                x, self.weight, padding=self.padding, dilation=self.dilation
+            )
+        return torch.bmm(self.weight[..., 0].expand(len(x), -1, -1), x)
 
 
 def _pointwise(layer: Any) -> nn.Conv1d:

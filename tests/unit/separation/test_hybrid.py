@@ -65,6 +65,23 @@ def test_the_parts_make_the_whole(network: HDemucs, batch: int) -> None:
     assert ratio_db(network(mix), apart(mix)) > EXACT_DB
 
 
+def test_spectra_are_those_of_real_samples(
+    network: HDemucs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inverse = torch.fft.irfft
+    seen: list[Tensor] = []
+
+    def recorded(spectrum: Tensor, **options: Any) -> Tensor:
+        seen.append(spectrum.clone())
+        return inverse(spectrum, **options)
+
+    monkeypatch.setattr(torch.fft, "irfft", recorded)
+    Hybrid(copy.deepcopy(network))(noise(1, 2, 20_480))
+    for spectrum in seen:
+        assert spectrum.abs().max() > 0
+        assert spectrum[..., [0, -1]].imag.abs().max() == 0
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("rows", ["blocks", "batch", "in place"])
 @pytest.mark.parametrize("winograd", [True, False])
@@ -124,6 +141,23 @@ def test_scales_fold_into_the_norms_before_them(deep: bool) -> None:
     expected = layer(x)
     assert ratio_db(expected, rewrites.Residual(layer)(x)) > EXACT_DB
     assert ratio_db(expected, x) < 40  # The layer does do something.
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_convolution_with_its_norm_is_the_same(kernel: int) -> None:
+    conv = nn.Conv1d(8, 12, kernel, dilation=2, padding=kernel - 1)
+    norm = stirred(nn.GroupNorm(1, 12))
+    # A mean much larger than the deviation.
+    x = 0.01 * noise(3, 8, 250) + 5
+    expected = norm(conv(x))
+    joined = rewrites.NormedConvolution(conv, norm)
+    assert ratio_db(expected, joined(x)) > 80
+    assert joined(torch.zeros(1, 8, 4)).isfinite().all()
+
+
+def test_a_norm_of_several_groups_is_not_joined() -> None:
+    with pytest.raises(ValueError, match="one group"):
+        rewrites.NormedConvolution(nn.Conv1d(8, 12, 1), nn.GroupNorm(2, 12))
 
 
 @pytest.mark.parametrize("block_bytes", [1, 10_000, 2**30])
