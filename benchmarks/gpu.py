@@ -1,10 +1,12 @@
 """The network on a GPU: throughput by batch size and precision, and the LSTMs' share.
 
-    python benchmarks/gpu.py [--device cuda] [--batches 1 4 12 32] [--json FILE]
+    python benchmarks/gpu.py [--device cuda] [--batches 1 4 12 32] [--songs 1 4 8]
+        [--json FILE]
 
 Needs only torch, torchaudio and numpy. The weights are random, with the size of the
 published ones. As in a Separator, a pass maps windows in host memory to stems in host
-memory.
+memory. Songs are separated at once by one engine, whose batches they share: cut into
+windows, normalised, joined and scaled back, but not read or written.
 """
 
 import argparse
@@ -13,9 +15,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -24,10 +28,12 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # The package is not installed on such a host.
 
-from benchmarks.contenders import network, stems_db  # noqa: E402
+from benchmarks.contenders import BLOCK_SAMPLES, network, song, stems_db  # noqa: E402
+from serve_app.separation import allocator  # noqa: E402
 from serve_app.separation.backends import devices  # noqa: E402
 from serve_app.separation.backends.port import BackendOptions, OutOfMemory  # noqa: E402
 from serve_app.separation.backends.pytorch import TorchBackend  # noqa: E402
+from serve_app.separation.engine import Engine, MixStatistics  # noqa: E402
 from serve_app.separation.models import ModelSpec, find  # noqa: E402
 
 # Multiplications and additions of `hdemucs_high`, counted on one window.
@@ -41,6 +47,7 @@ PEAK_TFLOPS = {
     "T4": {"fp32": 8, "fp16": 65},
 }
 PASSES = 7
+SONG_SECONDS = 210
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def rows(spec: ModelSpec, options: argparse.Namespace) -> Iterator[Row]:
     """Measure every precision at every batch size that fits."""
     device = devices.resolve(options.device)
     mixes = torch.randn(max(options.batches), 2, spec.window.window_samples)
-    exact = reference(spec, mixes[:1], options.device)
+    exact = reference(spec, mixes[:1])
     for precision in options.precisions:
         backend = TorchBackend(
             network(spec), BackendOptions(options.device, "torch", precision)
@@ -69,7 +76,7 @@ def rows(spec: ModelSpec, options: argparse.Namespace) -> Iterator[Row]:
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             try:
-                seconds = timed(lambda: backend.forward(mixes[:batch]))  # noqa: B023
+                seconds = timed(partial(backend.forward, mixes[:batch]))
             except OutOfMemory:
                 print(f"{precision} {batch}: does not fit", file=sys.stderr)
                 break
@@ -87,26 +94,20 @@ def rows(spec: ModelSpec, options: argparse.Namespace) -> Iterator[Row]:
             )
 
 
-def reference(spec: ModelSpec, mixes: Tensor, device: str) -> Tensor:
-    """Return the stems of torchaudio's network, in float32 without TF32."""
-    plain = network(spec).to(devices.resolve(device))
-    with torch.inference_mode(), _no_tf32():
-        return plain(mixes.to(devices.resolve(device))).cpu()
+def reference(spec: ModelSpec, mixes: Tensor) -> Tensor:
+    """Return the stems of torchaudio's network, on the CPU in float32.
+
+    Not on the GPU: cuFFT gives other samples for spectra that are not of real ones.
+    """
+    with torch.inference_mode():
+        return network(spec)(mixes)
 
 
-@contextmanager
-def _no_tf32() -> Iterator[None]:
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    yield
-    torch.backends.cudnn.allow_tf32 = before
-
-
-def timed(run: Callable[[], Any]) -> float:
+def timed(run: Callable[[], Any], passes: int = PASSES) -> float:
     """Return the median seconds of a pass, until the stems are on the host."""
     run()
     seconds = []
-    for _ in range(PASSES):
+    for _ in range(passes):
         began = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - began)
@@ -158,6 +159,35 @@ def lstm_share(spec: ModelSpec, options: argparse.Namespace, precision: str) -> 
     return spent / whole
 
 
+def songs_speed(
+    spec: ModelSpec, options: argparse.Namespace, precision: str, count: int
+) -> float:
+    """Return how many times faster than real time songs at once are separated."""
+    backend = TorchBackend(
+        network(spec), BackendOptions(options.device, "torch", precision)
+    )
+    mix = song(SONG_SECONDS)
+    blocks = mix.split(BLOCK_SAMPLES, dim=1)
+    mono = mix.mean(0)
+    stats = MixStatistics(mix.shape[1], float(mono.mean()), float(mono.std()))
+    with Engine(spec, backend) as engine, ThreadPoolExecutor(count) as threads:
+
+        def separate(_: int) -> None:
+            stems = engine.separate(
+                (block.numpy() for block in blocks),
+                *(stats,),
+                on_progress=lambda *_: None,
+                cancelled=Event(),
+            )
+            for _ in stems:
+                pass
+
+        def all_songs() -> None:
+            list(threads.map(separate, range(count)))
+
+        return count * SONG_SECONDS / timed(all_songs, passes=3)
+
+
 def table(found: Sequence[Row]) -> str:
     """Format the rows as Markdown."""
     head = ["precision", "batch", "s", "x real time", "of peak", "MiB", "dB to fp32"]
@@ -178,6 +208,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--model", default="hdemucs_high_musdb_plus")
     top.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16, 32, 64])
     top.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "fp16"])
+    top.add_argument("--songs", type=int, nargs="+", default=[1, 4, 8])
     top.add_argument("--json", type=Path, help="write every figure to this file")
     return top
 
@@ -195,15 +226,22 @@ def main(arguments: Sequence[str]) -> None:
     print(table(found))
     for precision, share in shares.items():
         print(f"LSTMs, eager, {precision}, batch {options.batches[0]}: {share:.0%}")
+    speeds = {
+        count: songs_speed(spec, options, "auto", count) for count in options.songs
+    }
+    for count, speed in speeds.items():
+        print(f"{count} songs of {SONG_SECONDS} s at once: {speed:.0f} x real time")
     if options.json:
         report = {
             "device": devices.name(device),
             "torch": torch.__version__,
             "rows": [asdict(row) for row in found],
             "lstm_share": shares,
+            "songs": speeds,
         }
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
+    allocator.restart_tuned()  # As a Separator runs.
     main(sys.argv[1:])

@@ -1,13 +1,15 @@
 """Compare the image engine with a plain script of diffusers: time, memory, exactness.
 
     python benchmarks/images.py --directory DIR [--rounds 5] [--size 256] [--steps 4]
-        [--precision auto] [--device cpu] [--together 4] [--json FILE] [--check]
+        [--precision auto] [--device cpu] [--together 4 ...] [--json FILE] [--check]
 
 Both load the same directory. If it is missing it is made: a model with all shapes of
 Stable Diffusion 1.5 and random weights, which cost as much as trained ones (2 GB). Each
 contender runs in a process of its own, and they alternate round by round, so that other
 load on the machine affects both equally. Times are medians; compare ratios of one run,
-not times of several. With `--check` the exit code is 1 if the engine is slower for one
+not times of several. `--together` numbers of requests arrive at once: the script makes
+them one by one, the engine in a batch. Memory is the process's peak on a CPU, and that
+of tensors on a GPU. With `--check` the exit code is 1 if the engine is slower for one
 image by more than 5 %, slower for several, or needs over 5 % more memory.
 """
 
@@ -36,11 +38,10 @@ _FIRST_SEED = 1_000
 
 @dataclass(frozen=True)
 class Figures:
-    """The measurements of one contender; memory is the peak of its process."""
+    """A contender's seconds for one request, and for several that arrive at once."""
 
     name: str
-    one_seconds: float
-    together_seconds: float
+    seconds: dict[int, float]
     peak_mebibytes: float
 
 
@@ -139,7 +140,8 @@ def engine(options: argparse.Namespace, precision: str, device: str) -> Make:
             **{"precision": precision, "device": device},
         )
     )
-    batcher = Batcher(loaded, most_requests=64, most_images=options.together)
+    most = max(options.together)
+    batcher = Batcher(loaded, most_requests=max(64, most), most_images=most)
 
     def make(seeds: list[int]) -> Images:
         tickets = [
@@ -163,15 +165,24 @@ def work(name: str, options: argparse.Namespace, pipe: Connection) -> None:
     device, _ = devices.resolve(options.device)
     precision, _ = devices.precision(options.precision, device)
     make = {"plain": plain, "engine": engine}[name](options, precision, str(device))
-    make([_FIRST_SEED])
+    # The first images are slower, and so are all on a GPU whose clock is low.
+    for _ in range(10 if device.type == "cuda" else 1):
+        make([_FIRST_SEED])
     pipe.send(f"{precision} on {device}")
     while seeds := pipe.recv():
         began = time.perf_counter()
         images = make(seeds)
         seconds = time.perf_counter() - began
-        # In KiB on Linux.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        pipe.send((seconds, images, peak))
+        pipe.send((seconds, images, _peak_mebibytes(device)))
+
+
+def _peak_mebibytes(device: Any) -> float:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    # In KiB on Linux.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Worker:
@@ -201,10 +212,11 @@ def compare(options: argparse.Namespace) -> tuple[list[Figures], int]:
     workers = {name: Worker(name, options) for name in CONTENDERS}
     for name, worker in workers.items():
         print(f"{name}: {worker.says}", flush=True)
+    counts = sorted({1, *options.together})
     seconds: dict[tuple[str, int], list[float]] = {}
     peaks, difference = dict.fromkeys(CONTENDERS, 0.0), 0
     for number in range(options.rounds):
-        for count in (1, options.together):
+        for count in counts:
             seeds = [_FIRST_SEED + number * 100 + index for index in range(count)]
             made = []
             for name, worker in workers.items():
@@ -217,8 +229,7 @@ def compare(options: argparse.Namespace) -> tuple[list[Figures], int]:
     figures = [
         Figures(
             name,
-            statistics.median(seconds[name, 1]),
-            statistics.median(seconds[name, options.together]),
+            {count: statistics.median(seconds[name, count]) for count in counts},
             peaks[name],
         )
         for name in CONTENDERS
@@ -233,7 +244,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--together", type=int, default=4)
+    parser.add_argument("--together", type=int, nargs="+", default=[4])
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
@@ -242,21 +253,22 @@ def main() -> None:
     if not options.directory.exists():
         make_directory(options.directory)
     figures, difference = compare(options)
-    print(f"{'':8}{'one':>9}{f'{options.together} at once':>12}{'peak MiB':>10}")
-    for each in figures:
-        print(
-            f"{each.name:8}{each.one_seconds:8.2f}s{each.together_seconds:11.2f}s"
-            f"{each.peak_mebibytes:10.0f}"
-        )
     script, ours = figures
-    one = ours.one_seconds / script.one_seconds
-    together = ours.together_seconds / script.together_seconds
+    print(f"{'at once':>8}{'script':>10}{'engine':>10}{'images/s':>10}{'ratio':>8}")
+    ratios = {}
+    for count, seconds in ours.seconds.items():
+        ratios[count] = seconds / script.seconds[count]
+        print(
+            f"{count:8}{script.seconds[count]:9.3f}s{seconds:9.3f}s"
+            f"{count / seconds:10.2f}{ratios[count]:8.3f}"
+        )
     memory = ours.peak_mebibytes / script.peak_mebibytes
     print(
-        f"the engine takes {one:.3f} of the script's time for one, {together:.3f} for "
-        f"{options.together}, and {memory:.3f} of its memory; images differ by at most "
+        f"peak MiB: script {script.peak_mebibytes:.0f}, engine "
+        f"{ours.peak_mebibytes:.0f}, ratio {memory:.3f}; images differ by at most "
         f"{difference} of 255"
     )
+    one, together = ratios.pop(1), max(ratios.values(), default=0.0)
     if options.json:
         options.json.write_text(json.dumps([asdict(each) for each in figures]))
     if options.check and (one > 1.05 or together > 1 or memory > 1.05):

@@ -71,6 +71,28 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+class Pace:
+    """Keeps a program at most one step ahead of its device.
+
+    A GPU computes what is queued for it. Without a limit a program would report steps
+    that are not done, and could not stop those that it has queued.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before: torch.cuda.Event | None = None
+
+    def step(self) -> None:
+        """Say that a step is queued; waits until the one before it is done."""
+        if self._device.type != "cuda":
+            return
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self._device))
+        if self._before is not None:
+            self._before.synchronize()
+        self._before = event
+
+
 def free_cache(device: torch.device) -> None:
     """Return memory that nothing uses to the device."""
     gc.collect()

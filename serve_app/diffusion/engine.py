@@ -88,7 +88,8 @@ class DiffusersEngine:
         with_previews: frozenset[int] = frozenset(),
     ) -> list[Made]:
         """Make the images of requests with one batch key; see `Engine`."""
-        watch = _Watch(requests, on_step, is_wanted, with_previews)
+        pace = devices.Pace(self._device)
+        watch = _Watch(requests, on_step, is_wanted, with_previews, pace)
         watch.check()
         try:
             return self._make(requests, watch)
@@ -277,14 +278,17 @@ class _Watch:
         on_step: OnStep,
         is_wanted: Callable[[], bool],
         with_previews: frozenset[int],
+        pace: devices.Pace,
     ) -> None:
         self._counts = [len(request.seeds) for request in requests]
         self._on_step = on_step
         self._is_wanted = is_wanted
         self._with_previews = with_previews
+        self._pace = pace
 
     def check(self, *_: object) -> None:
         """Raise Stopped if the images are not wanted."""
+        self._pace.step()
         if not self._is_wanted():
             raise Stopped
 

@@ -75,7 +75,7 @@ class StemsSettings(Section):
     batch_windows: int = Field(
         default=0,
         ge=0,
-        description="Maximum number of windows in a batch; 0: 1 on a CPU, 12 on a GPU.",
+        description="Maximum number of windows in a batch; 0: 1 on a CPU, 16 on a GPU.",
     )
     songs_at_once: int = Field(
         default=5,
