@@ -76,8 +76,7 @@ class Analyzer:
         self._actor = str(ray.get_runtime_context().get_actor_name())
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
         os.nice(niceness.ANALYSIS)
-        # Serve calls constructors on the replica's event loop.
-        self._giving_back = asyncio.ensure_future(memory.keep_giving_back())
+        memory.keep_giving_back()
 
     async def of_song(self, request: Request) -> Mapping[str, Any] | Failed:
         """Return the full analysis of a song."""

@@ -17,6 +17,7 @@ from deployments import (
     access,
     draining,
     kernel,
+    memory,
     metrics,
     nodes,
     page,
@@ -153,4 +154,5 @@ class Api:
         )
         # About half of the memory used at startup is free by now.
         allocator.give_back()
+        memory.keep_giving_back()
         return app

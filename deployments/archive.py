@@ -89,10 +89,8 @@ class ArchiveWorker:
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
         sweeper = Sweeper({"downloads": self._sweep}, {}, _SWEEP_SECONDS)
         # Serve calls constructors on the replica's event loop.
-        self._loops = [
-            asyncio.ensure_future(memory.keep_giving_back()),
-            asyncio.ensure_future(sweeper.run_forever()),
-        ]
+        self._sweeping = asyncio.ensure_future(sweeper.run_forever())
+        memory.keep_giving_back()
 
     async def run(
         self, job: ArchiveJob

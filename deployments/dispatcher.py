@@ -58,12 +58,10 @@ class DispatcherReplica:
             self._sweeper,
         ]
         # Serve calls constructors on the replica's event loop.
-        self._tasks = [
-            *(asyncio.ensure_future(loop.run_forever()) for loop in loops),
-            asyncio.ensure_future(memory.keep_giving_back()),
-        ]
+        self._tasks = [asyncio.ensure_future(loop.run_forever()) for loop in loops]
         # About half of the memory used at startup is free by now.
         allocator.give_back()
+        memory.keep_giving_back()
 
     async def wake(self, kind: str) -> None:
         """Poll for new jobs of a kind at once."""

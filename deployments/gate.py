@@ -6,7 +6,7 @@ Serve calls `middlewares` in each proxy if the environment of its cluster has
 
 from typing import Any
 
-from deployments import http_protocol
+from deployments import http_protocol, memory
 from serve_app.api import gate, pieces
 from serve_app.settings import Settings
 
@@ -20,4 +20,5 @@ def middlewares() -> list[Any]:
     Serve calls this before the proxy listens, so it also installs the HTTP protocol.
     """
     http_protocol.install()
+    memory.keep_giving_back()
     return [gate.middleware(Settings().cors_origins), pieces.middleware()]

@@ -167,7 +167,7 @@ class Images(Making):
             settings.images_batch,
             settings.images_step_timeout_seconds,
         )
-        self._giving_back = asyncio.ensure_future(memory.keep_giving_back())
+        memory.keep_giving_back()
 
 
 class ImagesPool:

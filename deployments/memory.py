@@ -1,6 +1,8 @@
-"""Memory that a replica has freed, given back to the system."""
+"""Memory that a process has freed, given back to the system."""
 
-import asyncio
+import time
+from functools import cache
+from threading import Thread
 
 from serve_app.separation import allocator
 
@@ -8,11 +10,16 @@ from serve_app.separation import allocator
 _PERIOD_SECONDS = 15.0
 
 
-async def keep_giving_back() -> None:
-    """Give freed memory back regularly, until cancelled.
+@cache
+def keep_giving_back() -> None:
+    """Give freed memory back regularly from now on, in a thread of this process.
 
     Otherwise the C library keeps what was used at once at the busiest moment so far.
     """
+    Thread(target=_give_back_forever, name="memory", daemon=True).start()
+
+
+def _give_back_forever() -> None:
     while True:
-        await asyncio.sleep(_PERIOD_SECONDS)
-        await asyncio.to_thread(allocator.give_back)
+        time.sleep(_PERIOD_SECONDS)
+        allocator.give_back()

@@ -65,10 +65,8 @@ class Separator:
         self._actor = str(ray.get_runtime_context().get_actor_name())
         self._period_seconds = period_seconds(settings.heartbeat_timeout_seconds)
         # Serve calls constructors on the replica's event loop.
-        self._loops = [
-            asyncio.ensure_future(self._keep_gauges()),
-            asyncio.ensure_future(memory.keep_giving_back()),
-        ]
+        self._gauges = asyncio.ensure_future(self._keep_gauges())
+        memory.keep_giving_back()
 
     def describe(self) -> dict[str, Any]:
         """Return the loaded model and device, for /health."""
