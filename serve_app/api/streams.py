@@ -16,7 +16,7 @@ _JITTER = 0.2
 _LONGEST_DELAY_SECONDS = 0.2
 # The streams of a replica that stops end one after the other over this time: the others
 # would answer their clients more slowly if all came back together.
-_LEAVING_SECONDS = 5.0
+_LEAVING_SECONDS = 15.0
 # Of the age at which streams end anyway, before they are cut off.
 _LEAVING_SHARE = 0.25
 
