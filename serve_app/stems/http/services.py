@@ -220,9 +220,10 @@ class StemsServices:
     if reuse is off.
     `follow` starts to read a stem of an unfinished job, as a wav. `wake` makes the
     dispatcher of a kind look for new jobs at once, and `stop` stops a job of a kind
-    that was cancelled. `health` returns the report of the pools: `ready` and, if known, `model`,
-    `device`, `reason` and more. `check_webhook` raises RefusedUrl for a URL that is not
-    allowed; it is None if webhooks are off. `public_url` is the service's own.
+    that was cancelled. `health` returns the report of the pools: `ready` and, if known,
+    `model`, `device`, `reason` and more. `check_webhook` raises RefusedUrl for a URL
+    that is not allowed; it is None if webhooks are off. `public_url` is the service's
+    own.
     """
 
     jobs: Jobs

@@ -193,7 +193,7 @@ def test_a_field_keeps_its_keys(page: Any) -> None:
 def test_what_is_not_done_yet_is_drawn_as_pending(
     page: Any, server: Server, job: FakeJob
 ) -> None:
-    growing = running(job, 10 * RATE)
+    growing = running(job, song(30.0), 10 * RATE)
     page.evaluate(MOUNT, [server.add(growing), "en"])
     page.wait_for_timeout(200)
     lane = page.locator(".lane").first.bounding_box()
