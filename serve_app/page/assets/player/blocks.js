@@ -133,8 +133,9 @@ export class Blocks {
   /**
    * @param {any} api
    * @param {Source} source
-   * @param {{capacity: number, gate: Gate, ready: () => number, onBlock: () => void, onError: (error: Error) => void}} options
-   *   `capacity` is the number of blocks that are kept; `ready` returns how many seconds of the song are done
+   * @param {{capacity: number, gate: Gate, ready: () => number, onBlock: (seconds: number, channels: Float32Array[]) => void, onError: (error: Error) => void}} options
+   *   `capacity` is the number of blocks that are kept; `ready` returns how many seconds of the song are done;
+   *   `onBlock` gets where a loaded block begins, and its channels, which are written again later
    */
   constructor(api, source, { capacity, gate, ready, onBlock, onError }) {
     this.#api = api
@@ -307,7 +308,7 @@ export class Blocks {
     writeFloats(bytes, header, gain, channels)
     this.#kept.set(index, channels)
     this.loaded = Math.max(this.loaded, index * this.blockSamples + channels[0].length)
-    this.#onBlock()
+    this.#onBlock((index * this.blockSamples) / this.rate, channels)
   }
 
   /** @param {number} index */

@@ -26,7 +26,8 @@ const METER_SAMPLES = 1024
 
 /**
  * Plays the stems of a job, completed or running. Events: `change` (anything but the time), `time` (ten times a
- * second while it plays), `stall` (`stalled` has changed), `error` (`detail` is the error; the player has paused).
+ * second while it plays), `stall` (`stalled` has changed), `error` (`detail` is the error; the player has paused),
+ * `block` (a part of a running job's stem has been loaded; `detail` has its `name`, `seconds`, `rate` and `channels`).
  */
 export class Player extends EventTarget {
   /** @type {Map<string, StemState>} */
@@ -250,10 +251,12 @@ export class Player extends EventTarget {
       capacity,
       gate,
       ready: () => this.ready,
-      onBlock: () => this.#arrived(),
       onError: (/** @type {Error} */ error) => this.#fail(error),
     }
-    names.forEach((name, number) => this.#blocks.set(name, new Blocks(this.#api, sources[number], options)))
+    names.forEach((name, number) => {
+      const onBlock = (/** @type {number} */ seconds, /** @type {Float32Array[]} */ channels) => this.#arrived(name, seconds, channels)
+      this.#blocks.set(name, new Blocks(this.#api, sources[number], { ...options, onBlock }))
+    })
     if (this.#job.status === 'completed') this.#prepareBlocks()
   }
 
@@ -354,9 +357,13 @@ export class Player extends EventTarget {
     }
   }
 
-  #arrived() {
+  /** @param {string} name @param {number} seconds @param {Float32Array[]} channels */
+  #arrived(name, seconds, channels) {
     this.#schedule?.arrived()
     if (this.#isScheduled) this.#pump()
+    if (this.#job.status === 'completed') return
+    const { rate } = /** @type {Blocks} */ (this.#blocks.get(name))
+    this.dispatchEvent(new CustomEvent('block', { detail: { name, seconds, rate, channels } }))
   }
 
   #tick() {
