@@ -105,6 +105,7 @@ def kept_mixes(tmp_path: Path, ages_seconds: list[float]) -> LocalStorage:
         for key in (mixes.file_key("a", mix_id, "wav"), mixes.record_key("a", mix_id)):
             (tmp_path / "file").write_text("{}")
             storage.put(key, tmp_path / "file")
+            (tmp_path / "file").unlink(missing_ok=True)
         at = (NOW - timedelta(seconds=age)).timestamp()
         (path,) = (tmp_path / "files").rglob(f"mix-{mix_id}.json")
         os.utime(path, (at, at))
