@@ -228,9 +228,9 @@ def test_what_is_played_of_a_running_job_is_drawn_and_the_rest_is_no_silence(
     loading = page.locator(".loading").first
     assert loading.is_visible()
     assert not any(page.evaluate(COLUMNS))
-    page.keyboard.press("Space")
-    wait_until(page, "document.querySelector('.position').textContent >= '0:00.6'", 30)
-    page.keyboard.press("Space")
+    page.locator("button.play").click()
+    wait_until(page, "document.querySelector('.position').textContent >= '0:00.6'")
+    page.locator("button.play").click()
     columns = np.array(page.evaluate(COLUMNS))
     drawn = columns.argmin() / len(columns)
     assert 1 / 30 < drawn <= 10.1 / 30
@@ -238,7 +238,7 @@ def test_what_is_played_of_a_running_job_is_drawn_and_the_rest_is_no_silence(
     assert loading.is_visible()
     done = {**job.view, "job_id": growing.view["job_id"], "analysis": None}
     page.evaluate("job => player.update(job)", done)
-    wait_until(page, "document.querySelector('.loading').hidden", 30)
+    wait_until(page, "document.querySelector('.loading').hidden")
     wait_until(page, f"({COLUMNS})().every(each => each)")
     assert growing.growing is not None
     growing.growing.grow(30 * RATE)
