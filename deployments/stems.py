@@ -27,6 +27,7 @@ from deployments.wiring import analysis_kind, separation_kind, webhook_check
 from serve_app.api.part import ApiPart
 from serve_app.audio.isolated import IsolatedMeasure
 from serve_app.audio.limits import AudioLimits, ProcessLimits
+from serve_app.audio.wave import WavForm
 from serve_app.jobs.dispatcher import Dispatcher
 from serve_app.jobs.expiry import Expiry
 from serve_app.jobs.store import JobStore
@@ -210,9 +211,9 @@ def _services(kernel: Kernel, analyses: Analyses, calls: Calls) -> StemsServices
     settings = kernel.settings
     store = kernel.store(separation_kind(settings, signer(kernel).target))
 
-    def follow(job: SeparationJob, stem: str) -> Follower:
+    def follow(job: SeparationJob, stem: str, form: WavForm) -> Follower:
         look = partial(store.get, job.id)
-        return Follower(look, kernel.storage, stem)
+        return Follower(look, kernel.storage, stem, form)
 
     return StemsServices(
         jobs=store,

@@ -9,6 +9,10 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from pydantic.fields import FieldInfo
 
+NOT_JSON = "The body is not valid JSON. Correct it and send it again."
+NOT_SENT_AS_JSON = (
+    "The body must be a JSON object, sent with Content-Type: application/json."
+)
 _LONGEST_VALUE = 40
 _NUMBERS = {
     "int_parsing": "a whole number",
@@ -39,8 +43,10 @@ def message(error: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
     kind, context, name = error["type"], error.get("ctx", {}), _name(error["loc"])
     field = fields.get(name)
     subject, got = json.dumps(name, ensure_ascii=False), _value(error.get("input"))
-    if kind == "json_invalid":
-        return "The body is not valid JSON."
+    if isinstance(error.get("input"), bytes):
+        return NOT_SENT_AS_JSON
+    if kind == "missing" and tuple(error["loc"]) == ("body",):
+        return "The request has no body. Send a JSON object."
     if kind == "missing":
         about = field.description if field is not None else None
         return f"{subject} is required{_continued(about)}."

@@ -18,6 +18,7 @@ from serve_app.api.wire import (
 )
 from serve_app.errors import (
     AppError,
+    BadRequest,
     BodyTooSlow,
     Forbidden,
     InvalidField,
@@ -31,6 +32,8 @@ from serve_app.errors import (
 MEDIA_TYPE = "application/problem+json"
 # Replicas restart and databases fail over in about this time.
 RETRY_AFTER_SECONDS = 5
+# Of a JSON body, for all but a syntax error, such as bytes that are not UTF-8.
+_FASTAPI_CANT_PARSE = "There was an error parsing the body"
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _CONTENT = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
@@ -122,6 +125,8 @@ async def on_validation_error(
     request: Request, error: RequestValidationError
 ) -> Response:
     """Return the response to invalid parameters: a sentence for each, and the list."""
+    if any(each["type"] == "json_invalid" for each in error.errors()):
+        return answer(of(BadRequest(invalid_parameters.NOT_JSON)))
     fields = invalid_parameters.fields_of(request)
     errors = [
         FieldError(
@@ -184,6 +189,8 @@ def _http_detail(request: Request, error: HTTPException) -> str:
         *others, last = methods or ["another method"]
         allowed = f"{', '.join(others)} or {last}" if others else last
         return f"{path} does not support {request.method}. Use {allowed}."
+    if error.detail == _FASTAPI_CANT_PARSE:
+        return invalid_parameters.NOT_JSON
     return error.detail
 
 

@@ -10,12 +10,12 @@ from threading import Event
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.audio import wave
 from serve_app.audio.decode import BLOCK_SAMPLES, regrouped
 from serve_app.audio.encode import encoded_rate
 from serve_app.audio.formats import parse
 from serve_app.audio.resample import exactly, resampled, resampled_samples
 from serve_app.audio.seek import read_from
+from serve_app.audio.wave import PCM16, WavForm
 from serve_app.errors import Cancelled, NotReady
 from serve_app.jobs.job import State
 from serve_app.separation.level import Level, restored
@@ -52,10 +52,12 @@ class Follower:
         look: Callable[[], SeparationJob],
         storage: Storage,
         stem: str,
+        form: WavForm = PCM16,
     ) -> None:
         self._look = look
         self._storage = storage
         self._stem = stem
+        self._form = form
         self._stopped = Event()
         self._job = look()
         self._layout: stored_windows.Layout | None = None
@@ -83,20 +85,20 @@ class Follower:
     @property
     def size_bytes(self) -> int:
         """The size of the whole wav."""
-        return wave.size_bytes(self._job.request.source.samples)
+        return self._form.size_bytes(self._job.request.source.samples)
 
     def chunks(self, start_bytes: int = 0) -> Iterator[bytes]:
-        """Yield `blocks` as a 16-bit wav, from a byte on; clip samples over full scale.
+        """Yield `blocks` as a wav, from a byte on; 16 bits clip over full scale.
 
         Chunks can be empty.
         """
-        source = self._job.request.source
-        header = wave.header(source.samples, source.sample_rate)
+        source, form = self._job.request.source, self._form
+        header = form.header(source.samples, source.sample_rate)
         yield header[start_bytes:]
         start_bytes = max(0, start_bytes - len(header))
-        sample, behind = divmod(start_bytes, wave.FRAME_BYTES)
+        sample, behind = divmod(start_bytes, form.frame_bytes)
         for block in self.blocks(sample):
-            data = wave.data(block)
+            data = form.data(block)
             yield data[behind:]
             behind = max(0, behind - len(data))
 
@@ -199,10 +201,6 @@ class Follower:
         source, form = job.request.source, parse(job.request.options.format)
         from_hz = encoded_rate(form, source.sample_rate)
         first, begin = _starts(position, from_hz, source.sample_rate)
-        if form.name == "m4a" and stem.crc32 is None:
-            # An older version may have made it, and only the CRC, which the queue does
-            # not keep yet, would tell; see `audio.seek`.
-            first, begin = 0, 0
         file = StoredFileReader(self._storage, stem.key, stem.size_bytes)
         with closing(read_from(file, form, first)) as decoded:
             blocks = regrouped(decoded, BLOCK_SAMPLES)

@@ -33,7 +33,7 @@ class Mixer:
         self._working_dir = working_dir
 
     def mix(self, request: MixRequest, cancelled: Event) -> None:
-        """Render and store a mix; the oldest ones of its job make room for it.
+        """Render and store a mix.
 
         Memory does not grow with the song. Raises FileLost, StorageUnavailable,
         UnreadableAudio, and Cancelled once `cancelled` is set.
@@ -46,7 +46,6 @@ class Mixer:
             (path,) = written.paths.values()
             report = self._report(request)
             stem_tags.write({request.label: path}, original, job.request.source, report)
-            mixes.delete_oldest(self._storage, job.id, mixes.MOST_KEPT - 1)
             self._store(request, path, written.gain)
 
     def _stems(

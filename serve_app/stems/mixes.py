@@ -8,10 +8,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from serve_app.audio import formats
-from serve_app.errors import InvalidInput
+from serve_app.errors import InvalidInput, TooManyRequests
 from serve_app.filenames import titles
 from serve_app.stems.kind import DERIVED
 from serve_app.stems.request import SeparationJob
@@ -19,6 +20,11 @@ from serve_app.storage.port import Storage, StoredFile
 
 # A client can request any number of mixes; each may be as long as its song.
 MOST_KEPT = 8
+# Until then a mix is downloaded, or has a URL that works: no other takes its place.
+KEPT_AT_LEAST = timedelta(minutes=1)
+# -120 dB. A stem that is quieter can't be heard, and the smallest numbers are no
+# samples of 32 bits: the mix would be silent.
+LEAST_GAIN = 1e-6
 
 _PREFIX, _RECORD_SUFFIX = "mix-", ".json"
 _ID_CHARACTERS = 32
@@ -71,7 +77,7 @@ def request_of(
     """Return the request for a mix of a completed job, its stems in the job's order.
 
     Stems without a gain are silent. Raises InvalidInput for stems that the job does not
-    have, for a mix of silence, and for an unknown format.
+    have, for gains that are too small, for a mix of silence, and for an unknown format.
     """
     names = [stem.name for stem in job.result.stems] if job.result is not None else []
     unknown = [name for name in gains if name not in names]
@@ -80,6 +86,12 @@ def request_of(
             f'"gains" has {unknown[0][:40]!r}, which is not a stem of this job. Its '
             f"stems are {', '.join(names)}."
         )
+    for name, gain in gains.items():
+        if 0.0 < gain < LEAST_GAIN:
+            raise InvalidInput(
+                f'"gains.{name}" must be 0, or from {LEAST_GAIN:f} (-120 dB) to 2, got '
+                f"{gain:g}."
+            )
     heard = {name: gains[name] for name in names if gains.get(name, 0.0) > 0.0}
     if not heard:
         raise InvalidInput(
@@ -118,10 +130,21 @@ def find(storage: Storage, job_id: str, mix_id: str) -> tuple[Mix, StoredFile] |
     return (mix, file) if file.size_bytes == mix.size_bytes else None
 
 
-def delete_oldest(storage: Storage, job_id: str, most: int) -> None:
-    """Delete the oldest mixes of a job until it has `most`."""
+def make_room(storage: Storage, job_id: str, others: int, now: datetime) -> None:
+    """Delete the oldest mixes of a job, so that one more can be kept.
+
+    `others` is how many are being made. Raises TooManyRequests if these and the mixes
+    of the last minute leave no room.
+    """
     records = sorted(_records(storage, job_id), key=lambda file: file.modified_at)
-    for record in records[: max(0, len(records) - most)]:
+    old = [file for file in records if file.modified_at <= now - KEPT_AT_LEAST]
+    excess = len(records) + others + 1 - MOST_KEPT
+    if excess > len(old):
+        raise TooManyRequests(
+            f"At most {MOST_KEPT} mixes of a job can be made in a minute. Download "
+            "those that are ready, and send this request again in a minute."
+        )
+    for record in old[: max(0, excess)]:
         name = record.key.removesuffix(_RECORD_SUFFIX)
         # First the record: without it the mix does not exist.
         storage.delete(record.key)

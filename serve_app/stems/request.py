@@ -84,10 +84,7 @@ class SeparationRequest:
 
 @dataclass(frozen=True)
 class StemFile:
-    """A finished stem: its key in storage, and the metadata of a download.
-
-    Stems of the queue have no `crc32`: their files are read for it.
-    """
+    """A finished stem: its key in storage, and the metadata of a download."""
 
     name: str
     key: str
@@ -95,8 +92,6 @@ class StemFile:
     size_bytes: int
     sha256: str
     media_type: str
-    # Not stored: the version before could not read it.
-    crc32: Annotated[int | None, Field(exclude=True)] = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -29,7 +28,6 @@ OnProgress = Callable[[Stage, float], None]
 # The share of the progress for storing the stems.
 _UPLOAD_SHARE = 0.05
 _REPORT_PAUSE_SECONDS = 0.1
-_CHUNK_BYTES = 256 * 1024
 
 
 class Engines(Protocol):
@@ -156,7 +154,8 @@ class SongWorker:
     def _store(self, job: SeparationJob, stem: str, path: Path) -> StemFile:
         form = formats.parse(job.request.options.format)
         key = f"{STEMS}/{job.id}/{job.attempt}/{path.name}"
-        digest, crc32 = _checksums(path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         size_bytes = path.stat().st_size
         self._storage.put(key, path)
         return StemFile(
@@ -166,15 +165,4 @@ class SongWorker:
             size_bytes,
             digest,
             form.media_type,
-            crc32,
         )
-
-
-def _checksums(path: Path) -> tuple[str, int]:
-    """Return the SHA-256 and the CRC-32 of a file, read once."""
-    digest, crc32 = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            crc32 = zlib.crc32(chunk, crc32)
-    return digest.hexdigest(), crc32

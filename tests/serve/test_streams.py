@@ -13,7 +13,7 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ServeDeploySchema
 
-from serve_app.audio import wave
+from serve_app.audio.wave import PCM16
 from serve_app.database import Database
 from serve_app.storage.local import LocalStorage
 from tests.serve.service import Service, replica_processes, wait_for
@@ -146,7 +146,7 @@ def test_streams_and_requests_survive_updates_and_scaling(
         wait_for(lambda: polls.count > 200)
         operator.scale(1)
     whole = job.heard()
-    assert len(whole) == wave.size_bytes(SAMPLES)
+    assert len(whole) == PCM16.size_bytes(SAMPLES)
     streams = audience.result(whole)
     assert polls.failures == []
     assert streams.cuts == ()

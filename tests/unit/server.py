@@ -19,6 +19,7 @@ from serve_app.api.services import Services
 from serve_app.audio import formats
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
+from serve_app.audio.wave import WavForm
 from serve_app.database import Database
 from serve_app.errors import AppError, UnreachableUrl
 from serve_app.idempotency.store import StoredResponses
@@ -127,9 +128,9 @@ class Pools:
         """Take note of a job that a dispatcher would have stopped."""
         self.stopped.append(job_id)
 
-    def follow(self, job: SeparationJob, stem: str) -> "Heard":
-        """Return a stem under way."""
-        self.heard.append(Heard(stem))
+    def follow(self, job: SeparationJob, stem: str, form: WavForm) -> "Heard":
+        """Return a stem under way; as floats it is loud."""
+        self.heard.append(Heard(stem.upper() if form.is_float else stem))
         return self.heard[-1]
 
     async def health(self) -> Mapping[str, Any]:

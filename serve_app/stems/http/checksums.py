@@ -1,4 +1,4 @@
-"""CRC-32 of stems, which the queue does not keep yet."""
+"""CRC-32 of stems, for zips: their files are read for it."""
 
 import asyncio
 import zlib
@@ -13,7 +13,7 @@ _MOST_KEPT = 4096
 
 
 class Checksums:
-    """Return the CRC-32 of stems; read the file of one that has none, once."""
+    """Return the CRC-32 of stems; read the file of each once."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -21,8 +21,6 @@ class Checksums:
 
     async def of(self, stem: StemFile) -> int:
         """Return the CRC-32 of a stem's file; raise JobNotFound if it was deleted."""
-        if stem.crc32 is not None:
-            return stem.crc32
         if stem.key not in self._read:
             self._start(stem.key)
         # Other requests may wait for it, so that one that is cancelled must not end it.

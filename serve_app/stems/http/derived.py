@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from serve_app.stems import mixes, reports
 from serve_app.stems.exports.forms import Export
 from serve_app.stems.http import lookup
 from serve_app.stems.http.services import StemsServices
-from serve_app.stems.mixes import Mix
+from serve_app.stems.mixes import Mix, MixRequest
 from serve_app.stems.request import SeparationJob
 from serve_app.storage.port import StoredFile
 
@@ -32,6 +33,9 @@ class Derived:
     def __init__(self, services: StemsServices) -> None:
         self._services = services
         self._making: dict[str, asyncio.Future[object]] = {}
+        # How many mixes of a job are being made; one at a time gets its place.
+        self._mixing: Counter[str] = Counter()
+        self._placing = asyncio.Lock()
 
     async def find(
         self, client: Client, job_id: str, name: str
@@ -65,7 +69,8 @@ class Derived:
     ) -> tuple[SeparationJob, Mix]:
         """Return a job and a mix of its stems, once that is stored.
 
-        Raises InvalidInput for a mix that the job can't have.
+        Raises InvalidInput for a mix that the job can't have, and TooManyRequests
+        before any work if it can't be kept.
         """
         job = await run_in_thread(lookup.find_job, self._services, client, job_id)
         lookup.check_stems(job)
@@ -74,11 +79,24 @@ class Derived:
         if found is None:
             await run_in_thread(self._services.arrivals.reserve.check)
             key = mixes.record_key(job.id, request.id)
-            await self._once(key, lambda: self._services.analyses.mix(request))
+            await self._once(key, lambda: self._make_mix(request))
             found = await run_in_thread(self._stored_mix, job.id, request.id)
         if found is None:
             raise JobNotFound
         return job, found[0]
+
+    async def _make_mix(self, request: MixRequest) -> None:
+        storage, job_id = self._services.storage, request.job.id
+        async with self._placing:
+            others, now = self._mixing[job_id], self._services.clock()
+            await run_in_thread(mixes.make_room, storage, job_id, others, now)
+            self._mixing[job_id] += 1
+        try:
+            await self._services.analyses.mix(request)
+        finally:
+            self._mixing[job_id] -= 1
+            if not self._mixing[job_id]:
+                del self._mixing[job_id]
 
     async def find_mix(
         self, client: Client, job_id: str, mix_id: str

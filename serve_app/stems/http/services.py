@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from serve_app.analysis.waveform import Pixels, Span
 from serve_app.audio.facts import AudioFacts
+from serve_app.audio.wave import WavForm
 from serve_app.idempotency.response import StoredResponse
 from serve_app.idempotency.store import ResponseReceipt
 from serve_app.jobs.job import AnyJob, State
@@ -217,11 +218,12 @@ class StemsServices:
     `reuse` returns a result for a job from another job with the same work: one of the
     given jobs, whose song it copies too, or else one that it finds itself. It is None
     if reuse is off.
-    `follow` starts to read a stem of an unfinished job. `wake` makes the dispatcher of
-    a kind look for new jobs at once, and `stop` stops a job of a kind that was
-    cancelled. `health` returns the report of the pools: `ready` and, if known, `model`,
-    `device`, `reason` and more. `check_webhook` raises RefusedUrl for a URL that is not
-    allowed; it is None if webhooks are off. `public_url` is the service's own.
+    `follow` starts to read a stem of an unfinished job, as a wav. `wake` makes the
+    dispatcher of a kind look for new jobs at once, and `stop` stops a job of a kind
+    that was cancelled. `health` returns the report of the pools: `ready` and, if known,
+    `model`, `device`, `reason` and more. `check_webhook` raises RefusedUrl for a URL
+    that is not allowed; it is None if webhooks are off. `public_url` is the service's
+    own.
     """
 
     jobs: Jobs
@@ -229,7 +231,7 @@ class StemsServices:
     storage: Storage
     arrivals: Arrivals
     analyses: Analyses
-    follow: Callable[[SeparationJob, str], Follower]
+    follow: Callable[[SeparationJob, str, WavForm], Follower]
     wake: Callable[[str], None]
     stop: Callable[[str, str], None]
     health: Callable[[], Awaitable[Mapping[str, Any]]]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from threading import Condition
@@ -13,9 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.analysis.waveform import Waveform, WaveformListener
-from serve_app.audio import wave
 from serve_app.audio.encode import Encoder
 from serve_app.audio.formats import parse
+from serve_app.audio.wave import FLOAT32, WavForm
+from serve_app.jobs.job import State
+from serve_app.stems.live_playback import Follower
+from serve_app.stems.request import Result, StemFile
+from serve_app.storage.local import LocalStorage
+from tests.jobs import asking, new_job
 
 Samples = NDArray[np.float32]
 
@@ -123,9 +128,24 @@ def written(samples: Samples, format: str, rate: int, folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def playback(samples: Samples, rate: int) -> bytes:
-    """Return a stem as its playback sends it."""
-    return wave.header(samples.shape[1], rate) + wave.data(samples)
+def playback(samples: Samples, rate: int, form: WavForm = FLOAT32) -> bytes:
+    """Return a stem as the playback of a running job sends it."""
+    return form.header(samples.shape[1], rate) + form.data(samples)
+
+
+def completed_playback(
+    file: bytes, format: str, samples: int, rate: int, gain: float, folder: Path
+) -> bytes:
+    """Return a stored stem as the playback of its job sends it."""
+    stem = StemFile("stem", "stems/stem", "stem", len(file), "", "")
+    job = new_job(state=State.SUCCEEDED, result=Result("demo", (stem,), gain))
+    source = replace(job.request.source, samples=samples, sample_rate=rate)
+    options = replace(job.request.options, format=format)
+    job = asking(job, source=source, options=options)
+    storage, path = LocalStorage(folder / "stored"), folder / "copy"
+    path.write_bytes(file)
+    storage.put(stem.key, path)
+    return b"".join(Follower(lambda: job, storage, stem.name, FLOAT32).chunks())
 
 
 def waveform(samples: Samples, rate: int) -> Waveform:
@@ -142,13 +162,14 @@ def job_of(
     rate: int = RATE,
     gain: float = 1.0,
 ) -> FakeJob:
-    """Return a completed job. `gain` is in the stored wavs, and not in playbacks."""
+    """Return a completed job. `gain` is in the stored files, and not in playbacks."""
     job_id = uuid4().hex
     length = next(iter(stems.values())).shape[1]
-    files = {
-        name: content(written(samples * np.float32(gain), format, rate, folder))
+    stored = {
+        name: written(samples * np.float32(gain), format, rate, folder)
         for name, samples in stems.items()
     }
+    files = {name: content(each) for name, each in stored.items()}
     view = {
         "job_id": job_id,
         "status": "completed",
@@ -170,7 +191,8 @@ def job_of(
         },
     }
     playbacks = {
-        name: content(playback(samples, rate)) for name, samples in stems.items()
+        name: content(completed_playback(file, format, length, rate, gain, folder))
+        for name, file in stored.items()
     }
     waveforms = {
         name: cache(partial(waveform, samples, rate)) for name, samples in stems.items()
@@ -178,8 +200,8 @@ def job_of(
     return FakeJob(json.loads(json.dumps(view)), files, playbacks, waveforms)
 
 
-def running(job: FakeJob, ready_samples: int) -> FakeJob:
-    """Return the same job while it runs, with so many samples done."""
+def running(job: FakeJob, stems: Mapping[str, Samples], ready_samples: int) -> FakeJob:
+    """Return the same job while it runs, with so many samples of its stems done."""
     done = ready_samples / (job.view["duration"] * job.view["sample_rate"])
     view = {
         **job.view,
@@ -190,4 +212,8 @@ def running(job: FakeJob, ready_samples: int) -> FakeJob:
         "gain": None,
         "analysis": None,
     }
-    return FakeJob(view, {}, job.playbacks, {}, Growing(ready_samples))
+    rate = job.view["sample_rate"]
+    playbacks = {
+        name: content(playback(samples, rate)) for name, samples in stems.items()
+    }
+    return FakeJob(view, {}, playbacks, {}, Growing(ready_samples))

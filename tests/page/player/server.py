@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from serve_app.analysis import waveform_forms
-from serve_app.audio.wave import FRAME_BYTES, HEADER_BYTES
+from serve_app.audio.wave import FLOAT32
 from serve_app.page.bundle import ASSETS
 from serve_app.page.policy import content_security_policy
 from tests.page.player.fake_jobs import Content, FakeJob
 
 HARNESS = Path(__file__).parent / "harness"
 POLICY = content_security_policy()
+PLAYBACK = ("wav32f", '"playback-wav32f"')
 # What a stream of a running job sends at once.
 _PIECE_BYTES = 32_768
 
@@ -111,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         job = self.server.jobs[job_id]
         if "follow" not in self._query:
             self._ranged(job.stems[name])
-        elif self.headers["If-Range"] == '"playback"':
+        elif (self._query["format"], self.headers["If-Range"]) == PLAYBACK:
             self._ranged(job.playbacks[name], job)
         else:
             self._problem(416, "A playback must be read with If-Range.")
@@ -128,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         growing = job.growing if job else None
         while start < end:
             stop = min(start + _PIECE_BYTES, end)
-            samples = -(-(stop - HEADER_BYTES) // FRAME_BYTES)
+            samples = -(-(stop - FLOAT32.header_bytes) // FLOAT32.frame_bytes)
             if growing and not growing.wait_for(samples):
                 self.close_connection = True
                 return

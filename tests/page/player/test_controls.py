@@ -193,7 +193,7 @@ def test_a_field_keeps_its_keys(page: Any) -> None:
 def test_what_is_not_done_yet_is_drawn_as_pending(
     page: Any, server: Server, job: FakeJob
 ) -> None:
-    growing = running(job, 10 * RATE)
+    growing = running(job, song(30.0), 10 * RATE)
     page.evaluate(MOUNT, [server.add(growing), "en"])
     page.wait_for_timeout(200)
     lane = page.locator(".lane").first.bounding_box()
@@ -205,6 +205,66 @@ def test_what_is_not_done_yet_is_drawn_as_pending(
     page.evaluate("job => player.update(job)", {**job.view})
     page.wait_for_timeout(200)
     assert page.locator(".pending").first.is_hidden()
+
+
+# For each column of the first lane, whether anything is painted there.
+COLUMNS = """() => {
+  const canvas = document.querySelector('.lane canvas')
+  const { width, height } = canvas
+  const { data } = canvas.getContext('2d').getImageData(0, 0, width, height)
+  const isPainted = x => Array.from({ length: height }, (_, y) => y)
+    .some(y => data[4 * (y * width + x) + 3] > 200)
+  return Array.from({ length: width }, (_, x) => isPainted(x))
+}"""
+
+
+def test_what_is_played_of_a_running_job_is_drawn_and_the_rest_is_no_silence(
+    page: Any, server: Server, job: FakeJob
+) -> None:
+    growing = running(job, song(30.0), 10 * RATE)
+    growing.view["analysis"] = None
+    growing.waveforms = job.waveforms
+    page.evaluate(MOUNT, [server.add(growing), "en"])
+    loading = page.locator(".loading").first
+    assert loading.is_visible()
+    assert not any(page.evaluate(COLUMNS))
+    page.locator("button.play").click()
+    wait_until(page, "document.querySelector('.position').textContent >= '0:00.6'")
+    page.locator("button.play").click()
+    columns = np.array(page.evaluate(COLUMNS))
+    drawn = columns.argmin() / len(columns)
+    assert 1 / 30 < drawn <= 10.1 / 30
+    assert not columns[columns.argmin() :].any()
+    assert loading.is_visible()
+    done = {**job.view, "job_id": growing.view["job_id"], "analysis": None}
+    page.evaluate("job => player.update(job)", done)
+    wait_until(page, "document.querySelector('.loading').hidden")
+    wait_until(page, f"({COLUMNS})().every(each => each)")
+    assert growing.growing is not None
+    growing.growing.grow(30 * RATE)
+
+
+def test_a_waveform_that_can_t_be_loaded_does_not_seem_to_be_loading(
+    page: Any, server: Server, tmp_path: Path
+) -> None:
+    made = job_of({"drums": song(1.0)["drums"]}, tmp_path)
+    made.waveforms = {}
+    page.evaluate(MOUNT, [server.add(made), "en"])
+    wait_until(page, "document.querySelector('.loading').hidden")
+    assert page.get_by_role("alert").text_content() == "The job has no result yet."
+
+
+@pytest.mark.parametrize(
+    ("motion", "animation"), [("reduce", "none"), ("no-preference", "loading")]
+)
+def test_who_wants_no_motion_sees_none(
+    chromium: Any, server: Server, job: FakeJob, motion: str, animation: str
+) -> None:
+    growing = running(job, {}, 0)
+    with player_page(chromium, server, reduced_motion=motion) as page:
+        page.evaluate(MOUNT, [server.add(growing), "en"])
+        style = "getComputedStyle(document.querySelector('.loading'))"
+        assert page.evaluate(f"{style}.animationName") == animation
 
 
 def test_a_stem_with_a_hostile_name_stays_text(

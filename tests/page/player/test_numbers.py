@@ -137,3 +137,20 @@ def test_a_zoom_keeps_the_sample_at_the_pointer(page: Any) -> None:
     # From 240 s in 1000 pixels to 300 pixels a second.
     assert places == pytest.approx([60] * 7, abs=240 / 1000)
     assert (start, length) == (0, whole)
+
+
+def test_the_peaks_of_what_is_played_are_known_where_it_was_played(page: Any) -> None:
+    code = """(() => {
+      const peaks = new it.LivePeaks(10)
+      const [left, right] = [0.25, -0.5].map(peak => {
+        const channel = new Float32Array(22_050)
+        channel[11_025] = peak
+        return channel
+      })
+      peaks.add(2, 44_100, [left, right])
+      return [[1, 2], [2, 2.5], [2.24, 2.26], [2.3, 2.5], [2.5, 3], [9, 12]].map(
+        ([start, end]) => peaks.amplitude(start, end))
+    })()"""
+    found = called(page, "live_peaks.js", code)
+    half = pytest.approx(0.5, abs=1 / 254)
+    assert found == [None, half, half, 0, None, None]

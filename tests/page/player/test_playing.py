@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from serve_app.audio.wave import PCM16
 from tests.page.player.conftest import player_page
 from tests.page.player.fake_jobs import (
     RATE,
     Content,
     FakeJob,
     job_of,
-    playback,
     running,
     song,
 )
@@ -72,10 +72,9 @@ def page(chromium: Any, server: Server) -> Iterator[Any]:
 
 def endless(seconds: float, folder: Path) -> FakeJob:
     """A completed wav job of any length, whose sound repeats each 5 seconds."""
-    period = {name: playback(each, RATE)[44:] for name, each in song(5.0).items()}
+    period = {name: PCM16.data(each) for name, each in song(5.0).items()}
     samples = round(seconds * RATE)
-    head = playback(song(0.0)["bass"], RATE)[:40]
-    header = head + (4 * samples).to_bytes(4, "little")
+    header = PCM16.header(samples, RATE)
 
     def reader(data: bytes) -> Callable[[int, int], bytes]:
         def read(start: int, end: int) -> bytes:
@@ -109,7 +108,7 @@ def test_the_first_sound_of_a_song_of_4_minutes_comes_within_2_seconds(
 def test_a_running_job_is_played_as_far_as_it_is_done(
     page: Any, server: Server, job: FakeJob
 ) -> None:
-    growing = running(job, 2 * RATE)
+    growing = running(job, song(8.0), 2 * RATE)
     page.evaluate(OPEN, server.add(growing))
     assert page.evaluate("player.ready") == pytest.approx(2.0, abs=0.01)
     page.evaluate("player.play()")
@@ -126,9 +125,9 @@ def test_a_running_job_is_played_as_far_as_it_is_done(
 def test_a_job_that_is_completed_meanwhile_plays_on_from_its_files(
     page: Any, server: Server, tmp_path: Path
 ) -> None:
-    """At the gain that is known only then, which is in the files."""
+    """At its level, until it is started again: then with the gain of the files."""
     job = job_of(song(8.0), tmp_path, gain=0.25)
-    growing = running(job, 2 * RATE)
+    growing = running(job, song(8.0), 2 * RATE)
     page.evaluate(OPEN, server.add(growing))
     page.evaluate("player.play()")
     wait_until(page, "Math.max(...player.levels()) > 0.15")
@@ -138,11 +137,14 @@ def test_a_job_that_is_completed_meanwhile_plays_on_from_its_files(
     done = {**job.view, "job_id": growing.view["job_id"]}
     page.evaluate("job => player.update(job)", done)
     wait_until(page, "player.position > 2.5")
-    levels = [max(page.evaluate("[...player.levels()]")) for _ in range(20)]
-    assert 0 < max(levels) <= 0.25 * 0.25 + 0.001
+    wait_until(page, "Math.max(...player.levels()) > 0.15")
     paths = {path for path, _ in server.requests if "/stems/" in path}
     assert len(paths) == 4
     assert not any("follow" in path for path in paths)
+    page.evaluate("player.seek(4)")
+    wait_until(page, "player.position > 4.1")
+    levels = [max(page.evaluate("[...player.levels()]")) for _ in range(20)]
+    assert 0.02 < max(levels) <= 0.25 * 0.25 + 0.001
     assert growing.growing is not None
     growing.growing.grow(8 * RATE)
 
@@ -192,7 +194,7 @@ def test_the_end_of_a_song_stops_the_player_and_play_begins_anew(
 def test_few_connections_are_open_while_windows_are_awaited(
     page: Any, server: Server, job: FakeJob
 ) -> None:
-    growing = running(job, 0)
+    growing = running(job, song(8.0), 0)
     page.evaluate(OPEN, server.add(growing))
     page.evaluate("player.play()")
     page.wait_for_timeout(500)

@@ -9,8 +9,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from serve_app.audio.decode import read_blocks
+from serve_app.audio.encode import encoded_rate
+from serve_app.audio.formats import parse
+from serve_app.audio.resample import resampled
 from tests.page.player.conftest import player_page
-from tests.page.player.fake_jobs import RATE, FakeJob, Samples, job_of, song
+from tests.page.player.fake_jobs import (
+    RATE,
+    FakeJob,
+    Samples,
+    job_of,
+    running,
+    song,
+)
 from tests.page.player.server import Server
 
 SECONDS = 6.0
@@ -18,7 +29,7 @@ SECONDS = 6.0
 FADE = int(0.005 * RATE + 0.5)
 # Renders the song with the player's own code; `steps` are calls of its methods.
 # `then` are calls at a time, while it plays.
-RENDER = """async ([id, seconds, steps, rate, then]) => {
+RENDER = """async ([id, seconds, steps, rate, then, until]) => {
   const { Player } = await import('/page/player/player.js')
   const { Api } = await import('/page/lib/api.js')
   const starts = []
@@ -34,7 +45,7 @@ RENDER = """async ([id, seconds, steps, rate, then]) => {
   player.addEventListener('error', ({ detail }) => { throw detail })
   for (const [name, ...values] of steps) player[name](...values)
   await player.play()
-  await player.fill(seconds)
+  await player.fill(until)
   for (const [time, name, ...values] of then) {
     context.suspend(time).then(async () => {
       player[name](...values)
@@ -64,9 +75,15 @@ def rendered(
     *steps: list[Any],
     rate: int = RATE,
     then: Sequence[list[Any]] = (),
+    until: float | None = None,
 ) -> tuple[Samples, list[int]]:
-    """Return what the player plays (2, samples), and the start frames of its blocks."""
-    answer = page.evaluate(RENDER, [job.view["job_id"], seconds, steps, rate, then])
+    """Return what the player plays (2, samples), and the start frames of its blocks.
+
+    Before it plays, sound is loaded `until` a time in seconds, or all of it.
+    """
+    until = seconds if until is None else until
+    given = [job.view["job_id"], seconds, steps, rate, then, until]
+    answer = page.evaluate(RENDER, given)
     data = np.frombuffer(base64.b64decode(answer["data"]), np.float32)
     for frame, exact in answer["starts"]:
         assert abs(frame - exact) < 1e-3
@@ -144,19 +161,66 @@ def test_each_wav_is_played_as_it_is(
     assert decibels(heard - expected, expected) < worst
 
 
-def test_a_job_in_another_format_is_played_from_its_playback(
-    page: Any, server: Server, tmp_path: Path
+def loud(seconds: float) -> dict[str, Samples]:
+    """Return stems of which some exceed full scale, by half of it."""
+    return {name: 6 * each for name, each in song(seconds).items()}
+
+
+@pytest.mark.parametrize("format", ["flac", "mp3", "m4a", "opus"])
+def test_a_job_in_another_format_sounds_as_its_files(
+    page: Any, server: Server, tmp_path: Path, format: str
 ) -> None:
-    sound, gain = song(2.0), 0.8
-    job = job_of(sound, tmp_path, "mp3", gain=gain)
+    """Whose gain is below 1, because stems would exceed full scale."""
+    job = job_of(loud(2.0), tmp_path, format, gain=0.6)
     server.add(job)
     heard, _ = rendered(page, job, 2.0)
-    expected = gain * np.sum([as_pcm(each) for each in sound.values()], axis=0)
-    assert decibels(heard - expected, expected) < -120
+    expected = np.sum([file_samples(job, name, tmp_path) for name in job.stems], axis=0)
+    assert decibels(heard - expected, expected) < -100
     stems = f"/job/{job.view['job_id']}/stems/"
     paths = {path for path, _ in server.requests if path.startswith(stems)}
     assert len(paths) == 4
-    assert all(path.endswith("?follow=1") for path in paths)
+    assert all(path.endswith("?follow=1&format=wav32f") for path in paths)
+
+
+def file_samples(job: FakeJob, name: str, folder: Path) -> Samples:
+    """Return a stored stem, decoded and at the song's rate."""
+    file, rate = job.stems[name], job.view["sample_rate"]
+    path = folder / f"{name}{parse(job.view['format']).suffix}"
+    path.write_bytes(file.read(0, file.size))
+    stored = encoded_rate(parse(job.view["format"]), rate)
+    blocks = resampled(read_blocks(path), stored, rate)
+    samples: Samples = np.concatenate(list(blocks), axis=1)
+    return samples[:, : round(job.view["duration"] * rate)]
+
+
+def test_a_job_that_is_completed_while_it_plays_keeps_its_level_until_a_start(
+    page: Any, server: Server, tmp_path: Path
+) -> None:
+    """Nothing is heard of the files taking over, and of their gain."""
+    sound = loud(SECONDS)
+    job = job_of(sound, tmp_path, gain=0.6)
+    under_way = running(job, sound, 2 * RATE)
+    under_way.stems = job.stems
+    server.add(under_way)
+    done = {**job.view, "job_id": under_way.view["job_id"]}
+    then = [[1.0, "update", done], [4.0, "seek", 2.0]]
+    heard, _ = rendered(page, under_way, SECONDS, then=then, until=1.5)
+    expected = mixed(sound)
+    until = 4 * RATE
+    assert decibels(heard[:, :until] - expected[:, :until], expected) < -80
+    after = heard[:, round(4.1 * RATE) :]
+    seeked = 0.6 * expected[:, 2 * RATE :]
+    lead = best_lead(after, seeked)
+    found = seeked[:, lead : lead + after.shape[1]]
+    assert decibels(after - found, found) < -80
+
+
+def best_lead(part: Samples, whole: Samples) -> int:
+    """Return where `part` begins in the first second of `whole`."""
+    probe = part[0, :2048]
+    products = np.correlate(whole[0, :RATE], probe, "valid")
+    energy = np.convolve(whole[0, :RATE] ** 2, np.ones(len(probe)), "valid")
+    return int(np.argmin(energy - 2 * products))
 
 
 def test_a_seek_fades_in_for_5_ms_and_is_then_exact(

@@ -53,7 +53,7 @@ async def live(server: Server) -> AsyncIterator[tuple[Gate, str]]:
     """Yield a server on a port, with its address."""
     followers: list[Heard] = server.pools.heard
 
-    def follow(job: object, stem: str) -> Heard:
+    def follow(job: object, stem: str, form: object) -> Heard:
         followers.append(Silent(stem))
         return followers[-1]
 

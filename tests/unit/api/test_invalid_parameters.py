@@ -62,7 +62,7 @@ async def test_the_place_and_the_kind_of_an_error_are_pydantics(server: Server) 
     ("body", "said"),
     [
         (b"[]", "The body must be a JSON object, got a list."),
-        (b"{", "The body is not valid JSON."),
+        (b"", "The request has no body. Send a JSON object."),
         (b"{}", '"size_bytes" is required.'),
         (b'{"size_bytes": 0}', '"size_bytes" must be at least 1, got 0.'),
         (b'{"size_bytes": 5, "c": 1}', '"c" is not a known field.'),
@@ -82,3 +82,30 @@ async def test_a_field_of_a_body_is_named_too(
     headers = {"content-type": "application/json"}
     answer = await server.client.post("/uploads", content=body, headers=headers)
     assert assert_problem(answer, 422, "invalid_input") == said
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b'{"filename": "\xff"}', b"[" * 100_000, b'{"size_bytes": 1e}'],
+    ids=["cut", "not UTF-8", "too deep", "no number"],
+)
+async def test_what_is_not_json_is_a_bad_request(server: Server, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await server.client.post("/uploads", content=body, headers=headers)
+    said = assert_problem(answer, 400, "bad_request")
+    assert said == "The body is not valid JSON. Correct it and send it again."
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", None]
+)
+async def test_json_that_is_sent_as_something_else_is_refused(
+    server: Server, kind: str | None
+) -> None:
+    headers = {"content-type": kind} if kind else {}
+    body = b'{"size_bytes": 5}'
+    answer = await server.client.post("/uploads", content=body, headers=headers)
+    said = assert_problem(answer, 422, "invalid_input")
+    assert said == (
+        "The body must be a JSON object, sent with Content-Type: application/json."
+    )

@@ -99,7 +99,7 @@ async def test_a_client_has_its_share_of_those_that_wait_and_can_still_ask(
 ) -> None:
     job_id = await server.separate(song)
     app = server.app_with(
-        max_ongoing_requests=ONGOING, follow=lambda job, stem: Waiting()
+        max_ongoing_requests=ONGOING, follow=lambda job, stem, form: Waiting()
     )
     server.claim()
     with serving(app) as url, ExitStack() as held:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serve_app.audio import wave
+from serve_app.audio.wave import FLOAT32, PCM16, WavForm
 from serve_app.jobs.job import State
 from serve_app.separation.windows import GRID_SAMPLES, WindowSpec, plan
 from serve_app.stems import stored_windows
@@ -41,7 +41,9 @@ def playback(
 
     monkeypatch.setattr(stored_windows, "load", recorded)
 
-    def stored(spec: WindowSpec, samples: int, rate: int) -> Callable[[int], bytes]:
+    def stored(
+        spec: WindowSpec, samples: int, rate: int, form: WavForm = PCM16
+    ) -> Callable[[int], bytes]:
         storage = LocalStorage(tmp_path / "files")
         job = new_job(state=State.RUNNING, owner="me", attempt=1)
         levels = {"mean": 0.02, "side_mean": -0.01, "deviation": 0.2}
@@ -56,7 +58,7 @@ def playback(
         store(storage, tmp_path, job.id, layout, len(plan(samples, spec)))
 
         def play(start_bytes: int) -> bytes:
-            follower = Follower(lambda: job, storage, "drums")
+            follower = Follower(lambda: job, storage, "drums", form)
             chunks, heard = follower.chunks(start_bytes), []
             while follower.is_ready():
                 heard.append(next(chunks))
@@ -89,8 +91,8 @@ def test_it_may_be_continued_at_any_byte(
     samples = spec.window_samples + 5 * spec.hop_samples + beyond
     play = playback(spec, samples, RATE)
     whole = play(0)
-    assert len(whole) == wave.size_bytes(samples)
-    edges = [wave.size_bytes(start) for start in plan(samples, spec)]
+    assert len(whole) == PCM16.size_bytes(samples)
+    edges = [PCM16.size_bytes(start) for start in plan(samples, spec)]
     near = {max(0, edge + by) for edge in edges for by in (-4, -1, 0, 1, 4, 9000)}
     for start in sorted({0, 1, 20, 43, 44, 45, len(whole) - 1, *near}):
         assert play(start) == whole[start:], start
@@ -101,8 +103,19 @@ def test_a_song_at_another_rate_is_continued_too(
 ) -> None:
     play = playback(QUARTERS, 60_000, 48_000)
     whole = play(0)
-    assert len(whole) > wave.size_bytes(48_000)
+    assert len(whole) > PCM16.size_bytes(48_000)
     for start in (0, 44, 45, 30_001, 100_002, len(whole) - 5):
+        assert play(start) == whole[start:], start
+
+
+def test_floats_are_continued_too(
+    playback: Callable[..., Callable[[int], bytes]],
+) -> None:
+    samples = QUARTERS.window_samples + 5 * QUARTERS.hop_samples
+    play = playback(QUARTERS, samples, RATE, FLOAT32)
+    whole = play(0)
+    assert len(whole) == FLOAT32.size_bytes(samples)
+    for start in (1, 57, 58, 59, 65, 66, 100_003, len(whole) - 5):
         assert play(start) == whole[start:], start
 
 
@@ -113,7 +126,7 @@ def test_few_windows_are_read_again(
     samples = QUARTERS.window_samples + 40 * QUARTERS.hop_samples
     play = playback(QUARTERS, samples, RATE)
     read.clear()
-    assert len(play(wave.size_bytes(samples) - 4)) == 4
+    assert len(play(PCM16.size_bytes(samples) - 4)) == 4
     assert read == [0, 38, 39, 40]
 
 
@@ -127,7 +140,7 @@ def test_it_does_not_block_until_the_windows_before_it_are_there(
     (missing,) = tmp_path.rglob("000005.npy")
     content = missing.read_bytes()
     missing.unlink()
-    start = wave.size_bytes(7 * QUARTERS.hop_samples)
+    start = PCM16.size_bytes(7 * QUARTERS.hop_samples)
     assert play(start) == b""
     # This one does not need it.
     assert play(len(whole) - 4) == whole[-4:]

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from serve_app.audio.formats import FORMATS
 from serve_app.audio.limits import AudioLimits
 from serve_app.audio.measure import measure
+from serve_app.audio.resample import resampled
 from serve_app.audio.seek import read_from
+from serve_app.audio.wave import FLOAT32, PCM16, WavForm
 from serve_app.errors import Cancelled, NotReady
 from serve_app.jobs.job import State
 from serve_app.separation.windows import WindowSpec
@@ -24,6 +26,7 @@ from serve_app.stems.request import Result, SeparationJob, Stage
 from serve_app.stems.stored_windows import Layout, SongWindows
 from serve_app.stems.work import SongWorker
 from serve_app.storage.local import LocalStorage
+from serve_app.storage.reader import StoredFileReader
 from tests import media
 from tests.jobs import asking, new_job, with_audio
 from tests.networks import OneEngine, sharing_engine
@@ -48,8 +51,8 @@ class Running:
     thread: Thread
     results: list[Result]
 
-    def follower(self, stem: str) -> Follower:
-        return Follower(self.look, self.storage, stem)
+    def follower(self, stem: str, form: WavForm = PCM16) -> Follower:
+        return Follower(self.look, self.storage, stem, form)
 
     def look(self) -> SeparationJob:
         if self.results and not self.thread.is_alive():
@@ -247,24 +250,26 @@ def test_a_completed_job_is_played_from_any_byte_on(
         assert b"".join(rest) == whole[start_bytes:], start_bytes
 
 
-def test_an_m4a_of_an_older_version_is_played_from_its_start(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its substituted noise depends on all that comes before."""
-    running = start(form="m4a")
+@pytest.mark.parametrize("form", FORMATS)
+def test_floats_times_the_gain_are_the_finished_file(start: Start, form: str) -> None:
+    """Also where a stem exceeds full scale: a wav of 16 bits would clip there."""
+    running = start(form=form, shares=(3.0, 0.0, 0.0, 0.0))
+    chunks = running.follower("drums", FLOAT32).chunks()
+    heard = [next(chunks), next(chunks)]
     result = running.finish()
-    read: list[int] = []
-
-    def watched(file: object, form: object, first: int) -> object:
-        read.append(first)
-        return read_from(file, form, first)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(follow_module, "read_from", watched)
-    b"".join(running.follower("drums").chunks(400_000))
-    old = tuple(replace(stem, crc32=None) for stem in result.stems)
-    running.results[0] = replace(result, stems=old)
-    b"".join(running.follower("drums").chunks(400_000))
-    assert read == [(400_000 - 44) // 4, 0]
+    wave, _ = soundfile.read(io.BytesIO(b"".join([*heard, *chunks])), dtype="float32")
+    assert np.abs(wave).max() > 1.1
+    (drums,) = (stem for stem in result.stems if stem.name == "drums")
+    file = StoredFileReader(running.storage, drums.key, drums.size_bytes)
+    stored = np.concatenate(list(read_from(file, FORMATS[form], 0)), axis=1)
+    rest = running.follower("drums", FLOAT32).chunks()
+    again, _ = soundfile.read(io.BytesIO(b"".join(rest)), dtype="float32")
+    if form == "opus":
+        stored = np.concatenate(list(resampled([stored], 48_000, 44_100)), axis=1)
+    stored = stored[:, : len(again)].T
+    assert again.shape == stored.shape == wave.shape
+    np.testing.assert_allclose(again * result.gain, stored, atol=1e-6)
+    assert (result.gain < 0.9) == (form != "wav32f")
 
 
 @pytest.mark.parametrize("form", ["wav", "flac"])

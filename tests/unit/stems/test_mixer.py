@@ -193,21 +193,6 @@ def test_a_mix_of_a_deleted_stem_fails(tmp_path: Path, storage: LocalStorage) ->
         Mixer(storage, tmp_path / "work").mix(request, Event())
 
 
-def test_the_oldest_mixes_make_room_for_new_ones(
-    tmp_path: Path, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mixes, "MOST_KEPT", 2)
-    job = completed(tmp_path, storage)
-    requests = [
-        mixes.request_of(job, {"drums": gain}, "wav") for gain in (0.5, 1.0, 1.5)
-    ]
-    for request in requests:
-        mixed(tmp_path, storage, request)
-    kept = [mixes.find(storage, job.id, request.id) for request in requests]
-    assert [each is not None for each in kept] == [False, True, True]
-    assert len(list(storage.list(f"derived/{job.id}"))) == 4
-
-
 def test_memory_does_not_grow_with_the_song(
     tmp_path: Path, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,9 @@ const WAV_REQUEST_SECONDS = 2
 const PLAYBACK_REQUEST_SECONDS = 16
 // Where the job has not come to yet, requests wait for it one after the other: short ones let all stems advance.
 const AWAITED_REQUEST_SECONDS = 2
-const PLAYBACK_HEADERS = { 'If-Range': '"playback"' }
+const PLAYBACK_HEADERS = { 'If-Range': '"playback-wav32f"' }
+// In floats: what exceeds full scale before the job's gain is known is not clipped.
+const PLAYBACK_FORM = { channels: 2, bits: 32, isFloat: true, offset: 58, frameBytes: 8 }
 const LONGEST_PAUSE_SECONDS = 5
 // Responses after which the same request can succeed.
 const TEMPORARY = new Set([408, 425, 429])
@@ -26,13 +28,13 @@ const TEMPORARY = new Set([408, 425, 429])
  * @property {string} path
  * @property {Record<string, string>} headers
  * @property {WavHeader} header
- * @property {number} gain the factor of all samples
+ * @property {number} gain the factor that brings all samples to the song's own level
  * @property {number} requestSeconds
  */
 
 /**
- * Return the source of a stem. Completed wavs are read as they are, all others from their playback: a 16-bit stereo
- * wav of the song's length and rate, without the job's gain.
+ * Return the source of a stem, without the job's gain: the same sound while the job runs and once it is completed.
+ * Completed wavs are read as they are, all others from their playback: a stereo wav of the song's length and rate.
  * @param {any} api
  * @param {any} job
  * @param {string} name
@@ -44,7 +46,7 @@ export async function openSource(api, job, name, signal) {
   if (!isStoredWav(job)) return playbackOf(job, path)
   const size = job.stems[name].size
   const header = await readHeader(api, path, size, signal)
-  return { path, headers: {}, header, gain: 1, requestSeconds: WAV_REQUEST_SECONDS }
+  return { path, headers: {}, header, gain: 1 / (job.gain ?? 1), requestSeconds: WAV_REQUEST_SECONDS }
 }
 
 /** Whether the stems of a job are wavs that can be read as they are. @param {any} job */
@@ -56,10 +58,10 @@ export function isStoredWav(job) {
 function playbackOf(job, path) {
   const samples = Math.round(job.duration * job.sample_rate)
   return {
-    path: `${path}?follow=1`,
+    path: `${path}?follow=1&format=wav32f`,
     headers: PLAYBACK_HEADERS,
-    header: { rate: job.sample_rate, channels: 2, bits: 16, isFloat: false, offset: 44, samples, frameBytes: 4 },
-    gain: job.gain ?? 1,
+    header: { ...PLAYBACK_FORM, rate: job.sample_rate, samples },
+    gain: 1,
     requestSeconds: PLAYBACK_REQUEST_SECONDS,
   }
 }
@@ -131,8 +133,9 @@ export class Blocks {
   /**
    * @param {any} api
    * @param {Source} source
-   * @param {{capacity: number, gate: Gate, ready: () => number, onBlock: () => void, onError: (error: Error) => void}} options
-   *   `capacity` is the number of blocks that are kept; `ready` returns how many seconds of the song are done
+   * @param {{capacity: number, gate: Gate, ready: () => number, onBlock: (seconds: number, channels: Float32Array[]) => void, onError: (error: Error) => void}} options
+   *   `capacity` is the number of blocks that are kept; `ready` returns how many seconds of the song are done;
+   *   `onBlock` gets where a loaded block begins, and its channels, which are written again later
    */
   constructor(api, source, { capacity, gate, ready, onBlock, onError }) {
     this.#api = api
@@ -184,11 +187,9 @@ export class Blocks {
     this.#pull()
   }
 
-  /** Read from another source of the same samples; drop what is kept if they have another gain there.
-   * @param {Source} source @param {boolean} isOtherGain */
-  replace(source, isOtherGain) {
-    if (isOtherGain) this.#kept.clear()
-    // The files can have other samples than the playback.
+  /** Read from another source of the same sound. @param {Source} source */
+  replace(source) {
+    // The files can have samples of another size than the playback.
     this.#spare = []
     this.#bytes = new Uint8Array(0)
     this.#source = source
@@ -307,7 +308,7 @@ export class Blocks {
     writeFloats(bytes, header, gain, channels)
     this.#kept.set(index, channels)
     this.loaded = Math.max(this.loaded, index * this.blockSamples + channels[0].length)
-    this.#onBlock()
+    this.#onBlock((index * this.blockSamples) / this.rate, channels)
   }
 
   /** @param {number} index */

@@ -11,6 +11,7 @@ import { StemRow, stemTitle } from './controls/stem_row.js'
 import { Timeline } from './controls/timeline.js'
 import { clock } from './controls/times.js'
 import { Transport } from './controls/transport.js'
+import { LivePeaks } from './live_peaks.js'
 import { StemPeaks } from './peaks.js'
 import { Player } from './player.js'
 
@@ -57,6 +58,7 @@ class Controls {
     this.#lanes = [...this.player.stems.keys()].map(name => ({ name, ...this.timeline.addLane() }))
     this.rows = this.#lanes.map(({ name, node }, index) =>
       new StemRow({ name, number: index + 1, lane: node, player: this.player, t, onDownload: each => this.#download(each) }))
+    if (job.status !== 'completed') this.#drawPlayed()
     this.#build()
     this.keyboard = this.#listen()
     this.update(job)
@@ -115,7 +117,7 @@ class Controls {
   #buildLegend() {
     const colour = (/** @type {string} */ name) => el('i', { class: 'swatch', dataset: { colour: name } })
     const bands = ['low', 'mid', 'high'].map(band => el('span', {}, colour(band), this.#t(`player.band.${band}`)))
-    const drawn = ['beat', 'bar', 'rest', 'text'].map(name => el('span', { hidden: true }, colour(name)))
+    const drawn = ['beat', 'bar', 'rest', 'text', 'lane', 'live'].map(name => el('span', { hidden: true }, colour(name)))
     return el('div', { class: 'legend' }, ...bands, ...drawn)
   }
 
@@ -229,10 +231,25 @@ class Controls {
     }
   }
 
+  /** Until the job is completed, the waveform is that of what has been played. */
+  #drawPlayed() {
+    for (const { wave } of this.#lanes) wave.live = new LivePeaks(this.player.duration)
+    this.player.addEventListener('block', event => {
+      const { name, seconds, rate, channels } = /** @type {CustomEvent} */ (event).detail
+      this.#lanes.find(lane => lane.name === name)?.wave.live?.add(seconds, rate, channels)
+      this.timeline.loaded()
+    })
+  }
+
   #openPeaks() {
     this.#peaks = this.#lanes.map(({ name, wave }) => {
       const path = `/job/${this.#job.job_id}/waveform?stem=${encodeURIComponent(name)}`
-      const options = { path, duration: this.player.duration, onLoad: () => this.timeline.loaded(), onError: (/** @type {Error} */ error) => this.#fail(error) }
+      const onLoad = () => this.timeline.loaded()
+      const onError = (/** @type {Error} */ error) => {
+        this.#fail(error)
+        onLoad()
+      }
+      const options = { path, duration: this.player.duration, onLoad, onError }
       wave.peaks = new StemPeaks(this.#api, options)
       wave.peaks.open()
       return wave.peaks

@@ -75,6 +75,11 @@ export class StemPeaks {
   #onLoad
   #onError
 
+  /** Whether nothing will be loaded any more. */
+  get isOver() {
+    return this.#isOver
+  }
+
   /** Load the overview; wait for a server that is away. */
   async open() {
     this.overview = await this.#read(`num_peaks=${OVERVIEW_PIXELS}`)

@@ -26,7 +26,8 @@ const METER_SAMPLES = 1024
 
 /**
  * Plays the stems of a job, completed or running. Events: `change` (anything but the time), `time` (ten times a
- * second while it plays), `stall` (`stalled` has changed), `error` (`detail` is the error; the player has paused).
+ * second while it plays), `stall` (`stalled` has changed), `error` (`detail` is the error; the player has paused),
+ * `block` (a part of a running job's stem has been loaded; `detail` has its `name`, `seconds`, `rate` and `channels`).
  */
 export class Player extends EventTarget {
   /** @type {Map<string, StemState>} */
@@ -53,6 +54,7 @@ export class Player extends EventTarget {
   #rest = 0
   #isScheduled = false
   #volume = 1
+  #level = 1
   #timer = 0
   #idle = 0
   #meter = new Float32Array(METER_SAMPLES)
@@ -196,9 +198,8 @@ export class Player extends EventTarget {
   /** Take a newer state of the job; once it is completed, it is read as it is stored. @param {any} job */
   update(job) {
     const isNew = job.status !== this.#job.status
-    const isOtherGain = (job.gain ?? 1) !== (this.#job.gain ?? 1)
     this.#job = job
-    if (isNew && job.status === 'completed') this.#reopen(isOtherGain).catch(error => this.#fail(error))
+    if (isNew && job.status === 'completed') this.#reopen().catch(error => this.#fail(error))
     this.#changed()
   }
 
@@ -250,10 +251,12 @@ export class Player extends EventTarget {
       capacity,
       gate,
       ready: () => this.ready,
-      onBlock: () => this.#arrived(),
       onError: (/** @type {Error} */ error) => this.#fail(error),
     }
-    names.forEach((name, number) => this.#blocks.set(name, new Blocks(this.#api, sources[number], options)))
+    names.forEach((name, number) => {
+      const onBlock = (/** @type {number} */ seconds, /** @type {Float32Array[]} */ channels) => this.#arrived(name, seconds, channels)
+      this.#blocks.set(name, new Blocks(this.#api, sources[number], { ...options, onBlock }))
+    })
     if (this.#job.status === 'completed') this.#prepareBlocks()
   }
 
@@ -265,14 +268,12 @@ export class Player extends EventTarget {
     for (const blocks of this.#blocks.values()) blocks.want(wanted)
   }
 
-  /** Read the stems of a job that has just been completed. @param {boolean} isOtherGain */
-  async #reopen(isOtherGain) {
+  /** Read the stems of a job that has just been completed. What is scheduled plays on: the sound is the same. */
+  async #reopen() {
     if (!this.#blocks.size) return this.#prepare()
     const names = [...this.#blocks.keys()]
     const sources = await Promise.all(names.map(name => openSource(this.#api, this.#job, name, this.#closing.signal)))
-    names.forEach((name, number) => this.#blocks.get(name)?.replace(sources[number], isOtherGain))
-    // What is scheduled has the gain of before: it fades out.
-    if (isOtherGain && this.isPlaying) this.seek(this.position)
+    names.forEach((name, number) => this.#blocks.get(name)?.replace(sources[number]))
   }
 
   #ensureContext() {
@@ -301,6 +302,10 @@ export class Player extends EventTarget {
   }
 
   #start() {
+    // The files' level: that of a job that is completed while it plays would fall in the middle of a mix. Until then
+    // it plays at the song's own level, which its stems together don't exceed; a start is a break anyway.
+    this.#level = this.#job.gain ?? 1
+    this.#applyVolumes()
     this.#schedule?.start(this.#frames(this.#rest))
     this.#isScheduled = true
     this.#tick()
@@ -323,7 +328,7 @@ export class Player extends EventTarget {
     gate.connect(this.#master).connect(context.destination)
     const tracks = [...this.#blocks].map(([name, blocks]) => {
       const gain = context.createGain()
-      gain.gain.value = this.heard(name)
+      gain.gain.value = this.heard(name) * this.#level
       gain.connect(gate)
       const analyser = context.createAnalyser()
       analyser.fftSize = METER_SAMPLES
@@ -348,13 +353,17 @@ export class Player extends EventTarget {
 
   #applyVolumes() {
     for (const [name, { gain }] of this.#outputs) {
-      ramp(gain.gain, this.heard(name), /** @type {BaseAudioContext} */ (this.#context))
+      ramp(gain.gain, this.heard(name) * this.#level, /** @type {BaseAudioContext} */ (this.#context))
     }
   }
 
-  #arrived() {
+  /** @param {string} name @param {number} seconds @param {Float32Array[]} channels */
+  #arrived(name, seconds, channels) {
     this.#schedule?.arrived()
     if (this.#isScheduled) this.#pump()
+    if (this.#job.status === 'completed') return
+    const { rate } = /** @type {Blocks} */ (this.#blocks.get(name))
+    this.dispatchEvent(new CustomEvent('block', { detail: { name, seconds, rate, channels } }))
   }
 
   #tick() {

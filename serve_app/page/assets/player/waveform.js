@@ -14,6 +14,8 @@ import { TILE_PIXELS } from './peaks.js'
  * @property {string} beat
  * @property {string} bar
  * @property {string} rest the line of silence
+ * @property {string} lane behind the sound
+ * @property {string} live sound whose bands are not known
  * @property {string} text
  */
 
@@ -33,6 +35,8 @@ export class Waveform {
   #drawn = ''
   /** The waveform, or null while there is none. @type {import('./peaks.js').StemPeaks | null} */
   peaks = null
+  /** What is known until then. @type {import('./live_peaks.js').LivePeaks | null} */
+  live = null
   /** The factor of all amplitudes. */
   scale = 1
 
@@ -76,14 +80,33 @@ export class Waveform {
   #drawSound(colours) {
     const { width, height } = this.#canvas
     const overview = this.peaks?.overview
+    if (!overview) {
+      // Without the line of silence: nothing is known where nothing is drawn.
+      this.#drawLive(colours)
+      return false
+    }
     this.#context.fillStyle = colours.rest
     this.#context.fillRect(0, Math.floor(height / 2), width, 1)
-    if (!this.peaks || !overview) return false
     if (this.#viewport.isWhole) {
       this.#drawOverview(overview, 0, width, colours)
       return false
     }
     return this.#drawTiles(overview, colours)
+  }
+
+  /** Draw what is loaded of a running job over what shows that the rest is not. @param {Colours} colours */
+  #drawLive(colours) {
+    const { width, height } = this.#canvas
+    const middle = Math.floor(height / 2)
+    for (let pixel = 0; this.live && pixel < width; pixel++) {
+      const amplitude = this.live.amplitude(this.#viewport.secondsAt(pixel), this.#viewport.secondsAt(pixel + 1))
+      if (amplitude === null) continue
+      const tall = Math.round(amplitude ** CURVE * (height / 2 - 1))
+      this.#context.fillStyle = colours.lane
+      this.#context.fillRect(pixel, 0, 1, height)
+      this.#context.fillStyle = tall > 0 ? colours.live : colours.rest
+      this.#context.fillRect(pixel, middle - tall, 1, 2 * tall + 1)
+    }
   }
 
   /** Draw the tiles in view, at most one of them for the first time. @param {Peaks} overview @param {Colours} colours */

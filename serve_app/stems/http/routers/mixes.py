@@ -56,7 +56,8 @@ async def make_mix(
 
     It is as long as the song, and has its tags. If it would exceed full scale, it is
     scaled by one factor, the `gain` of the response. The response comes when the mix is
-    ready; the same mix is rendered once. The eight newest mixes of a job are kept.
+    ready; the same mix is rendered once. The eight newest mixes of a job are kept, and
+    each for at least a minute: a ninth in that time is refused with 429.
     """
     count_waiting()
     job, mix = await derived.mix(client, job_id, new.gains, new.format)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -18,6 +18,7 @@ from serve_app.api.problems import documented
 from serve_app.api.ranges import ByteRange
 from serve_app.api.streams import Stream, WholeOrAborted
 from serve_app.api.threads import run_in_thread
+from serve_app.audio.wave import FLOAT32, PCM16
 from serve_app.errors import (
     AppError,
     Busy,
@@ -38,8 +39,12 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["separation"])
 
 _FOLLOW_SECONDS = 0.25
-# The version of the wav of a playback: a position in it always means the same sample.
-_PLAYBACK = '"playback"'
+# By format, the wav of a playback and its version: a position in it always means the
+# same sample.
+_PLAYBACKS = {
+    "wav": (PCM16, '"playback"'),
+    "wav32f": (FLOAT32, '"playback-wav32f"'),
+}
 _AUDIO = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA_TYPES = ("audio/wav", "audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg")
 _RESPONSES = {
@@ -75,24 +80,32 @@ async def read_stem(
         bool,
         Query(
             description="Stream the stem of an unfinished job while it is separated: a "
-            "16-bit wav, without the gain that prevents clipping. It supports `Range` "
-            "and `If-Range`."
+            "wav, without the gain that prevents clipping. It supports `Range` and "
+            "`If-Range`."
         ),
     ] = False,
+    format: Annotated[
+        Literal["wav", "wav32f"],
+        Query(
+            description="The format of what `follow` streams: 16 bits, clipped at full "
+            "scale, or 32-bit floats, which are never clipped."
+        ),
+    ] = "wav",
 ) -> Response:
     """Return a stem's bytes. Supports `Range`, `If-Range` and `If-None-Match`."""
     if follow:
         job = await run_in_thread(
             lookup.find_running, services, client, job_id, stem_name
         )
+        form, version = _PLAYBACKS[format]
         # The rest of a playback that was begun before the job was completed.
-        is_rest = request.headers.get("if-range") == _PLAYBACK
+        is_rest = request.headers.get("if-range") == version
         if job.state is not State.SUCCEEDED or is_rest:
             count_waiting()
-            follower = await run_in_thread(services.follow, job, stem_name)
+            follower = await run_in_thread(services.follow, job, stem_name, form)
             # Clients without Range can't continue a stream: theirs does not age.
             stream = streams.begin(ages="range" in request.headers)
-            return _playback(request, follower, stream)
+            return _playback(request, follower, version, stream)
     stem = await run_in_thread(lookup.find_stem, services, client, job_id, stem_name)
     return await _answer(request, services, stem)
 
@@ -108,17 +121,19 @@ async def _answer(
     return await downloads.answer(request, download, read)
 
 
-def _playback(request: Request, follower: Follower, stream: Stream) -> Response:
+def _playback(
+    request: Request, follower: Follower, version: str, stream: Stream
+) -> Response:
     """Return the response with the bytes that `Range` requests, or all of them."""
     headers = {
-        "ETag": _PLAYBACK,
+        "ETag": version,
         "Accept-Ranges": "bytes",
         "Cache-Control": "no-store",
         "X-Accel-Buffering": "no",
     }
     size_bytes = follower.size_bytes
     status, span = 200, ByteRange(0, size_bytes)
-    if requested := ranges.requested(request.headers, size_bytes, _PLAYBACK):
+    if requested := ranges.requested(request.headers, size_bytes, version):
         status, span = 206, requested
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size_bytes}"
     chunks = _followed(follower, span.start, stream)

@@ -11,7 +11,7 @@ import { clock } from './times.js'
 const PLAYED_SHARE = 0.35
 const SNAP_PIXELS = 8
 
-/** @typedef {{node: HTMLElement, wave: Waveform, canvas: HTMLCanvasElement, pending: HTMLElement, loop: HTMLElement, cursor: HTMLElement}} Lane */
+/** @typedef {{node: HTMLElement, wave: Waveform, canvas: HTMLCanvasElement, loading: HTMLElement, pending: HTMLElement, loop: HTMLElement, cursor: HTMLElement}} Lane */
 
 /** Draws at most once a frame, and only what has changed. */
 export class Timeline {
@@ -66,9 +66,9 @@ export class Timeline {
   /** Return a new lane's waveform and its element. */
   addLane() {
     const canvas = el('canvas', { 'aria-hidden': true })
-    const [pending, loop, cursor] = ['pending', 'loop-region', 'cursor'].map(name => el('div', { class: name }))
-    const node = el('div', { class: 'lane' }, canvas, pending, loop, cursor)
-    this.#lanes.push({ node, wave: new Waveform(canvas, this.viewport), canvas, pending, loop, cursor })
+    const [loading, pending, loop, cursor] = ['loading', 'pending', 'loop-region', 'cursor'].map(name => el('div', { class: name }))
+    const node = el('div', { class: 'lane' }, loading, canvas, pending, loop, cursor)
+    this.#lanes.push({ node, wave: new Waveform(canvas, this.viewport), canvas, loading, pending, loop, cursor })
     this.#listen(node)
     return { node, wave: /** @type {Lane} */ (this.#lanes.at(-1)).wave }
   }
@@ -79,7 +79,7 @@ export class Timeline {
     this.#redraw()
   }
 
-  /** A waveform has been loaded. */
+  /** A waveform, or some of it, has been loaded, or can't be. */
   loaded() {
     const overviews = this.#lanes.flatMap(({ wave }) => wave.peaks?.overview ?? [])
     if (overviews.length) {
@@ -90,7 +90,10 @@ export class Timeline {
         wave.scale = scale
       }
     }
-    for (const { wave } of this.#lanes) wave.touch()
+    for (const { wave, loading } of this.#lanes) {
+      loading.hidden = Boolean(wave.peaks?.overview || wave.peaks?.isOver)
+      wave.touch()
+    }
     this.request()
   }
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -105,6 +106,34 @@ async def test_a_mix_that_was_cut_short_is_made_again(
     assert analyzers.made == 2
 
 
+async def test_more_mixes_at_once_than_are_kept_are_refused_before_any_work(
+    server: Server, client: httpx.AsyncClient, analyzers: Analyzers, song: bytes
+) -> None:
+    """Those that are made are kept, each for at least a minute."""
+    # Files have the time of the real clock.
+    server.clock.now = datetime.now(UTC)
+    job_id = await server.separate(song)
+    server.succeed(STEMS)
+
+    async def made(gain: float) -> httpx.Response:
+        body = {"gains": {"drums": gain}}
+        return await client.post(f"/job/{job_id}/mix", json=body)
+
+    answers = await asyncio.gather(*(made(number / 10) for number in range(1, 13)))
+    refused = [each for each in answers if each.status_code != 200]
+    urls = [each.json()["download_url"] for each in answers if each not in refused]
+    assert (len(urls), analyzers.made) == (8, 8)
+    for answer in refused:
+        said = assert_problem(answer, 429, "too_many_requests")
+        assert said.startswith("At most 8 mixes of a job can be made in a minute.")
+        assert int(answer.headers["retry-after"]) > 0
+    assert {(await client.get(url)).status_code for url in urls} == {200}
+    server.clock.move(300)
+    later = await made(1.3)
+    assert (await client.get(later.json()["download_url"])).status_code == 200
+    assert [(await client.get(url)).status_code for url in urls].count(404) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -112,6 +141,7 @@ async def test_a_mix_that_was_cut_short_is_made_again(
         ({"gains": {}}, "at least one a gain above 0"),
         ({"gains": {"drums": 0}}, "at least one a gain above 0"),
         ({"gains": {"drums": 2.1}}, '"gains.drums" must be at most 2, got 2.1.'),
+        ({"gains": {"drums": 1e-300}}, '"gains.drums" must be 0, or from 0.000001'),
         ({"gains": {"drums": -1}}, '"gains.drums" must be at least 0, got -1.'),
         ({"gains": {"drums": "1"}}, "\"gains.drums\" must be a number, got '1'."),
         ({"gains": {"drums": True}}, '"gains.drums" must be a number, got true.'),

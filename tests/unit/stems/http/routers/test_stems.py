@@ -210,6 +210,36 @@ async def test_a_playback_is_continued_at_any_byte(
     assert server.pools.heard[-1].is_stopped
 
 
+@pytest.mark.parametrize("state", ["running", "succeeded"])
+async def test_a_playback_in_floats_is_another_one(
+    server: Server, song: bytes, state: str
+) -> None:
+    """Whose positions mean nothing in the one of 16 bits."""
+    job_id = await server.separate(song)
+    url = f"/job/{job_id}/stems/bass?follow=1&format=wav32f"
+    begun = await server.client.get(url, headers={"Range": "bytes=0-"})
+    assert begun.content == b"BASS 0 BASS 1 BASS 2 "
+    if state == "succeeded":
+        server.succeed({"bass": DATA})
+    version = begun.headers["etag"]
+    headers = {"Range": "bytes=5-", "If-Range": version}
+    rest = await server.client.get(url, headers=headers)
+    assert (rest.status_code, rest.content) == (206, begun.content[5:])
+    headers["If-Range"] = '"playback"'
+    other = await server.client.get(url, headers=headers)
+    assert other.status_code == 200
+    assert other.content == (DATA if state == "succeeded" else begun.content)
+
+
+async def test_an_unknown_format_of_a_playback_is_refused(
+    server: Server, song: bytes
+) -> None:
+    job_id = await server.separate(song)
+    url = f"/job/{job_id}/stems/bass?follow=1&format=mp3"
+    detail = assert_problem(await server.client.get(url), 422, "invalid_input")
+    assert detail == "\"format\" must be one of wav, wav32f; got 'mp3'."
+
+
 async def test_a_span_of_a_playback_can_be_requested(
     server: Server, song: bytes
 ) -> None:
@@ -259,7 +289,7 @@ async def test_a_playback_of_a_job_that_fails_meanwhile_is_aborted(
             yield b"bass"
             raise NotReady("The job ended without stems: It is damaged.")
 
-    app = server.app_with(follow=lambda job, stem: Failing(stem))
+    app = server.app_with(follow=lambda job, stem, form: Failing(stem))
     job_id = await server.separate(song)
     with serving(app) as address:
         url = f"{address}/job/{job_id}/stems/bass?follow=1"

@@ -4,7 +4,6 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -131,18 +130,11 @@ class Counting:
 STEM = StemFile("drums", "stems/a/1/drums.wav", "a.wav", 6, "", "audio/wav")
 
 
-async def test_a_stem_of_an_older_version_is_read_once() -> None:
+async def test_a_stem_is_read_once_for_its_checksum() -> None:
     storage = Counting(b"vocals")
     checksums = Checksums(storage)  # type: ignore[arg-type]
     assert [await checksums.of(STEM) for _ in range(3)] == [zlib.crc32(b"vocals")] * 3
     assert storage.reads == 1
-
-
-async def test_a_stem_with_a_checksum_is_not_read() -> None:
-    storage = Counting(b"vocals")
-    checksums = Checksums(storage)  # type: ignore[arg-type]
-    assert await checksums.of(replace(STEM, crc32=7)) == 7
-    assert storage.reads == 0
 
 
 async def test_a_stem_that_could_not_be_read_is_read_again() -> None:
