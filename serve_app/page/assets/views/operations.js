@@ -21,7 +21,7 @@ const text = (value) => String(value)
 const count = (value) => number(value)
 const COLUMNS = {
   queues: { system: text, kind: text, queued: count, running: count, oldest_seconds: span, audio_seconds: span },
-  pools: { name: text, running: count, starting: count },
+  pools: { name: text, running: count, starting: count, target: count },
   outbox: { channel: text, waiting: count, dead: count, oldest_seconds: span },
 }
 
@@ -148,11 +148,14 @@ function tables(report) {
 
 function table(title, rows, columns) {
   const names = Object.keys(columns)
-  return el('section', { class: 'panel scroll', tabindex: '0', 'aria-label': title },
+  if (!rows?.length) return el('section', { class: 'panel', 'aria-label': title }, el('h2', {}, title), nothing(rows))
+  // It takes the focus, so that the arrow keys scroll what is too wide.
+  return el('section', { class: 'panel', 'aria-label': title },
     el('h2', {}, title),
-    rows?.length ? el('table', {},
-      el('thead', {}, el('tr', {}, ...names.map((name) => el('th', { scope: 'col' }, t(`column.${name}`))))),
-      el('tbody', {}, ...rows.map((row) => el('tr', {}, ...names.map((name) => cell(row[name], columns[name])))))) : nothing(rows))
+    el('div', { class: 'scroll', role: 'group', tabindex: '0', 'aria-label': title },
+      el('table', {},
+        el('thead', {}, el('tr', {}, ...names.map((name) => el('th', { scope: 'col' }, t(`column.${name}`))))),
+        el('tbody', {}, ...rows.map((row) => el('tr', {}, ...names.map((name) => cell(row[name], columns[name]))))))))
 }
 
 /** What is said of a list that is empty, or that the server could not read. */
