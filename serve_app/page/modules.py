@@ -13,9 +13,12 @@ _IMPORT = re.compile(
 def imported(contents: Mapping[str, bytes], entries: Sequence[str]) -> Sequence[str]:
     """Return the modules that `entries` need, with them, each once.
 
-    `contents` has all files by path. Raises ValueError for a module that imports a file
-    that is not there.
+    `contents` has all files by path. Raises ValueError for an entry that is missing, and
+    for a module that imports a file that is.
     """
+    for name in entries:
+        if name not in contents:
+            raise ValueError(f"the page's {name} is missing")
     found = list(dict.fromkeys(entries))
     for name in found:
         for path in _IMPORT.findall(contents[name].decode()):
