@@ -17,7 +17,7 @@ REPORT = {
             "audio_seconds": 1620.0,
         }
     ],
-    "pools": [{"name": "Separator", "running": 2, "starting": 1}],
+    "pools": [{"name": "Separator", "running": 2, "starting": 1, "target": 4}],
     "speed": [{"system": "stems", "kind": "separation", "times_real_time": 18.4}],
     "failures": [
         {
@@ -39,12 +39,12 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
     for text in (
         "27 minutes",
         "18.4 \u00d7",
-        "52.6 GB free",
+        "49 GiB free",
         "does not respond",
     ):
         opened.see(text)
     opened.see("The <b>weights</b> can't be downloaded.")
-    opened.page.get_by_role("row", name="Separator 2 1").wait_for()
+    opened.page.get_by_role("row", name="Separator 2 1 4").wait_for()
     report["speed"] = [
         {"kind": "separation", "times_real_time": 20},
         {"kind": "analysis", "times_real_time": 1},
@@ -52,6 +52,8 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
     report["batch_fill_ratio"] = 0.82
     opened.see("20 \u00d7")
     opened.see("82%")
+    heads = opened.page.get_by_role("columnheader").all_inner_texts()
+    assert heads[2:6] == ["Waiting", "Running", "Oldest waiting", "Audio waiting"]
     opened.page.get_by_role("link", name="Songs").click()
     opened.page.get_by_role("link", name="Operations").click()
     # The course of the figures outlives a look at another view.

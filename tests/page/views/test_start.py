@@ -136,7 +136,7 @@ def test_refusals_are_said_as_the_api_says_them(opened: Opened) -> None:
     opened.drop(("empty.mp3", b""))
     opened.see("empty.mp3 is empty.")
     opened.drop(("large.wav", bytes(2_000_001)))
-    opened.see("large.wav has 2 MB. This server takes at most 2 MB.")
+    opened.see("large.wav has 1.9 MiB. This server takes at most 1.9 MiB.")
     opened.page.get_by_label("Or the address of a song").fill("song.mp3")
     opened.page.get_by_role("button", name="Fetch").click()
     opened.see("Enter a whole address")
