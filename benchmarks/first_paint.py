@@ -2,13 +2,13 @@
 
     python benchmarks/first_paint.py [--loads 9] [--against DIRECTORY] [--check]
 
-The application runs in a process of its own, without Ray, and the page is loaded in turn
+The application runs in a process of its own, without Ray. The page is loaded in turn
 for each set of files: those of this checkout, and those in `--against`, an `assets`
-directory of another one, so that other load on the machine affects both equally. Each
-load is in a new browser context, at first without a cache, then with what the first one
-left in it. Times are in milliseconds since the navigation, medians: `first_paint` and
-`content` (the first contentful paint) from the browser, `view` when the view's heading is
-there. With `--check` it fails if the content comes later than 500 ms.
+directory of another one. Other load on the machine then affects both equally. Each load
+is in a new browser context: at first without a cache, then with what the first one left
+in it. Times are in milliseconds since the navigation, medians: `first_paint` and
+`content` (the first contentful paint) from the browser, and `view` when the view's
+heading is there. With `--check` it fails if the content comes later than 500 ms.
 """
 
 import argparse
@@ -53,7 +53,7 @@ Times = Mapping[str, float]
 
 
 def serve(assets: Path, told: Connection) -> None:
-    """Serve the page in `assets` until the other end says so; tell the address first."""
+    """Tell the address of the page in `assets`; serve it until the other end speaks."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "jobs.sqlite3"
         Database(f"sqlite:///{database}").close()

@@ -50,10 +50,10 @@ class Asset:
 class Bundle:
     """The files in a directory, and the digest of them all.
 
-    The page's HTML has the placeholders `{root}`, the path of the application, `{base}`,
-    the path of the other files, and `{modules}`, links to all modules that the view
-    needs at once. Raises ValueError for a file whose suffix has no media type, and
-    FileNotFoundError if there is no page.
+    The page's HTML has the placeholders `{root}`, the path of the application,
+    `{base}`, the path of the other files, and `{modules}`, links to all modules that
+    the view needs at once. Raises ValueError for a file whose suffix has no media type,
+    and FileNotFoundError if there is no page.
     """
 
     def __init__(self, directory: Path = ASSETS) -> None:

@@ -13,8 +13,8 @@ _IMPORT = re.compile(
 def imported(contents: Mapping[str, bytes], entries: Sequence[str]) -> Sequence[str]:
     """Return the modules that `entries` need, with them, each once.
 
-    `contents` has all files by path. Raises ValueError for an entry that is missing, and
-    for a module that imports a file that is.
+    `contents` has all files by path. Raises ValueError for an entry that is missing,
+    and for a module that imports a file that is.
     """
     for name in entries:
         if name not in contents:

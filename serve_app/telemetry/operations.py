@@ -13,7 +13,7 @@ FRESH_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class PoolFacts:
-    """The replicas of a pool that run, those that start, and how many there shall be."""
+    """The replicas of a pool that run, those that start, and the wanted number."""
 
     running: int
     starting: int

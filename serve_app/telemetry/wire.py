@@ -42,7 +42,7 @@ class PoolView(Wire):
     name: str
     running: int
     starting: int
-    target: int = Field(description="How many there shall be.")
+    target: int = Field(description="How many replicas are wanted.")
 
 
 class FailureView(Wire):
@@ -82,8 +82,8 @@ class OperationsView(Wire):
     speed: list[SpeedView] | None = None
     batch_fill_ratio: float | None = Field(
         default=None,
-        description="Windows in a batch as a share of the most that fit, the mean of the "
-        "batches of the last 5 minutes; null if there were none.",
+        description="Windows in a batch as a share of the most that fit: the mean of "
+        "the batches of the last 5 minutes; null if there were none.",
     )
     failures: list[FailureView] | None = Field(
         default=None, description="The last 20, newest first."

@@ -116,8 +116,9 @@ def test_a_wrong_time_is_said_beside_its_field_and_taken_back(
     end.fill(wrong)
     end.press("Enter")
     assert end.get_attribute("aria-invalid") == "true"
-    expected = f"\N{LEFT DOUBLE QUOTATION MARK}{wrong}\N{RIGHT DOUBLE QUOTATION MARK} is"
-    assert said.text_content().startswith(f"{expected} not a time up to 0:30.")
+    assert said.text_content().startswith(
+        f"\u201c{wrong}\u201d is not a time up to 0:30."
+    )
     # What else happens leaves it as it is, also when the focus is elsewhere.
     page.get_by_role("button", name="Mute Vocals").click()
     assert end.input_value() == wrong

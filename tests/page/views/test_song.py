@@ -1,7 +1,6 @@
 """One song: its progress, its end, and what can be taken away."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 

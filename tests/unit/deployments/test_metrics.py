@@ -59,7 +59,9 @@ async def test_the_fill_of_batches_is_the_mean_of_all_replicas() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("error", [TimeoutError(), RayActorError(), RayServeException()])
+@pytest.mark.parametrize(
+    "error", [TimeoutError(), RayActorError(), RayServeException()]
+)
 async def test_replicas_that_do_not_answer_leave_the_fill_unknown(
     error: Exception,
 ) -> None:
