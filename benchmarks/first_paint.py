@@ -32,7 +32,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from benchmarks.engine import machine  # noqa: E402
 from serve_app.database import Database  # noqa: E402
-from serve_app.page.bundle import ASSETS, Bundle  # noqa: E402
+from serve_app.page.bundle import ASSETS  # noqa: E402
 from tests import ports  # noqa: E402
 from tests.browser import FLAGS  # noqa: E402
 from tests.page.views import site as sites  # noqa: E402
@@ -57,10 +57,10 @@ def serve(assets: Path, told: Connection) -> None:
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "jobs.sqlite3"
         Database(f"sqlite:///{database}").close()
-        bundle = Bundle(assets)
-        sites.Bundle = lambda: bundle  # type: ignore[assignment,misc]
-        port = ports.free_port()
-        with sites.serving(Path(folder), database, port) as site:
+        with sites.serving(Path(folder), database, ports.free_port()) as site:
+            site.stop()
+            site.assets = assets
+            site.start()
             told.send(site.url)
             told.recv()
 
