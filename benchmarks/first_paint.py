@@ -8,7 +8,7 @@ directory of another one. Other load on the machine then affects both equally. E
 is in a new browser context: at first without a cache, then with what the first one left
 in it. Times are in milliseconds since the navigation, medians: `first_paint` and
 `content` (the first contentful paint) from the browser, and `view` when the view's
-heading is there. With `--check` it fails if the content comes later than 500 ms.
+heading is there. `--latency-ms` delays each request, as a network does. With `--check` it fails if the content comes later than 500 ms.
 """
 
 import argparse
@@ -78,9 +78,15 @@ def served(assets: Path) -> Iterator[str]:
         process.join()
 
 
-def load(context: Any, url: str) -> Times:
+def load(context: Any, url: str, latency_ms: float) -> Times:
     """Load the page in a new tab; return its times."""
     page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    network = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+    session.send(
+        "Network.emulateNetworkConditions", {**network, "latency": latency_ms}
+    )
     page.goto(f"{url}/page")
     page.locator("main h1").wait_for()
     page.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]")
@@ -89,12 +95,12 @@ def load(context: Any, url: str) -> Times:
     return found
 
 
-def loads(chromium: Any, url: str) -> dict[str, Times]:
+def loads(chromium: Any, url: str, latency_ms: float) -> dict[str, Times]:
     """Load the page without a cache, then with one."""
     # Playwright's functions need `eval`, which the policy refuses.
     context = chromium.new_context(bypass_csp=True)
     context.add_init_script(_WATCH)
-    found = {"new": load(context, url), "cached": load(context, url)}
+    found = {name: load(context, url, latency_ms) for name in ("new", "cached")}
     context.close()
     return found
 
@@ -110,10 +116,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             args=list(FLAGS),
         )
         for url in urls.values():
-            loads(chromium, url)
+            loads(chromium, url, options.latency_ms)
         for _ in range(options.loads):
             for name, url in urls.items():
-                seen[name].append(loads(chromium, url))
+                seen[name].append(loads(chromium, url, options.latency_ms))
         chromium.close()
     return {name: _medians(each) for name, each in seen.items()}
 
@@ -132,6 +138,7 @@ def main() -> int:
     """Print the figures as JSON; return 1 if the checked limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--loads", type=int, default=9)
+    parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--against", type=Path, help="an `assets` directory")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()

@@ -129,8 +129,8 @@ def _check_stored(
         left = max(1, ceil((expires_at - now).total_seconds()))
     raise QuotaExceeded(
         f"The files of your jobs take {_mib(used)}, this job may add "
-        f"{_mib(demand.stored_bytes)}, and your quota is {_mib(most)}. Delete jobs that "
-        f"you don't need any more, or try again in {left} seconds.",
+        f"{_mib(demand.stored_bytes)}, and your quota is {_mib(most)}. Delete jobs "
+        f"that you don't need any more, or try again in {left} seconds.",
         left,
     )
 
