@@ -8,7 +8,8 @@ directory of another one. Other load on the machine then affects both equally. E
 is in a new browser context: at first without a cache, then with what the first one left
 in it. Times are in milliseconds since the navigation, medians: `first_paint` and
 `content` (the first contentful paint) from the browser, and `view` when the view's
-heading is there. `--latency-ms` delays each request, as a network does. With `--check` it fails if the content comes later than 500 ms.
+heading is there. `--latency-ms` delays each request, as a network does. With `--check`
+it fails if the content comes later than 500 ms.
 """
 
 import argparse
