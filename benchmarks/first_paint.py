@@ -85,9 +85,7 @@ def load(context: Any, url: str, latency_ms: float) -> Times:
     session = context.new_cdp_session(page)
     session.send("Network.enable")
     network = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
-    session.send(
-        "Network.emulateNetworkConditions", {**network, "latency": latency_ms}
-    )
+    session.send("Network.emulateNetworkConditions", {**network, "latency": latency_ms})
     page.goto(f"{url}/page")
     page.locator("main h1").wait_for()
     page.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]")

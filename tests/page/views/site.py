@@ -79,6 +79,11 @@ class Site:
     async def _serve(self, http: uvicorn.Server) -> None:
         self._loop = asyncio.get_running_loop()
         await http.serve()
+        # Those that were accepted meanwhile: a process that ends leaves none open.
+        for connection in list(http.server_state.connections):
+            transport: Any = connection.transport
+            transport.abort()
+        await asyncio.sleep(0)
 
     def _abort(self, http: uvicorn.Server) -> None:
         for connection in list(http.server_state.connections):

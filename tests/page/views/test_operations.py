@@ -78,6 +78,22 @@ def test_a_refusal_is_said(site: Site, browse: Any) -> None:
     opened.see("There is no resource at")
 
 
+def test_a_connection_that_is_silent_is_said_to_be_lost(
+    site: Site, browse: Any
+) -> None:
+    site.answers["/operations"] = lambda: REPORT
+    opened = browse(site)
+    opened.page.route("**/operations", lambda route: None, times=1)
+    opened.page.route("**/ping", lambda route: route.abort())
+    opened.page.clock.install()
+    with opened.page.expect_request("**/operations"):
+        opened.page.get_by_role("link", name="Operations").click()
+    opened.page.clock.run_for(7_000)
+    opened.see("The server does not answer.")
+    opened.page.clock.run_for(6_000)
+    opened.see("27 minutes")
+
+
 def test_the_figures_come_back_after_a_restart(site: Site, browse: Any) -> None:
     site.answers["/operations"] = lambda: REPORT
     opened = browse(site, "/page/operations")

@@ -6,6 +6,8 @@ import { t } from '../lib/texts.js'
 import { sparkline } from './sparkline.js'
 
 const REFRESH_MS = 5000
+// The server answers within 3 s what it can. A connection that is silent for longer is lost.
+const LATE_MS = 6000
 const MOST_SAMPLES = 120
 
 /** The figures with a course, and how each is written. */
@@ -58,17 +60,21 @@ class Operations {
   async #refresh() {
     if (document.hidden || this.isAsking) return
     this.isAsking = true
+    const { api, keys } = this.context
     const { signal } = this.stop
+    const late = new AbortController()
+    const timer = setTimeout(() => { if (!keys.waiting) { late.abort(); api.back() } }, LATE_MS)
     try {
       const isBackground = this.isAsked
       this.isAsked = true
-      const report = await this.context.api.json('/operations', { signal, cache: 'no-store', isBackground })
+      const report = await api.json('/operations', { signal: AbortSignal.any([signal, late.signal]), cache: 'no-store', isBackground })
       clear(this.error)
       this.#draw(report)
     } catch (error) {
       // A lost connection is shown by the shell; the figures say of when they are.
       if (!signal.aborted && 'status' in error) this.error.textContent = error.message
     }
+    clearTimeout(timer)
     this.isAsking = false
   }
 
