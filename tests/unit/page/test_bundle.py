@@ -72,7 +72,8 @@ def test_the_page_knows_its_application_and_its_version(
     bundle = Bundle(directory)
     base = f"{path}/page/{bundle.digest}"
     links = "\n".join(
-        f'<link rel="modulepreload" href="{base}/{name}">' for name in ("main.js", VIEW)
+        f'<link rel="modulepreload" href="{base}/{name}" fetchpriority="low">'
+        for name in ("main.js", VIEW)
     )
     expected = f'<meta content="{path}">{links}<link href="{base}/style.css">'
     assert bundle.page(root, VIEW).body.decode() == expected
