@@ -85,7 +85,7 @@ class Bundle:
         path = escape(quote(root))
         bodies = {name: file.body for name, file in self._files.items()}
         # Without them, the browser finds the modules one level of imports after the
-        # other, with a round trip for each. The styles, which paint waits for, go first.
+        # other, with a round trip for each. Styles, which paint waits for, go first.
         links = "\n".join(
             f'<link rel="modulepreload" href="{{base}}/{name}" fetchpriority="low">'
             for name in modules.imported(bodies, (_MAIN, view))
