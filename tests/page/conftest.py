@@ -9,7 +9,7 @@ from tests import browser
 
 
 # Playwright's loop runs in this thread as long as its browser does. Tests of other
-# modules that run their own loops in the same process would fail beside it.
+# modules, which run loops of their own in the same process, would fail beside it.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A browser, for one module."""
