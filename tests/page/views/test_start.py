@@ -186,7 +186,7 @@ def test_refusals_are_said_as_the_api_says_them(opened: Opened) -> None:
     opened.page.get_by_role("button", name="Fetch").click()
     opened.see("There is nothing at https://a.example/b.mp3.")
     opened.page.get_by_role("button", name="Remove https://").click()
-    assert opened.page.get_by_text("There is nothing at").count() == 0
+    opened.page.get_by_text("There is nothing at").wait_for(state="detached")
 
 
 def test_a_full_queue_is_waited_for(
