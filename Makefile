@@ -102,6 +102,7 @@ verify: setup
 	$(PYTHON) benchmarks/archive_streaming.py --check
 	$(PYTHON) benchmarks/images.py --directory "$(SD15)" --check
 	$(PYTHON) benchmarks/page.py --check
+	$(PYTHON) benchmarks/first_paint.py --check
 	$(PYTHON) -m tools.alert_drill
 	$(PYTHON) -m tools.cluster
 

@@ -109,6 +109,7 @@ class Api:
         self._systems = systems
         self._handles = handles
         self._dispatcher = dispatcher
+        self._separators = handles.get("stems", {}).get("separator")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = self._settings
@@ -125,7 +126,7 @@ class Api:
         parts = [
             *gate.parts,
             webhooks.part(WebhookServices(shared.outbox, shared.owners)),
-            *metrics.parts(shared, systems),
+            *metrics.parts(shared, systems, self._separators),
             *page_parts,
             *systems,
         ]

@@ -25,6 +25,7 @@ from serve_app.jobs.runner import Finished, Progress, Started
 from serve_app.settings import Settings
 from serve_app.stems.request import Result, SeparationJob
 from serve_app.telemetry import log_context
+from serve_app.telemetry.batch_fill import BatchFill, BatchFillFacts
 from serve_app.telemetry.meter import RENEW_SECONDS
 from serve_app.telemetry.recorder import Recorder
 
@@ -51,7 +52,8 @@ class Separator:
         meter = RayMeter()
         self._recorder = Recorder(meter)
         self._traces = tracing.traces(settings, meter)
-        self._engines = EngineShelf(settings, self._recorder.batch_computed)
+        self._batch_fill = BatchFill()
+        self._engines = EngineShelf(settings, self._batch_computed)
         storage = file_storage(settings, self._recorder.storage_failed)
         self._worker = SongWorker(
             *(self._engines, storage, settings.working_dir, settings.keep_windows),
@@ -71,6 +73,10 @@ class Separator:
     def describe(self) -> dict[str, Any]:
         """Return the loaded model and device, for /health."""
         return {"replica": self._replica, **self._engines.describe()}
+
+    def batch_fill(self) -> BatchFillFacts:
+        """Return how full the batches of the last minutes were, for /operations."""
+        return self._batch_fill.facts()
 
     async def separate(
         self, job: SeparationJob
@@ -99,6 +105,10 @@ class Separator:
                 *(job.id, job.attempt, time.monotonic() - began_seconds),
             )
             return result
+
+    def _batch_computed(self, fill_ratio: float, seconds: float) -> None:
+        self._recorder.batch_computed(fill_ratio, seconds)
+        self._batch_fill.add(fill_ratio)
 
     async def _keep_gauges(self) -> None:
         """Set the gauges again and again: Ray forgets them."""

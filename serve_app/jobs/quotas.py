@@ -113,7 +113,7 @@ def _check_stored(
     if most is None:
         return
     if demand.stored_bytes > most:
-        raise _never(f"{_mb(most)} of files", "job's files", "fewer stems")
+        raise _never(f"{_mib(most)} of files", "job's files", "fewer stems")
     query = select(func.sum(queue.c.stored_bytes), func.min(queue.c.expires_at)).where(
         queue.c.tenant == demand.tenant,
         queue.c.stored_bytes > 0,
@@ -128,9 +128,9 @@ def _check_stored(
     if expires_at is not None:
         left = max(1, ceil((expires_at - now).total_seconds()))
     raise QuotaExceeded(
-        f"The files of your jobs take {_mb(used)}, this job may add "
-        f"{_mb(demand.stored_bytes)}, and your quota is {_mb(most)}. Delete jobs that "
-        f"you don't need any more, or try again in {left} seconds.",
+        f"The files of your jobs take {_mib(used)}, this job may add "
+        f"{_mib(demand.stored_bytes)}, and your quota is {_mib(most)}. Delete jobs "
+        f"that you don't need any more, or try again in {left} seconds.",
         left,
     )
 
@@ -166,5 +166,5 @@ def _never(quota: str, what: str, instead: str) -> AppError:
     )
 
 
-def _mb(number_bytes: int) -> str:
-    return f"{number_bytes / 1e6:.1f} MB"
+def _mib(number_bytes: int) -> str:
+    return f"{number_bytes / 1024**2:.1f} MiB"

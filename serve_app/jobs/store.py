@@ -495,8 +495,8 @@ class JobStore(Generic[Q, R]):
         # A client without other jobs may add one of any size.
         if disk_bytes and disk_bytes + more_bytes > share.disk_bytes:
             raise QueueFull(
-                f"Your unfinished jobs reserve {_gb(disk_bytes)} of disk space, and "
-                f"this job would exceed the limit of {_gb(share.disk_bytes)} per "
+                f"Your unfinished jobs reserve {_gib(disk_bytes)} of disk space, and "
+                f"this job would exceed the limit of {_gib(share.disk_bytes)} per "
                 f"client. Try again in {RETRY_AFTER_SECONDS} seconds.",
                 RETRY_AFTER_SECONDS,
             )
@@ -512,8 +512,8 @@ class JobStore(Generic[Q, R]):
         return max(job.created_at.timestamp(), last) + job.cost_seconds
 
 
-def _gb(number_bytes: int) -> str:
-    return f"{number_bytes / 1e9:.1f} GB"
+def _gib(number_bytes: int) -> str:
+    return f"{number_bytes / 1024**3:.1f} GiB"
 
 
 def _overdue_ending(job: AnyJob, expires_at: datetime | None) -> Changes | None:

@@ -42,6 +42,7 @@ class PoolView(Wire):
     name: str
     running: int
     starting: int
+    target: int = Field(description="How many replicas are wanted.")
 
 
 class FailureView(Wire):
@@ -79,6 +80,11 @@ class OperationsView(Wire):
     queues: list[QueueView] | None = None
     pools: list[PoolView] | None = None
     speed: list[SpeedView] | None = None
+    batch_fill_ratio: float | None = Field(
+        default=None,
+        description="Windows in a batch as a share of the most that fit: the mean of "
+        "the batches of the last 5 minutes; null if there were none.",
+    )
     failures: list[FailureView] | None = Field(
         default=None, description="The last 20, newest first."
     )
@@ -124,12 +130,18 @@ def view(facts: OperationsFacts, systems: Mapping[str, str]) -> OperationsView:
         ]
     if facts.pools is not None:
         found["pools"] = [
-            PoolView(name=name, running=each.running, starting=each.starting)
+            PoolView(
+                name=name,
+                running=each.running,
+                starting=each.starting,
+                target=each.target,
+            )
             for name, each in facts.pools.items()
         ]
     return OperationsView(
         database_up=database is not None,
         storage_up=facts.scraped.is_storage_up,
+        batch_fill_ratio=facts.batch_fill_ratio,
         disks=[
             DiskView(
                 place=place, free_bytes=each.free_bytes, size_bytes=each.size_bytes

@@ -16,6 +16,8 @@ const ROUTES = [
   { pattern: /^\/page\/?$/, load: () => import('./views/start.js') },
   { pattern: /^\/page\/songs\/([^/]+)\/?$/, load: () => import('./views/song.js') },
   { pattern: /^\/page\/operations\/?$/, load: () => import('./views/operations.js') },
+  // Whatever else there is not.
+  { pattern: /^/, load: () => import('./views/nothing.js') },
 ]
 
 const root = (document.querySelector('meta[name="stemserve-root"]')?.getAttribute('content') ?? '').replace(/\/+$/, '')
@@ -28,7 +30,8 @@ const router = new Router(root, ROUTES)
 const context = { api, keys, history, uploads, store, t, router, samples: new Map() }
 const shell = new Shell(context)
 
-setLanguage(store.get('language') ?? preferred(navigator.languages))
+// What can't be loaded is in English.
+await setLanguage(store.get('language') ?? preferred(navigator.languages)).catch(() => {})
 uploads.addEventListener('sent', (event) => {
   const { job } = /** @type {CustomEvent} */ (event).detail
   history.note({ ...job, created_at: new Date().toISOString() })

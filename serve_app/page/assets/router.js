@@ -4,7 +4,7 @@
 export class Router {
   /**
    * @param {string} root the path before all paths
-   * @param {Array<{pattern: RegExp, load: () => Promise<{show: Function}>}>} routes
+   * @param {Array<{pattern: RegExp, load: () => Promise<{show: Function}>}>} routes the last is for all paths
    */
   constructor(root, routes) {
     this.root = root
@@ -49,7 +49,7 @@ export class Router {
       const match = pattern.exec(this.path)
       if (match) return { load, parameters: match.slice(1).map(decoded) }
     }
-    return { load: this.routes[0].load, parameters: [] }
+    throw new Error(`No route is for ${this.path}.`)
   }
 
   /** Show a link to a view here, unless it shall open elsewhere. */

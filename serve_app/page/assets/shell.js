@@ -97,9 +97,14 @@ export class Shell {
     }
   }
 
-  #speak(code) {
+  async #speak(code) {
+    try {
+      await setLanguage(code)
+    } catch {
+      this.languages.querySelector('select').value = language()
+      return this.showView(() => Promise.reject(), [], { takesFocus: true })
+    }
     this.context.store.set('language', code)
-    setLanguage(code)
     this.show()
     this.showView(this.shown.load, this.shown.parameters, { takesFocus: false })
     this.languages.querySelector('select').focus()

@@ -199,9 +199,9 @@ def _disk_bytes(services: StemsServices, source: Source, options: Options) -> in
     limit = services.limits.max_job_disk_bytes
     if needed > limit:
         raise AudioTooLong(
-            f"Separating this song may need {needed / 1e9:.1f} GB of disk, but the "
-            f"limit for a song is {limit / 1e9:.1f} GB. Convert it to 44.1 kHz, cut it "
-            "into shorter songs, or request fewer stems."
+            f"Separating this song may need {needed / 1024**3:.1f} GiB of disk, but "
+            f"the limit for a song is {limit / 1024**3:.1f} GiB. Convert it to 44.1 "
+            "kHz, cut it into shorter songs, or request fewer stems."
         )
     return needed
 

@@ -103,10 +103,45 @@ def test_a_loop_is_of_four_bars_and_can_be_written(page: Any) -> None:
     start.fill("0:02,5")
     start.press("Enter")
     assert start.input_value() == "0:02.50"
-    end.fill("soon")
+    assert pressed(page, "Loop")
+
+
+@pytest.mark.parametrize("wrong", ["soon", "0:31", "-1", "1:2:3:4"])
+def test_a_wrong_time_is_said_beside_its_field_and_taken_back(
+    page: Any, wrong: str
+) -> None:
+    page.keyboard.press("l")
+    end = page.get_by_label("End of the loop")
+    said = page.locator(f"#{end.get_attribute('aria-describedby')}")
+    end.fill(wrong)
     end.press("Enter")
     assert end.get_attribute("aria-invalid") == "true"
+    assert said.text_content().startswith(
+        f"\u201c{wrong}\u201d is not a time up to 0:30."
+    )
+    # What else happens leaves it as it is, also when the focus is elsewhere.
+    page.get_by_role("button", name="Mute Vocals").click()
+    assert end.input_value() == wrong
+    assert said.is_visible()
+    end.press("Escape")
+    assert end.input_value() == "0:08.00"
+    assert end.get_attribute("aria-invalid") is None
+    assert said.is_hidden()
+    end.blur()
     assert pressed(page, "Loop")
+
+
+def test_a_loop_that_is_set_otherwise_ends_the_complaint(page: Any) -> None:
+    start = page.get_by_label("Start of the loop")
+    start.fill("x")
+    start.press("Enter")
+    page.get_by_role("button", name="Loop", exact=True).click()
+    assert start.input_value() == "0:00.00"
+    assert page.locator("#loop-wrong").is_hidden()
+    start.fill(" ")
+    start.press("Enter")
+    assert start.input_value() == "0:00.00"
+    assert page.locator("#loop-wrong").is_hidden()
 
 
 def test_a_loop_before_the_position_is_begun(page: Any) -> None:

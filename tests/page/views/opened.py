@@ -11,8 +11,8 @@ TIMEOUT_MS = 15_000
 # Collects what the policy refuses, before any script of the page runs.
 _WATCH = """document.addEventListener('securitypolicyviolation', (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"""
-# Drops files, and folders as a tree of {name: content}, as a file manager does.
-_DROP = """async ([names, contents, folder]) => {
+# Drops files of which only the bytes are there.
+_DROP = """([names, contents]) => {
   const transfer = new DataTransfer()
   names.forEach((name, index) => {
     const bytes = Uint8Array.from(atob(contents[index]), (each) => each.charCodeAt(0))
@@ -20,17 +20,6 @@ _DROP = """async ([names, contents, folder]) => {
   })
   const fire = (name) => document.querySelector('.zone').dispatchEvent(
     new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: transfer }))
-  if (folder) {
-    const entry = (file) => ({ isFile: true, isDirectory: false, name: file.name,
-      file: (resolve) => resolve(file) })
-    const files = [...transfer.files].map(entry)
-    let isRead = false
-    const read = (resolve) => { resolve(isRead ? [] : files); isRead = true }
-    DataTransferItem.prototype.webkitGetAsEntry = () => ({ isFile: false,
-      isDirectory: true, name: 'album', createReader: () => ({ readEntries: read }) })
-    const all = [...transfer.items]
-    all.slice(1).forEach(() => transfer.items.remove(1))
-  }
   fire('dragover')
   fire('drop')
 }"""
@@ -65,11 +54,26 @@ class Opened:
             assert time.monotonic() < ends_at, expression
             time.sleep(0.02)
 
-    def drop(self, *files: tuple[str, bytes], is_folder: bool = False) -> None:
+    def drop(self, *files: tuple[str, bytes]) -> None:
         """Drop files on the page."""
         names = [name for name, _ in files]
         contents = [b64encode(data).decode() for _, data in files]
-        self.page.evaluate(_DROP, [names, contents, is_folder])
+        self.page.evaluate(_DROP, [names, contents])
+
+    def drag(self, *paths: Path) -> None:
+        """Drag files and folders of the disk onto the page, as a file manager does."""
+        session = self.context.new_cdp_session(self.page)
+        box = self.page.locator(".zone").bounding_box()
+        files = [str(path) for path in paths]
+        event = {
+            **{"x": box["x"] + 20, "y": box["y"] + 20},
+            "data": {"items": [], "files": files, "dragOperationsMask": 1},
+        }
+        for kind in ("dragEnter", "dragOver"):
+            session.send("Input.dispatchDragEvent", {"type": kind, **event})
+        self.page.locator(".zone.over").wait_for()
+        session.send("Input.dispatchDragEvent", {"type": "drop", **event})
+        self.page.locator(".zone:not(.over)").wait_for()
 
     def choose(self, *paths: Path) -> None:
         """Choose files by the button."""

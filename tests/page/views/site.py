@@ -24,7 +24,7 @@ from serve_app.access.keys import KeyStore, NewKey
 from serve_app.access.links import Links
 from serve_app.database import Database
 from serve_app.jobs.job import Claim
-from serve_app.page.bundle import Bundle
+from serve_app.page.bundle import ASSETS, Bundle
 from serve_app.page.http.part import Page, part
 from serve_app.page.policy import content_security_policy
 from tests.unit.access import gate
@@ -40,7 +40,7 @@ class Site:
     """A server with the page, which can be stopped and started again.
 
     `answers` are of paths that the application does not have, and `refused` those of
-    them that need a key.
+    them that need a key. The page's files are those in `assets`.
     """
 
     server: Server
@@ -49,6 +49,7 @@ class Site:
     answers: dict[str, Answer]
     root: str = ""
     refused: set[str] = field(default_factory=set)
+    assets: Path = ASSETS
     _http: uvicorn.Server | None = None
     _thread: Thread | None = None
     _loop: asyncio.AbstractEventLoop | None = None
@@ -78,6 +79,11 @@ class Site:
     async def _serve(self, http: uvicorn.Server) -> None:
         self._loop = asyncio.get_running_loop()
         await http.serve()
+        # Those that were accepted meanwhile: a process that ends leaves none open.
+        for connection in list(http.server_state.connections):
+            transport: Any = connection.transport
+            transport.abort()
+        await asyncio.sleep(0)
 
     def _abort(self, http: uvicorn.Server) -> None:
         for connection in list(http.server_state.connections):
@@ -180,7 +186,7 @@ def guarded(server: Server) -> ASGIApp:
 def with_page(site: Site) -> ASGIApp:
     """Return the application of a site, with the page and the answers of tests."""
     app, root, pages = site.app(), site.root, FastAPI()
-    page = part(Page(Bundle(), content_security_policy()))
+    page = part(Page(Bundle(site.assets), content_security_policy()))
     for router in page.public_routers:
         pages.include_router(router)
     pages.state.page = page.state["page"]

@@ -1,12 +1,15 @@
 """The files of the page: no code from text, the same texts in each language, weight."""
 
 import re
+from ast import literal_eval
 from pathlib import Path
 
 import brotli
 import pytest
 
 from serve_app.page.bundle import ASSETS
+from serve_app.separation.models import _MODELS, FOR_LOAD_TESTS
+from serve_app.stems.models import _auto
 
 SCRIPTS = sorted(ASSETS.rglob("*.js"))
 FORBIDDEN = re.compile(
@@ -14,6 +17,7 @@ FORBIDDEN = re.compile(
     r"|setHTML|createContextualFragment|DOMParser|srcdoc\s*=|\sstyle="
 )
 TEXT = re.compile(r"^  '([\w.-]+)': '((?:[^'\\]|\\.)*)',$")
+SENTENCE = re.compile(r"'(?:[^'\\]|\\.)*'")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # The names of these end in what the API says.
 OPEN = ("theme", "status", "stage", "format", "stem", "licence", "export")
@@ -60,6 +64,27 @@ def test_each_language_has_all_texts(code: str) -> None:
     assert set(other) == set(english)
     for name, text in english.items():
         assert set(PLACEHOLDER.findall(other[name])) == set(PLACEHOLDER.findall(text))
+
+
+@pytest.mark.parametrize("code", ["ko", "id"])
+def test_each_language_has_what_the_api_says_of_models(code: str) -> None:
+    source = (ASSETS / "texts" / f"models.{code}.js").read_text()
+    sentences = [literal_eval(each) for each in SENTENCE.findall(source)]
+    known = dict(zip(sentences[::2], sentences[1::2], strict=True))
+    said = set()
+    for model in (*_MODELS, FOR_LOAD_TESTS):
+        said |= {model.description, model.trained_on}
+        terms = model.licences
+        said |= {terms.code.summary, terms.weights.summary, terms.training_data.summary}
+    auto = _auto((_MODELS[0], _MODELS[1]))
+    names = f"{_MODELS[0].name} or {_MODELS[1].name}"
+    said |= {
+        each.replace(names, "{names}") for each in (auto.description, auto.trained_on)
+    }
+    assert set(known) == said
+    for english, other in known.items():
+        assert other != english
+        assert PLACEHOLDER.findall(other) == PLACEHOLDER.findall(english)
 
 
 def test_each_text_that_is_used_exists_and_each_that_exists_is_used() -> None:

@@ -17,7 +17,7 @@ REPORT = {
             "audio_seconds": 1620.0,
         }
     ],
-    "pools": [{"name": "Separator", "running": 2, "starting": 1}],
+    "pools": [{"name": "Separator", "running": 2, "starting": 1, "target": 4}],
     "speed": [{"system": "stems", "kind": "separation", "times_real_time": 18.4}],
     "failures": [
         {
@@ -39,12 +39,12 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
     for text in (
         "27 minutes",
         "18.4 \u00d7",
-        "52.6 GB free",
+        "49 GiB free",
         "does not respond",
     ):
         opened.see(text)
     opened.see("The <b>weights</b> can't be downloaded.")
-    opened.page.get_by_role("row", name="Separator 2 1").wait_for()
+    opened.page.get_by_role("row", name="Separator 2 1 4").wait_for()
     report["speed"] = [
         {"kind": "separation", "times_real_time": 20},
         {"kind": "analysis", "times_real_time": 1},
@@ -52,6 +52,8 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
     report["batch_fill_ratio"] = 0.82
     opened.see("20 \u00d7")
     opened.see("82%")
+    heads = opened.page.get_by_role("columnheader").all_inner_texts()
+    assert heads[2:6] == ["Waiting", "Running", "Oldest waiting", "Audio waiting"]
     opened.page.get_by_role("link", name="Songs").click()
     opened.page.get_by_role("link", name="Operations").click()
     # The course of the figures outlives a look at another view.
@@ -74,6 +76,22 @@ def test_missing_figures_are_said_to_be_unknown(site: Site, browse: Any) -> None
 def test_a_refusal_is_said(site: Site, browse: Any) -> None:
     opened = browse(site, "/page/operations")
     opened.see("There is no resource at")
+
+
+def test_a_connection_that_is_silent_is_said_to_be_lost(
+    site: Site, browse: Any
+) -> None:
+    site.answers["/operations"] = lambda: REPORT
+    opened = browse(site)
+    opened.page.route("**/operations", lambda route: None, times=1)
+    opened.page.route("**/ping", lambda route: route.abort())
+    opened.page.clock.install()
+    with opened.page.expect_request("**/operations"):
+        opened.page.get_by_role("link", name="Operations").click()
+    opened.page.clock.run_for(7_000)
+    opened.see("The server does not answer.")
+    opened.page.clock.run_for(6_000)
+    opened.see("27 minutes")
 
 
 def test_the_figures_come_back_after_a_restart(site: Site, browse: Any) -> None:

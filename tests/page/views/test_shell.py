@@ -39,6 +39,46 @@ def test_a_chosen_language_and_theme_are_kept(site: Site, browse: Any) -> None:
     assert opened.page.evaluate(background) == "rgb(15, 17, 19)"
 
 
+def test_a_language_is_loaded_when_it_is_chosen(site: Site, browse: Any) -> None:
+    opened = browse(site)
+    opened.page.get_by_role("heading", name="Separate a song").wait_for()
+    loaded = "/texts/ko.js"
+    assert not [path for path in opened.paths() if loaded in path]
+    opened.page.route("**/texts/ko.js", lambda route: route.fulfill(status=404))
+    opened.page.get_by_label("Language").select_option("ko")
+    opened.page.get_by_role("heading", name="This page was updated").wait_for()
+    assert opened.page.get_by_label("Language").input_value() == "en"
+    assert [path for path in opened.paths() if loaded in path]
+
+
+def test_what_can_t_be_loaded_is_in_english(site: Site, browse: Any) -> None:
+    opened = browse(site)
+    opened.page.get_by_label("Language").select_option("ko")
+    opened.page.get_by_role("heading", name=HEADINGS["ko"][0]).wait_for()
+    opened.page.route("**/texts/models.ko.js", lambda route: route.fulfill(status=404))
+    opened.page.reload()
+    opened.page.get_by_role("heading", name="Separate a song").wait_for()
+    assert opened.page.locator("html").get_attribute("lang") == "en"
+
+
+def test_something_is_shown_before_any_script_runs(site: Site, browse: Any) -> None:
+    opened = browse(site, java_script_enabled=False)
+    assert opened.page.locator("header").inner_text() == "stemserve"
+    assert opened.page.locator("noscript").is_visible()
+
+
+@pytest.mark.parametrize("path", ["songs", "unknown", "songs/a/b"])
+def test_where_there_is_nothing_people_are_led_on(
+    site: Site, browse: Any, path: str
+) -> None:
+    opened = browse(site, f"/page/{path}")
+    opened.page.get_by_role("heading", name="There is nothing here").wait_for()
+    opened.see(f"/page/{path}")
+    opened.page.get_by_role("main").get_by_role("link", name="Songs").click()
+    opened.page.get_by_role("heading", name="Separate a song").wait_for()
+    assert opened.page.url == f"{site.url}/page"
+
+
 def test_below_a_prefix(
     tmp_path: Path, empty_database: Path, browse: Any, song: Path
 ) -> None:
@@ -159,4 +199,12 @@ def test_axe_finds_no_barriers(site: Site, browse: Any, song: Path, axe: str) ->
     assert barriers(opened, axe) == []
     opened.page.get_by_role("link", name="Operations").click()
     opened.see("27 minutes")
+    opened.see("weights_unavailable")
+    table = opened.page.get_by_role("group", name="Queue")
+    # It is narrower than the table that it scrolls.
+    assert table.evaluate("(node) => node.scrollWidth > node.clientWidth")
+    assert table.get_attribute("tabindex") == "0"
+    assert barriers(opened, axe) == []
+    opened.page.goto(f"{site.url}/page/unknown")
+    opened.page.get_by_role("heading", name="There is nothing here").wait_for()
     assert barriers(opened, axe) == []

@@ -1,7 +1,6 @@
 """One song: its progress, its end, and what can be taken away."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +123,61 @@ def test_a_mix_is_of_what_is_heard(site: Site, opened: Opened) -> None:
         "gain": 0.5,
     }
     site.answers[f"/job/{job}/mix"] = lambda: made
-    opened.page.get_by_role("button", name=re.compile("mute drums", re.I)).click()
+    opened.page.get_by_role("button", name="Mute Drums").click()
+    opened.page.get_by_label("Volume", exact=True).fill("0.5")
+    opened.page.get_by_label("Volume of Bass").fill("0.3")
+    make = opened.page.get_by_role("button", name="Make the mix")
     with opened.page.expect_request("**/mix") as sent, opened.page.expect_download():
-        opened.page.get_by_role("button", name="Make the mix").click()
-    gains = {"drums": 0, "bass": 1, "other": 1, "vocals": 1}
+        make.click()
+    gains = {"drums": 0, "bass": 0.15, "other": 0.5, "vocals": 0.5}
     assert sent.value.post_data_json == {"gains": gains, "format": "wav"}
-    opened.see("scaled by 0.5 so that it does not clip")
+    opened.see("117 MiB · lowered by 6 dB so that it does not clip")
+    opened.page.get_by_label("Volume", exact=True).fill("0.6")
+    opened.see("The volumes have changed since that mix. Make it again.")
+    assert opened.page.get_by_role("link", name="song (bass").count() == 0
+    for stem in ("Bass", "Other", "Vocals"):
+        opened.page.get_by_role("button", name=f"Mute {stem}").click()
+    opened.see("Everything is muted. Unmute a stem, or raise the volume")
+    assert make.is_disabled()
+    opened.page.get_by_role("button", name="Mute Bass").click()
+    assert make.is_enabled()
+
+
+def test_volumes_that_change_while_a_mix_is_made_make_it_old(
+    site: Site, opened: Opened
+) -> None:
+    site.succeed(site.claim())
+    made = {"filename": "mix.wav", "size_bytes": 9, "format": "wav", "gain": 1}
+    made["download_url"] = f"{site.url}/page/none/mix.wav"
+
+    def answer(route: Any) -> None:
+        # While the server renders.
+        opened.page.get_by_role("button", name="Mute Drums").click()
+        route.fulfill(json=made)
+
+    opened.page.route("**/mix", answer)
+    opened.page.get_by_role("button", name="Make the mix").click()
+    opened.see("The volumes have changed since that mix.")
+
+
+def test_the_size_of_all_and_what_kept_it_from_clipping_are_said(
+    site: Site, browse: Any
+) -> None:
+    job = {"job_id": "a" * 32, "status": "completed", "progress": 100, "gain": 0.785}
+    job |= {"filename": "loud.mp3", "format": "wav", "duration": 9, "model": "demo"}
+    job |= {"sample_rate": 44_100, "options": {"stems": ["drums", "bass"]}}
+    stem = {"size": 20 * 1024**2, "filename": "a.wav", "download_url": f"{site.url}/a"}
+    job["stems"] = {"drums": stem, "bass": stem}
+    site.answers[f"/job/{job['job_id']}"] = lambda: job
+    opened = browse(site)
+    opened.page.route("**/events", lambda route: route.fulfill(json={}))
+    opened.page.goto(f"{site.url}/page/songs/{job['job_id']}")
+    opened.see("Lowered by 2.1 dB so that nothing clips.")
+    assert opened.file("All stems as a zip").inner_text().split("\n")[-1] == "40 MiB"
+    job["gain"] = 1.0
+    opened.page.reload()
+    opened.file("All stems as a zip").wait_for()
+    assert opened.page.get_by_text("so that nothing clips").count() == 0
 
 
 def test_the_link_is_the_path_alone(site: Site, opened: Opened) -> None:

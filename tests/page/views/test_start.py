@@ -89,6 +89,24 @@ def test_options_are_sent_and_kept(site: Site, opened: Opened, song: Path) -> No
     assert not opened.page.get_by_label("Bass").is_checked()
 
 
+def test_models_are_described_in_the_page_s_language(site: Site, browse: Any) -> None:
+    terms = {"name": "MIT", "summary": "stemserve's own, under its licence."}
+    terms["url"] = "LICENSE"
+    code = {**terms, "name": "MIT AND BSD-2-Clause", "summary": "Something else."}
+    model = {
+        **{"name": "auto", "sources": ["drums"], "default": True, "licence": "MIT"},
+        "description": "The best available model: one or two",
+        "trained_on": "cassettes from the attic",
+        "licences": {"code": code, "weights": terms, "training_data": terms},
+    }
+    site.answers["/models"] = lambda: {"models": [model]}
+    opened = browse(site, locale="ko-KR")
+    opened.see("사용 가능한 가장 좋은 모델: one 또는 two")
+    opened.see("가중치 MIT, 코드 MIT 및 BSD-2-Clause")
+    foreign = opened.page.locator(".about [lang=en]").all_text_contents()
+    assert foreign == ["cassettes from the attic", "Something else."]
+
+
 def test_a_model_without_vocals_has_no_accompaniment(opened: Opened) -> None:
     opened.page.get_by_label("Model").select_option("duo")
     opened.see("Has no vocals.")
@@ -102,14 +120,38 @@ def test_a_model_without_vocals_has_no_accompaniment(opened: Opened) -> None:
 
 
 def test_a_folder_is_searched_for_songs(
-    site: Site, opened: Opened, songs: list[bytes]
+    site: Site, opened: Opened, songs: list[bytes], tmp_path: Path
 ) -> None:
-    files = [("1.mp3", songs[0]), ("2.mp3", songs[1]), ("cover.jpg", b"picture")]
-    opened.drop(*files, is_folder=True)
+    album = tmp_path / "album"
+    (album / "second").mkdir(parents=True)
+    (album / "two\nlines.mp3").write_bytes(songs[0])
+    (album / "second" / "2.mp3").write_bytes(songs[1])
+    (album / "cover.jpg").write_bytes(b"picture")
+    single = tmp_path / "3.mp3"
+    single.write_bytes(songs[2])
+    opened.drag(album, single)
     opened.see("1 file in the folder is not a song and was left out.")
-    opened.page.locator("a.name").nth(1).wait_for()
+    opened.page.locator("a.name").nth(2).wait_for()
     names = {job.request.source.filename for job in site.server.store.listed("", 9)}
-    assert names == {"1.mp3", "2.mp3"}
+    assert names == {"two lines.mp3", "2.mp3", "3.mp3"}
+    opened.page.get_by_role("link", name="two lines.mp3").click()
+    opened.page.get_by_role("heading", name="two lines.mp3").wait_for()
+
+
+def test_a_folder_of_five_hundred_songs_is_listed(
+    opened: Opened, tmp_path: Path
+) -> None:
+    for number in range(500):
+        (tmp_path / f"{number}.mp3").write_bytes(b"song")
+    # Nothing is answered.
+    opened.page.route("**/separate", lambda route: None)
+    opened.drag(tmp_path)
+    opened.page.get_by_text("waits for the songs before it").nth(497).wait_for()
+    rows = opened.page.locator(".rows li")
+    assert rows.count() == 500
+    opened.page.get_by_role("button", name="Cancel 499.mp3").click()
+    rows.nth(499).wait_for(state="detached")
+    assert rows.count() == 499
 
 
 def test_two_are_sent_at_a_time_and_one_is_cancelled(
@@ -136,7 +178,7 @@ def test_refusals_are_said_as_the_api_says_them(opened: Opened) -> None:
     opened.drop(("empty.mp3", b""))
     opened.see("empty.mp3 is empty.")
     opened.drop(("large.wav", bytes(2_000_001)))
-    opened.see("large.wav has 2 MB. This server takes at most 2 MB.")
+    opened.see("large.wav has 1.9 MiB. This server takes at most 1.9 MiB.")
     opened.page.get_by_label("Or the address of a song").fill("song.mp3")
     opened.page.get_by_role("button", name="Fetch").click()
     opened.see("Enter a whole address")
@@ -144,7 +186,7 @@ def test_refusals_are_said_as_the_api_says_them(opened: Opened) -> None:
     opened.page.get_by_role("button", name="Fetch").click()
     opened.see("There is nothing at https://a.example/b.mp3.")
     opened.page.get_by_role("button", name="Remove https://").click()
-    assert opened.page.get_by_text("There is nothing at").count() == 0
+    opened.page.get_by_text("There is nothing at").wait_for(state="detached")
 
 
 def test_a_full_queue_is_waited_for(

@@ -1,6 +1,7 @@
 """The files of the page have one digest, and are compressed once."""
 
 import gzip
+import re
 from pathlib import Path
 
 import brotli
@@ -8,7 +9,8 @@ import pytest
 
 from serve_app.page.bundle import ASSETS, Bundle
 
-HTML = '<meta content="{root}"><link href="{base}/style.css">'
+HTML = '<meta content="{root}">{modules}<link href="{base}/style.css">'
+VIEW = "lib/dom.js"
 
 
 @pytest.fixture
@@ -69,8 +71,12 @@ def test_the_page_knows_its_application_and_its_version(
 ) -> None:
     bundle = Bundle(directory)
     base = f"{path}/page/{bundle.digest}"
-    expected = f'<meta content="{path}"><link href="{base}/style.css">'
-    assert bundle.page(root).body.decode() == expected
+    links = "\n".join(
+        f'<link rel="modulepreload" href="{base}/{name}" fetchpriority="low">'
+        for name in ("main.js", VIEW)
+    )
+    expected = f'<meta content="{path}">{links}<link href="{base}/style.css">'
+    assert bundle.page(root, VIEW).body.decode() == expected
 
 
 def test_a_file_of_an_unknown_type_stops_the_start(directory: Path) -> None:
@@ -86,9 +92,8 @@ def test_files_without_a_page_stop_the_start(tmp_path: Path) -> None:
 
 def test_our_own_files_are_complete() -> None:
     bundle = Bundle()
-    page = bundle.page("").body.decode()
-    assert "{root}" not in page
-    assert "{base}" not in page
+    page = bundle.page("", "views/start.js").body.decode()
+    assert re.findall(r"\{\w+\}", page) == []
     for name in ("main.js", "style.css"):
         assert f"/page/{bundle.digest}/{name}" in page
         assert bundle.find(bundle.digest, name) is not None

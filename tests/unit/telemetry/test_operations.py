@@ -16,7 +16,7 @@ from serve_app.telemetry.wire import view
 
 pytestmark = pytest.mark.anyio
 
-POOLS = {"Separator": PoolFacts(running=2, starting=1)}
+POOLS = {"Separator": PoolFacts(running=2, starting=1, target=4)}
 SYSTEMS = {"separation": "stems", "analysis": "stems"}
 FOUND = DatabaseFacts(
     JobFacts(
@@ -63,7 +63,10 @@ async def test_the_figures_are_those_of_the_metrics() -> None:
             **{"oldest_seconds": 0.0, "audio_seconds": 0.0},
         },
     ]
-    assert found["pools"] == [{"name": "Separator", "running": 2, "starting": 1}]
+    assert found["pools"] == [
+        {"name": "Separator", "running": 2, "starting": 1, "target": 4}
+    ]
+    assert found["batch_fill_ratio"] is None
     assert found["outbox"] == [
         {"channel": "webhook", "waiting": 2, "dead": 1, "oldest_seconds": 3.0}
     ]
@@ -78,6 +81,14 @@ async def test_speed_is_audio_by_the_time_it_took() -> None:
             **{"window_seconds": 300.0, "times_real_time": 5.0},
         }
     ]
+
+
+async def test_the_fill_of_batches_is_shown() -> None:
+    async def fill() -> float:
+        return 0.75
+
+    found = await shown(reader(read_batch_fill=fill))
+    assert found["batch_fill_ratio"] == 0.75
 
 
 async def test_what_can_t_be_read_is_null_and_the_rest_is_there() -> None:

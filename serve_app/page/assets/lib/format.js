@@ -35,13 +35,25 @@ export function span(seconds) {
   return number(seconds / size, { style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits })
 }
 
-/** @param {number} bytes */
+/** A size in the units of the API's limits: 50 MiB. @param {number} bytes */
 export function size(bytes) {
-  const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte']
-  let power = 0
-  while (bytes >= 1000 && power < units.length - 1) { bytes /= 1000; power += 1 }
-  const maximumFractionDigits = power && bytes < 100 ? 1 : 0
-  return number(bytes, { style: 'unit', unit: units[power], unitDisplay: power ? 'short' : 'long', maximumFractionDigits })
+  if (bytes < 1024) return number(bytes, { style: 'unit', unit: 'byte', unitDisplay: 'long' })
+  const units = ['KiB', 'MiB', 'GiB', 'TiB']
+  let power = -1
+  // As it is shown: not 1,024 KiB, but 1 MiB.
+  do { bytes /= 1024; power += 1 } while (Math.round(bytes) >= 1024 && power < units.length - 1)
+  return `${number(bytes, { maximumFractionDigits: bytes < 100 ? 1 : 0 })} ${units[power]}`
+}
+
+/** By how much a factor below 1 lowers a sound, in dB. @param {number} factor */
+export function decibels(factor) {
+  // At least what can be shown: it is lowered.
+  return number(Math.max(0.1, -20 * Math.log10(factor)))
+}
+
+/** Things one after the other: a, b and c. @param {string[]} items */
+export function list(items) {
+  return formatter(Intl.ListFormat, { type: 'conjunction' }).format(items)
 }
 
 /** The time of day, with the date if it is not today. @param {string | Date} time */

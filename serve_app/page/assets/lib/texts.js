@@ -1,20 +1,15 @@
 // All words of the page, in the language that was chosen.
 
 import en from '../texts/en.js'
-import id from '../texts/id.js'
-import ko from '../texts/ko.js'
 import playerEn from '../texts/player.en.js'
-import playerId from '../texts/player.id.js'
-import playerKo from '../texts/player.ko.js'
 
 /** Languages by code, with their own names. */
 export const LANGUAGES = { en: 'English', id: 'Bahasa Indonesia', ko: '한국어' }
 
-const TEXTS = {
-  en: { ...en, ...playerEn },
-  id: { ...id, ...playerId },
-  ko: { ...ko, ...playerKo },
-}
+/** The texts of the languages that were loaded. @type {Record<string, Record<string, string>>} */
+const TEXTS = { en: { ...en, ...playerEn } }
+/** What the API says in English, in the languages that were loaded. @type {Record<string, Record<string, string>>} */
+const SENTENCES = {}
 let chosen = 'en'
 
 /** The code of the page's language. */
@@ -22,16 +17,29 @@ export function language() {
   return chosen
 }
 
-/** @param {string} code one of LANGUAGES; others are English */
-export function setLanguage(code) {
-  chosen = code in TEXTS ? code : 'en'
+/**
+ * Use a language from now on. Rejects if its texts can't be loaded, as after an update of the server.
+ * @param {string} code one of LANGUAGES; others are English
+ */
+export async function setLanguage(code) {
+  const known = Object.hasOwn(LANGUAGES, code) ? code : 'en'
+  if (!TEXTS[known]) await load(known)
+  chosen = known
+}
+
+async function load(code) {
+  const kinds = ['', 'player.', 'models.']
+  const loaded = await Promise.all(kinds.map((kind) => import(`../texts/${kind}${code}.js`)))
+  const [page, player, models] = loaded.map((each) => each.default)
+  TEXTS[code] = { ...page, ...player }
+  SENTENCES[code] = models
 }
 
 /** The first of a browser's languages that the page has. @param {readonly string[]} codes */
 export function preferred(codes) {
   const known = codes.map((code) => code.toLowerCase().split('-')[0])
   // Browsers once called Indonesian `in`.
-  return known.map((code) => (code === 'in' ? 'id' : code)).find((code) => code in TEXTS) ?? 'en'
+  return known.map((code) => (code === 'in' ? 'id' : code)).find((code) => Object.hasOwn(LANGUAGES, code)) ?? 'en'
 }
 
 /**
@@ -53,6 +61,22 @@ export function t(name, values = {}) {
 /** Whether there is a text, for names that come from the API. @param {string} name */
 export function has(name) {
   return found(name) !== undefined
+}
+
+/**
+ * What the API says of a model, in the page's language; undefined for a sentence that this does not know.
+ * @param {string} sentence
+ */
+export function translated(sentence) {
+  if (chosen === 'en') return sentence
+  for (const [english, other] of Object.entries(SENTENCES[chosen])) {
+    if (sentence === english) return other
+    const [before, after] = english.split('{names}')
+    if (after === undefined || !sentence.startsWith(before) || !sentence.endsWith(after)) continue
+    const names = sentence.slice(before.length, sentence.length - after.length).split(' or ')
+    return other.replace('{names}', new Intl.ListFormat(chosen, { type: 'disjunction' }).format(names))
+  }
+  return undefined
 }
 
 function found(name, count) {

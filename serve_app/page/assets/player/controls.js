@@ -24,12 +24,14 @@ const LOOP_BARS = 4
 /**
  * Build a player for a job, completed or running.
  * @param {HTMLElement} container
- * @param {{api: any, job: any, t: (name: string, values?: object) => string}} options
+ * @param {{api: any, job: any, t: (name: string, values?: object) => string, onVolumes?: (gains: Record<string, number>) => void}} options
+ *   `onVolumes` is called with the `gains` when they may have changed
  * @returns {{update: (job: any) => void, gains: () => Record<string, number>, close: () => void}}
  *   `update` takes newer states of the job; `gains` are the volumes that are heard now, by stem
  */
-export function mountPlayer(container, { api, job, t }) {
+export function mountPlayer(container, { api, job, t, onVolumes = () => {} }) {
   const controls = new Controls(container, api, job, t)
+  controls.player.addEventListener('change', () => onVolumes(controls.gains()))
   return {
     update: newer => controls.update(newer),
     gains: () => controls.gains(),
@@ -82,7 +84,9 @@ class Controls {
   }
 
   gains() {
-    return Object.fromEntries([...this.player.stems.keys()].map(name => [name, this.player.heard(name)]))
+    const { stems, volume } = this.player
+    // To four decimals, so that the same volumes are the same mix.
+    return Object.fromEntries([...stems.keys()].map(name => [name, Number((volume * this.player.heard(name)).toFixed(4))]))
   }
 
   close() {

@@ -19,7 +19,7 @@ export default {
   'player.loop': 'Loop',
   'player.loopStart': 'Start of the loop',
   'player.loopEnd': 'End of the loop',
-  'player.timeWrong': 'Write a time up to {duration}, such as 1:23.5.',
+  'player.timeWrong': '“{value}” is not a time up to {duration}. Write one such as 1:23.5, or press Escape for the one before.',
   'player.zoom': 'Zoom',
   'player.zoomIn': 'Zoom in',
   'player.zoomOut': 'Zoom out',

@@ -19,7 +19,7 @@ export default {
   'player.loop': 'Ulangi',
   'player.loopStart': 'Awal bagian yang diulang',
   'player.loopEnd': 'Akhir bagian yang diulang',
-  'player.timeWrong': 'Tulis waktu hingga {duration}, misalnya 1:23.5.',
+  'player.timeWrong': '“{value}” bukan waktu hingga {duration}. Tulis misalnya 1:23.5, atau tekan Escape untuk kembali ke nilai sebelumnya.',
   'player.zoom': 'Zum',
   'player.zoomIn': 'Perbesar',
   'player.zoomOut': 'Perkecil',

@@ -19,7 +19,7 @@ export default {
   'player.loop': '구간 반복',
   'player.loopStart': '반복 구간 시작',
   'player.loopEnd': '반복 구간 끝',
-  'player.timeWrong': '{duration} 이내의 시간을 1:23.5 형식으로 입력하세요.',
+  'player.timeWrong': '“{value}”은(는) {duration} 이내의 시간이 아닙니다. 1:23.5 형식으로 입력하거나 Esc 키로 이전 값을 되돌리세요.',
   'player.zoom': '확대/축소',
   'player.zoomIn': '확대',
   'player.zoomOut': '축소',

@@ -6,6 +6,8 @@ import { t } from '../lib/texts.js'
 import { sparkline } from './sparkline.js'
 
 const REFRESH_MS = 5000
+// The server answers within 3 s what it can. A connection that is silent for longer is lost.
+const LATE_MS = 6000
 const MOST_SAMPLES = 120
 
 /** The figures with a course, and how each is written. */
@@ -21,7 +23,7 @@ const text = (value) => String(value)
 const count = (value) => number(value)
 const COLUMNS = {
   queues: { system: text, kind: text, queued: count, running: count, oldest_seconds: span, audio_seconds: span },
-  pools: { name: text, running: count, starting: count },
+  pools: { name: text, running: count, starting: count, target: count },
   outbox: { channel: text, waiting: count, dead: count, oldest_seconds: span },
 }
 
@@ -58,17 +60,21 @@ class Operations {
   async #refresh() {
     if (document.hidden || this.isAsking) return
     this.isAsking = true
+    const { api, keys } = this.context
     const { signal } = this.stop
+    const late = new AbortController()
+    const timer = setTimeout(() => { if (!keys.waiting) { late.abort(); api.back() } }, LATE_MS)
     try {
       const isBackground = this.isAsked
       this.isAsked = true
-      const report = await this.context.api.json('/operations', { signal, cache: 'no-store', isBackground })
+      const report = await api.json('/operations', { signal: AbortSignal.any([signal, late.signal]), cache: 'no-store', isBackground })
       clear(this.error)
       this.#draw(report)
     } catch (error) {
       // A lost connection is shown by the shell; the figures say of when they are.
       if (!signal.aborted && 'status' in error) this.error.textContent = error.message
     }
+    clearTimeout(timer)
     this.isAsking = false
   }
 
@@ -148,11 +154,14 @@ function tables(report) {
 
 function table(title, rows, columns) {
   const names = Object.keys(columns)
-  return el('section', { class: 'panel scroll', tabindex: '0', 'aria-label': title },
+  if (!rows?.length) return el('section', { class: 'panel', 'aria-label': title }, el('h2', {}, title), nothing(rows))
+  // It takes the focus, so that the arrow keys scroll what is too wide.
+  return el('section', { class: 'panel', 'aria-label': title },
     el('h2', {}, title),
-    rows?.length ? el('table', {},
-      el('thead', {}, el('tr', {}, ...names.map((name) => el('th', { scope: 'col' }, t(`column.${name}`))))),
-      el('tbody', {}, ...rows.map((row) => el('tr', {}, ...names.map((name) => cell(row[name], columns[name])))))) : nothing(rows))
+    el('div', { class: 'scroll', role: 'group', tabindex: '0', 'aria-label': title },
+      el('table', {},
+        el('thead', {}, el('tr', {}, ...names.map((name) => el('th', { scope: 'col' }, t(`column.${name}`))))),
+        el('tbody', {}, ...rows.map((row) => el('tr', {}, ...names.map((name) => cell(row[name], columns[name]))))))))
 }
 
 /** What is said of a list that is empty, or that the server could not read. */

@@ -1,8 +1,8 @@
 // The options of a separation: model, stems and format, with what the API says of them.
 
 import { clear, el } from '../lib/dom.js'
-import { number, span } from '../lib/format.js'
-import { has, language, t } from '../lib/texts.js'
+import { list, number, span } from '../lib/format.js'
+import { has, t, translated } from '../lib/texts.js'
 
 const NAME = 'options'
 // For which the expected time is said.
@@ -103,8 +103,8 @@ export class Options {
   #said(model) {
     const pace = this.context.history.pace(model.name)
     return [
-      ...pair(t('options.quality'), english(model.description)),
-      ...pair(t('options.trained'), english(model.trained_on)),
+      ...pair(t('options.quality'), said(model.description)),
+      ...pair(t('options.trained'), said(model.trained_on)),
       ...pair(t('options.licence'), licence(model)),
       ...pair(t('options.time'), pace === null ? t('options.timeUnknown') : t('options.timeKnown', { time: span(pace * SONG_SECONDS), minutes: number(SONG_SECONDS / 60) })),
     ]
@@ -131,22 +131,23 @@ function pair(term, ...said) {
   return [el('dt', {}, term), el('dd', {}, ...said)]
 }
 
-/** What the API says is in English. */
-function english(text) {
-  return language() === 'en' ? text : el('span', { lang: 'en' }, text)
+/** What the API says of a model, in the page's language if that knows the sentence. */
+function said(text) {
+  return translated(text) ?? el('span', { lang: 'en' }, text)
 }
 
 function licence(model) {
-  if (!model.licences) return english(model.licence)
+  if (!model.licences) return said(model.licence)
   const { code, weights, training_data: data } = model.licences
   const kinds = [[t('licence.weights'), weights], [t('licence.code'), code], [t('licence.data'), data]]
   return el('details', {},
     el('summary', {}, t('licence.short', { weights: named(weights.name), code: named(code.name) })),
-    ...kinds.map(([kind, each]) => el('p', {}, `${kind}: `, named(each.name), '. ', english(each.summary), ' ', source(each.url))))
+    ...kinds.map(([kind, each]) => el('p', {}, `${kind}: `, named(each.name), '. ', said(each.summary), ' ', source(each.url))))
 }
 
 function named(name) {
-  return has(`licence.${name}`) ? t(`licence.${name}`) : name.replaceAll('LicenseRef-', '')
+  const names = name.split(' AND ').map((each) => (has(`licence.${each}`) ? t(`licence.${each}`) : each.replace('LicenseRef-', '')))
+  return list(names)
 }
 
 function source(url) {

@@ -16,13 +16,21 @@ export function list({ uploads }) {
     el('h2', { id: 'queue-title' }, t('queue.title')), body)
   const draw = () => {
     node.hidden = uploads.items.length === 0
-    for (const [item, row] of rows) if (!uploads.items.includes(item)) { row.node.remove(); rows.delete(item) }
+    const items = new Set(uploads.items)
+    for (const [item, row] of rows) if (!items.has(item)) { row.node.remove(); rows.delete(item) }
     for (const item of uploads.items) {
       if (!rows.has(item)) { rows.set(item, new Row(item, uploads)); body.append(rows.get(item).node) }
       rows.get(item).draw()
     }
   }
-  uploads.addEventListener('change', draw, { signal: stop.signal })
+  let isAsked = false
+  // Once a frame: hundreds of songs change often.
+  const request = () => {
+    if (isAsked) return
+    isAsked = true
+    requestAnimationFrame(() => { isAsked = false; draw() })
+  }
+  uploads.addEventListener('change', request, { signal: stop.signal })
   // The seconds until a held song goes on.
   const timer = setInterval(draw, 1000)
   draw()

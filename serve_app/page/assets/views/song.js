@@ -146,15 +146,17 @@ class Song {
     if (job.status !== 'processing' && job.status !== 'completed') return
     if (this.player) return this.player.update(job)
     this.stage.hidden = false
-    this.player = mountPlayer(this.stage, { api: this.context.api, job, t })
+    const onVolumes = (gains) => this.takeAway?.hear(gains)
+    this.player = mountPlayer(this.stage, { api: this.context.api, job, t, onVolumes })
   }
 
   #end(job) {
     if (!isOver(job) || this.isEnded) return
     this.isEnded = true
     if (job.status === 'completed') {
-      const gains = () => this.player?.gains?.() ?? Object.fromEntries(Object.keys(job.stems ?? {}).map((name) => [name, 1]))
-      clear(this.below).append(new TakeAway(this.context, job, gains).node)
+      this.takeAway = new TakeAway(this.context, job)
+      this.takeAway.hear(this.player.gains())
+      clear(this.below).append(this.takeAway.node)
       return
     }
     this.player?.close()

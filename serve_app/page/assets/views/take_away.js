@@ -1,7 +1,7 @@
 // What can be taken away of a completed song: stems, a mix, files for DJ programs.
 
 import { clear, el } from '../lib/dom.js'
-import { number, size, tidy } from '../lib/format.js'
+import { decibels, size, tidy } from '../lib/format.js'
 import { has, t } from '../lib/texts.js'
 
 const EXPORTS = ['stem.mp4', 'rekordbox']
@@ -10,27 +10,52 @@ export class TakeAway {
   /**
    * @param {any} context
    * @param {any} job completed
-   * @param {() => Record<string, number>} gains the factor of each stem as it is heard
    */
-  constructor({ api }, job, gains) {
+  constructor({ api }, job) {
     this.api = api
     this.job = job
-    this.gains = gains
+    /** @type {Record<string, number>} */
+    this.gains = {}
+    /** The gains of the mix that is shown, as text. @type {string | null} */
+    this.made = null
+    /** Whether the last mix had other volumes than those of now. */
+    this.isOld = false
+    this.isMixing = false
     this.path = `/job/${encodeURIComponent(job.job_id)}`
     this.error = el('p', { class: 'error', role: 'alert' })
     this.node = el('section', { class: 'panel take-away', 'aria-labelledby': 'take-title' },
       el('h2', { id: 'take-title' }, t('take.title')),
       el('div', { class: 'groups' },
-        group(t('take.stems'), ...this.#stems()),
+        group(t('take.stems'), ...this.#stems(), this.#gain()),
         group(t('take.mix'), this.#mix()),
         group(t('take.programs'), ...this.#programs())),
       this.error)
   }
 
+  /** @param {Record<string, number>} gains the factor of each stem as it is heard now */
+  hear(gains) {
+    this.gains = gains
+    const isSilent = Object.values(gains).every((gain) => gain === 0)
+    this.mixButton.disabled = isSilent || this.isMixing
+    if (this.isMixing || this.made === JSON.stringify(gains)) return
+    this.isOld ||= this.made !== null
+    this.made = null
+    put(this.mixed, t(isSilent ? 'take.mixSilent' : this.isOld ? 'take.mixOld' : 'take.mixHelp'))
+  }
+
+  /** What all stems have in common, if anything would have clipped. */
+  #gain() {
+    const { gain } = this.job
+    return gain < 1 ? el('p', { class: 'muted' }, t('take.gain', { decibels: decibels(gain) })) : null
+  }
+
   #stems() {
+    const stems = Object.values(this.job.stems ?? {})
+    // Stored, not compressed: a zip has the size of what is in it, and some bytes a file.
+    const whole = size(stems.reduce((sum, stem) => sum + stem.size, 0))
     const files = Object.entries(this.job.stems ?? {}).map(([name, stem]) =>
       this.#link(`${this.path}/stems/${encodeURIComponent(name)}`, named(name), size(stem.size), stem.filename))
-    return [...files, this.#link(`${this.path}/stems.zip`, t('take.zip'), '', '')]
+    return [...files, this.#link(`${this.path}/stems.zip`, t('take.zip'), whole, '')]
   }
 
   #programs() {
@@ -67,25 +92,32 @@ export class TakeAway {
   }
 
   async #render() {
+    const { gains } = this
+    this.isMixing = true
     this.mixButton.disabled = true
-    this.mixed.textContent = t('take.mixing')
+    put(this.mixed, t('take.mixing'))
     await this.#try(async () => {
-      const made = await this.api.post(`${this.path}/mix`, { gains: this.gains(), format: this.job.format })
-      const facts = [size(made.size_bytes)]
-      if (made.gain < 1) facts.push(t('take.mixGain', { gain: number(made.gain, { maximumFractionDigits: 2 }) }))
-      clear(this.mixed).append(
-        el('a', { href: made.download_url, download: made.filename }, el('bdi', {}, tidy(made.filename))), ` ${facts.join(' · ')}`)
+      const made = await this.api.post(`${this.path}/mix`, { gains, format: this.job.format })
+      this.#offer(made)
+      this.made = JSON.stringify(gains)
       download(made.download_url, made.filename)
-    }, () => { this.mixed.textContent = t('take.mixHelp') })
-    this.mixButton.disabled = false
+    })
+    this.isMixing = false
+    this.hear(this.gains)
   }
 
-  async #try(work, undo = () => {}) {
+  #offer(made) {
+    const facts = [size(made.size_bytes)]
+    if (made.gain < 1) facts.push(t('take.mixGain', { decibels: decibels(made.gain) }))
+    clear(this.mixed).append(
+      el('a', { href: made.download_url, download: made.filename }, el('bdi', {}, tidy(made.filename))), ` ${facts.join(' · ')}`)
+  }
+
+  async #try(work) {
     clear(this.error)
     try {
       await work()
     } catch (error) {
-      undo()
       this.error.textContent = error.message
     }
   }
@@ -102,4 +134,9 @@ function named(name) {
 /** Save a file under its name, which the server's own goes before. */
 function download(url, file) {
   el('a', { href: url, download: file }).click()
+}
+
+/** Change a text only if it is another, so that nothing is said again. */
+function put(node, text) {
+  if (node.textContent !== text) node.textContent = text
 }

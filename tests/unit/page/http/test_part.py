@@ -18,15 +18,23 @@ pytestmark = pytest.mark.anyio
 
 POLICY = "default-src 'none'"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-VIEWS = ("/page", "/page/songs/0123456789abcdef0123456789abcdef", "/page/operations")
+SONG = "/page/songs/0123456789abcdef0123456789abcdef"
+VIEWS = {
+    "/page": "views/start.js",
+    SONG: "views/song.js",
+    "/page/operations": "views/operations.js",
+}
+NOTHING = "views/nothing.js"
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     directory = tmp_path_factory.mktemp("assets")
-    html = '<meta content="{root}"><script src="{base}/main.js"></script>'
+    html = '<meta content="{root}">{modules}<script src="{base}/main.js"></script>'
     (directory / "page.html").write_text(html * 5)
-    (directory / "main.js").write_text("export {}\n")
+    (directory / "views").mkdir()
+    for name in ("main.js", *VIEWS.values(), NOTHING):
+        (directory / name).write_text("export {}\n")
     (directory / "style.css").write_text("main { color: red }\n" * 100)
     return Bundle(directory)
 
@@ -48,7 +56,7 @@ async def client(server: Server, bundle: Bundle) -> AsyncIterator[httpx.AsyncCli
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_each_view_is_the_same_html_and_never_cached(
+async def test_each_view_is_html_with_its_modules_and_never_cached(
     client: httpx.AsyncClient, bundle: Bundle, view: str, method: str
 ) -> None:
     answer = await client.request(method, view)
@@ -57,7 +65,7 @@ async def test_each_view_is_the_same_html_and_never_cached(
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-security-policy"] == POLICY
     assert answer.headers["referrer-policy"] == "no-referrer"
-    expected = bundle.page("").body if method == "GET" else b""
+    expected = bundle.page("", VIEWS[view]).body if method == "GET" else b""
     assert answer.content == expected
 
 
@@ -110,6 +118,32 @@ async def test_what_is_no_file_of_this_version_is_not_found(
 ) -> None:
     url = path.format(digest=bundle.digest)
     answer = await client.get(url, follow_redirects=True)
+    assert_problem(answer, 404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "path", ["songs", "songs/", "unknown", "unknown/deeper.js", "{digest}", "{digest}/"]
+)
+async def test_people_get_the_page_where_there_is_nothing(
+    client: httpx.AsyncClient, bundle: Bundle, method: str, path: str
+) -> None:
+    url = f"/page/{path.format(digest=bundle.digest)}"
+    answer = await client.request(method, url, headers=BROWSER)
+    assert answer.status_code == 404
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-security-policy"] == POLICY
+    assert varies_by(answer) >= {"Accept", "Accept-Encoding"}
+    expected = bundle.page("", NOTHING).body if method == "GET" else b""
+    assert answer.content == expected
+
+
+@pytest.mark.parametrize("digest", ["{digest}", "0123456789abcdef"])
+async def test_a_file_that_is_missing_is_no_page_to_anyone(
+    client: httpx.AsyncClient, bundle: Bundle, digest: str
+) -> None:
+    url = f"/page/{digest.format(digest=bundle.digest)}/none.js"
+    answer = await client.get(url, headers=BROWSER)
     assert_problem(answer, 404, "not_found")
 
 
@@ -174,7 +208,7 @@ async def test_the_html_is_compressed_too(
         "GET", "/page", headers={"Accept-Encoding": "br"}
     ) as answer:
         sent = b"".join([part async for part in answer.aiter_raw()])
-    assert brotli.decompress(sent) == bundle.page("").body
+    assert brotli.decompress(sent) == bundle.page("", VIEWS["/page"]).body
 
 
 async def test_the_page_is_not_in_the_description_of_the_api(
@@ -188,7 +222,8 @@ async def test_everyone_may_have_the_page_and_nobody_may_change_it(
     server: Server, bundle: Bundle
 ) -> None:
     rules: RouteRules = app_of(server, bundle).state.rules
-    for path in (*VIEWS, *(f"{view}/" for view in VIEWS), "/page/a/b/c.js"):
+    others = ("/page/unknown", "/page/a/b/c.js")
+    for path in (*VIEWS, *(f"{view}/" for view in VIEWS), *others):
         for method in ("GET", "HEAD"):
             scope = {"type": "http", "method": method, "path": path}
             rule = rules.of(scope)

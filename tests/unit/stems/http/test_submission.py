@@ -217,7 +217,7 @@ async def test_a_song_that_needs_more_disk_than_one_may_take_is_refused(
     client = server.with_services(limits=limits)
     answer = await client.post("/separate", files={"file": ("a.wav", song)})
     detail = assert_problem(answer, 413, "audio_too_long")
-    assert "0.0 GB of disk, but the limit for a song is 0.0 GB" in detail
+    assert "0.0 GiB of disk, but the limit for a song is 0.0 GiB" in detail
     assert server.left_behind() == []
 
 

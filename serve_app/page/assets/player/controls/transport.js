@@ -28,6 +28,7 @@ export class Transport {
     this.#position = el('span', { class: 'position' })
     this.#duration = el('span', { class: 'duration' }, ` / ${clock(player.duration)}`)
     this.#loopButton = button('toggle loop', t('player.loop'), on.loop)
+    this.#wrong = el('p', { id: 'loop-wrong', class: 'error', role: 'alert' })
     this.#start = this.#field('player.loopStart', 'start')
     this.#end = this.#field('player.loopEnd', 'end')
     this.#volume = volumeSlider(t('player.volume'), value => { player.volume = value })
@@ -36,7 +37,7 @@ export class Transport {
       { class: 'transport' },
       this.#play,
       el('div', { class: 'clock' }, this.#position, this.#duration),
-      el('div', { class: 'loop-controls', role: 'group', 'aria-label': t('player.loop') }, this.#loopButton, this.#start, '–', this.#end),
+      el('div', { class: 'loop-controls', role: 'group', 'aria-label': t('player.loop') }, this.#loopButton, this.#start, '–', this.#end, this.#wrong),
       el('div', { class: 'zoom', role: 'group', 'aria-label': t('player.zoom') }, ...this.#zoomButtons(on)),
       el('label', { class: 'master' }, el('span', { 'aria-hidden': true }, t('player.volume')), this.#volume),
       button('help', '?', on.help, t('player.keys')),
@@ -53,7 +54,10 @@ export class Transport {
   #loopButton
   #start
   #end
+  #wrong
   #volume
+  /** The loop that the fields show. @type {{start: number, end: number} | null} */
+  #range = null
   #shown = ''
 
   /** Show what is played, and how. @param {{isWhole: boolean, isClosest: boolean}} viewport */
@@ -84,31 +88,44 @@ export class Transport {
     return [this.wider, this.closer, this.whole]
   }
 
+  /** Show the loop, unless it is shown already: what a person writes stays. */
   #showLoop() {
-    const { range } = this.#loop
-    for (const [field, seconds] of [[this.#start, range?.start], [this.#end, range?.end]]) {
-      if (document.activeElement === field && field.getAttribute('aria-invalid')) continue
-      field.value = seconds === undefined ? '' : clock(seconds, 2)
-      field.removeAttribute('aria-invalid')
-    }
+    if (this.#loop.range === this.#range) return
+    this.#range = this.#loop.range
+    this.#restore(this.#start, 'start')
+    this.#restore(this.#end, 'end')
+  }
+
+  /** Show the last good value. @param {any} field @param {'start' | 'end'} edge */
+  #restore(field, edge) {
+    field.value = this.#range ? clock(this.#range[edge], 2) : ''
+    this.#mark(field, '')
+  }
+
+  /** Say what is wrong with a field, or that nothing is. @param {any} field @param {string} wrong */
+  #mark(field, wrong) {
+    if (wrong) field.setAttribute('aria-invalid', 'true')
+    else field.removeAttribute('aria-invalid')
+    const isOther = !wrong && [this.#start, this.#end].some(each => each?.getAttribute('aria-invalid'))
+    if (!isOther) this.#wrong.textContent = wrong
   }
 
   /** @param {string} label @param {'start' | 'end'} edge */
   #field(label, edge) {
-    const field = el('input', { type: 'text', class: 'time', size: 8, autocomplete: 'off', placeholder: '0:00.00', 'aria-label': this.#t(label) })
+    const field = el('input', { type: 'text', class: 'time', size: 8, autocomplete: 'off', placeholder: '0:00.00', 'aria-label': this.#t(label), 'aria-describedby': 'loop-wrong' })
     field.addEventListener('change', () => this.#setEdge(field, edge))
+    field.addEventListener('keydown', (/** @type {KeyboardEvent} */ { key }) => { if (key === 'Escape') this.#restore(field, edge) })
     return field
   }
 
   /** @param {any} field @param {'start' | 'end'} edge */
   #setEdge(field, edge) {
-    const seconds = parseClock(field.value)
-    const isWrong = seconds === null || seconds > this.#player.duration
-    if (isWrong) field.setAttribute('aria-invalid', 'true')
-    else field.removeAttribute('aria-invalid')
-    field.setCustomValidity(isWrong ? this.#t('player.timeWrong', { duration: clock(this.#player.duration) }) : '')
-    field.reportValidity()
-    if (isWrong) return
+    const { value } = field
+    if (!value.trim()) return this.#restore(field, edge)
+    const { duration } = this.#player
+    const seconds = parseClock(value)
+    if (seconds === null || seconds > duration) return this.#mark(field, this.#t('player.timeWrong', { value, duration: clock(duration) }))
+    this.#mark(field, '')
     const { start = 0, end = this.#player.duration } = this.#loop.range ?? {}
     const range = { start, end, [edge]: seconds }
     if (range.start < range.end) this.#loop.set(range.start, range.end)
