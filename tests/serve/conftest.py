@@ -1,7 +1,7 @@
-"""One Ray cluster for the test session, and one application for each module."""
+"""One Ray cluster for the test session, and the application that most modules share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,23 @@ HEARTBEAT_TIMEOUT_SECONDS = 10.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder: they run on the cluster."""
+    """Mark all tests of this folder: they run on the cluster.
+
+    Modules that use the shared application come last, because only one at a time can
+    run on the cluster, and this one runs until the end.
+    """
     here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.cluster)
-            item.add_marker(pytest.mark.filterwarnings("default"))
+    found = [item for item in items if here in item.path.parents]
+    for item in found:
+        item.add_marker(pytest.mark.cluster)
+        item.add_marker(pytest.mark.filterwarnings("default"))
+    sharing = {item.path for item in found if "demo" in _fixtures(item)}
+    items.sort(key=lambda item: item.path in sharing)
+
+
+def _fixtures(item: pytest.Item) -> Sequence[str]:
+    names: Sequence[str] = getattr(item, "fixturenames", ())
+    return names
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +69,8 @@ def cluster() -> Iterator[int]:
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def service(
-    cluster: int, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
+@pytest.fixture(scope="session")
+def demo(cluster: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Run the whole application with the bundled model and a short lease."""
     settings = {
         "lease_seconds": LEASE_SECONDS,
@@ -72,3 +81,9 @@ def service(
     data_dir = tmp_path_factory.mktemp("data")
     with running_demo(cluster, data_dir, **settings) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def service(demo: Service) -> Service:
+    """The application of all modules that need no other settings or data."""
+    return demo

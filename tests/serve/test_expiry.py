@@ -35,9 +35,11 @@ def test_nothing_is_left_of_finished_failed_and_cancelled_jobs(
     media.write_song(long, seconds=240.0, sample_rate=22_050)
     cancelled = short_retention.submit(long)
     failed = short_retention.submit(long)
-    (short_retention.data_dir / "files" / "originals" / failed).unlink()
+    # What can't be decoded fails at once, what is missing after 25 s of retries.
+    (short_retention.data_dir / "files" / "originals" / failed).write_text("no song")
     short_retention.wait_until(cancelled, lambda job: job["status"] == "processing")
     httpx.delete(f"{short_retention.url}/job/{cancelled}").raise_for_status()
+    assert short_retention.wait(failed)["status"] == "failed"
 
     for job_id in (finished, cancelled, failed):
         wait_until_gone(short_retention, job_id)
