@@ -82,7 +82,7 @@ ENV PATH=/opt/stemserve/bin:$PATH \
     STEMSERVE_DATA_DIR=/data \
     STEMSERVE_WEIGHTS_DIR=/data/weights \
     STEMSERVE_WEIGHTS_MIRROR=${WEIGHTS:+/opt/weights} \
-    GLIBC_TUNABLES=glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456 \
+    GLIBC_TUNABLES=glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456:glibc.malloc.arena_max=2 \
     FORWARDED_ALLOW_IPS= \
     RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS=1 \
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.gate:middlewares \
