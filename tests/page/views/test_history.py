@@ -1,5 +1,6 @@
 """One's own songs, as this browser keeps them."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -80,12 +81,29 @@ def test_expected_times_come_from_ones_own_songs(site: Site, browse: Any) -> Non
     opened.see("about 30 seconds for a song of 4 minutes")
 
 
+BROKEN = (
+    {"filename": {"a": 1}},
+    {"created_at": None},
+    {"created_at": "zzz"},
+    {"expires_at": "zzz"},
+    {"duration": "x"},
+    {"status": "<b>"},
+    {"status": None},
+)
+
+
 @pytest.mark.parametrize(
-    "kept", ["[null]", '[{"id": "x", "filename": {"a": 1}}]', "[1, [], {}]", "{"]
+    "kept",
+    [
+        *("[null]", "[1, [], {}]", "{"),
+        *BROKEN,
+    ],
 )
 def test_what_others_keep_in_the_browser_does_no_harm(
-    site: Site, browse: Any, kept: str
+    site: Site, browse: Any, kept: str | dict[str, Any]
 ) -> None:
+    if not isinstance(kept, str):
+        kept = json.dumps([{**entry(1, 30), **kept}])
     opened = browse(site)
     opened.see("Songs that you send appear here.")
     opened.page.evaluate("kept => localStorage.setItem('stemserve:songs', kept)", kept)

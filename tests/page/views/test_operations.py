@@ -58,7 +58,8 @@ def test_figures_are_shown_and_refreshed(site: Site, browse: Any) -> None:
     opened.page.get_by_role("link", name="Operations").click()
     # The course of the figures outlives a look at another view.
     course = opened.page.get_by_role(
-        "img", name="Songs separated in 5 minutes, times real time, last ten minutes"
+        "img",
+        name="Throughput of the last 5 minutes, times real time, last ten minutes",
     )
     course.locator("polyline").wait_for(state="attached")
     points = course.locator("polyline").get_attribute("points")

@@ -143,6 +143,13 @@ def test_a_mix_is_of_what_is_heard(site: Site, opened: Opened) -> None:
     assert make.is_enabled()
 
 
+def test_a_ninth_mix_within_a_minute_is_explained(site: Site, opened: Opened) -> None:
+    site.succeed(site.claim())
+    opened.page.route("**/mix", lambda route: route.fulfill(status=429, json={}))
+    opened.page.get_by_role("button", name="Make the mix").click()
+    opened.see("Wait a minute, then make the next.")
+
+
 def test_volumes_that_change_while_a_mix_is_made_make_it_old(
     site: Site, opened: Opened
 ) -> None:

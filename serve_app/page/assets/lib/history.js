@@ -2,6 +2,7 @@
 
 const NAME = 'songs'
 const MOST = 100
+const STATUSES = ['pending', 'processing', 'completed', 'failed', 'cancelled']
 const FIELDS = ['id', 'filename', 'status', 'progress', 'created_at', 'updated_at', 'expires_at', 'model', 'duration', 'cache']
 
 /** Entries, newest first. Fires `change`. */
@@ -65,7 +66,13 @@ export class History extends EventTarget {
 
 /** Whether it is one of ours: other programs on this host and port share the storage. */
 function isEntry(each) {
-  return typeof each?.id === 'string' && typeof each.filename === 'string'
+  return typeof each?.id === 'string' && typeof each.filename === 'string' && STATUSES.includes(each.status) &&
+    isTime(each.created_at) && [each.updated_at, each.expires_at].every((time) => time == null || isTime(time)) &&
+    [each.duration, each.progress].every((value) => value == null || Number.isFinite(value))
+}
+
+function isTime(value) {
+  return typeof value === 'string' && !Number.isNaN(Date.parse(value))
 }
 
 function sum(values) {

@@ -69,7 +69,8 @@ export class TakeAway {
   #mix() {
     this.mixed = el('p', { class: 'muted', role: 'status' }, t('take.mixHelp'))
     this.mixButton = el('button', { type: 'button', on: { click: () => this.#render() } }, t('take.mixMake'))
-    return el('div', {}, this.mixButton, this.mixed)
+    this.mixError = el('p', { class: 'error', role: 'alert' })
+    return el('div', {}, this.mixButton, this.mixed, this.mixError)
   }
 
   #link(path, label, note, file) {
@@ -101,7 +102,7 @@ export class TakeAway {
       this.#offer(made)
       this.made = JSON.stringify(gains)
       download(made.download_url, made.filename)
-    })
+    }, this.mixError)
     this.isMixing = false
     this.hear(this.gains)
   }
@@ -113,12 +114,14 @@ export class TakeAway {
       el('a', { href: made.download_url, download: made.filename }, el('bdi', {}, tidy(made.filename))), ` ${facts.join(' · ')}`)
   }
 
-  async #try(work) {
-    clear(this.error)
+  /** Do something, or say at `place` why it failed. @param {() => Promise<void>} work */
+  async #try(work, place = this.error) {
+    clear(place)
     try {
       await work()
     } catch (error) {
-      this.error.textContent = error.message
+      const isFull = place === this.mixError && error.status === 429
+      place.textContent = isFull ? t('take.mixFull') : error.message
     }
   }
 }
