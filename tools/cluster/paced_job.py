@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from serve_app.audio import wave
+from serve_app.audio.wave import PCM16
 from serve_app.database import Database
 from serve_app.jobs.job import Claim, Job, State
 from serve_app.jobs.store import JobStore
@@ -136,7 +136,7 @@ def _job() -> SeparationJob:
     source = Source(
         filename="paced.wav",
         key=f"originals/{job_id}",
-        size_bytes=wave.size_bytes(SAMPLES),
+        size_bytes=PCM16.size_bytes(SAMPLES),
         sha256="00",
         sample_rate=_RATE,
         channels=2,
