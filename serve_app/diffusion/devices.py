@@ -86,7 +86,7 @@ class Pace:
         """Say that a step is queued; waits until the one before it is done."""
         if self._device.type != "cuda":
             return
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         if self._before is not None:
             self._before.synchronize()
