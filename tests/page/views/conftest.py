@@ -39,6 +39,20 @@ def guarded(tmp_path: Path, empty_database: Path) -> Iterator[Site]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared(
+    chromium: Any, tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+) -> Iterator[Opened]:
+    """One site and one page for all tests of a module."""
+    folder = tmp_path_factory.mktemp("site")
+    database = Path(shutil.copy(empty_database, folder / "jobs.sqlite3"))
+    with sites.serving(folder, database, ports.free_port()) as site:
+        page = opened(chromium, site, "/page")
+        yield page
+        page.context.close()
+        page.check()
+
+
 @pytest.fixture
 def browse(chromium: Any) -> Iterator[Any]:
     """Open pages; each must end without errors and without foreign requests."""

@@ -1,17 +1,12 @@
 """Every view fits every window, light and dark, and what is long or odd fits too."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import ports
-from tests.page.views import site as sites
 from tests.page.views.opened import Opened
-from tests.page.views.opened import opened as open_page
 from tests.page.views.site import Site
 from tests.page.views.test_operations import REPORT
 
@@ -108,19 +103,11 @@ VIEWS: dict[str, Callable[[Opened], None]] = {
 
 
 @pytest.fixture(scope="module")
-def shown(
-    chromium: Any, tmp_path_factory: pytest.TempPathFactory, empty_database: Path
-) -> Iterator[Opened]:
-    """One site and one page for all views."""
-    folder = tmp_path_factory.mktemp("site")
-    database = Path(shutil.copy(empty_database, folder / "jobs.sqlite3"))
-    with sites.serving(folder, database, ports.free_port()) as site:
-        answer(site)
-        page = open_page(chromium, site, "/page")
-        page.page.route("**/events", lambda route: route.fulfill(json={}))
-        yield page
-        page.context.close()
-        page.check()
+def shown(shared: Opened) -> Opened:
+    """The page of all views, with something to show in each."""
+    answer(shared.site)
+    shared.page.route("**/events", lambda route: route.fulfill(json={}))
+    return shared
 
 
 def answer(site: Site) -> None:

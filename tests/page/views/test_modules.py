@@ -1,16 +1,11 @@
 """Modules of the page on their own: streams of events, elements, texts."""
 
-import shutil
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from tests import ports
-from tests.page.views import site as sites
 from tests.page.views.opened import Opened
-from tests.page.views.opened import opened as open_page
 
 READ = """async ([module, chunks]) => {
   const { messages } = await import(module)
@@ -29,17 +24,9 @@ MAKE = """async ([module, tag, props]) => {
 
 
 @pytest.fixture(scope="module")
-def opened(
-    chromium: Any, tmp_path_factory: pytest.TempPathFactory, empty_database: Path
-) -> Iterator[Opened]:
+def opened(shared: Opened) -> Opened:
     """One page for all: these change nothing in it."""
-    folder = tmp_path_factory.mktemp("site")
-    database = Path(shutil.copy(empty_database, folder / "jobs.sqlite3"))
-    with sites.serving(folder, database, ports.free_port()) as site:
-        page = open_page(chromium, site, "/page")
-        yield page
-        page.context.close()
-        page.check()
+    return shared
 
 
 def module(opened: Opened, name: str) -> str:
