@@ -5,17 +5,25 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
+from scipy.ndimage import minimum_filter1d
 from scipy.stats import theilslopes
 
 _PERIOD_SECONDS = 5.0
+# Short enough to find a process between two songs.
+_PEEK_SECONDS = 0.2
+# Replicas give freed memory back every 15 seconds (`deployments/memory.py`), but may be
+# in the middle of a song then.
+_KEPT_PERIODS = 6
 _MB = 1e6
-_PSS = re.compile(r"^(Pss\w*): +(\d+) kB$", re.MULTILINE)
+_PSS = re.compile(r"^Pss: +(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class LocalServer:
 
 
 # The unit of each measured thing.
-UNITS = {"memory": "MB", "own": "MB", "descriptors": "", "disk": "MB", "rows": ""}
+UNITS = {"memory": "MB", "kept": "MB", "descriptors": "", "disk": "MB", "rows": ""}
 
 
 @dataclass
@@ -39,15 +47,17 @@ class Footprint:
     """Samples over time: seconds since the load began, and each thing in its unit.
 
     The memory is the proportional set size of all processes: pages that they share
-    count once. Pages of files count less while other programs map them, so run none
-    from the same environment; `own` is the memory without them. The rows are those of
-    all tables.
+    count once. It goes up and down with the songs that are worked on. `kept` does not:
+    it is the least memory that each process had to itself since the last sample. The
+    rows are those of all tables.
     """
 
     at_seconds: list[float] = field(default_factory=list)
     values: dict[str, list[float]] = field(
         default_factory=lambda: {name: [] for name in UNITS}
     )
+    # By process, and by the number of the sample.
+    kept: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
     # How many of the samples were taken before the load ended.
     loaded: int | None = None
     # Why samples are missing.
@@ -57,13 +67,23 @@ class Footprint:
         """Note that the load has ended: the server rests from now on."""
         self.loaded = len(self.at_seconds)
 
+    def peek(self, family: Sequence[psutil.Process]) -> None:
+        """See what each process has to itself now; costs next to nothing."""
+        sample = len(self.at_seconds)
+        for process in family:
+            # One that has ended has none.
+            if own := _own_bytes(process) / _MB:
+                least = self.kept[process.pid].get(sample, own)
+                self.kept[process.pid][sample] = min(least, own)
+
     def look(self, server: LocalServer, at_seconds: float) -> None:
         """Add a sample."""
         family = server.family()
-        memory = [_memory_bytes(process) for process in family]
+        self.peek(family)
+        sample = len(self.at_seconds)
         found = {
-            "memory": sum(total for total, _ in memory) / _MB,
-            "own": sum(own for _, own in memory) / _MB,
+            "memory": sum(map(_memory_bytes, family)) / _MB,
+            "kept": sum(each.get(sample, 0.0) for each in self.kept.values()),
             "descriptors": sum(map(_descriptors, family)),
             "disk": _disk_bytes(server.data_dir) / _MB,
             "rows": _rows(server.data_dir / "jobs.sqlite3"),
@@ -76,14 +96,23 @@ class Footprint:
         """Return the slope of the load's samples since a time; None for fewer than two.
 
         It is the median of the slopes between all pairs (Theil 1950, Sen 1968): a
-        process that was killed is missing for a while, which is no growth.
+        process that was killed is missing for a while, which is no growth. That of
+        `kept` is the sum over the processes that were there all the time, so that one
+        whose memory goes up and down does not hide the others.
         """
-        pairs = zip(self.at_seconds, self.values[name][: self.loaded], strict=False)
-        later = [(at / 60, value) for at, value in pairs if at >= since_seconds]
+        values = self.values[name][: self.loaded]
+        pairs = zip(self.at_seconds, values, strict=False)
+        later = [index for index, (at, _) in enumerate(pairs) if at >= since_seconds]
         if len(later) < 2:
             return None
-        times, values = zip(*later, strict=True)
-        return float(theilslopes(values, times).slope)
+        minutes = [self.at_seconds[index] / 60 for index in later]
+        if name != "kept":
+            return _slope([values[index] for index in later], minutes)
+        return sum(
+            _slope(_never_undercut([each[index] for index in later]), minutes)
+            for each in self.kept.values()
+            if each.keys() >= set(later)
+        )
 
     def left(self, name: str) -> float | None:
         """Return how much more there is in the end than in the beginning, or None."""
@@ -96,10 +125,17 @@ def watched(server: LocalServer) -> Iterator[Footprint]:
     """Sample a server until the context exits."""
     footprint, done, began = Footprint(), threading.Event(), time.monotonic()
 
+    def look() -> None:
+        ends_at, family = time.monotonic() + _PERIOD_SECONDS, server.family()
+        while time.monotonic() < ends_at and not done.wait(_PEEK_SECONDS):
+            footprint.peek(family)
+        if not done.is_set():
+            footprint.look(server, time.monotonic() - began)
+
     def watch() -> None:
-        while not done.wait(_PERIOD_SECONDS):
+        while not done.is_set():
             try:
-                footprint.look(server, time.monotonic() - began)
+                look()
             except Exception as error:
                 # The load goes on; its report says that this is missing.
                 footprint.failures.append(f"{type(error).__name__}: {error}")
@@ -113,18 +149,31 @@ def watched(server: LocalServer) -> Iterator[Footprint]:
         thread.join()
 
 
-def _memory_bytes(process: psutil.Process) -> tuple[int, int]:
-    """Return the proportional set size, and that without pages of files.
+def _slope(values: Sequence[float], minutes: Sequence[float]) -> float:
+    return float(theilslopes(values, minutes).slope)
 
-    See `smaps_rollup` in proc(5).
-    """
+
+def _never_undercut(values: Sequence[float]) -> Sequence[float]:
+    """Return the least of each value and of those around it."""
+    return list(minimum_filter1d(np.asarray(values, float), _KEPT_PERIODS))
+
+
+def _memory_bytes(process: psutil.Process) -> int:
+    """Return the proportional set size. See `smaps_rollup` in proc(5)."""
     try:
         text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return 0, 0
-    found = {name: int(kib) * 1024 for name, kib in _PSS.findall(text)}
-    total = found.get("Pss", 0)
-    return total, total - found.get("Pss_File", 0)
+        return 0
+    return sum(int(kib) * 1024 for kib in _PSS.findall(text))
+
+
+def _own_bytes(process: psutil.Process) -> int:
+    """Return the resident memory that is neither shared nor a file's."""
+    try:
+        found = process.memory_info()
+    except psutil.NoSuchProcess:
+        return 0
+    return int(found.rss - found.shared)
 
 
 def _descriptors(process: psutil.Process) -> int:

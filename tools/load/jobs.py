@@ -7,7 +7,7 @@ from threading import Lock
 
 _RECENT = 20
 # Older ones may have expired.
-_RECENT_SECONDS = 60.0
+_RECENT_SECONDS = 30.0
 _CANCEL_AFTER_SECONDS = 1.0
 
 

@@ -63,6 +63,7 @@ class Growth(_Section):
     """How much more of each thing a server may take: MB, or numbers."""
 
     memory: float | None = Field(default=None, gt=0)
+    kept: float | None = Field(default=None, gt=0)
     descriptors: float | None = Field(default=None, gt=0)
     disk: float | None = Field(default=None, gt=0)
     rows: float | None = Field(default=None, gt=0)

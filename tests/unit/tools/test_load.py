@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -244,6 +245,17 @@ def test_a_process_that_was_killed_and_came_back_is_no_growth() -> None:
     assert found.growth_per_minute("memory", 60) == 0
 
 
+def test_memory_that_is_given_back_does_not_hide_what_is_kept() -> None:
+    taken = grown("kept", [], [0.0] * 60)
+    samples = range(60)
+    # Songs come and go in one process, of which every third sample sees the least.
+    taken.kept[1] = {each: 600.0 + 40 * (each * 7 % 3) for each in samples}
+    taken.kept[2] = {each: 150 + each / 6 for each in samples}
+    # Was killed on the way.
+    taken.kept[3] = {each: 90.0 + 20 * each for each in range(40)}
+    assert taken.growth_per_minute("kept", 60) == pytest.approx(2)
+
+
 def test_what_is_left_after_a_rest_is_no_growth_under_load() -> None:
     found = grown("disk", [0.0] * 12, [100.0] * 20)
     found.end_load()
@@ -269,7 +281,7 @@ def test_random_uploads_keep_the_rate_and_differ() -> None:
 
 
 def test_each_limit_that_is_exceeded_is_a_problem() -> None:
-    growth = {"memory": 1, "rows": 1}
+    growth = {"memory": 1, "kept": 1, "rows": 1}
     limits = {
         "p99_ms": {POLL: 250, STEM: 1},
         "growth_per_minute": growth,
@@ -328,7 +340,12 @@ def test_the_footprint_of_a_server_is_seen(tmp_path: Path) -> None:
     found.look(LocalServer(psutil.Process(), tmp_path), 1.0)
     assert found.values["rows"] == [2]
     assert 3 < found.values["disk"][0] < 4
-    assert found.values["memory"][0] > found.values["own"][0] > 10
+    assert found.values["memory"][0] > found.values["kept"][0] > 10
+    ballast = bytearray(os.urandom(50_000_000))
+    found.peek([psutil.Process()])
+    del ballast
+    found.look(LocalServer(psutil.Process(), tmp_path), 2.0)
+    assert found.values["kept"][1] < found.values["kept"][0] + 40
     assert found.values["descriptors"][0] >= 3
 
 
