@@ -33,6 +33,8 @@ _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 # Finished jobs must not fill the disk, and the warm-up should see how they are deleted.
 _RETENTION_SECONDS = 45
 
+_GROWTHS_SHOWN = 5
+
 
 def main(arguments: Sequence[str]) -> int:
     """Make the load, write the reports and print the table."""
@@ -142,6 +144,9 @@ def _print(found: dict[str, Any], out: Path) -> None:
             f"{name} of the server: at most {peak} {UNITS[name]}, {growth} a minute, "
             f"{left} more in the end"
         )
+    if growths := found["kept_growths_per_minute"][:_GROWTHS_SHOWN]:
+        most = ", ".join(f"{name} {growth}" for name, growth in growths)
+        print(f"of kept, a minute: {most}")
     if found["killed"]:
         print(f"killed: {found['killed']}")
     for text in [text for texts in found["errors"].values() for text in texts]:

@@ -58,6 +58,7 @@ class Footprint:
     )
     # By process, and by the number of the sample.
     kept: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    names: dict[int, str] = field(default_factory=dict)
     # How many of the samples were taken before the load ended.
     loaded: int | None = None
     # Why samples are missing.
@@ -80,6 +81,7 @@ class Footprint:
         """Add a sample."""
         family = server.family()
         self.peek(family)
+        self.names.update((process.pid, _name(process)) for process in family)
         sample = len(self.at_seconds)
         found = {
             "memory": sum(map(_memory_bytes, family)) / _MB,
@@ -100,19 +102,36 @@ class Footprint:
         `kept` is the sum over the processes that were there all the time, so that one
         whose memory goes up and down does not hide the others.
         """
-        values = self.values[name][: self.loaded]
-        pairs = zip(self.at_seconds, values, strict=False)
-        later = [index for index, (at, _) in enumerate(pairs) if at >= since_seconds]
+        if name == "kept":
+            growths = self.kept_growths(since_seconds)
+            return sum(each for _, each in growths) if growths else None
+        later, minutes = self._since(since_seconds)
+        values = self.values[name]
         if len(later) < 2:
             return None
-        minutes = [self.at_seconds[index] / 60 for index in later]
-        if name != "kept":
-            return _slope([values[index] for index in later], minutes)
-        return sum(
-            _slope(_never_undercut([each[index] for index in later]), minutes)
-            for each in self.kept.values()
+        return _slope([values[index] for index in later], minutes)
+
+    def kept_growths(self, since_seconds: float) -> list[tuple[str, float]]:
+        """Return the growth of each process that was there all the time, most first."""
+        later, minutes = self._since(since_seconds)
+        if len(later) < 2:
+            return []
+        kept = {
+            pid: [each[index] for index in later]
+            for pid, each in self.kept.items()
             if each.keys() >= set(later)
-        )
+        }
+        growths = [
+            (self.names.get(pid, str(pid)), _slope(_never_undercut(each), minutes))
+            for pid, each in kept.items()
+        ]
+        return sorted(growths, key=lambda growth: -growth[1])
+
+    def _since(self, seconds: float) -> tuple[Sequence[int], Sequence[float]]:
+        """Return the numbers of the load's samples since a time, and their minutes."""
+        pairs = enumerate(self.at_seconds[: self.loaded])
+        later = [index for index, at in pairs if at >= seconds]
+        return later, [self.at_seconds[index] / 60 for index in later]
 
     def left(self, name: str) -> float | None:
         """Return how much more there is in the end than in the beginning, or None."""
@@ -174,6 +193,16 @@ def _own_bytes(process: psutil.Process) -> int:
     except psutil.NoSuchProcess:
         return 0
     return int(found.rss - found.shared)
+
+
+def _name(process: psutil.Process) -> str:
+    """Return what a process is called: an actor by its class, others by the program."""
+    try:
+        title = process.cmdline()[0]
+    except (IndexError, psutil.NoSuchProcess):
+        return str(process.pid)
+    actor = re.match(r"ray::(?:ServeReplica:\w+:)?(\w+)", title)
+    return actor[1] if actor else Path(title).name
 
 
 def _descriptors(process: psutil.Process) -> int:

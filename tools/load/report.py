@@ -45,6 +45,7 @@ def report(
         name: _row(call, measures.seconds)
         for name, call in sorted(measures.calls.items())
     }
+    since_seconds = profile.ramp_seconds + _WARM_UP_SECONDS
     found: dict[str, Any] = {
         "url": url,
         "generator": measures.generator,
@@ -53,7 +54,11 @@ def report(
         "profile": profile.model_dump(),
         "calls": calls,
         "killed": dict(strikes),
-        "footprint": _taken(footprint, profile.ramp_seconds + _WARM_UP_SECONDS),
+        "footprint": _taken(footprint, since_seconds),
+        "kept_growths_per_minute": [
+            (name, round(growth, 2))
+            for name, growth in footprint.kept_growths(since_seconds)
+        ],
         "errors": {
             name: call.examples for name, call in measures.calls.items() if call.errors
         },

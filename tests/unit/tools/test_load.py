@@ -253,7 +253,9 @@ def test_memory_that_is_given_back_does_not_hide_what_is_kept() -> None:
     taken.kept[2] = {each: 150 + each / 6 for each in samples}
     # Was killed on the way.
     taken.kept[3] = {each: 90.0 + 20 * each for each in range(40)}
+    taken.names[2] = "Api"
     assert taken.growth_per_minute("kept", 60) == pytest.approx(2)
+    assert taken.kept_growths(60)[0] == ("Api", pytest.approx(2))
 
 
 def test_what_is_left_after_a_rest_is_no_growth_under_load() -> None:
