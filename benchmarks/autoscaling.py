@@ -48,7 +48,7 @@ _TARGETS: Mapping[str, Sequence[float]] = {
 }
 # The fewest replicas, over the average number of busy ones.
 _LEAST = (0.0, 1.6)
-_DELAYS = ((0.0, 60.0), (5.0, 300.0))
+_DELAYS = ((0.0, 0.0), (0.0, 60.0), (5.0, 300.0))
 
 
 @dataclass(frozen=True)

@@ -60,9 +60,12 @@ class Delayed:
 
 def ours(trace: Trace, pool: Pool, knobs: Knobs) -> Policy:
     """Return the policy of `by_demand` in `deployments`; the target is `goal_s`."""
+    usual = demand.Usual()
 
     def wish(view: View) -> float:
-        return demand.replicas(view.left_seconds(), pool.speed, knobs.target)
+        needed = demand.replicas(view.left_seconds(), pool.speed, knobs.target)
+        usual.add(view.now, needed)
+        return max(needed, usual.standby(view.now))
 
     return Delayed(wish, knobs)
 

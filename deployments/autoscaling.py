@@ -14,7 +14,7 @@ Decision = tuple[int | float, dict[str, Any]]
 
 
 def by_demand(context: AutoscalingContext) -> Decision:
-    """Return as many replicas as the unfinished jobs need.
+    """Return as many replicas as the unfinished jobs need, or usually needed.
 
     Serve applies its delays and limits to it. Without a recent report the number
     follows the requests, as by Serve's own policy.

@@ -102,6 +102,15 @@ def test_without_a_report_the_replicas_follow_the_requests(metrics: Any) -> None
     assert by_demand(context(replicas=2, requests=12.0))[0] == 4.0
 
 
+def test_replicas_stand_by_for_what_jobs_usually_need() -> None:
+    for seconds in range(0, 1_800, 10):
+        reported_demands.keep("stemserve", "Separator", NOW - 1_800 + seconds, 4.0)
+    reported_demands.keep("stemserve", "Separator", NOW, 0.5)
+    assert by_demand(context())[0] == pytest.approx(5.0)
+    reported_demands.keep("stemserve", "Separator", NOW, 7.0)
+    assert by_demand(context())[0] == 7.0
+
+
 def test_an_old_report_does_not_count() -> None:
     of_dispatchers(context("DispatcherReplica", metrics=reports(9.0)))
     late = context(requests=3.0, now=NOW + 91)
