@@ -136,12 +136,26 @@ def running(directory: Path, metrics_port: int | None = None) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if is_alive and ray.is_initialized():
             # In a thread: without a controller, shutdown would never return.
-            stopping = Thread(target=serve.shutdown, daemon=True)
+            stopping = Thread(target=_stop_serving, daemon=True)
             stopping.start()
             stopping.join(_STOP_SECONDS)
         if is_alive:
             ray.shutdown()
         _end_children()
+
+
+def _stop_serving() -> None:
+    """Stop all applications, and only then Serve's proxy.
+
+    `serve.shutdown` kills the proxy at once, and with it all requests in progress.
+    Without applications the proxy responds 503 to new ones.
+    """
+    try:
+        for name in serve.status().applications:
+            serve.delete(name)
+    except Exception as error:
+        logger.warning("applications did not stop", exc_info=error)
+    serve.shutdown()
 
 
 def watch() -> NoReturn:

@@ -111,7 +111,9 @@ def _of_serve_config(
     if not inner:
         yield Finding(line, "`spec.serveConfigV2` is empty: it must be a Serve config.")
     for each in inner:
-        with manifest_environment.applied(given):
+        with manifest_environment.applied(
+            {name: each.value for name, each in given.items()}
+        ):
             faults = [*each.faults, *serve_config.faults(each.data, nodes)]
         for fault in faults:
             if variable := given.get(fault.variable):

@@ -113,14 +113,17 @@ def unknown_variables(
 
 
 @contextmanager
-def applied(given: Mapping[str, Variable]) -> Iterator[None]:
-    """Have these variables, and no other setting, in the environment of the block."""
+def applied(given: Mapping[str, str | None]) -> Iterator[None]:
+    """Have these variables, and no other setting, in the environment of the block.
+
+    Those that only a Secret has are None.
+    """
     known = set(all_variables())
     saved = {name: value for name, value in environ.items() if name.upper() in known}
     for name in saved:
         del environ[name]
-    for name, variable in given.items():
-        value = _UNKNOWN.get(name) if variable.value is None else variable.value
+    for name, text in given.items():
+        value = _UNKNOWN.get(name) if text is None else text
         if name in known and value is not None:
             environ[name] = value
     try:

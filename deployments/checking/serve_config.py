@@ -12,6 +12,7 @@ from deployments import config, system
 from deployments.api import Api
 from deployments.app import build
 from deployments.args import AppArgs
+from deployments.checking import environments
 from deployments.checking.fault import Fault, Place, hint, shown, written
 from deployments.dispatcher import DispatcherReplica
 from deployments.nodes import kept_on_one
@@ -35,7 +36,9 @@ def faults(given: Any, nodes: int = 1) -> Iterator[Fault]:
         yield from _repeated(applications)
         for index, each in enumerate(applications):
             if isinstance(each, dict):
-                yield from _in_application(each, ("applications", index), nodes)
+                place = ("applications", index)
+                yield from _in_application(each, place, nodes)
+                yield from environments.faults(each, place)
 
 
 def unknown_name(place: Place, known: Iterable[str]) -> Fault:

@@ -15,9 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from benchmarks import idle
 from serve_app.separation.models import FOR_LOAD_TESTS
@@ -25,7 +28,7 @@ from tools.load import faults, footprint, report
 from tools.load.footprint import UNITS, Footprint, LocalServer
 from tools.load.measures import Measures
 from tools.load.profile import Profile
-from tools.load.run import Run
+from tools.load.run import KEY_VARIABLE, Run
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROFILE = _ROOT / "configs" / "load" / "service.yaml"
@@ -45,6 +48,11 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"tools.load: {error}", file=sys.stderr)
         return 2
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"tools.load: --out: {error}", file=sys.stderr)
+        return 2
     with _server(options) as (url, server):
         if server is None:
             measures, taken = _generated(url, options), Footprint()
@@ -56,7 +64,6 @@ def main(arguments: Sequence[str]) -> int:
                 taken.end_load()
                 time.sleep(profile.rest_seconds)
     found = report.report(url, profile, measures, taken, strikes)
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "report.json").write_text(json.dumps(found, indent=2))
     (options.out / "report.html").write_text(report.page(found))
     _print(found, options.out)
@@ -92,9 +99,30 @@ def _check(options: argparse.Namespace, profile: Profile) -> None:
             "the profile kills processes of the server, so this command must start it. "
             "Leave out --url, or use a profile without `faults`."
         )
+    if options.url:
+        _probe(options.url)
     if options.generator == "locust" and find_spec("locust") is None:
         raise ValueError(
             "locust is not installed. Run `make setup`, or use --generator plain."
+        )
+
+
+def _probe(url: str) -> None:
+    """Raise ValueError unless a server answers at `url` and takes the key."""
+    key = os.environ.get(KEY_VARIABLE)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        response = httpx.get(f"{url.rstrip('/')}/models", headers=headers, timeout=10)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ValueError(f"--url: no server answers at {url}: {error}") from None
+    if response.status_code in (401, 403):
+        raise ValueError(
+            f"--url: {url} refuses the key (status {response.status_code}). Set "
+            f"{KEY_VARIABLE} to one that may send jobs."
+        )
+    if response.status_code != HTTPStatus.OK:
+        raise ValueError(
+            f"--url: {url} is no stemserve: status {response.status_code} of /models."
         )
 
 

@@ -1,10 +1,11 @@
 """The load to make: how many clients do what, read from a YAML file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class _Section(BaseModel):
@@ -110,4 +111,14 @@ class Profile(_Section):
             given = yaml.safe_load(path.read_text())
         except yaml.YAMLError as error:
             raise ValueError(f"{path} is not YAML: {error}") from error
-        return cls.model_validate({} if given is None else given)
+        try:
+            return cls.model_validate({} if given is None else given)
+        except ValidationError as error:
+            raise ValueError("\n".join(_wrong(path, error))) from None
+
+
+def _wrong(path: Path, error: ValidationError) -> Iterator[str]:
+    """Yield a line for each wrong value of a profile."""
+    for each in error.errors(include_url=False):
+        place = ".".join(map(str, each["loc"])) or "the profile"
+        yield f"{path}: {place}: {each['msg']}, got {each['input']!r}."

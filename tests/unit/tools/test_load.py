@@ -16,7 +16,6 @@ from threading import Thread
 
 import psutil
 import pytest
-from pydantic import ValidationError
 
 from tests.unit.live import separating, serving
 from tests.unit.server import Server
@@ -366,9 +365,43 @@ def test_a_failed_job_is_an_error() -> None:
 def test_an_invalid_profile_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "profile.yaml"
     path.write_text(text)
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValueError, match=r"profile\.yaml: .*, got ") as raised:
         Profile.read(path)
+    assert "pydantic" not in str(raised.value)
     assert main(["--profile", str(path), "--url", "http://127.0.0.1:9"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:9", "no server answers"),
+        ("foo", "no server answers"),
+        ("ftp://127.0.0.1", "no server answers"),
+    ],
+)
+def test_a_wrong_address_is_said_at_once(
+    capsys: pytest.CaptureFixture[str], url: str, reason: str
+) -> None:
+    assert main(["--profile", str(SHORT), "--url", url]) == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(401, "refuses the key"), (404, "is no stemserve")]
+)
+def test_a_server_that_takes_no_jobs_is_said_at_once(
+    capsys: pytest.CaptureFixture[str], status: int, reason: str
+) -> None:
+    with answering(body(status, b"")) as url:
+        assert main(["--profile", str(SHORT), "--url", url]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_place_that_takes_no_report_is_said_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--profile", str(SHORT), "--out", "/proc/none"]) == 2
+    assert "--out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted(Path("configs/load").glob("*.yaml")))

@@ -38,6 +38,15 @@ def test_a_config_may_use_all_of_ray_s_schema() -> None:
             "Did you mean `max_replicas`?",
         ),
         ({}, "deployments[0].name` is required"),
+        (
+            {
+                "name": "Api",
+                "ray_actor_options": {
+                    "runtime_env": {"env_vars": {"STEMSERVE_THREADS": "many"}}
+                },
+            },
+            "STEMSERVE_THREADS=many must be",
+        ),
     ],
 )
 def test_a_fault_of_a_deployment_is_found(
@@ -58,6 +67,20 @@ def test_a_fault_of_a_deployment_is_found(
         ({"args": {"systems": {"stems": {"separater": {}}}}}, "unknown name `systems."),
         ({"args": {"settings": {"model": "demmo"}}}, "model in the config=demmo: must"),
         ({"port": 80}, "Port 80 is set"),
+        (
+            {"runtime_env": {"env_vars": {"STEMSERVE_MODLE": "demo"}}},
+            "Did you mean STEMSERVE_MODEL?",
+        ),
+        (
+            {"runtime_env": {"env_vars": {"STEMSERVE_RETENTION_SECONDS": "-5"}}},
+            "STEMSERVE_RETENTION_SECONDS=-5 must be a number of at least 0",
+        ),
+        (
+            {"runtime_env": {"env_vars": {"STEMSERVE_THREADS": 5}}},
+            "env_vars.STEMSERVE_THREADS` must be a text in quotes, got 5",
+        ),
+        ({"runtime_env": {"env_varz": {}}}, "Did you mean `env_vars`?"),
+        ({"args": {"api": {"env": {"STEMSERVE_MODLE": "a"}}}}, "Did you mean STEMSE"),
     ],
 )
 def test_a_fault_of_an_application_is_found(
