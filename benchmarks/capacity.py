@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from pathlib import Path
 from threading import Event
 
@@ -94,7 +95,13 @@ class Jobs:
                 self._send(http)
 
     def _send(self, http: httpx.Client) -> None:
-        place = service.sent(http, self._song)
+        try:
+            place = service.sent(http, self._song)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                raise
+            self._done.wait(float(error.response.headers["Retry-After"]))
+            return
         self._places.append(place)
         if self._done.is_set():
             http.delete(place)
