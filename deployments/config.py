@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from deployments import args, system
 from deployments.args import AppArgs
-from deployments.checking.fault import Fault, Place, hint, written
+from deployments.checking.fault import Fault, Place, unknown_name, written
 from deployments.pool import Autoscaling, Pool
 from deployments.stems import StemsArgs
 from serve_app.settings import Settings, serve_config
@@ -75,13 +75,11 @@ def faults(error: ValidationError, given: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong in the arguments of an application, by their places there."""
     for each in error.errors(include_url=False):
         place = _as_written(each["loc"], given)
-        name = written(place)
         if each["type"] == "extra_forbidden":
-            meant = hint(place[-1], _names(place))
-            yield Fault(place, f"unknown name `{name}`.{meant}")
+            yield unknown_name(place, _names(place))
         else:
             wrong = described(each["type"], each["msg"], each["input"])
-            yield Fault(place, f"`{name}` {wrong}.")
+            yield Fault(place, f"`{written(place)}` {wrong}.")
 
 
 def described(kind: str, message: str, value: Any) -> str:

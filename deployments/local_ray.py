@@ -151,7 +151,11 @@ def _stop_serving() -> None:
     Without applications the proxy responds 503 to new ones.
     """
     try:
-        for name in serve.status().applications:
+        names = list(serve.status().applications)
+        # All begin at once: each may take as long as its requests.
+        for name in names:
+            serve.delete(name, _blocking=False)
+        for name in names:
             serve.delete(name)
     except Exception as error:
         logger.warning("applications did not stop", exc_info=error)

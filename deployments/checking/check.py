@@ -85,7 +85,9 @@ def _of_ray_service(document: Document, resources: Resources) -> Iterator[Findin
         missing = manifest_environment.reference_faults(document, place, resources)
         yield from _at_lines(document, missing)
         given = manifest_environment.variables(document, place, resources)
-        for variable, line in manifest_environment.unknown_variables(given):
+        texts = manifest_environment.texts(given)
+        for name, line in manifest_environment.unknown_variables(texts):
+            variable = given[name]
             yield Finding(variable.document.line(variable.place), line)
     # Serve reads the arguments of an application on the head.
     head = places[0] if places else ()
@@ -111,9 +113,7 @@ def _of_serve_config(
     if not inner:
         yield Finding(line, "`spec.serveConfigV2` is empty: it must be a Serve config.")
     for each in inner:
-        with manifest_environment.applied(
-            {name: each.value for name, each in given.items()}
-        ):
+        with manifest_environment.applied(manifest_environment.texts(given)):
             faults = [*each.faults, *serve_config.faults(each.data, nodes)]
         for fault in faults:
             if variable := given.get(fault.variable):

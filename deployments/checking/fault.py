@@ -36,6 +36,11 @@ def hint(name: object, known: Iterable[str]) -> str:
     return f" Did you mean `{nearest}`?" if nearest else ""
 
 
+def unknown_name(place: Place, known: Iterable[str]) -> Fault:
+    """Return the fault of a name that is not one of those known."""
+    return Fault(place, f"unknown name `{written(place)}`.{hint(place[-1], known)}")
+
+
 def at(data: Any, place: Place) -> Any:
     """Return the value at a place, or None if there is none."""
     for step in place:

@@ -73,6 +73,11 @@ def variables(
     return found
 
 
+def texts(given: Mapping[str, Variable]) -> Mapping[str, str | None]:
+    """Return the values of variables; None for those that only a Secret has."""
+    return {name: variable.value for name, variable in given.items()}
+
+
 def is_whole(document: Document, container: Place, resources: Resources) -> bool:
     """Whether the file has all that the variables of a container come from."""
     return None not in _sources(at(document.data, container), resources)
@@ -102,22 +107,19 @@ def reference_faults(
 
 
 def unknown_variables(
-    given: Mapping[str, Variable],
-) -> Iterator[tuple[Variable, str]]:
+    given: Mapping[str, str | None],
+) -> Iterator[tuple[str, str]]:
     """Yield the variables named `STEMSERVE_…` that are no settings, and a sentence."""
     known = all_variables()
-    for name, variable in given.items():
+    for name, text in given.items():
         # A value, because an empty variable counts as unset.
-        for line in environment.warnings(known, {name: variable.value or "unknown"}):
-            yield variable, line
+        for line in environment.warnings(known, {name: text or "unknown"}):
+            yield name, line
 
 
 @contextmanager
 def applied(given: Mapping[str, str | None]) -> Iterator[None]:
-    """Have these variables, and no other setting, in the environment of the block.
-
-    Those that only a Secret has are None.
-    """
+    """Have these variables, and no other setting, in the environment of the block."""
     known = set(all_variables())
     saved = {name: value for name, value in environ.items() if name.upper() in known}
     for name in saved:

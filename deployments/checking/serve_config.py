@@ -1,6 +1,6 @@
 """The faults of a Serve config: Ray's schema, the applications and their arguments."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_args
 
@@ -13,7 +13,14 @@ from deployments.api import Api
 from deployments.app import build
 from deployments.args import AppArgs
 from deployments.checking import environments
-from deployments.checking.fault import Fault, Place, hint, shown, written
+from deployments.checking.fault import (
+    Fault,
+    Place,
+    hint,
+    shown,
+    unknown_name,
+    written,
+)
 from deployments.dispatcher import DispatcherReplica
 from deployments.nodes import kept_on_one
 from serve_app.settings import Settings, environment
@@ -38,12 +45,7 @@ def faults(given: Any, nodes: int = 1) -> Iterator[Fault]:
             if isinstance(each, dict):
                 place = ("applications", index)
                 yield from _in_application(each, place, nodes)
-                yield from environments.faults(each, place)
-
-
-def unknown_name(place: Place, known: Iterable[str]) -> Fault:
-    """Return the fault of a name that is not one of those known."""
-    return Fault(place, f"unknown name `{written(place)}`.{hint(place[-1], known)}")
+                yield from environments.faults(each, place, _settings(each))
 
 
 def _unknown(model: type[BaseModel], given: Any, place: Place) -> Iterator[Fault]:
@@ -142,6 +144,13 @@ def _in_application(
     # The arguments of other builders are unknown here.
     if imported is build:
         yield from _of_ours(given, place, nodes)
+
+
+def _settings(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of an application, as far as they are a mapping."""
+    args = given.get("args")
+    settings = args.get("settings") if isinstance(args, dict) else None
+    return settings if isinstance(settings, dict) else {}
 
 
 def _imported(path: str) -> Any:

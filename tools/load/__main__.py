@@ -45,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         profile = Profile.read(options.profile)
         _check(options, profile)
+        if options.url:
+            _probe(options.url)
     except (OSError, ValueError) as error:
         print(f"tools.load: {error}", file=sys.stderr)
         return 2
@@ -99,8 +101,6 @@ def _check(options: argparse.Namespace, profile: Profile) -> None:
             "the profile kills processes of the server, so this command must start it. "
             "Leave out --url, or use a profile without `faults`."
         )
-    if options.url:
-        _probe(options.url)
     if options.generator == "locust" and find_spec("locust") is None:
         raise ValueError(
             "locust is not installed. Run `make setup`, or use --generator plain."

@@ -16,6 +16,8 @@ import psutil
 from scipy.ndimage import minimum_filter1d
 from scipy.stats import theilslopes
 
+from benchmarks import idle
+
 _PERIOD_SECONDS = 5.0
 # Short enough to find a process between two songs.
 _PEEK_SECONDS = 0.2
@@ -116,10 +118,11 @@ class Footprint:
         later, minutes = self._since(since_seconds)
         if len(later) < 2:
             return []
+        all_the_time = set(later)
         kept = {
             pid: [each[index] for index in later]
             for pid, each in self.kept.items()
-            if each.keys() >= set(later)
+            if each.keys() >= all_the_time
         }
         growths = [
             (self.names.get(pid, str(pid)), _slope(_never_undercut(each), minutes))
@@ -196,13 +199,11 @@ def _own_bytes(process: psutil.Process) -> int:
 
 
 def _name(process: psutil.Process) -> str:
-    """Return what a process is called: an actor by its class, others by the program."""
+    """Return what a process is called, without what an actor does at the moment."""
     try:
-        title = process.cmdline()[0]
-    except (IndexError, psutil.NoSuchProcess):
+        return idle.name(process).split(".")[0]
+    except psutil.NoSuchProcess:
         return str(process.pid)
-    actor = re.match(r"ray::(?:ServeReplica:\w+:)?(\w+)", title)
-    return actor[1] if actor else Path(title).name
 
 
 def _descriptors(process: psutil.Process) -> int:

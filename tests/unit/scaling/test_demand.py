@@ -55,7 +55,7 @@ def test_what_is_not_known_counts_as_idle() -> None:
     assert usual()[0].standby(now) == 0.0
 
 
-def test_the_usual_ends_half_an_hour_later() -> None:
+def test_the_usual_ends_a_quarter_of_an_hour_later() -> None:
     found, now = usual(*[8.0] * 180)
     assert found.standby(now + HALF_HOUR_SECONDS / 2 - 60) == pytest.approx(10.0)
     assert found.standby(now + HALF_HOUR_SECONDS / 2 + 60) == 0.0

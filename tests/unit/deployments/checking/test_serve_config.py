@@ -90,6 +90,18 @@ def test_a_fault_of_an_application_is_found(
     assert any(words in each for each in said), said
 
 
+def test_an_environment_may_need_what_the_settings_or_the_machine_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime_env = {"env_vars": {"STEMSERVE_STORAGE_COPIES": "2"}}
+    assert "must be at most 1" in texts(runtime_env=runtime_env)[0]
+    salted = {"storage": ["s3://a", "s3://b"], "storage_salt": "x" * 40}
+    assert texts(runtime_env=runtime_env, args={"settings": salted}) == []
+    monkeypatch.setenv("STEMSERVE_STORAGE", "s3://a,s3://b")
+    monkeypatch.setenv("STEMSERVE_STORAGE_SALT", "x" * 40)
+    assert texts(runtime_env=runtime_env) == []
+
+
 def test_arguments_of_other_builders_are_left_to_them() -> None:
     assert texts(import_path="json:loads", args={"anything": 1}) == []
 
