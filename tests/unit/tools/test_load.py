@@ -248,7 +248,7 @@ def test_memory_that_is_given_back_does_not_hide_what_is_kept() -> None:
     taken = grown("kept", [], [0.0] * 60)
     samples = range(60)
     # Songs come and go in one process, of which every third sample sees the least.
-    taken.kept[1] = {each: 600.0 + 40 * (each * 7 % 3) for each in samples}
+    taken.kept[1] = {each: 600.0 + 2 * each * (each * 7 % 3) for each in samples}
     taken.kept[2] = {each: 150 + each / 6 for each in samples}
     # Was killed on the way.
     taken.kept[3] = {each: 90.0 + 20 * each for each in range(40)}

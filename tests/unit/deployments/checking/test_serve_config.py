@@ -97,7 +97,7 @@ def test_an_environment_may_need_what_the_settings_or_the_machine_have(
     assert "must be at most 1" in texts(runtime_env=runtime_env)[0]
     salted = {"storage": ["s3://a", "s3://b"], "storage_salt": "x" * 40}
     assert texts(runtime_env=runtime_env, args={"settings": salted}) == []
-    monkeypatch.setenv("STEMSERVE_STORAGE", "s3://a,s3://b")
+    monkeypatch.setenv("STEMSERVE_STORAGE", "s3://a s3://b")
     monkeypatch.setenv("STEMSERVE_STORAGE_SALT", "x" * 40)
     assert texts(runtime_env=runtime_env) == []
 
